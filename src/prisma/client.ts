@@ -1,0 +1,81 @@
+/**
+ * The parts of a Prisma client that this package uses. What begins with an underscore, and the
+ * symbol below, is Prisma's own business: read on 7.10, looked at nowhere else but in this folder.
+ */
+export interface PrismaClientLike {
+  readonly _runtimeDataModel: {
+    readonly models: Readonly<
+      Record<
+        string,
+        {
+          readonly dbName: string | null
+          readonly schema: string | null
+          readonly fields: readonly {
+            readonly name: string
+            readonly kind: string
+            readonly type: string
+            readonly dbName?: string | null
+          }[]
+        }
+      >
+    >
+  }
+  readonly _engineConfig: {
+    readonly inlineSchema: string
+    readonly adapter?: { readonly options?: { readonly schema?: string } }
+  }
+  readonly $parent?: PrismaClientLike
+  readonly $connect?: () => Promise<void>
+  /** From `@prisma/extension-read-replicas`: the client whose reads go to the primary. */
+  readonly $primary?: () => PrismaClientLike
+  $queryRawUnsafe(sql: string, ...values: unknown[]): Promise<unknown>
+  $transaction<R>(body: (tx: PrismaClientLike) => Promise<R>, options?: TransactionOptions): Promise<R>
+  $transaction(calls: readonly PromiseLike<unknown>[]): Promise<unknown[]>
+}
+
+export interface TransactionOptions {
+  /** How long to wait for a connection, in ms. */
+  readonly maxWait?: number | undefined
+  /** How long the transaction may take, in ms. */
+  readonly timeout?: number | undefined
+  readonly isolationLevel?: IsolationLevel | undefined
+}
+
+export type IsolationLevel = 'ReadUncommitted' | 'ReadCommitted' | 'RepeatableRead' | 'Serializable'
+
+export type ModelAction = 'findUniqueOrThrow' | 'update' | 'delete'
+export type ActionArgs = Readonly<Record<string, unknown>>
+export type Row = Record<string, unknown>
+
+/** A promise of Prisma's: not yet sent, and willing to join a transaction. */
+export interface PrismaCall extends PromiseLike<unknown> {
+  requestTransaction(transaction: { readonly kind: 'itx'; readonly id: string }): PromiseLike<unknown>
+}
+
+/** `this` in a model method, such as `db.product`. */
+export type ModelContext = Readonly<Record<ModelAction, (args: ActionArgs) => PrismaCall>> & {
+  readonly $name: string
+  readonly $parent: PrismaClientLike
+}
+
+const SCOPE = Symbol.for('prisma.client.transaction.scope_context')
+
+/** Whether the client is the `tx` of an interactive transaction: such a client cannot connect. */
+export function isTransactionClient(client: PrismaClientLike): boolean {
+  return typeof client.$connect !== 'function'
+}
+
+/** Prisma's own id of the interactive transaction that `tx` stands for. */
+export function transactionId(tx: PrismaClientLike): string {
+  const scope = (tx as unknown as Record<symbol, { readonly txId?: unknown } | undefined>)[SCOPE]
+  if (typeof scope?.txId !== 'string') {
+    throw new Error('prisma-extension-concurrency does not know this version of Prisma: its transactions have no id.')
+  }
+  return scope.txId
+}
+
+/** A model of a client, by the model's name: `Product` is `client.product`. */
+export function modelOf(client: PrismaClientLike, name: string): ModelContext {
+  const property = name.charAt(0).toLowerCase() + name.slice(1)
+  return (client as unknown as Record<string, ModelContext>)[property] as ModelContext
+}

@@ -1,0 +1,91 @@
+import {
+  type ActionArgs,
+  isTransactionClient,
+  type ModelAction,
+  type ModelContext,
+  modelOf,
+  type PrismaClientLike,
+  type Row,
+  type TransactionOptions,
+  transactionId,
+} from './client.js'
+
+/** Where the statements of one call run: on the root client, or inside a transaction. */
+export interface Scope {
+  readonly inTransaction: boolean
+  /** Sends a call through all of the client's extensions. */
+  call(action: ModelAction, args: ActionArgs): Promise<Row>
+  /**
+   * Reads a record from the primary, whatever replicas other extensions have in store.
+   * A record that is not there is Prisma's P2025.
+   */
+  read(args: ActionArgs): Promise<Row>
+  /** Sends SQL, with its values as parameters. */
+  query(sql: string, ...values: unknown[]): Promise<Row[]>
+}
+
+/** The root client. Only it can open a transaction. */
+export interface RootScope extends Scope {
+  readonly inTransaction: false
+  transaction<R>(body: (tx: Scope) => Promise<R>, options: TransactionOptions): Promise<R>
+}
+
+export interface CallersTransaction extends Scope {
+  readonly inTransaction: true
+}
+
+/**
+ * The scope that a model method was called in. `own` is the client that this extension was
+ * applied to: as long as it is the model's parent, no other extension lies on top of ours.
+ */
+export function scopeOf(context: ModelContext, own: PrismaClientLike): RootScope | CallersTransaction {
+  const parent = context.$parent
+  return isTransactionClient(parent) ? callersTransaction(context, parent) : rootScope(context, parent, own)
+}
+
+function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
+  return {
+    inTransaction: true,
+    call: async (action, args) => (await context[action](args)) as Row,
+    read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
+    query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+  }
+}
+
+function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaClientLike): RootScope {
+  return {
+    inTransaction: false,
+    call: async (action, args) => (await context[action](args)) as Row,
+    read: async (args) => (await readPrimary(context, parent, own, args)) as Row,
+    query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    transaction: (body, options) => parent.$transaction((tx) => body(ownTransaction(context, tx)), options),
+  }
+}
+
+/**
+ * An extension may answer reads from a replica, unless they are in a transaction. Where it lies
+ * right below ours, `$primary()` leads past it and past nothing else. What lies on top of ours
+ * cannot be seen from here, and must not be left out either (it may filter by tenant), so there
+ * the read goes through all of it, in a transaction of its own.
+ */
+async function readPrimary(context: ModelContext, parent: PrismaClientLike, own: PrismaClientLike, args: ActionArgs) {
+  const primary = parent.$primary?.() ?? parent
+  if (parent === own && (primary === parent || primary === parent.$parent)) {
+    return modelOf(primary, context.$name).findUniqueOrThrow(args)
+  }
+  const [record] = await parent.$transaction([context.findUniqueOrThrow(args)])
+  return record
+}
+
+/** A transaction of ours. Its calls too go through all extensions, so they are asked to join it. */
+function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
+  const transaction = { kind: 'itx', id: transactionId(tx) } as const
+  const call = async (action: ModelAction, args: ActionArgs) =>
+    (await context[action](args).requestTransaction(transaction)) as Row
+  return {
+    inTransaction: true,
+    call,
+    read: (args) => call('findUniqueOrThrow', args),
+    query: (sql, ...values) => tx.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+  }
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod'
+import { checkArguments } from '../validation.js'
+import { systemClock } from './clock.js'
+import { Deadline } from './deadline.js'
+import { type ResolvedPolicy, type RetryPolicy, resolvePolicy, retryPolicySchema } from './policy.js'
+
+/** What every call takes besides its own arguments. */
+export interface CallOptions {
+  /** What is different from the client's retry policy in this call. */
+  retry?: RetryPolicy | undefined
+  /** Ends a wait of this call at once. A write that was committed stays a success. */
+  signal?: AbortSignal | undefined
+}
+
+export const callOptions = {
+  retry: retryPolicySchema.optional(),
+  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+}
+
+const callOptionsSchema = z.object(callOptions)
+
+/** How a call is retried, and until when: the client's policy, with the call's own values over it. */
+export interface Patience {
+  readonly policy: ResolvedPolicy
+  readonly deadline: Deadline
+}
+
+/** @throws InvalidArgumentError that names the field */
+export function patienceOf(clientPolicy: ResolvedPolicy, options: { retry?: unknown; signal?: unknown }): Patience {
+  const { retry, signal } = checkArguments(callOptionsSchema, { retry: options.retry, signal: options.signal })
+  const policy = resolvePolicy(clientPolicy, retry)
+  return { policy, deadline: new Deadline(policy.deadline, signal, systemClock) }
+}

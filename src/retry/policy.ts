@@ -1,0 +1,60 @@
+import { z } from 'zod'
+
+/** How often, how fast and how long a write is tried again. */
+export interface RetryPolicy {
+  /** How often the work runs at most, the first time included. Default 10. */
+  attempts?: number | undefined
+  /** The first delay's upper bound in ms; it doubles with every attempt. Default 5. */
+  baseDelay?: number | undefined
+  /** The upper bound of any delay in ms. Default 250. */
+  maxDelay?: number | undefined
+  /** How long the whole call may take in ms, waits and queues included. Default 5,000. */
+  deadline?: number | undefined
+  /**
+   * Errors to try again besides version conflicts, serialization failures (40001) and deadlocks
+   * (40P01). Asked only about other errors.
+   */
+  retryOn?: ((error: unknown) => boolean) | undefined
+}
+
+/** A policy with every value settled. */
+export interface ResolvedPolicy {
+  readonly attempts: number
+  readonly baseDelay: number
+  readonly maxDelay: number
+  readonly deadline: number
+  readonly retryOn: (error: unknown) => boolean
+}
+
+// setTimeout fires at once for anything longer than this many ms (32 bits, signed).
+const LONGEST_TIMER = 2_147_483_647
+const milliseconds = z.number('must be a number of ms').min(0, 'must not be negative').max(LONGEST_TIMER)
+
+export const retryPolicySchema = z.strictObject({
+  attempts: z.int('must be a whole number').min(1, 'must be at least 1: the first run counts').optional(),
+  baseDelay: milliseconds.optional(),
+  maxDelay: milliseconds.optional(),
+  deadline: milliseconds.min(1, 'must be at least 1 ms').optional(),
+  retryOn: z
+    .custom<(error: unknown) => boolean>((value) => typeof value === 'function', 'must be a function')
+    .optional(),
+})
+
+export const DEFAULT_POLICY: ResolvedPolicy = {
+  attempts: 10,
+  baseDelay: 5,
+  maxDelay: 250,
+  deadline: 5_000,
+  retryOn: () => false,
+}
+
+/** Lays `override` over `base`; what it leaves out, or leaves `undefined`, stays as it was. */
+export function resolvePolicy(base: ResolvedPolicy, override: RetryPolicy | undefined): ResolvedPolicy {
+  return {
+    attempts: override?.attempts ?? base.attempts,
+    baseDelay: override?.baseDelay ?? base.baseDelay,
+    maxDelay: override?.maxDelay ?? base.maxDelay,
+    deadline: override?.deadline ?? base.deadline,
+    retryOn: override?.retryOn ?? base.retryOn,
+  }
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod'
+import { InvalidArgumentError } from '../errors.js'
+import type { IsolationLevel, PrismaClientLike } from '../prisma/client.js'
+import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { checkArguments } from '../validation.js'
+import { type Body, RetryingTransactions } from './with-retry.js'
+
+export interface TransactionWithRetryOptions extends CallOptions {
+  /** The isolation level of the transaction; the database's default unless given. */
+  isolationLevel?: IsolationLevel | undefined
+  /** How long to wait for a connection in each attempt, in ms. Default: what is left of the deadline. */
+  maxWait?: number | undefined
+  /** How long each attempt may take, in ms. Default: the deadline, which it extends if it is longer. */
+  timeout?: number | undefined
+  /** For a body that only reads: it is kept from writing, and costs no transaction id. */
+  readOnly?: boolean | undefined
+}
+
+const LONGEST_TIMER = 2_147_483_647
+const milliseconds = z.number('must be a number of ms').min(1, 'must be at least 1 ms').max(LONGEST_TIMER)
+
+const optionsSchema = z.strictObject({
+  ...callOptions,
+  isolationLevel: z.enum(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable']).optional(),
+  maxWait: milliseconds.optional(),
+  timeout: milliseconds.optional(),
+  readOnly: z.boolean('must be true or false').optional(),
+})
+
+/** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */
+export function transactionMethod(clientPolicy: ResolvedPolicy) {
+  const transactions = new RetryingTransactions()
+
+  return async <R>(client: PrismaClientLike, body: Body<R>, options: unknown): Promise<R> => {
+    if (typeof body !== 'function') {
+      throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+    }
+    const { retry, signal, isolationLevel, maxWait, timeout, readOnly } = checkArguments(optionsSchema, options ?? {})
+    // Who allows an attempt a minute does not mean to be cut off by the default deadline.
+    const deadline = retry?.deadline ?? Math.max(clientPolicy.deadline, timeout ?? 0)
+    const patience = patienceOf(clientPolicy, { retry: { ...retry, deadline }, signal })
+    return transactions.run(client, body, {
+      ...patience,
+      isolationLevel,
+      maxWait,
+      timeout,
+      readOnly: readOnly ?? false,
+    })
+  }
+}

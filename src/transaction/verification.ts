@@ -1,0 +1,62 @@
+import type { PrismaClientLike, Row } from '../prisma/client.js'
+import { isConnectionLost, isUnreachable } from '../prisma/errors.js'
+import type { Deadline } from '../retry/deadline.js'
+import { LIMITS } from './limits.js'
+
+/**
+ * What identifies a transaction to the server that ran it.
+ *
+ * The id alone is no proof: after a crash or a failover the same number can belong to another
+ * transaction. A promotion begins a new timeline, and crash recovery resets the statistics, so
+ * with both as they were, the id still means what it meant (PostgreSQL manual, "26.3.5.
+ * Timelines", and "27.2. The Cumulative Statistics System").
+ */
+export interface TransactionNote {
+  readonly xid: string
+  readonly timeline: string
+  readonly recovery: string
+}
+
+const SERVER = `left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
+  (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) AS recovery`
+
+/** Notes the transaction, and limits its statements to `limit` ms, in one statement. */
+export async function noteTransaction(tx: PrismaClientLike, limit: number): Promise<TransactionNote> {
+  const [note] = (await tx.$queryRawUnsafe(
+    `SELECT pg_current_xact_id()::text AS xid, ${SERVER},
+  ${LIMITS}`,
+    limit,
+  )) as [Row]
+  return note as unknown as TransactionNote
+}
+
+/**
+ * Asks what became of a transaction whose COMMIT was not answered. While it is still under way, or
+ * the server is away, it is asked again until the deadline.
+ */
+export async function outcomeOf(
+  note: TransactionNote,
+  client: PrismaClientLike,
+  deadline: Deadline,
+): Promise<'committed' | 'aborted' | 'unknown'> {
+  for (let attempt = 1; ; attempt++) {
+    const status = await ask(note, client)
+    if (status !== 'again') return status
+    if (deadline.passed()) return 'unknown'
+    await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
+  }
+}
+
+async function ask(note: TransactionNote, client: PrismaClientLike) {
+  try {
+    const [row] = (await client.$queryRawUnsafe(`SELECT pg_xact_status($1::xid8) AS status, ${SERVER}`, note.xid)) as [
+      Row,
+    ]
+    if (row.timeline !== note.timeline || row.recovery !== note.recovery) return 'unknown'
+    if (row.status === 'in progress') return 'again'
+    return row.status === 'committed' || row.status === 'aborted' ? row.status : 'unknown'
+  } catch (error) {
+    // Anything else, such as an id that the server has not got to (yet), is no answer.
+    return isConnectionLost(error) || isUnreachable(error) ? 'again' : 'unknown'
+  }
+}

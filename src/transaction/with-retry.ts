@@ -1,0 +1,166 @@
+import { canonical } from '../canonical.js'
+import { InvalidArgumentError, isConcurrencyError, OutcomeUnknownError } from '../errors.js'
+import { type IsolationLevel, isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import { isConnectionLost, isTransactionConflict, isTransactionTimeout, sqlState } from '../prisma/errors.js'
+import type { Deadline } from '../retry/deadline.js'
+import { retrying } from '../retry/loop.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { LIMITS, wholeMilliseconds } from './limits.js'
+import { noteTransaction, outcomeOf, type TransactionNote } from './verification.js'
+
+export interface TransactionCall {
+  readonly policy: ResolvedPolicy
+  readonly deadline: Deadline
+  readonly isolationLevel: IsolationLevel | undefined
+  readonly maxWait: number | undefined
+  readonly timeout: number | undefined
+  readonly readOnly: boolean
+}
+
+/** What the body of a transaction is told besides its client. */
+export interface TransactionContext {
+  /** 1 in the first run, 2 in the second, … */
+  readonly attempt: number
+  /** The signal given to the call. */
+  readonly signal: AbortSignal | undefined
+}
+
+export type Body<R> = (tx: PrismaClientLike, context: TransactionContext) => Promise<R>
+
+/** Transactions that run again after a conflict, and find out what became of a lost COMMIT. */
+export class RetryingTransactions {
+  /** Whether this database lets a transaction be noted; found out by trying. */
+  #canNote = true
+
+  run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
+    if (isTransactionClient(client)) return runInside(client, body, call)
+    let lastConflict: string | undefined
+    const isRetryable = (error: unknown) => {
+      if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
+      const conflict = conflictOf(error)
+      if (conflict !== undefined) {
+        // The same row and the same expected version again: the version comes from outside the
+        // body, and no number of runs can make it right.
+        const isHopeless = conflict === lastConflict
+        lastConflict = conflict
+        return !isHopeless
+      }
+      return isTransactionConflict(error) || isConnectionLost(error) || call.policy.retryOn(error)
+    }
+    return retrying((attempt) => this.#once(client, body, call, attempt), call.policy, call.deadline, isRetryable)
+  }
+
+  async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, attempt: number): Promise<R> {
+    const { deadline } = call
+    const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
+    let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
+    let noteError: unknown
+
+    const run = async (tx: PrismaClientLike) => {
+      const noting = this.#begin(tx, call, limit)
+      noting.catch((error: unknown) => {
+        noteError = error
+      })
+      const result = await body(tx, { attempt, signal: deadline.signal })
+      const note = await noting // a COMMIT must not be sent before its transaction is known
+      deadline.signal?.throwIfAborted()
+      finished = { result, note }
+      return result
+    }
+    try {
+      return await client.$transaction(run, {
+        isolationLevel: call.isolationLevel,
+        maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
+        timeout: limit,
+      })
+    } catch (error) {
+      if (this.#canNote && isUnsupported(noteError)) {
+        this.#canNote = false // the failed statement has ended the transaction: nothing was committed
+        return this.#once(client, body, call, attempt)
+      }
+      // COMMIT was not sent, or the server has said no to it.
+      if (finished === undefined || isRefusal(error)) throw error
+      return settle(finished, error, client, call)
+    }
+  }
+
+  async #begin(tx: PrismaClientLike, call: TransactionCall, limit: number): Promise<TransactionNote | undefined> {
+    if (this.#canNote && !call.readOnly) return noteTransaction(tx, limit)
+    const readOnly = call.readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
+    await tx.$queryRawUnsafe(`SELECT ${readOnly}${LIMITS}`, limit)
+    return undefined
+  }
+}
+
+/** COMMIT was sent, and its answer did not come. */
+async function settle<R>(
+  finished: { readonly result: R; readonly note: TransactionNote | undefined },
+  error: unknown,
+  client: PrismaClientLike,
+  { readOnly, deadline }: TransactionCall,
+): Promise<R> {
+  if (readOnly) return finished.result // there is nothing that could have been lost
+  if (finished.note === undefined) {
+    throw new OutcomeUnknownError(
+      'the answer to COMMIT was lost, and this database does not tell the id of a transaction',
+      {
+        cause: error,
+      },
+    )
+  }
+  const outcome = await outcomeOf(finished.note, client, deadline)
+  if (outcome === 'committed') return finished.result
+  if (outcome === 'aborted') throw error
+  throw new OutcomeUnknownError('the answer to COMMIT was lost, and the server can no longer tell what became of it', {
+    cause: error,
+  })
+}
+
+/** Whether the error says for certain that nothing was committed. */
+function isRefusal(error: unknown): boolean {
+  if (isTransactionTimeout(error)) return true // Prisma rolled back instead of sending COMMIT
+  const state = sqlState(error)
+  return state !== undefined && state !== '40003' && !isConnectionLost(error)
+}
+
+/** A function that is not there, not allowed, or not supported: 42883, 42501, 0A000. */
+function isUnsupported(error: unknown): boolean {
+  return /^(42883|42501|0A000)$/.test(sqlState(error) ?? '')
+}
+
+/** Names a version conflict by its row and expected version; `undefined` for any other error. */
+function conflictOf(error: unknown): string | undefined {
+  if (isConcurrencyError(error, 'VERSION_CONFLICT')) return canonical([error.model, error.where, error.expected])
+  if (isConcurrencyError(error, 'BATCH_VERSION_CONFLICT')) {
+    return canonical([error.model, ...error.conflicts.map(({ where, expected }) => [where, expected])])
+  }
+  return undefined
+}
+
+/**
+ * Inside a transaction the body runs once, under a savepoint: a conflict there can only be
+ * resolved by running the whole transaction again, which is for the outermost call to do.
+ */
+async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
+  if (call.isolationLevel !== undefined) await checkIsolation(tx, call.isolationLevel)
+  return tx.$transaction((inner) => body(inner, { attempt: 1, signal: call.deadline.signal }))
+}
+
+const STRENGTHS: Readonly<Record<string, number>> = {
+  readuncommitted: 0,
+  readcommitted: 0, // to PostgreSQL the two are one
+  repeatableread: 1,
+  serializable: 2,
+}
+
+async function checkIsolation(tx: PrismaClientLike, wanted: IsolationLevel): Promise<void> {
+  const [row] = (await tx.$queryRawUnsafe(`SELECT current_setting('transaction_isolation') AS level`)) as [
+    { level: string },
+  ]
+  const strength = (level: string) => STRENGTHS[level.toLowerCase().replaceAll(' ', '')] ?? 0
+  if (strength(row.level) >= strength(wanted)) return
+  throw new InvalidArgumentError(
+    'isolationLevel',
+    `is ${wanted}, but the transaction around this call runs at ${row.level}. Give it to the outermost transaction.`,
+  )
+}

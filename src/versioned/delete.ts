@@ -1,0 +1,83 @@
+import type { VersionValue } from '../errors.js'
+import type { Row } from '../prisma/client.js'
+import { isConnectionLost } from '../prisma/errors.js'
+import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
+import { retrying } from '../retry/loop.js'
+import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { GuardedWrite, type Send, type Target } from './guarded-write.js'
+import { lockRow } from './lock-row.js'
+import { type Selection, selectsRelations } from './selection.js'
+
+export interface DeleteTarget extends Target {
+  readonly selection: Selection
+}
+
+/** Deletes the row if it still has the expected version. */
+export async function deleteOnce(
+  scope: RootScope | CallersTransaction,
+  target: DeleteTarget,
+  expected: VersionValue,
+): Promise<Row> {
+  const write = new GuardedWrite(target)
+  const needsLock = selectsRelations(target.selection, target.versioned)
+  const attempt = async (attempt: number) => {
+    const resent = write.resend(scope, attempt)
+    if (resent) return resent
+    if (!needsLock) return write.run(scope, expected, sendDelete(target), attempt)
+    if (scope.inTransaction) return lockedDelete(scope, write, target, expected, attempt)
+    return ownTransaction(scope, write, target, expected, attempt)
+  }
+  try {
+    return await retrying(attempt, target.policy, target.deadline, (error) => write.isRetryable(scope, error))
+  } catch (error) {
+    throw write.lastError(error)
+  }
+}
+
+/** DELETE … WHERE key AND version RETURNING: one statement, as long as no relation is selected. */
+function sendDelete({ versioned, row, selection }: DeleteTarget): Send {
+  return (scope, expected) =>
+    scope.call('delete', { where: { ...row, [versioned.version.name]: expected }, ...selection })
+}
+
+/**
+ * With relations, Prisma reads the record first and then deletes it without looking whether a row
+ * was deleted. Between the two another writer could get in, so the row is locked before.
+ */
+async function lockedDelete(
+  scope: Scope,
+  write: GuardedWrite,
+  target: DeleteTarget,
+  expected: VersionValue,
+  attempt: number,
+): Promise<Row> {
+  await lockRow(scope, target.versioned, target.row, 'UPDATE')
+  return write.run(scope, expected, sendDelete(target), attempt)
+}
+
+async function ownTransaction(
+  root: RootScope,
+  write: GuardedWrite,
+  target: DeleteTarget,
+  expected: VersionValue,
+  attempt: number,
+): Promise<Row> {
+  const limit = wholeMilliseconds(target.deadline)
+  let isSent = false
+  try {
+    return await root.transaction(
+      async (tx) => {
+        await tx.query(`SELECT ${LIMITS}`, limit)
+        const record = await lockedDelete(tx, write, target, expected, attempt)
+        isSent = true
+        return record
+      },
+      { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: limit },
+    )
+  } catch (error) {
+    // Everything was answered but the COMMIT. Should it not have come through, a plain guarded
+    // DELETE without the relations settles it.
+    if (isSent && isConnectionLost(error)) write.noteLost(expected, sendDelete({ ...target, selection: {} }), error)
+    throw error
+  }
+}

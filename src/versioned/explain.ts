@@ -1,0 +1,37 @@
+import type { VersionValue } from '../errors.js'
+import type { Row } from '../prisma/client.js'
+import { isRecordNotFound } from '../prisma/errors.js'
+import type { Scope } from '../prisma/scope.js'
+import type { Where } from './arguments.js'
+import { type Selection, withVersion } from './selection.js'
+import type { VersionedModel } from './versions.js'
+
+/** Why a guarded write found no row. */
+export type Explanation =
+  | { readonly status: 'missing' }
+  | { readonly status: 'stale'; readonly actual: VersionValue; readonly current: Row }
+  /** The row is there, at the expected version: it was not the guard. */
+  | { readonly status: 'unchanged' }
+
+/**
+ * Looks at the row after the check failed. The write has waited for whoever was in flight, so
+ * this read, which comes after it, sees the version that made it fail, or a later one.
+ */
+export async function explain(
+  scope: Scope,
+  versioned: VersionedModel,
+  row: Where,
+  expected: VersionValue,
+  selection: Selection,
+): Promise<Explanation> {
+  const widened = withVersion(selection, versioned)
+  let record: Row
+  try {
+    record = await scope.read({ where: row, ...widened.selection })
+  } catch (error) {
+    if (isRecordNotFound(error)) return { status: 'missing' }
+    throw error
+  }
+  const actual = record[versioned.version.name] as VersionValue
+  return actual === expected ? { status: 'unchanged' } : { status: 'stale', actual, current: widened.strip(record) }
+}

@@ -1,0 +1,56 @@
+import { InvalidArgumentError } from '../errors.js'
+import type { Field } from '../prisma/data-model.js'
+import { toJsonValue } from '../prisma/row-json.js'
+import type { Scope } from '../prisma/scope.js'
+import { columnOf, tableOf } from '../prisma/sql.js'
+import { isRecord, type Where } from './arguments.js'
+import type { VersionedModel } from './versions.js'
+
+/**
+ * Locks the row until the transaction ends, waiting for whoever has it now. A lock for an update
+ * is FOR NO KEY UPDATE, which lets foreign keys to the row be checked meanwhile; a delete needs
+ * FOR UPDATE (PostgreSQL manual, "13.3.2. Row-Level Locks").
+ */
+export async function lockRow(
+  scope: Scope,
+  versioned: VersionedModel,
+  where: Where,
+  strength: 'NO KEY UPDATE' | 'UPDATE',
+): Promise<void> {
+  const table = tableOf(versioned.model)
+  const key = keyOf(where, versioned)
+  const conditions = key.fields.map((field) => `t.${columnOf(field)} = k.${columnOf(field)}`)
+  await scope.query(
+    `SELECT 1
+FROM ${table} AS t, jsonb_populate_record(NULL::${table}, $1::jsonb) AS k
+WHERE ${conditions.join(' AND ')}
+FOR ${strength} OF t`,
+    JSON.stringify(key.json),
+  )
+}
+
+/** The columns by which a unique `where` names its row, and their values as JSON. Its other filters are left out. */
+export function keyOf(where: Where, { model }: VersionedModel, path = 'where') {
+  const fields: Field[] = []
+  const json: Record<string, unknown> = {}
+  const add = (name: string, value: unknown) => {
+    const field = model.fields.get(name)
+    if (field === undefined || !isPlainValue(value)) return
+    fields.push(field)
+    json[field.column] = toJsonValue(value, field)
+  }
+  for (const [name, value] of Object.entries(where)) {
+    // What is not a field is the name of a compound key, such as `productId_warehouse`.
+    if (!model.fields.has(name) && isRecord(value)) for (const part of Object.entries(value)) add(...part)
+    else add(name, value)
+  }
+  if (fields.length === 0)
+    throw new InvalidArgumentError(path, `of ${model.name} must name one record by a unique key.`)
+  return { fields, json }
+}
+
+/** Whether it is a value that a unique key can have, rather than a filter such as `{ gt: 3 }`. */
+function isPlainValue(value: unknown): boolean {
+  if (value === null || value === undefined) return false
+  return typeof value !== 'object' || value instanceof Date || ArrayBuffer.isView(value) || 'toFixed' in value
+}

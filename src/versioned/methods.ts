@@ -1,0 +1,97 @@
+import { InvalidArgumentError } from '../errors.js'
+import { KeyedQueue } from '../lock/queue.js'
+import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
+import { scopeOf } from '../prisma/scope.js'
+import { patienceOf } from '../retry/call-options.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
+import { deleteOnce } from './delete.js'
+import { PrimaryKeys } from './primary-key.js'
+import { type Selection, selectionOf } from './selection.js'
+import { type Change, type Outcome, updateByFunction, updateOnce } from './update.js'
+import { type Mode, updateMany, type Verdict } from './update-many.js'
+import type { VersionedModel, Versions } from './versions.js'
+
+type Args = Selection & { readonly where?: unknown; readonly data?: unknown; retry?: unknown; signal?: unknown }
+
+/** The model methods, as they are called: checks the arguments, then hands them to the feature. */
+export class VersionedMethods {
+  readonly #versions: Versions
+  readonly #policy: ResolvedPolicy
+  readonly #own: PrismaClientLike
+  readonly #queue = new KeyedQueue()
+  readonly #primaryKeys = new PrimaryKeys()
+
+  constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy) {
+    this.#own = own
+    this.#versions = versions
+    this.#policy = policy
+  }
+
+  async update(context: ModelContext, args: unknown): Promise<Row> {
+    const outcome = await this.#update(context, checkArgs(args), false)
+    if ('record' in outcome) return outcome.record
+    throw outcome.error
+  }
+
+  async tryUpdate(context: ModelContext, args: unknown) {
+    const outcome = await this.#update(context, checkArgs(args), true)
+    switch (outcome.status) {
+      case 'stale': {
+        const { status, expected, actual, current } = outcome
+        return { status, expected, actual, current }
+      }
+      case 'missing':
+        return { status: outcome.status }
+      default:
+        return outcome
+    }
+  }
+
+  async delete(context: ModelContext, args: unknown): Promise<Row> {
+    const checked = checkArgs(args)
+    const versioned = this.#versions.require(context.$name)
+    const expected = requiredVersion(checked.where, versioned)
+    const target = this.#target(checked, versioned, onlyVersion(versioned))
+    return deleteOnce(scopeOf(context, this.#own), target, expected)
+  }
+
+  async updateMany(context: ModelContext, entries: unknown, options: unknown): Promise<Verdict[]> {
+    const { mode = 'all', retry, signal } = (options ?? {}) as { mode?: unknown; retry?: unknown; signal?: unknown }
+    if (!Array.isArray(entries))
+      throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
+    if (mode !== 'all' && mode !== 'each') throw new InvalidArgumentError('mode', "must be 'all' or 'each'.")
+    const versioned = this.#versions.require(context.$name)
+    const call = { versioned, mode: mode as Mode, ...patienceOf(this.#policy, { retry, signal }) }
+    return updateMany(scopeOf(context, this.#own), call, entries, this.#primaryKeys)
+  }
+
+  async #update(context: ModelContext, args: Args, wantsCurrent: boolean): Promise<Outcome> {
+    const versioned = this.#versions.require(context.$name)
+    const isFunction = typeof args.data === 'function'
+    const expected = isFunction ? expectedVersion(args.where, versioned) : requiredVersion(args.where, versioned)
+    const target = this.#target(args, versioned, wantsCurrent ? selectionOf(args) : onlyVersion(versioned))
+    const scope = scopeOf(context, this.#own)
+    if (isFunction) return updateByFunction(scope, target, expected, args.data as Change, this.#queue)
+    return updateOnce(scope, target, expected as number | bigint, checkedData(args.data, versioned))
+  }
+
+  #target(args: Args, versioned: VersionedModel, currentSelection: Selection) {
+    return {
+      versioned,
+      row: rowOf(args.where as Where, versioned),
+      selection: selectionOf(args),
+      currentSelection,
+      ...patienceOf(this.#policy, args),
+    }
+  }
+}
+
+function checkArgs(args: unknown): Args {
+  if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
+  return args
+}
+
+function onlyVersion({ version }: VersionedModel): Selection {
+  return { select: { [version.name]: true } }
+}

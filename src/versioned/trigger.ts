@@ -1,0 +1,49 @@
+import { ConfigurationError } from '../errors.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import { readDataModel } from '../prisma/data-model.js'
+import { columnOf, quoted, tableOf } from '../prisma/sql.js'
+import { Versions } from './versions.js'
+
+/** PostgreSQL cuts longer names off (NAMEDATALEN − 1), and two functions could then share one. */
+const LONGEST_NAME = 63
+
+/**
+ * SQL for a migration that makes PostgreSQL itself bump the version of a model, whoever writes:
+ * raw SQL, another ORM, a cascade. It adds 1 whenever an UPDATE leaves the version as it is or
+ * sets it back, so writes that bump it themselves are bumped once, not twice. Can be run again.
+ *
+ * @param client any PrismaClient of the schema, extended or not
+ * @param model the model's name, such as `Product`
+ * @param options `field`: the version column's field, where it is not `version`
+ * @throws ConfigurationError if the model has no such version column
+ *
+ * @example
+ * await writeFile('prisma/migrations/20260101000000_version_trigger/migration.sql', versionTriggerSql(db, 'Product'))
+ *
+ * Source: PostgreSQL manual, "39.1. Overview of Trigger Behavior".
+ */
+export function versionTriggerSql(client: object, model: string, options: { readonly field?: string } = {}): string {
+  const dataModel = readDataModel(client as PrismaClientLike)
+  const settings = options.field === undefined ? {} : { models: { [model]: { field: options.field } } }
+  const versioned = new Versions(dataModel, settings).require(model)
+  const table = tableOf(versioned.model)
+  const column = columnOf(versioned.version)
+  const name = `bump_${versioned.version.column}`
+  if (new TextEncoder().encode(name).length > LONGEST_NAME || column.includes('$bump$')) {
+    throw new ConfigurationError([{ path: 'field', message: `no trigger can be named after the column ${column}` }])
+  }
+  const bump = `${quoted(versioned.model.schema)}.${quoted(name)}`
+  return `-- Adds 1 to ${column} of ${table} on every UPDATE that does not raise it itself.
+CREATE OR REPLACE FUNCTION ${bump}() RETURNS trigger LANGUAGE plpgsql AS $bump$
+BEGIN
+  NEW.${column} := OLD.${column} + 1;
+  RETURN NEW;
+END
+$bump$;
+
+CREATE OR REPLACE TRIGGER ${quoted(name)}
+BEFORE UPDATE ON ${table}
+FOR EACH ROW WHEN (NEW.${column} <= OLD.${column})
+EXECUTE FUNCTION ${bump}();
+`
+}

@@ -1,0 +1,108 @@
+import { ConfigurationError, type ConfigurationIssue } from '../errors.js'
+import type { DataModel, Field, Model } from '../prisma/data-model.js'
+
+/** What the options say about versions, of the default and of single models. */
+export interface VersionSettings {
+  readonly field?: string
+  readonly bumpPlainWrites?: boolean
+  readonly models?: Readonly<Record<string, { readonly field?: string; readonly bumpPlainWrites?: boolean } | false>>
+}
+
+/** A model that has a version column. */
+export interface VersionedModel {
+  readonly model: Model
+  readonly version: Field
+  readonly bumpsPlainWrites: boolean
+  /** The highest version that the column can hold. */
+  readonly highest: bigint
+}
+
+/** Which models are versioned, and why the others are not. */
+export class Versions {
+  readonly #versioned = new Map<string, VersionedModel>()
+  readonly #reasons = new Map<string, string>()
+  readonly #dataModel: DataModel
+
+  /** Throws a ConfigurationError that names every setting that does not fit the data model. */
+  constructor(dataModel: DataModel, settings: VersionSettings = {}) {
+    this.#dataModel = dataModel
+    const issues: ConfigurationIssue[] = []
+    for (const name of Object.keys(settings.models ?? {})) {
+      if (!dataModel.has(name)) {
+        issues.push({
+          path: `version.models.${name}`,
+          message: `is not a model. ${suggest(name, [...dataModel.keys()])}`,
+        })
+      }
+    }
+    for (const model of dataModel.values()) this.#add(model, settings, issues)
+    if (settings.field !== undefined && this.#versioned.size === 0 && issues.length === 0) {
+      issues.push({ path: 'version.field', message: `no model has a required Int or BigInt field '${settings.field}'` })
+    }
+    if (issues.length > 0) throw new ConfigurationError(issues)
+  }
+
+  get(model: string): VersionedModel | undefined {
+    return this.#versioned.get(model)
+  }
+
+  /** The fields of any model, versioned or not. */
+  fieldsOf(model: string): ReadonlyMap<string, Field> {
+    return this.#dataModel.get(model)?.fields ?? new Map()
+  }
+
+  /** The versioned model, or a ConfigurationError that says what it lacks. */
+  require(model: string): VersionedModel {
+    const versioned = this.#versioned.get(model)
+    if (versioned) return versioned
+    const message = `${this.#reasons.get(model) ?? `${model} is not a model`}, so it cannot be written by version`
+    throw new ConfigurationError([{ path: '', message }])
+  }
+
+  #add(model: Model, settings: VersionSettings, issues: ConfigurationIssue[]): void {
+    const own = settings.models?.[model.name]
+    if (own === false) {
+      this.#reasons.set(model.name, `${model.name} is set to \`false\` in \`version.models\``)
+      return
+    }
+    const name = own?.field ?? settings.field ?? 'version'
+    const version = model.fields.get(name)
+    const flaw = version === undefined ? `has no field '${name}'` : versionFlaw(version)
+    if (version === undefined || flaw !== undefined) {
+      this.#reasons.set(model.name, `${model.name} ${flaw}`)
+      // A name that was asked for must fit; the default may well be some other field of that name.
+      const path = version === undefined ? `version.models.${model.name}.field` : pathOfField(own, settings, model)
+      if (own?.field !== undefined || (settings.field !== undefined && version !== undefined)) {
+        issues.push({ path, message: `${model.name} ${flaw}` })
+      }
+      return
+    }
+    this.#versioned.set(model.name, {
+      model,
+      version,
+      bumpsPlainWrites: own?.bumpPlainWrites ?? settings.bumpPlainWrites ?? true,
+      highest: version.type === 'BigInt' ? 9_223_372_036_854_775_807n : 2_147_483_647n,
+    })
+  }
+}
+
+function pathOfField(own: { readonly field?: string } | undefined, settings: VersionSettings, model: Model): string {
+  return own?.field === undefined && settings.field !== undefined
+    ? 'version.field'
+    : `version.models.${model.name}.field`
+}
+
+/** Why a field cannot be a version column, if it cannot. */
+function versionFlaw(field: Field): string | undefined {
+  const flaw = (what: string) =>
+    `has a field '${field.name}' that is ${what}; a version column is a required Int or BigInt`
+  if (field.isList) return flaw('a list')
+  if (field.kind !== 'scalar' || (field.type !== 'Int' && field.type !== 'BigInt')) return flaw(`of type ${field.type}`)
+  if (field.isOptional) return flaw('nullable')
+  return undefined
+}
+
+function suggest(name: string, models: readonly string[]): string {
+  const same = models.find((model) => model.toLowerCase() === name.toLowerCase())
+  return same === undefined ? `The models are ${models.join(', ')}.` : `Do you mean ${same}?`
+}

@@ -1,0 +1,58 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { afterAll, beforeAll, inject } from 'vitest'
+import { PrismaClient } from '../../generated/prisma/client.js'
+import { createDatabase, type Database } from './database.js'
+
+export interface ClientOptions {
+  /** The size of the pool. Default 10, as in pg. */
+  readonly poolSize?: number
+  readonly omit?: ConstructorParameters<typeof PrismaClient>[0]['omit']
+}
+
+/** A plain PrismaClient, and the statements it sends, BEGIN and COMMIT among them. */
+export function createClient(url: string, { poolSize = 10, omit }: ClientOptions = {}) {
+  const statements: string[] = []
+  class CountingClient extends pg.Client {
+    // biome-ignore lint/suspicious/noExplicitAny: the overloads of pg's query
+    override query(...args: any[]): any {
+      const [config] = args
+      statements.push(typeof config === 'string' ? config : config.text)
+      return super.query(...(args as [never]))
+    }
+  }
+  const pool = new pg.Pool({ connectionString: url, max: poolSize, Client: CountingClient as never })
+  const adapter = new PrismaPg(pool, { disposeExternalPool: true })
+  const client = new PrismaClient({ adapter, ...(omit ? { omit } : {}) })
+  return { client, pool, statements }
+}
+
+/** A database for this test file, and a way to make clients of it that are disconnected at the end. */
+export function useDatabase() {
+  let database: Database | undefined
+  const clients: PrismaClient[] = []
+
+  beforeAll(async () => {
+    database = await createDatabase(inject('serverUrl'), inject('template'))
+  })
+  afterAll(async () => {
+    await Promise.all(clients.map((client) => client.$disconnect()))
+    await database?.drop()
+  })
+
+  const get = () => {
+    if (database === undefined) throw new Error('The database exists only while tests run.')
+    return database
+  }
+  return {
+    get url() {
+      return get().url
+    },
+    query: (sql: string, values?: unknown[]) => get().query(sql, values),
+    connect(options?: ClientOptions) {
+      const made = createClient(get().url, options)
+      clients.push(made.client)
+      return made
+    },
+  }
+}

@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+
+const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url))
+
+/** A database of one's own, with the migrations applied. */
+export interface Database {
+  readonly url: string
+  /** Runs SQL on a connection of its own, past Prisma and past this package. */
+  query(sql: string, values?: unknown[]): Promise<Record<string, unknown>[]>
+  drop(): Promise<void>
+}
+
+/** Makes a database in the server, from a template if one is given, else by the migrations. */
+export async function createDatabase(serverUrl: string, template?: string): Promise<Database> {
+  const name = `concurrency_${randomUUID().replaceAll('-', '')}`
+  await onServer(serverUrl, (client) =>
+    client.query(`CREATE DATABASE ${name}${template === undefined ? '' : ` TEMPLATE ${template}`}`),
+  )
+  const url = new URL(serverUrl)
+  url.pathname = `/${name}`
+  if (template === undefined) await onServer(url.href, applyMigrations)
+  return {
+    url: url.href,
+    query: (sql, values) => onServer(url.href, async (client) => (await client.query(sql, values)).rows),
+    drop: () =>
+      onServer(serverUrl, async (client) => void (await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))),
+  }
+}
+
+/** The name of a database in its URL. */
+export function databaseName(url: string): string {
+  return new URL(url).pathname.slice(1)
+}
+
+async function onServer<R>(url: string, work: (client: pg.Client) => Promise<R>): Promise<R> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+async function applyMigrations(client: pg.Client): Promise<void> {
+  const entries = await readdir(MIGRATIONS, { withFileTypes: true })
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  for (const folder of folders.sort()) {
+    await client.query(await readFile(`${MIGRATIONS}/${folder}/migration.sql`, 'utf8'))
+  }
+}
