@@ -11,8 +11,13 @@ export type ConcurrencyErrorCode =
   | 'BATCH_TRANSACTION'
   | 'CONFIGURATION'
   | 'DEADLINE_EXCEEDED'
+  | 'IDEMPOTENCY_IN_PROGRESS'
+  | 'IDEMPOTENCY_MISMATCH'
   | 'INVALID_ARGUMENT'
+  | 'LOCK_TIMEOUT'
   | 'OUTCOME_UNKNOWN'
+  | 'TRANSACTION_REQUIRED'
+  | 'UNSUPPORTED_DATABASE'
   | 'VERSION_CONFLICT'
   | 'VERSION_OVERFLOW'
   | 'WRITE_SUPPRESSED'
@@ -49,8 +54,13 @@ export type AnyConcurrencyError =
   | BatchVersionConflictError
   | ConfigurationError
   | DeadlineExceededError
+  | IdempotencyInProgressError
+  | IdempotencyMismatchError
   | InvalidArgumentError
+  | LockTimeoutError
   | OutcomeUnknownError
+  | TransactionRequiredError
+  | UnsupportedDatabaseError
   | VersionConflictError
   | VersionOverflowError
   | WriteSuppressedError
@@ -233,6 +243,89 @@ export class BatchTransactionError extends ConcurrencyError {
         `Use $transactionWithRetry(async (tx) => …), or $transaction(async (tx) => …).`,
     )
     this.method = method
+  }
+}
+
+/** The same idempotency key came with another payload. Nothing was written. */
+export class IdempotencyMismatchError extends ConcurrencyError {
+  readonly code = 'IDEMPOTENCY_MISMATCH'
+  /** The Prisma model of the record, or of the stored keys. */
+  readonly model: string
+  /** What names the first one: the unique `where`, or scope and key. */
+  readonly where: Readonly<Record<string, unknown>>
+  /** The fields that differ from the first time; `request` for a whole operation. */
+  readonly fields: readonly string[]
+
+  constructor(model: string, where: Readonly<Record<string, unknown>>, fields: readonly string[]) {
+    super(
+      `${model} ${describe(where)} was already used with another payload: ${fields.join(', ')} differ. Nothing was written. ` +
+        `A new payload needs a new key; find out who uses this one for two different things.`,
+    )
+    this.model = model
+    this.where = where
+    this.fields = fields
+  }
+}
+
+/** The same operation is running right now, and the caller did not want to wait for it. */
+export class IdempotencyInProgressError extends ConcurrencyError {
+  readonly code = 'IDEMPOTENCY_IN_PROGRESS'
+  readonly scope: string
+  readonly key: string
+
+  constructor(scope: string, key: string, options?: ErrorOptions) {
+    super(
+      `The operation ${JSON.stringify(key)} in scope ${JSON.stringify(scope)} is running right now. Try again later to get its answer.`,
+      options,
+    )
+    this.scope = scope
+    this.key = key
+  }
+}
+
+/** A lock was not free in time. Nothing was done under it. */
+export class LockTimeoutError extends ConcurrencyError {
+  readonly code = 'LOCK_TIMEOUT'
+  /** The keys in their encoded form, such as `["stock","A-1"]`. */
+  readonly keys: readonly string[]
+  /** How long was waited, in ms. */
+  readonly timeout: number
+
+  constructor(keys: readonly string[], timeout: number, options?: ErrorOptions) {
+    const shown = keys.map((key) => (key.length > 100 ? `${key.slice(0, 100)}…` : key))
+    super(
+      `The lock on ${shown.join(' and ')} was not free within ${timeout} ms. ` +
+        `Try again, raise \`timeout\`, or find out who holds it for so long, perhaps a caller further up in this very call.`,
+      options,
+    )
+    this.keys = keys
+    this.timeout = timeout
+  }
+}
+
+/** A call that only makes sense inside a transaction was made outside one. */
+export class TransactionRequiredError extends ConcurrencyError {
+  readonly code = 'TRANSACTION_REQUIRED'
+  readonly method: string
+
+  constructor(method: string) {
+    super(
+      `${method}() was called outside a transaction, where the lock would be gone at once. ` +
+        `Call it on the \`tx\` of $transaction or $transactionWithRetry, or use $withAdvisoryLock.`,
+    )
+    this.method = method
+  }
+}
+
+/** The database has the advisory lock functions, but they lock nothing. */
+export class UnsupportedDatabaseError extends ConcurrencyError {
+  readonly code = 'UNSUPPORTED_DATABASE'
+
+  constructor() {
+    super(
+      'Advisory locks do nothing on this database: one was taken, and it is not there. ' +
+        'Use updateVersioned instead, which needs no lock.',
+    )
   }
 }
 

@@ -1,14 +1,30 @@
 import { Prisma } from '@prisma/client/extension'
 import type { ITXClientDenyList } from '@prisma/client/runtime/client'
+import { IdempotentMethods } from './idempotent/methods.js'
+import type { OncePerResult } from './idempotent/once-per.js'
+import type {
+  CreateIdempotentArgs,
+  IdempotentOptions,
+  OncePerOptions,
+  PruneOptions,
+  UniqueWhere,
+} from './idempotent/types.js'
 import { lazily } from './lazy.js'
+import type { LockKeys } from './lock/key.js'
+import {
+  type AdvisoryXactLockOptions,
+  LockMethods,
+  type TryAdvisoryXactLockOptions,
+  type WithAdvisoryLockOptions,
+} from './lock/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
 import type { ActionArgs, ModelContext, PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { CallOptions } from './retry/call-options.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { type TransactionWithRetryOptions, transactionMethod } from './transaction/method.js'
-import type { TransactionContext } from './transaction/with-retry.js'
-import { bumpPlainWrite, type PlainWrite } from './versioned/bump.js'
+import { RetryingTransactions, type TransactionContext } from './transaction/with-retry.js'
+import { bumpPlainWrite, KEEP_VERSION, type PlainWrite } from './versioned/bump.js'
 import { VersionedMethods } from './versioned/methods.js'
 import type {
   DeleteVersionedArgs,
@@ -24,13 +40,21 @@ import type {
 import { Versions } from './versioned/versions.js'
 
 export * from './errors.js'
-export type { ConcurrencyOptions, VersionOptions } from './options.js'
+export type { OncePerResult, Period } from './idempotent/once-per.js'
+export { idempotencyKeySchema, idempotencyKeySql } from './idempotent/schema.js'
+export type { IdempotentOptions, OncePerOptions, PruneOptions } from './idempotent/types.js'
+export type { LockKey, LockKeyPart, LockKeys } from './lock/key.js'
+export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './lock/methods.js'
+export type { ConcurrencyOptions, IdempotencyOptions, VersionOptions } from './options.js'
 export type { CallOptions } from './retry/call-options.js'
 export type { RetryPolicy } from './retry/policy.js'
 export type { TransactionWithRetryOptions } from './transaction/method.js'
 export type { TransactionContext } from './transaction/with-retry.js'
 export { versionTriggerSql } from './versioned/trigger.js'
 export type { Change, TryUpdateResult, UpdateManyVerdict } from './versioned/types.js'
+
+/** Half of a pool of ten, which is what node-postgres has unless told otherwise. */
+const DEFAULT_MAX_WAITING = 5
 
 /** The client that the body of a transaction gets: the same that `$transaction` gives. */
 export type TransactionClient<T> = Omit<T, ITXClientDenyList>
@@ -49,10 +73,19 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
   checkOptions(options ?? {})
   return Prisma.defineExtension((client) => {
     const own = client as unknown as PrismaClientLike
-    const versions = new Versions(readDataModel(own), options?.version)
+    const dataModel = readDataModel(own)
+    const versions = new Versions(dataModel, options?.version)
     const policy = resolvePolicy(DEFAULT_POLICY, options?.retry)
-    const methods = new VersionedMethods(own, versions, policy)
-    const transactionWithRetry = transactionMethod(policy)
+    const transactions = new RetryingTransactions()
+    const transactionWithRetry = transactionMethod(transactions, policy)
+    const versioned = new VersionedMethods(own, versions, policy)
+    const locks = new LockMethods(transactions, policy, options?.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
+    const keepVersion = (model: string) => {
+      const found = versions.get(model)
+      return found?.bumpsPlainWrites ? { [found.version.name]: KEEP_VERSION } : {}
+    }
+    const settings = options?.idempotency ?? {}
+    const idempotent = new IdempotentMethods({ own, dataModel, policy, transactions, settings, keepVersion })
 
     const bump = (operation: PlainWrite) => (call: { model: string; args: object; query: (args: never) => unknown }) =>
       call.query(bumpPlainWrite(versions, call.model, operation, call.args as ActionArgs) as never)
@@ -86,7 +119,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
             args: UpdateVersionedArgs<T, O> & Exactly<T, S>,
           ): Promise<RecordOf<T, S>> {
             const context = Prisma.getExtensionContext(this) as unknown as ModelContext
-            return lazily('updateVersioned', () => methods.update(context, args) as Promise<RecordOf<T, S>>)
+            return lazily('updateVersioned', () => versioned.update(context, args) as Promise<RecordOf<T, S>>)
           },
 
           /**
@@ -107,7 +140,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
             const context = Prisma.getExtensionContext(this) as unknown as ModelContext
             return lazily(
               'tryUpdateVersioned',
-              () => methods.tryUpdate(context, args) as unknown as Promise<TryUpdateResult<T, S, O>>,
+              () => versioned.tryUpdate(context, args) as unknown as Promise<TryUpdateResult<T, S, O>>,
             )
           },
 
@@ -126,7 +159,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
             args: DeleteVersionedArgs<T, O> & Exactly<T, S>,
           ): Promise<RecordOf<T, S>> {
             const context = Prisma.getExtensionContext(this) as unknown as ModelContext
-            return lazily('deleteVersioned', () => methods.delete(context, args) as Promise<RecordOf<T, S>>)
+            return lazily('deleteVersioned', () => versioned.delete(context, args) as Promise<RecordOf<T, S>>)
           },
 
           /**
@@ -153,7 +186,37 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
             const context = Prisma.getExtensionContext(this) as unknown as ModelContext
             return lazily(
               'updateManyVersioned',
-              () => methods.updateMany(context, items, options) as unknown as Promise<UpdateManyResult<T, O, M>>,
+              () => versioned.updateMany(context, items, options) as unknown as Promise<UpdateManyResult<T, O, M>>,
+            )
+          },
+
+          /**
+           * Inserts a record once, however often the call arrives: `where` names a unique key, such
+           * as a transaction id, and its values go into the row. A duplicate gets the record of the
+           * first, with `replayed: true`; two at once are settled by the database.
+           *
+           * In a transaction a duplicate raises no error that would end it.
+           *
+           * @throws IdempotencyMismatchError if the payload differs, in the fields of `match` or by
+           *   the model's fingerprint column
+           * @throws P2002 of Prisma's if another unique key is in the way
+           *
+           * @example
+           * const { record, replayed } = await db.payment.createIdempotent({
+           *   where: { transactionId },
+           *   data: { amount, currency },
+           * })
+           *
+           * Source: PostgreSQL manual, INSERT, "ON CONFLICT Clause".
+           */
+          createIdempotent<T, const W extends UniqueWhere<T>, const S extends SelectionArgs<T>>(
+            this: T,
+            args: CreateIdempotentArgs<T, W> & Exactly<T, S>,
+          ): Promise<{ record: RecordOf<T, S>; replayed: boolean }> {
+            const context = Prisma.getExtensionContext(this) as unknown as ModelContext
+            return lazily(
+              'createIdempotent',
+              () => idempotent.create(context, args) as Promise<{ record: RecordOf<T, S>; replayed: boolean }>,
             )
           },
         },
@@ -187,6 +250,124 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
         ): Promise<R> {
           const context = Prisma.getExtensionContext(this) as unknown as PrismaClientLike
           return transactionWithRetry(context, body as never, options)
+        },
+
+        /**
+         * Runs a whole operation once: its effects and its answer are committed together under a
+         * key, and a duplicate gets the stored answer. Needs a model of yours in which the keys are
+         * noted; `idempotencyKeySchema()` prints it.
+         *
+         * The scope must tell tenants and users apart, or one of them gets another's answer. The
+         * answer must be plain data (Date, bigint, Decimal, bytes and undefined included). A body
+         * that throws leaves nothing behind, not even the key.
+         *
+         * @throws IdempotencyMismatchError if the key came with another `request` before
+         * @throws IdempotencyInProgressError if the same operation is running, and `whileRunning` is
+         *   `refuse` or it takes longer than the deadline
+         * @throws InvalidArgumentError if the answer could not come back as it is, or is too long
+         *
+         * @example
+         * const { result, replayed } = await db.$idempotent(
+         *   { key, scope: `tenant ${tenantId}: checkout`, request: body },
+         *   async (tx) => tx.order.create({ data: body }),
+         * )
+         */
+        $idempotent<T extends object, R>(
+          this: T,
+          options: IdempotentOptions,
+          body: (tx: TransactionClient<T>, context: TransactionContext) => Promise<R>,
+        ): Promise<{ result: R; replayed: boolean }> {
+          return idempotent.run(Prisma.getExtensionContext(this) as unknown as PrismaClientLike, options, body as never)
+        },
+
+        /**
+         * Runs a job's body once per period across all machines, in one transaction; set its
+         * `timeout`. Who comes second is answered `{ ran: false }` at once, with the time `since`
+         * when it has run, or `undefined` while it is still running. If the body throws, or its
+         * process dies, the next one may run it.
+         *
+         * @example
+         * const outcome = await db.$oncePer(
+         *   { job: 'daily-report', period: { every: '1d' }, timeout: 60_000 },
+         *   async (tx) => writeReport(tx),
+         * )
+         */
+        $oncePer<T extends object, R>(
+          this: T,
+          options: OncePerOptions,
+          body: (tx: TransactionClient<T>, context: TransactionContext) => Promise<R>,
+        ): Promise<OncePerResult<R>> {
+          return idempotent.oncePer(
+            Prisma.getExtensionContext(this) as unknown as PrismaClientLike,
+            options,
+            body as never,
+          )
+        },
+
+        /**
+         * Deletes the keys of `$idempotent` and `$oncePer` that are older than so many ms, in batches.
+         * A duplicate that arrives after its key was deleted runs again.
+         *
+         * @example
+         * await db.$pruneIdempotencyKeys({ olderThan: 30 * 24 * 3_600_000 })
+         */
+        $pruneIdempotencyKeys(options: PruneOptions): Promise<{ count: number }> {
+          return idempotent.prune(Prisma.getExtensionContext(this) as unknown as PrismaClientLike, options)
+        },
+
+        /**
+         * Runs the body in a READ COMMITTED transaction that holds an advisory lock. The database
+         * itself releases it with the transaction, also when this process dies.
+         *
+         * Callers of this process queue before they take a connection. The body's signal is aborted
+         * when the transaction ends or `bodyTimeout` has passed; from that moment the lock is gone.
+         * What the body does outside the transaction, the lock does not protect.
+         *
+         * @throws LockTimeoutError if the lock is not free within `timeout`
+         * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written
+         *
+         * @example
+         * await db.$withAdvisoryLock(['stock', sku], async (tx) => { … }, { timeout: 2_000 })
+         * @example
+         * await db.$withAdvisoryLock({ keys: [['stock', a], ['stock', b]] }, async (tx) => { … })
+         *
+         * Source: PostgreSQL manual, "13.3.5. Advisory Locks".
+         */
+        $withAdvisoryLock<T extends object, R>(
+          this: T,
+          keys: LockKeys,
+          body: (tx: TransactionClient<T>, signal: AbortSignal) => Promise<R>,
+          options?: WithAdvisoryLockOptions,
+        ): Promise<R> {
+          const context = Prisma.getExtensionContext(this) as unknown as PrismaClientLike
+          return locks.hold(context, keys, body as never, options)
+        },
+
+        /**
+         * Takes an advisory lock in the transaction that you have, until it ends.
+         *
+         * @throws TransactionRequiredError outside a transaction
+         * @throws LockTimeoutError if it is not free in time; the transaction stays usable
+         * @throws InvalidArgumentError at REPEATABLE READ and above, unless `snapshot: 'accept'`
+         *
+         * @example
+         * await tx.$advisoryXactLock(['serial', productId])
+         */
+        $advisoryXactLock(keys: LockKeys, options?: AdvisoryXactLockOptions): Promise<void> {
+          return locks.take(Prisma.getExtensionContext(this) as unknown as PrismaClientLike, keys, options)
+        },
+
+        /**
+         * Takes an advisory lock in the transaction that you have, if it is free now.
+         *
+         * @returns whether it was taken
+         * @throws TransactionRequiredError outside a transaction
+         *
+         * @example
+         * if (!(await tx.$tryAdvisoryXactLock(['report', day]))) return
+         */
+        $tryAdvisoryXactLock(keys: LockKeys, options?: TryAdvisoryXactLockOptions): Promise<boolean> {
+          return locks.tryTake(Prisma.getExtensionContext(this) as unknown as PrismaClientLike, keys, options)
         },
       },
       query: {

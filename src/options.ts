@@ -10,10 +10,28 @@ export interface VersionOptions {
   readonly bumpPlainWrites?: boolean
 }
 
+export interface IdempotencyOptions {
+  /** The model in which once-only operations are noted. Default `IdempotencyKey`. */
+  readonly model?: string
+  /** The longest answer of a once-only operation, in characters of its JSON text. Default 65,536. */
+  readonly answerLimit?: number
+  /** The String field in which models that have it keep the fingerprint of the payload they were created with. */
+  readonly fingerprint?: string
+  /** What is different for single models, by the model's name. */
+  readonly models?: Readonly<Record<string, { readonly fingerprint?: string | false }>>
+}
+
 export interface ConcurrencyOptions {
   readonly version?: VersionOptions & {
     /** What is different for single models, by the model's name; `false` for a model that is not versioned. */
     readonly models?: Readonly<Record<string, VersionOptions | false>>
+  }
+  /** For `createIdempotent`, `$idempotent` and `$oncePer`. */
+  readonly idempotency?: IdempotencyOptions
+  /** For `$withAdvisoryLock`. */
+  readonly lock?: {
+    /** How many connections of the pool may wait for a lock at most; half the pool is a good number. Default 5. */
+    readonly maxWaiting?: number
   }
   /** The retry policy of every call, unless the call brings its own values. */
   readonly retry?: RetryPolicy
@@ -30,6 +48,19 @@ const concurrencyOptions = z.strictObject({
       ...versionOptions,
       models: z.record(z.string(), z.literal(false).or(z.strictObject(versionOptions))).optional(),
     })
+    .optional(),
+  idempotency: z
+    .strictObject({
+      model: z.string('must be the name of a model').min(1).optional(),
+      answerLimit: z.int('must be a whole number').min(1).optional(),
+      fingerprint: z.string('must be the name of a field').min(1).optional(),
+      models: z
+        .record(z.string(), z.strictObject({ fingerprint: z.literal(false).or(z.string().min(1)).optional() }))
+        .optional(),
+    })
+    .optional(),
+  lock: z
+    .strictObject({ maxWaiting: z.int('must be a whole number').min(1, 'must be at least 1').optional() })
     .optional(),
   retry: retryPolicySchema.optional(),
 })

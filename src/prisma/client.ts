@@ -24,6 +24,8 @@ export interface PrismaClientLike {
     readonly inlineSchema: string
     readonly adapter?: { readonly options?: { readonly schema?: string } }
   }
+  /** What the client was told to `omit`, by the model's name on the client, such as `product`. */
+  readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>
   readonly $parent?: PrismaClientLike
   readonly $connect?: () => Promise<void>
   /** From `@prisma/extension-read-replicas`: the client whose reads go to the primary. */
@@ -43,7 +45,7 @@ export interface TransactionOptions {
 
 export type IsolationLevel = 'ReadUncommitted' | 'ReadCommitted' | 'RepeatableRead' | 'Serializable'
 
-export type ModelAction = 'findUniqueOrThrow' | 'update' | 'delete'
+export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
 export type ActionArgs = Readonly<Record<string, unknown>>
 export type Row = Record<string, unknown>
 
@@ -76,6 +78,15 @@ export function transactionId(tx: PrismaClientLike): string {
 
 /** A model of a client, by the model's name: `Product` is `client.product`. */
 export function modelOf(client: PrismaClientLike, name: string): ModelContext {
-  const property = name.charAt(0).toLowerCase() + name.slice(1)
-  return (client as unknown as Record<string, ModelContext>)[property] as ModelContext
+  return (client as unknown as Record<string, ModelContext>)[propertyOf(name)] as ModelContext
+}
+
+/** The fields of a model that the client leaves out unless they are asked for. */
+export function omittedFields(client: PrismaClientLike, name: string): ReadonlySet<string> {
+  const omit = Object.entries(client._globalOmit?.[propertyOf(name)] ?? {})
+  return new Set(omit.filter(([, isOmitted]) => isOmitted).map(([field]) => field))
+}
+
+function propertyOf(model: string): string {
+  return model.charAt(0).toLowerCase() + model.slice(1)
 }

@@ -1,5 +1,5 @@
-import type { PrismaClientLike } from './client.js'
-import { readSchemaText, type SchemaText } from './schema-text.js'
+import { omittedFields, type PrismaClientLike } from './client.js'
+import { type ForeignKey, readSchemaText, type SchemaText } from './schema-text.js'
 
 export type FieldKind = 'scalar' | 'enum' | 'relation' | 'unsupported'
 
@@ -13,6 +13,8 @@ export interface Field {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
+  /** On the side of a relation that holds the foreign key. */
+  readonly foreignKey: ForeignKey | undefined
   /** For an enum: each value's name in the database. */
   readonly enumValues: ReadonlyMap<string, string> | undefined
 }
@@ -23,6 +25,8 @@ export interface Model {
   readonly table: string
   readonly schema: string
   readonly fields: ReadonlyMap<string, Field>
+  /** The fields that the client leaves out unless they are asked for. */
+  readonly omitted: ReadonlySet<string>
 }
 
 export type DataModel = ReadonlyMap<string, Model>
@@ -39,6 +43,7 @@ export function readDataModel(client: PrismaClientLike): DataModel {
       table: model.dbName ?? name,
       schema: model.schema ?? defaultSchema,
       fields: new Map(model.fields.map((field) => [field.name, readField(name, field, text)])),
+      omitted: omittedFields(client, name),
     },
   ])
   return new Map(models)
@@ -61,6 +66,7 @@ function readField(model: string, field: RuntimeField, text: SchemaText): Field 
     isList: line?.isList ?? false,
     isOptional: line?.isOptional ?? false,
     isUpdatedAt: line?.isUpdatedAt ?? false,
+    foreignKey: line?.foreignKey,
     enumValues: field.kind === 'enum' ? text.enums.get(field.type) : undefined,
   }
 }

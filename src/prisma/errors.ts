@@ -102,9 +102,16 @@ export function isUnreachable(error: unknown): boolean {
   if (error.code === 'P1001' || error.code === 'P1002' || error.code === 'P2024' || error.code === 'P2037') return true
   const kind = driverCause(error)?.kind
   if (kind === 'DatabaseNotReachable' || kind === 'TooManyConnections') return true
-  return sqlState(error) === '57P03' // it is starting up, or recovering
+  if (sqlState(error) === '57P03') return true // it is starting up, or recovering
+  if (
+    typeof error.code === 'string' &&
+    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(error.code)
+  )
+    return true
+  return typeof error.message === 'string' && NEVER_CONNECTED.test(error.message)
 }
 
 // Messages of node-postgres (pg/lib/client.js, pg-pool), also inside Prisma's longer ones.
+const NEVER_CONNECTED = /timeout exceeded when trying to connect|Connection terminated due to connection timeout/i
 const LOST_CONNECTION =
-  /Connection terminated|Client has encountered a connection error|Client was closed and is not queryable|server closed the connection|Query read timeout|ECONNRESET|EPIPE/i
+  /Connection terminated(?! due to connection timeout)|Client has encountered a connection error|Client was closed and is not queryable|server closed the connection|Query read timeout|ECONNRESET|EPIPE/i

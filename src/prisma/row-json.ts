@@ -13,6 +13,7 @@ export function toJsonValue(value: unknown, field: Field): unknown {
 
 function scalarToJson(value: unknown, field: Field): unknown {
   if (value === null || field.type === 'Json') return value
+  if (typeof value === 'string' && field.type === 'DateTime') return inUtc(value)
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Date) return value.toISOString()
   if (ArrayBuffer.isView(value)) return `\\x${hex(value)}`
@@ -21,20 +22,70 @@ function scalarToJson(value: unknown, field: Field): unknown {
   return value
 }
 
-/** Whether the value survives the way through JSON: no NaN, no invalid Date, no function, no object. */
+/** A column without a time zone would drop the offset of the text, and keep its hours. */
+function inUtc(text: string): string {
+  const date = new Date(text)
+  return Number.isNaN(date.getTime()) ? text : date.toISOString()
+}
+
+/** Whether the field can have the value, and the value survives the way through JSON. */
 export function isStorable(value: unknown, field: Field): boolean {
-  if (Array.isArray(value)) return field.isList && value.every((item) => isStorable(item, { ...field, isList: false }))
+  if (field.isList) return Array.isArray(value) && value.every((item) => isStorableScalar(item, field))
+  // `null` for Json could be that of SQL or that of JSON, which Prisma has `DbNull` and `JsonNull` for.
+  if (value === null) return field.isOptional && field.type !== 'Json'
+  return isStorableScalar(value, field)
+}
+
+function isStorableScalar(value: unknown, field: Field): boolean {
+  if (field.kind === 'enum') return typeof value === 'string' && (field.enumValues?.has(value) ?? true)
+  switch (field.type) {
+    case 'Int':
+    case 'BigInt':
+      return typeof value === 'bigint' || Number.isInteger(value)
+    case 'Float':
+      return typeof value === 'bigint' || Number.isFinite(value)
+    case 'Decimal':
+      return typeof value === 'bigint' || Number.isFinite(value) || isDecimalText(value)
+    case 'Boolean':
+      return typeof value === 'boolean'
+    case 'DateTime':
+      return value instanceof Date ? !Number.isNaN(value.getTime()) : typeof value === 'string' && isMoment(value)
+    case 'Bytes':
+      return ArrayBuffer.isView(value)
+    case 'Json':
+      return isJson(value)
+    default:
+      return typeof value === 'string'
+  }
+}
+
+/** Neither NaN nor Infinity: a `numeric` column takes them, and no sum that they are in recovers. */
+function isDecimalText(value: unknown): boolean {
+  const text = typeof value === 'object' && value !== null && isDecimal(value) ? value.toFixed() : value
+  return typeof text === 'string' && /\d/.test(text)
+}
+
+/** ISO 8601 with a time zone, as Prisma wants it. */
+function isMoment(text: string): boolean {
+  return /T.*(?:Z|[+-]\d{2}(?::?\d{2})?)$/i.test(text) && !Number.isNaN(Date.parse(text))
+}
+
+/** Whether JSON has all of it: JSON.stringify leaves out a function, and makes `null` of NaN. */
+function isJson(value: unknown): boolean {
   switch (typeof value) {
-    case 'number':
-      return Number.isFinite(value)
     case 'string':
     case 'boolean':
-    case 'bigint':
       return true
+    case 'number':
+      return Number.isFinite(value)
     case 'object':
-      if (value === null || ArrayBuffer.isView(value)) return true
-      return value instanceof Date ? !Number.isNaN(value.getTime()) : isDecimal(value)
+      break
     default:
       return false
   }
+  if (value === null) return true
+  if (Array.isArray(value)) return value.every(isJson)
+  if ('toJSON' in value && typeof value.toJSON === 'function') return isJson(value.toJSON())
+  const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(value))
+  return isPlain && Object.values(value).every((item) => item === undefined || isJson(item))
 }

@@ -13,6 +13,13 @@ export interface FieldText {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
+  /** On the side of a relation that holds the foreign key: its fields, and those they refer to. */
+  readonly foreignKey: ForeignKey | undefined
+}
+
+export interface ForeignKey {
+  readonly fields: readonly string[]
+  readonly references: readonly string[]
 }
 
 const BLOCK = /^\s*(model|enum|view|type)\s+(\w+)\s*\{/
@@ -41,6 +48,7 @@ export function readSchemaText(text: string): SchemaText {
           isList: modifier === '[]',
           isOptional: modifier === '?',
           isUpdatedAt: /\s@updatedAt\b/.test(line),
+          foreignKey: foreignKeyOf(line),
         })
       }
     } else if (values) {
@@ -49,6 +57,17 @@ export function readSchemaText(text: string): SchemaText {
     }
   }
   return { models, enums }
+}
+
+function foreignKeyOf(line: string): ForeignKey | undefined {
+  const names = (argument: string) =>
+    new RegExp(`@relation\\(.*?\\b${argument}:\\s*\\[([^\\]]*)\\]`)
+      .exec(line)?.[1]
+      ?.split(',')
+      .map((name) => name.trim())
+  const fields = names('fields')
+  const references = names('references')
+  return fields && references && { fields, references }
 }
 
 /** The line up to a `//` that is not inside a string. */

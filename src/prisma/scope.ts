@@ -20,6 +20,8 @@ export interface Scope {
    * A record that is not there is Prisma's P2025.
    */
   read(args: ActionArgs): Promise<Row>
+  /** Reads a record of another model, for a key that this one refers to. */
+  readOther(model: string, args: ActionArgs): Promise<Row>
   /** Sends SQL, with its values as parameters. */
   query(sql: string, ...values: unknown[]): Promise<Row[]>
 }
@@ -48,6 +50,7 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike): Ca
     inTransaction: true,
     call: async (action, args) => (await context[action](args)) as Row,
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
+    readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
   }
 }
@@ -57,6 +60,8 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
     inTransaction: false,
     call: async (action, args) => (await context[action](args)) as Row,
     read: async (args) => (await readPrimary(context, parent, own, args)) as Row,
+    readOther: async (model, args) =>
+      (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
     transaction: (body, options) => parent.$transaction((tx) => body(ownTransaction(context, tx)), options),
   }
@@ -86,6 +91,7 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
     inTransaction: true,
     call,
     read: (args) => call('findUniqueOrThrow', args),
+    readOther: async (model, args) => (await modelOf(tx, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => tx.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
   }
 }

@@ -9,6 +9,6 @@ import type { ResolvedPolicy } from './policy.js'
  * and Jitter", AWS Architecture Blog, 2015.
  */
 export function backoff(attempt: number, policy: ResolvedPolicy, clock: Clock): number {
-  const ceiling = Math.min(policy.maxDelay, policy.baseDelay * 2 ** (attempt - 1))
+  const ceiling = Math.min(policy.maxDelay, policy.baseDelay * 2 ** Math.min(attempt - 1, 31))
   return clock.random() * ceiling
 }

@@ -1,3 +1,4 @@
+import { isConcurrencyError } from '../errors.js'
 import { backoff } from './backoff.js'
 import type { Deadline } from './deadline.js'
 import type { ResolvedPolicy } from './policy.js'
@@ -12,15 +13,23 @@ export async function retrying<T>(
   deadline: Deadline,
   isRetryable: (error: unknown) => boolean,
 ): Promise<T> {
+  let last: unknown
   for (let attempt = 1; ; attempt++) {
     deadline.signal?.throwIfAborted()
     try {
       return await work(attempt)
     } catch (error) {
-      if (!isRetryable(error)) throw attempt === 1 ? error : withAttempts(error, attempt)
-      if (attempt >= policy.attempts || deadline.passed()) throw withAttempts(error, attempt)
-      await deadline.sleep(backoff(attempt, policy, deadline.clock))
-      if (deadline.passed()) throw withAttempts(error, attempt)
+      if (!isRetryable(error)) {
+        // That time is up is not worth telling where there is a reason why it took so long.
+        if (attempt > 1 && isConcurrencyError(error, 'DEADLINE_EXCEEDED')) throw withAttempts(last, attempt)
+        throw attempt === 1 ? error : withAttempts(error, attempt)
+      }
+      if (attempt >= policy.attempts) throw withAttempts(error, attempt)
+      const delay = backoff(attempt, policy, deadline.clock)
+      const reachesDeadline = delay >= deadline.left() // a timer may fire early, so it is not asked afterwards only
+      await deadline.sleep(delay)
+      if (reachesDeadline || deadline.passed()) throw withAttempts(error, attempt)
+      last = error
     }
   }
 }
@@ -28,7 +37,7 @@ export async function retrying<T>(
 /** Notes on the error how often the work ran. The error stays the one that was thrown. */
 export function withAttempts(error: unknown, attempts: number): unknown {
   if (typeof error === 'object' && error !== null && Object.isExtensible(error)) {
-    Object.defineProperty(error, 'attempts', { value: attempts, configurable: true, enumerable: true, writable: true })
+    Reflect.defineProperty(error, 'attempts', { value: attempts, configurable: true, enumerable: true, writable: true })
   }
   return error
 }

@@ -4,7 +4,7 @@ import type { IsolationLevel, PrismaClientLike } from '../prisma/client.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments } from '../validation.js'
-import { type Body, RetryingTransactions } from './with-retry.js'
+import type { Body, RetryingTransactions, TransactionCall } from './with-retry.js'
 
 export interface TransactionWithRetryOptions extends CallOptions {
   /** The isolation level of the transaction; the database's default unless given. */
@@ -20,32 +20,32 @@ export interface TransactionWithRetryOptions extends CallOptions {
 const LONGEST_TIMER = 2_147_483_647
 const milliseconds = z.number('must be a number of ms').min(1, 'must be at least 1 ms').max(LONGEST_TIMER)
 
-const optionsSchema = z.strictObject({
+/** The options of a transaction, for the schema of any call that runs one. */
+export const transactionOptions = {
   ...callOptions,
   isolationLevel: z.enum(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable']).optional(),
   maxWait: milliseconds.optional(),
   timeout: milliseconds.optional(),
   readOnly: z.boolean('must be true or false').optional(),
-})
+}
+
+const optionsSchema = z.strictObject(transactionOptions)
+
+/** Checked options, settled with the client's policy. Its deadline begins now. */
+export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
+  const { retry, signal, isolationLevel, maxWait, timeout, readOnly = false } = options
+  // Who allows an attempt a minute does not mean to be cut off by the default deadline.
+  const deadline = retry?.deadline ?? Math.max(clientPolicy.deadline, timeout ?? 0)
+  const patience = patienceOf(clientPolicy, { retry: { ...retry, deadline }, signal })
+  return { ...patience, isolationLevel, maxWait, timeout, readOnly }
+}
 
 /** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */
-export function transactionMethod(clientPolicy: ResolvedPolicy) {
-  const transactions = new RetryingTransactions()
-
+export function transactionMethod(transactions: RetryingTransactions, clientPolicy: ResolvedPolicy) {
   return async <R>(client: PrismaClientLike, body: Body<R>, options: unknown): Promise<R> => {
     if (typeof body !== 'function') {
       throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
     }
-    const { retry, signal, isolationLevel, maxWait, timeout, readOnly } = checkArguments(optionsSchema, options ?? {})
-    // Who allows an attempt a minute does not mean to be cut off by the default deadline.
-    const deadline = retry?.deadline ?? Math.max(clientPolicy.deadline, timeout ?? 0)
-    const patience = patienceOf(clientPolicy, { retry: { ...retry, deadline }, signal })
-    return transactions.run(client, body, {
-      ...patience,
-      isolationLevel,
-      maxWait,
-      timeout,
-      readOnly: readOnly ?? false,
-    })
+    return transactions.run(client, body, transactionCall(clientPolicy, checkArguments(optionsSchema, options ?? {})))
   }
 }

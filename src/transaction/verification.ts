@@ -32,18 +32,23 @@ export async function noteTransaction(tx: PrismaClientLike, limit: number): Prom
 
 /**
  * Asks what became of a transaction whose COMMIT was not answered. While it is still under way, or
- * the server is away, it is asked again until the deadline.
+ * the server is away, it is asked again until the deadline, or until the caller gives up: neither
+ * of them says what became of it.
  */
 export async function outcomeOf(
   note: TransactionNote,
   client: PrismaClientLike,
   deadline: Deadline,
 ): Promise<'committed' | 'aborted' | 'unknown'> {
-  for (let attempt = 1; ; attempt++) {
-    const status = await ask(note, client)
-    if (status !== 'again') return status
-    if (deadline.passed()) return 'unknown'
-    await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const status = await deadline.race(ask(note, client), 'the outcome of a transaction')
+      if (status !== 'again') return status
+      deadline.check('the outcome of a transaction')
+      await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
+    }
+  } catch {
+    return 'unknown'
   }
 }
 

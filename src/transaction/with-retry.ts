@@ -1,7 +1,13 @@
 import { canonical } from '../canonical.js'
 import { InvalidArgumentError, isConcurrencyError, OutcomeUnknownError } from '../errors.js'
 import { type IsolationLevel, isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
-import { isConnectionLost, isTransactionConflict, isTransactionTimeout, sqlState } from '../prisma/errors.js'
+import {
+  isConnectionLost,
+  isTransactionConflict,
+  isTransactionTimeout,
+  isUnreachable,
+  sqlState,
+} from '../prisma/errors.js'
 import type { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
@@ -15,6 +21,11 @@ export interface TransactionCall {
   readonly maxWait: number | undefined
   readonly timeout: number | undefined
   readonly readOnly: boolean
+  /**
+   * For a caller who can find out by itself, by running again, whether a COMMIT went through whose
+   * answer was lost: it is told, and the transaction is neither noted nor verified.
+   */
+  readonly onLostCommit?: (() => void) | undefined
 }
 
 /** What the body of a transaction is told besides its client. */
@@ -34,33 +45,47 @@ export class RetryingTransactions {
 
   run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
     if (isTransactionClient(client)) return runInside(client, body, call)
-    let lastConflict: string | undefined
+    const conflicts = new Set<string>()
+    let isUnsettled = false
+    const told: TransactionCall = {
+      ...call,
+      onLostCommit:
+        call.onLostCommit &&
+        (() => {
+          isUnsettled = true
+          call.onLostCommit?.()
+        }),
+    }
     const isRetryable = (error: unknown) => {
       if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
       const conflict = conflictOf(error)
       if (conflict !== undefined) {
         // The same row and the same expected version again: the version comes from outside the
         // body, and no number of runs can make it right.
-        const isHopeless = conflict === lastConflict
-        lastConflict = conflict
+        const isHopeless = conflicts.has(conflict)
+        conflicts.add(conflict)
         return !isHopeless
       }
+      if (isUnsettled && isUnreachable(error)) return true
       return isTransactionConflict(error) || isConnectionLost(error) || call.policy.retryOn(error)
     }
-    return retrying((attempt) => this.#once(client, body, call, attempt), call.policy, call.deadline, isRetryable)
+    return retrying((attempt) => this.#once(client, body, told, attempt), call.policy, call.deadline, isRetryable)
   }
 
   async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, attempt: number): Promise<R> {
     const { deadline } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
+    const canNote = this.#canNote
     let noteError: unknown
 
     const run = async (tx: PrismaClientLike) => {
-      const noting = this.#begin(tx, call, limit)
+      deadline.signal?.throwIfAborted() // while it waited for a connection
+      const noting = this.#begin(tx, call, limit, canNote)
       noting.catch((error: unknown) => {
         noteError = error
       })
+      if (call.readOnly) await noting // nothing may get in before the server refuses writes
       const result = await body(tx, { attempt, signal: deadline.signal })
       const note = await noting // a COMMIT must not be sent before its transaction is known
       deadline.signal?.throwIfAborted()
@@ -74,18 +99,27 @@ export class RetryingTransactions {
         timeout: limit,
       })
     } catch (error) {
-      if (this.#canNote && isUnsupported(noteError)) {
+      if (canNote && isUnsupported(noteError)) {
         this.#canNote = false // the failed statement has ended the transaction: nothing was committed
         return this.#once(client, body, call, attempt)
       }
+      // The first statement failed unseen by the body, which was told only that nothing works any more.
+      if (noteError !== undefined && sqlState(error) === '25P02') throw noteError
       // COMMIT was not sent, or the server has said no to it.
       if (finished === undefined || isRefusal(error)) throw error
-      return settle(finished, error, client, call)
+      if (call.onLostCommit === undefined) return settle(finished, error, client, call)
+      call.onLostCommit()
+      throw error
     }
   }
 
-  async #begin(tx: PrismaClientLike, call: TransactionCall, limit: number): Promise<TransactionNote | undefined> {
-    if (this.#canNote && !call.readOnly) return noteTransaction(tx, limit)
+  async #begin(
+    tx: PrismaClientLike,
+    call: TransactionCall,
+    limit: number,
+    canNote: boolean,
+  ): Promise<TransactionNote | undefined> {
+    if (canNote && !call.readOnly && !call.onLostCommit) return noteTransaction(tx, limit)
     const readOnly = call.readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
     await tx.$queryRawUnsafe(`SELECT ${readOnly}${LIMITS}`, limit)
     return undefined
@@ -142,8 +176,13 @@ function conflictOf(error: unknown): string | undefined {
  * resolved by running the whole transaction again, which is for the outermost call to do.
  */
 async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
+  call.deadline.signal?.throwIfAborted()
   if (call.isolationLevel !== undefined) await checkIsolation(tx, call.isolationLevel)
-  return tx.$transaction((inner) => body(inner, { attempt: 1, signal: call.deadline.signal }))
+  return tx.$transaction(async (inner) => {
+    // It lasts until the savepoint is released.
+    if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
+    return body(inner, { attempt: 1, signal: call.deadline.signal })
+  })
 }
 
 const STRENGTHS: Readonly<Record<string, number>> = {

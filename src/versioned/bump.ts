@@ -2,6 +2,12 @@ import type { Field } from '../prisma/data-model.js'
 import { isRecord } from './arguments.js'
 import type { Versions } from './versions.js'
 
+/**
+ * Given as the version in the data of a plain write, it keeps the version as it is: for nested
+ * writes of our own, which create what belongs to a row that was itself just created.
+ */
+export const KEEP_VERSION = 'prisma-extension-concurrency: keep'
+
 type Args = Readonly<Record<string, unknown>>
 
 /** The operations of Prisma whose `data` this file knows. */
@@ -24,6 +30,10 @@ function bumped(versions: Versions, model: string, data: Args): Args {
   const result = bumpNested(versions, model, data)
   if (!versioned?.bumpsPlainWrites) return result
   const { name } = versioned.version
+  if (data[name] === KEEP_VERSION) {
+    const { [name]: _keep, ...rest } = result
+    return rest
+  }
   const writes = Object.entries(data).filter(([, value]) => value !== undefined)
   if (writes.length === 0 || writes.some(([field]) => field === name)) return result
   return { ...result, [name]: { increment: 1 } }

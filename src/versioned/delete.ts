@@ -2,11 +2,11 @@ import type { VersionValue } from '../errors.js'
 import type { Row } from '../prisma/client.js'
 import { isConnectionLost } from '../prisma/errors.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
+import { type Selection, selectsRelations } from '../prisma/selection.js'
 import { retrying } from '../retry/loop.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
-import { type Selection, selectsRelations } from './selection.js'
 
 export interface DeleteTarget extends Target {
   readonly selection: Selection
@@ -19,7 +19,7 @@ export async function deleteOnce(
   expected: VersionValue,
 ): Promise<Row> {
   const write = new GuardedWrite(target)
-  const needsLock = selectsRelations(target.selection, target.versioned)
+  const needsLock = selectsRelations(target.selection, target.versioned.model)
   const attempt = async (attempt: number) => {
     const resent = write.resend(scope, attempt)
     if (resent) return resent
@@ -41,8 +41,9 @@ function sendDelete({ versioned, row, selection }: DeleteTarget): Send {
 }
 
 /**
- * With relations, Prisma reads the record first and then deletes it without looking whether a row
- * was deleted. Between the two another writer could get in, so the row is locked before.
+ * With relations, Prisma's own delete reads the record first and then deletes it without looking
+ * whether a row was deleted. So the two are sent one by one, and the DELETE tells; the lock keeps
+ * other writers from getting in between.
  */
 async function lockedDelete(
   scope: Scope,
@@ -52,7 +53,17 @@ async function lockedDelete(
   attempt: number,
 ): Promise<Row> {
   await lockRow(scope, target.versioned, target.row, 'UPDATE')
-  return write.run(scope, expected, sendDelete(target), attempt)
+  return write.run(scope, expected, readAndDelete(target), attempt)
+}
+
+function readAndDelete(target: DeleteTarget): Send {
+  const { versioned, row, selection } = target
+  const { name } = versioned.version
+  return async (scope, expected) => {
+    const record = await scope.read({ where: { ...row, [name]: expected }, ...selection })
+    await sendDelete({ ...target, selection: { select: { [name]: true } } })(scope, expected)
+    return record
+  }
 }
 
 async function ownTransaction(

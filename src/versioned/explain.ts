@@ -2,8 +2,8 @@ import type { VersionValue } from '../errors.js'
 import type { Row } from '../prisma/client.js'
 import { isRecordNotFound } from '../prisma/errors.js'
 import type { Scope } from '../prisma/scope.js'
+import { type Selection, widened } from '../prisma/selection.js'
 import type { Where } from './arguments.js'
-import { type Selection, withVersion } from './selection.js'
 import type { VersionedModel } from './versions.js'
 
 /** Why a guarded write found no row. */
@@ -24,14 +24,14 @@ export async function explain(
   expected: VersionValue,
   selection: Selection,
 ): Promise<Explanation> {
-  const widened = withVersion(selection, versioned)
+  const wide = widened(selection, [versioned.version.name], versioned.model)
   let record: Row
   try {
-    record = await scope.read({ where: row, ...widened.selection })
+    record = await scope.read({ where: row, ...wide.selection })
   } catch (error) {
     if (isRecordNotFound(error)) return { status: 'missing' }
     throw error
   }
   const actual = record[versioned.version.name] as VersionValue
-  return actual === expected ? { status: 'unchanged' } : { status: 'stale', actual, current: widened.strip(record) }
+  return actual === expected ? { status: 'unchanged' } : { status: 'stale', actual, current: wide.strip(record) }
 }

@@ -16,11 +16,11 @@ import {
   sqlState,
 } from '../prisma/errors.js'
 import type { Scope } from '../prisma/scope.js'
+import type { Selection } from '../prisma/selection.js'
 import type { Deadline } from '../retry/deadline.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Where } from './arguments.js'
 import { explain } from './explain.js'
-import type { Selection } from './selection.js'
 import type { VersionedModel } from './versions.js'
 
 /** What a versioned write of one row is about, in all its attempts. */

@@ -19,6 +19,7 @@ export async function lockRow(
 ): Promise<void> {
   const table = tableOf(versioned.model)
   const key = keyOf(where, versioned)
+  requireKey(key, versioned, 'where')
   const conditions = key.fields.map((field) => `t.${columnOf(field)} = k.${columnOf(field)}`)
   await scope.query(
     `SELECT 1
@@ -29,28 +30,44 @@ FOR ${strength} OF t`,
   )
 }
 
-/** The columns by which a unique `where` names its row, and their values as JSON. Its other filters are left out. */
-export function keyOf(where: Where, { model }: VersionedModel, path = 'where') {
+/** The columns by which a unique `where` names its row, and their values as JSON. */
+export interface RowKey {
+  readonly fields: readonly Field[]
+  readonly json: Readonly<Record<string, unknown>>
+  /** Where in `where` there are filters that are no part of it, such as `NOT` or `stock`. */
+  readonly filters: readonly string[]
+}
+
+export function keyOf(where: Where, { model }: VersionedModel): RowKey {
   const fields: Field[] = []
   const json: Record<string, unknown> = {}
-  const add = (name: string, value: unknown) => {
+  const filters: string[] = []
+  const add = (name: string, value: unknown, path: string) => {
+    if (value === undefined) return // to Prisma too it is as good as not there
     const field = model.fields.get(name)
-    if (field === undefined || !isPlainValue(value)) return
+    if (field === undefined || !isPlainValue(value)) {
+      filters.push(path)
+      return
+    }
     fields.push(field)
     json[field.column] = toJsonValue(value, field)
   }
   for (const [name, value] of Object.entries(where)) {
     // What is not a field is the name of a compound key, such as `productId_warehouse`.
-    if (!model.fields.has(name) && isRecord(value)) for (const part of Object.entries(value)) add(...part)
-    else add(name, value)
+    const isCompound = !model.fields.has(name) && !/^(AND|OR|NOT)$/.test(name) && isRecord(value)
+    if (isCompound) for (const [part, item] of Object.entries(value)) add(part, item, `${name}.${part}`)
+    else add(name, value, name)
   }
-  if (fields.length === 0)
-    throw new InvalidArgumentError(path, `of ${model.name} must name one record by a unique key.`)
-  return { fields, json }
+  return { fields, json, filters }
+}
+
+export function requireKey({ fields }: RowKey, { model }: VersionedModel, path: string): void {
+  if (fields.length > 0) return
+  throw new InvalidArgumentError(path, `of ${model.name} must name one record by a unique key.`)
 }
 
 /** Whether it is a value that a unique key can have, rather than a filter such as `{ gt: 3 }`. */
 function isPlainValue(value: unknown): boolean {
-  if (value === null || value === undefined) return false
+  if (value === null) return false
   return typeof value !== 'object' || value instanceof Date || ArrayBuffer.isView(value) || 'toFixed' in value
 }

@@ -1,18 +1,25 @@
+import { z } from 'zod'
 import { InvalidArgumentError } from '../errors.js'
 import { KeyedQueue } from '../lock/queue.js'
 import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
 import { scopeOf } from '../prisma/scope.js'
-import { patienceOf } from '../retry/call-options.js'
+import { type Selection, selectionOf } from '../prisma/selection.js'
+import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { checkArguments } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
 import { PrimaryKeys } from './primary-key.js'
-import { type Selection, selectionOf } from './selection.js'
 import { type Change, type Outcome, updateByFunction, updateOnce } from './update.js'
-import { type Mode, updateMany, type Verdict } from './update-many.js'
+import { updateMany, type Verdict } from './update-many.js'
 import type { VersionedModel, Versions } from './versions.js'
 
 type Args = Selection & { readonly where?: unknown; readonly data?: unknown; retry?: unknown; signal?: unknown }
+
+const updateManyOptions = z.strictObject({
+  ...callOptions,
+  mode: z.enum(['all', 'each'], "must be 'all' or 'each'").default('all'),
+})
 
 /** The model methods, as they are called: checks the arguments, then hands them to the feature. */
 export class VersionedMethods {
@@ -57,12 +64,11 @@ export class VersionedMethods {
   }
 
   async updateMany(context: ModelContext, entries: unknown, options: unknown): Promise<Verdict[]> {
-    const { mode = 'all', retry, signal } = (options ?? {}) as { mode?: unknown; retry?: unknown; signal?: unknown }
     if (!Array.isArray(entries))
       throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
-    if (mode !== 'all' && mode !== 'each') throw new InvalidArgumentError('mode', "must be 'all' or 'each'.")
+    const { mode, ...patience } = checkArguments(updateManyOptions, options ?? {})
     const versioned = this.#versions.require(context.$name)
-    const call = { versioned, mode: mode as Mode, ...patienceOf(this.#policy, { retry, signal }) }
+    const call = { versioned, mode, ...patienceOf(this.#policy, patience) }
     return updateMany(scopeOf(context, this.#own), call, entries, this.#primaryKeys)
   }
 

@@ -54,8 +54,8 @@ export type Change<T, O> = (
   attempt: number,
 ) => Data<T, O> | undefined | Promise<Data<T, O> | undefined>
 
-/** Prisma's own `select`, `include` and `omit`. */
-export type SelectionArgs<T> = Pick<Args<T, 'update'>, 'select' | 'include' | 'omit'>
+/** Prisma's own `select`, `include` (which only models with relations have) and `omit`. */
+export type SelectionArgs<T> = Pick<Args<T, 'update'>, Extract<keyof Args<T, 'update'>, 'select' | 'include' | 'omit'>>
 
 export type UpdateVersionedArgs<T, O> = (
   | { where: WhereVersion<T, O>; data: Data<T, O> }

@@ -17,7 +17,7 @@ import type { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { checkedData, isRecord, requiredVersion, rowOf, type Where } from './arguments.js'
-import { keyOf } from './lock-row.js'
+import { keyOf, requireKey } from './lock-row.js'
 import type { PrimaryKeys } from './primary-key.js'
 import type { VersionedModel } from './versions.js'
 
@@ -65,6 +65,8 @@ export async function updateMany(
   const attempt = async (attempt: number): Promise<Verdict[]> => {
     const verdicts = await send(scope, call, items, primaryKeys).catch((error: unknown) => {
       if (isConnectionLost(error) && !scope.inTransaction) lost = error
+      // The database got as far as the rows' data, so they still had their expected versions.
+      else if (/^2[23]/.test(sqlState(error) ?? '')) lost = undefined
       throw named(error, items, versioned)
     })
     // Sent again under the same versions: whatever is fresh now was not written before.
@@ -82,7 +84,13 @@ export async function updateMany(
       isConnectionLost(error) ||
       (lost !== undefined && isUnreachable(error)) ||
       (!(error instanceof BatchVersionConflictError) && policy.retryOn(error)))
-  return retrying(attempt, policy, deadline, isRetryable)
+  try {
+    return await retrying(attempt, policy, deadline, isRetryable)
+  } catch (error) {
+    // What keeps a lost write from being settled must not hide that it was lost.
+    if (lost === undefined || error instanceof OutcomeUnknownError) throw error
+    throw new OutcomeUnknownError('the connection was lost before the answer came', { cause: error })
+  }
 }
 
 function readItem(entry: unknown, index: number, versioned: VersionedModel): Item {
@@ -90,7 +98,14 @@ function readItem(entry: unknown, index: number, versioned: VersionedModel): Ite
   if (!isRecord(entry)) throw new InvalidArgumentError(path, 'must be { where, data }.')
   const expected = requiredVersion(entry.where, versioned, `${path}.where`)
   const row = rowOf(entry.where as Where, versioned)
-  const key = keyOf(row, versioned, `${path}.where`)
+  const key = keyOf(row, versioned)
+  for (const filter of key.filters) {
+    throw new InvalidArgumentError(
+      `${path}.where.${filter}`,
+      'is not a value of a key, which is all that a batch can look for.',
+    )
+  }
+  requireKey(key, versioned, `${path}.where`)
   const operations = readOperations(checkedData(entry.data, versioned, `${path}.data`), versioned, `${path}.data`)
   return { row, expected, keyFields: key.fields, keyJson: key.json, operations }
 }
@@ -113,27 +128,26 @@ function readOperations(data: Readonly<Record<string, unknown>>, versioned: Vers
 }
 
 function readOperation(value: unknown, field: Field, path: string): { operation: Operation; value: unknown } {
-  if (field.type === 'Json') {
-    // jsonb_populate_record makes SQL NULL of JSON null, so the two could not be told apart.
-    if (isRecord(value) && Object.getPrototypeOf(value) !== Object.prototype) {
-      throw new InvalidArgumentError(path, 'is not plain JSON; write it with updateVersioned.')
-    }
-    return { operation: 'set', value }
-  }
-  if (isRecord(value) && Object.getPrototypeOf(value) === Object.prototype) {
+  // Whatever it is that is set on a Json field, it is the JSON itself.
+  if (isRecord(value) && (field.type !== 'Json' || field.isList) && Object.getPrototypeOf(value) === Object.prototype) {
     const [[operation, operand] = ['', undefined], ...others] = Object.entries(value)
     const isKnown = operation === 'set' || operation === 'increment' || operation === 'decrement'
     if (!isKnown || operand === undefined || others.length > 0) {
       throw new InvalidArgumentError(path, 'must be a value, or one of { set }, { increment } and { decrement }.')
+    }
+    if (operation !== 'set' && (operand === null || field.isList || !NUMERIC.has(field.type))) {
+      throw new InvalidArgumentError(`${path}.${operation}`, `cannot be done: only a number can be added to a number.`)
     }
     return { operation, value: storable(operand, field, `${path}.${operation}`) }
   }
   return { operation: 'set', value: storable(value, field, path) }
 }
 
+const NUMERIC: ReadonlySet<string> = new Set(['Int', 'BigInt', 'Float', 'Decimal'])
+
 function storable(value: unknown, field: Field, path: string): unknown {
   if (isStorable(value, field)) return value
-  throw new InvalidArgumentError(path, `is not a value that a ${field.type} field can have.`)
+  throw new InvalidArgumentError(path, `is not a value that this field of type ${field.type} can be given in a batch.`)
 }
 
 /** All rows must be named by the same key, and none of them twice: it would be stale the second time. */
@@ -168,8 +182,9 @@ function checkKeys(items: readonly Item[], { model }: VersionedModel): void {
  * A lock that had to wait returns the row as it is now, so `locked` has the true version even
  * where the statement's snapshot is older; the UPDATE then follows the row to that same state.
  *
- * In mode `all`, a fresh row that a trigger did not let be written divides by zero: it is the way
- * of a single statement to take back what it did to the others.
+ * What must not stay written is found out when it has been: two spellings of one key, or in mode
+ * `all` a row that a trigger kept from being written. A text that is cast to a number is the way
+ * of a single statement to fail then, and to say why; `REFUSAL` reads it.
  */
 async function send(
   scope: RootScope | CallersTransaction,
@@ -202,10 +217,13 @@ async function send(
   FOR NO KEY UPDATE OF t
 ), verdict AS MATERIALIZED (
   SELECT item.*, ${primaryKey.map((column, i) => `l.${column} AS pk${i}`).join(', ')},
-    l.${versionColumn} AS actual, coalesce(l.${versionColumn} = item.expected, false) AS is_fresh
+    l.${versionColumn} AS actual, coalesce(l.${versionColumn} = item.expected, false) AS is_fresh,
+    count(*) OVER (PARTITION BY item.position) AS matches,
+    min(item.position) OVER same_row AS first, max(item.position) OVER same_row AS last
   FROM item
   CROSS JOIN jsonb_populate_record(NULL::${table}, item.key) AS k
   LEFT JOIN locked AS l ON ${equal(key, 'l', 'k')}
+  WINDOW same_row AS (PARTITION BY ${list(primaryKey, 'l')})
 ), written AS (
   UPDATE ${table} AS t
   SET ${assignments}
@@ -218,8 +236,12 @@ async function send(
   RETURNING v.position, t.${versionColumn} AS version
 )
 SELECT v.actual, w.version,
-  1 / CASE WHEN $2::text = 'all' AND w.version IS NULL AND NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh)
-    THEN 0 ELSE 1 END AS all_written
+  CASE
+    WHEN v.matches > 1 THEN ('refused:ambiguous:' || v.position)::int
+    WHEN v.actual IS NOT NULL AND v.first < v.last THEN ('refused:twin:' || v.last || ':' || v.first)::int
+    WHEN $2::text = 'all' AND w.version IS NULL AND NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh)
+      THEN ('refused:suppressed:' || v.position)::int
+  END AS refusal
 FROM verdict AS v
 LEFT JOIN written AS w USING (position)
 ORDER BY v.position`,
@@ -291,11 +313,25 @@ function refuseConflicts(
 
 /** An error of the database under the name it has here. */
 function named(error: unknown, items: readonly Item[], { model, version, highest }: VersionedModel): unknown {
-  if (sqlState(error) === DIVISION_BY_ZERO) return new WriteSuppressedError(model.name, {}, { cause: error })
+  const [, reason, position, first] = (sqlState(error) === INVALID_TEXT && REFUSAL.exec(String(error))) || []
+  if (reason !== undefined) {
+    const path = `[${Number(position) - 1}].where`
+    switch (reason) {
+      case 'suppressed':
+        return new WriteSuppressedError(model.name, (items[Number(position) - 1] as Item).row, { cause: error })
+      case 'twin':
+        return new InvalidArgumentError(path, `names the same ${model.name} as [${Number(first) - 1}].`, {
+          cause: error,
+        })
+      default:
+        return new InvalidArgumentError(path, `names more than one ${model.name}.`, { cause: error })
+    }
+  }
   const isAtHighest = items.some(({ expected }) => BigInt(expected) === highest)
   return isOutOfRange(error) && isAtHighest
     ? new VersionOverflowError(model.name, version.name, { cause: error })
     : error
 }
 
-const DIVISION_BY_ZERO = '22012'
+const INVALID_TEXT = '22P02'
+const REFUSAL = /refused:(suppressed|twin|ambiguous):(\d+)(?::(\d+))?/

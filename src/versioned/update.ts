@@ -4,12 +4,12 @@ import type { KeyedQueue } from '../lock/queue.js'
 import type { Row } from '../prisma/client.js'
 import { isConnectionLost, isRecordNotFound, isStatementTimeout, isTransactionTimeout } from '../prisma/errors.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
+import { allScalars, type Selection } from '../prisma/selection.js'
 import { retrying, withAttempts } from '../retry/loop.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { checkedData } from './arguments.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
-import { allScalars, type Selection } from './selection.js'
 
 type Data = Readonly<Record<string, unknown>>
 export type Change = (current: Row, attempt: number) => unknown
@@ -135,7 +135,7 @@ class FunctionUpdate {
   ): Promise<Outcome> {
     const { versioned, deadline } = this.#target
     deadline.check('the database')
-    const current = await this.#read(scope, allScalars(versioned))
+    const current = await this.#read(scope, allScalars(versioned.model))
     const expected = current[versioned.version.name] as VersionValue
     await this.#checkGiven(scope, expected, attempt)
 

@@ -91,7 +91,7 @@ CREATE TABLE "every thing" (
     "tags" TEXT[],
     "numbers" INTEGER[],
     "kinds" "kind of thing"[],
-    "row ""version""" INTEGER NOT NULL DEFAULT 0,
+    "row version" INTEGER NOT NULL DEFAULT 0,
 
     CONSTRAINT "every thing_pkey" PRIMARY KEY ("id")
 );

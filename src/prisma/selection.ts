@@ -1,5 +1,5 @@
-import type { Row } from '../prisma/client.js'
-import type { VersionedModel } from './versions.js'
+import type { Row } from './client.js'
+import type { Model } from './data-model.js'
 
 /** Prisma's own `select`, `include` and `omit`. */
 export interface Selection {
@@ -18,34 +18,34 @@ export function selectionOf(args: Selection): Selection {
 }
 
 /** Every scalar of the record, also those that the client leaves out by default. */
-export function allScalars({ model }: VersionedModel): Selection {
+export function allScalars(model: Model): Selection {
   const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
   return { omit: Object.fromEntries(scalars.map(({ name }) => [name, false])) }
 }
 
 /** Whether a relation is asked for, so that Prisma needs more than one statement. */
-export function selectsRelations({ select, include }: Selection, { model }: VersionedModel): boolean {
+export function selectsRelations({ select, include }: Selection, model: Model): boolean {
   const isSelected = ([, value]: [string, unknown]) => value !== undefined && value !== false && value !== null
   const chosen = [...Object.entries(select ?? {}), ...Object.entries(include ?? {})].filter(isSelected)
   return chosen.some(([name]) => name === '_count' || model.fields.get(name)?.kind === 'relation')
 }
 
 /**
- * The selection with the version in it, and the way to take the version out again of a record,
- * for a caller who did not ask for it.
+ * The selection with these fields in it, and the way to take them out again of a record, for a
+ * caller who did not ask for them.
  */
-export function withVersion(selection: Selection, { version: { name } }: VersionedModel) {
+export function widened(selection: Selection, names: readonly string[], { omitted }: Model) {
   const { select, omit } = selection
-  const asked = select ? select[name] === true : omit?.[name] !== true
-  const widened: Selection = select
-    ? { ...selection, select: { ...select, [name]: true } }
-    : { ...selection, omit: { ...omit, [name]: false } }
+  const unasked = names.filter((name) => (select ? select[name] !== true : (omit?.[name] ?? omitted.has(name))))
+  const wanted = (value: boolean) => Object.fromEntries(names.map((name) => [name, value]))
+  const wide: Selection = select
+    ? { ...selection, select: { ...select, ...wanted(true) } }
+    : { ...selection, omit: { ...omit, ...wanted(false) } }
   return {
-    selection: widened,
+    selection: wide,
     strip(record: Row): Row {
-      if (asked) return record
-      const { [name]: _version, ...rest } = record
-      return rest
+      if (unasked.length === 0) return record
+      return Object.fromEntries(Object.entries(record).filter(([name]) => !unasked.includes(name)))
     },
   }
 }

@@ -1,0 +1,103 @@
+import { hex, isDecimal } from '../canonical.js'
+import { InvalidArgumentError } from '../errors.js'
+
+/*
+ * An answer is kept as JSON text, and must come back as it went. What JSON has no form for is
+ * written as {"$": [type, text]}; what has no form here either is refused when it is stored.
+ */
+
+/** How to make a Decimal again: Prisma's class, which this package does not import. */
+export type MakeDecimal = (text: string) => unknown
+
+/** @throws InvalidArgumentError that names the part of the answer that could not come back as it is */
+export function encodeAnswer(answer: unknown): string {
+  return JSON.stringify(encode(answer, 'result', new Set()))
+}
+
+export function decodeAnswer(text: string, makeDecimal: MakeDecimal): unknown {
+  return decode(JSON.parse(text), makeDecimal)
+}
+
+/** Whether there is a Decimal in the text of an answer. */
+export function hasDecimal(text: string): boolean {
+  return text.includes('{"$":["decimal",')
+}
+
+function encode(value: unknown, path: string, parents: Set<object>): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value
+    case 'undefined':
+      return { $: ['undefined'] }
+    case 'bigint':
+      return { $: ['bigint', String(value)] }
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : { $: ['number', Object.is(value, -0) ? '-0' : String(value)] }
+    case 'object':
+      return value === null ? null : encodeObject(value, path, parents)
+    default:
+      throw refused(path, `is a ${typeof value}`)
+  }
+}
+
+function encodeObject(value: object, path: string, parents: Set<object>): unknown {
+  if (value instanceof Date) return { $: ['date', Number.isNaN(value.getTime()) ? 'NaN' : value.toISOString()] }
+  if (value instanceof Uint8Array) return { $: ['bytes', hex(value)] }
+  if (isDecimal(value)) return { $: ['decimal', value.toFixed()] }
+  if (parents.has(value)) throw refused(path, 'contains itself')
+  parents.add(value)
+  try {
+    if (Array.isArray(value)) return Array.from(value, (item, index) => encode(item, `${path}[${index}]`, parents))
+    const prototype = Object.getPrototypeOf(value)
+    if (prototype !== Object.prototype && prototype !== null) {
+      throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
+    }
+    if (Object.getOwnPropertySymbols(value).length > 0) throw refused(path, 'has a symbol as a key')
+    const entries = Object.entries(value).map(([key, item]) => [key, encode(item, `${path}.${key}`, parents)] as const)
+    const object = Object.fromEntries(entries)
+    return Object.hasOwn(value, '$') ? { $: ['object', object] } : object
+  } finally {
+    parents.delete(value)
+  }
+}
+
+function refused(path: string, what: string): InvalidArgumentError {
+  return new InvalidArgumentError(
+    path,
+    `${what}, which could not come back as it is when the operation is replayed. Return plain data; nothing was written.`,
+  )
+}
+
+function decode(value: unknown, makeDecimal: MakeDecimal): unknown {
+  if (Array.isArray(value)) return value.map((item) => decode(item, makeDecimal))
+  if (typeof value !== 'object' || value === null) return value
+  if ('$' in value && Array.isArray(value.$)) return decodeTagged(value.$ as [string, unknown?], makeDecimal)
+  return decodeEntries(value, makeDecimal)
+}
+
+function decodeTagged([type, content]: [string, unknown?], makeDecimal: MakeDecimal): unknown {
+  const text = String(content)
+  switch (type) {
+    case 'undefined':
+      return undefined
+    case 'bigint':
+      return BigInt(text)
+    case 'number':
+      return Number(text)
+    case 'date':
+      return new Date(text)
+    case 'decimal':
+      return makeDecimal(text)
+    case 'bytes':
+      return Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
+    default:
+      return decodeEntries(content as object, makeDecimal)
+  }
+}
+
+function decodeEntries(value: object, makeDecimal: MakeDecimal): unknown {
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item, makeDecimal)]))
+}

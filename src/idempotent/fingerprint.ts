@@ -1,0 +1,24 @@
+import { canonical, hex } from '../canonical.js'
+
+/** The SHA-256 of a value's canonical text, as hexadecimal text. The order of an object's keys plays no part. */
+export async function fingerprint(value: unknown): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical(value)))
+  return hex(new Uint8Array(digest))
+}
+
+/** Per field, so that a mismatch can name the fields: 64 bits of each field's own fingerprint. */
+export async function fieldFingerprints(data: Readonly<Record<string, unknown>>): Promise<string> {
+  const names = Object.keys(data)
+    .filter((name) => data[name] !== undefined)
+    .sort()
+  const parts = await Promise.all(names.map(async (name) => [name, (await fingerprint(data[name])).slice(0, 16)]))
+  return JSON.stringify(Object.fromEntries(parts))
+}
+
+/** The fields in which two fingerprints made by `fieldFingerprints` differ. */
+export function differingFields(stored: string, given: string): string[] {
+  const before = JSON.parse(stored) as Record<string, string>
+  const now = JSON.parse(given) as Record<string, string>
+  const names = new Set([...Object.keys(before), ...Object.keys(now)])
+  return [...names].filter((name) => before[name] !== now[name])
+}

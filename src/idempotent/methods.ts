@@ -1,0 +1,166 @@
+import { z } from 'zod'
+import { InvalidArgumentError } from '../errors.js'
+import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
+import type { DataModel, Model } from '../prisma/data-model.js'
+import { scopeOf } from '../prisma/scope.js'
+import { type Selection, selectionOf, selectsRelations } from '../prisma/selection.js'
+import { patienceOf } from '../retry/call-options.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { transactionCall, transactionOptions } from '../transaction/method.js'
+import type { Body, RetryingTransactions } from '../transaction/with-retry.js'
+import { checkArguments } from '../validation.js'
+import { InsertBatches } from './batch.js'
+import { readMatch } from './compare.js'
+import { fieldFingerprints } from './fingerprint.js'
+import { type FingerprintSettings, fingerprintFields } from './fingerprint-fields.js'
+import { type InsertResult, insertOnce } from './insert.js'
+import { DEFAULT_KEY_MODEL, KeyStore } from './key-store.js'
+import { type OncePerResult, oncePer, periodSchema } from './once-per.js'
+import { Operations } from './operation.js'
+import { readPayload } from './payload.js'
+
+export interface IdempotencySettings extends FingerprintSettings {
+  readonly model?: string
+  readonly answerLimit?: number
+}
+
+/** What the other parts of the extension know, and this one needs. */
+export interface IdempotentSetup {
+  readonly own: PrismaClientLike
+  readonly dataModel: DataModel
+  readonly policy: ResolvedPolicy
+  readonly transactions: RetryingTransactions
+  readonly settings: IdempotencySettings
+  /** What to add to the data of a nested write, so that it does not bump the model's version. */
+  readonly keepVersion: (model: string) => Readonly<Record<string, unknown>>
+}
+
+type InsertArgs = Selection & {
+  readonly where?: unknown
+  readonly data?: unknown
+  readonly match?: unknown
+  retry?: unknown
+  signal?: unknown
+}
+
+const DEFAULT_ANSWER_LIMIT = 65_536
+
+const { readOnly: _, ...writeOptions } = transactionOptions
+// A B-tree entry takes at most a third of a page, both texts together.
+const name = z.string('must be a string').min(1, 'must not be empty').max(500, 'must not be longer than 500 characters')
+const operationSchema = z.strictObject({
+  ...writeOptions,
+  key: name,
+  scope: name,
+  request: z.unknown(),
+  whileRunning: z.enum(['wait', 'refuse']).default('wait'),
+})
+const oncePerSchema = z.strictObject({ ...writeOptions, job: name.max(400), period: periodSchema })
+const pruneSchema = z.strictObject({
+  olderThan: z.number('must be a number of ms').min(0, 'must not be negative'),
+  batchSize: z.int().min(1).default(1_000),
+})
+
+/** The methods of this feature, as they are called: they check the arguments. */
+export class IdempotentMethods {
+  readonly #setup: IdempotentSetup
+  readonly #fingerprints: ReadonlyMap<string, string>
+  readonly #operations: Operations
+  readonly #batches = new InsertBatches()
+  #store: KeyStore | undefined
+
+  constructor(setup: IdempotentSetup) {
+    this.#setup = setup
+    this.#fingerprints = fingerprintFields(setup.dataModel, setup.settings)
+    this.#operations = new Operations(setup.transactions)
+    if (setup.settings.model !== undefined) this.#storeOfKeys()
+  }
+
+  /** `createIdempotent` */
+  async create(context: ModelContext, args: unknown): Promise<InsertResult> {
+    if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
+    const { where, data, match, retry, signal, ...rest } = args as InsertArgs
+    const model = this.#setup.dataModel.get(context.$name) as Model
+    const payload = readPayload(model, where, data)
+    const comparison = {
+      match: readMatch(match, model, payload),
+      fingerprint: await this.#fingerprint(model, payload.data),
+    }
+    const selection = selectionOf(rest)
+    const keepVersion = this.#setup.keepVersion(model.name)
+    const call = {
+      model,
+      payload,
+      comparison,
+      selection,
+      keepVersion,
+      ...patienceOf(this.#setup.policy, { retry, signal }),
+    }
+    call.deadline.signal?.throwIfAborted()
+    const scope = scopeOf(context, this.#setup.own)
+    const isPlain = Object.keys(payload.children).length === 0 && !selectsRelations(selection, model)
+    return !scope.inTransaction && isPlain ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
+  }
+
+  /** `$idempotent` */
+  async run<R>(client: PrismaClientLike, options: unknown, body: Body<R>): Promise<{ result: R; replayed: boolean }> {
+    checkBody(body)
+    const { key, scope, request, whileRunning, ...transaction } = checkArguments(operationSchema, options)
+    const { result, replayed } = await this.#operations.run(
+      client,
+      this.#storeOfKeys(),
+      {
+        key,
+        scope,
+        request,
+        whileRunning,
+        keepsAnswer: true,
+        ...this.#operationOptions(transaction),
+      },
+      body,
+    )
+    return { result, replayed }
+  }
+
+  /** `$oncePer` */
+  async oncePer<R>(client: PrismaClientLike, options: unknown, body: Body<R>): Promise<OncePerResult<R>> {
+    checkBody(body)
+    const { job, period, ...transaction } = checkArguments(oncePerSchema, options)
+    const store = this.#storeOfKeys()
+    return oncePer(this.#operations, client, store, job, period, this.#operationOptions(transaction), body)
+  }
+
+  /** `$pruneIdempotencyKeys` */
+  async prune(client: PrismaClientLike, options: unknown): Promise<{ count: number }> {
+    const { olderThan, batchSize } = checkArguments(pruneSchema, options)
+    const store = this.#storeOfKeys()
+    for (let count = 0; ; ) {
+      const deleted = await store.prune(client, olderThan, batchSize)
+      count += deleted
+      if (deleted < batchSize) return { count }
+    }
+  }
+
+  #operationOptions(options: Parameters<typeof transactionCall>[1]) {
+    return {
+      transaction: transactionCall(this.#setup.policy, options),
+      answerLimit: this.#setup.settings.answerLimit ?? DEFAULT_ANSWER_LIMIT,
+    }
+  }
+
+  #storeOfKeys(): KeyStore {
+    const { dataModel, settings } = this.#setup
+    return (this.#store ??= new KeyStore(dataModel, settings.model ?? DEFAULT_KEY_MODEL))
+  }
+
+  async #fingerprint(model: Model, data: Readonly<Record<string, unknown>>) {
+    const field = this.#fingerprints.get(model.name)
+    if (field === undefined || data[field] !== undefined) return undefined
+    return { field, value: await fieldFingerprints(data) }
+  }
+}
+
+function checkBody(body: unknown): void {
+  if (typeof body !== 'function')
+    throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+}

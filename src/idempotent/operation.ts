@@ -1,0 +1,177 @@
+import {
+  IdempotencyInProgressError,
+  IdempotencyMismatchError,
+  InvalidArgumentError,
+  isConcurrencyError,
+  OutcomeUnknownError,
+} from '../errors.js'
+import { KeyedQueue } from '../lock/queue.js'
+import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import { decimalMaker } from '../prisma/decimal.js'
+import { isConnectionLost, isStatementTimeout, isUnreachable } from '../prisma/errors.js'
+import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transaction/with-retry.js'
+import { decodeAnswer, encodeAnswer, hasDecimal } from './answer.js'
+import { fingerprint } from './fingerprint.js'
+import type { KeyStore, StoredKey } from './key-store.js'
+
+export interface OperationCall {
+  readonly scope: string
+  readonly key: string
+  readonly request: unknown
+  readonly whileRunning: 'wait' | 'refuse'
+  readonly transaction: Omit<TransactionCall, 'onLostCommit'>
+  /** The longest answer that is stored, in characters of its JSON text. */
+  readonly answerLimit: number
+  /** Whether the answer is kept for a replay. */
+  readonly keepsAnswer: boolean
+}
+
+export type OperationResult<R> =
+  | { readonly replayed: false; readonly result: R }
+  | { readonly replayed: true; readonly result: R; readonly since: Date }
+
+/** Whole operations that happen once. */
+export class Operations {
+  readonly #transactions: RetryingTransactions
+  readonly #queue = new KeyedQueue()
+
+  constructor(transactions: RetryingTransactions) {
+    this.#transactions = transactions
+  }
+
+  /**
+   * The key is claimed before the body runs, in the same transaction as its effects: they commit
+   * together or not at all. Duplicates of one process take turns without a connection; those of
+   * other processes wait in the database for the first one's end.
+   */
+  async run<R>(
+    client: PrismaClientLike,
+    store: KeyStore,
+    call: OperationCall,
+    body: Body<R>,
+  ): Promise<OperationResult<R>> {
+    const once = new OnceInTransaction(store, call, await fingerprint(call.request), body)
+    if (isTransactionClient(client)) {
+      const context = { attempt: 1, signal: call.transaction.deadline.signal }
+      // In a savepoint: a body that fails must not leave its claim behind.
+      return client.$transaction((tx) => once.run(tx, context))
+    }
+    const turn = JSON.stringify([call.scope, call.key])
+    if (call.whileRunning === 'refuse' && this.#queue.isBusy(turn)) {
+      throw new IdempotencyInProgressError(call.scope, call.key)
+    }
+    const leave = await this.#enter(turn, call)
+    try {
+      return await this.#runOnRoot(client, call, once)
+    } finally {
+      leave()
+    }
+  }
+
+  async #enter(turn: string, { scope, key, transaction }: OperationCall): Promise<() => void> {
+    try {
+      return await this.#queue.enter(turn, transaction.deadline, 'the same operation in this process')
+    } catch (error) {
+      throw isConcurrencyError(error, 'DEADLINE_EXCEEDED')
+        ? new IdempotencyInProgressError(scope, key, { cause: error })
+        : error
+    }
+  }
+
+  /** A lost COMMIT needs no verification here: run again, the key itself tells whether it was committed. */
+  async #runOnRoot<R>(
+    client: PrismaClientLike,
+    call: OperationCall,
+    once: OnceInTransaction<R>,
+  ): Promise<OperationResult<R>> {
+    let isUnsettled = false
+    const onLostCommit = () => {
+      isUnsettled = true
+    }
+    try {
+      return await this.#transactions.run(client, (tx, context) => once.run(tx, context), {
+        ...call.transaction,
+        onLostCommit,
+      })
+    } catch (error) {
+      if (isUnsettled && (isConnectionLost(error) || isUnreachable(error))) {
+        throw new OutcomeUnknownError('the answer to COMMIT was lost, and the database could not be reached since', {
+          cause: error,
+        })
+      }
+      throw error
+    }
+  }
+}
+
+class OnceInTransaction<R> {
+  readonly #store: KeyStore
+  readonly #call: OperationCall
+  readonly #request: string
+  readonly #body: Body<R>
+  /** Tells this call's own answer from another's, should it find one after a lost COMMIT. */
+  readonly #author = crypto.randomUUID()
+
+  constructor(store: KeyStore, call: OperationCall, request: string, body: Body<R>) {
+    this.#store = store
+    this.#call = call
+    this.#request = request
+    this.#body = body
+  }
+
+  async run(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+    const { scope, key } = this.#call
+    // A claim that was refused, and yet no key to be found: it was pruned in between.
+    for (let again = 0; again < 3; again++) {
+      if (await this.#claim(tx)) return this.#execute(tx, context)
+      const stored = await this.#store.read(tx, scope, key)
+      if (stored) return this.#replay(tx, stored)
+    }
+    throw new IdempotencyInProgressError(scope, key)
+  }
+
+  async #claim(tx: PrismaClientLike): Promise<boolean> {
+    const { scope, key, whileRunning } = this.#call
+    try {
+      if (whileRunning === 'wait') return await this.#store.claim(tx, scope, key, this.#request)
+      const [{ previous }] = (await tx.$queryRawUnsafe(
+        `SELECT current_setting('lock_timeout') AS previous, set_config('lock_timeout', '1', true)`,
+      )) as [{ previous: string }]
+      const isClaimed = await this.#store.claim(tx, scope, key, this.#request)
+      await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)
+      return isClaimed
+    } catch (error) {
+      throw isStatementTimeout(error) ? new IdempotencyInProgressError(scope, key, { cause: error }) : error
+    }
+  }
+
+  async #execute(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+    const { scope, key, keepsAnswer, answerLimit } = this.#call
+    const result = await this.#body(tx, context)
+    const answer = encodeAnswer(keepsAnswer ? result : undefined)
+    if (answer.length > answerLimit) {
+      throw new InvalidArgumentError(
+        'result',
+        `takes ${answer.length} characters as JSON, more than the ${answerLimit} that are stored. Return less, or raise \`idempotency.answerLimit\`; nothing was written.`,
+      )
+    }
+    await this.#store.store(tx, scope, key, `${this.#author} ${answer}`)
+    return { replayed: false, result }
+  }
+
+  async #replay(tx: PrismaClientLike, stored: StoredKey): Promise<OperationResult<R>> {
+    const { scope, key } = this.#call
+    if (stored.request !== this.#request) {
+      throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
+    }
+    const [author, text] = splitOnce(stored.answer ?? '', ' ')
+    const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
+    const result = decodeAnswer(text, makeDecimal) as R
+    return author === this.#author ? { replayed: false, result } : { replayed: true, result, since: stored.createdAt }
+  }
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const index = text.indexOf(separator)
+  return [text.slice(0, index), text.slice(index + separator.length)]
+}

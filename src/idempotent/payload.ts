@@ -1,0 +1,123 @@
+import { canonical } from '../canonical.js'
+import { InvalidArgumentError } from '../errors.js'
+import type { Field, Model } from '../prisma/data-model.js'
+import { isStorable } from '../prisma/row-json.js'
+import type { Scope } from '../prisma/scope.js'
+
+type Values = Readonly<Record<string, unknown>>
+
+/** What a row to insert is made of. */
+export interface Payload {
+  /** The unique `where` of the call, as it came. */
+  readonly where: Values
+  /** The fields of the key, with their values; they go into the row. */
+  readonly key: Values
+  /** The data as it came, for the comparison with an earlier one. */
+  readonly data: Values
+  /** The scalars among the data. */
+  readonly scalars: Values
+  /** Links to rows that this one refers to: their keys become scalars of the row. */
+  readonly links: readonly Link[]
+  /** Nested writes of rows that refer to this one: they come after it. */
+  readonly children: Values
+}
+
+interface Link {
+  readonly field: Field
+  readonly where: Values
+}
+
+/** @throws InvalidArgumentError that names the field, before any SQL */
+export function readPayload(model: Model, where: unknown, data: unknown): Payload {
+  if (!isRecord(where))
+    throw new InvalidArgumentError('where', `of ${model.name} must be an object that names one record.`)
+  if (!isRecord(data)) throw new InvalidArgumentError('data', `of ${model.name} must be an object.`)
+  const key = readKey(model, where)
+  const scalars: Record<string, unknown> = {}
+  const children: Record<string, unknown> = {}
+  const links: Link[] = []
+  for (const [name, value] of Object.entries(data)) {
+    if (value === undefined) continue
+    const field = model.fields.get(name)
+    if (field === undefined) throw new InvalidArgumentError(`data.${name}`, `is not a field of ${model.name}.`)
+    if (name in key)
+      throw new InvalidArgumentError(`data.${name}`, 'is given by `where` already; leave it out of `data`.')
+    if (field.kind !== 'relation') scalars[name] = value
+    else if (field.foreignKey === undefined) children[name] = value
+    else links.push(readLink(field, value, key))
+  }
+  return { where, key, data, scalars, links, children }
+}
+
+/** The plain values of the unique `where`, those of a compound key one by one. */
+function readKey(model: Model, where: Values): Values {
+  const key: Record<string, unknown> = {}
+  const add = (path: string, name: string, value: unknown) => {
+    const field = model.fields.get(name)
+    if (field === undefined) throw new InvalidArgumentError(path, `is not a field of ${model.name}.`)
+    if (value === undefined || value === null) {
+      throw new InvalidArgumentError(
+        path,
+        `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
+      )
+    }
+    if (field.kind === 'relation' || !isStorable(value, field)) {
+      throw new InvalidArgumentError(path, 'must be a plain value, since it goes into the row.')
+    }
+    key[name] = value
+  }
+  for (const [name, value] of Object.entries(where)) {
+    // What is not a field is the name of a compound key, such as `tenantId_transactionId`.
+    if (!model.fields.has(name) && isRecord(value)) {
+      for (const [part, item] of Object.entries(value)) add(`where.${name}.${part}`, part, item)
+    } else add(`where.${name}`, name, value)
+  }
+  if (Object.keys(key).length === 0) throw new InvalidArgumentError('where', `of ${model.name} must name a unique key.`)
+  return key
+}
+
+function readLink(field: Field, value: unknown, key: Values): Link {
+  const path = `data.${field.name}`
+  const { connect, ...others } = isRecord(value) ? value : {}
+  if (!isRecord(connect) || Object.keys(others).length > 0) {
+    throw new InvalidArgumentError(
+      path,
+      'must be { connect }: the row is claimed first, so what it refers to must be there already. Create that before.',
+    )
+  }
+  if (field.foreignKey?.fields.some((name) => name in key)) {
+    throw new InvalidArgumentError(path, 'is given by `where` already; leave it out of `data`.')
+  }
+  return { field, where: connect }
+}
+
+/** The row to insert: key, scalars, and the keys of what it refers to, looked up where need be. */
+export async function rowOf(payload: Payload, scope: Scope): Promise<Record<string, unknown>> {
+  const foreignKeys = await Promise.all(payload.links.map((link) => foreignKeyOf(link, scope)))
+  return Object.assign({}, payload.scalars, ...foreignKeys, payload.key)
+}
+
+/** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
+async function foreignKeyOf({ field, where }: Link, scope: Scope): Promise<Values> {
+  const { fields = [], references = [] } = field.foreignKey ?? {}
+  const isComplete = Object.keys(where).every((name) => references.includes(name))
+  const select = Object.fromEntries(references.map((name) => [name, true]))
+  const target = isComplete ? where : await scope.readOther(field.type, { where, select })
+  return Object.fromEntries(fields.map((name, index) => [name, target[references[index] as string]]))
+}
+
+/** One text per key, whichever of a type's forms its values came in. */
+export function keyName(key: Values, model: Model): string {
+  const plain = Object.entries(key).map(([name, value]) => [name, plainValue(value, model.fields.get(name))] as const)
+  return canonical(Object.fromEntries(plain))
+}
+
+function plainValue(value: unknown, field: Field | undefined): unknown {
+  if (field?.type === 'DateTime' && typeof value === 'string') return new Date(value)
+  if (field?.type === 'Decimal') return Number(value)
+  return value
+}
+
+export function isRecord(value: unknown): value is Values {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,54 @@
+import type { Types } from '@prisma/client/runtime/client'
+import type { CallOptions } from '../retry/call-options.js'
+import type { TransactionWithRetryOptions } from '../transaction/method.js'
+import type { Period } from './once-per.js'
+
+type Args<T, F extends Types.Public.Operation> = Types.Public.Args<T, F>
+type Scalars<T> = Types.Public.Payload<T>['scalars']
+
+/** Prisma's own `where` by a unique key. */
+export type UniqueWhere<T> = Args<T, 'update'>['where']
+
+type Plain = string | number | bigint | boolean | Date | Uint8Array | { toFixed(): string }
+
+/** The fields that the key gives, those of a compound key one by one. */
+type KeyField<W> = { [K in keyof W]: W[K] extends Plain ? K : keyof W[K] }[keyof W]
+
+/** Prisma's own `data`, without the fields of the key. */
+type CreateData<T, W> = Args<T, 'create'>['data'] extends infer D
+  ? D extends unknown
+    ? Omit<D, KeyField<W>> & { [K in KeyField<W> & PropertyKey]?: never }
+    : never
+  : never
+
+export type CreateIdempotentArgs<T, W> = {
+  where: W
+  data: CreateData<T, W>
+  /** Fields whose values a duplicate must bring as they are in the record now. */
+  match?: readonly (keyof Scalars<T> & string)[] | undefined
+} & CallOptions
+
+export interface IdempotentOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
+  /** Names the operation: what the client sends, such as an `Idempotency-Key` header. */
+  key: string
+  /** Whose key it is, and for what: must tell tenants, users and endpoints apart. */
+  scope: string
+  /** What the operation was asked to do; a duplicate with another request is refused. */
+  request?: unknown
+  /** What a duplicate does while the first one runs: `wait` for its answer (the default), or be `refuse`d at once. */
+  whileRunning?: 'wait' | 'refuse' | undefined
+}
+
+export interface OncePerOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
+  /** The name of the job. */
+  job: string
+  /** A name of the period, or its length in ms or as `'1h'`, counted by the database's clock from 1970-01-01 UTC. */
+  period: Period
+}
+
+export interface PruneOptions {
+  /** The age in ms from which keys are deleted, by the database's clock. */
+  olderThan: number
+  /** How many rows each statement deletes at most. Default 1,000. */
+  batchSize?: number | undefined
+}

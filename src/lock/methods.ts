@@ -1,0 +1,83 @@
+import { z } from 'zod'
+import { InvalidArgumentError } from '../errors.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import type { RetryingTransactions } from '../transaction/with-retry.js'
+import { checkArguments } from '../validation.js'
+import type { SnapshotRule } from './acquire.js'
+import { Advisory, type LockedBody } from './advisory.js'
+import type { LockKeys } from './key.js'
+import type { LockMode } from './queue.js'
+
+/** What is said to a lock taken inside a transaction. */
+export interface AdvisoryXactLockOptions {
+  /** `shared` locks exclude only exclusive ones. Default `exclusive`. */
+  mode?: LockMode | undefined
+  /** How long to wait, in ms. Default 5,000. */
+  timeout?: number | undefined
+  /**
+   * At REPEATABLE READ and above the lock would come after the snapshot, so that what its last
+   * holder wrote cannot be seen; it is refused there, unless `accept` says that this is fine.
+   */
+  snapshot?: SnapshotRule | undefined
+}
+
+export interface TryAdvisoryXactLockOptions extends Omit<AdvisoryXactLockOptions, 'timeout'> {}
+
+export interface WithAdvisoryLockOptions {
+  /** `shared` locks exclude only exclusive ones. Default `exclusive`. */
+  mode?: LockMode | undefined
+  /** How long to wait for the locks, in the process and in the database, over all keys together, in ms. Default 5,000. */
+  timeout?: number | undefined
+  /** How long the body may take once it holds the locks, in ms. Default 5,000. */
+  bodyTimeout?: number | undefined
+  /** Ends the wait, or the body, at once. */
+  signal?: AbortSignal | undefined
+}
+
+const DEFAULT_TIMEOUT = 5_000
+const LONGEST_TIMER = 2_147_483_647
+
+const milliseconds = z.number('must be a number of ms').min(1, 'must be at least 1 ms').max(LONGEST_TIMER)
+const mode = z.enum(['exclusive', 'shared']).default('exclusive')
+const snapshot = z.enum(['refuse', 'accept']).default('refuse')
+
+const takeOptions = z.strictObject({ mode, snapshot, timeout: milliseconds.default(DEFAULT_TIMEOUT) })
+const tryOptions = z.strictObject({ mode, snapshot })
+const holdOptions = z.strictObject({
+  mode,
+  timeout: milliseconds.default(DEFAULT_TIMEOUT),
+  bodyTimeout: milliseconds.default(DEFAULT_TIMEOUT),
+  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+})
+
+/** The client methods of the lock, as they are called: they check the arguments. */
+export class LockMethods {
+  readonly #advisory: Advisory
+
+  constructor(transactions: RetryingTransactions, policy: ResolvedPolicy, maxWaiting: number) {
+    this.#advisory = new Advisory(transactions, policy, maxWaiting)
+  }
+
+  async take(client: PrismaClientLike, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
+    const checked = checkArguments(takeOptions, options)
+    await this.#advisory.take(client, keys, checked.mode, checked.snapshot, Math.ceil(checked.timeout))
+  }
+
+  async tryTake(client: PrismaClientLike, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
+    const checked = checkArguments(tryOptions, options)
+    return this.#advisory.tryTake(client, keys, checked.mode, checked.snapshot)
+  }
+
+  async hold<R>(
+    client: PrismaClientLike,
+    keys: LockKeys,
+    body: LockedBody<R>,
+    options: WithAdvisoryLockOptions = {},
+  ): Promise<R> {
+    if (typeof body !== 'function') {
+      throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+    }
+    return this.#advisory.hold(client, { keys, ...checkArguments(holdOptions, options) }, body)
+  }
+}
