@@ -1,13 +1,7 @@
-import type { Types } from '@prisma/client/runtime/client'
+import type { Args, Scalars } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type { TransactionWithRetryOptions } from '../transaction/method.js'
 import type { Period } from './once-per.js'
-
-type Args<T, F extends Types.Public.Operation> = Types.Public.Args<T, F>
-type Scalars<T> = Types.Public.Payload<T>['scalars']
-
-/** Prisma's own `where` by a unique key. */
-export type UniqueWhere<T> = Args<T, 'update'>['where']
 
 type Plain = string | number | bigint | boolean | Date | Uint8Array | { toFixed(): string }
 

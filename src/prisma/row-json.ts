@@ -13,19 +13,21 @@ export function toJsonValue(value: unknown, field: Field): unknown {
 
 function scalarToJson(value: unknown, field: Field): unknown {
   if (value === null || field.type === 'Json') return value
-  if (typeof value === 'string' && field.type === 'DateTime') return inUtc(value)
+  if (typeof value === 'string' && field.type === 'DateTime') return dateTime(new Date(value))
   if (typeof value === 'bigint') return value.toString()
-  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Date) return dateTime(value)
   if (ArrayBuffer.isView(value)) return `\\x${hex(value)}`
   if (typeof value === 'object' && isDecimal(value)) return value.toFixed()
   if (typeof value === 'string' && field.enumValues) return field.enumValues.get(value) ?? value
   return value
 }
 
-/** A column without a time zone would drop the offset of the text, and keep its hours. */
-function inUtc(text: string): string {
-  const date = new Date(text)
-  return Number.isNaN(date.getTime()) ? text : date.toISOString()
+/**
+ * The hours of UTC without a zone, as Prisma's adapters send it and read it back: where a session
+ * is not at UTC, that puts another moment into a `timestamptz`, but both sides mean the same one.
+ */
+function dateTime(date: Date): string {
+  return Number.isNaN(date.getTime()) ? String(date) : date.toISOString().slice(0, -1)
 }
 
 /** Whether the field can have the value, and the value survives the way through JSON. */

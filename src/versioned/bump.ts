@@ -56,9 +56,10 @@ function bumpRelation(versions: Versions, field: Field, operations: Args): Args 
   if (update === undefined && updateMany === undefined && upsert === undefined) return operations
   const result: Record<string, unknown> = { ...operations }
   if (update !== undefined) {
-    result.update = each(update, (item) =>
-      isWrapped(versions, field, item) ? { ...item, data: bumpedIn(item.data) } : bumped(versions, target, item),
-    )
+    result.update = each(update, (item) => {
+      const wrapped = wrappedForm(versions, field, item)
+      return wrapped ? { ...wrapped, data: bumpedIn(wrapped.data) } : bumped(versions, target, item)
+    })
   }
   if (updateMany !== undefined) {
     result.updateMany = each(updateMany, (item) => ({ ...item, data: bumpedIn(item.data) }))
@@ -75,13 +76,18 @@ function bumpRelation(versions: Versions, field: Field, operations: Args): Args 
 
 /**
  * A nested `update` is `{ where, data }`, where the relation is a list. On a single relation it is
- * that or the data itself; then it is the wrapped form if its `data` has fields of the model in it.
+ * that or the data itself, and only a model that has a field called `data` makes the two hard to
+ * tell apart. What can be both is for Prisma the wrapped form; a `where` keeps it from taking it
+ * for the other one after all, and the version for a part of some JSON.
  */
-function isWrapped(versions: Versions, field: Field, item: Args): boolean {
-  if (field.isList) return true
-  if (!isRecord(item.data)) return false
+function wrappedForm(versions: Versions, field: Field, item: Args): Args | undefined {
+  if (field.isList) return item
+  if (!isRecord(item.data)) return undefined
   const fields = versions.fieldsOf(field.type)
-  return !fields.has('data') || Object.keys(item.data).every((name) => fields.has(name))
+  if (!fields.has('data')) return item
+  if (Object.keys(item).some((name) => name !== 'where' && name !== 'data')) return undefined
+  if (item.where !== undefined) return item
+  return Object.keys(item.data).every((name) => fields.has(name)) ? { ...item, where: {} } : undefined
 }
 
 function each(value: unknown, change: (item: Args) => Args): unknown {

@@ -1,14 +1,11 @@
-import type { Types } from '@prisma/client/runtime/client'
 import type { VersionValue } from '../errors.js'
+import type { Args, Payload, RecordOf, UniqueWhere } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 
 /*
  * T is the type of a model's delegate, such as that of `db.product`; O is the type of the options
  * that `concurrency()` was given. Everything else is asked of Prisma's own types.
  */
-
-type Args<T, F extends Types.Public.Operation> = Types.Public.Args<T, F>
-type Payload<T> = Types.Public.Payload<T>
 
 type DefaultField<O> = O extends { readonly version: { readonly field: infer F extends string } } ? F : 'version'
 
@@ -39,7 +36,6 @@ interface NotVersioned<Name> {
   readonly 'This model has no version column: add `version Int @default(0)` to it.': Name
 }
 
-type UniqueWhere<T> = Args<T, 'update'>['where']
 type WhereVersion<T, O> = UniqueWhere<T> & { [K in VersionField<T, O>]: VersionOf<T, O> }
 type WhereOptionalVersion<T, O> = UniqueWhere<T> & { [K in VersionField<T, O>]?: VersionOf<T, O> }
 
@@ -54,9 +50,6 @@ export type Change<T, O> = (
   attempt: number,
 ) => Data<T, O> | undefined | Promise<Data<T, O> | undefined>
 
-/** Prisma's own `select`, `include` (which only models with relations have) and `omit`. */
-export type SelectionArgs<T> = Pick<Args<T, 'update'>, Extract<keyof Args<T, 'update'>, 'select' | 'include' | 'omit'>>
-
 export type UpdateVersionedArgs<T, O> = (
   | { where: WhereVersion<T, O>; data: Data<T, O> }
   | { where: WhereOptionalVersion<T, O>; data: Change<T, O> }
@@ -64,12 +57,6 @@ export type UpdateVersionedArgs<T, O> = (
   CallOptions
 
 export type DeleteVersionedArgs<T, O> = { where: WhereVersion<T, O> } & CallOptions
-
-/** The record as `select`, `include` and `omit` leave it, by Prisma's own rules. */
-export type RecordOf<T, S> = Types.Public.Result<T, S, 'update'>
-
-/** The arguments, with nothing in them that Prisma's own would not take. */
-export type Exactly<T, S> = Types.Public.Exact<S, SelectionArgs<T>>
 
 export type TryUpdateResult<T, S, O> =
   | { readonly status: 'updated'; readonly record: RecordOf<T, S> }
