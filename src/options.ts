@@ -46,7 +46,12 @@ const concurrencyOptions = z.strictObject({
   version: z
     .strictObject({
       ...versionOptions,
-      models: z.record(z.string(), z.literal(false).or(z.strictObject(versionOptions))).optional(),
+      models: z
+        .record(
+          z.string(),
+          z.union([z.literal(false), z.strictObject(versionOptions)], 'must be an object of options, or false'),
+        )
+        .optional(),
     })
     .optional(),
   idempotency: z

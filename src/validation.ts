@@ -4,21 +4,29 @@ import { ConfigurationError, type ConfigurationIssue, InvalidArgumentError } fro
 /** Checks options given when the client is extended: all mistakes at once, each with its path. */
 export function checkConfiguration(schema: z.ZodType, value: unknown): void {
   const result = schema.safeParse(value)
-  if (!result.success) throw new ConfigurationError(issuesOf(result.error))
+  if (!result.success) throw new ConfigurationError(issuesOf(result.error.issues))
 }
 
 /** Checks the arguments of a call: the first mistake, with its field. */
 export function checkArguments<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const [first] = issuesOf(result.error)
+  const [first] = issuesOf(result.error.issues)
   throw new InvalidArgumentError(first?.path || 'options', `${first?.message ?? 'are not valid'}.`)
 }
 
-function issuesOf(error: z.ZodError): ConfigurationIssue[] {
-  return error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not an option' }))
-      : [{ path: issue.path.join('.'), message: issue.message }],
-  )
+function issuesOf(issues: readonly z.core.$ZodIssue[], parent: readonly PropertyKey[] = []): ConfigurationIssue[] {
+  return issues.flatMap((issue) => {
+    const path = [...parent, ...issue.path]
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not an option' }))
+    }
+    // Of several forms, the one that is meant is the one whose mistakes lie further inside.
+    const inside = issue.code === 'invalid_union' ? issue.errors.find((form) => form.every(isInside)) : undefined
+    return inside ? issuesOf(inside, path) : [{ path: path.join('.'), message: issue.message }]
+  })
+}
+
+function isInside(issue: z.core.$ZodIssue): boolean {
+  return issue.path.length > 0 || issue.code === 'unrecognized_keys'
 }

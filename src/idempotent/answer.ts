@@ -44,14 +44,17 @@ function encode(value: unknown, path: string, parents: Set<object>): unknown {
 }
 
 function encodeObject(value: object, path: string, parents: Set<object>): unknown {
-  if (value instanceof Date) return { $: ['date', Number.isNaN(value.getTime()) ? 'NaN' : value.toISOString()] }
-  if (value instanceof Uint8Array) return { $: ['bytes', hex(value)] }
-  if (isDecimal(value)) return { $: ['decimal', value.toFixed()] }
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype === Date.prototype) {
+    const date = value as Date
+    return { $: ['date', Number.isNaN(date.getTime()) ? 'NaN' : date.toISOString()] }
+  }
+  if (prototype === Uint8Array.prototype) return { $: ['bytes', hex(value as Uint8Array)] }
+  if (isDecimal(value)) return { $: ['decimal', String(value.valueOf())] } // of all its texts the one that tells -0 from 0
   if (parents.has(value)) throw refused(path, 'contains itself')
   parents.add(value)
   try {
-    if (Array.isArray(value)) return Array.from(value, (item, index) => encode(item, `${path}[${index}]`, parents))
-    const prototype = Object.getPrototypeOf(value)
+    if (Array.isArray(value) && prototype === Array.prototype) return encodeArray(value, path, parents)
     if (prototype !== Object.prototype && prototype !== null) {
       throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
     }
@@ -62,6 +65,14 @@ function encodeObject(value: object, path: string, parents: Set<object>): unknow
   } finally {
     parents.delete(value)
   }
+}
+
+function encodeArray(value: readonly unknown[], path: string, parents: Set<object>): unknown {
+  const keys = Object.keys(value)
+  if (keys.length !== value.length || keys.some((key, index) => key !== String(index))) {
+    throw refused(path, 'is an array with holes, or with more than items')
+  }
+  return value.map((item, index) => encode(item, `${path}[${index}]`, parents))
 }
 
 function refused(path: string, what: string): InvalidArgumentError {

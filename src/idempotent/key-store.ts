@@ -1,12 +1,14 @@
 import { ConfigurationError } from '../errors.js'
 import type { PrismaClientLike, Row } from '../prisma/client.js'
 import type { DataModel, Model } from '../prisma/data-model.js'
+import { sqlState } from '../prisma/errors.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
 
 /** A key that was claimed before, with the request and the answer of that time. */
 export interface StoredKey {
   readonly request: string
-  readonly answer: string | undefined
+  /** `null` as long as the operation runs. */
+  readonly answer: string | null
   readonly createdAt: Date
 }
 
@@ -36,16 +38,18 @@ export class KeyStore {
    */
   async claim(tx: PrismaClientLike, scope: string, key: string, request: string): Promise<boolean> {
     const c = this.#columns
-    const rows = (await tx.$queryRawUnsafe(
-      `INSERT INTO ${this.#table} (${c.scope}, ${c.key}, ${c.request})
+    // The conflict names its columns: without a unique key of them, nothing would ever be refused.
+    const sql = `INSERT INTO ${this.#table} (${c.scope}, ${c.key}, ${c.request})
 VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING
-RETURNING 1 AS claimed`,
-      scope,
-      key,
-      request,
-    )) as Row[]
-    return rows.length === 1
+ON CONFLICT (${c.scope}, ${c.key}) DO NOTHING
+RETURNING 1 AS claimed`
+    try {
+      const rows = (await tx.$queryRawUnsafe(sql, scope, key, request)) as Row[]
+      return rows.length === 1
+    } catch (error) {
+      if (!LACKS.has(sqlState(error) ?? '')) throw error
+      throw lacking(this.model, 'has no such table, columns or unique key of them in the database', { cause: error })
+    }
   }
 
   async read(tx: PrismaClientLike, scope: string, key: string): Promise<StoredKey | undefined> {
@@ -94,17 +98,19 @@ SELECT count(*)::int AS count FROM deleted`,
   }
 }
 
+/** A table, a column, or a unique key of the columns that is not in the database. */
+const LACKS: ReadonlySet<string> = new Set(['42P01', '42703', '42P10'])
+
 function requireModel(dataModel: DataModel, name: string): Model {
   const model = dataModel.get(name)
   const missing = FIELDS.filter((field) => !model?.fields.has(field))
   if (model && missing.length === 0) return model
-  const lack = model ? `lacks the fields ${missing.join(', ')}` : 'is not in the schema'
-  throw new ConfigurationError([
-    {
-      path: 'idempotency.model',
-      message: `the model ${name}, in which once-only operations are noted, ${lack}. Add what idempotencyKeySchema() and idempotencyKeySql() print.`,
-    },
-  ])
+  throw lacking(name, model ? `lacks the fields ${missing.join(', ')}` : 'is not in the schema')
+}
+
+function lacking(name: string, lack: string, options?: ErrorOptions): ConfigurationError {
+  const message = `the model ${name}, in which once-only operations are noted, ${lack}. Add what idempotencyKeySchema() and idempotencyKeySql() print.`
+  return new ConfigurationError([{ path: 'idempotency.model', message }], options)
 }
 
 function columnsOf(model: Model) {

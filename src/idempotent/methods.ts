@@ -15,7 +15,7 @@ import { fieldFingerprints } from './fingerprint.js'
 import { type FingerprintSettings, fingerprintFields } from './fingerprint-fields.js'
 import { type InsertResult, insertOnce } from './insert.js'
 import { DEFAULT_KEY_MODEL, KeyStore } from './key-store.js'
-import { type OncePerResult, oncePer, periodSchema } from './once-per.js'
+import { type OncePerResult, oncePer } from './once-per.js'
 import { Operations } from './operation.js'
 import { readPayload } from './payload.js'
 
@@ -46,8 +46,13 @@ type InsertArgs = Selection & {
 const DEFAULT_ANSWER_LIMIT = 65_536
 
 const { readOnly: _, ...writeOptions } = transactionOptions
-// A B-tree entry takes at most a third of a page, both texts together.
-const name = z.string('must be a string').min(1, 'must not be empty').max(500, 'must not be longer than 500 characters')
+const name = z
+  .string('must be a string')
+  .min(1, 'must not be empty')
+  // What is no text in UTF-8 would be refused by the database, or become the same text as another.
+  .regex(/^[^\0\p{Surrogate}]*$/u, 'must not contain a NUL character or half a character')
+  // An entry of a B-tree takes at most a third of a page, scope and key together.
+  .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
 const operationSchema = z.strictObject({
   ...writeOptions,
   key: name,
@@ -55,7 +60,12 @@ const operationSchema = z.strictObject({
   request: z.unknown(),
   whileRunning: z.enum(['wait', 'refuse']).default('wait'),
 })
-const oncePerSchema = z.strictObject({ ...writeOptions, job: name.max(400), period: periodSchema })
+const everySchema = z.strictObject({ every: z.union([z.string(), z.number()], 'must be a text or a number of ms') })
+const oncePerSchema = z.strictObject({
+  ...writeOptions,
+  job: name,
+  period: z.custom().pipe(z.xor(name, everySchema)),
+})
 const pruneSchema = z.strictObject({
   olderThan: z.number('must be a number of ms').min(0, 'must not be negative'),
   batchSize: z.int().min(1).default(1_000),

@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import { InvalidArgumentError, isConcurrencyError } from '../errors.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import type { Body } from '../transaction/with-retry.js'
@@ -38,7 +37,9 @@ export async function oncePer<R>(
     const outcome = await operations.run(client, store, call, body)
     return outcome.replayed ? { ran: false, since: outcome.since } : { ran: true, result: outcome.result }
   } catch (error) {
-    if (isConcurrencyError(error, 'IDEMPOTENCY_IN_PROGRESS')) return { ran: false, since: undefined }
+    // The body may have asked for other operations, and met one that runs.
+    const isOwn = isConcurrencyError(error, 'IDEMPOTENCY_IN_PROGRESS') && error.scope === call.scope && error.key === key
+    if (isOwn) return { ran: false, since: undefined }
     throw error
   }
 }
@@ -59,14 +60,11 @@ function secondsOf(every: string | number): number {
   const text = typeof every === 'number' ? `${every / 1_000}s` : every
   const [, amount, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? []
   const seconds = Number(amount) * (UNITS[unit] ?? Number.NaN)
-  if (Number.isSafeInteger(seconds) && seconds > 0) return seconds
+  // The database counts in microseconds.
+  if (seconds > 0 && Number.isInteger(seconds) && Number.isSafeInteger(seconds * 1_000_000)) return seconds
   throw new InvalidArgumentError(
     'period.every',
-    "must be whole seconds: a number of ms, or a text such as '90s', '15m', '1h' or '1d'.",
+    "must be whole seconds, at most 285 years: a number of ms, or a text such as '90s', '15m', '1h' or '1d'.",
   )
 }
 
-export const periodSchema = z.union(
-  [z.string().min(1).max(500), z.strictObject({ every: z.union([z.string(), z.number()]) })],
-  "must be a name such as '2026-11-24', or { every: '1h' }",
-)

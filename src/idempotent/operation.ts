@@ -8,7 +8,8 @@ import {
 import { KeyedQueue } from '../lock/queue.js'
 import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { decimalMaker } from '../prisma/decimal.js'
-import { isConnectionLost, isStatementTimeout, isUnreachable } from '../prisma/errors.js'
+import { isStatementTimeout } from '../prisma/errors.js'
+import { wholeMilliseconds } from '../transaction/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transaction/with-retry.js'
 import { decodeAnswer, encodeAnswer, hasDecimal } from './answer.js'
 import { fingerprint } from './fingerprint.js'
@@ -52,9 +53,8 @@ export class Operations {
   ): Promise<OperationResult<R>> {
     const once = new OnceInTransaction(store, call, await fingerprint(call.request), body)
     if (isTransactionClient(client)) {
-      const context = { attempt: 1, signal: call.transaction.deadline.signal }
-      // In a savepoint: a body that fails must not leave its claim behind.
-      return client.$transaction((tx) => once.run(tx, context))
+      // In a savepoint: a body that fails does not leave its claim behind.
+      return this.#transactions.run(client, (tx, context) => once.runInside(tx, context), call.transaction)
     }
     const turn = JSON.stringify([call.scope, call.key])
     if (call.whileRunning === 'refuse' && this.#queue.isBusy(turn)) {
@@ -84,25 +84,27 @@ export class Operations {
     call: OperationCall,
     once: OnceInTransaction<R>,
   ): Promise<OperationResult<R>> {
-    let isUnsettled = false
-    const onLostCommit = () => {
-      isUnsettled = true
-    }
+    const onLostCommit = () => once.noteLostCommit()
     try {
       return await this.#transactions.run(client, (tx, context) => once.run(tx, context), {
         ...call.transaction,
         onLostCommit,
       })
     } catch (error) {
-      if (isUnsettled && (isConnectionLost(error) || isUnreachable(error))) {
-        throw new OutcomeUnknownError('the answer to COMMIT was lost, and the database could not be reached since', {
-          cause: error,
-        })
-      }
-      throw error
+      if (!once.isUnsettled) throw error
+      throw new OutcomeUnknownError(
+        'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so',
+        { cause: error },
+      )
     }
   }
 }
+
+/**
+ * What `refuse` waits for a key, in ms. Not less: any lock that the statement needs, such as the one
+ * on a table that grows, would then pass for a running operation.
+ */
+const REFUSAL_DELAY = 50
 
 class OnceInTransaction<R> {
   readonly #store: KeyStore
@@ -111,6 +113,9 @@ class OnceInTransaction<R> {
   readonly #body: Body<R>
   /** Tells this call's own answer from another's, should it find one after a lost COMMIT. */
   readonly #author = crypto.randomUUID()
+  /** What the body came to in its last run here. */
+  #own: { readonly result: R } | undefined
+  #isUnsettled = false
 
   constructor(store: KeyStore, call: OperationCall, request: string, body: Body<R>) {
     this.#store = store
@@ -119,23 +124,52 @@ class OnceInTransaction<R> {
     this.#body = body
   }
 
-  async run(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+  /** Whether a COMMIT was sent of which nothing is known yet. */
+  get isUnsettled(): boolean {
+    return this.#isUnsettled
+  }
+
+  noteLostCommit(): void {
+    this.#isUnsettled = true
+  }
+
+  /** In a transaction of ours, whose statements are limited to what is left of the deadline. */
+  run(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+    // Who would be refused by its own lost COMMIT, still under way in the server, waits for it.
+    const refuses = this.#call.whileRunning === 'refuse' && !this.#isUnsettled
+    return this.#run(tx, context, refuses ? REFUSAL_DELAY : undefined)
+  }
+
+  /** In a transaction of the caller's, whose statements are limited by the caller alone. */
+  runInside(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+    const { whileRunning, transaction } = this.#call
+    return this.#run(tx, context, whileRunning === 'refuse' ? REFUSAL_DELAY : wholeMilliseconds(transaction.deadline))
+  }
+
+  async #run(
+    tx: PrismaClientLike,
+    context: TransactionContext,
+    lockTimeout: number | undefined,
+  ): Promise<OperationResult<R>> {
     const { scope, key } = this.#call
     // A claim that was refused, and yet no key to be found: it was pruned in between.
     for (let again = 0; again < 3; again++) {
-      if (await this.#claim(tx)) return this.#execute(tx, context)
-      const stored = await this.#store.read(tx, scope, key)
+      const isClaimed = await this.#claim(tx, lockTimeout)
+      const stored = isClaimed ? undefined : await this.#store.read(tx, scope, key)
+      this.#isUnsettled = false // either way, what was sent before has come to its end
+      if (isClaimed) return this.#execute(tx, context)
       if (stored) return this.#replay(tx, stored)
     }
     throw new IdempotencyInProgressError(scope, key)
   }
 
-  async #claim(tx: PrismaClientLike): Promise<boolean> {
-    const { scope, key, whileRunning } = this.#call
+  async #claim(tx: PrismaClientLike, lockTimeout: number | undefined): Promise<boolean> {
+    const { scope, key } = this.#call
     try {
-      if (whileRunning === 'wait') return await this.#store.claim(tx, scope, key, this.#request)
+      if (lockTimeout === undefined) return await this.#store.claim(tx, scope, key, this.#request)
       const [{ previous }] = (await tx.$queryRawUnsafe(
-        `SELECT current_setting('lock_timeout') AS previous, set_config('lock_timeout', '1', true)`,
+        `SELECT current_setting('lock_timeout') AS previous, set_config('lock_timeout', $1, true)`,
+        String(lockTimeout),
       )) as [{ previous: string }]
       const isClaimed = await this.#store.claim(tx, scope, key, this.#request)
       await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)
@@ -156,6 +190,7 @@ class OnceInTransaction<R> {
       )
     }
     await this.#store.store(tx, scope, key, `${this.#author} ${answer}`)
+    this.#own = { result }
     return { replayed: false, result }
   }
 
@@ -164,10 +199,12 @@ class OnceInTransaction<R> {
     if (stored.request !== this.#request) {
       throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
     }
-    const [author, text] = splitOnce(stored.answer ?? '', ' ')
+    // Nobody else's key is seen before its answer: the operation runs further up in this very transaction.
+    if (stored.answer === null) throw new IdempotencyInProgressError(scope, key)
+    const [author, text] = splitOnce(stored.answer, ' ')
+    if (author === this.#author && this.#own) return { replayed: false, result: this.#own.result }
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
-    const result = decodeAnswer(text, makeDecimal) as R
-    return author === this.#author ? { replayed: false, result } : { replayed: true, result, since: stored.createdAt }
+    return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: stored.createdAt }
   }
 }
 

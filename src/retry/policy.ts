@@ -28,7 +28,10 @@ export interface ResolvedPolicy {
 
 // setTimeout fires at once for anything longer than this many ms (32 bits, signed).
 const LONGEST_TIMER = 2_147_483_647
-const milliseconds = z.number('must be a number of ms').min(0, 'must not be negative').max(LONGEST_TIMER)
+const milliseconds = z
+  .number('must be a number of ms')
+  .min(0, 'must not be negative')
+  .max(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)
 
 export const retryPolicySchema = z.strictObject({
   attempts: z.int('must be a whole number').min(1, 'must be at least 1: the first run counts').optional(),

@@ -18,7 +18,10 @@ export interface TransactionWithRetryOptions extends CallOptions {
 }
 
 const LONGEST_TIMER = 2_147_483_647
-const milliseconds = z.number('must be a number of ms').min(1, 'must be at least 1 ms').max(LONGEST_TIMER)
+const milliseconds = z
+  .number('must be a number of ms')
+  .min(1, 'must be at least 1 ms')
+  .max(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)
 
 /** The options of a transaction, for the schema of any call that runs one. */
 export const transactionOptions = {

@@ -20,9 +20,8 @@ export async function deleteOnce(
 ): Promise<Row> {
   const write = new GuardedWrite(target)
   const needsLock = selectsRelations(target.selection, target.versioned.model)
+  // After a lost answer it is the same again, under the same version: it cannot delete twice.
   const attempt = async (attempt: number) => {
-    const resent = write.resend(scope, attempt)
-    if (resent) return resent
     if (!needsLock) return write.run(scope, expected, sendDelete(target), attempt)
     if (scope.inTransaction) return lockedDelete(scope, write, target, expected, attempt)
     return ownTransaction(scope, write, target, expected, attempt)
@@ -86,9 +85,8 @@ async function ownTransaction(
       { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: limit },
     )
   } catch (error) {
-    // Everything was answered but the COMMIT. Should it not have come through, a plain guarded
-    // DELETE without the relations settles it.
-    if (isSent && isConnectionLost(error)) write.noteLost(expected, sendDelete({ ...target, selection: {} }), error)
+    // Everything was answered but the COMMIT.
+    if (isSent && isConnectionLost(error)) write.noteLost(expected, readAndDelete(target), error)
     throw error
   }
 }

@@ -63,7 +63,8 @@ export async function updateMany(
 
   let lost: unknown
   const attempt = async (attempt: number): Promise<Verdict[]> => {
-    const verdicts = await send(scope, call, items, primaryKeys).catch((error: unknown) => {
+    const primaryKey = await primaryKeys.of(versioned.model, scope)
+    const verdicts = await send(scope, call, items, primaryKey).catch((error: unknown) => {
       if (isConnectionLost(error) && !scope.inTransaction) lost = error
       // The database got as far as the rows' data, so they still had their expected versions.
       else if (/^2[23]/.test(sqlState(error) ?? '')) lost = undefined
@@ -190,12 +191,12 @@ async function send(
   scope: RootScope | CallersTransaction,
   { versioned, mode }: UpdateManyCall,
   items: readonly Item[],
-  primaryKeys: PrimaryKeys,
+  primaryKeyFields: readonly Field[],
 ): Promise<Verdict[]> {
   const { model, version } = versioned
   const table = tableOf(model)
   const versionColumn = columnOf(version)
-  const primaryKey = (await primaryKeys.of(model, scope)).map(columnOf)
+  const primaryKey = primaryKeyFields.map(columnOf)
   const key = (items[0] as Item).keyFields.map(columnOf)
   const lockedColumns = [...new Set([...primaryKey, ...key, versionColumn])]
   const assignments = assignmentsOf(items, version)

@@ -70,11 +70,9 @@ export class Versions {
     const flaw = version === undefined ? `has no field '${name}'` : versionFlaw(version)
     if (version === undefined || flaw !== undefined) {
       this.#reasons.set(model.name, `${model.name} ${flaw}`)
-      // A name that was asked for must fit; the default may well be some other field of that name.
-      const path = version === undefined ? `version.models.${model.name}.field` : pathOfField(own, settings, model)
-      if (own?.field !== undefined || (settings.field !== undefined && version !== undefined)) {
-        issues.push({ path, message: `${model.name} ${flaw}` })
-      }
+      // What was asked for must fit; the default may well be some other field of that name.
+      const path = pathOfFlaw(own, settings, model, version)
+      if (path !== undefined) issues.push({ path, message: `${model.name} ${flaw}` })
       return
     }
     this.#versioned.set(model.name, {
@@ -86,10 +84,16 @@ export class Versions {
   }
 }
 
-function pathOfField(own: { readonly field?: string } | undefined, settings: VersionSettings, model: Model): string {
-  return own?.field === undefined && settings.field !== undefined
-    ? 'version.field'
-    : `version.models.${model.name}.field`
+/** The option that asks for a version column where there is none to be had, if one does. */
+function pathOfFlaw(
+  own: { readonly field?: string } | undefined,
+  settings: VersionSettings,
+  model: Model,
+  version: Field | undefined,
+): string | undefined {
+  if (own?.field !== undefined) return `version.models.${model.name}.field`
+  if (own !== undefined) return `version.models.${model.name}`
+  return settings.field !== undefined && version !== undefined ? 'version.field' : undefined
 }
 
 /** Why a field cannot be a version column, if it cannot. */
