@@ -6,6 +6,9 @@ import { InvalidArgumentError } from '../errors.js'
  * written as {"$": [type, text]}; what has no form here either is refused when it is stored.
  */
 
+/** How a record with computed fields is printed: Prisma puts it there, and it is no part of the data. */
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
+
 /** How to make a Decimal again: Prisma's class, which this package does not import. */
 export type MakeDecimal = (text: string) => unknown
 
@@ -58,7 +61,7 @@ function encodeObject(value: object, path: string, parents: Set<object>): unknow
     if (prototype !== Object.prototype && prototype !== null) {
       throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
     }
-    if (Object.getOwnPropertySymbols(value).length > 0) throw refused(path, 'has a symbol as a key')
+    if (Object.getOwnPropertySymbols(value).some((key) => key !== INSPECT)) throw refused(path, 'has a symbol as a key')
     const entries = Object.entries(value).map(([key, item]) => [key, encode(item, `${path}.${key}`, parents)] as const)
     const object = Object.fromEntries(entries)
     return Object.hasOwn(value, '$') ? { $: ['object', object] } : object

@@ -1,8 +1,11 @@
 import { canonical } from '../canonical.js'
 import type { ModelContext, Row } from '../prisma/client.js'
+import { isConnectionLost } from '../prisma/errors.js'
 import type { RootScope } from '../prisma/scope.js'
 import { widened } from '../prisma/selection.js'
-import { findExisting, type InsertCall, type InsertResult, insertedRow, insertOnce } from './insert.js'
+import { NO_TIMEOUT } from '../transaction/bounded-body.js'
+import { LOCK_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
+import { type InsertCall, type InsertResult, insertedRow, insertOnce } from './insert.js'
 import { keyName } from './payload.js'
 
 /** A call that waits for the end of the tick. */
@@ -50,25 +53,45 @@ export class InsertBatches {
  * alone: strangers do not wait for one another.
  */
 async function settle(scope: RootScope, entries: readonly Entry[]): Promise<void> {
-  const first = new Map<string, Entry>()
-  for (const entry of entries) if (!first.has(entry.name)) first.set(entry.name, entry)
-  const speakers = [...first.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-
-  const inserted = speakers.length > 1 ? await insertTogether(scope, speakers).catch(() => undefined) : undefined
-  const isSpeaker = (entry: Entry) => first.get(entry.name) === entry
-  for (const entry of speakers) {
-    const record = inserted?.get(entry.name)
-    if (record) entry.resolve({ record, replayed: false })
-    else entry.resolve(inserted ? existingOrOnce(scope, entry.call) : insertOnce(scope, entry.call))
+  const byName = new Map<string, [Entry, ...Entry[]]>()
+  for (const entry of entries) {
+    const { signal } = entry.call.deadline
+    if (signal?.aborted) entry.reject(signal.reason)
+    else if (!byName.get(entry.name)?.push(entry)) byName.set(entry.name, [entry])
   }
-  // They come after the speaker of their key, whether it has succeeded or not.
-  for (const entry of entries) if (!isSpeaker(entry)) entry.resolve(insertOnce(scope, entry.call))
+  const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, callers]) => callers)
+  const { inserted, isLost } = await tryTogether(
+    scope,
+    keys.map(([speaker]) => speaker),
+  )
+  for (const [speaker, ...others] of keys) {
+    const record = inserted?.get(speaker.name)
+    const result: Promise<InsertResult> = record
+      ? Promise.resolve({ record, replayed: false })
+      : insertOnce(scope, speaker.call, { isDuplicate: inserted !== undefined, isLost })
+    speaker.resolve(result)
+    for (const other of others) other.resolve(insertAfter(result, scope, other.call))
+  }
 }
 
-/** In the batch the row was a duplicate, so it should be there. */
-async function existingOrOnce(scope: RootScope, call: InsertCall): Promise<InsertResult> {
-  const record = await findExisting(scope, call)
-  return record ? { record, replayed: true } : insertOnce(scope, call)
+/** Nothing was inserted if the batch is of one, or failed, whatever the reason: it will show again. */
+async function tryTogether(scope: RootScope, entries: readonly Entry[]) {
+  if (entries.length < 2) return { inserted: undefined, isLost: false }
+  try {
+    return { inserted: await insertTogether(scope, entries), isLost: false }
+  } catch (error) {
+    return { inserted: undefined, isLost: isConnectionLost(error) }
+  }
+}
+
+/** A caller whose key another one in this process is speaking for: its turn comes when that one is done. */
+async function insertAfter(speaker: Promise<InsertResult>, scope: RootScope, call: InsertCall): Promise<InsertResult> {
+  const done = speaker.then(
+    () => true,
+    () => false,
+  )
+  const isDuplicate = await call.deadline.race(done, 'the same insert in this process')
+  return insertOnce(scope, call, { isDuplicate })
 }
 
 /** The records that were inserted, by the names of their keys. */
@@ -79,7 +102,7 @@ async function insertTogether(scope: RootScope, entries: readonly Entry[]): Prom
   const rows = await Promise.all(entries.map((entry) => insertedRow(scope, entry.call)))
   return scope.transaction(
     async (tx) => {
-      await tx.query(`SELECT set_config('lock_timeout', $1, true)`, String(BATCH_LOCK_TIMEOUT))
+      await tx.query(`SELECT ${LOCK_LIMIT}`, BATCH_LOCK_TIMEOUT)
       const records = (await tx.call('createManyAndReturn', {
         data: rows,
         skipDuplicates: true,
@@ -97,6 +120,6 @@ async function insertTogether(scope: RootScope, entries: readonly Entry[]): Prom
       }
       return byName
     },
-    { isolationLevel: 'ReadCommitted' },
+    { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(call.deadline), timeout: NO_TIMEOUT },
   )
 }

@@ -3,14 +3,15 @@ import { IdempotencyMismatchError, InvalidArgumentError } from '../errors.js'
 import type { Row } from '../prisma/client.js'
 import type { Field, Model } from '../prisma/data-model.js'
 import { differingFields } from './fingerprint.js'
+import { normalForm } from './normal-form.js'
 import type { Payload } from './payload.js'
 
 /** How to tell whether a duplicate brings the same payload. */
 export interface Comparison {
   /** Fields whose values must be the same as in the record now. */
   readonly match: readonly string[]
-  /** The fingerprint of the payload, and the field in which the first one's is kept. */
-  readonly fingerprint: { readonly field: string; readonly value: string } | undefined
+  /** The field in which the first payload's fingerprint is kept, and the way to this one's. */
+  readonly fingerprint: { readonly field: string; readonly compute: () => Promise<string> } | undefined
 }
 
 /** The fields of the record that the comparison needs. */
@@ -27,7 +28,7 @@ export function readMatch(match: unknown, model: Model, payload: Payload): strin
     if (field === undefined || field.kind === 'relation') {
       throw new InvalidArgumentError(`match[${index}]`, `is not a scalar field of ${model.name}.`)
     }
-    if (!(name in payload.scalars) && !(name in payload.key)) {
+    if (!Object.hasOwn(payload.scalars, name) && !Object.hasOwn(payload.key, name)) {
       throw new InvalidArgumentError(
         `match[${index}]`,
         `names ${name}, which \`data\` does not give, so there is nothing to compare.`,
@@ -38,30 +39,23 @@ export function readMatch(match: unknown, model: Model, payload: Payload): strin
 }
 
 /** @throws IdempotencyMismatchError that names the fields in which the record and the payload differ */
-export function compare(record: Row, payload: Payload, comparison: Comparison, model: Model): void {
-  const { match, fingerprint } = comparison
-  const stored = fingerprint && record[fingerprint.field]
-  const byFingerprint =
-    fingerprint && typeof stored === 'string' && stored !== '' ? differingFields(stored, fingerprint.value) : []
-  const byValue = match.filter((name) => {
-    const given = name in payload.scalars ? payload.scalars[name] : payload.key[name]
-    return !isSame(record[name], given, model.fields.get(name) as Field)
-  })
+export async function compare(record: Row, payload: Payload, comparison: Comparison, model: Model): Promise<void> {
+  const byFingerprint = await differingByFingerprint(record, comparison)
+  const given = { ...payload.key, ...payload.scalars }
+  const byValue = comparison.match.filter((name) => !isSame(record[name], given[name], model.fields.get(name) as Field))
   const fields = [...new Set([...byFingerprint, ...byValue])]
   if (fields.length > 0) throw new IdempotencyMismatchError(model.name, payload.key, fields)
 }
 
+async function differingByFingerprint(record: Row, { fingerprint }: Comparison): Promise<readonly string[]> {
+  if (fingerprint === undefined) return []
+  const stored = record[fingerprint.field]
+  // A row that was not inserted by way of this package has none.
+  if (typeof stored !== 'string' || stored === '') return []
+  return differingFields(stored, await fingerprint.compute()) ?? [fingerprint.field]
+}
+
 /** Whether a stored value is the one given, in whichever of the type's forms it was given. */
 function isSame(stored: unknown, given: unknown, field: Field): boolean {
-  if (stored === null || given === null) return stored === given
-  switch (field.type) {
-    case 'Decimal':
-      return (stored as { equals(other: unknown): boolean }).equals(given)
-    case 'DateTime':
-      return (stored as Date).getTime() === new Date(given as string | Date).getTime()
-    case 'BigInt':
-      return stored === BigInt(given as bigint | number)
-    default:
-      return canonical(stored) === canonical(given)
-  }
+  return canonical(normalForm(stored, field)) === canonical(normalForm(given, field))
 }

@@ -1,7 +1,7 @@
 import { Prisma } from '@prisma/client/extension'
 import { lazily } from '../lazy.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
-import type { Exactly, RecordOf, SelectionArgs, TransactionClient, UniqueWhere } from '../prisma/types.js'
+import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
 import type { TransactionContext } from '../transaction/with-retry.js'
 import type { IdempotentMethods } from './methods.js'
 import type { OncePerResult } from './once-per.js'
@@ -29,7 +29,7 @@ export function idempotentModelMethods(idempotent: IdempotentMethods) {
      *
      * Source: PostgreSQL manual, INSERT, "ON CONFLICT Clause".
      */
-    createIdempotent<T, const W extends UniqueWhere<T>, const S extends SelectionArgs<T>>(
+    createIdempotent<T, const W extends UniqueWhere<T>, const S extends GivenArgs>(
       this: T,
       args: CreateIdempotentArgs<T, W> & Exactly<T, S>,
     ): Promise<{ record: RecordOf<T, S>; replayed: boolean }> {

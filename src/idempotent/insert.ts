@@ -1,11 +1,19 @@
+import type { KeyedQueue } from '../lock/queue.js'
 import type { Row } from '../prisma/client.js'
 import type { Model } from '../prisma/data-model.js'
-import { isConnectionLost, isRecordNotFound, isTransactionConflict, isUnreachable } from '../prisma/errors.js'
+import {
+  isConnectionLost,
+  isRecordNotFound,
+  isTransactionConflict,
+  isUniqueViolation,
+  isUnreachable,
+} from '../prisma/errors.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { type Selection, selectsRelations, widened } from '../prisma/selection.js'
 import type { Patience } from '../retry/call-options.js'
 import { retrying } from '../retry/loop.js'
-import { wholeMilliseconds } from '../transaction/limits.js'
+import { NO_TIMEOUT } from '../transaction/bounded-body.js'
+import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
 
@@ -16,6 +24,8 @@ export interface InsertCall extends Patience {
   readonly selection: Selection
   /** What to add to the data of nested writes, so that they don't bump the new row's version. */
   readonly keepVersion: Readonly<Record<string, unknown>>
+  /** The turns of savepoints in one and the same transaction: they cannot overlap. */
+  readonly savepoints: KeyedQueue
 }
 
 export interface InsertResult {
@@ -23,13 +33,25 @@ export interface InsertResult {
   readonly replayed: boolean
 }
 
+/** What a batch has found out before its member goes on alone. */
+export interface Hint {
+  /** The row is likely to be there. */
+  readonly isDuplicate?: boolean
+  /** The connection was lost already, so the server may be away for a while. */
+  readonly isLost?: boolean
+}
+
 /**
  * Inserts the row, or finds the one that was inserted under its key before. Any failure that may
  * go away is tried again without harm: the key takes care that there is one row.
  */
-export async function insertOnce(scope: RootScope | CallersTransaction, call: InsertCall): Promise<InsertResult> {
-  if (scope.inTransaction) return attempt(scope, call)
-  let isLost = false
+export async function insertOnce(
+  scope: RootScope | CallersTransaction,
+  call: InsertCall,
+  hint: Hint = {},
+): Promise<InsertResult> {
+  if (scope.inTransaction) return insertInTransaction(inTurns(scope, call), call)
+  let isLost = hint.isLost ?? false
   const isRetryable = (error: unknown) => {
     isLost ||= isConnectionLost(error)
     return (
@@ -39,17 +61,55 @@ export async function insertOnce(scope: RootScope | CallersTransaction, call: In
       call.policy.retryOn(error)
     )
   }
-  return retrying(() => attemptOnRoot(scope, call), call.policy, call.deadline, isRetryable)
+  return retrying(() => attemptOnRoot(scope, call, hint), call.policy, call.deadline, isRetryable)
+}
+
+/** Whether the insert is one statement, so that nothing can come between its parts. */
+export function isSingleStatement({ payload, selection, model }: InsertCall): boolean {
+  return Object.keys(payload.children).length === 0 && !selectsRelations(selection, model)
 }
 
 /** A row with children is one transaction: the row first, as the claim, and then the children. */
-function attemptOnRoot(root: RootScope, call: InsertCall): Promise<InsertResult> {
-  if (!hasChildren(call)) return attempt(root, call)
+function attemptOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint): Promise<InsertResult> {
+  if (isSingleStatement(call)) return attempt(root, call, isDuplicate)
   const limit = wholeMilliseconds(call.deadline)
-  return root.transaction((tx) => attempt(tx, call), { maxWait: limit, timeout: limit })
+  return root.transaction(
+    async (tx) => {
+      await tx.query(`SELECT ${LIMITS}`, limit)
+      return attempt(tx, call)
+    },
+    { maxWait: limit, timeout: NO_TIMEOUT },
+  )
 }
 
-async function attempt(scope: Scope, call: InsertCall): Promise<InsertResult> {
+/**
+ * Children go into a savepoint together with their row: one that Prisma itself refuses would
+ * otherwise leave a row without them behind, which every duplicate would then be given.
+ */
+function insertInTransaction(transaction: Scope, call: InsertCall): Promise<InsertResult> {
+  return hasChildren(call) ? transaction.contained((savepoint) => attempt(savepoint, call)) : attempt(transaction, call)
+}
+
+/** Savepoints of one transaction cannot overlap, so its calls take turns at them. */
+function inTurns(transaction: CallersTransaction, { savepoints, deadline }: InsertCall): Scope {
+  return {
+    ...transaction,
+    async contained(body) {
+      const leave = await savepoints.enter(transaction.id(), deadline, 'other calls in this transaction')
+      try {
+        return await transaction.contained(body)
+      } finally {
+        leave()
+      }
+    },
+  }
+}
+
+async function attempt(scope: Scope, call: InsertCall, isDuplicate = false): Promise<InsertResult> {
+  if (isDuplicate) {
+    const existing = await findExisting(scope, call)
+    if (existing) return { record: existing, replayed: true }
+  }
   const row = await insertedRow(scope, call)
   // Nothing inserted and nothing found: the row was deleted in between. Or another unique
   // constraint is in the way, which only a plain insert tells.
@@ -59,20 +119,31 @@ async function attempt(scope: Scope, call: InsertCall): Promise<InsertResult> {
     const existing = await findExisting(scope, call)
     if (existing) return { record: existing, replayed: true }
   }
-  await scope.call('create', { data: row, select: keySelection(call) })
+  return insertPlainly(scope, call, row)
+}
+
+/** Another unique constraint is Prisma's own P2002. If the row has come after all, it is a duplicate like any other. */
+async function insertPlainly(scope: Scope, call: InsertCall, row: Row): Promise<InsertResult> {
+  try {
+    await scope.contained((savepoint) => savepoint.call('create', { data: row, select: keySelection(call) }))
+  } catch (error) {
+    const existing = isUniqueViolation(error) ? await findExisting(scope, call) : undefined
+    if (existing) return { record: existing, replayed: true }
+    throw error
+  }
   return { record: await complete(scope, call), replayed: false }
 }
 
 /** The row as it is inserted: with the fingerprint of the payload, where the model keeps one. */
-export async function insertedRow(scope: Scope, { payload, comparison }: InsertCall): Promise<Row> {
-  const row = await rowOf(payload, scope)
+export async function insertedRow(scope: Scope, { model, payload, comparison }: InsertCall): Promise<Row> {
+  const row = await rowOf(payload, model, scope)
   const { fingerprint } = comparison
-  return fingerprint ? { ...row, [fingerprint.field]: fingerprint.value } : row
+  return fingerprint ? { ...row, [fingerprint.field]: await fingerprint.compute() } : row
 }
 
 /** INSERT … ON CONFLICT DO NOTHING RETURNING: it waits for a duplicate in flight, and raises no error. */
 async function insert(scope: Scope, call: InsertCall, row: Row): Promise<Row | undefined> {
-  const isSimple = !hasChildren(call) && !selectsRelations(call.selection, call.model)
+  const isSimple = isSingleStatement(call)
   const selection = isSimple ? call.selection : { select: keySelection(call) }
   const rows = (await scope.call('createManyAndReturn', {
     data: [row],
@@ -103,7 +174,7 @@ function keySelection({ payload }: InsertCall): Readonly<Record<string, true>> {
 }
 
 /** The record of an earlier call, on the primary, if its payload was the same. */
-export async function findExisting(scope: Scope, call: InsertCall): Promise<Row | undefined> {
+async function findExisting(scope: Scope, call: InsertCall): Promise<Row | undefined> {
   const wide = widened(call.selection, comparedFields(call.comparison), call.model)
   let record: Row
   try {
@@ -112,6 +183,6 @@ export async function findExisting(scope: Scope, call: InsertCall): Promise<Row 
     if (isRecordNotFound(error)) return undefined
     throw error
   }
-  compare(record, call.payload, call.comparison, call.model)
+  await compare(record, call.payload, call.comparison, call.model)
   return wide.strip(record)
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { InvalidArgumentError } from '../errors.js'
+import { KeyedQueue } from '../lock/queue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import type { DataModel, Model } from '../prisma/data-model.js'
 import { scopeOf } from '../prisma/scope.js'
-import { type Selection, selectionOf, selectsRelations } from '../prisma/selection.js'
+import { type Selection, selectionOf } from '../prisma/selection.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { transactionCall, transactionOptions } from '../transaction/method.js'
@@ -13,7 +14,7 @@ import { InsertBatches } from './batch.js'
 import { readMatch } from './compare.js'
 import { fieldFingerprints } from './fingerprint.js'
 import { type FingerprintSettings, fingerprintFields } from './fingerprint-fields.js'
-import { type InsertResult, insertOnce } from './insert.js'
+import { type InsertCall, type InsertResult, insertOnce, isSingleStatement } from './insert.js'
 import { DEFAULT_KEY_MODEL, KeyStore } from './key-store.js'
 import { type OncePerResult, oncePer } from './once-per.js'
 import { Operations } from './operation.js'
@@ -57,18 +58,24 @@ const operationSchema = z.strictObject({
   ...writeOptions,
   key: name,
   scope: name,
-  request: z.unknown(),
+  request: z.unknown().optional(),
   whileRunning: z.enum(['wait', 'refuse']).default('wait'),
 })
-const everySchema = z.strictObject({ every: z.union([z.string(), z.number()], 'must be a text or a number of ms') })
-const oncePerSchema = z.strictObject({
-  ...writeOptions,
-  job: name,
-  period: z.custom().pipe(z.xor(name, everySchema)),
-})
+const periodSchema = z.union(
+  [
+    name,
+    z.strictObject({ every: z.union([z.string(), z.number()], "must be a text such as '1h', or a number of ms") }),
+  ],
+  "must be a name such as '2026-11-24', of at most 1,000 bytes, or { every: '1h' }",
+)
+const oncePerSchema = z.strictObject({ ...writeOptions, job: name, period: periodSchema })
+const HUNDRED_YEARS = 36_525 * 86_400_000 // the database's dates do not go back for ever
 const pruneSchema = z.strictObject({
-  olderThan: z.number('must be a number of ms').min(0, 'must not be negative'),
-  batchSize: z.int().min(1).default(1_000),
+  olderThan: z
+    .number('must be a number of ms')
+    .min(0, 'must not be negative')
+    .max(HUNDRED_YEARS, 'must not be more than a hundred years'),
+  batchSize: z.int('must be a whole number').min(1, 'must be at least 1').max(1_000_000).default(1_000),
 })
 
 /** The methods of this feature, as they are called: they check the arguments. */
@@ -77,6 +84,7 @@ export class IdempotentMethods {
   readonly #fingerprints: ReadonlyMap<string, string>
   readonly #operations: Operations
   readonly #batches = new InsertBatches()
+  readonly #savepoints = new KeyedQueue()
   #store: KeyStore | undefined
 
   constructor(setup: IdempotentSetup) {
@@ -94,22 +102,22 @@ export class IdempotentMethods {
     const payload = readPayload(model, where, data)
     const comparison = {
       match: readMatch(match, model, payload),
-      fingerprint: await this.#fingerprint(model, payload.data),
+      fingerprint: this.#fingerprint(model, payload.data),
     }
-    const selection = selectionOf(rest)
-    const keepVersion = this.#setup.keepVersion(model.name)
-    const call = {
+    const call: InsertCall = {
       model,
       payload,
       comparison,
-      selection,
-      keepVersion,
+      selection: selectionOf(rest),
+      keepVersion: this.#setup.keepVersion(model.name),
+      savepoints: this.#savepoints,
       ...patienceOf(this.#setup.policy, { retry, signal }),
     }
     call.deadline.signal?.throwIfAborted()
     const scope = scopeOf(context, this.#setup.own)
-    const isPlain = Object.keys(payload.children).length === 0 && !selectsRelations(selection, model)
-    return !scope.inTransaction && isPlain ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
+    return !scope.inTransaction && isSingleStatement(call)
+      ? this.#batches.add(context, scope, call)
+      : insertOnce(scope, call)
   }
 
   /** `$idempotent` */
@@ -163,10 +171,10 @@ export class IdempotentMethods {
     return (this.#store ??= new KeyStore(dataModel, settings.model ?? DEFAULT_KEY_MODEL))
   }
 
-  async #fingerprint(model: Model, data: Readonly<Record<string, unknown>>) {
+  #fingerprint(model: Model, data: Readonly<Record<string, unknown>>) {
     const field = this.#fingerprints.get(model.name)
     if (field === undefined || data[field] !== undefined) return undefined
-    return { field, value: await fieldFingerprints(data) }
+    return { field, compute: () => fieldFingerprints(model, data) }
   }
 }
 

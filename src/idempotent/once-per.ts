@@ -24,7 +24,11 @@ export async function oncePer<R>(
   options: Pick<OperationCall, 'transaction' | 'answerLimit'>,
   body: Body<R>,
 ): Promise<OncePerResult<R>> {
-  const key = typeof period === 'string' ? period : await currentPeriod(client, secondsOf(period.every))
+  const { deadline } = options.transaction
+  const key =
+    typeof period === 'string'
+      ? period
+      : await deadline.race(currentPeriod(client, secondsOf(period.every)), 'the database')
   const call: OperationCall = {
     ...options,
     scope: `once per: ${job}`,
@@ -38,7 +42,8 @@ export async function oncePer<R>(
     return outcome.replayed ? { ran: false, since: outcome.since } : { ran: true, result: outcome.result }
   } catch (error) {
     // The body may have asked for other operations, and met one that runs.
-    const isOwn = isConcurrencyError(error, 'IDEMPOTENCY_IN_PROGRESS') && error.scope === call.scope && error.key === key
+    const isOwn =
+      isConcurrencyError(error, 'IDEMPOTENCY_IN_PROGRESS') && error.scope === call.scope && error.key === key
     if (isOwn) return { ran: false, since: undefined }
     throw error
   }
@@ -67,4 +72,3 @@ function secondsOf(every: string | number): number {
     "must be whole seconds, at most 285 years: a number of ms, or a text such as '90s', '15m', '1h' or '1d'.",
   )
 }
-

@@ -9,7 +9,7 @@ import { KeyedQueue } from '../lock/queue.js'
 import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { decimalMaker } from '../prisma/decimal.js'
 import { isStatementTimeout } from '../prisma/errors.js'
-import { wholeMilliseconds } from '../transaction/limits.js'
+import { LOCK_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transaction/with-retry.js'
 import { decodeAnswer, encodeAnswer, hasDecimal } from './answer.js'
 import { fingerprint } from './fingerprint.js'
@@ -91,11 +91,16 @@ export class Operations {
         onLostCommit,
       })
     } catch (error) {
-      if (!once.isUnsettled) throw error
-      throw new OutcomeUnknownError(
-        'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so',
-        { cause: error },
-      )
+      if (once.isUnsettled) {
+        throw new OutcomeUnknownError(
+          'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so',
+          { cause: error },
+        )
+      }
+      if (once.isWaiting && isConcurrencyError(error, 'DEADLINE_EXCEEDED')) {
+        throw new IdempotencyInProgressError(call.scope, call.key, { cause: error })
+      }
+      throw error
     }
   }
 }
@@ -116,6 +121,7 @@ class OnceInTransaction<R> {
   /** What the body came to in its last run here. */
   #own: { readonly result: R } | undefined
   #isUnsettled = false
+  #isWaiting = false
 
   constructor(store: KeyStore, call: OperationCall, request: string, body: Body<R>) {
     this.#store = store
@@ -127,6 +133,11 @@ class OnceInTransaction<R> {
   /** Whether a COMMIT was sent of which nothing is known yet. */
   get isUnsettled(): boolean {
     return this.#isUnsettled
+  }
+
+  /** Whether the claim of the key was sent, and has not been answered. */
+  get isWaiting(): boolean {
+    return this.#isWaiting
   }
 
   noteLostCommit(): void {
@@ -154,7 +165,9 @@ class OnceInTransaction<R> {
     const { scope, key } = this.#call
     // A claim that was refused, and yet no key to be found: it was pruned in between.
     for (let again = 0; again < 3; again++) {
+      this.#isWaiting = true
       const isClaimed = await this.#claim(tx, lockTimeout)
+      this.#isWaiting = false
       const stored = isClaimed ? undefined : await this.#store.read(tx, scope, key)
       this.#isUnsettled = false // either way, what was sent before has come to its end
       if (isClaimed) return this.#execute(tx, context)
@@ -168,8 +181,8 @@ class OnceInTransaction<R> {
     try {
       if (lockTimeout === undefined) return await this.#store.claim(tx, scope, key, this.#request)
       const [{ previous }] = (await tx.$queryRawUnsafe(
-        `SELECT current_setting('lock_timeout') AS previous, set_config('lock_timeout', $1, true)`,
-        String(lockTimeout),
+        `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`,
+        lockTimeout,
       )) as [{ previous: string }]
       const isClaimed = await this.#store.claim(tx, scope, key, this.#request)
       await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)

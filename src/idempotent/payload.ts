@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../errors.js'
 import type { Field, Model } from '../prisma/data-model.js'
 import { isStorable } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
+import { normalForm } from './normal-form.js'
 
 type Values = Readonly<Record<string, unknown>>
 
@@ -40,17 +41,28 @@ export function readPayload(model: Model, where: unknown, data: unknown): Payloa
     if (value === undefined) continue
     const field = model.fields.get(name)
     if (field === undefined) throw new InvalidArgumentError(`data.${name}`, `is not a field of ${model.name}.`)
-    if (name in key)
+    if (Object.hasOwn(key, name))
       throw new InvalidArgumentError(`data.${name}`, 'is given by `where` already; leave it out of `data`.')
     if (field.kind !== 'relation') scalars[name] = value
     else if (field.foreignKey === undefined) children[name] = value
-    else links.push(readLink(field, value, key))
+    else links.push(readLink(field, value))
   }
   return { where, key, data, scalars, links, children }
 }
 
-/** The plain values of the unique `where`, those of a compound key one by one. */
+/**
+ * The plain values of the unique `where`, those of a compound key one by one. Nothing may stand
+ * beside the key: a row that has the key, but not the rest, would be in the way and yet not found.
+ */
 function readKey(model: Model, where: Values): Values {
+  const [entry, ...others] = Object.entries(where)
+  if (entry === undefined || others.length > 0) {
+    throw new InvalidArgumentError(
+      'where',
+      `of ${model.name} must name one unique key and nothing else. The values of other fields go into \`data\`.`,
+    )
+  }
+  const [name, value] = entry
   const key: Record<string, unknown> = {}
   const add = (path: string, name: string, value: unknown) => {
     const field = model.fields.get(name)
@@ -66,17 +78,17 @@ function readKey(model: Model, where: Values): Values {
     }
     key[name] = value
   }
-  for (const [name, value] of Object.entries(where)) {
-    // What is not a field is the name of a compound key, such as `tenantId_transactionId`.
-    if (!model.fields.has(name) && isRecord(value)) {
-      for (const [part, item] of Object.entries(value)) add(`where.${name}.${part}`, part, item)
-    } else add(`where.${name}`, name, value)
+  if (model.fields.has(name) && !model.uniques.has(name)) {
+    throw new InvalidArgumentError(`where.${name}`, `is not a unique key of ${model.name}.`)
   }
-  if (Object.keys(key).length === 0) throw new InvalidArgumentError('where', `of ${model.name} must name a unique key.`)
+  // What is not a field is the name of a compound key, such as `tenantId_transactionId`.
+  if (!model.fields.has(name) && isRecord(value) && Object.keys(value).length > 1) {
+    for (const [part, item] of Object.entries(value)) add(`where.${name}.${part}`, part, item)
+  } else add(`where.${name}`, name, value)
   return key
 }
 
-function readLink(field: Field, value: unknown, key: Values): Link {
+function readLink(field: Field, value: unknown): Link {
   const path = `data.${field.name}`
   const { connect, ...others } = isRecord(value) ? value : {}
   if (!isRecord(connect) || Object.keys(others).length > 0) {
@@ -85,22 +97,30 @@ function readLink(field: Field, value: unknown, key: Values): Link {
       'must be { connect }: the row is claimed first, so what it refers to must be there already. Create that before.',
     )
   }
-  if (field.foreignKey?.fields.some((name) => name in key)) {
-    throw new InvalidArgumentError(path, 'is given by `where` already; leave it out of `data`.')
-  }
   return { field, where: connect }
 }
 
 /** The row to insert: key, scalars, and the keys of what it refers to, looked up where need be. */
-export async function rowOf(payload: Payload, scope: Scope): Promise<Record<string, unknown>> {
-  const foreignKeys = await Promise.all(payload.links.map((link) => foreignKeyOf(link, scope)))
-  return Object.assign({}, payload.scalars, ...foreignKeys, payload.key)
+export async function rowOf(payload: Payload, model: Model, scope: Scope): Promise<Record<string, unknown>> {
+  const { links, key } = payload
+  const foreignKeys = await Promise.all(links.map((link) => foreignKeyOf(link, scope)))
+  links.forEach(({ field }, index) => {
+    const both = Object.entries(foreignKeys[index] as Values).filter(([name]) => Object.hasOwn(key, name))
+    const inKey = Object.fromEntries(both.map(([name]) => [name, key[name]]))
+    if (keyName(Object.fromEntries(both), model) !== keyName(inKey, model)) {
+      throw new InvalidArgumentError(`data.${field.name}`, 'connects another record than the one that `where` names.')
+    }
+  })
+  return Object.assign({}, payload.scalars, ...foreignKeys, key)
 }
 
 /** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
 async function foreignKeyOf({ field, where }: Link, scope: Scope): Promise<Values> {
   const { fields = [], references = [] } = field.foreignKey ?? {}
-  const isComplete = Object.keys(where).every((name) => references.includes(name))
+  // Whatever is not the key itself, and nothing else, Prisma looks up, or refuses.
+  const isComplete =
+    Object.keys(where).length === references.length &&
+    references.every((name) => where[name] !== undefined && where[name] !== null)
   const select = Object.fromEntries(references.map((name) => [name, true]))
   const target = isComplete ? where : await scope.readOther(field.type, { where, select })
   return Object.fromEntries(fields.map((name, index) => [name, target[references[index] as string]]))
@@ -108,14 +128,8 @@ async function foreignKeyOf({ field, where }: Link, scope: Scope): Promise<Value
 
 /** One text per key, whichever of a type's forms its values came in. */
 export function keyName(key: Values, model: Model): string {
-  const plain = Object.entries(key).map(([name, value]) => [name, plainValue(value, model.fields.get(name))] as const)
-  return canonical(Object.fromEntries(plain))
-}
-
-function plainValue(value: unknown, field: Field | undefined): unknown {
-  if (field?.type === 'DateTime' && typeof value === 'string') return new Date(value)
-  if (field?.type === 'Decimal') return Number(value)
-  return value
+  const normal = Object.entries(key).map(([name, value]) => [name, normalForm(value, model.fields.get(name) as Field)])
+  return canonical(Object.fromEntries(normal))
 }
 
 export function isRecord(value: unknown): value is Values {

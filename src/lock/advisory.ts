@@ -3,8 +3,8 @@ import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { isStatementTimeout, isTransactionTimeout } from '../prisma/errors.js'
 import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
-import type { ResolvedPolicy } from '../retry/policy.js'
-import { wholeMilliseconds } from '../transaction/limits.js'
+import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
 import { encodeKeys } from './key.js'
@@ -44,19 +44,30 @@ export class Advisory {
     try {
       // In a savepoint, so that a timeout leaves the caller's transaction usable.
       await tx.$transaction(async (inner) => {
-        const previous = await limitLockWait(inner, timeout)
+        const previous = await limitWait(inner, timeout)
         await this.#locks.take(inner, encoded, mode, snapshot)
-        await restoreLockWait(inner, previous)
+        await restoreLimits(inner, previous)
       })
     } catch (error) {
       throw isStatementTimeout(error) ? new LockTimeoutError(encoded, timeout, { cause: error }) : error
     }
   }
 
-  /** `$tryAdvisoryXactLock` */
+  /** `$tryAdvisoryXactLock`: all of the keys, or none. */
   async tryTake(tx: PrismaClientLike, keys: unknown, mode: LockMode, snapshot: SnapshotRule): Promise<boolean> {
     requireTransaction(tx, '$tryAdvisoryXactLock')
-    return this.#locks.tryTake(tx, encodeKeys(keys), mode, snapshot)
+    const encoded = encodeKeys(keys)
+    if (encoded.length === 1) return this.#locks.tryTake(tx, encoded, mode, snapshot)
+    try {
+      // In a savepoint, whose end gives back those that were free, if not all of them were.
+      await tx.$transaction(async (inner) => {
+        if (!(await this.#locks.tryTake(inner, encoded, mode, snapshot))) throw NOT_FREE
+      })
+      return true
+    } catch (error) {
+      if (error === NOT_FREE) return false
+      throw error
+    }
   }
 
   /**
@@ -66,10 +77,7 @@ export class Advisory {
    */
   async hold<R>(client: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
     const keys = encodeKeys(call.keys)
-    if (isTransactionClient(client)) {
-      await this.take(client, call.keys, call.mode, 'refuse', call.timeout)
-      return body(client, call.signal ?? new AbortController().signal)
-    }
+    if (isTransactionClient(client)) return this.#holdInside(client, call, body)
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
     const leave: (() => void)[] = []
     try {
@@ -78,6 +86,20 @@ export class Advisory {
     } finally {
       for (const pass of leave.reverse()) pass()
     }
+  }
+
+  /**
+   * In a savepoint, so that a body that fails leaves neither its writes nor its lock behind. Else the
+   * lock ends with the caller's transaction, whose timeout is the body's too: a body cut short in a
+   * savepoint could still write into the transaction around it.
+   */
+  async #holdInside<R>(tx: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
+    call.signal?.throwIfAborted()
+    return tx.$transaction(async (inner) => {
+      await this.take(inner, call.keys, call.mode, 'refuse', call.timeout)
+      call.signal?.throwIfAborted() // a statement that waits cannot be taken back
+      return body(inner, call.signal ?? new AbortController().signal)
+    })
   }
 
   async #enterQueue(key: string, keys: readonly string[], call: LockCall, deadline: Deadline): Promise<() => void> {
@@ -99,24 +121,24 @@ export class Advisory {
     deadline: Deadline,
     body: LockedBody<R>,
   ): Promise<R> {
-    const attempt = (acquire: Acquire) => this.#transaction(client, keys, call, deadline, body, acquire)
+    const attempt = (acquire: Acquire, whenOver: () => void) =>
+      this.#transaction(client, keys, call, deadline, body, acquire, whenOver)
 
-    const first = await attempt((tx) => this.#locks.tryTake(tx, keys, call.mode, 'refuse'))
+    const first = await attempt(
+      (tx) => this.#locks.tryTake(tx, keys, call.mode, 'refuse'),
+      () => {},
+    )
     if (first !== NOT_FREE) return first
 
     const stopWaiting = await this.#enterWaiters(keys, call, deadline)
-    try {
-      const second = await attempt(async (tx) => {
-        const previous = await limitLockWait(tx, wholeMilliseconds(deadline))
-        await this.#locks.take(tx, keys, call.mode, 'refuse')
-        stopWaiting()
-        await restoreLockWait(tx, previous)
-        return true
-      })
-      return second as R
-    } finally {
+    const second = await attempt(async (tx) => {
+      const previous = await limitWait(tx, wholeMilliseconds(deadline))
+      await this.#locks.take(tx, keys, call.mode, 'refuse')
       stopWaiting()
-    }
+      await restoreLimits(tx, previous)
+      return true
+    }, stopWaiting)
+    return second as R
   }
 
   async #enterWaiters(keys: readonly string[], call: LockCall, deadline: Deadline): Promise<() => void> {
@@ -127,6 +149,11 @@ export class Advisory {
     }
   }
 
+  /**
+   * Calls `whenOver` when the transaction has ended. That can be after the caller has given up: a
+   * statement that waits in the database cannot be taken back, so it is left to its `lock_timeout`,
+   * and the lock, should it still come, is given back at once.
+   */
   async #transaction<R>(
     client: PrismaClientLike,
     keys: readonly string[],
@@ -134,26 +161,42 @@ export class Advisory {
     deadline: Deadline,
     body: LockedBody<R>,
     acquire: Acquire,
+    whenOver: () => void,
   ): Promise<R | typeof NOT_FREE> {
-    const whole = wholeMilliseconds(deadline) + call.bodyTimeout
-    let isHeld = false
+    const longest = Math.min(LONGEST_TIMER, wholeMilliseconds(deadline) + Math.ceil(call.bodyTimeout) + GRACE)
+    const whole = new Deadline(longest, call.signal, systemClock)
+    let state: 'waiting' | 'held' | 'given up' = 'waiting'
+    let onHeld = () => {}
+    const held = new Promise<void>((resolve) => {
+      onHeld = resolve
+    })
     const run = async (tx: PrismaClientLike) => {
       if (!(await acquire(tx))) throw NOT_FREE // rolls back, and so gives back what was taken
-      isHeld = true
+      if (state === 'given up') throw NOT_FREE
+      state = 'held'
+      onHeld()
       return runBody(tx, call, body)
     }
+    const transaction = this.#transactions.run(client, run, {
+      policy: { ...this.#policy, attempts: 1, retryOn: () => false },
+      deadline: whole,
+      isolationLevel: 'ReadCommitted',
+      maxWait: wholeMilliseconds(deadline),
+      timeout: undefined,
+      readOnly: false,
+    })
+    void transaction.then(whenOver, whenOver)
+    const isHeld = () => state === 'held'
     try {
-      return await this.#transactions.run(client, run, {
-        policy: { ...this.#policy, attempts: 1, retryOn: () => false },
-        deadline: new Deadline(whole, call.signal, systemClock),
-        isolationLevel: 'ReadCommitted',
-        maxWait: wholeMilliseconds(deadline),
-        timeout: undefined,
-        readOnly: false,
+      await whole.race(Promise.race([held, transaction]), 'the lock').catch((error: unknown) => {
+        if (isHeld()) return // the body has begun, and is told by itself
+        state = 'given up'
+        throw error
       })
+      return await transaction
     } catch (error) {
       if (error === NOT_FREE) return NOT_FREE
-      throw isHeld ? error : timeoutOf(error, keys, call)
+      throw isHeld() ? error : timeoutOf(error, keys, call)
     }
   }
 }
@@ -161,6 +204,9 @@ export class Advisory {
 type Acquire = (tx: PrismaClientLike) => Promise<boolean>
 
 const NOT_FREE = Symbol('not free')
+
+/** Added to Prisma's own timeout, in ms, so that the body's runs out first, and the body is told. */
+const GRACE = 1_000
 
 /**
  * Runs the body under its own timeout, which begins now. When it ends, or runs out of time, its
@@ -170,24 +216,57 @@ const NOT_FREE = Symbol('not free')
 async function runBody<R>(tx: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
   const ended = new AbortController()
   const deadline = new Deadline(call.bodyTimeout, call.signal, systemClock)
+  let hasSettled = false
+  const settle = () => {
+    hasSettled = true
+  }
+  const work = (async () => body(tx, ended.signal))()
+  work.then(settle, settle)
   try {
-    return await deadline.race(body(tx, ended.signal), 'the body under the lock')
+    return await deadline.race(work, 'the body under the lock')
+  } catch (error) {
+    ended.abort()
+    if (!hasSettled) await closeConnection(tx)
+    throw error
   } finally {
     ended.abort()
   }
 }
 
-/** Sets how long a statement waits for a lock; resolves to what it was before. */
-async function limitLockWait(tx: PrismaClientLike, milliseconds: number): Promise<string> {
-  const [row] = (await tx.$queryRawUnsafe(
-    `SELECT current_setting('lock_timeout') AS previous, set_config('lock_timeout', $1, true)`,
-    String(milliseconds),
-  )) as [{ previous: string }]
-  return row.previous
+/**
+ * A ROLLBACK is not enough to stop a body that still runs. A call of Prisma's with nested writes is
+ * several statements; those still to come would follow the ROLLBACK on the same connection, and be
+ * committed one by one, outside the lock, in whatever transaction the pool has given it to.
+ */
+async function closeConnection(tx: PrismaClientLike): Promise<void> {
+  await tx.$queryRawUnsafe('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {}) // it cannot answer
 }
 
-async function restoreLockWait(tx: PrismaClientLike, previous: string): Promise<void> {
-  await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)
+interface Limits {
+  readonly lock: string
+  readonly statement: string
+}
+
+/**
+ * Limits the wait for the locks; resolves to the limits before. `lock_timeout` counts anew for each
+ * lock that a statement waits for, `statement_timeout` for all of them together.
+ */
+async function limitWait(tx: PrismaClientLike, milliseconds: number): Promise<Limits> {
+  const [row] = (await tx.$queryRawUnsafe(
+    `SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
+  set_config('lock_timeout', $1::int::text, true),
+  ${STATEMENT_LIMIT}`,
+    milliseconds,
+  )) as [Limits]
+  return row
+}
+
+async function restoreLimits(tx: PrismaClientLike, { lock, statement }: Limits): Promise<void> {
+  await tx.$queryRawUnsafe(
+    `SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
+    lock,
+    statement,
+  )
 }
 
 /** Any way of running out of time before the lock was held is one and the same to the caller. */

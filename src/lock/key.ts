@@ -17,7 +17,7 @@ export function encodeKeys(keys: unknown): string[] {
   const list = isKeyList(keys) ? keys.keys : [keys]
   const path = (index: number) => (isKeyList(keys) ? `keys[${index}]` : 'key')
   if (list.length === 0) throw new InvalidArgumentError('keys', 'must name at least one key.')
-  return [...new Set(list.map((key, index) => encodeKey(key, path(index))))].sort()
+  return [...new Set(Array.from(list, (key, index) => encodeKey(key, path(index))))].sort()
 }
 
 function isKeyList(keys: unknown): keys is { readonly keys: readonly unknown[] } {
@@ -27,7 +27,8 @@ function isKeyList(keys: unknown): keys is { readonly keys: readonly unknown[] }
 function encodeKey(key: unknown, path: string): string {
   const parts: readonly unknown[] = Array.isArray(key) ? key : [key]
   if (parts.length === 0) throw new InvalidArgumentError(path, 'must have at least one part.')
-  return `[${parts.map((part, index) => encodePart(part, Array.isArray(key) ? `${path}[${index}]` : path)).join(',')}]`
+  // Array.from and not map, which passes over the holes of a sparse array.
+  return `[${Array.from(parts, (part, index) => encodePart(part, Array.isArray(key) ? `${path}[${index}]` : path)).join(',')}]`
 }
 
 function encodePart(part: unknown, path: string): string {

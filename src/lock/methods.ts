@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { InvalidArgumentError } from '../errors.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import type { ResolvedPolicy } from '../retry/policy.js'
+import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { checkArguments } from '../validation.js'
 import type { SnapshotRule } from './acquire.js'
@@ -36,7 +36,6 @@ export interface WithAdvisoryLockOptions {
 }
 
 const DEFAULT_TIMEOUT = 5_000
-const LONGEST_TIMER = 2_147_483_647
 
 const milliseconds = z.number('must be a number of ms').min(1, 'must be at least 1 ms').max(LONGEST_TIMER)
 const mode = z.enum(['exclusive', 'shared']).default('exclusive')

@@ -2,11 +2,15 @@ import type { Deadline } from '../retry/deadline.js'
 
 export type LockMode = 'exclusive' | 'shared'
 
-/** Who uses a key, in this process: the last exclusive caller, and the shared ones that came after. */
+/** Who uses a key, in this process: those who hold it, and those who wait, in the order in which they came. */
 interface Turns {
-  lastExclusive: Promise<void>
-  readonly sharedSince: Set<Promise<void>>
-  users: number
+  readonly holders: Set<Caller>
+  readonly waiting: Set<Caller>
+}
+
+interface Caller {
+  readonly mode: LockMode
+  admit(): void
 }
 
 /**
@@ -33,57 +37,48 @@ export class KeyedQueue {
    */
   async enter(key: string, deadline: Deadline, waitedFor: string, mode: LockMode = 'exclusive'): Promise<() => void> {
     deadline.signal?.throwIfAborted()
+    let admit = () => {}
+    const admitted = new Promise<void>((resolve) => {
+      admit = resolve
+    })
+    const caller = { mode, admit }
     const turns = this.#turnsOf(key)
-    const { before, leave } = mode === 'exclusive' ? this.#queueExclusive(key, turns) : this.#queueShared(key, turns)
-    if (before !== undefined) {
+    turns.waiting.add(caller)
+    this.#admitNext(key, turns)
+    if (turns.waiting.has(caller)) {
       try {
-        await deadline.race(before, waitedFor)
+        await deadline.race(admitted, waitedFor)
       } catch (error) {
-        leave()
+        this.#leave(key, turns, caller) // perhaps as a holder: its turn may have come while the wait ended
         throw error
       }
     }
-    return leave
+    return () => this.#leave(key, turns, caller)
   }
 
   #turnsOf(key: string): Turns {
     const known = this.#keys.get(key)
     if (known) return known
-    const turns: Turns = { lastExclusive: Promise.resolve(), sharedSince: new Set(), users: 0 }
+    const turns: Turns = { holders: new Set(), waiting: new Set() }
     this.#keys.set(key, turns)
     return turns
   }
 
-  /** Behind everybody. A caller who gives up passes the turn on, but only once it has come to it. */
-  #queueExclusive(key: string, turns: Turns) {
-    const isFirst = turns.users === 0
-    const before = Promise.all([turns.lastExclusive, ...turns.sharedSince])
-    const { left, leave } = this.#use(key, turns)
-    turns.lastExclusive = before.then(() => left)
-    turns.sharedSince.clear()
-    return { before: isFirst ? undefined : before.then(() => {}), leave }
+  #leave(key: string, turns: Turns, caller: Caller): void {
+    turns.holders.delete(caller)
+    turns.waiting.delete(caller)
+    this.#admitNext(key, turns)
   }
 
-  /** Behind the last exclusive caller, whether it holds the key already or waits for it. */
-  #queueShared(key: string, turns: Turns) {
-    const isFirst = turns.users === 0
-    const before = turns.lastExclusive
-    const { left, leave } = this.#use(key, turns)
-    turns.sharedSince.add(left)
-    void left.then(() => turns.sharedSince.delete(left))
-    return { before: isFirst ? undefined : before, leave }
-  }
-
-  #use(key: string, turns: Turns) {
-    turns.users++
-    let resolve = () => {}
-    const left = new Promise<void>((done) => {
-      resolve = done
-    })
-    const leave = () => {
-      if (--turns.users === 0) this.#keys.delete(key)
-      resolve()
+  /** Nobody overtakes: the first who has to wait keeps all behind it waiting too. */
+  #admitNext(key: string, { holders, waiting }: Turns): void {
+    for (const caller of waiting) {
+      const [holder] = holders
+      if (holder && (holder.mode === 'exclusive' || caller.mode === 'exclusive')) break
+      waiting.delete(caller)
+      holders.add(caller)
+      caller.admit()
     }
-    return { left, leave }
+    if (holders.size === 0 && waiting.size === 0) this.#keys.delete(key)
   }
 }

@@ -13,6 +13,8 @@ export interface Field {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
+  /** The column's type where the schema gives one (`@db.`), such as `Decimal(12, 2)`. */
+  readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key. */
   readonly foreignKey: ForeignKey | undefined
   /** For an enum: each value's name in the database. */
@@ -25,6 +27,8 @@ export interface Model {
   readonly table: string
   readonly schema: string
   readonly fields: ReadonlyMap<string, Field>
+  /** The fields that are a unique key by themselves. */
+  readonly uniques: ReadonlySet<string>
   /** The fields that the client leaves out unless they are asked for. */
   readonly omitted: ReadonlySet<string>
 }
@@ -43,6 +47,7 @@ export function readDataModel(client: PrismaClientLike): DataModel {
       table: model.dbName ?? name,
       schema: model.schema ?? defaultSchema,
       fields: new Map(model.fields.map((field) => [field.name, readField(name, field, text)])),
+      uniques: text.uniques.get(name) ?? new Set(),
       omitted: omittedFields(client, name),
     },
   ])
@@ -66,6 +71,7 @@ function readField(model: string, field: RuntimeField, text: SchemaText): Field 
     isList: line?.isList ?? false,
     isOptional: line?.isOptional ?? false,
     isUpdatedAt: line?.isUpdatedAt ?? false,
+    nativeType: line?.nativeType,
     foreignKey: line?.foreignKey,
     enumValues: field.kind === 'enum' ? text.enums.get(field.type) : undefined,
   }

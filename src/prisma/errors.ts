@@ -74,6 +74,11 @@ export function isOwnRecordNotFound(error: unknown): boolean {
   return operation === 'an update' || operation === 'a delete'
 }
 
+/** P2002: a unique key is taken. */
+export function isUniqueViolation(error: unknown): boolean {
+  return isShape(error) && error.code === 'P2002'
+}
+
 /** A number that does not fit its column (22003). */
 export function isOutOfRange(error: unknown): boolean {
   return sqlState(error) === '22003'

@@ -1,10 +1,12 @@
 /**
  * Facts that only the schema's text has: Prisma's runtime data model leaves out nullability,
- * lists, `@updatedAt` and the database names of enum values. The text is the one that Prisma
+ * lists, `@updatedAt`, native types, unique keys and the database names of enum values. The text is the one that Prisma
  * itself formatted when it generated the client, one field a line.
  */
 export interface SchemaText {
   readonly models: ReadonlyMap<string, ReadonlyMap<string, FieldText>>
+  /** Per model, the fields that are a unique key by themselves. */
+  readonly uniques: ReadonlyMap<string, ReadonlySet<string>>
   /** Per enum, each value's name in the database. */
   readonly enums: ReadonlyMap<string, ReadonlyMap<string, string>>
 }
@@ -13,6 +15,8 @@ export interface FieldText {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
+  /** What stands behind `@db.`, such as `Decimal(12, 2)`. */
+  readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key: its fields, and those they refer to. */
   readonly foreignKey: ForeignKey | undefined
 }
@@ -24,11 +28,14 @@ export interface ForeignKey {
 
 const BLOCK = /^\s*(model|enum|view|type)\s+(\w+)\s*\{/
 const FIELD = /^\s*(\w+)\s+\w+(?:\("[^"]*"\))?(\[\]|\?)?/
-const ENUM_VALUE = /^\s*(\w+)(?:.*?@map\("((?:[^"\\]|\\.)*)"\))?/
+const KEY_OF_ONE = /^\s*@@(?:id|unique)\(\s*(?:fields:\s*)?\[\s*(\w+)[^\],]*\]/
+const ENUM_VALUE = /^\s*(\w+)(?:.*?@map\(\s*(?:name:\s*)?("(?:[^"\\]|\\.)*")\s*\))?/
 
 export function readSchemaText(text: string): SchemaText {
   const models = new Map<string, Map<string, FieldText>>()
+  const uniques = new Map<string, Set<string>>()
   const enums = new Map<string, Map<string, string>>()
+  let keys = new Set<string>()
   let fields: Map<string, FieldText> | undefined
   let values: Map<string, string> | undefined
 
@@ -38,25 +45,32 @@ export function readSchemaText(text: string): SchemaText {
     if (block) {
       const [, keyword, name = ''] = block
       if (keyword === 'enum') enums.set(name, (values = new Map()))
-      else models.set(name, (fields = new Map()))
+      else {
+        models.set(name, (fields = new Map()))
+        uniques.set(name, (keys = new Set()))
+      }
     } else if (/^\s*\}/.test(line)) {
       fields = values = undefined
     } else if (fields) {
       const [, name, modifier] = FIELD.exec(line) ?? []
+      const [, key] = KEY_OF_ONE.exec(line) ?? []
+      if (key !== undefined) keys.add(key)
       if (name !== undefined) {
+        if (/\s@(?:id|unique)\b/.test(line)) keys.add(name)
         fields.set(name, {
           isList: modifier === '[]',
           isOptional: modifier === '?',
           isUpdatedAt: /\s@updatedAt\b/.test(line),
+          nativeType: /\s@\w+\.(\w+(?:\([^)]*\))?)/.exec(line)?.[1],
           foreignKey: foreignKeyOf(line),
         })
       }
     } else if (values) {
       const [, name, mapped] = ENUM_VALUE.exec(line) ?? []
-      if (name !== undefined) values.set(name, mapped ?? name)
+      if (name !== undefined) values.set(name, mapped === undefined ? name : JSON.parse(mapped))
     }
   }
-  return { models, enums }
+  return { models, uniques, enums }
 }
 
 function foreignKeyOf(line: string): ForeignKey | undefined {

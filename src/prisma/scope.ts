@@ -24,6 +24,8 @@ export interface Scope {
   readOther(model: string, args: ActionArgs): Promise<Row>
   /** Sends SQL, with its values as parameters. */
   query(sql: string, ...values: unknown[]): Promise<Row[]>
+  /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
+  contained<R>(body: (scope: Scope) => Promise<R>): Promise<R>
 }
 
 /** The root client. Only it can open a transaction. */
@@ -34,6 +36,8 @@ export interface RootScope extends Scope {
 
 export interface CallersTransaction extends Scope {
   readonly inTransaction: true
+  /** Prisma's own id of the transaction. */
+  id(): string
 }
 
 /**
@@ -48,23 +52,27 @@ export function scopeOf(context: ModelContext, own: PrismaClientLike): RootScope
 function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
   return {
     inTransaction: true,
+    id: () => transactionId(parent),
     call: async (action, args) => (await context[action](args)) as Row,
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
     readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    contained: (body) => parent.$transaction((inner) => body(ownTransaction(context, inner))),
   }
 }
 
 function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaClientLike): RootScope {
-  return {
+  const root: RootScope = {
     inTransaction: false,
     call: async (action, args) => (await context[action](args)) as Row,
     read: async (args) => (await readPrimary(context, parent, own, args)) as Row,
     readOther: async (model, args) =>
       (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    contained: (body) => body(root),
     transaction: (body, options) => parent.$transaction((tx) => body(ownTransaction(context, tx)), options),
   }
+  return root
 }
 
 /**
@@ -93,5 +101,6 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
     read: (args) => call('findUniqueOrThrow', args),
     readOther: async (model, args) => (await modelOf(tx, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => tx.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
   }
 }

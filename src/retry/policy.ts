@@ -27,7 +27,7 @@ export interface ResolvedPolicy {
 }
 
 // setTimeout fires at once for anything longer than this many ms (32 bits, signed).
-const LONGEST_TIMER = 2_147_483_647
+export const LONGEST_TIMER = 2_147_483_647
 const milliseconds = z
   .number('must be a number of ms')
   .min(0, 'must not be negative')

@@ -5,17 +5,25 @@ export function wholeMilliseconds(deadline: Deadline): number {
   return Math.max(1, Math.ceil(deadline.left()))
 }
 
+/** An expression that limits every wait of the transaction for a lock to `$1` ms. */
+export const LOCK_LIMIT = limitOf('lock_timeout')
+
 /**
  * Expressions that limit every statement of the transaction to `$1` ms, as text. A running
- * statement cannot be taken back by the client, so the server must end it. A limit that the
- * database or the role already has stays, where it is shorter; 0 means that there is none
- * (PostgreSQL manual, "19.11. Client Connection Defaults").
+ * statement cannot be taken back by the client, so the server must end it.
  */
-export const LIMITS = ['lock_timeout', 'statement_timeout']
-  .map(
-    (name) => `set_config('${name}', least(
+export const LIMITS = `${LOCK_LIMIT},\n  ${limitOf('statement_timeout')}`
+
+/** The second of them alone. */
+export const STATEMENT_LIMIT = limitOf('statement_timeout')
+
+/**
+ * A limit that the database or the role already has stays, where it is shorter; 0 means that there
+ * is none (PostgreSQL manual, "19.11. Client Connection Defaults").
+ */
+function limitOf(name: string): string {
+  return `set_config('${name}', least(
     $1::int,
     nullif(extract(epoch FROM current_setting('${name}')::interval) * 1000, 0)::int
-  )::text, true)`,
-  )
-  .join(',\n  ')
+  )::text, true)`
+}

@@ -8,9 +8,10 @@ import {
   isUnreachable,
   sqlState,
 } from '../prisma/errors.js'
-import type { Deadline } from '../retry/deadline.js'
+import { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { boundedBody, timeoutBehind } from './bounded-body.js'
 import { LIMITS, wholeMilliseconds } from './limits.js'
 import { noteTransaction, outcomeOf, type TransactionNote } from './verification.js'
 
@@ -32,8 +33,8 @@ export interface TransactionCall {
 export interface TransactionContext {
   /** 1 in the first run, 2 in the second, … */
   readonly attempt: number
-  /** The signal given to the call. */
-  readonly signal: AbortSignal | undefined
+  /** Aborted when the transaction is over: committed, out of time, or given up by the caller. */
+  readonly signal: AbortSignal
 }
 
 export type Body<R> = (tx: PrismaClientLike, context: TransactionContext) => Promise<R>
@@ -86,7 +87,10 @@ export class RetryingTransactions {
         noteError = error
       })
       if (call.readOnly) await noting // nothing may get in before the server refuses writes
-      const result = await body(tx, { attempt, signal: deadline.signal })
+      const bounds = new Deadline(limit, deadline.signal, deadline.clock)
+      const result = await boundedBody(tx, bounds, 'the body of the transaction', (signal) =>
+        body(tx, { attempt, signal }),
+      )
       const note = await noting // a COMMIT must not be sent before its transaction is known
       deadline.signal?.throwIfAborted()
       finished = { result, note }
@@ -96,7 +100,7 @@ export class RetryingTransactions {
       return await client.$transaction(run, {
         isolationLevel: call.isolationLevel,
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
-        timeout: limit,
+        timeout: timeoutBehind(limit),
       })
     } catch (error) {
       if (canNote && isUnsupported(noteError)) {
@@ -181,7 +185,7 @@ async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: Transacti
   return tx.$transaction(async (inner) => {
     // It lasts until the savepoint is released.
     if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
-    return body(inner, { attempt: 1, signal: call.deadline.signal })
+    return body(inner, { attempt: 1, signal: call.deadline.signal ?? new AbortController().signal })
   })
 }
 

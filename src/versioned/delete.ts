@@ -4,6 +4,7 @@ import { isConnectionLost } from '../prisma/errors.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { type Selection, selectsRelations } from '../prisma/selection.js'
 import { retrying } from '../retry/loop.js'
+import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
@@ -82,7 +83,7 @@ async function ownTransaction(
         isSent = true
         return record
       },
-      { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: limit },
+      { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
     )
   } catch (error) {
     // Everything was answered but the COMMIT.

@@ -1,16 +1,16 @@
 import { Prisma } from '@prisma/client/extension'
 import { lazily } from '../lazy.js'
 import type { ModelContext } from '../prisma/client.js'
-import type { Exactly, RecordOf, SelectionArgs } from '../prisma/types.js'
+import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type { VersionedMethods } from './methods.js'
 import type {
   DeleteVersionedArgs,
+  Returned,
   TryUpdateResult,
   UpdateManyResult,
   UpdateManyVersionedItem,
   UpdateVersionedArgs,
-  Versioned,
 } from './types.js'
 
 /** The methods of every model, with the types that users see. */
@@ -36,9 +36,9 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
      * @example
      * await db.product.updateVersioned({ where: { id, version: 7 }, data: { name: 'Chai' } })
      */
-    updateVersioned<T, const S extends SelectionArgs<T>>(
-      this: T & Versioned<T, O>,
-      args: UpdateVersionedArgs<T, O> & Exactly<T, S>,
+    updateVersioned<T, const S extends GivenArgs, R extends Returned<T, O, R>>(
+      this: T,
+      args: UpdateVersionedArgs<T, O, S, R> & Exactly<T, S>,
     ): Promise<RecordOf<T, S>> {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
       return lazily('updateVersioned', () => versioned.update(context, args) as Promise<RecordOf<T, S>>)
@@ -55,9 +55,9 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
      * const result = await db.product.tryUpdateVersioned({ where: { id, version: 7 }, data: { name: 'Chai' } })
      * if (result.status === 'stale') return reply.code(412).send(result.current)
      */
-    tryUpdateVersioned<T, const S extends SelectionArgs<T>>(
-      this: T & Versioned<T, O>,
-      args: UpdateVersionedArgs<T, O> & Exactly<T, S>,
+    tryUpdateVersioned<T, const S extends GivenArgs, R extends Returned<T, O, R>>(
+      this: T,
+      args: UpdateVersionedArgs<T, O, S, R> & Exactly<T, S>,
     ): Promise<TryUpdateResult<T, S, O>> {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
       return lazily(
@@ -76,8 +76,8 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
      * @example
      * await db.product.deleteVersioned({ where: { id, version: 7 } })
      */
-    deleteVersioned<T, const S extends SelectionArgs<T>>(
-      this: T & Versioned<T, O>,
+    deleteVersioned<T, const S extends GivenArgs>(
+      this: T,
       args: DeleteVersionedArgs<T, O> & Exactly<T, S>,
     ): Promise<RecordOf<T, S>> {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
@@ -101,7 +101,7 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
      * ])
      */
     updateManyVersioned<T, const M extends 'all' | 'each' = 'all'>(
-      this: T & Versioned<T, O>,
+      this: T,
       items: readonly UpdateManyVersionedItem<T, O>[],
       options?: { mode?: M } & CallOptions,
     ): Promise<UpdateManyResult<T, O, M>> {

@@ -63,7 +63,13 @@ export class GuardedWrite {
         this.#lost = undefined
         return record
       } catch (error) {
-        if (!isRecordNotFound(error)) throw this.#failed(scope, error, expected, send)
+        if (!isRecordNotFound(error)) {
+          const failure = this.#failed(scope, error, expected, send)
+          // A nested write may have been refused before the guarded one was reached: the row itself tells.
+          const isUnsettled = this.#lost !== undefined && !scope.inTransaction
+          if (isUnsettled && isRefusedData(error)) await this.throwReason(scope, failure, expected, attempt)
+          throw failure
+        }
         await this.throwReason(scope, error, expected, attempt)
         if (again >= 2)
           throw new WriteSuppressedError(this.target.versioned.model.name, this.target.row, { cause: error })
@@ -90,6 +96,7 @@ export class GuardedWrite {
    */
   isRetryable(scope: Scope, error: unknown): boolean {
     if (scope.inTransaction || error === this.conflict || error === this.missing) return false
+    if (error instanceof OutcomeUnknownError) return false
     if (isTransactionConflict(error) || isConnectionLost(error)) return true
     return (this.#lost !== undefined && isUnreachable(error)) || this.target.policy.retryOn(error)
   }
@@ -136,11 +143,14 @@ export class GuardedWrite {
   #failed(scope: Scope, error: unknown, expected: VersionValue, send: Send): unknown {
     const { versioned } = this.target
     if (isConnectionLost(error) && !scope.inTransaction) this.noteLost(expected, send, error)
-    // The database got as far as the row's data, so the row still had the expected version.
-    if (/^2[23]/.test(sqlState(error) ?? '')) this.#lost = undefined
     if (isOutOfRange(error) && BigInt(expected) === versioned.highest) {
       return new VersionOverflowError(versioned.model.name, versioned.version.name, { cause: error })
     }
     return error
   }
+}
+
+/** Data that does not fit, or breaks a constraint: classes 22 and 23. */
+function isRefusedData(error: unknown): boolean {
+  return /^2[23]/.test(sqlState(error) ?? '')
 }

@@ -28,7 +28,7 @@ export function versionTriggerSql(client: object, model: string, options: { read
   const versioned = new Versions(dataModel, settings).require(model)
   const table = tableOf(versioned.model)
   const column = columnOf(versioned.version)
-  const name = `bump_${versioned.version.column}`
+  const name = `concurrency_bump_${versioned.version.column}`
   if (new TextEncoder().encode(name).length > LONGEST_NAME || column.includes('$bump$')) {
     throw new ConfigurationError([{ path: 'field', message: `no trigger can be named after the column ${column}` }])
   }

@@ -1,5 +1,5 @@
 import type { VersionValue } from '../errors.js'
-import type { Args, Payload, RecordOf, UniqueWhere } from '../prisma/types.js'
+import type { Args, Payload, RecordOf, Scalars, UniqueWhere } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 
 /*
@@ -19,44 +19,73 @@ type ModelField<O, Name> = O extends { readonly version: { readonly models: infe
     : DefaultField<O>
   : DefaultField<O>
 
-/** The name of the model's version column. */
-export type VersionField<T, O> = ModelField<O, Payload<T>['name']> & string
+type Candidate<T, O> = ModelField<O, Payload<T>['name']> & keyof Scalars<T>
+
+/** The name of the model's version column; never, if it has none. */
+export type VersionField<T, O> = {
+  [K in Candidate<T, O>]: Scalars<T>[K] extends VersionValue ? K : never
+}[Candidate<T, O>]
 
 /** `number` for an `Int` column, `bigint` for a `BigInt` column. */
-export type VersionOf<T, O> = Payload<T>['scalars'][VersionField<T, O>]
+export type VersionOf<T, O> = Scalars<T>[VersionField<T, O>]
 
-/** Put beside `this`, it makes a call on a model without a version column a compile error. */
-export type Versioned<T, O> = [VersionField<T, O>] extends [never]
-  ? NotVersioned<Payload<T>['name']>
-  : Payload<T>['scalars'] extends { [K in VersionField<T, O>]: VersionValue }
-    ? unknown
-    : NotVersioned<Payload<T>['name']>
+/** The version that `where` must hold. A model without a version column has the reason instead, which nothing fits. */
+type WhereVersion<T, O> = [VersionField<T, O>] extends [never]
+  ? { version: NotVersioned<Payload<T>['name'] & string> }
+  : { [K in VersionField<T, O>]: VersionOf<T, O> }
 
-interface NotVersioned<Name> {
-  readonly 'This model has no version column: add `version Int @default(0)` to it.': Name
-}
+type NotVersioned<Model extends string> =
+  `${Model} has no version column: it needs an Int or BigInt, such as version Int @default(0)`
 
-type WhereVersion<T, O> = UniqueWhere<T> & { [K in VersionField<T, O>]: VersionOf<T, O> }
-type WhereOptionalVersion<T, O> = UniqueWhere<T> & { [K in VersionField<T, O>]?: VersionOf<T, O> }
+/**
+ * With `data` as an object, `where` must hold the version. With a function it need not; but where
+ * it does, the version must not be undefined.
+ */
+type VersionFor<T, O, A> = [VersionField<T, O>] extends [never]
+  ? WhereVersion<T, O>
+  : A extends { readonly where: { readonly [K in VersionField<T, O>]: unknown } }
+    ? WhereVersion<T, O>
+    : A extends { readonly data: infer D extends object }
+      ? [D] extends [(...args: never) => unknown]
+        ? unknown
+        : WhereVersion<T, O>
+      : unknown
 
 /** Prisma's own `data`, without the version. The symbol keeps a function from passing as an object. */
 type Data<T, O> = Args<T, 'update'>['data'] & { [K in VersionField<T, O>]?: never } & {
   [Symbol.hasInstance]?: never
 }
 
+/**
+ * What a function may return, where R is the type of what it does return. TypeScript does not look
+ * for unknown properties in there, as it does in an object that is given directly, so R is made to
+ * have none.
+ *
+ * The last branch is never taken. But while TypeScript infers R, it does not know T yet, and the
+ * branch is all that it has to go by: it makes it keep literals, such as the values of an enum.
+ */
+export type Returned<T, O, R> =
+  T extends WithUpdate<infer D>
+    ? (D & { [K in VersionField<T, O>]?: never } & { [K in Exclude<keyof R, keyof D>]: never }) | undefined
+    : Literals
+
+interface WithUpdate<D extends object> {
+  readonly [K: symbol]: { types: { operations: { update: { args: { data: D } } } } }
+}
+interface Literals {
+  [name: string]: '' | Literals
+}
+
 /** Gets the current record, with all its scalars, and the number of the attempt (1, 2, …). */
-export type Change<T, O> = (
-  current: Payload<T>['scalars'],
-  attempt: number,
-) => Data<T, O> | undefined | Promise<Data<T, O> | undefined>
+export type Change<T, O, R = Data<T, O> | undefined> = (current: Scalars<T>, attempt: number) => R | Promise<R>
 
-export type UpdateVersionedArgs<T, O> = (
-  | { where: WhereVersion<T, O>; data: Data<T, O> }
-  | { where: WhereOptionalVersion<T, O>; data: Change<T, O> }
-) &
-  CallOptions
+/** A is the type of the arguments as they are given, R that of what `data` as a function returns. */
+export type UpdateVersionedArgs<T, O, A, R> = {
+  where: UniqueWhere<T> & VersionFor<T, O, A>
+  data: Data<T, O> | Change<T, O, R>
+} & CallOptions
 
-export type DeleteVersionedArgs<T, O> = { where: WhereVersion<T, O> } & CallOptions
+export type DeleteVersionedArgs<T, O> = { where: UniqueWhere<T> & WhereVersion<T, O> } & CallOptions
 
 export type TryUpdateResult<T, S, O> =
   | { readonly status: 'updated'; readonly record: RecordOf<T, S> }
@@ -71,13 +100,13 @@ export type TryUpdateResult<T, S, O> =
   | { readonly status: 'missing' }
 
 type ScalarData<T, O> = {
-  [K in keyof Payload<T>['scalars'] & keyof Args<T, 'updateMany'>['data'] as K extends VersionField<T, O> ? never : K]?:
-    | ScalarValue<Payload<T>['scalars'][K]>
-    | { set: ScalarValue<Payload<T>['scalars'][K]> }
-    | ([NonNullable<Payload<T>['scalars'][K]>] extends [Numeric]
+  [K in keyof Scalars<T> & keyof Args<T, 'updateMany'>['data'] as K extends VersionField<T, O> ? never : K]?:
+    | ScalarValue<Scalars<T>[K]>
+    | { set: ScalarValue<Scalars<T>[K]> }
+    | ([NonNullable<Scalars<T>[K]>] extends [Numeric]
         ?
-            | { increment: ScalarValue<NonNullable<Payload<T>['scalars'][K]>> }
-            | { decrement: ScalarValue<NonNullable<Payload<T>['scalars'][K]>> }
+            | { increment: ScalarValue<NonNullable<Scalars<T>[K]>> }
+            | { decrement: ScalarValue<NonNullable<Scalars<T>[K]>> }
         : never)
     | undefined
 }
@@ -93,7 +122,7 @@ type ScalarValue<V> = V extends DecimalLike
       : V
 
 export interface UpdateManyVersionedItem<T, O> {
-  where: WhereVersion<T, O>
+  where: UniqueWhere<T> & WhereVersion<T, O>
   data: ScalarData<T, O>
 }
 

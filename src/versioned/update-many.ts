@@ -84,7 +84,7 @@ export async function updateMany(
     (isTransactionConflict(error) ||
       isConnectionLost(error) ||
       (lost !== undefined && isUnreachable(error)) ||
-      (!(error instanceof BatchVersionConflictError) && policy.retryOn(error)))
+      (!(error instanceof BatchVersionConflictError || error instanceof OutcomeUnknownError) && policy.retryOn(error)))
   try {
     return await retrying(attempt, policy, deadline, isRetryable)
   } catch (error) {

@@ -6,6 +6,7 @@ import { isConnectionLost, isRecordNotFound, isStatementTimeout, isTransactionTi
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { allScalars, type Selection } from '../prisma/selection.js'
 import { retrying, withAttempts } from '../retry/loop.js'
+import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { checkedData } from './arguments.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
@@ -163,7 +164,7 @@ class FunctionUpdate {
             sent = { expected, send }
           })
         },
-        { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: limit },
+        { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
       )
     } catch (error) {
       // Everything was answered but the COMMIT.

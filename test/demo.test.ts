@@ -1,0 +1,142 @@
+import { randomUUID } from 'node:crypto'
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { audit } from '../examples/northwind/audit.js'
+import type { Sale } from '../examples/northwind/sell.js'
+import { useDatabase } from './support/clients.js'
+import { startScript } from './support/script.js'
+
+const DEMO = 'examples/northwind/demo.ts'
+const database = useDatabase()
+
+/** The numbers of the demo's table: each row's label with its figures, plain run first. */
+function figuresOf(stdout: string): Record<string, { plain: number; versioned: number }> {
+  const rows = stdout.matchAll(/^ {2}(\S.*?) {2,}(-?[\d,.]+)(?: s)? +(-?[\d,.]+)(?: s)?$/gm)
+  const number = (text = '') => Number(text.replaceAll(',', ''))
+  return Object.fromEntries(
+    Array.from(rows, ([, label, plain, versioned]) => [label, { plain: number(plain), versioned: number(versioned) }]),
+  )
+}
+
+test('the demo loses updates and oversells with plain Prisma and neither with updateVersioned, and says so in plain text', async () => {
+  const { exitCode, stdout, stderr } = await startScript(DEMO, { DATABASE_URL: inject('serverUrl') }).ended
+
+  expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' })
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  expect(stdout).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f]/)
+  const figures = figuresOf(stdout)
+  expect(Object.keys(figures)).toHaveLength(12)
+  expect(figures).toMatchObject({
+    'Units asked for': { plain: 51_317, versioned: 51_317 },
+    'Opening stock': { plain: 3_119, versioned: 3_119 },
+    'Updates lost': { versioned: 0 },
+    'Units lost with them': { versioned: 0 },
+    'Products oversold': { versioned: 0 },
+  })
+  const of = (label: string) => figures[label]
+  for (const run of ['plain', 'versioned'] as const) {
+    expect(of('Units sold')[run] + of('Units refused for want of stock')[run]).toBe(51_317)
+    expect(of('Stock expected (opening − sold)')[run]).toBe(3_119 - of('Units sold')[run])
+    expect(of('Stock found')[run]).toBe(of('Stock expected (opening − sold)')[run] + of('Units lost with them')[run])
+  }
+  expect(of('Updates lost').plain).toBeGreaterThan(0)
+  expect(of('Products oversold').plain).toBeGreaterThan(0)
+  expect(of('Lines that noticed a conflict').versioned).toBeGreaterThan(0)
+  expect(of('Units sold').versioned).toBeLessThanOrEqual(3_119)
+})
+
+test('the demo, ended by Ctrl-C, leaves no process and no data folder of its own server', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'demo-test-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  await chmod(folder, 0o755) // the server may run as another user
+  const demo = startScript(DEMO, { DATABASE_URL: '', TMPDIR: folder })
+  await demo.printed('539 of')
+  const before = await demo.running()
+
+  demo.pressCtrlC()
+
+  const { exitCode, stderr } = await demo.ended
+  expect({ exitCode, stderr }).toEqual({ exitCode: 130, stderr: '\nEnded by SIGINT.\n' })
+  expect(await demo.running()).toEqual([])
+  if (process.platform === 'linux') expect(before).toHaveLength(6) // demo, four workers, server
+  expect((await readdir(folder)).filter((name) => name.startsWith('concurrency-'))).toEqual([])
+})
+
+test('the demo, ended by a signal, leaves no process and no database in a server that it was given', async () => {
+  const url = new URL(inject('serverUrl'))
+  url.searchParams.set('application_name', randomUUID())
+  const observer = new pg.Client({ connectionString: inject('serverUrl') })
+  await observer.connect()
+  onTestFinished(() => observer.end())
+  const demo = startScript(DEMO, { DATABASE_URL: url.href })
+  await demo.printed('539 of')
+  const { rows } = await observer.query(
+    `SELECT DISTINCT datname FROM pg_stat_activity WHERE application_name = $1 AND datname LIKE 'concurrency%'`,
+    [url.searchParams.get('application_name')],
+  )
+
+  demo.kill('SIGTERM')
+
+  const { exitCode } = await demo.ended
+  expect(exitCode).toBe(143)
+  expect(await demo.running()).toEqual([])
+  expect(rows).toHaveLength(1)
+  const left = await observer.query('SELECT datname FROM pg_database WHERE datname = $1', [rows[0].datname])
+  expect(left.rows).toEqual([])
+})
+
+/** What the shop did with one product of ten, and the stock that it then had. */
+async function auditOf({ sales, stock }: { sales: { before: number; quantity: number }[]; stock: number }) {
+  const { client } = database.connect()
+  const { id } = await client.product.create({ data: { name: 'Chai', stock } })
+  const replay: Sale[] = []
+  for (const { before, quantity } of sales) {
+    const isSold = before >= quantity
+    const order = await client.order.create({ data: { customer: 'VINET' } })
+    if (isSold) await client.orderLine.create({ data: { orderId: order.id, productId: id, quantity } })
+    replay.push({ line: { orderId: order.id, productId: id, quantity }, isSold, before, attempts: 1 })
+  }
+  const products = [{ id, name: 'Chai', price: '18', stock: 10 }]
+  return audit({ ...database, url: database.url, drop: async () => {} }, products, { sales: replay, milliseconds: 1 })
+}
+
+test('the audit finds a stock exact that every sale was taken off', async () => {
+  const result = await auditOf({
+    stock: 3,
+    sales: [
+      { before: 10, quantity: 4 },
+      { before: 6, quantity: 3 },
+      { before: 3, quantity: 5 },
+    ],
+  })
+
+  expect(result).toMatchObject({ updatesLost: 0, unitsVanished: 0, unitsSold: 7, unitsRefused: 5, isExact: true })
+})
+
+test('the audit counts every sale that a later write of the stock has undone', async () => {
+  const result = await auditOf({
+    stock: 9,
+    sales: [
+      { before: 10, quantity: 2 },
+      { before: 8, quantity: 3 },
+      { before: 10, quantity: 1 },
+    ],
+  })
+
+  expect(result).toMatchObject({ updatesLost: 2, unitsVanished: 5, productsOversold: 0, isExact: false })
+})
+
+test('the audit counts a product of which more was sold than there was', async () => {
+  const result = await auditOf({
+    stock: 2,
+    sales: [
+      { before: 10, quantity: 8 },
+      { before: 10, quantity: 8 },
+    ],
+  })
+
+  expect(result).toMatchObject({ updatesLost: 1, unitsVanished: 8, productsOversold: 1, isExact: false })
+})

@@ -1,0 +1,8 @@
+/** A promise for a test to open: whoever awaits `opened` goes on when `open` is called. */
+export function gate() {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open }
+}

@@ -1,0 +1,23 @@
+import { randomUUID } from 'node:crypto'
+import { PrismaPg } from '@prisma/adapter-pg'
+import { concurrency } from 'prisma-extension-concurrency'
+import { PrismaClient } from '../../generated/prisma/client.js'
+
+/** What the README's examples take for granted: a client, a product, and a request to handle. */
+const adapter = new PrismaPg({ connectionString: process.env.DATABASE_URL })
+export const base = new PrismaClient({ adapter })
+const db = base.$extends(concurrency())
+
+export async function context() {
+  const { id } = await db.product.create({ data: { name: 'Chai', stock: 39 } })
+  return {
+    base,
+    db,
+    id,
+    transactionId: randomUUID(),
+    tenantId: 1,
+    sku: 'A-1',
+    body: { amount: '12.50' },
+    sendMail: async (_about: unknown) => {},
+  }
+}
