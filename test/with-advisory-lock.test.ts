@@ -419,6 +419,25 @@ describe('a signal', () => {
     expect(body).not.toHaveBeenCalled()
   })
 
+  test('aborted while the answer about a free lock is on its way gives the lock back, and the body never runs', async () => {
+    const proxy = await openProxy(database.url)
+    const { db } = connectTo(proxy.url)
+    await db.$withAdvisoryLock('signal on its way', async () => {}) // so that the engine has been looked at
+    const abort = new AbortController()
+    const body = vi.fn(async () => {})
+    const statement = proxy.next(/pg_try_advisory_xact_lock/, 'hold')
+    const call = rejectionOf(db.$withAdvisoryLock('signal on its way', body, { signal: abort.signal, timeout: 60_000 }))
+    await statement.happened
+    abort.abort(reason)
+    expect(await call).toBe(reason)
+    statement.release()
+    await vi.waitUntil(() => proxy.statements.some((sql) => /ROLLBACK|pg_terminate_backend/.test(sql)), {
+      timeout: 60_000,
+    })
+    await vi.waitUntil(() => isFree(database, '["signal on its way"]'), { timeout: 60_000 })
+    expect(body).not.toHaveBeenCalled()
+  })
+
   test('aborted while waiting in the database keeps its place there until the statement ends', async () => {
     const { db, statements } = connect({ lock: { maxWaiting: 1 } })
     const abort = new AbortController()

@@ -12,8 +12,8 @@ function ordinaryCalls(client: string, index: number): string {
   const removed = await ${delegate}.deleteMany({ where: { id: { in: many.map(({ id }) => id) } } })`
 }
 
-/** What a program writes without the extension. */
-export function plainProgram(): string {
+/** What a program writes without versions, on a client made by `setup`. */
+function ordinaryProgram(setup: string): string {
   const functions = indexes.map(
     (index) => `export async function f${index}() {${ordinaryCalls('db', index)}
   const first = await db.${delegateName(index)}.update({
@@ -30,13 +30,19 @@ export function plainProgram(): string {
   )
   return `import { PrismaClient } from './client/client.js'
 
-declare const db: PrismaClient
+${setup}
 
 ${functions.join('\n\n')}
 `
 }
 
-/** The same with the extension: the two updates are versioned, everything else is as it was. */
+/** A client as Prisma generates it. */
+export const plainProgram = () => ordinaryProgram('declare const db: PrismaClient')
+
+/** A client with an extension that does nothing: what Prisma itself takes for any extension. */
+export const emptyProgram = () => ordinaryProgram('declare const base: PrismaClient\nconst db = base.$extends({})')
+
+/** A client with this extension: the two updates are versioned, everything else is as it was. */
 export function extendedProgram(): string {
   const functions = indexes.map(
     (index) => `export async function f${index}() {${ordinaryCalls('db', index)}

@@ -22,7 +22,7 @@ async function main(): Promise<number> {
   const crew = new Crew(interrupted)
   try {
     const server = await startServer({ durable: true })
-    // At once, also in the middle of a run: on Ctrl-C a terminal interrupts the server as well.
+    // At once, also in the middle of a run.
     interrupted.addEventListener('abort', server.stop)
     try {
       const plain = await run(crew, 'plain', 'plain update', server.url)

@@ -1,5 +1,6 @@
 import { isDecimal } from '../canonical.js'
 import type { Field } from '../prisma/data-model.js'
+import { isNullObject } from '../prisma/null-object.js'
 
 /**
  * One form per value of a field, whichever of the type's forms it came in: a Decimal as a number,
@@ -24,11 +25,6 @@ function scalarForm(value: unknown, field: Field): unknown {
     default:
       return value
   }
-}
-
-/** `Prisma.JsonNull` and `Prisma.DbNull`; both are read back as `null`. */
-function isNullObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Symbol.for('prisma.objectEnumValue') in value
 }
 
 function momentForm(value: unknown, field: Field): unknown {

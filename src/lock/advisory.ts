@@ -3,7 +3,8 @@ import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { isStatementTimeout, isTransactionTimeout } from '../prisma/errors.js'
 import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
-import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { boundedBody, timeoutBehind } from '../transaction/bounded-body.js'
 import { STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
@@ -163,7 +164,7 @@ export class Advisory {
     acquire: Acquire,
     whenOver: () => void,
   ): Promise<R | typeof NOT_FREE> {
-    const longest = Math.min(LONGEST_TIMER, wholeMilliseconds(deadline) + Math.ceil(call.bodyTimeout) + GRACE)
+    const longest = timeoutBehind(wholeMilliseconds(deadline) + call.bodyTimeout)
     const whole = new Deadline(longest, call.signal, systemClock)
     let state: 'waiting' | 'held' | 'given up' = 'waiting'
     let onHeld = () => {}
@@ -175,7 +176,8 @@ export class Advisory {
       if (state === 'given up') throw NOT_FREE
       state = 'held'
       onHeld()
-      return runBody(tx, call, body)
+      const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
+      return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx, signal))
     }
     const transaction = this.#transactions.run(client, run, {
       policy: { ...this.#policy, attempts: 1, retryOn: () => false },
@@ -204,43 +206,6 @@ export class Advisory {
 type Acquire = (tx: PrismaClientLike) => Promise<boolean>
 
 const NOT_FREE = Symbol('not free')
-
-/** Added to Prisma's own timeout, in ms, so that the body's runs out first, and the body is told. */
-const GRACE = 1_000
-
-/**
- * Runs the body under its own timeout, which begins now. When it ends, or runs out of time, its
- * signal is aborted: from then on the transaction is over, the lock is gone, and what the body may
- * still write fails.
- */
-async function runBody<R>(tx: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
-  const ended = new AbortController()
-  const deadline = new Deadline(call.bodyTimeout, call.signal, systemClock)
-  let hasSettled = false
-  const settle = () => {
-    hasSettled = true
-  }
-  const work = (async () => body(tx, ended.signal))()
-  work.then(settle, settle)
-  try {
-    return await deadline.race(work, 'the body under the lock')
-  } catch (error) {
-    ended.abort()
-    if (!hasSettled) await closeConnection(tx)
-    throw error
-  } finally {
-    ended.abort()
-  }
-}
-
-/**
- * A ROLLBACK is not enough to stop a body that still runs. A call of Prisma's with nested writes is
- * several statements; those still to come would follow the ROLLBACK on the same connection, and be
- * committed one by one, outside the lock, in whatever transaction the pool has given it to.
- */
-async function closeConnection(tx: PrismaClientLike): Promise<void> {
-  await tx.$queryRawUnsafe('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {}) // it cannot answer
-}
 
 interface Limits {
   readonly lock: string

@@ -93,8 +93,12 @@ export class VersionedMethods {
   }
 }
 
+const ARGUMENTS = ['where', 'data', 'select', 'include', 'omit', 'retry', 'signal']
+
 function checkArgs(args: unknown): Args {
   if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
+  const unknown = Object.keys(args).find((name) => !ARGUMENTS.includes(name))
+  if (unknown !== undefined) throw new InvalidArgumentError(unknown, 'is not an argument of this call.')
   return args
 }
 

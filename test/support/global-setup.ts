@@ -16,7 +16,10 @@ export default async function setup(project: TestProject) {
   project.provide('serverUrl', server.url)
   project.provide('template', databaseName(template.url))
   return async () => {
-    await template.drop()
-    await server.stop()
+    try {
+      await template.drop()
+    } finally {
+      await server.stop()
+    }
   }
 }

@@ -23,3 +23,11 @@ async function commandIfIn(group: number, id: string): Promise<string | undefine
     return undefined // it has ended meanwhile
   }
 }
+
+/** The command lines of the processes that have this text in theirs; Linux only. */
+export async function processesNaming(text: string): Promise<string[]> {
+  if (process.platform !== 'linux') return []
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const commands = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')))
+  return commands.filter((command) => command.includes(text))
+}

@@ -1,16 +1,13 @@
 import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 
-/** Runs a program to its end; what it printed on both streams, and its exit code. */
-export function run(
-  program: string,
-  args: readonly string[],
-  cwd: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<{ output: string; code: number }> {
-  return new Promise((resolve) => {
-    execFile(program, args, { cwd, env: { ...process.env, ...env }, maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-      resolve({ output: stdout + stderr, code })
-    })
-  })
+/** Runs a program to its end and gives what it printed; fails with all of it if the program fails. */
+export async function run(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv = {}) {
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { cwd, env: { ...process.env, ...env } })
+    return stdout
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
+    throw new Error(`${[command, ...args].join(' ')} failed:\n${stdout}${stderr}`, { cause: error })
+  }
 }

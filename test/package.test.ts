@@ -1,0 +1,55 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { useDatabase } from './support/clients.js'
+import { createFreshApp, type FreshApp } from './support/fresh-app.js'
+
+const database = useDatabase()
+let app: FreshApp
+
+beforeAll(async () => {
+  app = await createFreshApp(fileURLToPath(new URL('fresh-app', import.meta.url)))
+  await app.compile()
+})
+afterAll(() => app?.remove())
+
+test('the package works in an ES module of a strict TypeScript app that installs its tarball', async () => {
+  const printed = await app.node('out/main.js', { DATABASE_URL: database.url })
+
+  expect(JSON.parse(printed)).toEqual({ version: 1, conflict: [0, 1] })
+})
+
+test('the package works with require', async () => {
+  expect(await app.node('main.cjs', { DATABASE_URL: database.url })).toBe('Herbs\n')
+})
+
+test('the package imports nothing but Prisma and zod, and so no module of Node', async () => {
+  const imported = new Set<string>()
+  for (const file of await filesOf('dist', '.js')) {
+    for (const [, specifier = ''] of file.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)) {
+      if (!specifier.startsWith('.')) imported.add(specifier)
+    }
+  }
+
+  expect([...imported].sort()).toEqual(['@prisma/client/extension', 'zod'])
+})
+
+test('the tarball holds what is built, the licence, the changelog and the README, and nothing else', async () => {
+  expect((await readdir(app.packageFolder)).sort()).toEqual([
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist',
+    'package.json',
+  ])
+})
+
+async function filesOf(folder: string, extension: string): Promise<string[]> {
+  const names = await readdir(join(app.packageFolder, folder), { recursive: true })
+  return Promise.all(
+    names
+      .filter((name) => name.endsWith(extension))
+      .map((name) => readFile(join(app.packageFolder, folder, name), 'utf8')),
+  )
+}
