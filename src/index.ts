@@ -34,9 +34,11 @@ export type { Change, TryUpdateResult, UpdateManyVerdict } from './versioned/typ
 const DEFAULT_MAX_WAITING = 5
 
 /**
- * The extension: versioned writes and retried transactions for a PrismaClient on PostgreSQL.
+ * The extension: versioned writes, retried transactions, once-only inserts and operations, and
+ * advisory locks, for a PrismaClient on PostgreSQL.
  *
- * @param options the version columns, where they are not named `version`, and the retry policy
+ * @param options the version columns, where they are not named `version`, the retry policy, and
+ *   where keys and fingerprints are kept
  * @throws ConfigurationError when the client is extended, if the options do not fit its schema
  *
  * @example

@@ -279,6 +279,40 @@ test('who does not want to wait is refused at once in the same process, without 
   expect(await db.$idempotent({ ...call, whileRunning: 'refuse' }, never)).toEqual({ replayed: true, result })
 })
 
+test('two who do not want to wait for an operation that is finished both get its answer', async () => {
+  const { db } = connect()
+  const call = operation()
+  const { result } = await db.$idempotent(call, note(call.key))
+  const again = () => db.$idempotent({ ...call, whileRunning: 'refuse' }, never)
+
+  expect(await Promise.all([again(), again()])).toEqual([
+    { replayed: true, result },
+    { replayed: true, result },
+  ])
+})
+
+test('who does not want to wait is not refused by a transaction of its own that lost its connection', async () => {
+  const { db } = connect()
+  const call = operation()
+  const observer = await openConnection(database.url)
+  const attempts: number[] = []
+
+  const outcome = await db.$idempotent({ ...call, ...patient, whileRunning: 'refuse' }, async (tx, { attempt }) => {
+    attempts.push(attempt)
+    const written = await tx.note.create({ data: { text: call.key } })
+    const [{ pid }] = await tx.$queryRaw<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`
+    if (attempt === 1) {
+      await observer.query('SELECT pg_terminate_backend($1)', [pid])
+      await tx.note.count()
+    }
+    return written.text
+  })
+
+  expect(outcome).toEqual({ replayed: false, result: call.key })
+  expect(attempts).toEqual([1, 2])
+  expect(await traces(call.key)).toEqual({ notes: 1, keys: 1 })
+})
+
 test('who does not want to wait is refused while the operation runs elsewhere, and answered afterwards', async () => {
   const [here, elsewhere] = [connect().db, connect().db]
   const call = { ...operation(), whileRunning: 'refuse' as const }

@@ -33,6 +33,17 @@ test('a job runs once in its period, and who comes later is told since when it i
   expect(second).toEqual({ ran: false, since: createdAt })
 })
 
+test('any number who come later at once, in one process, are all told since when it is done', async () => {
+  const { db } = connect()
+  const call = { job: randomUUID(), period: '2026-11-24' }
+  await db.$oncePer(call, async () => 1)
+
+  const outcomes = await Promise.all([db.$oncePer(call, never), db.$oncePer(call, never), db.$oncePer(call, never)])
+
+  const [{ createdAt }] = await keysOf(call.job)
+  expect(outcomes).toEqual(Array.from({ length: 3 }, () => ({ ran: false, since: createdAt })))
+})
+
 test('the result of a job is not stored, and may be anything', async () => {
   const { db } = connect()
   const job = randomUUID()

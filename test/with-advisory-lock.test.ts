@@ -39,6 +39,17 @@ describe('the lock', () => {
     expect({ during, after: await isFree(database, '["held",1]') }).toEqual({ during: false, after: true })
   })
 
+  test('is not held longer by a statement that outlasts the body’s time: the server ends it', async () => {
+    const { db } = connect()
+    const sleeping = db.$withAdvisoryLock('asleep', (tx) => tx.$queryRaw`SELECT 1 FROM pg_sleep(100)`, {
+      timeout: 100_000,
+      bodyTimeout: 200,
+    })
+    const error = await rejectionOf(sleeping)
+    expect(sqlState(error) ?? (error as { deadline: number }).deadline).toBeOneOf(['57014', 200])
+    expect(await isFree(database, '["asleep"]')).toBe(true)
+  })
+
   test('makes a read and a write of fifty callers one step, where nothing else does', async () => {
     const { db } = connect()
     const { id } = await db.product.create({ data: { name: 'counted' } })

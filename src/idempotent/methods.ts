@@ -44,6 +44,8 @@ type InsertArgs = Selection & {
   signal?: unknown
 }
 
+const ARGUMENTS = ['where', 'data', 'match', 'select', 'include', 'omit', 'retry', 'signal']
+
 const DEFAULT_ANSWER_LIMIT = 65_536
 
 const { readOnly: _, ...writeOptions } = transactionOptions
@@ -97,6 +99,8 @@ export class IdempotentMethods {
   /** `createIdempotent` */
   async create(context: ModelContext, args: unknown): Promise<InsertResult> {
     if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
+    const unknown = Object.keys(args).find((name) => !ARGUMENTS.includes(name))
+    if (unknown !== undefined) throw new InvalidArgumentError(unknown, 'is not an argument of this call.')
     const { where, data, match, retry, signal, ...rest } = args as InsertArgs
     const model = this.#setup.dataModel.get(context.$name) as Model
     const payload = readPayload(model, where, data)

@@ -35,6 +35,8 @@ export type OperationResult<R> =
 export class Operations {
   readonly #transactions: RetryingTransactions
   readonly #queue = new KeyedQueue()
+  /** The operations whose bodies run in this process now. */
+  readonly #running = new Set<string>()
 
   constructor(transactions: RetryingTransactions) {
     this.#transactions = transactions
@@ -51,14 +53,24 @@ export class Operations {
     call: OperationCall,
     body: Body<R>,
   ): Promise<OperationResult<R>> {
-    const once = new OnceInTransaction(store, call, await fingerprint(call.request), body)
+    const turn = JSON.stringify([call.scope, call.key])
+    const tracked: Body<R> = async (tx, context) => {
+      this.#running.add(turn)
+      try {
+        return await body(tx, context)
+      } finally {
+        this.#running.delete(turn)
+      }
+    }
+    const once = new OnceInTransaction(store, call, await fingerprint(call.request), tracked)
     if (isTransactionClient(client)) {
       // In a savepoint: a body that fails does not leave its claim behind.
       return this.#transactions.run(client, (tx, context) => once.runInside(tx, context), call.transaction)
     }
-    const turn = JSON.stringify([call.scope, call.key])
-    if (call.whileRunning === 'refuse' && this.#queue.isBusy(turn)) {
-      throw new IdempotencyInProgressError(call.scope, call.key)
+    if (call.whileRunning === 'refuse') {
+      if (this.#running.has(turn)) throw new IdempotencyInProgressError(call.scope, call.key)
+      // Others may only be looking an answer up, or wait for another process: the database tells.
+      if (this.#queue.isBusy(turn)) return this.#runOnRoot(client, call, once)
     }
     const leave = await this.#enter(turn, call)
     try {
@@ -122,6 +134,7 @@ class OnceInTransaction<R> {
   #own: { readonly result: R } | undefined
   #isUnsettled = false
   #isWaiting = false
+  #hasClaimed = false
 
   constructor(store: KeyStore, call: OperationCall, request: string, body: Body<R>) {
     this.#store = store
@@ -146,8 +159,9 @@ class OnceInTransaction<R> {
 
   /** In a transaction of ours, whose statements are limited to what is left of the deadline. */
   run(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
-    // Who would be refused by its own lost COMMIT, still under way in the server, waits for it.
-    const refuses = this.#call.whileRunning === 'refuse' && !this.#isUnsettled
+    // Who would be refused by a transaction of its own, still under way in the server after its
+    // connection was lost, waits for that to end.
+    const refuses = this.#call.whileRunning === 'refuse' && !this.#isUnsettled && !this.#hasClaimed
     return this.#run(tx, context, refuses ? REFUSAL_DELAY : undefined)
   }
 
@@ -170,6 +184,7 @@ class OnceInTransaction<R> {
       this.#isWaiting = false
       const stored = isClaimed ? undefined : await this.#store.read(tx, scope, key)
       this.#isUnsettled = false // either way, what was sent before has come to its end
+      this.#hasClaimed ||= isClaimed
       if (isClaimed) return this.#execute(tx, context)
       if (stored) return this.#replay(tx, stored)
     }

@@ -29,7 +29,7 @@ export interface IdempotentOptions extends Omit<TransactionWithRetryOptions, 're
   scope: string
   /** What the operation was asked to do; a duplicate with another request is refused. */
   request?: unknown
-  /** What a duplicate does while the first one runs: `wait` for its answer (the default), or be `refuse`d at once. */
+  /** What a duplicate does while the first one runs: `wait` for its answer (the default), or be `refuse`d at once (within 50 ms if it runs elsewhere). */
   whileRunning?: 'wait' | 'refuse' | undefined
 }
 

@@ -4,7 +4,7 @@ import { isStatementTimeout, isTransactionTimeout } from '../prisma/errors.js'
 import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
-import { boundedBody, timeoutBehind } from '../transaction/bounded-body.js'
+import { boundedBody, timeoutBehind, untilOver } from '../transaction/bounded-body.js'
 import { STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
@@ -99,7 +99,7 @@ export class Advisory {
     return tx.$transaction(async (inner) => {
       await this.take(inner, call.keys, call.mode, 'refuse', call.timeout)
       call.signal?.throwIfAborted() // a statement that waits cannot be taken back
-      return body(inner, call.signal ?? new AbortController().signal)
+      return untilOver(call.signal, (signal) => body(inner, signal))
     })
   }
 
@@ -164,7 +164,8 @@ export class Advisory {
     acquire: Acquire,
     whenOver: () => void,
   ): Promise<R | typeof NOT_FREE> {
-    const longest = timeoutBehind(wholeMilliseconds(deadline) + call.bodyTimeout)
+    // Twice: a statement that begins just before the body's time is up has all of it once more.
+    const longest = timeoutBehind(wholeMilliseconds(deadline) + 2 * call.bodyTimeout)
     const whole = new Deadline(longest, call.signal, systemClock)
     let state: 'waiting' | 'held' | 'given up' = 'waiting'
     let onHeld = () => {}
@@ -176,6 +177,7 @@ export class Advisory {
       if (state === 'given up') throw NOT_FREE
       state = 'held'
       onHeld()
+      await tx.$queryRawUnsafe(`SELECT ${STATEMENT_LIMIT}`, call.bodyTimeout)
       const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
       return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx, signal))
     }

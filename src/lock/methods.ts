@@ -77,6 +77,8 @@ export class LockMethods {
     if (typeof body !== 'function') {
       throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
     }
-    return this.#advisory.hold(client, { keys, ...checkArguments(holdOptions, options) }, body)
+    const { timeout, bodyTimeout, ...checked } = checkArguments(holdOptions, options)
+    const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
+    return this.#advisory.hold(client, { keys, ...checked, ...limits }, body)
   }
 }

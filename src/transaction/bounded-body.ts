@@ -45,6 +45,23 @@ export async function boundedBody<R>(
   }
 }
 
+/** Runs the body with a signal that is aborted with the caller's own, and when the body is through. */
+export async function untilOver<R>(
+  signal: AbortSignal | undefined,
+  body: (signal: AbortSignal) => Promise<R>,
+): Promise<R> {
+  const over = new AbortController()
+  const onAbort = () => over.abort(signal?.reason)
+  if (signal?.aborted) onAbort()
+  signal?.addEventListener('abort', onAbort)
+  try {
+    return await body(over.signal)
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+    over.abort()
+  }
+}
+
 async function closeConnection(tx: PrismaClientLike): Promise<void> {
   await tx.$queryRawUnsafe('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {}) // it cannot answer
 }

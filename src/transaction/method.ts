@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { InvalidArgumentError } from '../errors.js'
 import type { IsolationLevel, PrismaClientLike } from '../prisma/client.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
-import type { ResolvedPolicy } from '../retry/policy.js'
+import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments } from '../validation.js'
 import type { Body, RetryingTransactions, TransactionCall } from './with-retry.js'
 
@@ -17,7 +17,6 @@ export interface TransactionWithRetryOptions extends CallOptions {
   readOnly?: boolean | undefined
 }
 
-const LONGEST_TIMER = 2_147_483_647
 const milliseconds = z
   .number('must be a number of ms')
   .min(1, 'must be at least 1 ms')
@@ -40,7 +39,8 @@ export function transactionCall(clientPolicy: ResolvedPolicy, options: Transacti
   // Who allows an attempt a minute does not mean to be cut off by the default deadline.
   const deadline = retry?.deadline ?? Math.max(clientPolicy.deadline, timeout ?? 0)
   const patience = patienceOf(clientPolicy, { retry: { ...retry, deadline }, signal })
-  return { ...patience, isolationLevel, maxWait, timeout, readOnly }
+  // The database takes whole ms only.
+  return { ...patience, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }
 }
 
 /** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */

@@ -11,7 +11,7 @@ import {
 import { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
-import { boundedBody, timeoutBehind } from './bounded-body.js'
+import { boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { LIMITS, wholeMilliseconds } from './limits.js'
 import { noteTransaction, outcomeOf, type TransactionNote } from './verification.js'
 
@@ -185,7 +185,7 @@ async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: Transacti
   return tx.$transaction(async (inner) => {
     // It lasts until the savepoint is released.
     if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
-    return body(inner, { attempt: 1, signal: call.deadline.signal ?? new AbortController().signal })
+    return untilOver(call.deadline.signal, (signal) => body(inner, { attempt: 1, signal }))
   })
 }
 
