@@ -15,6 +15,17 @@ export function checkArguments<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new InvalidArgumentError(first?.path || 'options', `${first?.message ?? 'are not valid'}.`)
 }
 
+/** Refuses an argument that the call does not have: a name spelled wrong would otherwise do nothing. */
+export function checkNames(args: object, names: readonly string[]): void {
+  const unknown = Object.keys(args).find((name) => !names.includes(name))
+  if (unknown !== undefined) throw new InvalidArgumentError(unknown, 'is not an argument of this call.')
+}
+
+/** An object with keys: also an instance of a class, which Prisma takes as data too. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 function issuesOf(issues: readonly z.core.$ZodIssue[], parent: readonly PropertyKey[] = []): ConfigurationIssue[] {
   return issues.flatMap((issue) => {
     const path = [...parent, ...issue.path]

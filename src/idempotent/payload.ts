@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../errors.js'
 import type { Field, Model } from '../prisma/data-model.js'
 import { isStorable } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
+import { isRecord } from '../validation.js'
 import { normalForm } from './normal-form.js'
 
 type Values = Readonly<Record<string, unknown>>
@@ -130,8 +131,4 @@ async function foreignKeyOf({ field, where }: Link, scope: Scope): Promise<Value
 export function keyName(key: Values, model: Model): string {
   const normal = Object.entries(key).map(([name, value]) => [name, normalForm(value, model.fields.get(name) as Field)])
   return canonical(Object.fromEntries(normal))
-}
-
-export function isRecord(value: unknown): value is Values {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

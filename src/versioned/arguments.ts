@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type VersionValue } from '../errors.js'
+import { isRecord } from '../validation.js'
 import type { VersionedModel } from './versions.js'
 
 export type Where = Readonly<Record<string, unknown>>
@@ -71,11 +72,6 @@ export function checkedData(
     )
   }
   return rest
-}
-
-/** An object with keys: also an instance of a class, which Prisma takes as data too. */
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function describe(value: unknown): string {

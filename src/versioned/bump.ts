@@ -1,5 +1,5 @@
 import type { Field } from '../prisma/data-model.js'
-import { isRecord } from './arguments.js'
+import { isRecord } from '../validation.js'
 import type { Versions } from './versions.js'
 
 /**

@@ -3,7 +3,8 @@ import type { Field } from '../prisma/data-model.js'
 import { toJsonValue } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
-import { isRecord, type Where } from './arguments.js'
+import { isRecord } from '../validation.js'
+import type { Where } from './arguments.js'
 import type { VersionedModel } from './versions.js'
 
 /**

@@ -6,7 +6,7 @@ import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
-import { checkArguments } from '../validation.js'
+import { checkArguments, checkNames } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
 import { PrimaryKeys } from './primary-key.js'
@@ -97,8 +97,7 @@ const ARGUMENTS = ['where', 'data', 'select', 'include', 'omit', 'retry', 'signa
 
 function checkArgs(args: unknown): Args {
   if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
-  const unknown = Object.keys(args).find((name) => !ARGUMENTS.includes(name))
-  if (unknown !== undefined) throw new InvalidArgumentError(unknown, 'is not an argument of this call.')
+  checkNames(args, ARGUMENTS)
   return args
 }
 
