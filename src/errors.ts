@@ -4,34 +4,18 @@
  * is one, is the `cause`.
  */
 
-const BRAND = Symbol.for('prisma-extension-concurrency.error')
+import { BRAND, ConcurrencyError, type ConcurrencyErrorCode, describe } from './concurrency-error.js'
+import type {
+  InsufficientSerialsError,
+  InsufficientStockError,
+  ItemNotFoundError,
+  OverloadedError,
+  ReservationEndedError,
+  SeriesOverflowError,
+} from './erp-errors.js'
 
-export type ConcurrencyErrorCode =
-  | 'BATCH_VERSION_CONFLICT'
-  | 'BATCH_TRANSACTION'
-  | 'CONFIGURATION'
-  | 'DEADLINE_EXCEEDED'
-  | 'IDEMPOTENCY_IN_PROGRESS'
-  | 'IDEMPOTENCY_MISMATCH'
-  | 'INVALID_ARGUMENT'
-  | 'LOCK_TIMEOUT'
-  | 'OUTCOME_UNKNOWN'
-  | 'TRANSACTION_REQUIRED'
-  | 'UNSUPPORTED_DATABASE'
-  | 'VERSION_CONFLICT'
-  | 'VERSION_OVERFLOW'
-  | 'WRITE_SUPPRESSED'
-
-/** What all errors of this package have in common. */
-export abstract class ConcurrencyError extends Error {
-  abstract readonly code: ConcurrencyErrorCode
-
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = new.target.name
-    Object.defineProperty(this, BRAND, { value: true })
-  }
-}
+export { ConcurrencyError, type ConcurrencyErrorCode } from './concurrency-error.js'
+export * from './erp-errors.js'
 
 /**
  * Tells an error of this package from any other, also across two installed copies of it, where
@@ -56,9 +40,15 @@ export type AnyConcurrencyError =
   | DeadlineExceededError
   | IdempotencyInProgressError
   | IdempotencyMismatchError
+  | InsufficientSerialsError
+  | InsufficientStockError
   | InvalidArgumentError
+  | ItemNotFoundError
   | LockTimeoutError
   | OutcomeUnknownError
+  | OverloadedError
+  | ReservationEndedError
+  | SeriesOverflowError
   | TransactionRequiredError
   | UnsupportedDatabaseError
   | VersionConflictError
@@ -327,18 +317,4 @@ export class UnsupportedDatabaseError extends ConcurrencyError {
         'Use updateVersioned instead, which needs no lock.',
     )
   }
-}
-
-function describe(where: Readonly<Record<string, unknown>>): string {
-  const parts = Object.entries(where).map(([key, value]) => `${key}: ${describeValue(value)}`)
-  return `{ ${parts.join(', ')} }`
-}
-
-function describeValue(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (value instanceof Date) return value.toISOString()
-  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
-    return describe(value as Record<string, unknown>)
-  }
-  return String(value)
 }

@@ -54,7 +54,10 @@ describe('the README', async () => {
   })
 
   test('names every error of the package, with its code, and no other', async () => {
-    const source = await readFile(`${ROOT}/src/errors.ts`, 'utf8')
+    const sources = await Promise.all(
+      ['errors', 'erp-errors'].map((name) => readFile(`${ROOT}/src/${name}.ts`, 'utf8')),
+    )
+    const source = sources.join()
     const classes = [...source.matchAll(/export class (\w+) extends ConcurrencyError \{\n\s+readonly code = '(\w+)'/g)]
     const table = [...readme.matchAll(/^\| `(\w+Error)` \| `(\w+)` \|/gm)]
     const pairs = (matches: RegExpMatchArray[]) => matches.map(([, name, code]) => `${name} ${code}`).sort()

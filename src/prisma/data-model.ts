@@ -13,6 +13,8 @@ export interface Field {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
+  /** Whether the database itself fills it in where an INSERT leaves it out. */
+  readonly hasDefault: boolean
   /** The column's type where the schema gives one (`@db.`), such as `Decimal(12, 2)`. */
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key. */
@@ -29,6 +31,8 @@ export interface Model {
   readonly fields: ReadonlyMap<string, Field>
   /** The fields that are a unique key by themselves. */
   readonly uniques: ReadonlySet<string>
+  /** The fields of each unique key, the primary key among them. */
+  readonly keys: readonly (readonly string[])[]
   /** The fields that the client leaves out unless they are asked for. */
   readonly omitted: ReadonlySet<string>
 }
@@ -40,17 +44,21 @@ export function readDataModel(client: PrismaClientLike): DataModel {
   const text = readSchemaText(client._engineConfig.inlineSchema)
   // What Prisma itself puts before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
-  const models = Object.entries(client._runtimeDataModel.models).map(([name, model]): [string, Model] => [
-    name,
-    {
+  const models = Object.entries(client._runtimeDataModel.models).map(([name, model]): [string, Model] => {
+    const keys = text.keys.get(name) ?? []
+    return [
       name,
-      table: model.dbName ?? name,
-      schema: model.schema ?? defaultSchema,
-      fields: new Map(model.fields.map((field) => [field.name, readField(name, field, text)])),
-      uniques: text.uniques.get(name) ?? new Set(),
-      omitted: omittedFields(client, name),
-    },
-  ])
+      {
+        name,
+        table: model.dbName ?? name,
+        schema: model.schema ?? defaultSchema,
+        fields: new Map(model.fields.map((field) => [field.name, readField(name, field, text)])),
+        uniques: new Set(keys.filter((key) => key.length === 1).flat()),
+        keys,
+        omitted: omittedFields(client, name),
+      },
+    ]
+  })
   return new Map(models)
 }
 
@@ -71,6 +79,7 @@ function readField(model: string, field: RuntimeField, text: SchemaText): Field 
     isList: line?.isList ?? false,
     isOptional: line?.isOptional ?? false,
     isUpdatedAt: line?.isUpdatedAt ?? false,
+    hasDefault: line?.hasDefault ?? false,
     nativeType: line?.nativeType,
     foreignKey: line?.foreignKey,
     enumValues: field.kind === 'enum' ? text.enums.get(field.type) : undefined,

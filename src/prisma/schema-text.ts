@@ -5,8 +5,8 @@
  */
 export interface SchemaText {
   readonly models: ReadonlyMap<string, ReadonlyMap<string, FieldText>>
-  /** Per model, the fields that are a unique key by themselves. */
-  readonly uniques: ReadonlyMap<string, ReadonlySet<string>>
+  /** Per model, the fields of each of its unique keys, the primary key among them. */
+  readonly keys: ReadonlyMap<string, readonly (readonly string[])[]>
   /** Per enum, each value's name in the database. */
   readonly enums: ReadonlyMap<string, ReadonlyMap<string, string>>
 }
@@ -15,6 +15,8 @@ export interface FieldText {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
+  /** Whether the database itself fills it in: a `uuid()` or `cuid()` is made by Prisma's client. */
+  readonly hasDefault: boolean
   /** What stands behind `@db.`, such as `Decimal(12, 2)`. */
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key: its fields, and those they refer to. */
@@ -28,14 +30,15 @@ export interface ForeignKey {
 
 const BLOCK = /^\s*(model|enum|view|type)\s+(\w+)\s*\{/
 const FIELD = /^\s*(\w+)\s+\w+(?:\("[^"]*"\))?(\[\]|\?)?/
-const KEY_OF_ONE = /^\s*@@(?:id|unique)\(\s*(?:fields:\s*)?\[\s*(\w+)[^\],]*\]/
+const KEY = /^\s*@@(?:id|unique)\(\s*(?:fields:\s*)?\[([^\]]*)\]/
+const DATABASE_DEFAULT = /\s@default\((?!\s*(?:uuid|cuid|nanoid|ulid|auto)\()/
 const ENUM_VALUE = /^\s*(\w+)(?:.*?@map\(\s*(?:name:\s*)?("(?:[^"\\]|\\.)*")\s*\))?/
 
 export function readSchemaText(text: string): SchemaText {
   const models = new Map<string, Map<string, FieldText>>()
-  const uniques = new Map<string, Set<string>>()
+  const keys = new Map<string, string[][]>()
   const enums = new Map<string, Map<string, string>>()
-  let keys = new Set<string>()
+  let ownKeys: string[][] = []
   let fields: Map<string, FieldText> | undefined
   let values: Map<string, string> | undefined
 
@@ -47,20 +50,21 @@ export function readSchemaText(text: string): SchemaText {
       if (keyword === 'enum') enums.set(name, (values = new Map()))
       else {
         models.set(name, (fields = new Map()))
-        uniques.set(name, (keys = new Set()))
+        keys.set(name, (ownKeys = []))
       }
     } else if (/^\s*\}/.test(line)) {
       fields = values = undefined
     } else if (fields) {
       const [, name, modifier] = FIELD.exec(line) ?? []
-      const [, key] = KEY_OF_ONE.exec(line) ?? []
-      if (key !== undefined) keys.add(key)
+      const [, key] = KEY.exec(line) ?? []
+      if (key !== undefined) ownKeys.push(namesIn(key))
       if (name !== undefined) {
-        if (/\s@(?:id|unique)\b/.test(line)) keys.add(name)
+        if (/\s@(?:id|unique)\b/.test(line)) ownKeys.push([name])
         fields.set(name, {
           isList: modifier === '[]',
           isOptional: modifier === '?',
           isUpdatedAt: /\s@updatedAt\b/.test(line),
+          hasDefault: DATABASE_DEFAULT.test(line),
           nativeType: /\s@\w+\.(\w+(?:\([^)]*\))?)/.exec(line)?.[1],
           foreignKey: foreignKeyOf(line),
         })
@@ -70,7 +74,12 @@ export function readSchemaText(text: string): SchemaText {
       if (name !== undefined) values.set(name, mapped === undefined ? name : JSON.parse(mapped))
     }
   }
-  return { models, uniques, enums }
+  return { models, keys, enums }
+}
+
+/** `a, b(sort: Desc)` is `['a', 'b']`. */
+function namesIn(list: string): string[] {
+  return list.split(',').map((item) => /\w+/.exec(item)?.[0] ?? '')
 }
 
 function foreignKeyOf(line: string): ForeignKey | undefined {

@@ -128,6 +128,7 @@ function columnType(type: string, line: string, name: string): string {
   if (native === undefined && TYPES[type] !== undefined) return TYPES[type]
   if (kind === 'Decimal') return `numeric(${size.replace(/\s/g, '')})`
   if (kind === 'Timestamptz') return `timestamp(${size}) with time zone`
+  if (kind === 'VarChar') return `character varying(${size})`
   if (kind === 'Date' || kind === 'Uuid') return kind.toLowerCase()
   throw new Error(`The test does not know the type of ${name}: ${line}`)
 }

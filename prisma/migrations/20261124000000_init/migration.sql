@@ -55,16 +55,6 @@ CREATE TABLE "Invoice" (
 );
 
 -- CreateTable
-CREATE TABLE "Stock" (
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "onHand" INTEGER NOT NULL,
-    "version" BIGINT NOT NULL DEFAULT 0,
-
-    CONSTRAINT "Stock_pkey" PRIMARY KEY ("productId","warehouse")
-);
-
--- CreateTable
 CREATE TABLE "Document" (
     "id" UUID NOT NULL,
     "title" TEXT NOT NULL,

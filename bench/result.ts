@@ -1,0 +1,165 @@
+/** The result of the bench as JSON, in `results/`: what the report and the README's table are made of. */
+import type { Family } from './contender.js'
+import type { Audit } from './workload.js'
+
+/** Raised whenever a reader of older results would misread newer ones. */
+export const RESULT_FORMAT = 1
+
+export interface BenchResult {
+  readonly format: typeof RESULT_FORMAT
+  readonly form: 'short' | 'full' | 'custom'
+  /** ISO 8601, when the bench began. */
+  readonly date: string
+  readonly seconds: number
+  /** False if it was ended before its time; then some cells have fewer rounds, or none. */
+  readonly isComplete: boolean
+  readonly machine: Machine
+  readonly server: DatabaseServer
+  readonly method: Method
+  readonly contenders: readonly ContenderResult[]
+  readonly workloads: readonly WorkloadResult[]
+  /** One per workload and contender that takes part in it, in no particular order. */
+  readonly cells: readonly Cell[]
+  /** What became of those whose holder was stopped in the middle; empty in the short form. */
+  readonly pain: readonly PainResult[]
+}
+
+export interface Machine {
+  readonly cpu: string
+  readonly cores: number
+  readonly memoryGigabytes: number
+  /** Such as `linux 6.8.0 x64`. */
+  readonly system: string
+  readonly node: string
+  /** 1-minute load average when the bench began: what else was going on. */
+  readonly load: number
+}
+
+export interface DatabaseServer {
+  /** Such as `PostgreSQL 18.0`. */
+  readonly version: string
+  /** Started by the bench, so that its processes' CPU time can be read. */
+  readonly isEmbedded: boolean
+  /** As `SHOW` gives them; `fsync` among them. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+export interface Method {
+  readonly rounds: number
+  readonly warmUpMilliseconds: number
+  readonly measuredMilliseconds: number
+  /** The seed of the random order of the contenders in each round. */
+  readonly seed: number
+  /** Versions of the packages that matter, such as `@prisma/client`. */
+  readonly packages: Readonly<Record<string, string>>
+}
+
+export interface ContenderResult {
+  readonly id: string
+  readonly title: string
+  readonly family: Family
+  readonly source: string
+  readonly choices: string
+  /** Why it could not take part: `redis-server is not installed`. Then it has no cells. */
+  readonly missing?: string
+}
+
+export interface WorkloadResult {
+  readonly id: string
+  readonly title: string
+  readonly about: string
+  readonly curve?: { readonly id: string; readonly axis: 'callers' | 'processes' | 'rows'; readonly value: number }
+  readonly processes: number
+  readonly callers: number
+  readonly poolSize: number
+  readonly baseline: string
+}
+
+/** A contender in a workload. */
+export interface Cell {
+  readonly workload: string
+  readonly contender: string
+  readonly rounds: readonly Round[]
+  /** Over the rounds that have figures; undefined when there is none. */
+  readonly summary?: Summary
+  /** Over all rounds together. */
+  readonly audit: Audit
+}
+
+export interface Round {
+  /** From 0. The cells with the same workload and round were measured side by side in time: ratios are taken among them. */
+  readonly round: number
+  /** Undefined if the run broke down, for the reason in `error`. */
+  readonly figures?: Figures
+  readonly audit?: Audit
+  readonly error?: string
+  /** Messages of failed calls, and how often each was seen in this round; the most frequent few. */
+  readonly failures: readonly { readonly message: string; readonly count: number }[]
+}
+
+/** What one run has measured. `null`: could not be measured here. */
+export interface Figures {
+  /** Calls that were answered, and not by an exception. */
+  readonly operations: number
+  /** Per second, from the first call to the last answer. */
+  readonly throughput: number
+  readonly p50Milliseconds: number
+  readonly p99Milliseconds: number
+  /** Calls that ended in an exception. */
+  readonly failures: number
+  readonly refused: number
+  /** The following per operation, failed ones not counted as operations: their cost is borne by the others. */
+  readonly retries: number
+  /** Messages to the server with SQL in them, BEGIN and COMMIT among them, by this contender's processes. */
+  readonly statements: number
+  /** Explicit ones, and statements outside of one. */
+  readonly transactions: number
+  readonly databaseCpuMilliseconds: number | null
+  readonly clientCpuMilliseconds: number
+  /** At a time, all processes together, as sampled. */
+  readonly peakConnections: number
+  /** Connection-seconds in which a connection was held by a session that waited for a lock in the database, per second of the run. */
+  readonly waitingConnections: number
+  /** The same for sessions that were in a transaction and had nothing to do. */
+  readonly idleInTransactionConnections: number
+}
+
+/** A median over rounds, and how far the rounds lie apart. */
+export interface Spread {
+  readonly median: number
+  readonly low: number
+  readonly high: number
+}
+
+export interface Summary {
+  readonly throughput: Spread
+  /** Throughput by that of the baseline in the same round; undefined if it was not there. */
+  readonly ratio?: Spread
+  readonly p50Milliseconds: Spread
+  readonly p99Milliseconds: Spread
+  readonly retries: Spread
+  readonly statements: Spread
+  readonly transactions: Spread
+  readonly databaseCpuMilliseconds: Spread | null
+  readonly clientCpuMilliseconds: Spread
+  readonly peakConnections: Spread
+  readonly waitingConnections: Spread
+  readonly idleInTransactionConnections: Spread
+  /** Over all rounds. */
+  readonly operations: number
+  readonly failures: number
+  readonly refused: number
+}
+
+/** The holder of a lock is stopped (SIGSTOP) past its lease in its critical section, and then goes on. */
+export interface PainResult {
+  readonly contender: string
+  readonly rounds: number
+  /** Writes that were overwritten by a holder that had lost its lock without knowing. */
+  readonly corrupted: number
+  /** Rounds in which the stopped holder was told, by an exception, before it could do harm. */
+  readonly refusedLateWrites: number
+  /** The longest that the others were kept waiting, in ms. */
+  readonly othersWaitedMilliseconds: number
+  readonly error?: string
+}

@@ -1,0 +1,54 @@
+/** The CPU time of the database server: of the postmaster and all that it has started, read from /proc. */
+import { execFileSync } from 'node:child_process'
+import { readdir, readFile } from 'node:fs/promises'
+
+/** Reads the CPU time in ms that the server has taken since it began; `null` where that cannot be known. */
+export type CpuClock = () => Promise<number | null>
+
+/**
+ * @param pid the postmaster, if it is on this machine and ours
+ * @param apart a backend that works for the bench, and not for a contender
+ */
+export function serverCpuClock(pid: number | undefined, apart: number): CpuClock {
+  if (pid === undefined || process.platform !== 'linux') return async () => null
+  const tick = 1_000 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
+
+  return async () => {
+    const postmaster = await stat(pid)
+    if (postmaster === undefined) return null
+    // What its ended children took is added up in the postmaster.
+    let sum = (postmaster.own + postmaster.children) * tick
+    for (const child of await childrenOf(pid)) {
+      if (child !== apart) sum += (await nanoseconds(child)) ?? ((await stat(child))?.own ?? 0) * tick
+    }
+    return sum
+  }
+}
+
+/** "123 (name, which may hold anything) S 1 …": the 14th to the 17th field are the CPU time, in ticks. */
+async function stat(pid: number): Promise<{ own: number; children: number } | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15).map(Number)
+  return { own: user + system, children: childUser + childSystem }
+}
+
+/** Finer than ticks, in ms, where the kernel keeps it. */
+async function nanoseconds(pid: number): Promise<number | undefined> {
+  const text = await readFile(`/proc/${pid}/schedstat`, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : Number(text.split(' ')[0]) / 1e6
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const list = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => undefined)
+  if (list !== undefined) return list.split(' ').filter(Boolean).map(Number)
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const parents = await Promise.all(ids.map(parentOf))
+  return ids.filter((_, index) => parents[index] === pid)
+}
+
+async function parentOf(pid: number): Promise<number | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1])
+}

@@ -1,0 +1,48 @@
+/**
+ * Counts what this process says to PostgreSQL, on the `query` of node-postgres, which Prisma's
+ * adapter and the ORMs use too. Counted here, and not in the server, it is exact from one moment
+ * to another, and the server needs no extension that it is not shipped with.
+ */
+import pg from 'pg'
+
+export interface StatementCounts {
+  readonly statements: number
+  readonly transactions: number
+}
+
+const BEGIN = /^\s*(?:BEGIN|START\s+TRANSACTION)\b/i
+const END = /(?:^|;)\s*(?:COMMIT|END|ROLLBACK(?!\s+TO)|ABORT)\b[^;]*;?\s*$/i
+
+let statements = 0
+let transactions = 0
+const inTransaction = new WeakSet<object>()
+
+/** What has been said since the process began. */
+export const statementCounts = (): StatementCounts => ({ statements, transactions })
+
+export function countStatements(): void {
+  const { prototype } = pg.Client
+  const query: (...args: unknown[]) => unknown = prototype.query
+  function counted(this: object, ...args: unknown[]): unknown {
+    count(this, textOf(args[0]))
+    return query.apply(this, args)
+  }
+  prototype.query = counted as typeof prototype.query
+}
+
+function count(client: object, text: string): void {
+  statements++
+  if (BEGIN.test(text)) {
+    transactions++
+    if (!END.test(text)) inTransaction.add(client)
+  } else if (inTransaction.has(client)) {
+    if (END.test(text)) inTransaction.delete(client)
+  } else {
+    transactions++
+  }
+}
+
+function textOf(config: unknown): string {
+  if (typeof config === 'string') return config
+  return typeof config === 'object' && config !== null && 'text' in config ? String(config.text) : ''
+}

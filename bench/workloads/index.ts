@@ -1,0 +1,74 @@
+/** All workloads, in the order of the report. */
+import type { Workload } from '../workload.js'
+import { criticalSection } from './critical-section.js'
+import { gaplessNumbers } from './gapless-numbers.js'
+import { insertDuplicates, insertNew } from './insert-once.js'
+import { readChangeWrite } from './read-change-write.js'
+import { serials } from './serials.js'
+import { stockMove, stockReceipt } from './stock-move.js'
+
+/** Where two callers seldom meet, and on the way from there to where they always do. */
+const overRows = [1_000, 100, 10].map((rows) =>
+  readChangeWrite({
+    id: `rows-${rows}`,
+    title: `Read, change, write over ${rows.toLocaleString('en')} rows`,
+    about: `16 callers, each on a row of ${rows.toLocaleString('en')} that it picks at random.`,
+    curve: { id: 'rows', axis: 'rows', value: rows },
+    short: rows === 1_000,
+    rows,
+  }),
+)
+
+const overCallers = [1, 4, 16, 64].map((callers) =>
+  readChangeWrite({
+    id: `hot-row-${callers}`,
+    title: `One hot row, ${callers} caller${callers === 1 ? '' : 's'}`,
+    about: 'One process; all callers on the same row.',
+    curve: { id: 'hot-row', axis: 'callers', value: callers },
+    short: callers === 16,
+    callers,
+    rows: 1,
+  }),
+)
+
+const overProcesses = [1, 2, 4, 8].map((processes) =>
+  readChangeWrite({
+    id: `hot-row-processes-${processes}`,
+    title: `One hot row, ${processes} process${processes === 1 ? '' : 'es'} × 8 callers`,
+    about: 'Nobody can queue in the process alone: the processes race.',
+    curve: { id: 'hot-row-processes', axis: 'processes', value: processes },
+    short: processes === 4,
+    processes,
+    callers: 8,
+    rows: 1,
+  }),
+)
+
+const moves = [1, 16, 64, 256, 1_000].map((callers) =>
+  stockMove(
+    callers,
+    'One hot product; each call takes one piece and notes it in the ledger. One call in twenty asks for one that is scarce.',
+    callers === 16 || callers === 256,
+  ),
+)
+
+export const WORKLOADS: readonly Workload[] = [
+  ...overRows,
+  ...overCallers,
+  ...overProcesses,
+  ...moves,
+  stockReceipt(64),
+  insertNew,
+  insertDuplicates,
+  criticalSection(4),
+  criticalSection(64, true),
+  criticalSection(256),
+  serials,
+  gaplessNumbers,
+]
+
+export function findWorkload(id: string): Workload {
+  const workload = WORKLOADS.find((candidate) => candidate.id === id)
+  if (workload === undefined) throw new Error(`There is no workload "${id}".`)
+  return workload
+}

@@ -1,0 +1,49 @@
+export const BRAND = Symbol.for('prisma-extension-concurrency.error')
+
+export type ConcurrencyErrorCode =
+  | 'BATCH_VERSION_CONFLICT'
+  | 'BATCH_TRANSACTION'
+  | 'CONFIGURATION'
+  | 'DEADLINE_EXCEEDED'
+  | 'IDEMPOTENCY_IN_PROGRESS'
+  | 'IDEMPOTENCY_MISMATCH'
+  | 'INSUFFICIENT_SERIALS'
+  | 'INSUFFICIENT_STOCK'
+  | 'INVALID_ARGUMENT'
+  | 'ITEM_NOT_FOUND'
+  | 'LOCK_TIMEOUT'
+  | 'OUTCOME_UNKNOWN'
+  | 'OVERLOADED'
+  | 'RESERVATION_ENDED'
+  | 'SERIES_OVERFLOW'
+  | 'TRANSACTION_REQUIRED'
+  | 'UNSUPPORTED_DATABASE'
+  | 'VERSION_CONFLICT'
+  | 'VERSION_OVERFLOW'
+  | 'WRITE_SUPPRESSED'
+
+/** What all errors of this package have in common. */
+export abstract class ConcurrencyError extends Error {
+  abstract readonly code: ConcurrencyErrorCode
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+    Object.defineProperty(this, BRAND, { value: true })
+  }
+}
+
+/** A record's name in a message: `{ id: 7, warehouse: "Graz" }`. */
+export function describe(where: Readonly<Record<string, unknown>>): string {
+  const parts = Object.entries(where).map(([key, value]) => `${key}: ${describeValue(value)}`)
+  return `{ ${parts.join(', ')} }`
+}
+
+function describeValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (value instanceof Date) return value.toISOString()
+  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+    return describe(value as Record<string, unknown>)
+  }
+  return String(value)
+}

@@ -1,0 +1,20 @@
+import type { Types } from '@prisma/client/runtime/client'
+
+/** The names of a client's models, as in the schema: `Product` for `client.product`. */
+type Delegate<C, M> = M extends string ? (Uncapitalize<M> extends keyof C ? C[Uncapitalize<M>] : never) : never
+
+/** The scalar fields of the client's model `M`, with Prisma's own types. */
+export type ScalarsOf<C, M> = Types.Public.Payload<Delegate<C, M>>['scalars']
+
+/** The type of one field of the model. */
+export type FieldOf<C, M, F> = F extends keyof ScalarsOf<C, M> ? ScalarsOf<C, M>[F] : never
+
+/** A number as a call may give it for a field: also what can be turned into the field's type without loss. */
+export type Input<T> = T extends number ? number : T extends bigint ? number | bigint : number | string | T
+
+type Nothing = Record<never, never>
+
+/** What an extension adds to the client, in Prisma's own form. */
+export interface ClientExtension<N extends string, T> {
+  readonly $extends: { extArgs: { result: Nothing; model: Nothing; query: Nothing; client: { [K in N]: () => T } } }
+}

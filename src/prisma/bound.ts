@@ -1,0 +1,31 @@
+import type { PrismaClientLike } from './client.js'
+
+type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise<unknown>
+
+/**
+ * Client methods for an extension with a namespace, such as `db.$stock`, that must know whether it
+ * is called on the client or on the `tx` of a transaction.
+ *
+ * Prisma gives a method of an extension its client as `this`, but an object with methods in it is
+ * made once and is the same on the client and on every `tx`. So `$transaction` hands its body a `tx`
+ * whose namespace is one of its own. Everything that opens a transaction for the user goes through
+ * `$transaction`, `$transactionWithRetry` and `$withAdvisoryLock` too. To the types it is Prisma's.
+ */
+export function namespace<N extends object>(
+  parent: PrismaClientLike,
+  name: `$${string}`,
+  make: (client: PrismaClientLike) => N,
+): Record<never, never> {
+  const below = (parent as unknown as { readonly $transaction: Transaction }).$transaction
+  return {
+    [name]: make(parent),
+    $transaction(this: unknown, input: unknown, options?: unknown) {
+      const isBody = typeof input === 'function'
+      return below.call(this, isBody ? (tx: PrismaClientLike) => input(bound(tx, name, make(tx))) : input, options)
+    },
+  }
+}
+
+function bound(tx: PrismaClientLike, name: string, own: object): PrismaClientLike {
+  return new Proxy(tx, { get: (target, key) => (key === name ? own : Reflect.get(target, key)) })
+}
