@@ -100,6 +100,23 @@ export class InsufficientSerialsError extends ConcurrencyError {
   }
 }
 
+/** Serials that were to be imported are there already. None was imported. */
+export class DuplicateSerialsError extends ConcurrencyError {
+  readonly code = 'DUPLICATE_SERIALS'
+  readonly transactionId: string
+  /** Some of the numbers that are there. */
+  readonly numbers: readonly string[]
+
+  constructor(transactionId: string, numbers: readonly string[]) {
+    super(
+      `Some of the serials that ${JSON.stringify(transactionId)} would import are there already: ${numbers.join(', ')}. ` +
+        `None was imported. Leave out those that are there, or find out who imported them.`,
+    )
+    this.transactionId = transactionId
+    this.numbers = numbers
+  }
+}
+
 /** The series has given its last number, or its format has no room for the next one. No number was used up. */
 export class SeriesOverflowError extends ConcurrencyError {
   readonly code = 'SERIES_OVERFLOW'

@@ -6,6 +6,7 @@
 
 import { BRAND, ConcurrencyError, type ConcurrencyErrorCode, describe } from './concurrency-error.js'
 import type {
+  DuplicateSerialsError,
   InsufficientSerialsError,
   InsufficientStockError,
   ItemNotFoundError,
@@ -38,6 +39,7 @@ export type AnyConcurrencyError =
   | BatchVersionConflictError
   | ConfigurationError
   | DeadlineExceededError
+  | DuplicateSerialsError
   | IdempotencyInProgressError
   | IdempotencyMismatchError
   | InsufficientSerialsError
@@ -298,10 +300,10 @@ export class TransactionRequiredError extends ConcurrencyError {
   readonly code = 'TRANSACTION_REQUIRED'
   readonly method: string
 
-  constructor(method: string) {
+  constructor(method: string, reason = 'the lock would be gone at once', otherwise = 'use $withAdvisoryLock') {
     super(
-      `${method}() was called outside a transaction, where the lock would be gone at once. ` +
-        `Call it on the \`tx\` of $transaction or $transactionWithRetry, or use $withAdvisoryLock.`,
+      `${method}() was called outside a transaction, where ${reason}. ` +
+        `Call it on the \`tx\` of $transaction or $transactionWithRetry, or ${otherwise}.`,
     )
     this.method = method
   }

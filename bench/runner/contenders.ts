@@ -42,7 +42,8 @@ export function whyMissing(
   return lacking.length === 0 ? undefined : `${lacking.join(', ')}; see bench/setup.sh`
 }
 
-function isInstalled(name: string): boolean {
+/** Whether a package is there, in the bench's node_modules or in the root's. */
+export function isInstalled(name: string): boolean {
   return NODE_MODULES.some((folder) => existsSync(fileURLToPath(new URL(`${name}/package.json`, folder))))
 }
 

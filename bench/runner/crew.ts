@@ -37,11 +37,11 @@ export class Worker {
         end()
       }
       const onMessage = (answer: FromWorker) =>
-        settle(() =>
-          answer.kind === 'failed'
-            ? reject(new Error(answer.message))
-            : resolve(answer as Extract<FromWorker, { kind: K }>),
-        )
+        settle(() => {
+          if (answer.kind === kind) resolve(answer as Extract<FromWorker, { kind: K }>)
+          else
+            reject(new Error(answer.kind === 'failed' ? answer.message : `An answer of another kind: ${answer.kind}.`))
+        })
       const onExit = () => settle(() => reject(new Error('The process ended in the middle of its work.')))
       const timer = setTimeout(
         () => settle(() => reject(new Error(`No answer to "${message.kind}" within ${patience / 1_000} s.`))),

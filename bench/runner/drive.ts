@@ -1,5 +1,6 @@
 /** Lets callers go: each makes its next call when its last one is answered, until time is up. */
 import type { Call, KeyTally } from '../workload.js'
+import { failureMessage } from './failure-message.js'
 
 export interface Driven {
   readonly latencies: number[]
@@ -33,7 +34,7 @@ export async function drive(calls: readonly Call[], milliseconds: number): Promi
         begin = end
       } catch (error) {
         tally[key].failed++
-        const message = messageOf(error)
+        const message = failureMessage(error)
         failures[message] = (failures[message] ?? 0) + 1
         begin = performance.now()
       }
@@ -41,14 +42,4 @@ export async function drive(calls: readonly Call[], milliseconds: number): Promi
   }
   await Promise.all(calls.map(caller))
   return { latencies, retries, tally, failures }
-}
-
-/** One line, without what differs from call to call, so that like failures count as one. */
-function messageOf(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  const line = text
-    .replace(/\s+/g, ' ')
-    .replace(/\d+/g, 'N')
-    .trim()
-  return line.length > 160 ? `${line.slice(0, 159)}…` : line
 }

@@ -3,7 +3,8 @@
  * adapter and the ORMs use too. Counted here, and not in the server, it is exact from one moment
  * to another, and the server needs no extension that it is not shipped with.
  */
-import pg from 'pg'
+import { createRequire } from 'node:module'
+import type pg from 'pg'
 
 export interface StatementCounts {
   readonly statements: number
@@ -20,14 +21,20 @@ const inTransaction = new WeakSet<object>()
 /** What has been said since the process began. */
 export const statementCounts = (): StatementCounts => ({ statements, transactions })
 
+/** The root's node-postgres, which Prisma's adapter uses, and the one that a package of the bench may have brought. */
+const PACKAGES = [new URL('../../package.json', import.meta.url), new URL('../package.json', import.meta.url)]
+
+/** Begins to count. */
 export function countStatements(): void {
-  const { prototype } = pg.Client
-  const query: (...args: unknown[]) => unknown = prototype.query
-  function counted(this: object, ...args: unknown[]): unknown {
-    count(this, textOf(args[0]))
-    return query.apply(this, args)
+  for (const Client of new Set(PACKAGES.map((from) => (createRequire(from)('pg') as typeof pg).Client))) {
+    const { prototype } = Client
+    const query: (...args: unknown[]) => unknown = prototype.query
+    function counted(this: object, ...args: unknown[]): unknown {
+      count(this, textOf(args[0]))
+      return query.apply(this, args)
+    }
+    prototype.query = counted as typeof prototype.query
   }
-  prototype.query = counted as typeof prototype.query
 }
 
 function count(client: object, text: string): void {

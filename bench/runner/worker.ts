@@ -6,6 +6,7 @@ import type { Contender, Session } from '../contender.js'
 import type { Call, KeyTally } from '../workload.js'
 import { findWorkload } from '../workloads/index.js'
 import { drive, machineTime } from './drive.js'
+import { failureMessage } from './failure-message.js'
 import type { DriveReport, FromWorker, ToWorker } from './messages.js'
 import { countStatements, statementCounts } from './statements.js'
 
@@ -23,7 +24,7 @@ process.on('message', async (message: ToWorker) => {
 })
 
 function failure(error: unknown): FromWorker {
-  return { kind: 'failed', message: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }
+  return { kind: 'failed', message: failureMessage(error) }
 }
 
 async function answer(message: ToWorker): Promise<FromWorker> {
@@ -42,7 +43,9 @@ async function answer(message: ToWorker): Promise<FromWorker> {
 }
 
 async function open({ contender, workload, env, processes }: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
-  const module = (await import(new URL(`../contenders/${contender}.ts`, import.meta.url).href)) as { default: Contender }
+  const module = (await import(new URL(`../contenders/${contender}.ts`, import.meta.url).href)) as {
+    default: Contender
+  }
   const opened = await module.default.open(env)
   session = opened
   const { callers, caller } = findWorkload(workload)

@@ -20,10 +20,10 @@ export const serials: Workload = {
   baseline: 'pg/skip-locked',
   fill: async (database) => {
     await database.query('INSERT INTO item (id, name, stock) VALUES ($1, $2, 0)', [ITEM, 'Item'])
-    await database.query(`INSERT INTO serial (number, item_id) SELECT 'SN-' || n, $1 FROM generate_series(1, $2::int) AS n`, [
-      ITEM,
-      SUPPLY,
-    ])
+    await database.query(
+      `INSERT INTO serial (number, item_id) SELECT 'SN-' || n, $1 FROM generate_series(1, $2::int) AS n`,
+      [ITEM, SUPPLY],
+    )
   },
   caller(session, place) {
     const takeSerials = operationOf(session, 'takeSerials')

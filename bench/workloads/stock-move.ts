@@ -88,7 +88,8 @@ GROUP BY i.id`,
     const movements = Number(row.movements)
     audit.lost += Math.max(0, done - movements)
     audit.doubled += Math.max(0, movements - done - failed)
-    audit.negative += row.stock < 0 ? 1 : 0
+    // Also when the stock does not show it, since a later write has covered it.
+    audit.negative += row.stock < 0 || opening + Number(row.applied) < 0 ? 1 : 0
     audit.inconsistent += Math.abs(opening + Number(row.applied) - row.stock)
     // Stocks only fall here, so whoever was refused was right only if there is too little at the end.
     if (refused > 0 && row.stock + quantity >= 0) audit.inconsistent += refused

@@ -63,7 +63,7 @@ export class MappingCheck {
   uniqueKey(path: string, model: Model, fields: readonly Field[]): void {
     if (model === MISSING_MODEL || fields.includes(MISSING_FIELD)) return
     const names = fields.map(({ name }) => name)
-    const isKey = model.keys.some((key) => key.length === names.length && names.every((name) => key.includes(name)))
+    const isKey = model.keys.some((key) => key.length === names.length && key.every((name) => names.includes(name)))
     if (!isKey) this.report(path, `${model.name} needs @@unique([${names.join(', ')}]), or an @@id of them`)
   }
 

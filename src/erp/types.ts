@@ -9,6 +9,10 @@ export type ScalarsOf<C, M> = Types.Public.Payload<Delegate<C, M>>['scalars']
 /** The type of one field of the model. */
 export type FieldOf<C, M, F> = F extends keyof ScalarsOf<C, M> ? ScalarsOf<C, M>[F] : never
 
+/** The values of a row of the model, as Prisma's own `createMany` takes them. */
+export type RowInputOf<C, M> =
+  Types.Public.Args<Delegate<C, M>, 'createMany'> extends { data: infer D } ? Exclude<D, readonly unknown[]> : never
+
 /** A number as a call may give it for a field: also what can be turned into the field's type without loss. */
 export type Input<T> = T extends number ? number : T extends bigint ? number | bigint : number | string | T
 

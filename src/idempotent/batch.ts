@@ -6,6 +6,7 @@ import { widened } from '../prisma/selection.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import { type InsertCall, type InsertResult, insertedRow, insertOnce } from './insert.js'
+import { insertTogether, plainInsert } from './insert-together.js'
 import { keyName } from './payload.js'
 
 /** A call that waits for the end of the tick. */
@@ -78,7 +79,7 @@ async function settle(scope: RootScope, entries: readonly Entry[]): Promise<void
 async function tryTogether(scope: RootScope, entries: readonly Entry[]) {
   if (entries.length < 2) return { inserted: undefined, isLost: false }
   try {
-    return { inserted: await insertTogether(scope, entries), isLost: false }
+    return { inserted: await insertAll(scope, entries), isLost: false }
   } catch (error) {
     return { inserted: undefined, isLost: isConnectionLost(error) }
   }
@@ -95,30 +96,32 @@ async function insertAfter(speaker: Promise<InsertResult>, scope: RootScope, cal
 }
 
 /** The records that were inserted, by the names of their keys. */
-async function insertTogether(scope: RootScope, entries: readonly Entry[]): Promise<Map<string, Row>> {
+async function insertAll(scope: RootScope, entries: readonly Entry[]): Promise<Map<string, Row>> {
   const [{ call }] = entries as [Entry]
+  const { model } = call
   const keyFields = Object.keys(call.payload.key)
-  const wide = widened(call.selection, keyFields, call.model)
+  const wide = widened(call.selection, keyFields, model)
   const rows = await Promise.all(entries.map((entry) => insertedRow(scope, entry.call)))
+  const names = new Set(entries.map(({ name }) => name))
+  const byName = (records: readonly Row[]) => {
+    const found = new Map<string, Row>()
+    for (const record of records) {
+      const key = Object.fromEntries(keyFields.map((field) => [field, record[field]]))
+      found.set(keyName(key, model), wide.strip(record))
+    }
+    // The database may spell a key differently (citext, uuid); then nobody could be told whose it is.
+    if (found.size !== records.length || [...found.keys()].some((name) => !names.has(name))) {
+      throw new Error('The records of the batch cannot be told apart by their keys.')
+    }
+    return found
+  }
+  const plain = plainInsert(scope, model, keyFields, rows, wide.selection)
+  if (plain) return byName(await insertTogether(scope, plain, BATCH_LOCK_TIMEOUT))
   return scope.transaction(
     async (tx) => {
       await tx.query(`SELECT ${LOCK_LIMIT}`, BATCH_LOCK_TIMEOUT)
-      const records = (await tx.call('createManyAndReturn', {
-        data: rows,
-        skipDuplicates: true,
-        ...wide.selection,
-      })) as unknown as Row[]
-      const names = new Set(entries.map(({ name }) => name))
-      const byName = new Map<string, Row>()
-      for (const record of records) {
-        const key = Object.fromEntries(keyFields.map((field) => [field, record[field]]))
-        byName.set(keyName(key, call.model), wide.strip(record))
-      }
-      // The database may spell a key differently (citext, uuid); then nobody could be told whose it is.
-      if (byName.size !== records.length || [...byName.keys()].some((name) => !names.has(name))) {
-        throw new Error('The records of the batch cannot be told apart by their keys.')
-      }
-      return byName
+      const call = { data: rows, skipDuplicates: true, ...wide.selection }
+      return byName((await tx.call('createManyAndReturn', call)) as unknown as Row[])
     },
     { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(call.deadline), timeout: NO_TIMEOUT },
   )

@@ -1,7 +1,7 @@
 import type { Row } from './client.js'
 import type { Field, Model } from './data-model.js'
-import { columnOf } from './sql.js'
 import type { Selection } from './selection.js'
+import { columnOf } from './sql.js'
 
 /** Column types whose values come out of raw SQL in another form than out of a model call. */
 const OTHERWISE = /^(?:Time|Timetz|Real|Money|Bit|VarBit|Char|Xml|Inet|Oid)\b/

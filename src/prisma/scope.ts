@@ -9,6 +9,9 @@ import {
   type TransactionOptions,
   transactionId,
 } from './client.js'
+import type { Field, Model } from './data-model.js'
+import { type InsertDefault, insertDefaults } from './insert-defaults.js'
+import { isUnobserved } from './unobserved.js'
 
 /** Where the statements of one call run: on the root client, or inside a transaction. */
 export interface Scope {
@@ -31,6 +34,10 @@ export interface Scope {
 /** The root client. Only it can open a transaction. */
 export interface RootScope extends Scope {
   readonly inTransaction: false
+  /** Whether no other extension takes part in these calls of the model, so that SQL may stand for them. */
+  isUnobserved(...actions: readonly ModelAction[]): boolean
+  /** What Prisma puts into the fields of the model that an insert leaves out. */
+  insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
   transaction<R>(body: (tx: Scope) => Promise<R>, options: TransactionOptions): Promise<R>
 }
 
@@ -69,6 +76,8 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
     readOther: async (model, args) =>
       (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
+    insertDefaults: (model) => insertDefaults(own, model),
     contained: (body) => body(root),
     transaction: (body, options) => parent.$transaction((tx) => body(ownTransaction(context, tx)), options),
   }

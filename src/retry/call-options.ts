@@ -27,6 +27,10 @@ export interface Patience {
 
 /** @throws InvalidArgumentError that names the field */
 export function patienceOf(clientPolicy: ResolvedPolicy, options: { retry?: unknown; signal?: unknown }): Patience {
+  // Most calls bring nothing of their own, and need no check.
+  if (options.retry === undefined && options.signal === undefined) {
+    return { policy: clientPolicy, deadline: new Deadline(clientPolicy.deadline, undefined, systemClock) }
+  }
   const { retry, signal } = checkArguments(callOptionsSchema, { retry: options.retry, signal: options.signal })
   const policy = resolvePolicy(clientPolicy, retry)
   return { policy, deadline: new Deadline(policy.deadline, signal, systemClock) }

@@ -17,13 +17,18 @@ export const LIMITS = `${LOCK_LIMIT},\n  ${limitOf('statement_timeout')}`
 /** The second of them alone. */
 export const STATEMENT_LIMIT = limitOf('statement_timeout')
 
+/** The first of them, with `limit` ms. */
+export function lockLimit(limit: number): string {
+  return limitOf('lock_timeout', String(limit))
+}
+
 /**
  * A limit that the database or the role already has stays, where it is shorter; 0 means that there
  * is none (PostgreSQL manual, "19.11. Client Connection Defaults").
  */
-function limitOf(name: string): string {
+function limitOf(name: string, limit = '$1::int'): string {
   return `set_config('${name}', least(
-    $1::int,
+    ${limit},
     nullif(extract(epoch FROM current_setting('${name}')::interval) * 1000, 0)::int
   )::text, true)`
 }

@@ -85,6 +85,11 @@ export class GuardedWrite {
     return this.#lost && this.run(scope, this.#lost.expected, this.#lost.send, attempt)
   }
 
+  /** Whether it is not known if the write took effect. */
+  get isLost(): boolean {
+    return this.#lost !== undefined
+  }
+
   /** Notes that the answer to the COMMIT of the write was lost. */
   noteLost(expected: VersionValue, send: Send, error: unknown): void {
     this.#lost = { expected, send, error }

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { InvalidArgumentError } from '../errors.js'
-import { KeyedQueue } from '../lock/queue.js'
 import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
@@ -10,6 +9,7 @@ import { checkArguments, checkNames } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
 import { PrimaryKeys } from './primary-key.js'
+import { plainRow, Together } from './together.js'
 import { type Change, type Outcome, updateByFunction, updateOnce } from './update.js'
 import { updateMany, type Verdict } from './update-many.js'
 import type { VersionedModel, Versions } from './versions.js'
@@ -26,7 +26,7 @@ export class VersionedMethods {
   readonly #versions: Versions
   readonly #policy: ResolvedPolicy
   readonly #own: PrismaClientLike
-  readonly #queue = new KeyedQueue()
+  readonly #together = new Together()
   readonly #primaryKeys = new PrimaryKeys()
 
   constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy) {
@@ -78,8 +78,13 @@ export class VersionedMethods {
     const expected = isFunction ? expectedVersion(args.where, versioned) : requiredVersion(args.where, versioned)
     const target = this.#target(args, versioned, wantsCurrent ? selectionOf(args) : onlyVersion(versioned))
     const scope = scopeOf(context, this.#own)
-    if (isFunction) return updateByFunction(scope, target, expected, args.data as Change, this.#queue)
-    return updateOnce(scope, target, expected as number | bigint, checkedData(args.data, versioned))
+    const plain =
+      !scope.inTransaction && scope.isUnobserved('update', 'findUniqueOrThrow')
+        ? plainRow(target.row, target.selection, versioned.model)
+        : undefined
+    const update = { ...target, plain, together: this.#together }
+    if (isFunction) return updateByFunction(scope, update, expected, args.data as Change)
+    return updateOnce(scope, update, expected as number | bigint, checkedData(args.data, versioned))
   }
 
   #target(args: Args, versioned: VersionedModel, currentSelection: Selection) {

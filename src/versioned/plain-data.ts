@@ -77,7 +77,7 @@ export function applied(data: PlainData, current: Readonly<Record<string, unknow
   const values = new Map<Field, unknown>()
   for (const [field, { operation, value }] of data) {
     if (operation === 'set') {
-      values.set(field, field.type === 'BigInt' && value !== null ? BigInt(value as bigint) : value)
+      values.set(field, ownForm(value, field))
       continue
     }
     const before = current[field.name]
@@ -94,4 +94,20 @@ export function applied(data: PlainData, current: Readonly<Record<string, unknow
     values.set(field, sum)
   }
   return values
+}
+
+function ownForm(value: unknown, { type }: Field): unknown {
+  if (value instanceof Date) return new Date(value) // the caller's own may change
+  return type === 'BigInt' && value !== null ? BigInt(value as bigint) : value
+}
+
+/** The data with the time in the fields that are `@updatedAt`, as Prisma fills them in. */
+export function stamped(data: PlainData, model: Model): PlainData | undefined {
+  const all = new Map(data)
+  for (const field of model.fields.values()) {
+    if (!field.isUpdatedAt || data.has(field)) continue
+    if (!isMoment(field)) return undefined
+    all.set(field, { operation: 'set', value: new Date() })
+  }
+  return all
 }

@@ -14,18 +14,23 @@ const NONE: TableFacts = { alone: new Set(), free: new Set() }
 
 /** The facts of the models' tables, asked of the catalogue once for each. */
 export class TablesFacts {
-  readonly #known = new Map<string, Promise<TableFacts>>()
+  readonly #known = new Map<string, TableFacts>()
 
-  /** Nothing can be said where the catalogue cannot be read. */
-  of(model: Model, scope: Scope): Promise<TableFacts> {
+  known(model: Model): TableFacts | undefined {
+    return this.#known.get(model.name)
+  }
+
+  /** Where the catalogue cannot be read, nothing is said, and it is asked again. */
+  async of(model: Model, scope: Scope): Promise<TableFacts> {
     const known = this.#known.get(model.name)
     if (known) return known
-    const asked = askCatalogue(model, scope).catch(() => {
-      this.#known.delete(model.name)
+    try {
+      const facts = await askCatalogue(model, scope)
+      this.#known.set(model.name, facts)
+      return facts
+    } catch {
       return NONE
-    })
-    this.#known.set(model.name, asked)
-    return asked
+    }
   }
 }
 
@@ -58,8 +63,9 @@ async function askCatalogue(model: Model, scope: Scope): Promise<TableFacts> {
       LEFT JOIN pg_index AS i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid
       LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
       LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+      LEFT JOIN pg_attrdef AS f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
       WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = a.attnum
-        AND NOT (d.classid = 'pg_attrdef'::regclass AND a.attgenerated = '')
+        AND NOT coalesce(f.adnum = a.attnum, false)
         AND NOT coalesce(k.contype = 'n', false)
         AND NOT coalesce(r.ev_class <> c.oid, false)
         AND NOT coalesce(NOT i.indisunique AND i.indexprs IS NULL AND i.indpred IS NULL AND a.atttypid <> 'text'::regtype, false)
@@ -77,7 +83,7 @@ WHERE c.oid = $1::regclass AND c.relkind = 'r'`,
     const row = byColumn.get(field.column)
     if (!row?.is_quiet || !row.is_alone) continue
     alone.add(field)
-    if (row.is_free && row.is_required === !field.isOptional) free.add(field)
+    if (row.is_free && !(row.is_required && field.isOptional)) free.add(field)
   }
   return { alone, free }
 }

@@ -1,6 +1,5 @@
 import { canonical } from '../canonical.js'
 import type { VersionValue } from '../errors.js'
-import type { KeyedQueue } from '../lock/queue.js'
 import type { Row } from '../prisma/client.js'
 import { isConnectionLost, isRecordNotFound, isStatementTimeout, isTransactionTimeout } from '../prisma/errors.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
@@ -9,14 +8,24 @@ import { retrying, withAttempts } from '../retry/loop.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { checkedData } from './arguments.js'
+import { Company, copyOf } from './company.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
+import { type Change, Passenger } from './passenger.js'
+import { plainData, stamped } from './plain-data.js'
+import type { PlainRow, Together } from './together.js'
+import type { Place } from './turns.js'
+
+export type { Change }
 
 type Data = Readonly<Record<string, unknown>>
-export type Change = (current: Row, attempt: number) => unknown
 
 export interface UpdateTarget extends Target {
   readonly selection: Selection
+  /** The row, where a statement of our own may stand for Prisma's `update`. */
+  readonly plain: PlainRow | undefined
+  /** The other writers of this client. */
+  readonly together: Together
 }
 
 /** What became of a versioned update. */
@@ -67,17 +76,22 @@ export async function updateByFunction(
   target: UpdateTarget,
   given: VersionValue | undefined,
   change: Change,
-  queue: KeyedQueue,
 ): Promise<Outcome> {
   const update = new FunctionUpdate(target, given, change)
   if (scope.inTransaction) return outcomeOf(update.write, () => update.runInTransaction(scope))
-  const { versioned, row, deadline } = target
-  const turn = `${versioned.model.name} ${canonical(row)}`
-  const leave = await queue.enter(turn, deadline, `other writers of ${versioned.model.name} in this process`)
+  const { versioned, row, deadline, policy, plain, together } = target
+  deadline.signal?.throwIfAborted()
+  const passenger = plain && given === undefined ? new Passenger(change, plain.selected, policy, deadline) : undefined
+  const place = together.turns.join(`${versioned.model.name} ${canonical(row)}`, passenger)
   try {
-    return await outcomeOf(update.write, () => update.runOnRoot(scope))
+    for (;;) {
+      const turn = await place.turn(deadline, `other writers of ${versioned.model.name} in this process`)
+      if (turn === 'turn') return await outcomeOf(update.write, () => update.runOnRoot(scope, place))
+      const arrival = await passenger?.arrival()
+      if (arrival) return arrival
+    }
   } finally {
-    leave()
+    place.leave()
   }
 }
 
@@ -88,6 +102,10 @@ class FunctionUpdate {
   /** The version that the caller gave; it must match what is read first, and plays no part afterwards. */
   #given: VersionValue | undefined
   #isHopeless = false
+  /** Its place among the writers of the row, while it has the turn. */
+  #place: Place<Passenger> | undefined
+  /** Those whose functions are in the same write. */
+  #company: Company | undefined
 
   constructor(target: UpdateTarget, given: VersionValue | undefined, change: Change) {
     this.write = new GuardedWrite(target)
@@ -96,14 +114,39 @@ class FunctionUpdate {
     this.#change = change
   }
 
-  runOnRoot(root: RootScope): Promise<Outcome> {
+  async runOnRoot(root: RootScope, place: Place<Passenger>): Promise<Outcome> {
     const { policy, deadline } = this.#target
-    return retrying(
-      (attempt) => this.#resend(root, attempt) ?? this.#freshAttempt(root, attempt),
-      policy,
-      deadline,
-      (error) => this.#isConflict(error) || this.write.isRetryable(root, error),
-    )
+    this.#place = place
+    try {
+      return await retrying(
+        (attempt) => this.#inCompany(() => this.#resend(root, attempt) ?? this.#freshAttempt(root, attempt)),
+        policy,
+        deadline,
+        (error) => this.#isConflict(error) || this.write.isRetryable(root, error),
+      )
+    } catch (error) {
+      this.#company?.strand(error)
+      throw error
+    }
+  }
+
+  /** Those who were taken along share what becomes of an attempt: written, not written, or not known. */
+  async #inCompany(attempt: () => Promise<Outcome>): Promise<Outcome> {
+    try {
+      const outcome = await attempt()
+      this.#company?.arrive()
+      this.#company = undefined
+      return outcome
+    } catch (error) {
+      if (this.write.isLost) this.#company?.noteLost()
+      else this.#leaveCompany()
+      throw error
+    }
+  }
+
+  #leaveCompany(): void {
+    this.#company?.giveBack()
+    this.#company = undefined
   }
 
   /**
@@ -134,20 +177,43 @@ class FunctionUpdate {
     attempt: number,
     onSent?: (expected: VersionValue, send: Send) => void,
   ): Promise<Outcome> {
-    const { versioned, deadline } = this.#target
+    const { versioned, deadline, plain } = this.#target
     deadline.check('the database')
     const current = await this.#read(scope, allScalars(versioned.model))
     const expected = current[versioned.version.name] as VersionValue
     await this.#checkGiven(scope, expected, attempt)
 
-    const data = await deadline.race(callChange(this.#change, current, attempt), 'the function given as `data`')
+    // The function may change what it is given.
+    const data = await deadline.race(
+      callChange(this.#change, plain ? copyOf(current, plain.scalars) : current, attempt),
+      'the function given as `data`',
+    )
     deadline.check('the function given as `data`')
     if (data === undefined) return this.#unchanged(scope, expected, attempt)
 
-    const send = sendUpdate(this.#target, checkedData(data, versioned))
+    const send = await this.#sendInCompany(scope, current, checkedData(data, versioned))
     const record = await this.write.run(scope, expected, send, attempt)
     onSent?.(expected, send)
     return { status: 'updated', record }
+  }
+
+  /** The write, with those whose functions can be composed with this one. */
+  async #sendInCompany(scope: Scope, current: Row, data: Data): Promise<Send> {
+    const alone = sendUpdate(this.#target, data)
+    const { plain, versioned, together } = this.#target
+    const place = this.#place
+    if (!plain || !place?.hasCompany()) return alone
+    const { model } = versioned
+    const facts = scope.inTransaction ? together.facts.known(model) : await together.facts.of(model, scope)
+    if (!facts) return alone
+    this.#company = Company.gather({ ...plain, versioned, place, facts }, current, data)
+    return async (scope, expected) => {
+      const record = await this.#company?.send(scope)
+      if (record) return record
+      const own = await alone(scope, expected)
+      this.#leaveCompany() // the row was still as expected, so theirs was not written
+      return own
+    }
   }
 
   /** The row is locked first, so what is read then stays as it is, and the write cannot lose. */
@@ -222,16 +288,24 @@ async function callChange(change: Change, current: Row, attempt: number): Promis
 /**
  * The check and the write are one statement: UPDATE … WHERE key AND version RETURNING. Since the
  * version is always among the data, Prisma sends the UPDATE also when there is nothing but nested
- * writes, and before any of the rows that refer to this one.
+ * writes, and before any of the rows that refer to this one. Writes of other rows that are ready
+ * in the same tick go into the same statement, if they can.
  */
-function sendUpdate({ versioned, row, selection }: UpdateTarget, data: Data): Send {
+function sendUpdate({ versioned, row, selection, plain, together }: UpdateTarget, data: Data): Send {
   const { name } = versioned.version
-  return (scope, expected) =>
-    scope.call('update', {
+  const columns = plain && plainData(data, versioned.model)
+  return async (scope, expected) => {
+    const values = !scope.inTransaction && columns && stamped(columns, versioned.model)
+    if (plain && values) {
+      const record = await together.batches.write(scope, { ...plain, versioned, expected, data: values })
+      if (record) return record
+    }
+    return scope.call('update', {
       where: { ...row, [name]: expected },
       data: { ...data, [name]: { increment: 1 } },
       ...selection,
     })
+  }
 }
 
 async function outcomeOf(write: GuardedWrite, run: () => Promise<Outcome>): Promise<Outcome> {

@@ -1,0 +1,54 @@
+/** The floor of handing out serials: a claim of the transaction id, and one update that skips what others are taking. */
+import type { Contender } from '../../contender.js'
+import { createPool, inTransaction } from '../../support/pg-pool.js'
+
+const CLAIM = {
+  name: 'claim',
+  text: `INSERT INTO serial_claim (transaction_id, item_id, count) VALUES ($1, $2, $3)
+ON CONFLICT (transaction_id) DO NOTHING`,
+}
+
+const TAKE = {
+  name: 'take',
+  text: `UPDATE serial SET transaction_id = $1
+WHERE id IN (
+  SELECT id FROM serial
+  WHERE item_id = $2 AND transaction_id IS NULL
+  ORDER BY id
+  LIMIT $3
+  FOR UPDATE SKIP LOCKED
+)`,
+}
+
+export default {
+  id: 'pg/skip-locked',
+  title: 'pg, FOR UPDATE SKIP LOCKED (floor)',
+  family: 'pg',
+  source: 'https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE',
+  choices: 'READ COMMITTED, named (prepared) statements.',
+  operations: ['takeSerials'],
+
+  async open(env) {
+    const pool = createPool(env)
+    return {
+      async takeSerials(transactionId, itemId, count) {
+        try {
+          await inTransaction(pool, async (client) => {
+            const { rowCount: claimed } = await client.query({ ...CLAIM, values: [transactionId, itemId, count] })
+            if (claimed === 0) return // they were taken before
+            const { rowCount: taken } = await client.query({ ...TAKE, values: [transactionId, itemId, count] })
+            if ((taken ?? 0) < count) throw new TooFew()
+          })
+          return { retries: 0 }
+        } catch (error) {
+          if (!(error instanceof TooFew)) throw error
+          return { retries: 0, refused: true }
+        }
+      },
+      close: () => pool.end(),
+    }
+  },
+} satisfies Contender
+
+/** Rolls the claim back. */
+class TooFew extends Error {}

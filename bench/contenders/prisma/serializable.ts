@@ -1,0 +1,63 @@
+/** A Serializable transaction in the loop of Prisma's documentation. */
+import { Prisma, type PrismaClient } from '../../../generated/bench/client.js'
+import type { Contender } from '../../contender.js'
+import { createPrisma, hasCode } from '../../support/prisma-client.js'
+
+/** As in the documentation. */
+const MOST_RETRIES = 5
+
+export default {
+  id: 'prisma/serializable',
+  title: 'Prisma, Serializable with retry',
+  family: 'prisma',
+  source: 'https://www.prisma.io/docs/orm/prisma-client/queries/transactions#transaction-timing-issues',
+  choices:
+    'Up to 5 runs without a delay, as in the documentation; then the caller sees P2034. A transaction waits 2 s for ' +
+    'a connection and takes 5 s at most, which are the defaults.',
+  operations: ['readChangeWrite', 'move', 'receive'],
+
+  async open(env) {
+    const db = createPrisma(env)
+    const move = async (transactionId: string, itemId: number, quantity: number) => {
+      let refused = false
+      const retries = await serializable(db, async (tx) => {
+        const { stock } = await tx.item.findUniqueOrThrow({ where: { id: itemId } })
+        const known = await tx.movement.findUnique({ where: { transactionId_itemId: { transactionId, itemId } } })
+        refused = known === null && stock + quantity < 0
+        if (known !== null || refused) return
+        await tx.movement.create({ data: { transactionId, itemId, quantity } })
+        await tx.item.update({ where: { id: itemId }, data: { stock: stock + quantity } })
+      })
+      return { retries, refused }
+    }
+    return {
+      async readChangeWrite(itemId) {
+        const retries = await serializable(db, async (tx) => {
+          const { stock } = await tx.item.findUniqueOrThrow({ where: { id: itemId } })
+          await tx.item.update({ where: { id: itemId }, data: { stock: stock + 1 } })
+        })
+        return { retries }
+      },
+      move,
+      receive: move,
+      close: () => db.$disconnect(),
+    }
+  },
+} satisfies Contender
+
+/** Resolves to the number of retries. */
+async function serializable(db: PrismaClient, body: (tx: Prisma.TransactionClient) => Promise<void>): Promise<number> {
+  for (let retries = 0; ; retries++) {
+    try {
+      await db.$transaction(body, { isolationLevel: Prisma.TransactionIsolationLevel.Serializable })
+      return retries
+    } catch (error) {
+      if (!isWriteConflict(error) || retries + 1 >= MOST_RETRIES) throw error
+    }
+  }
+}
+
+/** P2034, or what the adapter throws when it is the COMMIT that fails. */
+function isWriteConflict(error: unknown): boolean {
+  return hasCode(error, 'P2034') || (error instanceof Error && error.message === 'TransactionWriteConflict')
+}

@@ -1,0 +1,77 @@
+/** The command line of the bench. */
+import { parseArgs } from 'node:util'
+import type { Contender } from '../contender.js'
+import { WORKLOADS } from '../workloads/index.js'
+import type { Form } from './plan.js'
+
+export const USAGE = `npm run bench       -- [options]   the short form: under 5 minutes, no server but PostgreSQL
+npm run bench:full  -- [options]   all contenders that are installed, all workloads: under 40 minutes
+
+  --contender TEXT   only the contender of this id, or those with this text in theirs; may be given several times
+  --workload TEXT    the same for workloads
+  --rounds NUMBER    how often each contender is measured in each workload
+  --budget SECONDS   how long all of it may take
+  --seed NUMBER      of the random order
+  --output FILE      where the JSON goes, instead of bench/results
+  --list             only says what would be run`
+
+export interface Request {
+  readonly form: Form
+  readonly isWanted: (contender: Contender) => boolean
+  readonly seed: number
+  readonly output: string | undefined
+  readonly isListOnly: boolean
+}
+
+/** @throws Error that says what is wrong with them */
+export function readArguments(args: readonly string[], contenders: readonly Contender[]): Request {
+  const ids = contenders.map(({ id }) => id)
+  const workloadIds = WORKLOADS.map(({ id }) => id)
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      full: { type: 'boolean', default: false },
+      contender: { type: 'string', multiple: true },
+      workload: { type: 'string', multiple: true },
+      rounds: { type: 'string' },
+      budget: { type: 'string' },
+      seed: { type: 'string' },
+      output: { type: 'string' },
+      list: { type: 'boolean', default: false },
+    },
+  })
+  const { full, contender, workload, output } = values
+  const isCustom = [contender, workload, values.rounds, values.budget].some((value) => value !== undefined)
+  const workloads = WORKLOADS.filter(({ id, short }) =>
+    workload === undefined ? full || short === true : isNamed(id, workload, workloadIds),
+  )
+  if (workloads.length === 0) throw new Error(`No workload is called so; there are ${workloadIds.join(', ')}.`)
+  return {
+    form: {
+      name: isCustom ? 'custom' : full ? 'full' : 'short',
+      rounds: number(values.rounds, 'rounds') ?? (full ? 5 : 3),
+      budget: number(values.budget, 'budget') ?? (full ? 36 * 60 : 4 * 60),
+      workloads,
+    },
+    isWanted: ({ id, server, packages = [] }) =>
+      contender === undefined
+        ? // The short form is what runs anywhere; who asks by name gets what was asked for.
+          full || (server === undefined && packages.length === 0)
+        : isNamed(id, contender, ids),
+    seed: number(values.seed, 'seed') ?? Math.floor(Math.random() * 2 ** 32),
+    output,
+    isListOnly: values.list,
+  }
+}
+
+/** An id that is one of the texts; a text that is nobody's id stands for all that it is in. */
+function isNamed(id: string, texts: readonly string[], ids: readonly string[]): boolean {
+  return texts.some((text) => (ids.includes(text) ? id === text : id.includes(text)))
+}
+
+function number(text: string | undefined, name: string): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} must be a whole number from 1 on.`)
+  return value
+}

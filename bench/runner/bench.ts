@@ -1,0 +1,160 @@
+/** The bench itself, once everything it needs runs: rounds, workloads in each, contenders in random order in each. */
+import type pg from 'pg'
+import type { Server } from '../../test/support/server.js'
+import type { Contender } from '../contender.js'
+import { type BenchResult, type Cell, RESULT_FORMAT, type Round } from '../result.js'
+import type { SideServers } from '../servers/index.js'
+import type { Workload } from '../workload.js'
+import type { Request } from './arguments.js'
+import { whyMissing } from './contenders.js'
+import { serverCpuClock } from './cpu.js'
+import type { Crew } from './crew.js'
+import { Databases } from './databases.js'
+import { describeMachine, describeServer, packageVersions } from './machine.js'
+import { type Laboratory, measure } from './measure.js'
+import { takersOf, timesFor } from './plan.js'
+import { seededRandom, shuffled } from './random.js'
+import { isWrong, sumAudits, summarise } from './summary.js'
+import { headline, legend, missingContenders, NOT_ASKED_FOR, workloadTable } from './table.js'
+import { writeResult } from './write-result.js'
+
+export interface Bench {
+  readonly request: Request
+  readonly contenders: readonly Contender[]
+  readonly server: Server
+  readonly observer: pg.ClientBase
+  readonly crew: Crew
+  readonly sideServers: SideServers
+  readonly folder: string
+  readonly interrupted: AbortSignal
+}
+
+/** Resolves to the exit code: 1 if a contender of ours left wrong data, or broke down. */
+export async function runBench(bench: Bench): Promise<number> {
+  const { request, server, observer, crew, sideServers, folder, interrupted } = bench
+  const { form, isWanted, seed } = request
+  const machine = describeMachine()
+  const wanted = bench.contenders.filter(isWanted)
+  await sideServers.start(
+    wanted.flatMap(({ server: name }) => name ?? []),
+    { databaseUrl: server.url },
+  )
+  const missing = new Map(wanted.map((contender) => [contender.id, whyMissing(contender, sideServers.whyMissing)]))
+  const present = wanted.filter(({ id }) => missing.get(id) === undefined)
+  const times = timesFor(form, present)
+  const rounds = new Map<string, Round[]>()
+  const roundsOf = (workload: Workload, { id }: Contender) => rounds.get(`${workload.id} ${id}`) ?? []
+
+  const begin = performance.now()
+  const date = new Date().toISOString()
+  const isEmbedded = server.pid !== undefined
+  const databaseServer = await describeServer(observer, isEmbedded)
+  const result = (isComplete: boolean): BenchResult => ({
+    format: RESULT_FORMAT,
+    form: form.name,
+    date,
+    seconds: Math.round((performance.now() - begin) / 1_000),
+    isComplete,
+    machine,
+    server: databaseServer,
+    method: { rounds: form.rounds, ...times, seed, packages: packageVersions(packagesOf(present)) },
+    contenders: bench.contenders.map(({ id, title, family, source, choices, ...contender }) => {
+      const why = missing.has(id) ? missing.get(id) : notAskedFor(contender)
+      return { id, title, family, source, choices, ...(why === undefined ? {} : { missing: why }) }
+    }),
+    workloads: form.workloads.map(
+      ({ fill: _, caller: _c, audit: _a, short: _s, operation: _o, ...workload }) => workload,
+    ),
+    cells: form.workloads.flatMap((workload) => cellsOf(workload, takersOf(workload, present), roundsOf)),
+    pain: [],
+  })
+
+  console.log(`${headline(result(false))}\n\n${missingContenders(result(false).contenders)}\n`)
+  if (request.isListOnly) {
+    for (const workload of form.workloads) {
+      console.log(
+        `${workload.id}: ${takersOf(workload, present)
+          .map(({ id }) => id)
+          .join(', ')}`,
+      )
+    }
+    return 0
+  }
+
+  const { rows } = await observer.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+  const laboratory: Laboratory = {
+    crew,
+    databases: new Databases(server.url, observer),
+    observer,
+    cpu: serverCpuClock(server.pid, rows[0]?.pid ?? 0),
+    servers: sideServers.urls,
+    folder,
+  }
+  const random = seededRandom(seed)
+  try {
+    for (let round = 0; round < form.rounds; round++) {
+      for (const workload of form.workloads) {
+        showProgress(`round ${round + 1} of ${form.rounds}, ${workload.id}`)
+        for (const contender of shuffled(takersOf(workload, present), random)) {
+          interrupted.throwIfAborted()
+          const measured = await measure(laboratory, workload, contender, round, timesOf(times, round))
+          interrupted.throwIfAborted() // what it did to the run is not the contender's
+          rounds.set(`${workload.id} ${contender.id}`, [...roundsOf(workload, contender), measured])
+        }
+      }
+    }
+  } finally {
+    if (rounds.size > 0) await report(result(!interrupted.aborted), request.output)
+    if (!interrupted.aborted) await laboratory.databases.dropAll()
+  }
+  const ours = result(true).cells.filter(({ contender }) => contender.startsWith('ours/'))
+  return ours.some((cell) => isWrong(cell) || cell.rounds.some(({ error }) => error !== undefined)) ? 1 : 0
+}
+
+/** In its first round a process has everything still to be compiled. */
+function timesOf(times: ReturnType<typeof timesFor>, round: number) {
+  return round === 0 ? { ...times, warmUpMilliseconds: 2 * times.warmUpMilliseconds } : times
+}
+
+function cellsOf(
+  workload: Workload,
+  takers: readonly Contender[],
+  roundsOf: (workload: Workload, contender: Contender) => readonly Round[],
+): Cell[] {
+  const baseline = takers.find(({ id }) => id === workload.baseline)
+  return takers.map((contender) => {
+    const rounds = roundsOf(workload, contender)
+    const summary = summarise(rounds, baseline === undefined ? [] : roundsOf(workload, baseline))
+    return {
+      workload: workload.id,
+      contender: contender.id,
+      rounds,
+      ...(summary === undefined ? {} : { summary }),
+      audit: sumAudits(rounds),
+    }
+  })
+}
+
+/** The short form leaves out whoever needs more than the root's packages. */
+function notAskedFor({ server, packages = [] }: Pick<Contender, 'server' | 'packages'>): string {
+  const more = [...packages, ...(server === undefined ? [] : [server])]
+  return more.length === 0 ? NOT_ASKED_FOR : `needs ${more.join(', ')}: npm run bench:full`
+}
+
+function packagesOf(contenders: readonly Contender[]): Set<string> {
+  const own = ['@prisma/client', '@prisma/adapter-pg', 'pg']
+  return new Set([...own, ...contenders.flatMap(({ packages = [] }) => packages)])
+}
+
+function showProgress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+}
+
+async function report(result: BenchResult, output: string | undefined): Promise<void> {
+  showProgress('')
+  for (const workload of result.workloads) console.log(workloadTable(result, workload))
+  const file = await writeResult(result, output)
+  console.log(
+    `\n${legend()}\n\n${result.seconds} s, ${result.isComplete ? 'complete' : 'ended before its time'}; ${file}`,
+  )
+}

@@ -1,0 +1,77 @@
+/** Makes the figures of a run out of what its processes have reported. */
+import type { Figures, Round } from '../result.js'
+import type { KeyTally, Tally } from '../workload.js'
+import type { DriveReport } from './messages.js'
+import type { Sample } from './sampler.js'
+
+/** As many different messages of failures are kept per run. */
+const MOST_FAILURES = 5
+
+export function figuresOf(
+  reports: readonly DriveReport[],
+  sample: Sample,
+  databaseCpuMilliseconds: number | null,
+): Figures {
+  const begin = Math.min(...reports.map((report) => report.begin))
+  const end = Math.max(...reports.map((report) => report.end))
+  const latencies = joined(reports.map((report) => report.latencies)).sort()
+  const operations = latencies.length
+  const perOperation = (value: (report: DriveReport) => number) => sum(reports.map(value)) / Math.max(1, operations)
+  const tallies = reports.flatMap(({ tally }) => Object.values(tally))
+  return {
+    operations,
+    throughput: operations / ((end - begin) / 1_000),
+    p50Milliseconds: quantile(latencies, 0.5),
+    p99Milliseconds: quantile(latencies, 0.99),
+    failures: sum(tallies.map(({ failed }) => failed)),
+    refused: sum(tallies.map(({ refused }) => refused)),
+    retries: perOperation(({ retries }) => retries),
+    statements: perOperation(({ statements }) => statements),
+    transactions: perOperation(({ transactions }) => transactions),
+    databaseCpuMilliseconds:
+      databaseCpuMilliseconds === null ? null : databaseCpuMilliseconds / Math.max(1, operations),
+    clientCpuMilliseconds: perOperation(({ cpuMilliseconds }) => cpuMilliseconds),
+    ...sample,
+  }
+}
+
+/** The tallies of all processes, warm-up and measured together. */
+export function addTallies(reports: readonly DriveReport[]): Tally {
+  const all: Record<string, KeyTally> = {}
+  for (const { tally } of reports) {
+    for (const [key, { done, refused, failed }] of Object.entries(tally)) {
+      const { done: d, refused: r, failed: f } = all[key] ?? { done: 0, refused: 0, failed: 0 }
+      all[key] = { done: d + done, refused: r + refused, failed: f + failed }
+    }
+  }
+  return all
+}
+
+export function mostFrequentFailures(reports: readonly DriveReport[]): Round['failures'] {
+  const counts = new Map<string, number>()
+  for (const { failures } of reports) {
+    for (const [message, count] of Object.entries(failures)) counts.set(message, (counts.get(message) ?? 0) + count)
+  }
+  return Array.from(counts, ([message, count]) => ({ message, count }))
+    .sort((a, b) => b.count - a.count)
+    .slice(0, MOST_FAILURES)
+}
+
+function joined(parts: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(sum(parts.map(({ length }) => length)))
+  let offset = 0
+  for (const part of parts) {
+    all.set(part, offset)
+    offset += part.length
+  }
+  return all
+}
+
+/** Of sorted numbers; 0 if there are none. */
+function quantile(sorted: Float64Array, share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

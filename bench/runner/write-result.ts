@@ -1,0 +1,19 @@
+/** Writes the result as JSON, its figures rounded to what they are good for, so that two files can be compared by eye. */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { BenchResult } from '../result.js'
+
+const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
+
+/** @returns where, as seen from here */
+export async function writeResult(result: BenchResult, output: string | undefined): Promise<string> {
+  const file = output ?? join(RESULTS, `${result.form}-${result.date.slice(0, 19).replaceAll(/\D/g, '')}.json`)
+  if (output === undefined) await mkdir(RESULTS, { recursive: true })
+  await writeFile(file, `${JSON.stringify(result, rounded, 2)}\n`)
+  return relative(process.cwd(), file)
+}
+
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value
+}

@@ -1,0 +1,37 @@
+import type { Field } from '../prisma/data-model.js'
+import { columnOf } from '../prisma/sql.js'
+
+/** The type under which a field's values are sent as a parameter, or `undefined` where this package knows none. */
+export function sqlTypeOf({ type, kind, nativeType }: Field): string | undefined {
+  if (kind !== 'scalar') return undefined
+  const native = nativeType?.replace(/\(.*/, '')
+  switch (type) {
+    case 'Int':
+      return native === 'Oid' ? undefined : 'int4'
+    case 'BigInt':
+      return 'int8'
+    case 'Decimal':
+      return native === 'Money' ? undefined : 'numeric'
+    case 'String':
+      if (native === 'Uuid') return 'uuid'
+      // Others compare in ways of their own: "a" is "A" to citext, and "a " is "a" to char(n).
+      return native === undefined || native === 'Text' || native === 'VarChar' ? 'text' : undefined
+    default:
+      return undefined
+  }
+}
+
+/** `t."a" = item.k0 AND t."b" = item.k1` */
+export function keysEqual(fields: readonly Field[], left: string, right: string): string {
+  return fields.map((field, i) => `${left}.${columnOf(field)} = ${right}.k${i}`).join(' AND ')
+}
+
+/** `t."a", t."b"` */
+export function columnsOf(fields: readonly Field[], alias: string): string {
+  return fields.map((field) => `${alias}.${columnOf(field)}`).join(', ')
+}
+
+/** `k0, k1` */
+export function keyNames(fields: readonly Field[], alias = ''): string {
+  return fields.map((_, i) => `${alias}k${i}`).join(', ')
+}

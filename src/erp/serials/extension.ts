@@ -1,0 +1,43 @@
+import { Prisma } from '@prisma/client/extension'
+import { lazily } from '../../lazy.js'
+import { namespace } from '../../prisma/bound.js'
+import type { PrismaClientLike } from '../../prisma/client.js'
+import { readDataModel } from '../../prisma/data-model.js'
+import { withConcurrency } from '../client.js'
+import type { ClientExtension } from '../types.js'
+import { mapSerials } from './mapping.js'
+import { SerialsMethods } from './methods.js'
+import { checkSerialsOptions, type SerialsOptions } from './options.js'
+import type { Serials } from './types.js'
+
+/**
+ * The extension for serial numbers: `db.$serials`, on models of yours. Apply it after
+ * `concurrency()`. Without options it uses the models that `serialsSchema()` prints.
+ *
+ * @throws ConfigurationError when it is called, or when the client is extended: every mistake, with its path
+ *
+ * @example
+ * const db = base.$extends(concurrency()).$extends(serials())
+ * const { serials: taken } = await db.$serials.allocate({ transactionId, where: { productId: 7 }, count: 3 })
+ */
+export function serials<const O extends SerialsOptions = Record<never, never>, C extends object = object>(
+  options?: O,
+): (client: C) => ClientExtension<'$serials', Serials<C, O>> {
+  const given: SerialsOptions = options ?? {}
+  checkSerialsOptions(given)
+  const extension = Prisma.defineExtension((client) => {
+    const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
+    const methods = new SerialsMethods(mapSerials(readDataModel(own), given), given.retry)
+    const make = (at: PrismaClientLike) => ({
+      allocate: (args: unknown) => lazily('$serials.allocate', () => methods.allocate(at, args)),
+      release: (args: unknown) => lazily('$serials.release', () => methods.release(at, args)),
+      import: (args: unknown) => lazily('$serials.import', () => methods.import(at, args)),
+      free: (where: unknown) => lazily('$serials.free', () => methods.free(at, where)),
+    })
+    return client.$extends({
+      name: 'prisma-extension-concurrency/serials',
+      client: namespace(own, '$serials', make),
+    })
+  })
+  return extension as unknown as (client: C) => ClientExtension<'$serials', Serials<C, O>>
+}

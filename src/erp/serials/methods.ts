@@ -1,0 +1,176 @@
+import { z } from 'zod'
+import { InvalidArgumentError } from '../../errors.js'
+import { KeyedQueue } from '../../lock/queue.js'
+import type { PrismaClientLike } from '../../prisma/client.js'
+import { callOptions } from '../../retry/call-options.js'
+import type { RetryPolicy } from '../../retry/policy.js'
+import { transactionOptions } from '../../transaction/method.js'
+import { checkArguments } from '../../validation.js'
+import { sqlTypeOf } from '../columns.js'
+import { type Allocation, allocate, countFree } from './allocate.js'
+import { readFormat } from './format.js'
+import { type ImportCall, type Imported, importSerials, tellPlanner } from './import.js'
+import type { SerialsMap } from './mapping.js'
+import { release } from './release.js'
+import { requestOf } from './request.js'
+import { run } from './run.js'
+import { isStorableText, isUuid, type Refusals, readData, readWhere, type Values } from './values.js'
+
+const MOST = 2_147_483_647 // the count is noted in an Int
+
+const storedText = z
+  .string('must be a string')
+  .min(1, 'must not be empty')
+  // What is no text in UTF-8 would be refused by the database, or become the same text as another.
+  .refine(isStorableText, 'must not contain a NUL character or half a character')
+  // An entry of a B-tree takes at most a third of a page, all its columns together.
+  .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
+const numbers = z.array(storedText, 'must be an array of serial numbers')
+const whole = z
+  .union([z.int(), z.bigint()], 'must be a whole number')
+  .refine((value) => value >= 0, 'must not be negative')
+  .refine((value) => value < 2n ** 63n, 'must fit into 64 bits')
+
+const allocateSchema = z.strictObject({
+  ...callOptions,
+  transactionId: storedText,
+  where: z.unknown().optional(),
+  data: z.unknown().optional(),
+  count: z.int('must be a whole number').min(1, 'must be at least 1').max(MOST, `must be at most ${MOST}`),
+  partial: z.boolean('must be true or false').default(false),
+})
+const releaseSchema = z.strictObject({ ...callOptions, transactionId: storedText, numbers: numbers.optional() })
+const importSchema = z.strictObject({
+  ...callOptions,
+  timeout: transactionOptions.timeout,
+  transactionId: storedText,
+  data: z.unknown().optional(),
+  range: z.strictObject({ from: whole, to: whole, format: storedText }, 'must be { from, to, format }').optional(),
+  numbers: numbers.min(1, 'must not be empty').optional(),
+})
+
+/** The methods of this feature, as they are called: they check the arguments. */
+export class SerialsMethods {
+  readonly #map: SerialsMap
+  readonly #retry: RetryPolicy | undefined
+  readonly #turns = new KeyedQueue()
+  /** Fields that `where` and `data` must not name. */
+  readonly #owned: Refusals
+  readonly #kept: Refusals
+  readonly #new: Refusals
+
+  constructor(map: SerialsMap, retry: RetryPolicy | undefined) {
+    const { transactionId, number, key, version } = map.serial
+    const owner = [transactionId.name, 'is written by allocate and release alone.'] as const
+    const versions = version ? [[version.name, 'cannot be set: it goes up with every write.'] as const] : []
+    this.#map = map
+    this.#retry = retry
+    this.#owned = new Map([owner])
+    this.#new = new Map([...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
+    this.#kept = new Map([
+      ...versions,
+      ...key.map(({ name }) => [name, 'is part of the key of a serial, which stays.'] as const),
+      owner,
+    ])
+  }
+
+  /** `$serials.allocate` */
+  async allocate(client: PrismaClientLike, args: unknown): Promise<Allocation> {
+    const { model } = this.#map.serial
+    const { transactionId, count, partial, ...given } = checkArguments(allocateSchema, args)
+    const id = this.#transactionId(transactionId)
+    const where = readWhere('where', given.where, model, this.#owned)
+    const data = readData('data', given.data, model, this.#kept)
+    const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
+    const call = { transactionId: id, where, data, count, partial, request }
+    return run(client, this.#turns, this.#retry, given, (contained) => allocate(contained, this.#map, call))
+  }
+
+  /** `$serials.release` */
+  async release(client: PrismaClientLike, args: unknown): Promise<{ released: number }> {
+    const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
+    const call = { transactionId: this.#transactionId(transactionId), numbers }
+    return run(client, this.#turns, this.#retry, given, (contained) => contained((tx) => release(tx, this.#map, call)))
+  }
+
+  /** `$serials.import` */
+  async import(client: PrismaClientLike, args: unknown): Promise<Imported> {
+    const { model } = this.#map.serial
+    const { transactionId, range, numbers, ...given } = checkArguments(importSchema, args)
+    const id = this.#transactionId(transactionId)
+    const data = readData('data', given.data, model, this.#new)
+    this.#checkComplete(data)
+    const { source, count } = sourceOf(range, numbers)
+    this.#checkLength(source)
+    const parts =
+      'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
+    const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
+    const result = await run(client, this.#turns, this.#retry, given, (contained) =>
+      contained((tx) => importSerials(tx, this.#map, call)),
+    )
+    await tellPlanner(client, this.#map, result)
+    return result
+  }
+
+  /** `$serials.free` */
+  async free(client: PrismaClientLike, where: unknown): Promise<number> {
+    return countFree(client, this.#map, readWhere('where', where, this.#map.serial.model, this.#owned))
+  }
+
+  /** A uuid has one text only in lower case. */
+  #transactionId(id: string): string {
+    if (sqlTypeOf(this.#map.allocation.transactionId) !== 'uuid') return id
+    if (!isUuid(id)) throw new InvalidArgumentError('transactionId', 'must be a UUID.')
+    return id.toLowerCase()
+  }
+
+  #checkComplete({ fields }: Values): void {
+    const { model, number } = this.#map.serial
+    for (const field of model.fields.values()) {
+      const isFilledIn = field.isOptional || field.isList || field.hasDefault || field.isUpdatedAt
+      if (field.kind === 'relation' || isFilledIn || field === number || fields.includes(field)) continue
+      throw new InvalidArgumentError(`data.${field.name}`, 'is required, and the database has no default for it.')
+    }
+  }
+
+  #checkLength(source: ImportCall['source']): void {
+    const { model, number } = this.#map.serial
+    const [, limit] = /^VarChar\((\d+)\)$/.exec(number.nativeType ?? '') ?? []
+    if (limit === undefined) return
+    const texts = 'numbers' in source ? source.numbers : [longestOf(source)]
+    const tooLong = texts.find((text) => [...text].length > Number(limit))
+    if (tooLong === undefined) return
+    throw new InvalidArgumentError(
+      'numbers' in source ? 'numbers' : 'range.format',
+      `makes ${JSON.stringify(tooLong)}, which is too long for ${model.name}.${number.name}.`,
+    )
+  }
+}
+
+type GivenRange = NonNullable<z.infer<typeof importSchema>['range']>
+
+function sourceOf(range: GivenRange | undefined, numbers: string[] | undefined): Pick<ImportCall, 'source' | 'count'> {
+  if ((range === undefined) === (numbers === undefined)) {
+    throw new InvalidArgumentError('range', 'or `numbers` is needed, one of the two.')
+  }
+  if (numbers) return { source: { numbers: sorted(numbers) }, count: numbers.length }
+  const { from, to, format } = range as GivenRange
+  const [first, last] = [BigInt(from), BigInt(to)]
+  const count = last - first + 1n
+  if (count < 1n) throw new InvalidArgumentError('range.to', `is less than \`from\`.`)
+  if (count > MOST)
+    throw new InvalidArgumentError('range', `has ${count} numbers; at most ${MOST} can be imported at once.`)
+  return { source: { from: first, to: last, format: readFormat(format, last) }, count: Number(count) }
+}
+
+/** In one order, whichever they came in: it is the order in which the database is to meet them. */
+function sorted(numbers: readonly string[]): string[] {
+  const result = [...numbers].sort()
+  const twice = result.find((number, i) => number === result[i + 1])
+  if (twice !== undefined) throw new InvalidArgumentError('numbers', `has ${JSON.stringify(twice)} twice.`)
+  return result
+}
+
+function longestOf({ to, format }: Exclude<ImportCall['source'], { numbers: readonly string[] }>): string {
+  return format.before + String(to).padStart(format.width, '0') + format.after
+}

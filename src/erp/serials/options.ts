@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { type RetryPolicy, retryPolicySchema } from '../../retry/policy.js'
+import { checkConfiguration } from '../../validation.js'
+
+/** The model with a row per serial. */
+export interface SerialMapping {
+  /** Default `Serial`. */
+  readonly model?: string
+  /** The serial number, a String: in a unique key, alone or together with others such as the product. Default `number`. */
+  readonly number?: string
+  /** Who has the serial: an optional String, NULL while it is free. Default `transactionId`. */
+  readonly transactionId?: string
+  /** The version column. Default `version`, if there is such a field. */
+  readonly version?: string
+}
+
+/** The model with a row per transaction id. */
+export interface AllocationMapping {
+  /** Default `SerialAllocation`. */
+  readonly model?: string
+  /** Default `transactionId`. */
+  readonly transactionId?: string
+  /** What was asked for, a String. Default `request`. */
+  readonly request?: string
+  /** How many serials it was, an Int. Default `count`. */
+  readonly count?: string
+}
+
+export interface SerialsOptions {
+  /** Where the serials are, if not where `serialsSchema()` puts them. */
+  readonly serial?: SerialMapping
+  /** Where the transaction ids are noted, if not where `serialsSchema()` puts them. */
+  readonly allocation?: AllocationMapping
+  /** The retry policy of every call, over that of `concurrency()`, unless the call brings its own values. */
+  readonly retry?: RetryPolicy
+}
+
+const field = z.string('must be the name of a field').min(1, 'must not be empty').optional()
+const model = z.string('must be the name of a model').min(1, 'must not be empty').optional()
+
+const serialsOptions = z.strictObject({
+  serial: z.strictObject({ model, number: field, transactionId: field, version: field }).optional(),
+  allocation: z.strictObject({ model, transactionId: field, request: field, count: field }).optional(),
+  retry: retryPolicySchema.optional(),
+})
+
+/** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
+export function checkSerialsOptions(options: unknown): void {
+  checkConfiguration(serialsOptions, options)
+}

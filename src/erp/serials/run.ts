@@ -1,0 +1,51 @@
+import type { KeyedQueue } from '../../lock/queue.js'
+import { isTransactionClient, type PrismaClientLike, transactionId } from '../../prisma/client.js'
+import { type CallOptions, patienceOf } from '../../retry/call-options.js'
+import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../../retry/policy.js'
+import type { ConcurrencyClient } from '../client.js'
+
+/** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
+export type Contained = <R>(body: (tx: PrismaClientLike) => Promise<R>) => Promise<R>
+
+export interface RunOptions extends CallOptions {
+  timeout?: number | undefined
+}
+
+/**
+ * Gives the work a way to run its bodies: on the client, each in a transaction of its own that is
+ * run again after a conflict; in a caller's transaction, each in a savepoint. Savepoints of one
+ * transaction cannot overlap, so the calls in it take turns.
+ */
+export async function run<R>(
+  client: PrismaClientLike,
+  turns: KeyedQueue,
+  own: RetryPolicy | undefined,
+  { retry: given, signal, timeout }: RunOptions,
+  work: (contained: Contained) => Promise<R>,
+): Promise<R> {
+  const core = client as ConcurrencyClient
+  const retry = { ...own, ...withoutUndefined(given) }
+  const policy = resolvePolicy(DEFAULT_POLICY, retry)
+  const { deadline } = patienceOf(policy, { signal })
+  if (!isTransactionClient(client)) {
+    const left = () => (retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) })
+    return work((body) =>
+      core.$transactionWithRetry(body, {
+        isolationLevel: 'ReadCommitted',
+        retry: { ...retry, ...left() },
+        signal,
+        timeout,
+      }),
+    )
+  }
+  const leave = await turns.enter(transactionId(client), deadline, 'other calls in this transaction')
+  try {
+    return await work((body) => core.$transactionWithRetry(body, { signal }))
+  } finally {
+    leave()
+  }
+}
+
+function withoutUndefined(policy: RetryPolicy | undefined): RetryPolicy {
+  return Object.fromEntries(Object.entries(policy ?? {}).filter(([, value]) => value !== undefined))
+}

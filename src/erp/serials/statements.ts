@@ -1,0 +1,62 @@
+import type { Field } from '../../prisma/data-model.js'
+import { columnOf } from '../../prisma/sql.js'
+import { sqlTypeOf } from '../columns.js'
+import type { SerialsMap } from './mapping.js'
+import { columnValue, type Values } from './values.js'
+
+/** What the statements of this feature have in common. The serial is `s` in all of them. */
+
+/** A condition: the serial has the values, which are in a parameter as JSON. */
+export function matches({ serial: { table } }: SerialsMap, { fields, given }: Values, parameter: string): string {
+  return fields
+    .map((field) =>
+      given[field.name] === null
+        ? ` AND s.${columnOf(field)} IS NULL`
+        : ` AND s.${columnOf(field)} = ${columnValue(field, table, parameter)}`,
+    )
+    .join('')
+}
+
+/**
+ * The one order in which serials are locked, wherever it is waited for them, so that two who wait do
+ * not deadlock: that of the number, as a text. The transaction id, which is NULL in all free ones,
+ * makes the index of the printed schema fit, that has it in front.
+ */
+export function inOrder({ serial: { transactionId, key } }: SerialsMap): string {
+  return [transactionId, ...key].map((field) => `s.${columnOf(field)}`).join(', ')
+}
+
+/** `s."number" AS k0, s."productId" AS k1` */
+export function keyAs({ serial: { key } }: SerialsMap): string {
+  return key.map((field, i) => `s.${columnOf(field)} AS k${i}`).join(', ')
+}
+
+/** Assignments that any change of a serial makes: the version goes up, and `@updatedAt` is now. */
+export function touches({ serial: { version, updatedAt } }: SerialsMap): string {
+  const bump = version ? `, ${columnOf(version)} = s.${columnOf(version)} + 1` : ''
+  return bump + updatedAt.map((field) => `, ${columnOf(field)} = ${now(field)}`).join('')
+}
+
+/** `, "updatedAt"`: what an INSERT fills in besides. */
+export const stampColumns = (fields: readonly Field[]) => fields.map((field) => `, ${columnOf(field)}`).join('')
+
+/** `, now()` for each of them. */
+export const stamps = (fields: readonly Field[]) => fields.map((field) => `, ${now(field)}`).join('')
+
+/**
+ * The claim of a transaction id: of any number of transactions at once just one gets a row out of it,
+ * and the others wait for that one to end. For the parameters $1 to $3: id, request and count.
+ */
+export function claiming({ allocation }: SerialsMap): string {
+  const { table, transactionId, request, count, updatedAt } = allocation
+  const id = columnOf(transactionId)
+  return `INSERT INTO ${table} (${id}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
+  VALUES ($1::${sqlTypeOf(transactionId)}, $2::text, $3::int4${stamps(updatedAt)})
+  ON CONFLICT (${id}) DO NOTHING
+  RETURNING 1`
+}
+
+/** Without a time zone it is the time of UTC, as everywhere in Prisma. */
+function now({ nativeType }: Field): string {
+  return nativeType?.startsWith('Timestamptz') ? 'now()' : `(now() AT TIME ZONE 'UTC')`
+}

@@ -1,0 +1,123 @@
+import { canonical, hex } from '../../canonical.js'
+import { InvalidArgumentError } from '../../errors.js'
+import type { Field, Model } from '../../prisma/data-model.js'
+import { isStorable, toJsonValue } from '../../prisma/row-json.js'
+import { columnOf } from '../../prisma/sql.js'
+import { isRecord } from '../../validation.js'
+
+/** Values of scalar fields, checked, that a call has given. */
+export interface Values {
+  readonly fields: readonly Field[]
+  /** By field, as given. */
+  readonly given: Readonly<Record<string, unknown>>
+  /** By column, for `jsonb_populate_record`, which makes each of them a value of its column's type. */
+  readonly json: string
+}
+
+/** Why a field must not be among the values, by its name. */
+export type Refusals = ReadonlyMap<string, string>
+
+/** Values to compare with: of a `where`, where `undefined` would mean more than was meant. */
+export function readWhere(path: string, value: unknown, model: Model, refusals: Refusals): Values {
+  const values = record(path, value, model)
+  for (const [name, item] of Object.entries(values)) {
+    if (item === undefined) throw new InvalidArgumentError(`${path}.${name}`, 'is undefined; leave it out instead.')
+    const field = model.fields.get(name)
+    if (field && (field.isList || field.type === 'Json')) {
+      throw new InvalidArgumentError(`${path}.${name}`, `of type ${field.type} cannot be compared here.`)
+    }
+  }
+  return read(path, values, model, refusals)
+}
+
+/** Values to write: of a `data`, where `undefined` is as good as nothing, as everywhere in Prisma. */
+export function readData(path: string, value: unknown, model: Model, refusals: Refusals): Values {
+  const given = Object.entries(record(path, value ?? {}, model)).filter(([, item]) => item !== undefined)
+  return read(path, Object.fromEntries(given), model, refusals)
+}
+
+/** The value of a field, out of the JSON in a parameter: in the column's own type, whichever that is. */
+export function columnValue(field: Field, table: string, parameter: string): string {
+  return `(jsonb_populate_record(NULL::${table}, ${parameter}::jsonb)).${columnOf(field)}`
+}
+
+/** One short text per value, the same for all forms of one value. */
+export async function textOf(value: unknown, field?: Field): Promise<string> {
+  const text = canonical(field ? plain(value, field) : value)
+  if (text.length <= LONGEST_TEXT) return text
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
+  return `sha256:${hex(new Uint8Array(digest))}`
+}
+
+const LONGEST_TEXT = 200
+
+function record(path: string, value: unknown, { name }: Model): Readonly<Record<string, unknown>> {
+  if (!isRecord(value)) throw new InvalidArgumentError(path, `must be an object with values of fields of ${name}.`)
+  return value
+}
+
+function read(path: string, given: Readonly<Record<string, unknown>>, model: Model, refusals: Refusals): Values {
+  const fields = Object.entries(given).map(([name, value]) => {
+    const field = model.fields.get(name)
+    const at = `${path}.${name}`
+    if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
+    if (field.kind !== 'scalar' && field.kind !== 'enum') {
+      throw new InvalidArgumentError(at, `is not a scalar field of ${model.name}.`)
+    }
+    const refusal = refusals.get(name)
+    if (refusal !== undefined) throw new InvalidArgumentError(at, refusal)
+    if (!isStorable(value, field) || !fits(value, field)) {
+      throw new InvalidArgumentError(at, `is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
+    }
+    return field
+  })
+  const json = JSON.stringify(
+    Object.fromEntries(fields.map((field) => [field.column, toJsonValue(given[field.name], field)])),
+  )
+  return { fields, given, json }
+}
+
+function describe({ type, isList, isOptional, nativeType }: Field): string {
+  return `${type}${isList ? '[]' : isOptional ? '?' : ''}${nativeType ? ` @db.${nativeType}` : ''}`
+}
+
+const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** What PostgreSQL would refuse, and end the caller's transaction with it. */
+function fits(value: unknown, field: Field): boolean {
+  if (field.isList && Array.isArray(value)) return value.every((item) => fits(item, { ...field, isList: false }))
+  if (value === null) return true
+  const highest = HIGHEST[field.type]
+  if (highest !== undefined) {
+    const number = BigInt(value as number)
+    return number <= highest && number >= -highest - 1n
+  }
+  if (field.type !== 'String' || typeof value !== 'string') return true
+  return field.nativeType === 'Uuid' ? UUID.test(value) : isStorableText(value)
+}
+
+/** Whether UTF-8 can encode it, and PostgreSQL store it. */
+export function isStorableText(text: string): boolean {
+  return !/[\0\p{Surrogate}]/u.test(text)
+}
+
+export function isUuid(text: string): boolean {
+  return UUID.test(text)
+}
+
+function plain(value: unknown, field: Field): unknown {
+  if (field.isList && Array.isArray(value)) return value.map((item) => plain(item, { ...field, isList: false }))
+  const json = toJsonValue(value, field)
+  if (json === null) return null
+  if (field.type === 'Decimal') return decimalText(String(json))
+  if (field.type === 'BigInt' || field.type === 'Int') return String(json)
+  return field.nativeType === 'Uuid' ? String(json).toLowerCase() : json
+}
+
+/** `05.10` is `5.1`. */
+function decimalText(text: string): string {
+  const [, sign, whole = '', fraction = ''] = /^([+-]?)0*(\d*)\.?(\d*?)0*$/.exec(text) ?? [text]
+  if (whole === '' && fraction === '') return sign === undefined ? text : '0'
+  return `${sign === '-' ? '-' : ''}${whole || '0'}${fraction && `.${fraction}`}`
+}

@@ -1,0 +1,147 @@
+import { z } from 'zod'
+import { checkConfiguration } from '../../validation.js'
+import { type Format, parseFormat } from './format.js'
+
+/** One series: how its numbers look, and how they are taken. */
+export interface SeriesDefinition {
+  /**
+   * Text with one place for the number: `{000000}` has room for six digits, filled up with zeros,
+   * and ends at 999999; `{0}` has room for any number. With `{yyyy}` or `{yy}`, `{MM}` and `{dd}`
+   * the series begins again each year, month or day. A brace itself is `{{` or `}}`. Default `{0}`.
+   */
+  readonly format?: string
+  /** The first number, also of each period. Default 1. */
+  readonly start?: number | bigint
+  /** Where the periods begin at midnight: `UTC`, or a name such as `Europe/Vienna`. Default `UTC`. */
+  readonly timeZone?: string
+  /**
+   * How many numbers a process takes at a time, to give them out from memory. There can be gaps then, but
+   * nobody waits for anybody. Without it the series is gapless.
+   */
+  readonly blocks?: number
+}
+
+/** The model with a row per series and period. */
+export interface CounterMapping {
+  /** Default `Series`. */
+  readonly model?: string
+  /** Default `name`. */
+  readonly name?: string
+  /** Default `period`. */
+  readonly period?: string
+  /** The last number that was taken. Default `last`. */
+  readonly last?: string
+}
+
+/** The model with a row per transaction id and series. */
+export interface NumberMapping {
+  /** Default `SeriesNumber`. */
+  readonly model?: string
+  /** Default `series`. */
+  readonly series?: string
+  /** Default `transactionId`. */
+  readonly transactionId?: string
+  /** Default `period`. */
+  readonly period?: string
+  /** Default `value`. */
+  readonly value?: string
+  /** Default `text`. */
+  readonly text?: string
+}
+
+export interface SeriesOptions {
+  /** The series, by their names. A name that is not among them is a gapless series of the format `{0}`. */
+  readonly series?: Readonly<Record<string, SeriesDefinition>>
+  /** Where the counters are, if not where `seriesSchema()` puts them. */
+  readonly counter?: CounterMapping
+  /** Where the numbers of transaction ids are, if not where `seriesSchema()` puts them. */
+  readonly number?: NumberMapping
+}
+
+/** A definition with every value settled. */
+export interface Series {
+  readonly name: string
+  readonly format: Format
+  readonly start: bigint
+  /** The last number that there can be. */
+  readonly highest: bigint
+  readonly timeZone: string
+  readonly blocks: bigint | undefined
+}
+
+/** What is stored as a text, in an index. */
+export const storedText = z
+  .string('must be a string')
+  .min(1, 'must not be empty')
+  // What is no text in UTF-8 would be refused by the database, or become the same text as another.
+  .regex(/^[^\0\p{Surrogate}]*$/u, 'must not contain a NUL character or half a character')
+  // An entry of a B-tree takes at most a third of a page, all its columns together.
+  .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
+
+const field = z.string('must be the name of a field').min(1, 'must not be empty').optional()
+const model = z.string('must be the name of a model').min(1, 'must not be empty').optional()
+
+const format = storedText.superRefine((text, context) => {
+  const parsed = parseFormat(text)
+  if ('problem' in parsed) context.addIssue({ code: 'custom', message: parsed.problem })
+})
+
+const definition = z.strictObject(
+  {
+    format: format.optional(),
+    start: z
+      .union([z.int(), z.bigint()], 'must be a whole number')
+      .refine((start) => start >= 0, 'must not be negative')
+      .optional(),
+    timeZone: z
+      .string('must be a string')
+      .refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")
+      .optional(),
+    blocks: z
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(1_000_000, 'must be at most 1,000,000')
+      .optional(),
+  },
+  'must be an object of options',
+)
+
+const seriesOptions = z.strictObject({
+  series: z.record(storedText, definition).optional(),
+  counter: z.strictObject({ model, name: field, period: field, last: field }).optional(),
+  number: z
+    .strictObject({ model, series: field, transactionId: field, period: field, value: field, text: field })
+    .optional(),
+})
+
+/** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
+export function checkSeriesOptions(options: unknown): void {
+  checkConfiguration(seriesOptions, options)
+}
+
+/** @param largest the largest number that the columns can hold */
+export function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
+  const parsed = parseFormat(definition.format ?? '{0}') as Format // has been checked
+  return {
+    name,
+    format: parsed,
+    start: BigInt(definition.start ?? 1),
+    highest: parsed.highest < largest ? parsed.highest : largest,
+    timeZone: definition.timeZone ?? 'UTC',
+    blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
+  }
+}
+
+/**
+ * Only names that mean the same to everybody: to PostgreSQL an offset such as `+02:00` points the
+ * other way, and `CET` is an abbreviation without daylight-saving time.
+ */
+function isTimeZone(name: string): boolean {
+  if (name !== 'UTC' && !/^[A-Z]\w*\/[\w/+-]+$/.test(name)) return false
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}

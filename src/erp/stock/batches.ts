@@ -1,0 +1,216 @@
+import { DeadlineExceededError, OverloadedError } from '../../errors.js'
+import type { Clock } from '../../retry/clock.js'
+import type { Request, Verdict } from './request.js'
+
+/** A request on its way, with the caller who waits for it. */
+export interface Waiting {
+  readonly request: Request
+  readonly resolve: (verdict: Verdict) => void
+  readonly reject: (error: unknown) => void
+  /** Whether the caller has been given up already, by the deadline or the signal. */
+  isOver: boolean
+  onAbort: (() => void) | undefined
+}
+
+/** Items that are being worked on, and who waits for them, in the order in which they came. */
+interface Hold {
+  readonly items: Set<string>
+  readonly waiting: Waiting[]
+}
+
+/** Runs requests together, and calls `release` for those that are settled, so that others may have their items. */
+export type Run = (requests: readonly Waiting[], release: (settled: readonly Waiting[]) => void) => Promise<void>
+
+/** Requests in one batch at most. */
+const LARGEST_BATCH = 1_000
+/** Batches under way at once, each on a connection. */
+const BATCHES_AT_ONCE = 3
+/** How often deadlines of waiting requests are looked at, in ms. */
+const SWEEP_INTERVAL = 50
+/** Turns of the microtask queue in which callers who were answered together come back together. */
+const GATHERING_TURNS = 12
+
+/**
+ * The requests of this process, gathered into batches. An item is in one batch at a time, and its
+ * requests stay in the order in which they came; while it is being worked on, its next ones gather.
+ * Batches of other items go on beside it.
+ */
+export class Batches {
+  readonly #run: Run
+  readonly #limit: number
+  readonly #clock: Clock
+  readonly #holds = new Map<string, Hold>()
+  #ready: Waiting[] = []
+  #waiting = 0
+  #underWay = 0
+  #isGathering = false
+  #stopSweeping: (() => void) | undefined
+
+  constructor(run: Run, limit: number, clock: Clock) {
+    this.#run = run
+    this.#limit = limit
+    this.#clock = clock
+  }
+
+  /** Calls that wait here, not yet sent. */
+  get size(): number {
+    return this.#waiting
+  }
+
+  /** @throws OverloadedError if too many wait already */
+  add(request: Request): Promise<Verdict> {
+    if (this.#waiting >= this.#limit) throw new OverloadedError(this.#limit)
+    request.deadline.check('the stock')
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { request, resolve, reject, isOver: false, onAbort: undefined }
+      this.#watch(waiting)
+      this.#waiting++
+      this.#place(waiting)
+      this.#gather()
+    })
+  }
+
+  /** Behind whoever has one of its items, or into the next batch. */
+  #place(waiting: Waiting): void {
+    const hold = this.#holdOf(waiting)
+    if (hold === undefined) this.#ready.push(waiting)
+    else {
+      hold.waiting.push(waiting)
+      // What waits is not overtaken: its other items are spoken for, too.
+      this.#take(waiting, hold)
+    }
+  }
+
+  #holdOf({ request }: Waiting): Hold | undefined {
+    for (const { item } of request.lines) {
+      const hold = this.#holds.get(item.id)
+      if (hold) return hold
+    }
+    return undefined
+  }
+
+  #isHeld({ request }: Waiting, own: Hold): boolean {
+    return request.lines.some(({ item }) => (this.#holds.get(item.id) ?? own) !== own)
+  }
+
+  #take({ request }: Waiting, hold: Hold): void {
+    for (const { item } of request.lines) {
+      if (this.#holds.has(item.id)) continue
+      this.#holds.set(item.id, hold)
+      hold.items.add(item.id)
+    }
+  }
+
+  #gather(): void {
+    if (this.#isGathering) return
+    this.#isGathering = true
+    this.#sweepLater()
+    void this.#dispatch()
+  }
+
+  async #dispatch(): Promise<void> {
+    for (let turn = 0; turn < GATHERING_TURNS; turn++) await undefined
+    this.#isGathering = false
+    while (this.#underWay < BATCHES_AT_ONCE && this.#ready.length > 0) {
+      const hold: Hold = { items: new Set(), waiting: [] }
+      const batch = this.#next(hold)
+      if (batch.length > 0) void this.#start(batch, hold)
+    }
+  }
+
+  /** The next batch, in the order of arrival. What must wait for an item is put behind it. */
+  #next(own: Hold): Waiting[] {
+    const batch: Waiting[] = []
+    let scanned = 0
+    for (const waiting of this.#ready) {
+      if (batch.length === LARGEST_BATCH) break
+      scanned++
+      this.#check(waiting)
+      if (waiting.isOver) continue
+      if (this.#isHeld(waiting, own)) {
+        this.#place(waiting)
+        continue
+      }
+      this.#take(waiting, own)
+      batch.push(waiting)
+    }
+    this.#ready = this.#ready.slice(scanned)
+    return batch
+  }
+
+  async #start(batch: readonly Waiting[], hold: Hold): Promise<void> {
+    this.#underWay++
+    this.#waiting -= batch.length
+    const open = new Set(batch)
+    for (const waiting of batch) this.#unwatch(waiting)
+    let current = hold
+    const release = (settled: readonly Waiting[]) => {
+      for (const waiting of settled) open.delete(waiting)
+      current = this.#release(current, open)
+    }
+    let isUnderWay = true
+    const leave = () => {
+      if (isUnderWay) this.#underWay--
+      isUnderWay = false
+    }
+    try {
+      await this.#run(batch, (settled) => {
+        leave()
+        release(settled)
+        this.#gather()
+      })
+    } finally {
+      leave()
+      release(batch)
+      this.#gather()
+    }
+  }
+
+  /** Frees the items of what is settled, for those who waited. What is still open keeps its own. */
+  #release(hold: Hold, open: ReadonlySet<Waiting>): Hold {
+    for (const id of hold.items) this.#holds.delete(id)
+    const rest: Hold = { items: new Set(), waiting: [] }
+    for (const waiting of open) this.#take(waiting, rest)
+    const ready = this.#ready
+    this.#ready = []
+    for (const waiting of hold.waiting) if (!waiting.isOver) this.#place(waiting)
+    // They came before whatever has become ready since.
+    for (const waiting of ready) this.#ready.push(waiting)
+    return rest
+  }
+
+  #watch(waiting: Waiting): void {
+    const { signal } = waiting.request.deadline
+    if (signal === undefined) return
+    waiting.onAbort = () => this.#giveUp(waiting, signal.reason)
+    signal.addEventListener('abort', waiting.onAbort, { once: true })
+  }
+
+  #unwatch(waiting: Waiting): void {
+    if (waiting.onAbort) waiting.request.deadline.signal?.removeEventListener('abort', waiting.onAbort)
+  }
+
+  #giveUp(waiting: Waiting, reason: unknown): void {
+    this.#unwatch(waiting)
+    waiting.isOver = true
+    this.#waiting--
+    waiting.reject(reason)
+  }
+
+  /** One timer for all who wait: a hundred thousand of them are cheap then. */
+  #sweepLater(): void {
+    if (this.#stopSweeping !== undefined || this.#waiting === 0) return
+    this.#stopSweeping = this.#clock.timer(SWEEP_INTERVAL, () => {
+      this.#stopSweeping = undefined
+      const queues = [this.#ready, ...Array.from(new Set(this.#holds.values()), (hold) => hold.waiting)]
+      for (const queue of queues) for (const waiting of queue) this.#check(waiting)
+      this.#sweepLater()
+    })
+  }
+
+  #check(waiting: Waiting): void {
+    const { deadline } = waiting.request
+    if (waiting.isOver || !deadline.passed()) return
+    this.#giveUp(waiting, new DeadlineExceededError(deadline.duration, 'other calls for the same items'))
+  }
+}

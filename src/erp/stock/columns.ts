@@ -1,0 +1,38 @@
+import type { Field } from '../../prisma/data-model.js'
+import { columnOf } from '../../prisma/sql.js'
+import { momentOf } from './evidence.js'
+import type { LinesMap, StockMap } from './mapping.js'
+
+/** What an UPDATE sets of an item: its balance, its version, and when it was. */
+export function assignments(
+  map: StockMap,
+  next = 'item.next',
+  nextReserved: string | undefined = 'item.next_reserved',
+): string {
+  const { onHand, reserved, version, updatedAt } = map.item
+  const values = [`${columnOf(onHand)} = ${next}`]
+  if (reserved) values.push(`${columnOf(reserved)} = ${nextReserved}`)
+  if (version) values.push(`${columnOf(version)} = t.${columnOf(version)} + 1`)
+  for (const field of updatedAt) values.push(`${columnOf(field)} = ${momentOf(field.nativeType, 'now()')}`)
+  return values.join(', ')
+}
+
+/** The columns of every line, for an INSERT. */
+export function linesColumns({ transactionId, line, item, quantity, updatedAt }: LinesMap): string {
+  return [transactionId, line, ...item, quantity, ...updatedAt].map(columnOf).join(', ')
+}
+
+/** What `linesColumns` ends with: the time of the INSERT, where it is kept. */
+export function stamps({ updatedAt }: LinesMap): string {
+  return updatedAt.map(({ nativeType }) => `, ${momentOf(nativeType, 'now()')}`).join('')
+}
+
+/** The columns that only movements have. */
+export function flagColumns({ movement: { applied, refused } }: StockMap): string {
+  return [applied, refused].map((field?: Field) => (field ? `, ${columnOf(field)}` : '')).join('')
+}
+
+/** What they have in a movement that is in the balance. */
+export function flagValues({ movement: { applied, refused } }: StockMap, isRefused: string | undefined): string {
+  return `${applied ? ', true' : ''}${refused ? `, ${isRefused}` : ''}`
+}

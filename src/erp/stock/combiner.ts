@@ -1,0 +1,212 @@
+import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../../errors.js'
+import { isConnectionLost, isUnreachable } from '../../prisma/errors.js'
+import { systemClock } from '../../retry/clock.js'
+import type { TransactionWithRetryOptions } from '../../transaction/method.js'
+import type { ConcurrencyClient } from '../client.js'
+import { Batches, type Waiting } from './batches.js'
+import { lockAndRead } from './evidence.js'
+import type { Item } from './item.js'
+import { type Effects, Judge } from './judge.js'
+import { KnownBalances } from './known.js'
+import type { StockMap } from './mapping.js'
+import { Places } from './places.js'
+import type { Request, Verdict } from './request.js'
+import { settleInside } from './settle.js'
+import { writeChecked } from './write-checked.js'
+import { writeReservations } from './write-claimed.js'
+
+/** How long a batch waits for a row, in ms, before those who do not need it go on without. */
+const BATCH_LOCK_TIMEOUT = 100
+/** Connections for what is left of failed batches: for those that may be quick, and for those that wait. */
+const REST_AT_ONCE = 2
+const PATIENT_AT_ONCE = 3
+
+/**
+ * Settles the requests of this process in batches, each on one connection with one lock per item.
+ *
+ * A batch is first judged by the balances that this process knows, and written by one statement
+ * that checks them. Where that fails, or cannot be tried (an item is new here, others write it, a
+ * request would be refused, or is a reservation), the items are locked and read, and judged anew. A
+ * batch that waits too long for a row, or that one bad row fails, is taken apart: first by what has
+ * items in common, then one by one, so that strangers do not wait for each other.
+ */
+export class Combiner {
+  readonly #client: ConcurrencyClient
+  readonly #map: StockMap
+  readonly #known = new KnownBalances()
+  readonly #batches: Batches
+  readonly #rest = new Places(REST_AT_ONCE)
+  readonly #patient = new Places(PATIENT_AT_ONCE)
+
+  constructor(client: ConcurrencyClient, map: StockMap, maxWaiting: number) {
+    this.#client = client
+    this.#map = map
+    this.#batches = new Batches((batch, release) => this.#run(batch, release), maxWaiting, systemClock)
+  }
+
+  /** @throws OverloadedError if too many calls wait already */
+  settle(request: Request): Promise<Verdict> {
+    return this.#batches.add(request)
+  }
+
+  async #run(batch: readonly Waiting[], release: (settled: readonly Waiting[]) => void): Promise<void> {
+    const failure = await this.#together(batch)
+    if (failure === undefined) return
+    const parts = partsOf(batch)
+    release([])
+    await Promise.all(
+      parts.map(async (part) => {
+        await this.#part(part, failure, parts.length > 1)
+        release(part)
+      }),
+    )
+  }
+
+  /** Settles all of them at once. Resolves to what went wrong, if it did: nothing was written then, or it is not known. */
+  async #together(batch: readonly Waiting[]): Promise<Failure | undefined> {
+    try {
+      if (await this.#guessed(batch)) return undefined
+    } catch (error) {
+      return { isUnknown: isOutcomeUnknown(error) }
+    }
+    return this.#locked(batch)
+  }
+
+  async #guessed(batch: readonly Waiting[]): Promise<boolean> {
+    if (batch.some(({ request }) => request.kind !== 'move')) return false
+    const items = itemsOf(batch)
+    const balances = this.#known.guess(items.values())
+    if (balances === undefined) return false
+    const judge = new Judge(this.#map, { ...NO_EVIDENCE, balances })
+    const verdicts = batch.map(({ request }) => judge.judge(request))
+    // A refusal has nothing in the statement that could check it.
+    if (verdicts.some(({ status }) => status === 'refused')) return false
+    const effects = judge.effects([])
+    if (!(await writeChecked(this.#client, this.#map, effects, BATCH_LOCK_TIMEOUT))) return false
+    this.#remember(effects)
+    answer(batch, verdicts)
+    return true
+  }
+
+  async #locked(batch: readonly Waiting[]): Promise<Failure | undefined> {
+    const items = itemsOf(batch)
+    const ids = [...new Set(batch.map(({ request }) => request.transactionId))]
+    try {
+      const { verdicts, effects } = await this.#client.$transactionWithRetry(
+        async (tx) => {
+          const evidence = await lockAndRead(tx, this.#map, [...items.values()], ids, BATCH_LOCK_TIMEOUT)
+          for (const [id, balance] of evidence.balances) this.#known.found(id, balance)
+          const judge = new Judge(this.#map, evidence)
+          const verdicts = batch.map(({ request }) => judge.judge(request))
+          const effects = judge.effects(items.values())
+          if (effects.items.length > 0 && !(await writeChecked(tx, this.#map, effects, BATCH_LOCK_TIMEOUT)))
+            throw CLAIMED
+          if (!(await writeReservations(tx, this.#map, effects))) throw CLAIMED
+          return { verdicts, effects }
+        },
+        transactionOptions(longest(batch)),
+      )
+      this.#remember(effects)
+      answer(batch, verdicts)
+      return undefined
+    } catch (error) {
+      return { isUnknown: isOutcomeUnknown(error) }
+    }
+  }
+
+  #remember({ items }: Effects): void {
+    for (const { item, next } of items) this.#known.wrote(item.id, next)
+  }
+
+  /** A part of a failed batch: once more together, where it is not all of it, and then one by one. */
+  async #part(part: readonly Waiting[], failure: Failure, isSmaller: boolean): Promise<void> {
+    let { isUnknown } = failure
+    if (isSmaller) {
+      const again = await this.#rest.run(() => this.#locked(part))
+      if (again === undefined) return
+      isUnknown ||= again.isUnknown
+    }
+    await this.#patient.run(async () => {
+      for (const waiting of part) await this.#alone(waiting, isUnknown)
+    })
+  }
+
+  async #alone(waiting: Waiting, isUnknown: boolean): Promise<void> {
+    const { request, resolve, reject } = waiting
+    try {
+      if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
+      const { verdict, effects } = await this.#client.$transactionWithRetry(
+        (tx) => settleInside(tx, this.#map, request),
+        transactionOptions(request, isUnknown),
+      )
+      this.#remember(effects)
+      resolve(verdict)
+    } catch (error) {
+      const isStillUnknown = isUnknown && (isUnreachable(error) || isConcurrencyError(error, 'DEADLINE_EXCEEDED'))
+      reject(isStillUnknown ? new OutcomeUnknownError('the connection was lost', { cause: error }) : error)
+    }
+  }
+}
+
+interface Failure {
+  /** Whether some of it may have been written all the same. */
+  readonly isUnknown: boolean
+}
+
+/** Somebody else has recorded one of the transaction ids since they were looked up. */
+const CLAIMED = new Error('A transaction id was taken meanwhile.')
+
+const NO_EVIDENCE = { movements: new Map(), reservations: new Map(), expired: new Map(), now: new Date(0) }
+
+function itemsOf(batch: readonly Waiting[]): Map<string, Item> {
+  const items = new Map<string, Item>()
+  for (const { request } of batch) for (const { item } of request.lines) items.set(item.id, item)
+  return items
+}
+
+function answer(batch: readonly Waiting[], verdicts: readonly Verdict[]): void {
+  batch.forEach(({ resolve }, i) => {
+    resolve(verdicts[i] as Verdict)
+  })
+}
+
+function longest(batch: readonly Waiting[]): Request {
+  return batch.map(({ request }) => request).reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
+}
+
+/** READ COMMITTED, whatever the database's default: what is read after a lock must be of after the lock. */
+function transactionOptions({ policy, deadline }: Request, isUnknown = false): TransactionWithRetryOptions {
+  const { attempts, baseDelay, maxDelay, retryOn } = policy
+  return {
+    isolationLevel: 'ReadCommitted',
+    retry: {
+      attempts,
+      baseDelay,
+      maxDelay,
+      deadline: Math.max(1, deadline.left()),
+      retryOn: (error) => retryOn(error) || (isUnknown && isUnreachable(error)),
+    },
+  }
+}
+
+function isOutcomeUnknown(error: unknown): boolean {
+  return isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')
+}
+
+/** The batch by what has items in common: its parts need nothing of each other. */
+function partsOf(batch: readonly Waiting[]): Waiting[][] {
+  const partOf = new Map<string, Set<Waiting>>()
+  for (const waiting of batch) {
+    const part = new Set([waiting])
+    for (const { item } of waiting.request.lines) {
+      const other = partOf.get(item.id)
+      for (const member of other ?? []) part.add(member)
+    }
+    for (const member of part) for (const { item } of member.request.lines) partOf.set(item.id, part)
+  }
+  const order = new Map(batch.map((waiting, i) => [waiting, i]))
+  const byArrival = (a: Waiting, b: Waiting) => (order.get(a) as number) - (order.get(b) as number)
+  const parts = [...new Set(partOf.values())].map((part) => [...part].sort(byArrival))
+  const empty = batch.filter(({ request }) => request.lines.length === 0).map((waiting) => [waiting])
+  return [...parts, ...empty]
+}

@@ -1,0 +1,97 @@
+import { IdempotencyMismatchError, InvalidArgumentError, ItemNotFoundError } from '../../errors.js'
+import type { PrismaClientLike } from '../../prisma/client.js'
+import { isConnectionLost, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
+import { columnOf } from '../../prisma/sql.js'
+import { retrying } from '../../retry/loop.js'
+import { keyNames, keysEqual, sqlTypeOf } from '../columns.js'
+import { keyArrays, keyParameters, readMovements } from './evidence.js'
+import { checkSame } from './judge.js'
+import type { StockMap } from './mapping.js'
+import type { Request } from './request.js'
+import { claimDeferred } from './write-claimed.js'
+
+/** How often it is looked again for what stands in the way of a claim. */
+const LOOKS = 3
+
+/**
+ * Appends movements without a look at the balance: no lock of the item, so nobody waits. The claim
+ * of the transaction id makes it safe to send again. Resolves to whether it was a replay.
+ */
+export async function defer(
+  client: PrismaClientLike,
+  map: StockMap,
+  request: Request,
+  inTransaction: boolean,
+): Promise<boolean> {
+  await checkUnlimited(client, map, request)
+  if (inTransaction) return append(client, map, request)
+  let isLost = false
+  return retrying(
+    () => append(client, map, request),
+    request.policy,
+    request.deadline,
+    (error) => {
+      isLost ||= isConnectionLost(error)
+      const isTransient = isTransactionConflict(error) || isConnectionLost(error)
+      return isTransient || (isLost && isUnreachable(error)) || request.policy.retryOn(error)
+    },
+  )
+}
+
+async function append(client: PrismaClientLike, map: StockMap, { transactionId, lines }: Request): Promise<boolean> {
+  const entries = lines.map(({ item, quantity }, line) => ({ transactionId, line, item, quantity }))
+  for (let look = 1; look <= LOOKS; look++) {
+    if (await claimDeferred(client, map, entries)) return false
+    const recorded = (await readMovements(client, map, [transactionId])).get(transactionId)
+    if (recorded) {
+      checkSame(map.movement.model.name, transactionId, lines, recorded.lines)
+      return true
+    }
+    const missing = await findMissing(client, map, lines)
+    if (missing !== undefined) throw new ItemNotFoundError(map.item.model.name, missing)
+  }
+  throw new IdempotencyMismatchError(map.movement.model.name, { transactionId }, ['item'])
+}
+
+/** What takes from the stock can only be deferred where there is no minimum: nobody would check it later. */
+async function checkUnlimited(client: PrismaClientLike, map: StockMap, { lines }: Request): Promise<void> {
+  const takes = lines.filter(({ quantity }) => quantity < 0n)
+  if (takes.length === 0) return
+  const limited = map.item.minimum ? await findLimited(client, map, takes) : map.minimum !== null
+  if (limited) {
+    throw new InvalidArgumentError(
+      'quantity',
+      'must be positive: only an item without a minimum can be taken from later. Use move.',
+    )
+  }
+}
+
+async function findLimited(client: PrismaClientLike, map: StockMap, lines: Request['lines']): Promise<boolean> {
+  const { table, key, minimum } = map.item
+  const rows = (await client.$queryRawUnsafe(
+    `SELECT 1
+FROM ${table} AS t JOIN unnest(${keyParameters(key.map(sqlTypeOf))}) AS item(${keyNames(key)}) ON ${keysEqual(key, 't', 'item')}
+WHERE t.${columnOf(minimum as NonNullable<typeof minimum>)} IS NOT NULL
+LIMIT 1`,
+    ...keyArrays(
+      map,
+      lines.map(({ item }) => item),
+    ),
+  )) as unknown[]
+  return rows.length > 0
+}
+
+/** The first of the items that does not exist, as the caller named it. */
+async function findMissing(client: PrismaClientLike, map: StockMap, lines: Request['lines']): Promise<unknown> {
+  const { table, key } = map.item
+  const items = lines.map(({ item }) => item)
+  const [row] = (await client.$queryRawUnsafe(
+    `SELECT item.position::int
+FROM unnest(${keyParameters(key.map(sqlTypeOf))}) WITH ORDINALITY AS item(${keyNames(key)}, position)
+WHERE NOT EXISTS (SELECT FROM ${table} AS t WHERE ${keysEqual(key, 't', 'item')})
+ORDER BY item.position
+LIMIT 1`,
+    ...keyArrays(map, items),
+  )) as { position: number }[]
+  return row && items[row.position - 1]?.given
+}

@@ -1,0 +1,57 @@
+import { Prisma } from '@prisma/client/extension'
+import { KeyedQueue } from '../../lock/queue.js'
+import { namespace } from '../../prisma/bound.js'
+import type { PrismaClientLike } from '../../prisma/client.js'
+import { readDataModel } from '../../prisma/data-model.js'
+import { DEFAULT_POLICY, resolvePolicy } from '../../retry/policy.js'
+import { withConcurrency } from '../client.js'
+import type { ClientExtension } from '../types.js'
+import { Combiner } from './combiner.js'
+import { mapStock } from './mapping.js'
+import { stockMethods } from './methods.js'
+import { checkStockOptions, type StockOptions } from './options.js'
+import { Protection } from './protect.js'
+import { protectedModel, protectedQueries } from './protected.js'
+import type { Stock } from './types.js'
+
+/** How many calls may wait in this process unless told otherwise. */
+const DEFAULT_MAX_WAITING = 10_000
+
+/**
+ * The extension for stock: `db.$stock`, on models of yours. Apply it after `concurrency()`.
+ *
+ * @param options your models and fields
+ * @throws ConfigurationError when it is called, or when the client is extended: every mistake, with its path
+ *
+ * @example
+ * const db = base.$extends(concurrency()).$extends(
+ *   stock({
+ *     item: { model: 'Stock', key: 'productId', onHand: 'onHand' },
+ *     movement: { model: 'StockMovement', transactionId: 'transactionId', item: 'productId', quantity: 'quantity', applied: 'applied' },
+ *   }),
+ * )
+ * await db.$stock.move({ transactionId, item: 11, quantity: -3 })
+ */
+export function stock<const O extends StockOptions, C extends object>(
+  options: O,
+): (client: C) => ClientExtension<'$stock', Stock<C, O>> {
+  checkStockOptions(options)
+  return Prisma.defineExtension((client) => {
+    const own = withConcurrency(client as unknown as PrismaClientLike, 'stock')
+    const dataModel = readDataModel(own)
+    const map = mapStock(dataModel, options)
+    const protection = new Protection(dataModel, map)
+    const core = {
+      map,
+      policy: resolvePolicy(DEFAULT_POLICY, options.retry),
+      combiner: new Combiner(own, map, options.maxWaiting ?? DEFAULT_MAX_WAITING),
+      turns: new KeyedQueue(),
+    }
+    return client.$extends({
+      name: 'prisma-extension-concurrency/stock',
+      client: namespace(own, '$stock', (bound) => stockMethods(core, bound)),
+      model: protectedModel(own, map.item.model.name, protection),
+      query: { $allModels: protectedQueries(protection) },
+    })
+  }) as unknown as (client: C) => ClientExtension<'$stock', Stock<C, O>>
+}

@@ -1,0 +1,75 @@
+import { InvalidArgumentError } from '../../errors.js'
+import type { Field } from '../../prisma/data-model.js'
+import { isRecord } from '../../validation.js'
+
+/** An item, by its key. */
+export interface Item {
+  /** One text per item, equal exactly where the database's keys are. */
+  readonly id: string
+  /** The values of its key, as text, in the order of the key's fields. */
+  readonly key: readonly string[]
+  /** As the caller named it. */
+  readonly given: unknown
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+const WHOLE = /^-?\d+$/
+const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
+
+/** Reads an item: the value of its key, or an object with one value for each field of the key. */
+export function readItem(value: unknown, fields: readonly Field[], path: string): Item {
+  const [field, ...others] = fields as readonly [Field, ...Field[]]
+  if (others.length === 0) return itemOf([keyText(value, field, path)], value)
+  if (!isRecord(value)) {
+    throw new InvalidArgumentError(path, `must be an object with ${fields.map(({ name }) => name).join(' and ')}.`)
+  }
+  const stranger = Object.keys(value).find((name) => !fields.some((field) => field.name === name))
+  if (stranger !== undefined)
+    throw new InvalidArgumentError(`${path}.${stranger}`, 'is not part of the key of an item.')
+  return itemOf(
+    fields.map((field) => keyText(value[field.name], field, `${path}.${field.name}`)),
+    value,
+  )
+}
+
+/** The item with these values, as the database has them. */
+export function itemOf(key: readonly string[], given: unknown): Item {
+  return { id: key.length === 1 ? (key[0] as string) : JSON.stringify(key), key, given }
+}
+
+/** A value of a key, such as a transaction id, as the text that the database has for it. */
+export function keyText(value: unknown, field: Field, path: string): string {
+  if (field.type === 'String') {
+    if (typeof value !== 'string' || value === '')
+      throw new InvalidArgumentError(path, 'must be a text that is not empty.')
+    if (field.nativeType === 'Uuid') {
+      if (!UUID.test(value)) throw new InvalidArgumentError(path, 'must be a UUID.')
+      return value.toLowerCase()
+    }
+    if (value.includes('\0') || !isWellFormed(value)) {
+      throw new InvalidArgumentError(path, 'holds a character that PostgreSQL cannot store.')
+    }
+    return value
+  }
+  const isWhole = typeof value === 'bigint' || Number.isSafeInteger(value)
+  const highest = HIGHEST[field.type] as bigint
+  if (!isWhole || BigInt(value as number) > highest || BigInt(value as number) < -highest - 1n) {
+    throw new InvalidArgumentError(path, `must be a whole number that fits a column of type ${field.type}.`)
+  }
+  return String(value)
+}
+
+/** The key of a row as the values that the caller knows: of Prisma's types for the fields. */
+export function givenOf(key: readonly string[], fields: readonly Field[]): unknown {
+  const values = fields.map(({ type }, i) => {
+    const text = key[i] as string
+    if (!WHOLE.test(text) || type === 'String') return text
+    return type === 'Int' ? Number(text) : BigInt(text)
+  })
+  return fields.length === 1 ? values[0] : Object.fromEntries(fields.map(({ name }, i) => [name, values[i]]))
+}
+
+/** Whether the text has no half of a surrogate pair, which UTF-8 cannot encode. */
+function isWellFormed(text: string): boolean {
+  return !/[\ud800-\udfff]/.test(text) || !/\p{Surrogate}/u.test(text)
+}

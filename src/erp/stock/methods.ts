@@ -1,0 +1,265 @@
+import { z } from 'zod'
+import { ConfigurationError, InvalidArgumentError } from '../../errors.js'
+import { lazily } from '../../lazy.js'
+import type { KeyedQueue } from '../../lock/queue.js'
+import { transactionId as idOf, isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
+import { patienceOf } from '../../retry/call-options.js'
+import { LONGEST_TIMER, type ResolvedPolicy } from '../../retry/policy.js'
+import { checkArguments, checkNames, isRecord } from '../../validation.js'
+import { audit } from './audit.js'
+import type { Combiner } from './combiner.js'
+import { defer } from './defer.js'
+import { readLines } from './evidence.js'
+import { givenOf, itemOf, keyText, readItem } from './item.js'
+import type { StockMap } from './mapping.js'
+import { foldSome } from './project.js'
+import type { Kind, Line, Request, Verdict, VerdictLine } from './request.js'
+import { settleInside } from './settle.js'
+
+type Args = Readonly<Record<string, unknown>>
+type Done = Extract<Verdict, { readonly status: 'done' }>
+
+const CALL = ['transactionId', 'retry', 'signal']
+const ARGUMENTS = {
+  move: [...CALL, 'item', 'quantity', 'minimum'],
+  moveAll: [...CALL, 'lines', 'minimum'],
+  count: [...CALL, 'item', 'counted'],
+  defer: [...CALL, 'item', 'quantity', 'lines'],
+  project: ['batchSize', 'signal'],
+  reserve: [...CALL, 'item', 'quantity', 'lines', 'minimum', 'expiresIn'],
+  release: CALL,
+  fulfil: CALL,
+  audit: [],
+} as const satisfies Record<string, readonly string[]>
+const batchSizeSchema = z
+  .int('must be a whole number')
+  .min(1, 'must be at least 1')
+  .max(100_000, 'must be at most 100,000')
+const expiresInSchema = z
+  .number('must be a number of ms')
+  .min(1, 'must be at least 1 ms')
+  .max(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)
+
+/** What the methods of all clients and transactions share. */
+export interface StockCore {
+  readonly map: StockMap
+  readonly policy: ResolvedPolicy
+  readonly combiner: Combiner
+  /** The turns of the calls in one and the same transaction, which share one connection. */
+  readonly turns: KeyedQueue
+}
+
+/** Where the calls of one `$stock` run: on the client, or inside a transaction. */
+interface Place {
+  readonly client: PrismaClientLike
+  readonly isInside: boolean
+}
+
+/** The methods of `$stock`, for one client: checks the arguments, and hands the request on. */
+export function stockMethods(core: StockCore, client: PrismaClientLike) {
+  const { map } = core
+  const isInside = isTransactionClient(client)
+  const place = { client, isInside }
+  const call =
+    <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) =>
+    (given: unknown = {}) =>
+      lazily(`$stock.${method}`, () => run(given))
+  const value = (units: bigint) => map.quantities.value(units)
+  const moved = ({ lines, replayed }: Done) => ({
+    lines: lines.map(({ item, quantity, balance }) => ({
+      item: item.given,
+      quantity: value(quantity),
+      balance: value(balance),
+    })),
+    replayed,
+  })
+  const single = ({ lines, replayed }: Done) => {
+    const [line] = lines as readonly [VerdictLine]
+    return { quantity: value(line.quantity), balance: value(line.balance), replayed }
+  }
+
+  return {
+    move: call('move', async (given) => {
+      const args = checkedArgs('move', given)
+      return single(await settle(core, place, requestOf(core, 'move', args, [readLine(map, args, '')])))
+    }),
+
+    moveAll: call('moveAll', async (given) => {
+      const args = checkedArgs('moveAll', given)
+      return moved(await settle(core, place, requestOf(core, 'move', args, readAllLines(map, args))))
+    }),
+
+    count: call('count', async (given) => {
+      const args = checkedArgs('count', given)
+      const line = {
+        item: readItem(args.item, map.item.key, 'item'),
+        quantity: map.quantities.read(args.counted, 'counted'),
+      }
+      return single(await settle(core, place, requestOf(core, 'count', args, [line])))
+    }),
+
+    defer: call('defer', async (given) => {
+      const args = checkedArgs('defer', given)
+      requireApplied(map)
+      const request = requestOf(core, 'move', args, oneOrMany(map, args))
+      const run = () => defer(client, map, request, isInside)
+      return { replayed: await (isInside ? inTurn(core, client, request, run) : run()) }
+    }),
+
+    project: call('project', async (given) => {
+      const args = checkedArgs('project', given)
+      requireApplied(map)
+      const batchSize =
+        args.batchSize === undefined ? 1_000 : checkArgument(batchSizeSchema, args.batchSize, 'batchSize')
+      const { deadline } = patienceOf(core.policy, { signal: args.signal })
+      let folded = 0
+      for (;;) {
+        deadline.signal?.throwIfAborted()
+        const count = await foldSome(client, map, batchSize)
+        folded += count
+        if (count === 0) return { folded }
+      }
+    }),
+
+    reserve: call('reserve', async (given) => {
+      const args = checkedArgs('reserve', given)
+      requireReservation(map)
+      const lines = oneOrMany(map, args)
+      const taken = lines.findIndex(({ quantity }) => quantity < 0n)
+      if (taken !== -1) throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
+      const expiresIn = checkArgument(expiresInSchema, args.expiresIn, 'expiresIn')
+      const done = await settle(core, place, { ...requestOf(core, 'reserve', args, lines), expiresIn })
+      return { expiresAt: done.expiresAt, state: done.state, replayed: done.replayed }
+    }),
+
+    release: call('release', async (given) => {
+      const args = checkedArgs('release', given)
+      const done = await endReservation(core, place, 'release', args)
+      return { released: !done.replayed, state: done.state }
+    }),
+
+    fulfil: call('fulfil', async (given) => {
+      const args = checkedArgs('fulfil', given)
+      return moved(await endReservation(core, place, 'fulfil', args))
+    }),
+
+    audit: call('audit', async (given) => {
+      checkedArgs('audit', given)
+      return audit(client, map)
+    }),
+  }
+}
+
+function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
+  if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
+  checkNames(args, ARGUMENTS[method])
+  return args
+}
+
+/** On the root the request joins a batch; in a transaction it is settled right there. */
+async function settle(core: StockCore, { client, isInside }: Place, request: Request): Promise<Done> {
+  const verdict = isInside
+    ? await inTurn(core, client, request, async () => (await settleInside(client, core.map, request)).verdict)
+    : await core.combiner.settle(request)
+  if (verdict.status === 'refused') throw verdict.error
+  return verdict
+}
+
+/** Calls in one transaction share its locks, so nothing but their order keeps them from the same balance. */
+async function inTurn<R>(
+  { turns }: StockCore,
+  client: PrismaClientLike,
+  { deadline }: Request,
+  run: () => Promise<R>,
+): Promise<R> {
+  const leave = await turns.enter(idOf(client), deadline, 'other calls in this transaction')
+  try {
+    return await run()
+  } finally {
+    leave()
+  }
+}
+
+/** The lines of a reservation never change, so they can be read before anything is locked. */
+async function endReservation(core: StockCore, place: Place, kind: Kind, args: Args): Promise<Done> {
+  const { map } = core
+  const reservation = requireReservation(map)
+  const request = requestOf(core, kind, args, [])
+  const rows = await readLines(place.client, reservation, [request.transactionId])
+  const lines = rows.map(({ key, quantity }) => ({
+    item: itemOf(key, givenOf(key, map.item.key)),
+    quantity: map.quantities.parse(quantity),
+  }))
+  return settle(core, place, { ...request, lines })
+}
+
+function requestOf(core: StockCore, kind: Kind, args: Args, lines: readonly Line[]): Request {
+  const { map } = core
+  const { minimum } = args
+  const { policy, deadline } = patienceOf(core.policy, args)
+  return {
+    policy,
+    deadline,
+    kind,
+    transactionId: keyText(args.transactionId, map.movement.transactionId, 'transactionId'),
+    lines,
+    minimum: minimum === undefined || minimum === null ? minimum : map.quantities.read(minimum, 'minimum'),
+    expiresIn: undefined,
+  }
+}
+
+function oneOrMany(map: StockMap, args: Args): readonly Line[] {
+  if (args.lines === undefined) return [readLine(map, args, '')]
+  if (args.item !== undefined || args.quantity !== undefined) {
+    throw new InvalidArgumentError('lines', 'cannot be given together with item and quantity.')
+  }
+  return readAllLines(map, args)
+}
+
+/** The lines, with those of one item added up. */
+function readAllLines(map: StockMap, { lines }: Args): readonly Line[] {
+  if (!Array.isArray(lines) || lines.length === 0)
+    throw new InvalidArgumentError('lines', 'must be a list of at least one line.')
+  const merged = new Map<string, Line>()
+  lines.forEach((given: unknown, i) => {
+    if (!isRecord(given)) throw new InvalidArgumentError(`lines[${i}]`, 'must be an object with item and quantity.')
+    const stranger = Object.keys(given).find((name) => name !== 'item' && name !== 'quantity')
+    if (stranger !== undefined) throw new InvalidArgumentError(`lines[${i}].${stranger}`, 'is not part of a line.')
+    const line = readLine(map, given, `lines[${i}].`)
+    const before = merged.get(line.item.id)
+    merged.set(line.item.id, before ? { ...before, quantity: before.quantity + line.quantity } : line)
+  })
+  for (const { quantity, item } of merged.values()) {
+    if (quantity === 0n)
+      throw new InvalidArgumentError('lines', `of the item ${String(JSON.stringify(item.key))} add up to nothing.`)
+    if (!map.quantities.fits(quantity))
+      throw new InvalidArgumentError('lines', 'add up to more than a movement can hold.')
+  }
+  return [...merged.values()]
+}
+
+function readLine(map: StockMap, { item, quantity }: Args, path: string): Line {
+  const line = {
+    item: readItem(item, map.item.key, `${path}item`),
+    quantity: map.quantities.read(quantity, `${path}quantity`),
+  }
+  if (line.quantity === 0n) throw new InvalidArgumentError(`${path}quantity`, 'must not be 0: nothing would be moved.')
+  return line
+}
+
+function checkArgument<T>(schema: z.ZodType<T>, value: unknown, name: string): T {
+  return checkArguments(z.object({ [name]: schema }), { [name]: value })[name] as T
+}
+
+function requireReservation({ reservation }: StockMap) {
+  if (reservation) return reservation
+  throw new ConfigurationError([
+    { path: 'reservation', message: 'must be mapped to a model, for stock to be reserved' },
+  ])
+}
+
+function requireApplied({ movement }: StockMap): void {
+  if (movement.applied) return
+  const message = `must name a Boolean field of ${movement.model.name}, for movements to be deferred`
+  throw new ConfigurationError([{ path: 'movement.applied', message }])
+}

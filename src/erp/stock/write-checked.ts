@@ -1,0 +1,155 @@
+import type { PrismaClientLike } from '../../prisma/client.js'
+import { sqlState } from '../../prisma/errors.js'
+import { columnOf } from '../../prisma/sql.js'
+import { lockLimit } from '../../transaction/limits.js'
+import { columnsOf, keyNames, keysEqual, sqlTypeOf } from '../columns.js'
+import { assignments, flagColumns, flagValues, linesColumns, stamps } from './columns.js'
+import { keyArrays, keyParameters } from './evidence.js'
+import type { Effects, MovementEntry } from './judge.js'
+import type { StockMap } from './mapping.js'
+
+/**
+ * Writes what was judged by a guess, in a single statement that checks the guess: an item that has
+ * another balance by now, or a movement that is known already, undoes all of it.
+ *
+ * The items are locked first, in the order of their keys, then written, and only then are the
+ * movements added: the sort keeps them back until the last item is done. So two batches wait for
+ * each other's items in one order, and a batch that waits for another's movement holds nothing
+ * that the other still needs. A lock that had to wait finds the row as it is now, so the check of
+ * the balance is one of the present, though the statement's snapshot is older; a movement that was
+ * committed meanwhile is found by ON CONFLICT, which no snapshot hides.
+ *
+ * @returns whether it was written
+ */
+export async function writeChecked(
+  client: PrismaClientLike,
+  map: StockMap,
+  { items, movements }: Pick<Effects, 'items' | 'movements'>,
+  lockTimeout: number,
+): Promise<boolean> {
+  const [item, ...otherItems] = items
+  const [movement, ...otherMovements] = movements
+  if (item && movement && otherItems.length === 0 && otherMovements.length === 0) {
+    return isWritten(client.$queryRawUnsafe(...oneMove(map, item, movement, lockTimeout)))
+  }
+  const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
+  const { quantities } = map
+  const texts = (values: readonly bigint[]) => values.map((value) => quantities.text(value))
+  return isWritten(
+    client.$queryRawUnsafe(
+      checkedStatement(map, items.length === 1, lockTimeout),
+      ...keyArrays(
+        map,
+        items.map(({ item }) => item),
+      ),
+      texts(items.map(({ known }) => known.onHand)),
+      texts(items.map(({ next }) => next.onHand)),
+      texts(items.map(({ known }) => known.reserved)),
+      texts(items.map(({ next }) => next.reserved)),
+      items.map(({ known }) => (known.minimum === null ? null : quantities.text(known.minimum))),
+      movements.map(({ transactionId }) => transactionId),
+      movements.map(({ line }) => line),
+      movements.map(({ item }) => positions.get(item.id)),
+      texts(movements.map(({ quantity }) => quantity)),
+      movements.map(({ isRefused }) => isRefused),
+      items.length,
+      movements.length,
+    ),
+  )
+}
+
+async function isWritten(statement: Promise<unknown>): Promise<boolean> {
+  try {
+    await statement
+    return true
+  } catch (error) {
+    if (sqlState(error) === INVALID_TEXT && REFUSAL.test(String(error))) return false
+    throw error
+  }
+}
+
+const INVALID_TEXT = '22P02'
+const REFUSAL = /refused:\d+ of \d+/
+
+/** The same for a single movement of a single item, which is what there is as long as nobody else calls: sooner planned. */
+function oneMove(
+  map: StockMap,
+  { item: { key: values }, known, next }: Effects['items'][number],
+  { transactionId, line, quantity, isRefused }: MovementEntry,
+  lockTimeout: number,
+): [string, ...unknown[]] {
+  const { table, key, onHand, reserved, minimum } = map.item
+  const { movement, quantities } = map
+  const parameters: unknown[] = []
+  const parameter = (value: unknown, type: string | undefined) => `$${parameters.push(value)}::${type}`
+  const number = (units: bigint | null) => parameter(units === null ? null : quantities.text(units), quantities.sqlType)
+  const own = key.map((field, i) => parameter(values[i], sqlTypeOf(field)))
+  const checks = [
+    ...key.map((field, i) => `t.${columnOf(field)} = ${own[i]}`),
+    `t.${columnOf(onHand)} = ${number(known.onHand)}`,
+    ...(reserved ? [`t.${columnOf(reserved)} = ${number(known.reserved)}`] : []),
+    ...(minimum ? [`t.${columnOf(minimum)} IS NOT DISTINCT FROM ${number(known.minimum)}`] : []),
+    `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`,
+  ]
+  const sql = `WITH changed AS (
+  UPDATE ${table} AS t
+  SET ${assignments(map, number(next.onHand), reserved && number(next.reserved))}
+  WHERE ${checks.join(' AND ')}
+  RETURNING 1
+), added AS (
+  INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
+  SELECT ${parameter(transactionId, sqlTypeOf(movement.transactionId))}, ${parameter(line, 'int4')}, ${own.join(', ')}, ${number(quantity)}${stamps(movement)}${flagValues(map, movement.refused && parameter(isRefused, 'bool'))}
+  FROM changed
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+)
+SELECT CASE WHEN count(*) <> 1 THEN ('refused:' || count(*) || ' of 1')::int END AS refusal
+FROM added`
+  return [sql, ...parameters]
+}
+
+/** A text that is cast to a number is the way of a single statement to fail after it has written. */
+function checkedStatement(map: StockMap, isOneItem: boolean, lockTimeout: number): string {
+  const { table, key, onHand, reserved, minimum } = map.item
+  const { quantities, movement } = map
+  const k = key.length
+  const number = `${quantities.sqlType}[]`
+  const itemTypes = [...key.map(sqlTypeOf), ...Array(5).fill(quantities.sqlType)]
+  const limited = `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`
+  // A single row needs no order; the UPDATE locks it.
+  const locked = isOneItem
+    ? ''
+    : `locked AS MATERIALIZED (
+  SELECT ${columnsOf(key, 't')}
+  FROM ${table} AS t
+  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item) AND ${limited}
+  ORDER BY ${columnsOf(key, 't')}
+  FOR NO KEY UPDATE OF t
+), `
+  return `WITH item AS MATERIALIZED (
+  SELECT *
+  FROM unnest(${keyParameters(itemTypes)}) WITH ORDINALITY
+    AS item(${keyNames(key)}, known, next, known_reserved, next_reserved, minimum, position)
+), ${locked}changed AS (
+  UPDATE ${table} AS t
+  SET ${assignments(map)}
+  FROM item${isOneItem ? '' : ` JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`}
+  WHERE ${keysEqual(key, 't', 'item')}${isOneItem ? ` AND ${limited}` : ''}
+    AND t.${columnOf(onHand)} = item.known${reserved ? `\n    AND t.${columnOf(reserved)} = item.known_reserved` : ''}${minimum ? `\n    AND t.${columnOf(minimum)} IS NOT DISTINCT FROM item.minimum` : ''}
+  RETURNING item.position, ${keyNames(key, 'item.')}
+), added AS (
+  INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
+  SELECT m.id, m.line, ${keyNames(key, 'c.')}, m.quantity${stamps(movement)}${flagValues(map, 'm.refused')}
+  FROM unnest($${k + 6}::${sqlTypeOf(movement.transactionId)}[], $${k + 7}::int4[], $${k + 8}::int8[], $${k + 9}::${number}, $${k + 10}::bool[])
+    AS m(id, line, position, quantity, refused)
+  JOIN changed AS c USING (position)
+  ORDER BY m.id, m.line
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+)
+SELECT CASE
+    WHEN c.count <> $${k + 11}::int THEN ('refused:' || c.count || ' of ' || $${k + 11}::int)::int
+    WHEN a.count <> $${k + 12}::int THEN ('refused:' || a.count || ' of ' || $${k + 12}::int)::int
+  END AS refusal
+FROM (SELECT count(*) FROM changed) AS c, (SELECT count(*) FROM added) AS a`
+}

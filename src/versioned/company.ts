@@ -1,0 +1,230 @@
+import { OutcomeUnknownError, type VersionValue } from '../errors.js'
+import type { Row } from '../prisma/client.js'
+import type { Field } from '../prisma/data-model.js'
+import { isConnectionLost } from '../prisma/errors.js'
+import { returning, toRecord } from '../prisma/raw-record.js'
+import { toJsonValue } from '../prisma/row-json.js'
+import type { Scope } from '../prisma/scope.js'
+import { columnOf, tableOf } from '../prisma/sql.js'
+import { checkedData } from './arguments.js'
+import type { Passenger } from './passenger.js'
+import { applied, isMoment, type PlainData, plainData } from './plain-data.js'
+import type { TableFacts } from './table-facts.js'
+import type { PlainRow } from './together.js'
+import type { Place } from './turns.js'
+import type { VersionedModel } from './versions.js'
+
+/** The one who has the turn, and whose write the others join. */
+export interface Leader extends PlainRow {
+  readonly versioned: VersionedModel
+  readonly place: Place<Passenger>
+  readonly facts: TableFacts
+}
+
+/** The row after so many of the functions. */
+interface Step {
+  readonly record: Row
+  readonly written: ReadonlySet<Field>
+  /** Columns whose new value was computed from the old one by the database's rules. */
+  readonly summed: ReadonlySet<Field>
+}
+
+interface Member {
+  readonly place: Place<Passenger>
+  readonly passenger: Passenger
+  readonly verdict: { readonly status: 'updated' | 'unchanged'; readonly step: Step } | { readonly error: unknown }
+}
+
+/** The most functions in one write. */
+const LARGEST_COMPANY = 200
+
+/**
+ * Functions that wait for one row, as one write: each gets the record as the one before leaves it,
+ * and the version goes up by one for each. It is exact because the states that are passed over make
+ * no difference to anybody: only columns are written that nothing in the database depends on, with
+ * values and sums that JavaScript knows exactly. Whatever goes wrong, nothing was written, and
+ * everybody goes alone; what a function threw or decided counts only if the write was done, for
+ * only then has there been the record on which it did.
+ */
+export class Company {
+  readonly #leader: Leader
+  readonly #read: Row
+  readonly #first: Step
+  readonly #last: Step
+  readonly #members: readonly Member[]
+  #written: Row | undefined
+
+  /** `undefined` if the leader has to go alone, or nobody is fit to join it. */
+  static gather(leader: Leader, current: Row, data: Readonly<Record<string, unknown>>): Company | undefined {
+    const start: Step = { record: current, written: new Set(), summed: new Set() }
+    const plain = plainData(data, leader.versioned.model)
+    const first = plain && next(start, plain, leader)
+    if (!first) return undefined
+    let last = first
+    const members: Member[] = []
+    for (const place of leader.place.behind()) {
+      // First come, first served: nobody is taken past one who has to go alone.
+      const verdict = place.passenger?.isFit && members.length < LARGEST_COMPANY && run(place.passenger, last, leader)
+      if (!place.passenger || !verdict) break
+      if ('step' in verdict) last = verdict.step
+      place.passenger.setOut()
+      place.take()
+      members.push({ place, passenger: place.passenger, verdict })
+    }
+    return members.length === 0 ? undefined : new Company(leader, current, first, last, members)
+  }
+
+  private constructor(leader: Leader, read: Row, first: Step, last: Step, members: readonly Member[]) {
+    this.#leader = leader
+    this.#read = read
+    this.#first = first
+    this.#last = last
+    this.#members = members
+  }
+
+  /** The leader's record; `undefined` if nothing was written. Rejects only if the connection was lost. */
+  async send(scope: Scope): Promise<Row | undefined> {
+    try {
+      // In a transaction, what fails would end it: there it fails in a savepoint.
+      this.#written = await scope.contained((inner) => this.#update(inner))
+    } catch (error) {
+      this.#written = undefined
+      if (isConnectionLost(error)) throw error
+    }
+    return this.#written && this.#recordAt(this.#first, this.#leader.selected)
+  }
+
+  /** The write is done, and committed. */
+  arrive(): void {
+    for (const { place, passenger, verdict } of this.#members) {
+      if ('error' in verdict) passenger.fail(verdict.error)
+      else passenger.arrive({ status: verdict.status, record: this.#recordAt(verdict.step, passenger.selected) })
+      place.leave()
+    }
+  }
+
+  /** Nothing was written: they wait on, in their old places. */
+  giveBack(): void {
+    for (const { place, passenger } of this.#members) {
+      place.giveBack()
+      passenger.arrive(undefined)
+    }
+  }
+
+  /** The answer was lost; the leader is about to find out. */
+  noteLost(): void {
+    for (const { passenger } of this.#members) passenger.noteLost()
+  }
+
+  /** The answer was lost, and nobody will find out. */
+  strand(cause: unknown): void {
+    const reason = cause instanceof OutcomeUnknownError ? cause.cause : cause
+    for (const { place, passenger } of this.#members) {
+      passenger.fail(new OutcomeUnknownError('the connection was lost before the answer came', { cause: reason }))
+      place.leave()
+    }
+  }
+
+  /**
+   * Guarded by the version, and also by the old value of every sum: a writer who does not raise the
+   * version must not be overwritten by a sum that does not know of it. A trigger that has changed
+   * what was written makes it fail, by the cast of a text to a number.
+   */
+  async #update(scope: Scope): Promise<Row | undefined> {
+    const { versioned, key, scalars } = this.#leader
+    const table = tableOf(versioned.model)
+    const version = columnOf(versioned.version)
+    const written = [...this.#last.written]
+    const conditions = [...key.fields.map(columnOf), version].map((column) => `t.${column} = o.${column}`)
+    for (const field of this.#last.summed) {
+      conditions.push(`t.${columnOf(field)} IS NOT DISTINCT FROM o.${columnOf(field)}`)
+    }
+    const tuple = (alias: string) => written.map((field) => `${alias}.${columnOf(field)}`).join(', ')
+    const [row] = await scope.query(
+      `UPDATE ${table} AS t
+SET ${[...written, versioned.version].map((field) => `${columnOf(field)} = n.${columnOf(field)}`).join(', ')}
+FROM jsonb_populate_record(NULL::${table}, $1::jsonb) AS o, jsonb_populate_record(NULL::${table}, $2::jsonb) AS n
+WHERE ${conditions.join(' AND ')}
+RETURNING ${returning(scalars, 't')},
+  CASE WHEN ROW(${[tuple('t'), `t.${version}`].filter(Boolean).join(', ')}) IS DISTINCT FROM ROW(${[tuple('n'), `n.${version}`].filter(Boolean).join(', ')})
+    THEN ('not as composed, at version ' || t.${version})::int
+  END AS "#"`,
+      JSON.stringify({ ...key.json, ...toJson(this.#read, [...this.#last.summed, versioned.version]) }),
+      JSON.stringify(toJson(this.#last.record, [...written, versioned.version])),
+    )
+    return row && toRecord(row, scalars)
+  }
+
+  /** What is not written by any of the functions, or by the clock, is as the database has it. */
+  #recordAt(step: Step, selected: readonly Field[]): Row {
+    const { version } = this.#leader.versioned
+    const isKnown = (field: Field) => (this.#last.written.has(field) && !field.isUpdatedAt) || field === version
+    return copy(selected, (field) => (isKnown(field) ? step.record : (this.#written as Row))[field.name])
+  }
+}
+
+/** Runs the function of one who waits, on the record as it will be then. `undefined`: it has to go alone. */
+function run(passenger: Passenger, last: Step, leader: Leader): Member['verdict'] | undefined {
+  let data: unknown
+  try {
+    data = passenger.change(copyOf(last.record, leader.scalars), 1)
+    if (data === undefined) return { status: 'unchanged', step: last }
+    if (isThenable(data)) {
+      Promise.resolve(data).catch(() => {}) // it runs again, and is looked at then
+      return passenger.goAlone()
+    }
+    const plain = plainData(checkedData(data, leader.versioned), leader.versioned.model)
+    const step = plain && next(last, plain, leader)
+    return step ? { status: 'updated', step } : passenger.goAlone()
+  } catch (error) {
+    return passenger.retriesOn(error) ? passenger.goAlone() : { error }
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+/** The row after one more write, if it can be told exactly. */
+function next(last: Step, data: PlainData, { versioned, facts }: Leader): Step | undefined {
+  const { model, version, highest } = versioned
+  const before = last.record[version.name] as VersionValue
+  if (BigInt(before) >= highest) return undefined
+  const values = applied(data, last.record)
+  if (!values) return undefined
+  const record = { ...last.record, [version.name]: typeof before === 'bigint' ? before + 1n : before + 1 }
+  const written = new Set(last.written)
+  const summed = new Set(last.summed)
+  for (const [field, value] of values) {
+    if (!facts.free.has(field) || field.isUpdatedAt) return undefined
+    record[field.name] = value
+    written.add(field)
+    if (data.get(field)?.operation !== 'set') summed.add(field)
+  }
+  for (const field of model.fields.values()) {
+    if (!field.isUpdatedAt) continue
+    if (!facts.free.has(field) || !isMoment(field)) return undefined
+    record[field.name] = new Date()
+    written.add(field)
+  }
+  return { record, written, summed }
+}
+
+function toJson(record: Row, fields: readonly Field[]): Record<string, unknown> {
+  return Object.fromEntries(fields.map((field) => [field.column, toJsonValue(record[field.name], field)]))
+}
+
+/** A record of one's own, that can be changed without changing that of another. */
+export function copyOf(record: Row, scalars: readonly Field[]): Row {
+  return copy(scalars, ({ name }) => record[name])
+}
+
+function copy(fields: readonly Field[], of: (field: Field) => unknown): Row {
+  return Object.fromEntries(fields.map((field) => [field.name, copyValue(of(field), field)]))
+}
+
+function copyValue(value: unknown, { type }: Field): unknown {
+  if (value instanceof Date) return new Date(value)
+  if (ArrayBuffer.isView(value) || (type === 'Json' && typeof value === 'object')) return structuredClone(value)
+  return value
+}

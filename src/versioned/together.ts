@@ -1,0 +1,70 @@
+import type { Field, Model } from '../prisma/data-model.js'
+import { alikeScalars, selectedFields } from '../prisma/raw-record.js'
+import { toJsonValue } from '../prisma/row-json.js'
+import type { Selection } from '../prisma/selection.js'
+import { systemClock } from '../retry/clock.js'
+import type { Where } from './arguments.js'
+import { WriteBatches } from './batch.js'
+import type { Passenger } from './passenger.js'
+import { TablesFacts } from './table-facts.js'
+import { Turns } from './turns.js'
+
+/** What the versioned writers of one client share: their turns, and their statements. */
+export class Together {
+  readonly turns = new Turns<Passenger>()
+  readonly facts = new TablesFacts()
+  readonly batches = new WriteBatches(this.facts, systemClock)
+}
+
+/** The columns by which a row is named, and their values as JSON. */
+export interface PlainKey {
+  readonly fields: readonly Field[]
+  readonly json: Readonly<Record<string, unknown>>
+}
+
+/** A row, and what is wanted of it, that a statement of our own finds and returns exactly as Prisma would. */
+export interface PlainRow {
+  readonly key: PlainKey
+  /** Every scalar of the model. */
+  readonly scalars: readonly Field[]
+  /** The fields of the record that the caller wants back. */
+  readonly selected: readonly Field[]
+}
+
+export function plainRow(where: Where, selection: Selection, model: Model): PlainRow | undefined {
+  const key = plainKey(where, model)
+  const scalars = key && alikeScalars(model)
+  const selected = scalars && selectedFields(selection, model)
+  return key && scalars && selected && { key, scalars, selected }
+}
+
+/** A unique key and nothing beside it, since what stands beside it may be changed by the write itself. */
+function plainKey(where: Where, model: Model): PlainKey | undefined {
+  const [[name, value] = ['', undefined], ...others] = Object.entries(where)
+  if (others.length > 0) return undefined
+  const isCompound = !model.fields.has(name) && typeof value === 'object' && value !== null
+  const parts = isCompound ? Object.entries(value) : [[name, value] as const]
+  const isKey = model.keys.some(
+    (key) =>
+      key.length === parts.length && parts.every(([part]) => key.includes(part)) && isCompound === key.length > 1,
+  )
+  if (!isKey) return undefined
+  const json: Record<string, unknown> = {}
+  const fields: Field[] = []
+  for (const [part, item] of parts) {
+    const field = model.fields.get(part)
+    if (field === undefined || !isPlainKeyValue(item, field)) return undefined
+    fields.push(field)
+    json[field.column] = toJsonValue(item, field)
+  }
+  return { fields, json }
+}
+
+function isPlainKeyValue(value: unknown, { kind, type, nativeType }: Field): boolean {
+  if (kind !== 'scalar') return false
+  if (type === 'String') {
+    return typeof value === 'string' && (nativeType === undefined || nativeType === 'Text' || nativeType === 'Uuid')
+  }
+  if (type === 'Int') return typeof value === 'number' && Number.isInteger(value)
+  return type === 'BigInt' && (typeof value === 'bigint' || Number.isSafeInteger(value))
+}

@@ -1,0 +1,51 @@
+import { series } from '../../src/erp/series/extension.js'
+import type { Gap, GivenNumber } from '../../src/erp/series/store.js'
+import { db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
+
+const db = concurrent.$extends(
+  series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 10 } } }),
+)
+declare const signal: AbortSignal
+
+// On the client and in transactions of every kind.
+{
+  const call = db.$series.next('ticket')
+  type _number = Expect<Equal<Resolved<typeof call>, GivenNumber>>
+  type _value = Expect<Equal<GivenNumber['value'], bigint>>
+  const gaps = db.$series.gaps('invoice', { period: '2026' })
+  type _gaps = Expect<Equal<Resolved<typeof gaps>, Gap[]>>
+}
+{
+  const result = db.$transactionWithRetry(async (tx) => {
+    await tx.product.updateVersioned({ where: { id: 1, version: 0 }, data: { stock: 1 } })
+    return (await tx.$series.next('invoice', { transactionId: 'a', at: new Date(), signal })).text
+  })
+  type _result = Expect<Equal<Resolved<typeof result>, string>>
+}
+db.$transaction((tx) => tx.$series.next('invoice', { transactionId: undefined, at: undefined, signal: undefined }))
+db.$withAdvisoryLock('x', (tx) => tx.$series.next('invoice'))
+
+// Any other name is a series too, and without options there is nothing else.
+db.$series.next('INV-2026')
+concurrent.$extends(series()).$series.next('INV-2026')
+// @ts-expect-error: a series has a name
+db.$series.next()
+// @ts-expect-error: a name is a string
+db.$series.next(7)
+// @ts-expect-error: there is no such argument
+db.$series.next('invoice', { transactionID: 'a' })
+// @ts-expect-error: a moment is a Date
+db.$series.next('invoice', { at: '2026-01-01' })
+// @ts-expect-error: not part of an array $transaction
+db.$transaction([db.$series.next('invoice')])
+
+// Options.
+series({
+  series: { a: { format: '{0}', start: 1n, timeZone: 'UTC', blocks: 5 }, b: { start: 1 } },
+  counter: { model: 'Counter', name: 'n', period: 'p', last: 'l' },
+  number: { model: 'Number', series: 's', transactionId: 't', period: 'p', value: 'v', text: 't' },
+})
+// @ts-expect-error: a number of numbers
+series({ series: { a: { blocks: true } } })
+// @ts-expect-error: there is no such option
+series({ series: { a: { fromat: '{0}' } } })
