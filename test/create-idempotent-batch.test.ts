@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Prisma } from '@prisma/client/extension'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { concurrency } from '../src/index.js'
-import { connectTo } from './support/connect-to.js'
+import { type ClientOptions, createClient, useDatabase } from './support/clients.js'
 import { openTransaction } from './support/connection.js'
-import { useExtended } from './support/extended.js'
 import { openProxy } from './support/proxy.js'
 import { rejectionOf } from './support/rejection.js'
 import { openRole } from './support/role.js'
@@ -12,7 +11,23 @@ import { started } from './support/started.js'
 import { watchUnhandled } from './support/unhandled.js'
 import { untilBlocked } from './support/until-blocked.js'
 
-const { database, connect } = useExtended()
+/*
+ * Another extension looks on here, so the batches are Prisma's own `createManyAndReturn`. The statement
+ * of our own, which stands for it where nobody looks on, is in create-idempotent-together.test.ts.
+ */
+const database = useDatabase()
+const onlooker = Prisma.defineExtension({
+  query: { $allModels: { createManyAndReturn: ({ args, query }) => query(args) } },
+})
+const connect = (options?: ClientOptions) => {
+  const { client, ...made } = database.connect(options)
+  return { ...made, db: client.$extends(onlooker).$extends(concurrency()) }
+}
+const connectTo = (url: string, options: Parameters<typeof concurrency>[0] = {}) => {
+  const { client, pool } = createClient(url)
+  onTestFinished(() => client.$disconnect())
+  return { pool, db: client.$extends(onlooker).$extends(concurrency(options)) }
+}
 
 const newIds = (count: number) => Array.from({ length: count }, () => randomUUID())
 const kinds = (statements: readonly string[]) => statements.map((sql) => sql.split(' ')[0])
@@ -60,7 +75,7 @@ describe('inserts of one tick', () => {
 
   test('with a fingerprint are one statement too', async () => {
     const { client, statements } = database.connect()
-    const db = client.$extends(concurrency({ idempotency: { fingerprint: 'fingerprint' } }))
+    const db = client.$extends(onlooker).$extends(concurrency({ idempotency: { fingerprint: 'fingerprint' } }))
     await Promise.all(
       newIds(40).map((transactionId) =>
         db.transfer.createIdempotent({

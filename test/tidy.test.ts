@@ -105,6 +105,22 @@ test('the features do not import one another, but for the queue', async () => {
   expect(wrong.map(describe)).toEqual([])
 })
 
+test('stock, serials and series do not import one another', async () => {
+  const featureOf = (path: string) => /^erp\/(\w+)\//.exec(path)?.[1]
+  const wrong = (await importsInSrc()).filter(([from, to]) => {
+    const [own, other] = [featureOf(from), featureOf(to)]
+    return own !== undefined && other !== undefined && own !== other
+  })
+
+  expect(wrong.map(describe)).toEqual([])
+})
+
+test('nothing of the core imports the ERP', async () => {
+  const wrong = (await importsInSrc()).filter(([from, to]) => folderOf(from) !== 'erp' && folderOf(to) === 'erp')
+
+  expect(wrong.map(describe)).toEqual([])
+})
+
 test('the queue, and the files that all may import, import nothing from above', async () => {
   const isShared = (from: string) => folderOf(from) === '' && from !== 'index.ts' && from !== 'options.ts'
   const wrong = (await importsInSrc()).filter(([from, to]) =>

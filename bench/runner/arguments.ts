@@ -12,7 +12,7 @@ npm run bench:full  -- [options]   all contenders that are installed, all worklo
   --rounds NUMBER    how often each contender is measured in each workload
   --budget SECONDS   how long all of it may take
   --seed NUMBER      of the random order
-  --output FILE      where the JSON goes, instead of bench/results
+  --output FILE      where the JSON goes; without it, to bench/results, and nowhere if something was chosen above
   --list             only says what would be run`
 
 export interface Request {

@@ -105,7 +105,9 @@ export async function runBench(bench: Bench): Promise<number> {
     }
   } finally {
     if (rounds.size > 0) await report(result(!interrupted.aborted), request.output)
-    if (!interrupted.aborted) await laboratory.databases.dropAll()
+    await laboratory.databases.dropAll().catch((error: unknown) => {
+      if (!interrupted.aborted) throw error // otherwise the server has already gone, and the databases with it
+    })
   }
   const ours = result(true).cells.filter(({ contender }) => contender.startsWith('ours/'))
   return ours.some((cell) => isWrong(cell) || cell.rounds.some(({ error }) => error !== undefined)) ? 1 : 0
@@ -155,6 +157,6 @@ async function report(result: BenchResult, output: string | undefined): Promise<
   for (const workload of result.workloads) console.log(workloadTable(result, workload))
   const file = await writeResult(result, output)
   console.log(
-    `\n${legend()}\n\n${result.seconds} s, ${result.isComplete ? 'complete' : 'ended before its time'}; ${file}`,
+    `\n${legend()}\n\n${result.seconds} s, ${result.isComplete ? 'complete' : 'ended before its time'}; ${file ?? 'not written to a file'}`,
   )
 }

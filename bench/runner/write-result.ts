@@ -6,8 +6,13 @@ import type { BenchResult } from '../result.js'
 
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
 
-/** @returns where, as seen from here */
-export async function writeResult(result: BenchResult, output: string | undefined): Promise<string> {
+/**
+ * A run of what was chosen by hand is a try: it is kept only where it was said to.
+ *
+ * @returns where, as seen from here
+ */
+export async function writeResult(result: BenchResult, output: string | undefined): Promise<string | undefined> {
+  if (output === undefined && result.form === 'custom') return undefined
   const file = output ?? join(RESULTS, `${result.form}-${result.date.slice(0, 19).replaceAll(/\D/g, '')}.json`)
   if (output === undefined) await mkdir(RESULTS, { recursive: true })
   await writeFile(file, `${JSON.stringify(result, rounded, 2)}\n`)

@@ -1,102 +1,86 @@
 import type { Database } from '../../test/support/database.js'
-import type { Product } from './orders.js'
-import type { Replay } from './replay.js'
-import type { Sale } from './sell.js'
 
-/** What one run comes to, told from the database: the lines sold are there, and so is the stock. */
+/** What the database says when all is over. It is asked in plain SQL, past this package. */
 export interface Audit {
+  readonly ordersSold: number
+  readonly ordersRefused: number
   readonly unitsAsked: number
   readonly unitsSold: number
-  readonly unitsRefused: number
   readonly openingStock: number
-  /** The opening stock less what was sold. */
-  readonly expectedStock: number
-  readonly foundStock: number
-  /** Units sold that are still in the stock. */
-  readonly unitsVanished: number
-  /** Sales whose write of the stock was overwritten by one that did not know of it. */
-  readonly updatesLost: number
-  /** Products of which more was sold than there was. */
-  readonly productsOversold: number
-  /** Order lines that met another writer. */
-  readonly conflicts: number
-  readonly retries: number
-  readonly milliseconds: number
-  /** Nothing lost, nothing sold that was not there, and all that was asked for is accounted for. */
-  readonly isExact: boolean
+  readonly stockLeft: number
+  /** Items whose balance is not what their movements add up to. */
+  readonly wrongBalances: number
+  readonly negativeBalances: number
+  /** Orders of which some lines were sold and others not. */
+  readonly halfSold: number
+  /** Lines that were sold more than once. */
+  readonly soldTwice: number
+  readonly invoices: number
+  /** Numbers that are missing between the first and the last. */
+  readonly invoiceGaps: number
+  /** Orders with another number of invoices than one, or refused ones that have any. */
+  readonly invoicesAmiss: number
+  readonly serialsSold: number
+  /** Lines of serialised products with another number of serials than units. */
+  readonly serialsAmiss: number
 }
 
-interface ProductAudit {
-  readonly opening: number
-  readonly sold: number
-  readonly found: number
-  readonly updatesLost: number
+/** The faults: anything but 0 means that data is wrong. */
+export const FAULTS = [
+  'wrongBalances',
+  'negativeBalances',
+  'halfSold',
+  'soldTwice',
+  'invoiceGaps',
+  'invoicesAmiss',
+  'serialsAmiss',
+] as const satisfies readonly (keyof Audit)[]
+
+export function isExact(audit: Audit): boolean {
+  return FAULTS.every((fault) => audit[fault] === 0)
 }
 
-export async function audit(
-  database: Database,
-  products: readonly Product[],
-  { sales, milliseconds }: Replay,
-): Promise<Audit> {
-  const audits = await auditProducts(database, products, sales)
-  const refused = sales.filter(({ isSold }) => !isSold)
-  const unitsAsked = sum(sales, ({ line }) => line.quantity)
-  const unitsSold = sum(audits, ({ sold }) => sold)
-  const unitsRefused = sum(refused, ({ line }) => line.quantity)
-  const openingStock = sum(products, ({ stock }) => stock)
-  const productsOversold = audits.filter(({ opening, sold }) => sold > opening).length
-  return {
-    unitsAsked,
-    unitsSold,
-    unitsRefused,
-    openingStock,
-    expectedStock: openingStock - unitsSold,
-    foundStock: sum(audits, ({ found }) => found),
-    unitsVanished: sum(audits, ({ opening, sold, found }) => found - (opening - sold)),
-    updatesLost: sum(audits, ({ updatesLost }) => updatesLost),
-    productsOversold,
-    conflicts: sales.filter(({ attempts }) => attempts > 1).length,
-    retries: sum(sales, ({ attempts }) => attempts - 1),
-    milliseconds,
-    isExact:
-      productsOversold === 0 &&
-      unitsSold + unitsRefused === unitsAsked &&
-      audits.every(({ opening, sold, found, updatesLost }) => found === opening - sold && updatesLost === 0),
-  }
-}
-
-async function auditProducts(
-  database: Database,
-  products: readonly Product[],
-  sales: readonly Sale[],
-): Promise<ProductAudit[]> {
-  const rows = (await database.query(
-    `SELECT p.id, p.stock AS found, coalesce(sum(l.quantity), 0)::int AS sold
-     FROM "Product" AS p LEFT JOIN "OrderLine" AS l ON l."productId" = p.id
-     GROUP BY p.id`,
-  )) as { id: number; found: number; sold: number }[]
-  const byId = new Map(rows.map((row) => [row.id, row]))
-  return products.map(({ id, stock: opening }) => {
-    const row = byId.get(id)
-    if (row === undefined) throw new Error(`Product ${id} is gone.`)
-    const own = sales.filter(({ line, isSold }) => isSold && line.productId === id)
-    return { opening, sold: row.sold, found: row.found, updatesLost: own.length - survivors(own, opening, row.found) }
-  })
-}
-
-/** From the stock that was found back to the opening stock: the sales on this path are those that count. */
-function survivors(sales: readonly Sale[], opening: number, found: number): number {
-  let count = 0
-  let stock = found
-  while (stock < opening) {
-    const sale = sales.find(({ before, line }) => before - line.quantity === stock)
-    if (sale === undefined) break
-    stock = sale.before
-    count++
-  }
-  return count
-}
-
-function sum<T>(items: readonly T[], value: (item: T) => number): number {
-  return items.reduce((total, item) => total + value(item), 0)
+/** `serialised` are the products that have serial numbers. */
+export async function audit(database: Database, serialised: readonly number[]): Promise<Audit> {
+  const [row] = await database.query(
+    `WITH line AS (
+  SELECT l."orderId", l."productId", l.quantity, m.sold, m.movements
+  FROM "OrderLine" AS l
+  CROSS JOIN LATERAL (
+    SELECT coalesce(-sum(quantity), 0) AS sold, count(*) AS movements
+    FROM "StockMovement"
+    WHERE "transactionId" = 'order ' || l."orderId" AND "productId" = l."productId"
+  ) AS m
+), orders AS (
+  SELECT "orderId" AS id, sum(quantity) AS asked, sum(sold) AS sold FROM line GROUP BY "orderId"
+), sold AS (
+  SELECT o.*, (SELECT count(*) FROM "Invoice" AS i WHERE i."orderId" = o.id) AS invoices FROM orders AS o
+), balance AS (
+  SELECT s."onHand", (
+    SELECT coalesce(sum(quantity), 0) FROM "StockMovement" AS m
+    WHERE m."productId" = s."productId" AND m.warehouse = s.warehouse AND m.applied
+  ) AS expected
+  FROM "Stock" AS s
+)
+SELECT
+  (SELECT count(*) FROM sold WHERE sold > 0)::int AS "ordersSold",
+  (SELECT count(*) FROM sold WHERE sold = 0)::int AS "ordersRefused",
+  (SELECT sum(asked) FROM sold)::int AS "unitsAsked",
+  (SELECT sum(sold) FROM sold)::int AS "unitsSold",
+  (SELECT sum(quantity) FROM "StockMovement" WHERE quantity > 0)::int AS "openingStock",
+  (SELECT sum("onHand") FROM "Stock")::int AS "stockLeft",
+  (SELECT count(*) FROM balance WHERE "onHand" <> expected)::int AS "wrongBalances",
+  (SELECT count(*) FROM balance WHERE "onHand" < 0)::int AS "negativeBalances",
+  (SELECT count(*) FROM sold WHERE sold NOT IN (0, asked))::int AS "halfSold",
+  (SELECT count(*) FROM line WHERE movements > 1 OR sold > quantity)::int AS "soldTwice",
+  (SELECT count(*) FROM "Invoice")::int AS invoices,
+  (SELECT max(value) - min(value) + 1 - count(*) FROM "SeriesNumber")::int AS "invoiceGaps",
+  (SELECT count(*) FROM sold WHERE invoices <> (sold > 0)::int)::int AS "invoicesAmiss",
+  (SELECT count(*) FROM "Serial" WHERE "transactionId" IS NOT NULL)::int AS "serialsSold",
+  (SELECT count(*) FROM line WHERE "productId" = ANY($1) AND sold <> (
+    SELECT count(*) FROM "Serial" AS s WHERE s."orderId" = line."orderId" AND s."productId" = line."productId"
+  ))::int AS "serialsAmiss"`,
+    [serialised],
+  )
+  return row as unknown as Audit
 }

@@ -4,10 +4,12 @@ import { formatted } from './report.js'
 export class Progress {
   readonly #label: string
   readonly #total: number
+  readonly #what: string
   #done = 0
 
-  constructor(label: string, total: number) {
+  constructor(label: string, total: number, what: string) {
     this.#label = label
+    this.#what = what
     this.#total = total
     this.#show()
   }
@@ -29,7 +31,7 @@ export class Progress {
   }
 
   #show() {
-    const text = `${this.#label}: ${formatted(this.#done)} of ${formatted(this.#total)} order lines`
+    const text = `${this.#label}: ${formatted(this.#done)} of ${formatted(this.#total)} ${this.#what}`
     process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`)
   }
 }

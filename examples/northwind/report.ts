@@ -1,66 +1,60 @@
 import { styleText } from 'node:util'
-import type { Audit } from './audit.js'
+import { type Audit, FAULTS, isExact } from './audit.js'
+import type { Replay } from './crew.js'
 
-type Cell = (audit: Audit) => number | string
-interface Row {
-  readonly label: string
-  readonly cell: Cell
-  /** Whether anything but 0 means that data is wrong. */
-  readonly isFault?: boolean
+const LABEL_WIDTH = 52
+const CELL_WIDTH = 10
+
+/** What became of it. Colours need a terminal. */
+export function table(audit: Audit, { answers, killed }: Replay, isColoured: boolean): string {
+  const rows: readonly (readonly [label: string, value: number] | undefined)[] = [
+    ['Answers given (every order was sent at least twice)', answers],
+    ['Processes killed on the way, and started again', killed],
+    undefined,
+    ['Orders sold', audit.ordersSold],
+    ['Orders refused, as a whole', audit.ordersRefused],
+    ['Units asked for', audit.unitsAsked],
+    ['Units sold', audit.unitsSold],
+    ['Opening stock', audit.openingStock],
+    ['Stock left', audit.stockLeft],
+    ['Invoices', audit.invoices],
+    ['Serial numbers sold', audit.serialsSold],
+    undefined,
+    ...FAULTS.map((fault) => [LABELS[fault], audit[fault]] as const),
+  ]
+  const rule = `  ${'─'.repeat(LABEL_WIDTH + CELL_WIDTH)}`
+  return rows
+    .map((row) => {
+      if (row === undefined) return rule
+      const [label, value] = row
+      const text = formatted(value).padStart(CELL_WIDTH)
+      const isFault = FAULTS.some((fault) => LABELS[fault] === label)
+      const shown = isColoured && isFault ? styleText(value === 0 ? 'green' : 'red', text) : text
+      return `  ${label.padEnd(LABEL_WIDTH)}${shown}`
+    })
+    .join('\n')
 }
 
-const ROWS: readonly (Row | undefined)[] = [
-  { label: 'Units asked for', cell: ({ unitsAsked }) => unitsAsked },
-  { label: 'Units sold', cell: ({ unitsSold }) => unitsSold },
-  { label: 'Units refused for want of stock', cell: ({ unitsRefused }) => unitsRefused },
-  undefined,
-  { label: 'Opening stock', cell: ({ openingStock }) => openingStock },
-  { label: 'Stock expected (opening − sold)', cell: ({ expectedStock }) => expectedStock },
-  { label: 'Stock found', cell: ({ foundStock }) => foundStock },
-  undefined,
-  { label: 'Updates lost', cell: ({ updatesLost }) => updatesLost, isFault: true },
-  { label: 'Units lost with them', cell: ({ unitsVanished }) => unitsVanished, isFault: true },
-  { label: 'Products oversold', cell: ({ productsOversold }) => productsOversold, isFault: true },
-  undefined,
-  { label: 'Lines that noticed a conflict', cell: ({ conflicts }) => conflicts },
-  { label: 'Retries', cell: ({ retries }) => retries },
-  { label: 'Time', cell: ({ milliseconds }) => `${(milliseconds / 1000).toFixed(1)} s` },
-]
-
-const LABEL_WIDTH = 34
-const CELL_WIDTH = 18
-
-/** The two runs side by side. Colours need a terminal. */
-export function table(plain: Audit, versioned: Audit, isColoured: boolean): string {
-  const rule = `  ${'─'.repeat(LABEL_WIDTH + 2 * CELL_WIDTH)}`
-  const rows = ROWS.map((row) => {
-    if (row === undefined) return rule
-    const cells = [plain, versioned].map((audit) => {
-      const value = row.cell(audit)
-      const text = formatted(value).padStart(CELL_WIDTH)
-      return isColoured && row.isFault ? styleText(value === 0 ? 'green' : 'red', text) : text
-    })
-    return `  ${row.label.padEnd(LABEL_WIDTH)}${cells.join('')}`
-  })
-  const head = `  ${' '.repeat(LABEL_WIDTH)}${['plain update', 'updateVersioned'].map((name) => name.padStart(CELL_WIDTH)).join('')}`
-  return [head, rule, ...rows].join('\n')
+const LABELS: Readonly<Record<(typeof FAULTS)[number], string>> = {
+  wrongBalances: 'Balances that are not the sum of their movements',
+  negativeBalances: 'Balances below zero',
+  halfSold: 'Orders sold in part',
+  soldTwice: 'Lines sold more than once',
+  invoiceGaps: 'Invoice numbers missing',
+  invoicesAmiss: 'Orders with too few or too many invoices',
+  serialsAmiss: 'Lines with too few or too many serial numbers',
 }
 
 /** What the table says, in words. */
-export function conclusion(plain: Audit, versioned: Audit): string {
-  const first =
-    plain.updatesLost === 0
-      ? 'The plain run was lucky this time: no two sales of one product came close enough together.'
-      : `The plain run lost ${formatted(plain.updatesLost)} updates without a word: each was overwritten by a sale that had read the stock ` +
-        `before it. The shop sold ${formatted(plain.unitsSold)} units of the ${formatted(plain.openingStock)} it had, and believes that ` +
-        `${formatted(plain.foundStock)} are left.`
-  const second = versioned.isExact
-    ? `The versioned run noticed ${formatted(versioned.retries)} such moments, read again and decided anew: every sale is in the stock, ` +
-      'and nothing was sold that was not there.'
-    : 'The versioned run is not exact. That is a defect of this package: please report it, with this table.'
-  return `${first}\n${second}`
+export function conclusion(audit: Audit): string {
+  if (!isExact(audit)) return 'It is not exact. That is a defect of this package: please report it, with this table.'
+  return (
+    `Every order was sent at least twice, by four processes, one of which was killed in the middle. ` +
+    `${formatted(audit.unitsSold)} of ${formatted(audit.openingStock)} units were sold, each once; the invoices are numbered ` +
+    `from 1 to ${formatted(audit.invoices)} without a gap; ${formatted(audit.ordersRefused)} orders were refused whole.`
+  )
 }
 
-export function formatted(value: number | string): string {
-  return typeof value === 'number' ? value.toLocaleString('en-GB') : value
+export function formatted(value: number): string {
+  return value.toLocaleString('en-GB')
 }

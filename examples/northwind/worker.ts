@@ -1,68 +1,36 @@
+/** One of the four processes: sends its share of the orders, and then its neighbour's share once more. */
 import { PrismaPg } from '@prisma/adapter-pg'
-import pg from 'pg'
-import { readLines } from './orders.js'
-import { METHODS, type Method, type Sale } from './sell.js'
+import { readPurchases } from './purchases.js'
+import { type Answer, openShop } from './shop.js'
 
-/** Sent to a worker: first its task, then the word to begin, once all workers are ready. */
-export type ToWorker =
-  | {
-      readonly kind: 'task'
-      readonly method: Method
-      readonly url: string
-      readonly index: number
-      readonly of: number
-    }
-  | { readonly kind: 'begin' }
+/** Sent to a worker when it starts. */
+export interface Task {
+  readonly url: string
+  /** Its place among the workers. */
+  readonly index: number
+  readonly of: number
+}
 
-/** Sent by a worker: one message per line that is dealt with, and all of its sales at the end. */
-export type FromWorker =
-  | { readonly kind: 'ready' | 'progress' }
-  | { readonly kind: 'done'; readonly sales: readonly Sale[] }
+/** Sent by a worker for every order that it has an answer to, and at the end. */
+export type Report = { readonly kind: 'answer'; readonly status: Answer['status'] } | { readonly kind: 'done' }
 
-/** How many order lines a worker has in hand at a time. */
+/** How many orders a worker has in hand at a time. */
 const IN_HAND = 8
 
-type Task = Extract<ToWorker, { kind: 'task' }>
-
-const report = (message: FromWorker) => process.send?.(message)
+const report = (message: Report) => process.send?.(message)
 // Whoever started this process is gone, so nobody wants its work any more.
 process.once('disconnect', () => process.exit(1))
 
-const lines = await readLines()
-for (;;) await work(await message('task'))
+process.once('message', async ({ url, index, of }: Task) => {
+  const { db, sell } = openShop(new PrismaPg({ connectionString: url, max: IN_HAND }))
+  const purchases = await readPurchases()
+  const shareOf = (worker: number) => purchases.filter((_, i) => i % of === worker % of)
+  const sent = [...shareOf(index), ...shareOf(index + 1)].values()
 
-async function work({ method, url, index, of }: Task): Promise<void> {
-  const pool = new pg.Pool({ connectionString: url, max: IN_HAND })
-  const sell = METHODS[method](new PrismaPg(pool))
-  const sales: Sale[] = []
-  // With all connections open, what is measured is the work.
-  await Promise.all(Array.from({ length: IN_HAND }, () => pool.query('SELECT 1')))
-
-  report({ kind: 'ready' })
-  await message('begin')
-
-  // Worker 1 of 4 takes lines 1, 5, 9, …: all workers go through the orders side by side.
-  let next = index
-  async function sellLines() {
-    for (let line = lines[next]; line !== undefined; line = lines[next]) {
-      next += of
-      sales.push(await sell(line))
-      report({ kind: 'progress' })
-    }
+  async function sendOrders() {
+    for (const purchase of sent) report({ kind: 'answer', status: (await sell(purchase)).status })
   }
-  await Promise.all(Array.from({ length: IN_HAND }, sellLines))
-  await pool.end()
-  report({ kind: 'done', sales })
-}
-
-/** The next message of that kind. */
-function message<K extends ToWorker['kind']>(kind: K): Promise<Extract<ToWorker, { kind: K }>> {
-  return new Promise((resolve) => {
-    const onMessage = (message: ToWorker) => {
-      if (message.kind !== kind) return
-      process.off('message', onMessage)
-      resolve(message as Extract<ToWorker, { kind: K }>)
-    }
-    process.on('message', onMessage)
-  })
-}
+  await Promise.all(Array.from({ length: IN_HAND }, sendOrders))
+  await db.$disconnect()
+  report({ kind: 'done' })
+})

@@ -99,18 +99,16 @@ export async function insertTogether(scope: RootScope, insert: PlainInsert, lock
   const list = (alias: string) => columns.map((field) => alias + columnOf(field)).join(', ')
   const key = (alias: string) => keyFields.map((field) => `${alias}.${columnOf(field)}::text`).join(', ')
   const found = await scope.query(
-    `WITH given AS MATERIALIZED (
-  SELECT * FROM jsonb_populate_recordset(NULL::${table}, $2::jsonb) WITH ORDINALITY
-), bound AS MATERIALIZED (
+    `INSERT INTO ${table} AS t (${list('')})
+WITH bound AS MATERIALIZED (
   SELECT ${LOCK_LIMIT}
 )
-INSERT INTO ${table} AS t (${list('')})
 SELECT ${list('given.')}
-FROM bound, given
+FROM bound, jsonb_populate_recordset(NULL::${table}, $2::jsonb) WITH ORDINALITY AS given
 ORDER BY given.ordinality
 ON CONFLICT DO NOTHING
 RETURNING ${returning(selected, 't')},
-  CASE WHEN (${key('t')}) NOT IN (SELECT ${key('given')} FROM given)
+  CASE WHEN ROW(${key('t')}) NOT IN (SELECT ${key('given')} FROM jsonb_populate_recordset(NULL::${table}, $2::jsonb) AS given)
     THEN ('another key: ' || concat(${key('t')}))::int
   END AS "#"`,
     lockTimeout,

@@ -7,7 +7,7 @@ import { toJsonValue } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
 import { checkedData } from './arguments.js'
-import type { Passenger } from './passenger.js'
+import type { Answer, Passenger } from './passenger.js'
 import { applied, isMoment, type PlainData, plainData } from './plain-data.js'
 import type { TableFacts } from './table-facts.js'
 import type { PlainRow } from './together.js'
@@ -55,7 +55,11 @@ export class Company {
   #written: Row | undefined
 
   /** `undefined` if the leader has to go alone, or nobody is fit to join it. */
-  static gather(leader: Leader, current: Row, data: Readonly<Record<string, unknown>>): Company | undefined {
+  static async gather(
+    leader: Leader,
+    current: Row,
+    data: Readonly<Record<string, unknown>>,
+  ): Promise<Company | undefined> {
     const start: Step = { record: current, written: new Set(), summed: new Set() }
     const plain = plainData(data, leader.versioned.model)
     const first = plain && next(start, plain, leader)
@@ -63,13 +67,21 @@ export class Company {
     let last = first
     const members: Member[] = []
     for (const place of leader.place.behind()) {
+      const { passenger } = place
       // First come, first served: nobody is taken past one who has to go alone.
-      const verdict = place.passenger?.isFit && members.length < LARGEST_COMPANY && run(place.passenger, last, leader)
-      if (!place.passenger || !verdict) break
-      if ('step' in verdict) last = verdict.step
-      place.passenger.setOut()
+      if (!passenger?.isFit || members.length >= LARGEST_COMPANY) break
+      const asked = passenger.ask(copyOf(last.record, leader.scalars))
       place.take()
-      members.push({ place, passenger: place.passenger, verdict })
+      const verdict = judge(await asked, passenger, last, leader)
+      if (!verdict) {
+        // What its function has done is worth nothing: it runs again, in its own turn.
+        passenger.goAlone()
+        place.giveBack()
+        passenger.arrive(undefined)
+        break
+      }
+      if ('step' in verdict) last = verdict.step
+      members.push({ place, passenger, verdict })
     }
     return members.length === 0 ? undefined : new Company(leader, current, first, last, members)
   }
@@ -163,26 +175,20 @@ RETURNING ${returning(scalars, 't')},
   }
 }
 
-/** Runs the function of one who waits, on the record as it will be then. `undefined`: it has to go alone. */
-function run(passenger: Passenger, last: Step, leader: Leader): Member['verdict'] | undefined {
-  let data: unknown
+/** What the answer of a function means, on top of those before it. `undefined`: it has to go alone. */
+function judge(answer: Answer, passenger: Passenger, last: Step, leader: Leader): Member['verdict'] | undefined {
+  if ('isAsync' in answer) return undefined
+  if ('error' in answer) return passenger.retriesOn(answer.error) ? undefined : answer
+  if (answer.data === undefined) return { status: 'unchanged', step: last }
+  let data: Readonly<Record<string, unknown>>
   try {
-    data = passenger.change(copyOf(last.record, leader.scalars), 1)
-    if (data === undefined) return { status: 'unchanged', step: last }
-    if (isThenable(data)) {
-      Promise.resolve(data).catch(() => {}) // it runs again, and is looked at then
-      return passenger.goAlone()
-    }
-    const plain = plainData(checkedData(data, leader.versioned), leader.versioned.model)
-    const step = plain && next(last, plain, leader)
-    return step ? { status: 'updated', step } : passenger.goAlone()
+    data = checkedData(answer.data, leader.versioned)
   } catch (error) {
-    return passenger.retriesOn(error) ? passenger.goAlone() : { error }
+    return { error }
   }
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  const plain = plainData(data, leader.versioned.model)
+  const step = plain && next(last, plain, leader)
+  return step && { status: 'updated', step }
 }
 
 /** The row after one more write, if it can be told exactly. */

@@ -9,11 +9,14 @@ export type Change = (current: Row, attempt: number) => unknown
 /** What became of a write that went along with another one; nothing, if it was not written and has to go alone. */
 export type Arrival = { readonly status: 'updated' | 'unchanged'; readonly record: Row } | undefined
 
-/** A caller who waits for its turn, and whose function may as well be run by the one who has it. */
+/** What the function gave. */
+export type Answer = { readonly data: unknown } | { readonly error: unknown } | { readonly isAsync: true }
+
+/** A caller who waits for its turn, and whose function may as well be part of another one's write. */
 export class Passenger {
-  readonly change: Change
   /** The fields of the record that it wants back. */
   readonly selected: readonly Field[]
+  readonly #change: Change
   readonly #policy: ResolvedPolicy
   readonly #deadline: Deadline
   #goesAlone = false
@@ -21,9 +24,10 @@ export class Passenger {
   #end: (arrival: Arrival | PromiseLike<Arrival>) => void = () => {}
   #lost: Promise<'lost'> | undefined
   #noteLost = () => {}
+  #answer = () => {}
 
   constructor(change: Change, selected: readonly Field[], policy: ResolvedPolicy, deadline: Deadline) {
-    this.change = change
+    this.#change = change
     this.selected = selected
     this.#policy = policy
     this.#deadline = deadline
@@ -35,8 +39,8 @@ export class Passenger {
     return !this.#goesAlone && !this.#deadline.signal?.aborted && !this.#deadline.passed()
   }
 
-  /** What its function has done is worth nothing: it runs again, in its own turn. */
-  goAlone(): undefined {
+  /** From now on it has its own turn. */
+  goAlone(): void {
     this.#goesAlone = true
   }
 
@@ -44,7 +48,8 @@ export class Passenger {
     return this.#policy.retryOn(error)
   }
 
-  setOut(): void {
+  /** From the one who has the turn: runs the function on the record as it will be then. */
+  ask(record: Row): Promise<Answer> {
     this.#journey = new Promise((resolve) => {
       this.#end = resolve
     })
@@ -52,6 +57,25 @@ export class Passenger {
     this.#lost = new Promise((resolve) => {
       this.#noteLost = () => resolve('lost')
     })
+    return new Promise((resolve) => {
+      this.#answer = () => resolve(this.#run(record))
+    })
+  }
+
+  /** From its own caller, so that the function runs in its own async context (AsyncLocalStorage). */
+  answer(): void {
+    this.#answer()
+  }
+
+  #run(record: Row): Answer {
+    try {
+      const data = this.#change(record, 1)
+      if (!isThenable(data)) return { data }
+      Promise.resolve(data).catch(() => {}) // it runs again, and is looked at then
+      return { isAsync: true }
+    } catch (error) {
+      return { error }
+    }
   }
 
   arrive(arrival: Arrival): void {
@@ -80,4 +104,8 @@ export class Passenger {
       throw new OutcomeUnknownError('the connection was lost before the answer came', { cause: error })
     }
   }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

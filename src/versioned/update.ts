@@ -87,6 +87,7 @@ export async function updateByFunction(
     for (;;) {
       const turn = await place.turn(deadline, `other writers of ${versioned.model.name} in this process`)
       if (turn === 'turn') return await outcomeOf(update.write, () => update.runOnRoot(scope, place))
+      passenger?.answer()
       const arrival = await passenger?.arrival()
       if (arrival) return arrival
     }
@@ -206,7 +207,7 @@ class FunctionUpdate {
     const { model } = versioned
     const facts = scope.inTransaction ? together.facts.known(model) : await together.facts.of(model, scope)
     if (!facts) return alone
-    this.#company = Company.gather({ ...plain, versioned, place, facts }, current, data)
+    this.#company = await Company.gather({ ...plain, versioned, place, facts }, current, data)
     return async (scope, expected) => {
       const record = await this.#company?.send(scope)
       if (record) return record

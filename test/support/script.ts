@@ -20,8 +20,8 @@ export interface Script {
 }
 
 /** Starts a file of this repository. Whatever is left of it when the test is over is killed. */
-export function startScript(path: string, env: NodeJS.ProcessEnv): Script {
-  const child = spawn(process.execPath, ['--import', 'tsx', path], {
+export function startScript(path: string, env: NodeJS.ProcessEnv, args: readonly string[] = []): Script {
+  const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -8,7 +8,7 @@ import { createPool, inTransaction } from '../../support/pg-pool.js'
 const NOTE = {
   name: 'note',
   text: `INSERT INTO movement (transaction_id, item_id, quantity) VALUES ($1, $2, $3)
-ON CONFLICT (transaction_id, item_id) DO NOTHING`,
+ON CONFLICT (transaction_id, line) DO NOTHING`,
 }
 
 const MOVE = {

@@ -22,7 +22,7 @@ export default {
       let refused = false
       const retries = await serializable(db, async (tx) => {
         const { stock } = await tx.item.findUniqueOrThrow({ where: { id: itemId } })
-        const known = await tx.movement.findUnique({ where: { transactionId_itemId: { transactionId, itemId } } })
+        const known = await tx.movement.findUnique({ where: { transactionId_line: { transactionId, line: 0 } } })
         refused = known === null && stock + quantity < 0
         if (known !== null || refused) return
         await tx.movement.create({ data: { transactionId, itemId, quantity } })

@@ -90,3 +90,16 @@ CREATE TABLE "AccountEntry" (
 
     CONSTRAINT "AccountEntry_pkey" PRIMARY KEY ("transactionId","line")
 );
+
+-- CreateTable
+CREATE TABLE "ProductMovement" (
+    "transactionId" TEXT NOT NULL,
+    "line" INTEGER NOT NULL,
+    "productId" INTEGER NOT NULL,
+    "quantity" INTEGER NOT NULL,
+
+    CONSTRAINT "ProductMovement_pkey" PRIMARY KEY ("transactionId","line")
+);
+
+-- AddForeignKey
+ALTER TABLE "ProductMovement" ADD CONSTRAINT "ProductMovement_productId_fkey" FOREIGN KEY ("productId") REFERENCES "Product"("id") ON DELETE RESTRICT ON UPDATE CASCADE;

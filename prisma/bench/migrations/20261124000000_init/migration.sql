@@ -10,6 +10,7 @@ CREATE TABLE "item" (
 CREATE TABLE "movement" (
     "id" BIGSERIAL NOT NULL,
     "transaction_id" TEXT NOT NULL,
+    "line" INTEGER NOT NULL DEFAULT 0,
     "item_id" INTEGER NOT NULL,
     "quantity" INTEGER NOT NULL,
     "applied" BOOLEAN NOT NULL DEFAULT true,
@@ -59,7 +60,7 @@ CREATE TABLE "document" (
     CONSTRAINT "document_pkey" PRIMARY KEY ("id")
 );
 
-CREATE UNIQUE INDEX "movement_transaction_id_item_id_key" ON "movement"("transaction_id", "item_id");
+CREATE UNIQUE INDEX "movement_transaction_id_line_key" ON "movement"("transaction_id", "line");
 CREATE UNIQUE INDEX "payment_transaction_id_key" ON "payment"("transaction_id");
 CREATE UNIQUE INDEX "serial_number_key" ON "serial"("number");
 CREATE INDEX "serial_transaction_id_idx" ON "serial"("transaction_id");

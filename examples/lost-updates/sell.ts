@@ -1,7 +1,7 @@
 import type { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency } from 'prisma-extension-concurrency'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import type { Line } from './orders.js'
+import type { Line } from '../northwind/orders.js'
 
 /** What became of one order line. It is sold as a whole, or refused for want of stock. */
 export interface Sale {

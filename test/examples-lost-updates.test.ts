@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
-import { audit } from '../examples/northwind/audit.js'
-import type { Sale } from '../examples/northwind/sell.js'
+import { audit } from '../examples/lost-updates/audit.js'
+import type { Sale } from '../examples/lost-updates/sell.js'
 import { useDatabase } from './support/clients.js'
 import { processesNaming } from './support/process-group.js'
 import { startScript } from './support/script.js'
 
-const DEMO = 'examples/northwind/demo.ts'
+const DEMO = 'examples/lost-updates/demo.ts'
 const database = useDatabase()
 
 /** The numbers of the demo's table: each row's label with its figures, plain run first. */
@@ -22,7 +22,7 @@ function figuresOf(stdout: string): Record<string, { plain: number; versioned: n
   )
 }
 
-test('the demo loses updates and oversells with plain Prisma and neither with updateVersioned, and says so in plain text', async () => {
+test('the comparison loses updates and oversells with plain Prisma and neither with updateVersioned, and says so in plain text', async () => {
   const { exitCode, stdout, stderr } = await startScript(DEMO, { DATABASE_URL: inject('serverUrl') }).ended
 
   expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' })
@@ -49,7 +49,7 @@ test('the demo loses updates and oversells with plain Prisma and neither with up
   expect(of('Units sold').versioned).toBeLessThanOrEqual(3_119)
 })
 
-test('the demo, ended by Ctrl-C, leaves no process and no data folder of its own server', async () => {
+test('the comparison, ended by Ctrl-C, leaves no process and no data folder of its own server', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'demo-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   await chmod(folder, 0o755) // the server may run as another user
@@ -66,7 +66,7 @@ test('the demo, ended by Ctrl-C, leaves no process and no data folder of its own
   expect((await readdir(folder)).filter((name) => name.startsWith('concurrency-'))).toEqual([])
 })
 
-test('the demo, ended by a signal, leaves no process and no database in a server that it was given', async () => {
+test('the comparison, ended by a signal, leaves no process and no database in a server that it was given', async () => {
   const url = new URL(inject('serverUrl'))
   url.searchParams.set('application_name', randomUUID())
   const observer = new pg.Client({ connectionString: inject('serverUrl') })

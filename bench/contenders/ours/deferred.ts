@@ -1,0 +1,27 @@
+/** `$stock.defer`: the movement is noted now, and folded into the stock later, as the README shows it. */
+import { stock } from '../../../dist/erp/index.js'
+import type { Contender } from '../../contender.js'
+import { createOurs } from '../../support/ours-client.js'
+
+export default {
+  id: 'ours/deferred',
+  title: '$stock.defer, then project',
+  family: 'ours',
+  source: 'README.md#stock',
+  choices: 'As it comes. All is folded into the stock once, at the end of the run, in the time that counts.',
+  operations: ['receive'],
+
+  async open(env) {
+    const db = createOurs(env).$extends(
+      stock({ item: { model: 'Item', key: 'id', onHand: 'stock' }, movement: { model: 'Movement', item: 'itemId' } }),
+    )
+    return {
+      async receive(transactionId, itemId, quantity) {
+        await db.$stock.defer({ transactionId, item: itemId, quantity })
+        return { retries: 0 }
+      },
+      settle: async () => void (await db.$stock.project()),
+      close: () => db.$disconnect(),
+    }
+  },
+} satisfies Contender

@@ -1,0 +1,31 @@
+/** `$stock.move`, as the README shows it: the callers of a process are combined. */
+
+import { stock } from '../../../dist/erp/index.js'
+import { InsufficientStockError } from '../../../dist/index.js'
+import type { Contender } from '../../contender.js'
+import { createOurs } from '../../support/ours-client.js'
+
+export default {
+  id: 'ours/stock-move',
+  title: '$stock.move',
+  family: 'ours',
+  source: 'README.md#stock',
+  choices: 'As it comes. A refused move is an InsufficientStockError.',
+  operations: ['move', 'receive'],
+
+  async open(env) {
+    const db = createOurs(env).$extends(
+      stock({ item: { model: 'Item', key: 'id', onHand: 'stock' }, movement: { model: 'Movement', item: 'itemId' } }),
+    )
+    const move = async (transactionId: string, itemId: number, quantity: number) => {
+      try {
+        await db.$stock.move({ transactionId, item: itemId, quantity })
+        return { retries: 0 }
+      } catch (error) {
+        if (!(error instanceof InsufficientStockError)) throw error
+        return { retries: 0, refused: true }
+      }
+    }
+    return { move, receive: move, close: () => db.$disconnect() }
+  },
+} satisfies Contender

@@ -1,0 +1,149 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import type { BenchResult, Cell } from '../bench/result.js'
+import { findContenders, whyMissing } from '../bench/runner/contenders.js'
+import { failureMessage } from '../bench/runner/failure-message.js'
+import { takersOf } from '../bench/runner/plan.js'
+import { summarise } from '../bench/runner/summary.js'
+import { WORKLOADS } from '../bench/workloads/index.js'
+import { useDatabase } from './support/clients.js'
+import { startScript } from './support/script.js'
+
+const BENCH = 'bench/main.ts'
+const database = useDatabase()
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** The databases that a bench has made in the tests' server. */
+async function benchDatabases(): Promise<string[]> {
+  const rows = await database.query("SELECT datname FROM pg_database WHERE datname LIKE 'bench%'")
+  return rows.map(({ datname }) => String(datname))
+}
+
+async function resultIn(file: string): Promise<BenchResult> {
+  return JSON.parse(await readFile(file, 'utf8'))
+}
+
+test('the bench shows who loses updates, and what each call costs, and leaves no database behind', async () => {
+  const output = join(await temporaryFolder(), 'result.json')
+  const chosen = ['prisma/unguarded', 'prisma/select-for-update', 'pg/guarded-update', 'ours/versioned-update']
+  const args = [
+    ...chosen.flatMap((id) => ['--contender', id]),
+    ...['--workload', 'hot-row-16', '--rounds', '1', '--budget', '8', '--output', output],
+  ]
+
+  const { exitCode, stderr, stdout } = await startScript(BENCH, { DATABASE_URL: inject('serverUrl') }, args).ended
+
+  expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' })
+  const { cells, isComplete, contenders } = await resultIn(output)
+  expect(isComplete).toBe(true)
+  const cell = (id: string) => cells.find(({ contender }) => contender === id) as Cell
+  const right = { lost: 0, doubled: 0, negative: 0, inconsistent: 0 }
+  expect(cell('prisma/unguarded').audit.lost).toBeGreaterThan(0)
+  for (const id of chosen.slice(1)) expect(cell(id).audit).toEqual(right)
+  const [update, lock] = [
+    cell('pg/guarded-update').rounds[0].figures,
+    cell('prisma/select-for-update').rounds[0].figures,
+  ]
+  expect(update).toMatchObject({ statements: 1, transactions: 1, failures: 0 })
+  expect(lock).toMatchObject({ statements: 4, transactions: 1, failures: 0 })
+  expect(lock?.waitingConnections).toBeGreaterThan(0)
+  expect(contenders.find(({ id }) => id === 'prisma/upsert')?.missing).toBe('was not asked for')
+  expect(await benchDatabases()).toEqual([])
+})
+
+test('the bench, ended by Ctrl-C, leaves no process, database or folder, and keeps what it has measured', async () => {
+  const folder = await temporaryFolder()
+  const output = join(folder, 'result.json')
+  const args = ['--contender', 'pg/', '--workload', 'hot-row', '--rounds', '1000', '--budget', '10', '--output', output]
+  const bench = startScript(BENCH, { DATABASE_URL: inject('serverUrl'), TMPDIR: folder }, args)
+  await bench.printed('contenders in random order')
+  // One contender at work in eight processes has come through the workloads with fewer.
+  while ((await bench.running()).filter((command) => command.includes('worker.ts')).length < 8) await sleep(20)
+
+  bench.pressCtrlC()
+
+  expect(await bench.ended).toMatchObject({ exitCode: 130, stderr: expect.stringContaining('Ended by SIGINT.') })
+  expect(await bench.running()).toEqual([])
+  const { isComplete, cells } = await resultIn(output)
+  expect(isComplete).toBe(false)
+  expect(cells.some(({ rounds }) => rounds.length > 0)).toBe(true)
+  expect((await readdir(folder)).filter((name) => name.startsWith('concurrency-bench'))).toEqual([])
+  expect(await benchDatabases()).toEqual([])
+})
+
+test('whoever lacks a package, a program or a server is missing, and says what it lacks', async () => {
+  const [contender] = await findContenders()
+  const needy = { ...contender, packages: ['pg', 'no-such-package'], programs: ['sh', 'no-such-program'] }
+
+  const why = whyMissing({ ...needy, server: 'etcd' }, (name) => `${name} is not installed`)
+
+  expect(why).toBe(
+    'the package no-such-package is not installed, the program no-such-program is not installed, ' +
+      'etcd is not installed; see bench/setup.sh',
+  )
+  expect(whyMissing({ ...contender, packages: ['pg'], programs: ['sh'] }, () => undefined)).toBeUndefined()
+})
+
+test('every workload has a baseline that takes part in it', async () => {
+  const contenders = await findContenders()
+
+  const without = WORKLOADS.filter(
+    (workload) => !takersOf(workload, contenders).some(({ id }) => id === workload.baseline),
+  )
+
+  expect(without.map(({ id }) => id)).toEqual([])
+})
+
+test('a ratio is taken within each round, and only then over the rounds', () => {
+  const round = (index: number, throughput: number) => ({
+    round: index,
+    failures: [],
+    figures: {
+      operations: 1,
+      throughput,
+      p50Milliseconds: 1,
+      p99Milliseconds: 1,
+      failures: 0,
+      refused: 0,
+      retries: 0,
+      statements: 1,
+      transactions: 1,
+      databaseCpuMilliseconds: null,
+      clientCpuMilliseconds: 1,
+      peakConnections: 1,
+      waitingConnections: 0,
+      idleInTransactionConnections: 0,
+    },
+  })
+  // The machine was ten times as slow in the second round, for both.
+  const own = [round(0, 400), round(1, 20), round(2, 300)]
+  const base = [round(0, 100), round(1, 10), round(2, 100)]
+
+  const summary = summarise(own, base)
+
+  expect(summary?.ratio).toEqual({ median: 3, low: 2, high: 4 })
+  expect(summary?.throughput.median).toBe(300)
+  expect(summary?.databaseCpuMilliseconds).toBeNull()
+})
+
+test('what a failure says names no path of the machine, and is the same for like failures', () => {
+  const prisma = (line: number) =>
+    Object.assign(
+      new Error(`\nInvalid \`x\` invocation in\n${import.meta.filename}:${line}:3\n\n  ${line}\n\n\nIt failed.`),
+      {
+        code: 'P2034',
+      },
+    )
+
+  expect(failureMessage(prisma(1))).toBe('Error P2034: It failed.')
+  expect(failureMessage(new Error(`No ${import.meta.filename} after 12 ms`))).toBe('Error: No … after N ms')
+  expect(failureMessage(prisma(1))).toBe(failureMessage(prisma(22)))
+})
