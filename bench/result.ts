@@ -1,5 +1,5 @@
 /** The result of the bench as JSON, in `results/`: what the report and the README's table are made of. */
-import type { Family } from './contender.js'
+import type { Family, OperationName } from './contender.js'
 import type { Audit } from './workload.js'
 
 /** Raised whenever a reader of older results would misread newer ones. */
@@ -60,6 +60,8 @@ export interface ContenderResult {
   readonly family: Family
   readonly source: string
   readonly choices: string
+  /** What it can do, and so in which workloads it would be if it is missing. */
+  readonly operations: readonly OperationName[]
   /** Why it could not take part: `redis-server is not installed`. Then it has no cells. */
   readonly missing?: string
 }
@@ -68,6 +70,7 @@ export interface WorkloadResult {
   readonly id: string
   readonly title: string
   readonly about: string
+  readonly operation: OperationName
   readonly curve?: { readonly id: string; readonly axis: 'callers' | 'processes' | 'rows'; readonly value: number }
   readonly processes: number
   readonly callers: number
@@ -151,15 +154,33 @@ export interface Summary {
   readonly refused: number
 }
 
-/** The holder of a lock is stopped (SIGSTOP) past its lease in its critical section, and then goes on. */
+/**
+ * Several critical sections at once, in one process that is stopped (SIGSTOP) past the lease in the
+ * middle of them. Another process does the same work meanwhile; then the first one goes on.
+ */
 export interface PainResult {
   readonly contender: string
+  /**
+   * Where it was stopped. `thinking`: between reading and writing, with some thinking left to do
+   * when it goes on, so that it can learn of the loss of its lock. `writing`: after all that the
+   * contender does before a write, so that the write is the next that happens.
+   */
+  readonly moment: 'thinking' | 'writing'
+  /** How many sections were stopped at a time. */
   readonly rounds: number
-  /** Writes that were overwritten by a holder that had lost its lock without knowing. */
+  readonly stoppedMilliseconds: number
+  /** Writes that overwrote what they had not read: updates that were lost, as the database has logged them. */
   readonly corrupted: number
-  /** Rounds in which the stopped holder was told, by an exception, before it could do harm. */
+  /** Sections of the stopped process that ended in an exception before they could do harm. */
   readonly refusedLateWrites: number
-  /** The longest that the others were kept waiting, in ms. */
+  /** Sections of the stopped process that ended in an exception, after they had written. */
+  readonly toldTooLate: number
+  /** What the stopped process was told, each text once. */
+  readonly told: readonly string[]
+  /** The longest that a caller of the other process took to be done, failures and further attempts included, in ms. */
   readonly othersWaitedMilliseconds: number
+  /** Exceptions that the callers of the other process have seen. */
+  readonly othersFailed: number
+  /** Why it could not be measured; then all numbers are 0. */
   readonly error?: string
 }

@@ -21,14 +21,14 @@ export class InsufficientStockError extends ConcurrencyError {
   /** Every line that is short. */
   readonly shortages: readonly Shortage[]
 
-  constructor(transactionId: string, shortages: readonly [Shortage, ...Shortage[]]) {
+  constructor(transactionId: string, shortages: readonly [Shortage, ...Shortage[]], isRemembered = false) {
     const list = shortages
       .map(({ item, requested, available }) => `${itemText(item)}: ${requested} asked for, ${available} available`)
       .join('; ')
-    super(
-      `There is not enough stock for ${JSON.stringify(transactionId)}: ${list}. Nothing was moved. ` +
-        `Ask for less, or send it again under the same transaction id once there is more.`,
-    )
+    const next = isRemembered
+      ? 'It stays refused: ask again under a new transaction id.'
+      : 'Ask for less, or send it again under the same transaction id once there is more.'
+    super(`There is not enough stock for ${JSON.stringify(transactionId)}: ${list}. Nothing was moved. ${next}`)
     this.transactionId = transactionId
     this.item = shortages[0].item
     this.requested = shortages[0].requested

@@ -262,7 +262,7 @@ describe('updateVersioned', () => {
       retry: { baseDelay: 0 },
     })
     expect(statements.filter((sql) => sql.includes('FOR NO KEY UPDATE'))).toHaveLength(1)
-    expect(record).toEqual({ ...key, onHand: 9, version: 3n })
+    expect(record).toMatchObject({ ...key, onHand: 9, version: 3n })
   })
 
   test('locks the row also when filters stand beside its key', async () => {

@@ -96,7 +96,7 @@ CREATE TRIGGER shout BEFORE INSERT ON "Payment" FOR EACH ROW EXECUTE FUNCTION sh
     expect(results.map(({ record }) => record.transactionId)).toEqual(ids.map((id) => id.toUpperCase()))
   })
 
-  test('of a model with values that Prisma makes up itself are Prisma’s own', async () => {
+  test('of a model with columns that raw SQL gives otherwise are Prisma’s own', async () => {
     const { db, statements } = connect()
     const call = (reference: string) =>
       started(db.everything.createIdempotent({ where: { code: reference }, data: {}, select: { code: true } }))

@@ -1,13 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import pg from 'pg'
-import { expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { audit } from '../examples/lost-updates/audit.js'
 import type { Sale } from '../examples/lost-updates/sell.js'
 import { useDatabase } from './support/clients.js'
-import { processesNaming } from './support/process-group.js'
 import { startScript } from './support/script.js'
 
 const DEMO = 'examples/lost-updates/demo.ts'
@@ -47,46 +41,6 @@ test('the comparison loses updates and oversells with plain Prisma and neither w
   expect(of('Products oversold').plain).toBeGreaterThan(0)
   expect(of('Lines that noticed a conflict').versioned).toBeGreaterThan(0)
   expect(of('Units sold').versioned).toBeLessThanOrEqual(3_119)
-})
-
-test('the comparison, ended by Ctrl-C, leaves no process and no data folder of its own server', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'demo-test-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
-  await chmod(folder, 0o755) // the server may run as another user
-  const demo = startScript(DEMO, { DATABASE_URL: '', TMPDIR: folder })
-  await demo.printed('539 of')
-  const before = await demo.running()
-
-  demo.pressCtrlC()
-
-  const { exitCode, stderr } = await demo.ended
-  expect({ exitCode, stderr }).toEqual({ exitCode: 130, stderr: '\nEnded by SIGINT.\n' })
-  expect([...(await demo.running()), ...(await processesNaming(folder))]).toEqual([])
-  if (process.platform === 'linux') expect(before).toHaveLength(5) // demo and four workers
-  expect((await readdir(folder)).filter((name) => name.startsWith('concurrency-'))).toEqual([])
-})
-
-test('the comparison, ended by a signal, leaves no process and no database in a server that it was given', async () => {
-  const url = new URL(inject('serverUrl'))
-  url.searchParams.set('application_name', randomUUID())
-  const observer = new pg.Client({ connectionString: inject('serverUrl') })
-  await observer.connect()
-  onTestFinished(() => observer.end())
-  const demo = startScript(DEMO, { DATABASE_URL: url.href })
-  await demo.printed('539 of')
-  const { rows } = await observer.query(
-    `SELECT DISTINCT datname FROM pg_stat_activity WHERE application_name = $1 AND datname LIKE 'concurrency%'`,
-    [url.searchParams.get('application_name')],
-  )
-
-  demo.kill('SIGTERM')
-
-  const { exitCode } = await demo.ended
-  expect(exitCode).toBe(143)
-  expect(await demo.running()).toEqual([])
-  expect(rows).toHaveLength(1)
-  const left = await observer.query('SELECT datname FROM pg_database WHERE datname = $1', [rows[0].datname])
-  expect(left.rows).toEqual([])
 })
 
 /** What the shop did with one product of ten, and the stock that it then had. */

@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PrismaPg } from '@prisma/adapter-pg'
@@ -11,6 +9,7 @@ import { concurrency, idempotencyKeySchema, idempotencyKeySql } from '../src/ind
 import { useDatabase } from './support/clients.js'
 import { openTransaction } from './support/connection.js'
 import { useExtended } from './support/extended.js'
+import { generateClient } from './support/generate-client.js'
 import { rejectionOf } from './support/rejection.js'
 
 const { database, connect } = useExtended()
@@ -282,31 +281,6 @@ test.each([
   expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field })
   expect(statements).toEqual([])
 })
-
-/** Prisma's own client of a schema with these models, made for the test and deleted with it. */
-async function generateClient(models: string): Promise<{ PrismaClient: typeof Client }> {
-  const folder = await mkdtemp(join(ROOT, 'generated/test-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
-  const generator = `generator client {
-  provider               = "prisma-client"
-  output                 = "./client"
-  generatedFileExtension = "ts"
-  importFileExtension    = "js"
-}
-datasource db {
-  provider = "postgresql"
-}
-`
-  const schema = join(folder, 'schema.prisma')
-  await writeFile(schema, `${generator}\n${models}`)
-  const generate = spawn(process.execPath, ['scripts/generate.mjs', '--schema', schema], {
-    cwd: ROOT,
-    stdio: 'inherit',
-  })
-  const [exitCode] = await once(generate, 'close')
-  if (exitCode !== 0) throw new Error('Prisma did not accept the schema.')
-  return import(join(folder, 'client/client.ts'))
-}
 
 function connectAs(PrismaClient: typeof Client) {
   const client = new PrismaClient({ adapter: new PrismaPg({ connectionString: database.url }) })

@@ -39,6 +39,9 @@ describe('the README', async () => {
     expect(output).toMatch(/Somebody was faster: Chai Latte/)
     expect(output).toMatch(/model IdempotencyKey \{/)
     expect(output).toMatch(/written: \d+/)
+    expect(output).toMatch(/model StockReservation \{/)
+    expect(output).toMatch(/discrepancies: \[\]/)
+    expect(output).toMatch(/\[ 'SN-000001', 'SN-000002', 'SN-000003' \]/)
   })
 
   test('shows the trigger as the package writes it', () => {
@@ -95,7 +98,7 @@ function moduleOf(code: string): string {
   return [
     ...imports,
     "import { context } from '../../test/support/readme-context.js'",
-    `const { ${NAMES.join(', ')} } = await context()`,
+    `const { ${NAMES.filter((name) => !code.includes(`const ${name} = `)).join(', ')} } = await context()`,
     rest,
     'export {}',
   ].join('\n')

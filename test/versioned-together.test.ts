@@ -69,6 +69,21 @@ describe('versioned writes of one tick', () => {
     expect(Math.abs(updatedAt.getTime() - Date.now())).toBeLessThan(3_600_000)
   })
 
+  test('write what Prisma would write in texts, decimals, times, big numbers and nulls', async () => {
+    const { db, statements } = connect()
+    const ids = await newProducts(3)
+    const data = { name: `it's "ü" \\ 1`, price: '12345.675', stock: { decrement: 3 }, updatedAt: new Date(1e12) }
+    const [one, two] = await Promise.all(
+      ids.slice(0, 2).map((id) => db.product.updateVersioned({ where: { id, version: 0 }, data })),
+    )
+    const alone = await db.product.updateVersioned({ where: { id: ids[2], version: 0 }, data })
+    expect(together(statements)).toHaveLength(1)
+    expect([one, two]).toEqual([
+      { ...alone, id: ids[0] },
+      { ...alone, id: ids[1] },
+    ])
+  })
+
   test('by one version of one row have one winner', async () => {
     const { db } = connect()
     const [id] = await newProducts(1)

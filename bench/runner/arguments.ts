@@ -1,6 +1,7 @@
 /** The command line of the bench. */
 import { parseArgs } from 'node:util'
 import type { Contender } from '../contender.js'
+import { PAIN_SECONDS } from '../pain/index.js'
 import { WORKLOADS } from '../workloads/index.js'
 import type { Form } from './plan.js'
 
@@ -9,6 +10,7 @@ npm run bench:full  -- [options]   all contenders that are installed, all worklo
 
   --contender TEXT   only the contender of this id, or those with this text in theirs; may be given several times
   --workload TEXT    the same for workloads
+  --pain             only the pain scenario: holders that are stopped in the middle (it is part of the full form)
   --rounds NUMBER    how often each contender is measured in each workload
   --budget SECONDS   how long all of it may take
   --seed NUMBER      of the random order
@@ -21,6 +23,8 @@ export interface Request {
   readonly seed: number
   readonly output: string | undefined
   readonly isListOnly: boolean
+  /** Whether holders are stopped, too. */
+  readonly isPainful: boolean
 }
 
 /** @throws Error that says what is wrong with them */
@@ -38,29 +42,31 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
       seed: { type: 'string' },
       output: { type: 'string' },
       list: { type: 'boolean', default: false },
+      pain: { type: 'boolean', default: false },
     },
   })
-  const { full, contender, workload, output } = values
-  const isCustom = [contender, workload, values.rounds, values.budget].some((value) => value !== undefined)
+  const { full, contender, workload, output, pain } = values
+  const isCustom = [contender, workload, values.rounds, values.budget].some((value) => value !== undefined) || pain
   const workloads = WORKLOADS.filter(({ id, short }) =>
-    workload === undefined ? full || short === true : isNamed(id, workload, workloadIds),
+    workload === undefined ? !pain && (full || short === true) : isNamed(id, workload, workloadIds),
   )
-  if (workloads.length === 0) throw new Error(`No workload is called so; there are ${workloadIds.join(', ')}.`)
+  if (workloads.length === 0 && !pain) throw new Error(`No workload is called so; there are ${workloadIds.join(', ')}.`)
   return {
     form: {
       name: isCustom ? 'custom' : full ? 'full' : 'short',
       rounds: number(values.rounds, 'rounds') ?? (full ? 5 : 3),
-      budget: number(values.budget, 'budget') ?? (full ? 36 * 60 : 4 * 60),
+      budget: number(values.budget, 'budget') ?? (full ? 36 * 60 - PAIN_SECONDS : 4 * 60),
       workloads,
     },
     isWanted: ({ id, server, packages = [] }) =>
       contender === undefined
         ? // The short form is what runs anywhere; who asks by name gets what was asked for.
-          full || (server === undefined && packages.length === 0)
+          full || pain || (server === undefined && packages.length === 0)
         : isNamed(id, contender, ids),
     seed: number(values.seed, 'seed') ?? Math.floor(Math.random() * 2 ** 32),
     output,
     isListOnly: values.list,
+    isPainful: pain || (full && !isCustom),
   }
 }
 

@@ -2,7 +2,8 @@
 import type pg from 'pg'
 import type { Server } from '../../test/support/server.js'
 import type { Contender } from '../contender.js'
-import { type BenchResult, type Cell, RESULT_FORMAT, type Round } from '../result.js'
+import { runPain } from '../pain/index.js'
+import { type BenchResult, type Cell, type PainResult, RESULT_FORMAT, type Round } from '../result.js'
 import type { SideServers } from '../servers/index.js'
 import type { Workload } from '../workload.js'
 import type { Request } from './arguments.js'
@@ -15,7 +16,7 @@ import { type Laboratory, measure } from './measure.js'
 import { takersOf, timesFor } from './plan.js'
 import { seededRandom, shuffled } from './random.js'
 import { isWrong, sumAudits, summarise } from './summary.js'
-import { headline, legend, missingContenders, NOT_ASKED_FOR, workloadTable } from './table.js'
+import { headline, legend, missingContenders, NOT_ASKED_FOR, painTable, workloadTable } from './table.js'
 import { writeResult } from './write-result.js'
 
 export interface Bench {
@@ -43,6 +44,7 @@ export async function runBench(bench: Bench): Promise<number> {
   const present = wanted.filter(({ id }) => missing.get(id) === undefined)
   const times = timesFor(form, present)
   const rounds = new Map<string, Round[]>()
+  let pain: readonly PainResult[] = []
   const roundsOf = (workload: Workload, { id }: Contender) => rounds.get(`${workload.id} ${id}`) ?? []
 
   const begin = performance.now()
@@ -58,15 +60,13 @@ export async function runBench(bench: Bench): Promise<number> {
     machine,
     server: databaseServer,
     method: { rounds: form.rounds, ...times, seed, packages: packageVersions(packagesOf(present)) },
-    contenders: bench.contenders.map(({ id, title, family, source, choices, ...contender }) => {
+    contenders: bench.contenders.map(({ id, title, family, source, choices, operations, ...contender }) => {
       const why = missing.has(id) ? missing.get(id) : notAskedFor(contender)
-      return { id, title, family, source, choices, ...(why === undefined ? {} : { missing: why }) }
+      return { id, title, family, source, choices, operations, ...(why === undefined ? {} : { missing: why }) }
     }),
-    workloads: form.workloads.map(
-      ({ fill: _, caller: _c, audit: _a, short: _s, operation: _o, ...workload }) => workload,
-    ),
+    workloads: form.workloads.map(({ fill: _, caller: _c, audit: _a, short: _s, ...workload }) => workload),
     cells: form.workloads.flatMap((workload) => cellsOf(workload, takersOf(workload, present), roundsOf)),
-    pain: [],
+    pain,
   })
 
   console.log(`${headline(result(false))}\n\n${missingContenders(result(false).contenders)}\n`)
@@ -103,8 +103,12 @@ export async function runBench(bench: Bench): Promise<number> {
         }
       }
     }
+    if (request.isPainful) {
+      const environment = { databases: laboratory.databases, servers: sideServers.urls, folder, interrupted }
+      pain = await runPain(environment, present, showProgress)
+    }
   } finally {
-    if (rounds.size > 0) await report(result(!interrupted.aborted), request.output)
+    if (rounds.size > 0 || pain.length > 0) await report(result(!interrupted.aborted), request.output)
     await laboratory.databases.dropAll().catch((error: unknown) => {
       if (!interrupted.aborted) throw error // otherwise the server has already gone, and the databases with it
     })
@@ -155,6 +159,7 @@ function showProgress(text: string): void {
 async function report(result: BenchResult, output: string | undefined): Promise<void> {
   showProgress('')
   for (const workload of result.workloads) console.log(workloadTable(result, workload))
+  if (result.pain.length > 0) console.log(painTable(result.pain))
   const file = await writeResult(result, output)
   console.log(
     `\n${legend()}\n\n${result.seconds} s, ${result.isComplete ? 'complete' : 'ended before its time'}; ${file ?? 'not written to a file'}`,

@@ -6,6 +6,9 @@ import type { Workload } from '../workload.js'
 
 const MIGRATIONS = fileURLToPath(new URL('../../prisma/bench/migrations', import.meta.url))
 
+/** As much of a workload as makes a database. */
+type Filling = Pick<Workload, 'id' | 'fill'>
+
 export class Databases {
   readonly #serverUrl: string
   readonly #admin: pg.ClientBase
@@ -19,7 +22,7 @@ export class Databases {
   }
 
   /** A database in which a run of the workload can begin. */
-  async create(workload: Workload): Promise<{ readonly name: string; readonly url: string }> {
+  async create(workload: Filling): Promise<{ readonly name: string; readonly url: string }> {
     const template = await this.#template(workload)
     const name = `bench_run_${process.pid}_${this.#runs++}`
     await this.#admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
@@ -37,7 +40,7 @@ export class Databases {
     for (const name of this.#made) await this.drop(name)
   }
 
-  async #template(workload: Workload): Promise<string> {
+  async #template(workload: Filling): Promise<string> {
     const name = `bench_${process.pid}_${workload.id.replaceAll('-', '_')}`
     if (!this.#made.has(name)) {
       await this.#admin.query(`CREATE DATABASE ${name}`)

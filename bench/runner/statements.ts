@@ -24,10 +24,14 @@ export const statementCounts = (): StatementCounts => ({ statements, transaction
 /** The root's node-postgres, which Prisma's adapter uses, and the one that a package of the bench may have brought. */
 const PACKAGES = [new URL('../../package.json', import.meta.url), new URL('../package.json', import.meta.url)]
 
+/** The classes of all clients of PostgreSQL that contenders use. */
+export function postgresClients(): Set<typeof pg.Client> {
+  return new Set(PACKAGES.map((from) => (createRequire(from)('pg') as typeof pg).Client))
+}
+
 /** Begins to count. */
 export function countStatements(): void {
-  for (const Client of new Set(PACKAGES.map((from) => (createRequire(from)('pg') as typeof pg).Client))) {
-    const { prototype } = Client
+  for (const { prototype } of postgresClients()) {
     const query: (...args: unknown[]) => unknown = prototype.query
     function counted(this: object, ...args: unknown[]): unknown {
       count(this, textOf(args[0]))
@@ -49,7 +53,8 @@ function count(client: object, text: string): void {
   }
 }
 
-function textOf(config: unknown): string {
+/** The SQL of what `query` was given first. */
+export function textOf(config: unknown): string {
   if (typeof config === 'string') return config
   return typeof config === 'object' && config !== null && 'text' in config ? String(config.text) : ''
 }

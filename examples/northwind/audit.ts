@@ -16,12 +16,12 @@ export interface Audit {
   /** Lines that were sold more than once. */
   readonly soldTwice: number
   readonly invoices: number
-  /** Numbers that are missing between the first and the last. */
+  /** Numbers from 1 to the last that were taken, and that no order has. */
   readonly invoiceGaps: number
   /** Orders with another number of invoices than one, or refused ones that have any. */
   readonly invoicesAmiss: number
   readonly serialsSold: number
-  /** Lines of serialised products with another number of serials than units. */
+  /** Lines of serialised products with another number of serials than units, and serials that no line has. */
   readonly serialsAmiss: number
 }
 
@@ -52,9 +52,13 @@ export async function audit(database: Database, serialised: readonly number[]): 
     WHERE "transactionId" = 'order ' || l."orderId" AND "productId" = l."productId"
   ) AS m
 ), orders AS (
-  SELECT "orderId" AS id, sum(quantity) AS asked, sum(sold) AS sold FROM line GROUP BY "orderId"
+  SELECT "orderId" AS id, sum(quantity) AS asked, sum(sold) AS sold,
+    bool_or(sold > 0) AND bool_or(sold < quantity) AS "isHalf"
+  FROM line GROUP BY "orderId"
 ), sold AS (
   SELECT o.*, (SELECT count(*) FROM "Invoice" AS i WHERE i."orderId" = o.id) AS invoices FROM orders AS o
+), serial AS (
+  SELECT "orderId", "productId", count(*) AS given FROM "Serial" WHERE "transactionId" IS NOT NULL GROUP BY 1, 2
 ), balance AS (
   SELECT s."onHand", (
     SELECT coalesce(sum(quantity), 0) FROM "StockMovement" AS m
@@ -71,15 +75,15 @@ SELECT
   (SELECT sum("onHand") FROM "Stock")::int AS "stockLeft",
   (SELECT count(*) FROM balance WHERE "onHand" <> expected)::int AS "wrongBalances",
   (SELECT count(*) FROM balance WHERE "onHand" < 0)::int AS "negativeBalances",
-  (SELECT count(*) FROM sold WHERE sold NOT IN (0, asked))::int AS "halfSold",
+  (SELECT count(*) FROM sold WHERE "isHalf")::int AS "halfSold",
   (SELECT count(*) FROM line WHERE movements > 1 OR sold > quantity)::int AS "soldTwice",
   (SELECT count(*) FROM "Invoice")::int AS invoices,
-  (SELECT max(value) - min(value) + 1 - count(*) FROM "SeriesNumber")::int AS "invoiceGaps",
+  (SELECT coalesce(sum(last), 0) FROM "Series")::int - (SELECT count(*) FROM "SeriesNumber")::int AS "invoiceGaps",
   (SELECT count(*) FROM sold WHERE invoices <> (sold > 0)::int)::int AS "invoicesAmiss",
   (SELECT count(*) FROM "Serial" WHERE "transactionId" IS NOT NULL)::int AS "serialsSold",
-  (SELECT count(*) FROM line WHERE "productId" = ANY($1) AND sold <> (
-    SELECT count(*) FROM "Serial" AS s WHERE s."orderId" = line."orderId" AND s."productId" = line."productId"
-  ))::int AS "serialsAmiss"`,
+  (SELECT count(*)
+    FROM (SELECT * FROM line WHERE "productId" = ANY($1)) AS l FULL JOIN serial USING ("orderId", "productId")
+    WHERE coalesce(sold, 0) <> coalesce(given, 0))::int AS "serialsAmiss"`,
     [serialised],
   )
   return row as unknown as Audit

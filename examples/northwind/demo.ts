@@ -42,6 +42,7 @@ async function main(): Promise<number> {
 
 async function run(crew: Crew, database: Database): Promise<number> {
   await fill(database)
+  interrupted.throwIfAborted()
   const progress = new Progress('selling', 2 * (await readOrders()).length, 'orders answered')
   const replay = await crew.replay(database.url, progress.advance).finally(() => progress.end())
   interrupted.throwIfAborted()

@@ -31,7 +31,9 @@ export class Progress {
   }
 
   #show() {
-    const text = `${this.#label}: ${formatted(this.#done)} of ${formatted(this.#total)} ${this.#what}`
+    // What was done by a process that was killed is done again, and counts but once here.
+    const done = Math.min(this.#done, this.#total)
+    const text = `${this.#label}: ${formatted(done)} of ${formatted(this.#total)} ${this.#what}`
     process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`)
   }
 }

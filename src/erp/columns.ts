@@ -35,3 +35,8 @@ export function columnsOf(fields: readonly Field[], alias: string): string {
 export function keyNames(fields: readonly Field[], alias = ''): string {
   return fields.map((_, i) => `${alias}k${i}`).join(', ')
 }
+
+/** A moment as the field's column has it: without a time zone it is that of UTC, as everywhere in Prisma. */
+export function momentOf({ nativeType }: Field, moment = 'now()'): string {
+  return nativeType?.startsWith('Timestamptz') ? moment : `(${moment} AT TIME ZONE 'UTC')`
+}

@@ -72,7 +72,13 @@ export class Company {
       if (!passenger?.isFit || members.length >= LARGEST_COMPANY) break
       const asked = passenger.ask(copyOf(last.record, leader.scalars))
       place.take()
-      const verdict = judge(await asked, passenger, last, leader)
+      const answer = await asked
+      let verdict: Member['verdict'] | undefined
+      try {
+        verdict = judge(answer, passenger, last, leader)
+      } catch (error) {
+        verdict = { error } // its data is wrong, or its `retryOn` threw
+      }
       if (!verdict) {
         // What its function has done is worth nothing: it runs again, in its own turn.
         passenger.goAlone()
@@ -146,23 +152,23 @@ export class Company {
     const { versioned, key, scalars } = this.#leader
     const table = tableOf(versioned.model)
     const version = columnOf(versioned.version)
-    const written = [...this.#last.written]
+    const written = [...this.#last.written, versioned.version]
+    const columns = (alias: string) => written.map((field) => `${alias}.${columnOf(field)}`).join(', ')
     const conditions = [...key.fields.map(columnOf), version].map((column) => `t.${column} = o.${column}`)
     for (const field of this.#last.summed) {
       conditions.push(`t.${columnOf(field)} IS NOT DISTINCT FROM o.${columnOf(field)}`)
     }
-    const tuple = (alias: string) => written.map((field) => `${alias}.${columnOf(field)}`).join(', ')
     const [row] = await scope.query(
       `UPDATE ${table} AS t
-SET ${[...written, versioned.version].map((field) => `${columnOf(field)} = n.${columnOf(field)}`).join(', ')}
+SET ${written.map((field) => `${columnOf(field)} = n.${columnOf(field)}`).join(', ')}
 FROM jsonb_populate_record(NULL::${table}, $1::jsonb) AS o, jsonb_populate_record(NULL::${table}, $2::jsonb) AS n
 WHERE ${conditions.join(' AND ')}
 RETURNING ${returning(scalars, 't')},
-  CASE WHEN ROW(${[tuple('t'), `t.${version}`].filter(Boolean).join(', ')}) IS DISTINCT FROM ROW(${[tuple('n'), `n.${version}`].filter(Boolean).join(', ')})
+  CASE WHEN ROW(${columns('t')}) IS DISTINCT FROM ROW(${columns('n')})
     THEN ('not as composed, at version ' || t.${version})::int
   END AS "#"`,
       JSON.stringify({ ...key.json, ...toJson(this.#read, [...this.#last.summed, versioned.version]) }),
-      JSON.stringify(toJson(this.#last.record, [...written, versioned.version])),
+      JSON.stringify(toJson(this.#last.record, written)),
     )
     return row && toRecord(row, scalars)
   }
@@ -180,13 +186,7 @@ function judge(answer: Answer, passenger: Passenger, last: Step, leader: Leader)
   if ('isAsync' in answer) return undefined
   if ('error' in answer) return passenger.retriesOn(answer.error) ? undefined : answer
   if (answer.data === undefined) return { status: 'unchanged', step: last }
-  let data: Readonly<Record<string, unknown>>
-  try {
-    data = checkedData(answer.data, leader.versioned)
-  } catch (error) {
-    return { error }
-  }
-  const plain = plainData(data, leader.versioned.model)
+  const plain = plainData(checkedData(answer.data, leader.versioned), leader.versioned.model)
   const step = plain && next(last, plain, leader)
   return step && { status: 'updated', step }
 }

@@ -1,4 +1,5 @@
 import type { Field, Model } from '../prisma/data-model.js'
+import { isStorable } from '../prisma/row-json.js'
 
 export type Operation = 'set' | 'increment' | 'decrement'
 
@@ -44,7 +45,9 @@ function isPlain(value: unknown, field: Field): boolean {
     case 'Boolean':
       return typeof value === 'boolean'
     case 'String':
-      return typeof value === 'string' && (field.nativeType === undefined || field.nativeType === 'Text')
+      return typeof value === 'string' && /^(?:Text|VarChar\b.*|Uuid)?$/.test(field.nativeType ?? '')
+    case 'Decimal':
+      return isStorable(value, field) && (typeof value !== 'string' || /^-?\d+(?:\.\d+)?$/.test(value))
     case 'DateTime':
       return value instanceof Date && !Number.isNaN(value.getTime()) && isMoment(field)
     default:
@@ -72,7 +75,10 @@ export function isMoment({ type, nativeType }: Field): boolean {
   return type === 'DateTime' && (nativeType === undefined || /^Timestamp(?:tz)?\((?:3|6)\)$/.test(nativeType))
 }
 
-/** The state of single columns after a plain write, if JavaScript can tell: sums stay within their column. */
+/**
+ * What single columns hold after a plain write, if JavaScript can tell: sums that stay within their
+ * column. Only for columns of the types that `TableFacts.free` allows, which keep what they are given.
+ */
 export function applied(data: PlainData, current: Readonly<Record<string, unknown>>) {
   const values = new Map<Field, unknown>()
   for (const [field, { operation, value }] of data) {

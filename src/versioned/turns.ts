@@ -2,8 +2,8 @@ import type { Deadline } from '../retry/deadline.js'
 
 /**
  * The turns of the writers of each row, in this process: one at a time, first come, first served.
- * Whoever has the turn may take those who wait right behind it along, if they are `passengers`, so
- * that one write does for all. A turn holds no connection, no timer but the caller's own deadline,
+ * Whoever has the turn may take those who wait right behind it along, if they are `passengers`, so that
+ * one write does for all. A turn holds no connection, no timer but the caller's own deadline,
  * and no trace of a row that nobody writes.
  */
 export class Turns<P> {
@@ -13,15 +13,9 @@ export class Turns<P> {
   join(row: string, passenger?: P): Place<P> {
     const places = this.#rows.get(row) ?? new Set<Place<P>>()
     this.#rows.set(row, places)
-    const place: Place<P> = new Place(places, passenger, () => {
-      if (places.size === 0 && this.#rows.get(row) === places) this.#rows.delete(row)
+    return new Place(places, passenger, () => {
+      if (places.size === 0) this.#rows.delete(row)
     })
-    return place
-  }
-
-  /** Rows that somebody writes, or waits to write. */
-  get size(): number {
-    return this.#rows.size
   }
 }
 

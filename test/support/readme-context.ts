@@ -1,12 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency } from 'prisma-extension-concurrency'
+import { serials, series, stock } from 'prisma-extension-concurrency/erp'
 import { PrismaClient } from '../../generated/prisma/client.js'
 
 /** What the README's examples take for granted: a client, a product, and a request to handle. */
 const adapter = new PrismaPg({ connectionString: process.env.DATABASE_URL })
 export const base = new PrismaClient({ adapter })
-const db = base.$extends(concurrency())
+const db = base
+  .$extends(concurrency())
+  .$extends(
+    stock({
+      item: { model: 'Stock', key: ['productId', 'warehouse'] },
+      movement: { model: 'StockMovement' },
+      reservation: { model: 'StockReservation' },
+    }),
+  )
+  .$extends(serials())
+  .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }))
 
 export async function context() {
   const { id } = await db.product.create({ data: { name: 'Chai', stock: 39 } })

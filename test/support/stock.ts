@@ -3,18 +3,9 @@ import { expect } from 'vitest'
 import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
 import { type ClientOptions, useDatabase } from './clients.js'
+import { STOCK, type StockItem } from './stock-models.js'
 
-/** The mapping of the models that the package prints. */
-export const STOCK = {
-  item: { model: 'Stock', key: ['productId', 'warehouse'] },
-  movement: { model: 'StockMovement' },
-  reservation: { model: 'StockReservation' },
-} as const
-
-export interface StockItem {
-  readonly productId: number
-  readonly warehouse: string
-}
+export { STOCK, type StockItem }
 
 /** A database for this test file, clients of it with stock, and items of one's own. */
 export function useStock() {
@@ -47,17 +38,16 @@ SELECT $5, 0, $1, $2, $3 WHERE $3 <> 0`,
   const onHand = async (item: StockItem) => (await stateOf(item)).onHand
   /** The quantities that are recorded under the transaction id, in the order of their lines. */
   const movementsOf = async (transactionId: string) => {
-    const rows = await database.query(
-      'SELECT quantity FROM "StockMovement" WHERE "transactionId" = $1 ORDER BY line',
-      [transactionId],
-    )
+    const rows = await database.query('SELECT quantity FROM "StockMovement" WHERE "transactionId" = $1 ORDER BY line', [
+      transactionId,
+    ])
     return rows.map(({ quantity }) => quantity as number)
   }
   return { database, connect, newItem, stateOf, onHand, movementsOf }
 }
 
 /** A transaction id that nobody else uses. */
-export const newId = () => randomUUID()
+export const newId = (): string => randomUUID()
 
 type Query = (sql: string, values?: unknown[]) => Promise<Record<string, unknown>[]>
 

@@ -1,14 +1,17 @@
 import { InsufficientSerialsError, isConcurrencyError, WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike, Row } from '../../prisma/client.js'
+import { isConnectionLost, isTransactionConflict } from '../../prisma/errors.js'
 import { returning, toRecord } from '../../prisma/raw-record.js'
 import { readAll } from '../../prisma/read-all.js'
 import { columnOf } from '../../prisma/sql.js'
-import { keysEqual, sqlTypeOf } from '../columns.js'
+import { wholeMilliseconds } from '../../transaction/limits.js'
+import { sqlTypeOf } from '../columns.js'
 import type { SerialsMap } from './mapping.js'
 import { checkSame, type Request, readNoted } from './request.js'
-import type { Contained } from './run.js'
-import { claiming, inOrder, keyAs, matches, touches } from './statements.js'
-import { columnValue, type Values } from './values.js'
+import type { Root, Ways } from './run.js'
+import { inOrder, matches } from './statements.js'
+import { alone, claimAndTake, isTooFewError, SKIPPING, WAITING } from './take.js'
+import type { Values } from './values.js'
 
 /** A call of `allocate` that has been checked. */
 export interface AllocateCall {
@@ -33,13 +36,15 @@ const MOST_LOOKS = 5
  * looks again without what it has locked so far: two who wait for each other's last ones would
  * otherwise never end, and two who refuse each other's would leave some behind.
  */
-export async function allocate(contained: Contained, map: SerialsMap, call: AllocateCall): Promise<Allocation> {
-  for (let look = 0; ; look++) {
+export async function allocate({ contained, root }: Ways, map: SerialsMap, call: AllocateCall): Promise<Allocation> {
+  const quick = root && map.serial.alike ? await takeAlone(root, map, call) : 'look'
+  if (typeof quick === 'object') return quick
+  for (let look = quick === 'look' ? 0 : 1; ; look++) {
     try {
       return await contained((tx) => take(tx, map, call, look))
     } catch (error) {
       if (!isConcurrencyError(error, 'INSUFFICIENT_SERIALS')) throw error
-      const isFinal = look > 0 && !call.partial && error.free < call.count
+      const isFinal = !call.partial && error.free < call.count
       if (isFinal || look === MOST_LOOKS) throw error
     }
   }
@@ -57,69 +62,51 @@ WHERE s.${columnOf(transactionId)} IS NULL AND $1::jsonb IS NOT NULL${matches(ma
   return free
 }
 
-/** @throws InsufficientSerialsError where it is to be looked again, or where there are too few */
-async function take(tx: PrismaClientLike, map: SerialsMap, call: AllocateCall, look: number): Promise<Allocation> {
-  const { transactionId, count, partial } = call
-  const { claimed, found, taken } = await claimAndTake(tx, map, call, look)
-  if (!claimed) return replay(tx, map, call)
-  if (look === 0 && found < count) throw new InsufficientSerialsError(transactionId, count, found)
-  if (found < count) await settleFor(tx, map, call, found, look)
-  if (taken.length < (partial ? found : count)) throw new WriteSuppressedError(map.serial.model.name, {})
-  return { serials: map.serial.alike ? taken : await serialsOf(tx, map, transactionId), replayed: false }
-}
-
 /**
- * One statement: the claim, the locks, and the UPDATE, if there are enough. What was released while
- * it waited for the claim or for a lock is not among the free ones it sees.
+ * The usual case, on the client: one statement that is its own transaction. It does nothing unless it
+ * does all, so whatever keeps it from that is left to the longer way, which can also tell from the
+ * transaction id whether a statement was carried out whose answer was lost.
  */
-async function claimAndTake(tx: PrismaClientLike, map: SerialsMap, call: AllocateCall, look: number) {
-  const { table, key, transactionId, alike } = map.serial
-  const { where, data, count, partial } = call
-  const sets = data.fields.map((field) => `, ${columnOf(field)} = ${columnValue(field, table, '$5')}`).join('')
-  const order = key.map((field) => `t.${columnOf(field)}`).join(', ')
-  // NO KEY: a row that refers to a serial may be inserted meanwhile.
-  // SKIP LOCKED: somebody else is about to take it, and most likely there is another one.
-  const lock = `FOR NO KEY UPDATE OF s${look === 0 ? ' SKIP LOCKED' : ''}`
-  const rows = (await tx.$queryRawUnsafe(
-    `WITH claim AS (
-  ${claiming(map)}
-), free AS MATERIALIZED (
-  SELECT ${keyAs(map)}
-  FROM ${table} AS s
-  WHERE s.${columnOf(transactionId)} IS NULL${matches(map, where, '$4')} AND EXISTS (SELECT FROM claim)
-  ORDER BY ${inOrder(map)}
-  LIMIT $3::int4
-  ${lock}
-), taken AS (
-  UPDATE ${table} AS s
-  SET ${columnOf(transactionId)} = $1::${sqlTypeOf(transactionId)}${sets}${touches(map)}
-  FROM free
-  WHERE ${keysEqual(key, 's', 'free')} AND ((SELECT count(*) FROM free) = $3::int4 OR $6::boolean)
-  RETURNING s.*, true AS "$taken"
-)
-SELECT (SELECT count(*)::int4 FROM claim) AS "$claimed", (SELECT count(*)::int4 FROM free) AS "$found",
-  t."$taken"${alike ? `, ${returning(alike, 't')}` : ''}
-FROM (SELECT $4::jsonb, $5::jsonb) AS given LEFT JOIN taken AS t ON true
-ORDER BY ${order}`,
-    call.transactionId,
-    JSON.stringify(call.request),
-    count,
-    where.json,
-    data.json,
-    partial && look > 0,
-  )) as Row[]
-  const [first] = rows as [Row]
-  const taken = rows.filter(({ $taken }) => $taken === true)
-  return {
-    claimed: first.$claimed === 1,
-    found: first.$found as number,
-    taken: alike ? taken.map((row) => toRecord(row, alike)) : taken,
+async function takeAlone(root: Root, map: SerialsMap, call: AllocateCall): Promise<Allocation | 'look' | 'look again'> {
+  const { client, deadline } = root
+  const { transactionId, count, partial } = call
+  try {
+    const { claimed, visible, taken } = await claimAndTake(client, map, call, alone(wholeMilliseconds(deadline)))
+    if (claimed) return { serials: checked(taken, count, map), replayed: false }
+    const known = await replay(client, map, call)
+    if (known || visible === count) return known ?? 'look'
+    if (!partial) throw new InsufficientSerialsError(transactionId, count, visible)
+    return 'look again'
+  } catch (error) {
+    if (isTooFewError(error)) return 'look again'
+    if (isTransactionConflict(error) || isConnectionLost(error)) return 'look'
+    throw error
   }
 }
 
+/** @throws InsufficientSerialsError where it is to be looked again, or where there are too few */
+async function take(tx: PrismaClientLike, map: SerialsMap, call: AllocateCall, look: number): Promise<Allocation> {
+  const { transactionId, count, partial } = call
+  const { claimed, found, taken } = await claimAndTake(tx, map, call, look === 0 ? SKIPPING : WAITING)
+  if (!claimed) {
+    const known = await replay(tx, map, call)
+    if (known) return known
+    throw new WriteSuppressedError(map.allocation.model.name, { transactionId })
+  }
+  if (found < count) await settleFor(tx, map, call, found, look)
+  checked(taken, partial ? found : count, map)
+  return { serials: map.serial.alike ? taken : await serialsOf(tx, map, transactionId), replayed: false }
+}
+
+function checked(taken: readonly Row[], wanted: number, { serial }: SerialsMap): readonly Row[] {
+  if (taken.length < wanted) throw new WriteSuppressedError(serial.model.name, {})
+  return taken
+}
+
 /**
- * Too few, and all of them locked. It may be that others were released since the statement began;
- * only if there are still too few, with those, it is said, or settled for.
+ * Too few were to be had. To be counted needs no lock: what others are about to take counts as free,
+ * as they may roll back, and so does what was released while this one waited. If these would be
+ * enough, it is looked again; if even with them there are too few, that is the truth.
  */
 async function settleFor(
   tx: PrismaClientLike,
@@ -129,7 +116,7 @@ async function settleFor(
   look: number,
 ): Promise<void> {
   const free = await countFree(tx, map, where) // without those that were taken a moment ago
-  const isEnough = partial ? free > 0 : free >= count
+  const isEnough = partial ? look === 0 || free > 0 : free >= count
   if (isEnough && look < MOST_LOOKS) throw new InsufficientSerialsError(transactionId, count, free)
   if (!partial) throw new InsufficientSerialsError(transactionId, count, isEnough ? found : free)
   await noteCount(tx, map, transactionId, found)
@@ -145,12 +132,15 @@ async function noteCount(tx: PrismaClientLike, { allocation }: SerialsMap, id: s
 }
 
 /** The serials that the transaction id has now: what it took, without what it has given back. */
-async function replay(tx: PrismaClientLike, map: SerialsMap, call: AllocateCall): Promise<Allocation> {
-  const { transactionId, request } = call
-  const noted = await readNoted(tx, map, transactionId)
-  if (noted === undefined) throw new WriteSuppressedError(map.allocation.model.name, { transactionId })
+async function replay(
+  client: PrismaClientLike,
+  map: SerialsMap,
+  { transactionId, request }: AllocateCall,
+): Promise<Allocation | undefined> {
+  const noted = await readNoted(client, map, transactionId)
+  if (noted === undefined) return undefined
   checkSame(map, transactionId, request, noted)
-  return { serials: await serialsOf(tx, map, transactionId), replayed: true }
+  return { serials: await serialsOf(client, map, transactionId), replayed: true }
 }
 
 async function serialsOf(tx: PrismaClientLike, map: SerialsMap, id: string): Promise<Row[]> {

@@ -91,7 +91,9 @@ function mapAllocation(check: MappingCheck, options: AllocationMapping): Serials
     count: check.field('allocation.count', model, options.count ?? 'count', { types: ['Int'] }),
   }
   check.uniqueKey('allocation.model', model, [transactionId])
-  check.insertable('allocation.model', model, [transactionId, request, count])
+  const written = [transactionId, request, count]
+  // One that was not found is reported already, and would be missed here a second time.
+  if (written.every(({ name }) => name !== '')) check.insertable('allocation.model', model, written)
   return { model, table: tableOf(model), transactionId, request, count, updatedAt: updatedAtOf(model) }
 }
 

@@ -83,14 +83,16 @@ export class SerialsMethods {
     const data = readData('data', given.data, model, this.#kept)
     const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
-    return run(client, this.#turns, this.#retry, given, (contained) => allocate(contained, this.#map, call))
+    return run(client, this.#turns, this.#retry, given, (ways) => allocate(ways, this.#map, call))
   }
 
   /** `$serials.release` */
   async release(client: PrismaClientLike, args: unknown): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const call = { transactionId: this.#transactionId(transactionId), numbers }
-    return run(client, this.#turns, this.#retry, given, (contained) => contained((tx) => release(tx, this.#map, call)))
+    return run(client, this.#turns, this.#retry, given, ({ contained }) =>
+      contained((tx) => release(tx, this.#map, call)),
+    )
   }
 
   /** `$serials.import` */
@@ -105,7 +107,7 @@ export class SerialsMethods {
     const parts =
       'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
-    const result = await run(client, this.#turns, this.#retry, given, (contained) =>
+    const result = await run(client, this.#turns, this.#retry, given, ({ contained }) =>
       contained((tx) => importSerials(tx, this.#map, call)),
     )
     await tellPlanner(client, this.#map, result)

@@ -1,11 +1,24 @@
 import type { KeyedQueue } from '../../lock/queue.js'
 import { isTransactionClient, type PrismaClientLike, transactionId } from '../../prisma/client.js'
 import { type CallOptions, patienceOf } from '../../retry/call-options.js'
+import type { Deadline } from '../../retry/deadline.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../../retry/policy.js'
 import type { ConcurrencyClient } from '../client.js'
 
 /** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
 export type Contained = <R>(body: (tx: PrismaClientLike) => Promise<R>) => Promise<R>
+
+/** The client itself, where it is not that of a caller's transaction. */
+export interface Root {
+  readonly client: PrismaClientLike
+  readonly deadline: Deadline
+}
+
+export interface Ways {
+  readonly contained: Contained
+  /** `undefined` in a caller's transaction. */
+  readonly root: Root | undefined
+}
 
 export interface RunOptions extends CallOptions {
   timeout?: number | undefined
@@ -21,7 +34,7 @@ export async function run<R>(
   turns: KeyedQueue,
   own: RetryPolicy | undefined,
   { retry: given, signal, timeout }: RunOptions,
-  work: (contained: Contained) => Promise<R>,
+  work: (ways: Ways) => Promise<R>,
 ): Promise<R> {
   const core = client as ConcurrencyClient
   const retry = { ...own, ...withoutUndefined(given) }
@@ -29,18 +42,19 @@ export async function run<R>(
   const { deadline } = patienceOf(policy, { signal })
   if (!isTransactionClient(client)) {
     const left = () => (retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) })
-    return work((body) =>
+    signal?.throwIfAborted()
+    const contained: Contained = (body) =>
       core.$transactionWithRetry(body, {
         isolationLevel: 'ReadCommitted',
         retry: { ...retry, ...left() },
         signal,
         timeout,
-      }),
-    )
+      })
+    return work({ contained, root: { client, deadline } })
   }
   const leave = await turns.enter(transactionId(client), deadline, 'other calls in this transaction')
   try {
-    return await work((body) => core.$transactionWithRetry(body, { signal }))
+    return await work({ contained: (body) => core.$transactionWithRetry(body, { signal }), root: undefined })
   } finally {
     leave()
   }

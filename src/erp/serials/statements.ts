@@ -47,11 +47,12 @@ export const stamps = (fields: readonly Field[]) => fields.map((field) => `, ${n
  * The claim of a transaction id: of any number of transactions at once just one gets a row out of it,
  * and the others wait for that one to end. For the parameters $1 to $3: id, request and count.
  */
-export function claiming({ allocation }: SerialsMap): string {
+export function claiming({ allocation }: SerialsMap, condition = 'true'): string {
   const { table, transactionId, request, count, updatedAt } = allocation
   const id = columnOf(transactionId)
   return `INSERT INTO ${table} (${id}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
-  VALUES ($1::${sqlTypeOf(transactionId)}, $2::text, $3::int4${stamps(updatedAt)})
+  SELECT $1::${sqlTypeOf(transactionId)}, $2::text, $3::int4${stamps(updatedAt)}
+  WHERE ${condition}
   ON CONFLICT (${id}) DO NOTHING
   RETURNING 1`
 }

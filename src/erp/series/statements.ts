@@ -1,6 +1,6 @@
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { sqlTypeOf } from '../columns.js'
+import { momentOf, sqlTypeOf } from '../columns.js'
 import type { SeriesMap } from './mapping.js'
 
 /** `$1` to `$8`: name, moment, time zone, patterns of the period, before and after, unit, first number. */
@@ -133,5 +133,3 @@ function numberColumns({ number }: SeriesMap): string {
 const stamps = (fields: readonly Field[]) => fields.map((field) => `, ${momentOf(field)}`).join('')
 
 /** Now, as a column of that type has it: without a time zone it is that of UTC, as everywhere in Prisma. */
-const momentOf = ({ nativeType }: Field) =>
-  nativeType?.startsWith('Timestamptz') ? 'now()' : `(now() AT TIME ZONE 'UTC')`

@@ -7,15 +7,17 @@ export interface Waiting {
   readonly request: Request
   readonly resolve: (verdict: Verdict) => void
   readonly reject: (error: unknown) => void
+  /** How many came before it. */
+  readonly arrival: number
   /** Whether the caller has been given up already, by the deadline or the signal. */
   isOver: boolean
   onAbort: (() => void) | undefined
 }
 
-/** Items that are being worked on, and who waits for them, in the order in which they came. */
+/** Items that are being worked on, and who waits for them. Who waits for two batches is behind both. */
 interface Hold {
   readonly items: Set<string>
-  readonly waiting: Waiting[]
+  readonly waiting: Set<Waiting>
 }
 
 /** Runs requests together, and calls `release` for those that are settled, so that others may have their items. */
@@ -42,6 +44,7 @@ export class Batches {
   readonly #holds = new Map<string, Hold>()
   #ready: Waiting[] = []
   #waiting = 0
+  #arrivals = 0
   #underWay = 0
   #isGathering = false
   #stopSweeping: (() => void) | undefined
@@ -62,35 +65,25 @@ export class Batches {
     if (this.#waiting >= this.#limit) throw new OverloadedError(this.#limit)
     request.deadline.check('the stock')
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { request, resolve, reject, isOver: false, onAbort: undefined }
+      const arrival = this.#arrivals++
+      const waiting: Waiting = { request, resolve, reject, arrival, isOver: false, onAbort: undefined }
       this.#watch(waiting)
       this.#waiting++
-      this.#place(waiting)
+      this.#ready.push(waiting)
       this.#gather()
     })
   }
 
-  /** Behind whoever has one of its items, or into the next batch. */
-  #place(waiting: Waiting): void {
-    const hold = this.#holdOf(waiting)
-    if (hold === undefined) this.#ready.push(waiting)
-    else {
-      hold.waiting.push(waiting)
-      // What waits is not overtaken: its other items are spoken for, too.
-      this.#take(waiting, hold)
-    }
-  }
-
-  #holdOf({ request }: Waiting): Hold | undefined {
-    for (const { item } of request.lines) {
+  /** Puts it behind all who have one of its items. */
+  #putBehind(waiting: Waiting): void {
+    let last: Hold | undefined
+    for (const { item } of waiting.request.lines) {
       const hold = this.#holds.get(item.id)
-      if (hold) return hold
+      hold?.waiting.add(waiting)
+      last = hold ?? last
     }
-    return undefined
-  }
-
-  #isHeld({ request }: Waiting, own: Hold): boolean {
-    return request.lines.some(({ item }) => (this.#holds.get(item.id) ?? own) !== own)
+    // It is not overtaken: its other items are spoken for, too.
+    if (last) this.#take(waiting, last)
   }
 
   #take({ request }: Waiting, hold: Hold): void {
@@ -112,7 +105,7 @@ export class Batches {
     for (let turn = 0; turn < GATHERING_TURNS; turn++) await undefined
     this.#isGathering = false
     while (this.#underWay < BATCHES_AT_ONCE && this.#ready.length > 0) {
-      const hold: Hold = { items: new Set(), waiting: [] }
+      const hold: Hold = { items: new Set(), waiting: new Set() }
       const batch = this.#next(hold)
       if (batch.length > 0) void this.#start(batch, hold)
     }
@@ -121,16 +114,22 @@ export class Batches {
   /** The next batch, in the order of arrival. What must wait for an item is put behind it. */
   #next(own: Hold): Waiting[] {
     const batch: Waiting[] = []
+    /** Of those who must wait: whoever comes behind them waits for these, too. */
+    const passed = new Set<string>()
+    const mustWait = ({ request }: Waiting) =>
+      request.lines.some(({ item }) => passed.has(item.id) || (this.#holds.get(item.id) ?? own) !== own)
     let scanned = 0
     for (const waiting of this.#ready) {
       if (batch.length === LARGEST_BATCH) break
       scanned++
-      this.#check(waiting)
       if (waiting.isOver) continue
-      if (this.#isHeld(waiting, own)) {
-        this.#place(waiting)
+      if (mustWait(waiting)) {
+        for (const { item } of waiting.request.lines) passed.add(item.id)
+        this.#putBehind(waiting)
         continue
       }
+      this.#check(waiting)
+      if (waiting.isOver) continue
       this.#take(waiting, own)
       batch.push(waiting)
     }
@@ -169,14 +168,16 @@ export class Batches {
   /** Frees the items of what is settled, for those who waited. What is still open keeps its own. */
   #release(hold: Hold, open: ReadonlySet<Waiting>): Hold {
     for (const id of hold.items) this.#holds.delete(id)
-    const rest: Hold = { items: new Set(), waiting: [] }
+    const rest: Hold = { items: new Set(), waiting: new Set() }
     for (const waiting of open) this.#take(waiting, rest)
-    const ready = this.#ready
-    this.#ready = []
-    for (const waiting of hold.waiting) if (!waiting.isOver) this.#place(waiting)
-    // They came before whatever has become ready since.
-    for (const waiting of ready) this.#ready.push(waiting)
+    if (hold.waiting.size > 0) this.#makeReady(hold.waiting)
     return rest
+  }
+
+  /** Back into the order in which they came, among those who have come since. */
+  #makeReady(waiting: Iterable<Waiting>): void {
+    const queue = this.#ready.length === 0 ? waiting : new Set([...this.#ready, ...waiting])
+    this.#ready = [...queue].filter(({ isOver }) => !isOver).sort((a, b) => a.arrival - b.arrival)
   }
 
   #watch(waiting: Waiting): void {

@@ -1,6 +1,6 @@
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { momentOf } from './evidence.js'
+import { momentOf } from '../columns.js'
 import type { LinesMap, StockMap } from './mapping.js'
 
 /** What an UPDATE sets of an item: its balance, its version, and when it was. */
@@ -13,7 +13,7 @@ export function assignments(
   const values = [`${columnOf(onHand)} = ${next}`]
   if (reserved) values.push(`${columnOf(reserved)} = ${nextReserved}`)
   if (version) values.push(`${columnOf(version)} = t.${columnOf(version)} + 1`)
-  for (const field of updatedAt) values.push(`${columnOf(field)} = ${momentOf(field.nativeType, 'now()')}`)
+  for (const field of updatedAt) values.push(`${columnOf(field)} = ${momentOf(field)}`)
   return values.join(', ')
 }
 
@@ -24,7 +24,7 @@ export function linesColumns({ transactionId, line, item, quantity, updatedAt }:
 
 /** What `linesColumns` ends with: the time of the INSERT, where it is kept. */
 export function stamps({ updatedAt }: LinesMap): string {
-  return updatedAt.map(({ nativeType }) => `, ${momentOf(nativeType, 'now()')}`).join('')
+  return updatedAt.map((field) => `, ${momentOf(field)}`).join('')
 }
 
 /** The columns that only movements have. */

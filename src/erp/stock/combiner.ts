@@ -1,5 +1,5 @@
 import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../../errors.js'
-import { isConnectionLost, isUnreachable } from '../../prisma/errors.js'
+import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
 import { systemClock } from '../../retry/clock.js'
 import type { TransactionWithRetryOptions } from '../../transaction/method.js'
 import type { ConcurrencyClient } from '../client.js'
@@ -67,7 +67,8 @@ export class Combiner {
     try {
       if (await this.#guessed(batch)) return undefined
     } catch (error) {
-      return { isUnknown: isOutcomeUnknown(error) }
+      // A guess that others got ahead of, at the isolation level that the database has set, is only wrong.
+      if (!isTransactionConflict(error)) return { isUnknown: isOutcomeUnknown(error) }
     }
     return this.#locked(batch)
   }
@@ -142,8 +143,9 @@ export class Combiner {
       this.#remember(effects)
       resolve(verdict)
     } catch (error) {
-      const isStillUnknown = isUnknown && (isUnreachable(error) || isConcurrencyError(error, 'DEADLINE_EXCEEDED'))
-      reject(isStillUnknown ? new OutcomeUnknownError('the connection was lost', { cause: error }) : error)
+      reject(
+        isUnknown && isNoAnswer(error) ? new OutcomeUnknownError('the connection was lost', { cause: error }) : error,
+      )
     }
   }
 }
@@ -191,6 +193,16 @@ function transactionOptions({ policy, deadline }: Request, isUnknown = false): T
 
 function isOutcomeUnknown(error: unknown): boolean {
   return isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')
+}
+
+/** Whether the error says nothing about what became of a request that was sent before. */
+function isNoAnswer(error: unknown): boolean {
+  return (
+    isUnreachable(error) ||
+    isConnectionLost(error) ||
+    isStatementTimeout(error) ||
+    isConcurrencyError(error, 'DEADLINE_EXCEEDED')
+  )
 }
 
 /** The batch by what has items in common: its parts need nothing of each other. */

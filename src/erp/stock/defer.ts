@@ -1,4 +1,4 @@
-import { IdempotencyMismatchError, InvalidArgumentError, ItemNotFoundError } from '../../errors.js'
+import { InvalidArgumentError, ItemNotFoundError, WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { isConnectionLost, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
@@ -50,7 +50,7 @@ async function append(client: PrismaClientLike, map: StockMap, { transactionId, 
     const missing = await findMissing(client, map, lines)
     if (missing !== undefined) throw new ItemNotFoundError(map.item.model.name, missing)
   }
-  throw new IdempotencyMismatchError(map.movement.model.name, { transactionId }, ['item'])
+  throw new WriteSuppressedError(map.movement.model.name, { transactionId })
 }
 
 /** What takes from the stock can only be deferred where there is no minimum: nobody would check it later. */

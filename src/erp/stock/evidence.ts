@@ -1,7 +1,7 @@
 import type { PrismaClientLike, Row } from '../../prisma/client.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { columnsOf, keyNames, keysEqual, sqlTypeOf } from '../columns.js'
+import { columnsOf, keyNames, keysEqual, momentOf, sqlTypeOf } from '../columns.js'
 import { type Item, itemOf } from './item.js'
 import type { Balance, Evidence, RecordedMovement, RecordedReservation, ReservationState } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
@@ -71,7 +71,7 @@ async function endExpired(tx: PrismaClientLike, map: StockMap, items: readonly I
   UPDATE ${table} AS r SET ${columnOf(state)} = 'expired'
   FROM item
   WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = 'active'
-    AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt.nativeType, 'clock_timestamp()')}
+    AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
   RETURNING item.position, r.${columnOf(quantity)} AS quantity
 )
 SELECT position::int, sum(quantity)::text AS quantity FROM ended GROUP BY position`,
@@ -135,11 +135,6 @@ WHERE t.${columnOf(transactionId)} = ANY($1::${sqlTypeOf(transactionId)}[])
 ORDER BY t.${columnOf(transactionId)}, t.${columnOf(line)}`,
     ids,
   )) as (Row & { id: string; key: string[]; quantity: string })[]
-}
-
-/** A moment as a column of that type has it: without a time zone it is that of UTC, as everywhere in Prisma. */
-export function momentOf(nativeType: string | undefined, moment: string): string {
-  return nativeType?.startsWith('Timestamptz') ? moment : `(${moment} AT TIME ZONE 'UTC')`
 }
 
 /** `unnest($1::int4[], $2::text[])`, for the values of `keyArrays`. */

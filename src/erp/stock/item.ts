@@ -49,6 +49,10 @@ export function keyText(value: unknown, field: Field, path: string): string {
     if (value.includes('\0') || !isWellFormed(value)) {
       throw new InvalidArgumentError(path, 'holds a character that PostgreSQL cannot store.')
     }
+    const [, longest] = /^VarChar\((\d+)\)/.exec(field.nativeType ?? '') ?? []
+    if (longest !== undefined && [...value].length > Number(longest)) {
+      throw new InvalidArgumentError(path, `must have at most ${longest} characters, like its column.`)
+    }
     return value
   }
   const isWhole = typeof value === 'bigint' || Number.isSafeInteger(value)

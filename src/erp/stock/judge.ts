@@ -136,13 +136,13 @@ export class Judge {
     const recorded = this.#recorded.get(transactionId)
     if (recorded) {
       checkSame(this.#map.movement.model.name, transactionId, lines, recorded.lines)
-      if (recorded.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true))
+      if (recorded.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
       return this.#replay(lines)
     }
     const shortages = this.#shortages(request, lines, false)
     if (shortages.length > 0) {
       if (this.#map.rememberRefusals) this.#record(transactionId, lines, true)
-      throw this.#insufficient(request, shortages)
+      throw this.#insufficient(request, shortages, this.#map.rememberRefusals)
     }
     this.#record(transactionId, lines, false)
     return this.#done(lines)
@@ -152,7 +152,9 @@ export class Judge {
   #count({ transactionId, lines }: Request): Verdict {
     const recorded = this.#recorded.get(transactionId)
     if (recorded) {
-      checkSame(this.#map.movement.model.name, transactionId, lines, recorded.lines, 'item')
+      const { name } = this.#map.movement.model
+      checkSame(name, transactionId, lines, recorded.lines, 'item')
+      if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
       return this.#replay(recorded.lines.map(({ quantity }, i) => ({ item: (lines[i] as Line).item, quantity })))
     }
     const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
@@ -181,18 +183,19 @@ export class Judge {
   }
 
   #release({ transactionId, lines }: Request): Verdict {
-    const recorded = this.#reserved.get(transactionId)
+    const recorded = this.#reservation(transactionId, lines)
     if (recorded?.state !== 'active') {
       return { status: 'done', replayed: true, lines: [], state: recorded?.state ?? 'missing' }
     }
-    for (const { item, quantity } of lines) this.#change(item, 0n, -quantity)
+    this.#giveBack(lines)
     this.#end(transactionId, recorded, 'released')
     return { ...this.#done(lines), state: 'released' }
   }
 
-  /** What is reserved is there for whoever reserved it, so nothing needs to be judged again. */
-  #fulfil({ transactionId, lines }: Request): Verdict {
-    const reservation = this.#reserved.get(transactionId)
+  /** What is reserved is there for whoever reserved it, unless a stocktake has found less: the minimum counts. */
+  #fulfil(request: Request): Verdict {
+    const { transactionId, lines } = request
+    const reservation = this.#reservation(transactionId, lines)
     const moved = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
     const recorded = this.#recorded.get(transactionId)
     if (recorded) {
@@ -201,10 +204,17 @@ export class Judge {
       throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
     }
     if (reservation?.state !== 'active') throw new ReservationEndedError(transactionId, reservation?.state ?? 'missing')
-    for (const { item, quantity } of lines) this.#change(item, 0n, -quantity)
+    const shortages = this.#shortages(request, moved, false)
+    if (shortages.length > 0) throw this.#insufficient(request, shortages)
     this.#record(transactionId, moved, false)
+    this.#giveBack(lines)
     this.#end(transactionId, reservation, 'fulfilled')
     return this.#done(moved)
+  }
+
+  /** Who found no lines came before the reservation was there: its items are not locked. */
+  #reservation(transactionId: string, lines: readonly Line[]): RecordedReservation | undefined {
+    return lines.length > 0 ? this.#reserved.get(transactionId) : undefined
   }
 
   /** Notes the lines as movements, and, unless they were refused, moves them. */
@@ -223,6 +233,11 @@ export class Judge {
     this.#reserved.set(transactionId, { ...reservation, state })
   }
 
+  #giveBack(lines: readonly Line[]): void {
+    for (const { item } of lines) this.#balance(item) // none is changed if one of them is no longer there
+    for (const { item, quantity } of lines) this.#change(item, 0n, -quantity)
+  }
+
   #change(item: Item, onHand: bigint, reserved: bigint): void {
     const balance = this.#balance(item)
     balance.onHand += onHand
@@ -237,12 +252,13 @@ export class Judge {
   }
 
   /** The lines that take more than there is. What adds to the stock is never short. */
-  #shortages({ minimum }: Request, lines: readonly Line[], isRemembered: boolean): readonly Shortage[] {
+  #shortages({ kind, minimum }: Request, lines: readonly Line[], isRemembered: boolean): readonly Shortage[] {
     const shortages: Shortage[] = []
     for (const { item, quantity } of lines) {
       const balance = this.#balance(item)
       const limit = minimum === undefined ? balance.minimum : minimum
-      const available = balance.onHand - balance.reserved - (limit ?? 0n)
+      const reserved = kind === 'fulfil' ? 0n : balance.reserved
+      const available = balance.onHand - reserved - (limit ?? 0n)
       const isEnough = limit === null || available + quantity >= 0n
       if (quantity >= 0n || (isEnough && !isRemembered)) continue
       const { quantities } = this.#map
@@ -255,8 +271,8 @@ export class Judge {
     return shortages
   }
 
-  #insufficient({ transactionId }: Request, shortages: readonly Shortage[]): InsufficientStockError {
-    return new InsufficientStockError(transactionId, shortages as [Shortage, ...Shortage[]])
+  #insufficient({ transactionId }: Request, shortages: readonly Shortage[], isRemembered = false) {
+    return new InsufficientStockError(transactionId, shortages as [Shortage, ...Shortage[]], isRemembered)
   }
 
   #checkRange(lines: readonly Line[], of: 'onHand' | 'reserved'): void {

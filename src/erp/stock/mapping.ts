@@ -48,6 +48,9 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const check = new MappingCheck(dataModel)
   const item = mapItem(check, options.item)
   const quantities = new Quantities(item.onHand)
+  if (item.onHand.name !== '' && sqlTypeOf(item.onHand) === undefined) {
+    check.report('item.onHand', `${item.model.name}.${item.onHand.name} must not be @db.${item.onHand.nativeType}`)
+  }
   for (const name of ['reserved', 'minimum', 'opening'] as const) {
     sameNumbers(check, `item.${name}`, item[name], quantities, item.onHand)
   }
@@ -172,9 +175,12 @@ function keyField(
 }
 
 function sameNumbers(check: MappingCheck, path: string, field: Field | undefined, wanted: Quantities, onHand: Field) {
-  if (field === undefined || field.name === '' || onHand.name === '') return
-  if (!new Quantities(field).equals(wanted)) {
-    check.report(path, `${field.name} must be of the same type, with as many decimals, as ${onHand.name}`)
+  if (field === undefined || field.name === '' || sqlTypeOf(onHand) === undefined) return
+  if (sqlTypeOf(field) === undefined || !new Quantities(field).holds(wanted)) {
+    check.report(
+      path,
+      `${field.name} must be of the type of ${onHand.name}, with the same decimals and no fewer digits`,
+    )
   }
 }
 

@@ -3,7 +3,9 @@ import { ConfigurationError, InvalidArgumentError } from '../../errors.js'
 import { lazily } from '../../lazy.js'
 import type { KeyedQueue } from '../../lock/queue.js'
 import { transactionId as idOf, isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
+import { isTransactionConflict } from '../../prisma/errors.js'
 import { patienceOf } from '../../retry/call-options.js'
+import { retrying } from '../../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../../retry/policy.js'
 import { checkArguments, checkNames, isRecord } from '../../validation.js'
 import { audit } from './audit.js'
@@ -28,7 +30,7 @@ const ARGUMENTS = {
   project: ['batchSize', 'signal'],
   reserve: [...CALL, 'item', 'quantity', 'lines', 'minimum', 'expiresIn'],
   release: CALL,
-  fulfil: CALL,
+  fulfil: [...CALL, 'minimum'],
   audit: [],
 } as const satisfies Record<string, readonly string[]>
 const batchSizeSchema = z
@@ -63,7 +65,13 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
   const call =
     <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) =>
     (given: unknown = {}) =>
-      lazily(`$stock.${method}`, () => run(given))
+      lazily(`$stock.${method}`, () => {
+        try {
+          return run(given)
+        } catch (error) {
+          return Promise.reject(error)
+        }
+      })
   const value = (units: bigint) => map.quantities.value(units)
   const moved = ({ lines, replayed }: Done) => ({
     lines: lines.map(({ item, quantity, balance }) => ({
@@ -78,15 +86,19 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
     return { quantity: value(line.quantity), balance: value(line.balance), replayed }
   }
 
+  const singleOf = (verdict: Verdict) => single(granted(verdict))
+  const movedOf = (verdict: Verdict) => moved(granted(verdict))
+
   return {
-    move: call('move', async (given) => {
+    // These two wait by the hundred thousand: an async function would keep a frame for each.
+    move: call('move', (given) => {
       const args = checkedArgs('move', given)
-      return single(await settle(core, place, requestOf(core, 'move', args, [readLine(map, args, '')])))
+      return judged(core, place, requestOf(core, 'move', args, [readLine(map, args, '')])).then(singleOf)
     }),
 
-    moveAll: call('moveAll', async (given) => {
+    moveAll: call('moveAll', (given) => {
       const args = checkedArgs('moveAll', given)
-      return moved(await settle(core, place, requestOf(core, 'move', args, readAllLines(map, args))))
+      return judged(core, place, requestOf(core, 'move', args, readAllLines(map, args))).then(movedOf)
     }),
 
     count: call('count', async (given) => {
@@ -111,11 +123,12 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
       requireApplied(map)
       const batchSize =
         args.batchSize === undefined ? 1_000 : checkArgument(batchSizeSchema, args.batchSize, 'batchSize')
-      const { deadline } = patienceOf(core.policy, { signal: args.signal })
       let folded = 0
       for (;;) {
+        const { policy, deadline } = patienceOf(core.policy, { signal: args.signal })
         deadline.signal?.throwIfAborted()
-        const count = await foldSome(client, map, batchSize)
+        const fold = () => foldSome(client, map, batchSize)
+        const count = await (isInside ? fold() : retrying(fold, policy, deadline, isTransactionConflict))
         folded += count
         if (count === 0) return { folded }
       }
@@ -157,12 +170,18 @@ function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
 }
 
 /** On the root the request joins a batch; in a transaction it is settled right there. */
-async function settle(core: StockCore, { client, isInside }: Place, request: Request): Promise<Done> {
-  const verdict = isInside
-    ? await inTurn(core, client, request, async () => (await settleInside(client, core.map, request)).verdict)
-    : await core.combiner.settle(request)
+function judged(core: StockCore, { client, isInside }: Place, request: Request): Promise<Verdict> {
+  if (!isInside) return core.combiner.settle(request)
+  return inTurn(core, client, request, async () => (await settleInside(client, core.map, request)).verdict)
+}
+
+function granted(verdict: Verdict): Done {
   if (verdict.status === 'refused') throw verdict.error
   return verdict
+}
+
+async function settle(core: StockCore, place: Place, request: Request): Promise<Done> {
+  return granted(await judged(core, place, request))
 }
 
 /** Calls in one transaction share its locks, so nothing but their order keeps them from the same balance. */

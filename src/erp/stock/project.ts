@@ -1,8 +1,7 @@
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { columnsOf, keyNames } from '../columns.js'
-import { momentOf } from './evidence.js'
+import { columnsOf, keyNames, momentOf } from '../columns.js'
 import type { StockMap } from './mapping.js'
 
 /**
@@ -25,7 +24,7 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   const itemKeys = (alias: string) => key.map((field, i) => `t.${columnOf(field)} = ${alias}.k${i}`).join(' AND ')
   const assignments = [`${columnOf(item.onHand)} = t.${columnOf(item.onHand)} + s.quantity`]
   if (item.version) assignments.push(`${columnOf(item.version)} = t.${columnOf(item.version)} + 1`)
-  for (const field of item.updatedAt) assignments.push(`${columnOf(field)} = ${momentOf(field.nativeType, 'now()')}`)
+  for (const field of item.updatedAt) assignments.push(`${columnOf(field)} = ${momentOf(field)}`)
   const [row] = (await client.$queryRawUnsafe(
     `WITH batch AS MATERIALIZED (
   SELECT m.${id} AS id, m.${line} AS line, m.${quantity} AS quantity, ${keys}

@@ -37,14 +37,23 @@ export class Protection {
 
   #checkItem(operation: 'create' | 'update', data: Args, path: string): void {
     const { onHand, reserved, opening } = this.#map.item
+    const begin = opening && data[opening.name]
+    if (operation === 'update' && opening && begin !== undefined) {
+      throw new InvalidArgumentError(
+        `${path}.${opening.name}`,
+        'must stay as it is: the balance is the opening balance and all movements. Use $stock.count for a stocktake.',
+      )
+    }
     for (const field of [onHand, reserved]) {
       const value = field && data[field.name]
-      if (field === undefined || value === undefined) continue
-      const isOpening = field === onHand && opening !== undefined && this.#isSame(value, data[opening.name] ?? 0)
-      if (operation === 'create' && (isOpening || this.#isSame(value, 0))) continue
+      const first = field === onHand ? begin : undefined
+      if (field === undefined || (value === undefined && first === undefined)) continue
+      if (operation === 'create' && this.#isSame(value ?? 0, first ?? 0)) continue
       throw new InvalidArgumentError(
         `${path}.${field.name}`,
-        `is kept by $stock, with a movement for every change. Use $stock.move, or $stock.count for a stocktake.`,
+        operation === 'create' && opening && field === onHand
+          ? `must be the same as ${opening.name}: an item begins with its opening balance.`
+          : 'is kept by $stock, with a movement for every change. Use $stock.move, or $stock.count for a stocktake.',
       )
     }
   }

@@ -5,6 +5,7 @@ import type { Field } from '../../prisma/data-model.js'
 import { decimalMaker } from '../../prisma/decimal.js'
 
 const LIMITS: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
+const HIGHEST_SMALL = 2n ** 15n - 1n
 /** What Prisma makes of a Decimal without `@db.Decimal(p, s)`. */
 const USUAL_DECIMAL = { precision: 65, scale: 30 }
 const DECIMAL = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,4}))?$/i
@@ -26,18 +27,20 @@ export class Quantities {
     const [, precision, scale] = /^Decimal\((\d+),\s*(\d+)\)/.exec(field.nativeType ?? '') ?? []
     this.scale = field.type === 'Decimal' ? Number(scale ?? USUAL_DECIMAL.scale) : 0
     const digits = BigInt(precision ?? USUAL_DECIMAL.precision)
-    this.highest = LIMITS[field.type] ?? 10n ** digits - 1n
+    const whole = field.nativeType === 'SmallInt' ? HIGHEST_SMALL : LIMITS[field.type]
+    this.highest = whole ?? 10n ** digits - 1n
     this.sqlType = { Int: 'int4', BigInt: 'int8' }[field.type] ?? 'numeric'
   }
 
-  /** Whether both columns hold the same numbers. */
-  equals(other: Quantities): boolean {
-    return this.type === other.type && this.scale === other.scale
+  /** Whether the column holds whatever the other one does, and as exactly. */
+  holds(other: Quantities): boolean {
+    return this.type === other.type && this.scale === other.scale && this.highest >= other.highest
   }
 
   /** @throws InvalidArgumentError if the value is no number, or one that the column would round or refuse */
   read(value: unknown, path: string): bigint {
-    const units = this.#units(value)
+    const isNumber = this.type === 'Decimal' || typeof value === 'number' || typeof value === 'bigint'
+    const units = isNumber ? this.#units(value) : undefined
     if (units === undefined) throw new InvalidArgumentError(path, `must be ${this.#wanted()}.`)
     if (!this.fits(units)) throw new InvalidArgumentError(path, `is beyond what a column of type ${this.type} holds.`)
     return units

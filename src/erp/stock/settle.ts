@@ -1,4 +1,4 @@
-import { IdempotencyMismatchError } from '../../errors.js'
+import { WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { lockAndRead } from './evidence.js'
 import { type Effects, Judge } from './judge.js'
@@ -16,12 +16,18 @@ export async function settleInside(
   request: Request,
 ): Promise<{ readonly verdict: Verdict; readonly effects: Effects }> {
   const items = request.lines.map(({ item }) => item)
+  // What one look ends, the next one no longer finds, and the item still counts it as reserved.
+  const expired = new Map<string, bigint>()
   for (let look = 1; look <= LOOKS; look++) {
-    const judge = new Judge(map, await lockAndRead(tx, map, items, [request.transactionId]))
+    const evidence = await lockAndRead(tx, map, items, [request.transactionId])
+    for (const [id, quantity] of evidence.expired) expired.set(id, (expired.get(id) ?? 0n) + quantity)
+    const judge = new Judge(map, { ...evidence, expired })
     const verdict = judge.judge(request)
     const effects = judge.effects(items)
     if (await writeClaimed(tx, map, effects)) return { verdict, effects }
     // The id is taken by a transaction that has been committed by now: it is in the next look's snapshot.
   }
-  throw new IdempotencyMismatchError(map.movement.model.name, { transactionId: request.transactionId }, ['item'])
+  // Nobody has it, and still it cannot be taken.
+  const { model } = (request.kind === 'reserve' && map.reservation) || map.movement
+  throw new WriteSuppressedError(model.name, { transactionId: request.transactionId })
 }

@@ -181,10 +181,13 @@ export interface Stock<C, O extends StockOptions, Key = ItemKey<C, O>, Q = Quant
 
   /**
    * Takes what is reserved out of the stock, as movements under the reservation's transaction id.
+   * The minimum counts once more: a stocktake may have found less than is reserved. Who has reserved
+   * with a lower minimum gives it here too.
    *
    * @throws ReservationEndedError if it has expired, was released, or never was
+   * @throws InsufficientStockError if it is no longer there; nothing is moved, and it stays reserved
    */
-  fulfil(args: Named & CallOptions): Promise<MoveAllResult<Key, Q>>
+  fulfil(args: Named & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
 
   /**
    * The items whose balance is not what their movements add up to. None, unless somebody has

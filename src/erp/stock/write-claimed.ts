@@ -1,11 +1,13 @@
-import { WriteSuppressedError } from '../../errors.js'
+import { VersionOverflowError, WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
+import { isOutOfRange } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
-import { keyNames, keysEqual, sqlTypeOf } from '../columns.js'
+import { keyNames, keysEqual, momentOf, sqlTypeOf } from '../columns.js'
 import { assignments, flagColumns, flagValues, linesColumns, stamps } from './columns.js'
-import { keyArrays, keyParameters, momentOf } from './evidence.js'
+import { keyArrays, keyParameters } from './evidence.js'
 import type { Effects, MovementEntry, ReservationEntry } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
+import { isWritten } from './write-checked.js'
 
 /**
  * Writes the effects of one request whose items are locked, in the transaction that locked them.
@@ -66,7 +68,7 @@ function claimReservation(tx: PrismaClientLike, map: StockMap, entries: readonly
   const moment = `($${item.length + FIXED_PARAMETERS + 1}::timestamptz[])[m.position]`
   return claimLines(tx, map, lines, entries, {
     columns: `, ${columnOf(state)}, ${columnOf(expiresAt)}`,
-    values: `, 'active', ${momentOf(expiresAt.nativeType, moment)}`,
+    values: `, 'active', ${momentOf(expiresAt, moment)}`,
     parameters: [entries.map((entry) => entry.expiresAt.toISOString())],
   })
 }
@@ -123,24 +125,37 @@ SELECT (SELECT count(*)::int FROM claim) AS claimed, (SELECT count(DISTINCT id):
   return row.claimed === row.wanted
 }
 
+/** Fails in the database, so that nobody who catches the error can commit the movements without their balances. */
 async function changeItems(tx: PrismaClientLike, map: StockMap, items: Effects['items']): Promise<void> {
-  const { table, key, model } = map.item
+  const { table, key, model, version } = map.item
   const { quantities } = map
-  const rows = (await tx.$queryRawUnsafe(
-    `UPDATE ${table} AS t
-SET ${assignments(map)}
-FROM unnest(${keyParameters([...key.map(sqlTypeOf), quantities.sqlType, quantities.sqlType])})
-  AS item(${keyNames(key)}, next, next_reserved)
-WHERE ${keysEqual(key, 't', 'item')}
-RETURNING 1`,
+  const count = `$${key.length + 3}::int`
+  const statement = tx.$queryRawUnsafe(
+    `WITH changed AS (
+  UPDATE ${table} AS t
+  SET ${assignments(map)}
+  FROM unnest(${keyParameters([...key.map(sqlTypeOf), quantities.sqlType, quantities.sqlType])})
+    AS item(${keyNames(key)}, next, next_reserved)
+  WHERE ${keysEqual(key, 't', 'item')}
+  RETURNING 1
+)
+SELECT CASE WHEN count(*) <> ${count} THEN ('refused:' || count(*) || ' of ' || ${count})::int END AS refusal
+FROM changed`,
     ...keyArrays(
       map,
       items.map(({ item }) => item),
     ),
     items.map(({ next }) => quantities.text(next.onHand)),
     items.map(({ next }) => quantities.text(next.reserved)),
-  )) as unknown[]
-  if (rows.length !== items.length) throw new WriteSuppressedError(model.name, {})
+    items.length,
+  )
+  try {
+    if (!(await isWritten(statement))) throw new WriteSuppressedError(model.name, {})
+  } catch (error) {
+    // The quantities have been checked.
+    if (version && isOutOfRange(error)) throw new VersionOverflowError(model.name, version.name, { cause: error })
+    throw error
+  }
 }
 
 async function endReservation(

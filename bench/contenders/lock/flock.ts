@@ -1,0 +1,59 @@
+/**
+ * `flock` of util-linux. Node has no flock(2), and what is added to it is compiled, so that users
+ * of Node start the command: it holds the lock until its standard input ends, which is when it is
+ * told to, or when this process is gone.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { Contender } from '../../contender.js'
+import { LOCK_OPERATIONS, LONGEST_WAIT, LockNotFree, lockName, lockSession, UNKNOWING } from '../../support/lock.js'
+
+/** Says that it has the lock, and keeps it as long as it runs. */
+const HOLD = 'echo held && read -r _'
+/** Of flock, when the lock was not free in time. */
+const NOT_FREE = 1
+
+export default {
+  id: 'lock/flock',
+  title: 'flock (util-linux)',
+  family: 'lock',
+  source: 'https://man7.org/linux/man-pages/man1/flock.1.html',
+  choices:
+    'One command per lock; --no-fork, so that it is one process; --wait of 5 s. The kernel wakes the next one: ' +
+    'nobody asks again and again. Only for one machine. It has no lease: who is stopped keeps it. Rows by Prisma.',
+  programs: ['flock', 'sh'],
+  operations: LOCK_OPERATIONS,
+
+  async open(env) {
+    return lockSession(
+      env,
+      async (key, body) => {
+        const release = await flock(join(env.folder, `${lockName(env, key)}.flock`))
+        try {
+          await body(UNKNOWING)
+        } finally {
+          await release()
+        }
+        return 0
+      },
+      async () => {},
+    )
+  },
+} satisfies Contender
+
+/** Resolves, when the lock is held, to the function that gives it back. */
+async function flock(file: string): Promise<() => Promise<void>> {
+  const args = ['--exclusive', '--no-fork', '--wait', String(LONGEST_WAIT / 1_000), file, 'sh', '-c', HOLD]
+  const child = spawn('flock', args, { stdio: ['pipe', 'pipe', 'ignore'] })
+  const exited = new Promise<number | null>((resolve, reject) => child.once('exit', resolve).once('error', reject))
+  child.stdin.on('error', () => {}) // it has ended already
+  const held = once(child.stdout, 'data').then(() => undefined)
+  const exitCode = await Promise.race([held, exited])
+  if (exitCode === NOT_FREE) throw new LockNotFree()
+  if (exitCode !== undefined) throw new Error(`flock ended with ${exitCode}.`)
+  return async () => {
+    child.stdin.end()
+    await exited
+  }
+}

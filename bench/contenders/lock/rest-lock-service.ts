@@ -1,0 +1,67 @@
+/** A lock service of one's own, over HTTP: a lease with a token, renewed by a heartbeat. The service is `servers/rest`. */
+import { setInterval } from 'node:timers'
+import type { Contender } from '../../contender.js'
+import {
+  LEASE,
+  LOCK_OPERATIONS,
+  LONGEST_WAIT,
+  LockLost,
+  LockNotFree,
+  lockName,
+  lockSession,
+} from '../../support/lock.js'
+
+export default {
+  id: 'lock/rest-lock-service',
+  title: 'REST lock service (Fastify)',
+  family: 'lock',
+  source: 'https://developer.hashicorp.com/consul/docs/automate/session',
+  choices:
+    'One instance, which keeps its locks in a PostgreSQL database of its own and answers who waits as soon as a lock ' +
+    'is given back. A lease of 5 s, renewed every third of it; before each write the holder looks whether a renewal ' +
+    'was refused, and at its own clock. Waits for 5 s. fetch with its own keep-alive. Rows by Prisma.',
+  server: 'rest',
+  packages: ['fastify'],
+  operations: LOCK_OPERATIONS,
+
+  async open(env) {
+    const service = env.servers.rest?.[0] ?? ''
+    return lockSession(
+      env,
+      async (key, body) => {
+        const lock = `${service}/locks/${encodeURIComponent(lockName(env, key))}`
+        const askedAt = performance.now()
+        const response = await call('POST', lock, { ttl: LEASE, wait: LONGEST_WAIT })
+        if (response.status === 423) throw new LockNotFree()
+        if (!response.ok) throw new Error(`The lock service answered ${response.status}.`)
+        const { token, waited } = (await response.json()) as { token: string; waited: number }
+        let heldUntil = askedAt + waited + LEASE
+        const heartbeat = setInterval(async () => {
+          const askedAt = performance.now()
+          const renewed = await call('PUT', `${lock}/${token}`, { ttl: LEASE }).catch(() => undefined)
+          if (renewed?.ok) heldUntil = askedAt + LEASE
+          else if (renewed) heldUntil = 0
+        }, LEASE / 3)
+        try {
+          await body({
+            check() {
+              if (performance.now() >= heldUntil) throw new LockLost()
+            },
+          })
+        } finally {
+          clearInterval(heartbeat)
+          await call('DELETE', `${lock}/${token}`)
+        }
+        return 0
+      },
+      async () => {},
+    )
+  },
+} satisfies Contender
+
+function call(method: string, url: string, body?: object): Promise<Response> {
+  return fetch(url, {
+    method,
+    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  })
+}

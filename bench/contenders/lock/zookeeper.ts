@@ -1,0 +1,119 @@
+/**
+ * ZooKeeper's lock recipe: an ephemeral sequential node per caller. The lowest one holds the lock;
+ * each of the others watches the one before it, so that a release wakes nobody but the next.
+ */
+import type { Client } from 'node-zookeeper-client'
+import type { Contender } from '../../contender.js'
+import {
+  LEASE,
+  LOCK_OPERATIONS,
+  LONGEST_WAIT,
+  LockLost,
+  LockNotFree,
+  lockName,
+  lockSession,
+} from '../../support/lock.js'
+
+type ZooKeeper = typeof import('node-zookeeper-client')
+
+export default {
+  id: 'lock/zookeeper',
+  title: 'ZooKeeper, one server',
+  family: 'lock',
+  source: 'https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks',
+  choices:
+    'One session per process, of 5 s (its default is 30 s), shared by all callers. Waits for 5 s. Before each write ' +
+    'the holder looks whether the session is connected, as the recipes say. ZooKeeper as it is shipped, which writes ' +
+    'to disk before it answers; one server, where an ensemble would take longer. Rows by Prisma.',
+  server: 'zookeeper',
+  packages: ['node-zookeeper-client'],
+  operations: LOCK_OPERATIONS,
+
+  async open(env) {
+    const zookeeper = (await import('node-zookeeper-client')).default as unknown as ZooKeeper
+    const client = zookeeper.createClient(env.servers.zookeeper?.[0] ?? '', { sessionTimeout: LEASE })
+    await new Promise<void>((resolve) => {
+      client.once('connected', resolve)
+      client.connect()
+    })
+    let isConnected = true
+    client.on('connected', () => (isConnected = true))
+    client.on('disconnected', () => (isConnected = false))
+    client.on('expired', () => (isConnected = false))
+    const session = client.getSessionId().toString('hex')
+    const folders = new Map<string, Promise<string>>()
+
+    /** Of the key. It stays: only its nodes come and go. */
+    async function folderOf(key: string): Promise<string> {
+      const folder = `/locks/${lockName(env, key)}`
+      let made = folders.get(folder)
+      if (made === undefined) folders.set(folder, (made = asked<string>((done) => client.mkdirp(folder, done))))
+      await made
+      return folder
+    }
+
+    return lockSession(
+      env,
+      async (key, body) => {
+        const folder = await folderOf(key)
+        const node = await asked<string>((done) =>
+          client.create(`${folder}/lock-`, zookeeper.CreateMode.EPHEMERAL_SEQUENTIAL, done),
+        )
+        try {
+          await becomeLowest(client, folder, node)
+          await body({
+            check() {
+              const isSame = client.getSessionId().toString('hex') === session
+              if (!isConnected || !isSame) throw new LockLost()
+            },
+          })
+        } finally {
+          await asked<void>((done) => client.remove(node, (error) => done(isGone(zookeeper, error) ? null : error)))
+        }
+        return 0
+      },
+      async () => client.close(),
+    )
+  },
+} satisfies Contender
+
+async function becomeLowest(client: Client, folder: string, node: string): Promise<void> {
+  const deadline = performance.now() + LONGEST_WAIT
+  for (;;) {
+    const names = await asked<string[]>((done) => client.getChildren(folder, done))
+    // By the sequence number, which is as long in each of them.
+    const before = names.sort()[names.indexOf(node.slice(folder.length + 1)) - 1]
+    if (before === undefined) return
+    await gone(client, `${folder}/${before}`, deadline)
+    if (performance.now() >= deadline) throw new LockNotFree()
+  }
+}
+
+/** Resolves when the node is gone, or when time is up. */
+function gone(client: Client, node: string, deadline: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, deadline - performance.now())
+    const end = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    client.exists(node, end, (error, stat) => {
+      if (error) {
+        clearTimeout(timer)
+        reject(error)
+      } else if (!stat) end()
+    })
+  })
+}
+
+/** Its session has ended, and the node with it. */
+function isGone({ Exception }: ZooKeeper, error: unknown): boolean {
+  return error instanceof Exception && error.getCode() === Exception.NO_NODE
+}
+
+/** A call with a callback, as a promise. */
+function asked<T>(call: (done: (error: unknown, result?: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, result) => (error ? reject(error) : resolve(result as T)))
+  })
+}

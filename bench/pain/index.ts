@@ -1,0 +1,34 @@
+/** All contenders that can be stopped in the middle of something, several at a time: they mostly wait. */
+import type { Contender } from '../contender.js'
+import type { PainResult } from '../result.js'
+import { inflict, momentsOf, type PainEnvironment, painOperationOf, prepareDatabases } from './scenario.js'
+
+/** At a time. Each has two processes, which have to be started on few cores. */
+const AT_ONCE = 6
+
+/** In s, about, for the time that is left for the workloads. */
+export const PAIN_SECONDS = 120
+
+export async function runPain(
+  environment: PainEnvironment,
+  contenders: readonly Contender[],
+  onProgress: (text: string) => void,
+): Promise<PainResult[]> {
+  const tasks = contenders.flatMap((contender) => {
+    const operation = painOperationOf(contender)
+    return operation === undefined ? [] : momentsOf(operation).map((moment) => ({ contender, operation, moment }))
+  })
+  if (tasks.length > 0) await prepareDatabases(environment)
+  const results: PainResult[] = []
+  const waiting = tasks.entries()
+  const inTurn = async () => {
+    for (const [index, { contender, operation, moment }] of waiting) {
+      environment.interrupted.throwIfAborted()
+      onProgress(`pain ${index + 1} of ${tasks.length}, ${contender.id}`)
+      results[index] = await inflict(environment, contender, operation, moment)
+    }
+  }
+  const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, inTurn))
+  for (const end of ended) if (end.status === 'rejected') throw end.reason
+  return results
+}

@@ -1,0 +1,39 @@
+/** What the runner of the pain scenario and its two processes say to one another. */
+import type { Environment } from '../contender.js'
+import type { PainResult } from '../result.js'
+
+export type PainOperation = 'critical' | 'readChangeWrite' | 'move'
+
+export type ToPainProcess =
+  | {
+      readonly kind: 'open'
+      readonly contender: string
+      readonly operation: PainOperation
+      readonly itemIds: readonly number[]
+      readonly env: Environment
+    }
+  /** One call per item, all at once. */
+  | {
+      readonly kind: 'work'
+      /** Where the process stops itself, once all calls are there; without it, it does not. */
+      readonly stopAt?: PainResult['moment']
+      /** In ms: so long are calls that fail made again. */
+      readonly again: number
+    }
+  | { readonly kind: 'close' }
+
+export type FromPainProcess =
+  | { readonly kind: 'opened' | 'closed' }
+  /** Sent right before it stops itself. */
+  | { readonly kind: 'stopping' }
+  /** In the order of the items. */
+  | { readonly kind: 'worked'; readonly calls: readonly CallReport[] }
+  | { readonly kind: 'failed'; readonly message: string }
+
+export interface CallReport {
+  readonly isDone: boolean
+  /** From the first attempt to the last answer. */
+  readonly milliseconds: number
+  /** What each attempt that failed has said. */
+  readonly failures: readonly string[]
+}

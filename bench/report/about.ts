@@ -1,0 +1,69 @@
+/** Who took part, how it was measured and on what, and how to do it oneself. */
+import type { BenchResult, ContenderResult } from '../result.js'
+import { FAMILIES } from './families.js'
+import { type Html, html } from './html.js'
+import { digits, plural } from './number.js'
+
+export function contendersSection({ contenders }: BenchResult): Html {
+  return html`<section id="contenders"><h2>The contenders</h2>
+<p>Each is written as its best users write it: same pool, same isolation unless it needs another, same durability. What
+had to be chosen, and where it is told to be written so:</p>
+<div class="scroll" role="region" tabindex="0" aria-label="The contenders"><table class="words">
+<thead><tr><th scope="col">Contender</th><th scope="col" class="text">Took part</th><th scope="col" class="text">Choices</th><th scope="col" class="text">Source</th></tr></thead>
+<tbody>${contenders.map(
+    (contender) => html`<tr${contender.missing === undefined ? undefined : html` class="missing"`}>
+<th scope="row"><i style="background:${FAMILIES[contender.family].colour}"></i>${contender.title}</th>
+<td class="text">${contender.missing === undefined ? 'yes' : `missing: ${contender.missing}`}</td>
+<td class="text long">${contender.choices}</td><td class="text">${source(contender)}</td></tr>
+`,
+  )}</tbody></table></div></section>`
+}
+
+function source({ source: text }: ContenderResult): Html {
+  return /^https?:/.test(text)
+    ? html`<a href="${text}" rel="noreferrer">${new URL(text).hostname}</a>`
+    : html`<code>${text}</code>`
+}
+
+export function methodSection(result: BenchResult, json: string): Html {
+  const { machine, server, method } = result
+  return html`<section id="method"><h2>How it was measured</h2>
+<p>Each contender works in a process of its own (in several, where the workload says so), on a pool of the same size,
+against one PostgreSQL${server.isEmbedded ? ', started for this with its settings as shipped' : undefined}. Each run has a
+fresh copy of a filled database, ${method.warmUpMilliseconds} ms of warm-up, ${method.measuredMilliseconds} ms that count, and an
+audit of what is in the database afterwards. In each of ${plural(method.rounds, 'round')} every contender is measured once
+per workload, in random order (seed ${String(method.seed)}). What is shown is the median over the rounds, with the lowest
+and the highest; ratios are taken within a round, so that a slow minute of the machine slows both. Statements are
+counted on the contender's own connections, CPU time is that of its processes and of the server's, and connections are
+looked at in <code>pg_stat_activity</code> every 20 ms. “Waiting, s per s” are connection-seconds per second in which a
+connection was held only to wait for a lock.</p>
+<h3>The machine</h3>
+${facts([
+  ['Processor', machine.cpu],
+  ['Cores', String(machine.cores)],
+  ['Memory', `${machine.memoryGigabytes} GB`],
+  ['System', machine.system],
+  ['Node', machine.node],
+  ['Load at the start', String(machine.load)],
+])}
+<h3>The server</h3>
+${facts([['Version', server.version], ...Object.entries(server.settings)])}
+<h3>The packages</h3>
+${facts(Object.entries(method.packages))}
+</section>
+<section id="yourself"><h2>Run it yourself</h2>
+<pre tabindex="0"><code>npm ci
+npm run bench        # under 5 minutes; nothing but PostgreSQL, which it brings
+bench/setup.sh       # once, for all the others: packages, and, as root on Debian, the lock servers
+npm run bench:full   # under 40 minutes</code></pre>
+<p>Both write a JSON file to <code>bench/results</code> and this report${
+    json === ''
+      ? undefined
+      : html`. These figures are in <a href="${json}">${json.slice(json.lastIndexOf('/') + 1)}</a>`
+  }. The run took ${digits(result.seconds / 60)} minutes. Figures of another machine are others; the ratios should be near.</p>
+</section>`
+}
+
+function facts(pairs: readonly (readonly [string, string])[]): Html {
+  return html`<dl class="facts">${pairs.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+}

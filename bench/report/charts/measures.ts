@@ -1,0 +1,34 @@
+/** The three figures that are drawn of every workload: how much, how long it takes, and what it costs. */
+import { digits } from '../number.js'
+import type { Taker } from '../reading.js'
+import type { Measure } from './panel.js'
+
+export const throughput: Measure = {
+  title: 'calls per second',
+  value: ({ cell }) => cell.summary?.throughput.median,
+  span: ({ cell: { summary } }) => summary && [summary.throughput.low, summary.throughput.high],
+  text: ({ cell: { summary } }) => (summary ? digits(summary.throughput.median) : 'broke down'),
+}
+
+export const latency: Measure = {
+  title: 'ms per call, from p50 to p99',
+  value: ({ cell }) => cell.summary?.p99Milliseconds.median,
+  span: ({ cell: { summary } }) => summary && [summary.p50Milliseconds.median, summary.p99Milliseconds.median],
+  text: ({ cell: { summary } }) =>
+    summary ? `${digits(summary.p50Milliseconds.median)} – ${digits(summary.p99Milliseconds.median)}` : '',
+}
+
+/** Of the application alone, where that of the database cannot be read. */
+export const cost: Measure = {
+  title: 'CPU ms per call, application and database',
+  value: cpu,
+  span: () => undefined,
+  text: (taker) => {
+    const sum = cpu(taker)
+    return sum === undefined ? '' : digits(sum)
+  },
+}
+
+function cpu({ cell: { summary } }: Taker): number | undefined {
+  return summary && summary.clientCpuMilliseconds.median + (summary.databaseCpuMilliseconds?.median ?? 0)
+}

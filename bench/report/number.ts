@@ -1,0 +1,25 @@
+/** Figures as people read them, the same in the report, its plots and the README. */
+import type { Spread } from '../result.js'
+
+/** Three digits that count. */
+export function digits(number: number): string {
+  if (number === 0) return '0'
+  const rounded = Number(number.toPrecision(3))
+  if (Math.abs(rounded) < 0.001) return '<0.001'
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded))))
+  return rounded.toLocaleString('en', { maximumFractionDigits: decimals })
+}
+
+export function count(number: number): string {
+  return number.toLocaleString('en')
+}
+
+/** Lowest to highest. */
+export function range({ low, high }: Spread): string {
+  const [from, to] = [digits(low), digits(high)]
+  return from === to ? from : `${from}–${to}`
+}
+
+export function plural(number: number, one: string, many = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : many}`
+}

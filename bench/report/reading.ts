@@ -1,0 +1,112 @@
+/** A result as the report reads it: who takes part in what, in which order, and what is right. */
+import type { BenchResult, Cell, ContenderResult, WorkloadResult } from '../result.js'
+import type { Audit } from '../workload.js'
+
+/** Those of a curve together, in the order of the result. */
+export interface Group {
+  readonly id: string
+  readonly title: string
+  readonly workloads: readonly WorkloadResult[]
+}
+
+/** The workloads that stand for all: in the overview, in the README, and open in the report. */
+const HEADLINES: readonly string[] = [
+  'rows-1000',
+  'hot-row-16',
+  'hot-row-processes-4',
+  'stock-move-16',
+  'stock-move-256',
+  'stock-receipt-64',
+  'insert-once-new',
+  'insert-once-duplicates',
+  'critical-section-64',
+  'serials',
+  'gapless-numbers',
+]
+
+const CURVES: Readonly<Record<string, string>> = {
+  rows: 'Read, change, write: the fewer rows, the more often two meet',
+  'hot-row': 'One hot row',
+  'hot-row-processes': 'One hot row, several processes',
+  'stock-move': 'Stock move with ledger',
+  'stock-receipt': 'Stock receipt with ledger',
+  'critical-section': 'Critical section',
+}
+
+/** All of them in a result that has none of those that stand for all. */
+export function headlines({ workloads }: BenchResult): readonly WorkloadResult[] {
+  const found = workloads.filter(({ id }) => HEADLINES.includes(id))
+  return found.length === 0 ? workloads : found
+}
+
+export function groupsOf({ workloads }: BenchResult): Group[] {
+  const groups = new Map<string, WorkloadResult[]>()
+  for (const workload of workloads) {
+    const id = workload.curve?.id ?? workload.id
+    groups.set(id, [...(groups.get(id) ?? []), workload])
+  }
+  return Array.from(groups, ([id, members]) => {
+    const [first] = members
+    const title = members.length === 1 && first ? first.title : (CURVES[id] ?? id)
+    return { id, title, workloads: members }
+  })
+}
+
+/** A contender in a workload, with both at hand. */
+export interface Taker {
+  readonly contender: ContenderResult
+  readonly workload: WorkloadResult
+  readonly cell: Cell
+  readonly isBaseline: boolean
+}
+
+/** The fastest first. */
+export function takersOf(result: BenchResult, workload: WorkloadResult): Taker[] {
+  return result.cells
+    .filter((cell) => cell.workload === workload.id)
+    .map((cell) => ({
+      contender: contenderOf(result, cell.contender),
+      workload,
+      cell,
+      isBaseline: cell.contender === workload.baseline,
+    }))
+    .sort((a, b) => throughputOf(b) - throughputOf(a))
+}
+
+/** Those who would take part in the workload, if something were not missing. */
+export function missingIn({ contenders }: BenchResult, { operation }: WorkloadResult): ContenderResult[] {
+  return contenders.filter(({ missing, operations }) => missing !== undefined && operations.includes(operation))
+}
+
+export function contenderOf({ contenders }: BenchResult, id: string): ContenderResult {
+  const contender = contenders.find((candidate) => candidate.id === id)
+  if (contender === undefined) throw new Error(`The result has figures of "${id}", and no contender of this id.`)
+  return contender
+}
+
+export function throughputOf({ cell }: Taker): number {
+  return cell.summary?.throughput.median ?? 0
+}
+
+export function isWrong({ audit }: { readonly audit: Audit }): boolean {
+  return Object.values(audit).some((number) => number > 0)
+}
+
+/** What is wrong, in words: `147 lost`. */
+export function wrongs({ lost, doubled, negative, inconsistent }: Audit): string {
+  const found: readonly (readonly [number, string])[] = [
+    [lost, 'lost'],
+    [doubled, 'doubled'],
+    [negative, 'negative'],
+    [inconsistent, 'inconsistent'],
+  ]
+  return found
+    .filter(([number]) => number > 0)
+    .map(([number, what]) => `${number.toLocaleString('en')} ${what}`)
+    .join(', ')
+}
+
+/** Why there are no figures, or why fewer than there were rounds. */
+export function errorOf({ rounds }: Cell): string | undefined {
+  return rounds.find(({ error }) => error !== undefined)?.error
+}

@@ -1,0 +1,63 @@
+import { Batches, type Waiting } from '../../src/erp/stock/batches.js'
+import { itemOf } from '../../src/erp/stock/item.js'
+import type { Request, Verdict } from '../../src/erp/stock/request.js'
+import type { Clock } from '../../src/retry/clock.js'
+import { Deadline } from '../../src/retry/deadline.js'
+import { DEFAULT_POLICY } from '../../src/retry/policy.js'
+import { gate } from './gate.js'
+import { started } from './started.js'
+
+interface Batch {
+  /** The transaction ids of its requests, in their order. */
+  readonly ids: readonly string[]
+  /** Settles all of it. */
+  finish(): void
+  /** It goes on in parts: so much of it is settled, and the rest is not. */
+  release(...ids: readonly string[]): void
+}
+
+/** The queue by itself: its batches are under way until the test says what becomes of them. */
+export function queueOf(clock: Clock, limit = 1_000_000) {
+  const batches: Batch[] = []
+  const done: Verdict = { status: 'done', replayed: false, lines: [] }
+  const run = async (waiting: readonly Waiting[], release: (settled: readonly Waiting[]) => void) => {
+    const { opened, open } = gate()
+    batches.push({
+      ids: waiting.map(({ request }) => request.transactionId),
+      finish: open,
+      release: (...ids) => release(waiting.filter(({ request }) => ids.includes(request.transactionId))),
+    })
+    await opened
+    for (const { resolve } of waiting) resolve(done)
+  }
+  const queue = new Batches(run, limit, clock)
+  /** A request for these items: `x y` are two. */
+  const add = (transactionId: string, items: string, options: { signal?: AbortSignal; deadline?: number } = {}) => {
+    const request: Request = {
+      policy: DEFAULT_POLICY,
+      deadline: new Deadline(options.deadline ?? 1_000_000, options.signal, clock),
+      kind: 'move',
+      transactionId,
+      lines: items.split(' ').map((key) => ({ item: itemOf([key], key), quantity: 1n })),
+      minimum: undefined,
+      expiresIn: undefined,
+    }
+    return started(queue.add(request))
+  }
+  /** The batches that were sent so far, by the transaction ids in them. */
+  const sent = async () => {
+    await settled()
+    return batches.map(({ ids }) => ids.join(' '))
+  }
+  const batch = (id: string): Batch => {
+    const found = batches.findLast(({ ids }) => ids.includes(id))
+    if (found === undefined) throw new Error(`${id} is in none of the batches.`)
+    return found
+  }
+  return { queue, add, sent, batch }
+}
+
+/** Gives everything that needs no more than turns of the microtask queue the time to happen. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

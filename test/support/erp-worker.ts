@@ -1,0 +1,10 @@
+/** A machine of its own that serves the ERP API of the examples: answers with its URL, and serves until it is killed. */
+import { startErp } from '../../examples/erp/server.js'
+
+// Whoever started this process is gone, so nobody wants its answers any more.
+process.once('disconnect', () => process.exit(1))
+
+process.once('message', async ({ url }: { url: string }) => {
+  const server = await startErp(url, { foldEvery: 50 })
+  process.send?.(server.url)
+})

@@ -1,0 +1,51 @@
+/** A process of its own whose callers take serials of one product, each under a transaction id of its own. */
+import { PrismaPg } from '@prisma/adapter-pg'
+import { PrismaClient } from '../../generated/prisma/client.js'
+import { serials } from '../../src/erp/serials/extension.js'
+import { concurrency } from '../../src/index.js'
+import { STARTING_LINE } from './starting-line.js'
+
+export interface SerialsWork {
+  readonly url: string
+  readonly productId: number
+  readonly transactionIds: readonly string[]
+  readonly count: number
+  readonly partial: boolean
+  /** After so many calls have been answered, the process is killed. */
+  readonly diesAfter?: number
+}
+
+export interface SerialsOutcome {
+  readonly taken: readonly { transactionId: string; numbers: readonly string[]; replayed: boolean }[]
+  readonly refused: readonly { transactionId: string; free: number }[]
+  /** Whatever else went wrong: nothing should. */
+  readonly failures: readonly string[]
+}
+
+process.once('message', async ({ url, productId, transactionIds, count, partial, diesAfter }: SerialsWork) => {
+  const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: 10 }) })
+    .$extends(concurrency({ retry: { deadline: 100_000 } }))
+    .$extends(serials())
+  const taken: SerialsOutcome['taken'][number][] = []
+  const refused: SerialsOutcome['refused'][number][] = []
+  const failures: string[] = []
+  let answers = 0
+
+  const call = async (transactionId: string) => {
+    try {
+      const outcome = await db.$serials.allocate({ transactionId, where: { productId }, count, partial })
+      const numbers = outcome.serials.map(({ number }) => number)
+      taken.push({ transactionId, numbers, replayed: outcome.replayed })
+    } catch (error) {
+      const { code, free } = error as { code?: string; free: number }
+      if (code === 'INSUFFICIENT_SERIALS') refused.push({ transactionId, free })
+      else failures.push(String(error))
+    }
+    if (++answers === diesAfter) process.kill(process.pid, 'SIGKILL')
+  }
+
+  await db.$queryRaw`SELECT pg_advisory_lock_shared(${STARTING_LINE})::text`
+  await Promise.all(transactionIds.map(call))
+  await db.$disconnect()
+  process.send?.({ taken, refused, failures } satisfies SerialsOutcome, () => process.exit(0))
+})

@@ -1,0 +1,48 @@
+/** A process of its own that lets a hundred thousand moves of a locked item wait, and says what they cost. */
+import { setImmediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { PrismaPg } from '@prisma/adapter-pg'
+import { PrismaClient } from '../../generated/prisma/client.js'
+import { stock } from '../../src/erp/stock/extension.js'
+import { concurrency } from '../../src/index.js'
+import { STOCK, type StockItem } from './stock-models.js'
+
+export interface MemoryWork {
+  readonly url: string
+  readonly item: StockItem
+  readonly calls: number
+}
+
+export interface MemoryReport {
+  /** Bytes by which the heap has grown while all of them wait. */
+  readonly cost: number
+  /** How many did not wait. */
+  readonly ended: number
+}
+
+setFlagsFromString('--expose-gc')
+const collect: () => void = runInNewContext('gc')
+
+function heapUsed(): number {
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
+process.once('message', async ({ url, item, calls }: MemoryWork) => {
+  const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })
+    .$extends(concurrency())
+    .$extends(stock({ ...STOCK, maxWaiting: calls, retry: { deadline: 1_000_000 } }))
+  const ids = Array.from({ length: calls }, (_, n) => `memory ${n}`)
+  const answers: Promise<unknown>[] = []
+  let ended = 0
+  const count = () => void ended++
+
+  const before = heapUsed()
+  for (const transactionId of ids) answers.push(db.$stock.move({ transactionId, item, quantity: 1 }).then(count, count))
+  for (let turn = 0; turn < 100; turn++) await setImmediate() // the first batch is on its way
+  process.send?.({ cost: heapUsed() - before, ended } satisfies MemoryReport)
+  await Promise.all(answers)
+  await db.$disconnect()
+  process.exit(0)
+})

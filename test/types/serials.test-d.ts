@@ -1,0 +1,94 @@
+import { expectTypeOf, test } from 'vitest'
+import type { Licence, Serial } from '../../generated/prisma/client.js'
+import { serials } from '../../src/erp/serials/extension.js'
+import { base, db as core, type Flat } from './support.js'
+
+const db = core.$extends(serials())
+const mapped = core.$extends(
+  serials({
+    serial: { model: 'Licence', number: 'code', transactionId: 'holder', version: 'revision' },
+    allocation: { model: 'LicenceGrant', transactionId: 'reference', request: 'asked', count: 'amount' },
+  }),
+)
+
+test('allocate resolves to whole records of the model', () => {
+  const call = () => db.$serials.allocate({ transactionId: 't', where: { productId: 7 }, count: 3 })
+  const other = () => mapped.$serials.allocate({ transactionId: 't', where: { kind: 'SPECIAL' }, count: 3 })
+
+  type Taken = Awaited<ReturnType<typeof call>>
+  expectTypeOf<Flat<Taken['serials'][number]>>().toEqualTypeOf<Flat<Serial>>()
+  expectTypeOf<Taken['replayed']>().toEqualTypeOf<boolean>()
+  expectTypeOf<Flat<Awaited<ReturnType<typeof other>>['serials'][number]>>().toEqualTypeOf<Flat<Licence>>()
+})
+
+test('where and data take plain values of scalar fields, and no mapped ones', () => {
+  const args = { transactionId: 't', count: 3 }
+  const where = { productId: 7 }
+  void (() => {
+    db.$serials.allocate({ ...args, where: {} })
+    db.$serials.allocate({ ...args, where: { number: 'S-1' }, data: { orderId: null }, partial: true })
+    mapped.$serials.allocate({ ...args, where: { seats: 5, price: '1.5' }, data: { tags: ['a'], note: { a: [1] } } })
+    // @ts-expect-error the number of serials is missing
+    db.$serials.allocate({ transactionId: 't', where })
+    // @ts-expect-error it must be said which ones
+    db.$serials.allocate(args)
+    // @ts-expect-error no such field
+    db.$serials.allocate({ ...args, where: { product: 7 } })
+    // @ts-expect-error a filter is no plain value
+    db.$serials.allocate({ ...args, where: { productId: { gt: 7 } } })
+    // @ts-expect-error all that can be allocated is free
+    db.$serials.allocate({ ...args, where: { transactionId: null } })
+    // @ts-expect-error the owner is written by allocate itself
+    db.$serials.allocate({ ...args, where, data: { transactionId: 'u' } })
+    // @ts-expect-error the number stays
+    db.$serials.allocate({ ...args, where, data: { number: 'u' } })
+    // @ts-expect-error no plain value
+    db.$serials.allocate({ ...args, where, data: { orderId: { increment: 1 } } })
+    // @ts-expect-error a mapped name is one of the model
+    mapped.$serials.allocate({ ...args, where: {}, data: { holder: 'u' } })
+    // @ts-expect-error the version goes up by itself
+    mapped.$serials.allocate({ ...args, where: {}, data: { revision: 1 } })
+    // @ts-expect-error no value of the enum
+    mapped.$serials.free({ kind: 'ODD' })
+  })
+})
+
+test('import needs the fields that the database does not fill in, and one source of numbers', () => {
+  const range = { from: 1, to: 5n, format: '{00}' }
+  void (() => {
+    db.$serials.import({ transactionId: 't', data: { productId: 7 }, range })
+    db.$serials.import({ transactionId: 't', data: { productId: 7, orderId: 1 }, numbers: ['a'], timeout: 60_000 })
+    mapped.$serials.import({ transactionId: 't', numbers: ['a'] })
+    // @ts-expect-error the product is missing
+    db.$serials.import({ transactionId: 't', range })
+    // @ts-expect-error the product is missing
+    db.$serials.import({ transactionId: 't', data: { orderId: 1 }, range })
+    // @ts-expect-error the numbers are given by the range
+    db.$serials.import({ transactionId: 't', data: { productId: 7, number: 'a' }, range })
+    // @ts-expect-error one of the two
+    db.$serials.import({ transactionId: 't', data: { productId: 7 }, range, numbers: ['a'] })
+    // @ts-expect-error one of the two
+    db.$serials.import({ transactionId: 't', data: { productId: 7 } })
+  })
+})
+
+test('the same is there inside a transaction, and on no client without the extension', () => {
+  void (() =>
+    db.$transactionWithRetry(async (tx) => {
+      const { serials } = await tx.$serials.allocate({ transactionId: 't', where: { productId: 7 }, count: 3 })
+      expectTypeOf(serials[0].number).toEqualTypeOf<string>()
+      expectTypeOf(await tx.$serials.release({ transactionId: 't' })).toEqualTypeOf<{ released: number }>()
+      expectTypeOf(await tx.$serials.free({ productId: 7 })).toEqualTypeOf<number>()
+    }))
+  // @ts-expect-error not extended
+  void (() => base.$serials)
+})
+
+test('options are of the mapping alone', () => {
+  void (() => {
+    // @ts-expect-error no such option
+    serials({ serial: { colour: 'red' } })
+    // @ts-expect-error the name of a field
+    serials({ allocation: { count: 5 } })
+  })
+})

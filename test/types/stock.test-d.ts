@@ -1,0 +1,213 @@
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.js'
+import { stock } from '../../src/erp/stock/extension.js'
+import type { StockOptions } from '../../src/erp/stock/options.js'
+import { base, db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
+
+type Decimal = Prisma.Decimal
+declare const signal: AbortSignal
+declare const decimal: Decimal
+const transactionId = 'a'
+
+// A compound key, and whole numbers.
+const db = concurrent.$extends(
+  stock({
+    item: { model: 'Stock', key: ['productId', 'warehouse'] },
+    movement: { model: 'StockMovement' },
+    reservation: { model: 'StockReservation' },
+  }),
+)
+interface Key {
+  productId: number
+  warehouse: string
+}
+const item = { productId: 1, warehouse: 'main' }
+{
+  const call = db.$stock.move({ transactionId, item, quantity: -3 })
+  type _result = Expect<
+    Equal<Resolved<typeof call>, { readonly quantity: number; readonly balance: number; readonly replayed: boolean }>
+  >
+  type _unflattened = Expect<Equal<Resolved<typeof call>['balance'], number>>
+}
+{
+  const { lines, replayed } = await db.$stock.moveAll({ transactionId, lines: [{ item, quantity: 1 }] })
+  type _replayed = Expect<Equal<typeof replayed, boolean>>
+  type _item = Expect<Equal<(typeof lines)[number]['item'], { productId: number; warehouse: string }>>
+  type _balance = Expect<Equal<(typeof lines)[number]['balance'], number>>
+  type _key = Expect<(typeof lines)[number]['item'] extends Key ? true : false>
+  // @ts-expect-error: what was moved is not changed any more
+  lines.push(lines[0])
+}
+{
+  const { expiresAt, state } = await db.$stock.reserve({ transactionId, item, quantity: 1, expiresIn: 1_000 })
+  type _expiresAt = Expect<Equal<typeof expiresAt, Date>>
+  type _state = Expect<Equal<typeof state, 'active' | 'released' | 'fulfilled' | 'expired'>>
+  type _count = Expect<Equal<Resolved<ReturnType<typeof db.$stock.count>>['quantity'], number>>
+  type _audit = Expect<Equal<Resolved<ReturnType<typeof db.$stock.audit>>[number]['expected'], number>>
+  type _fulfil = Expect<Equal<Resolved<ReturnType<typeof db.$stock.fulfil>>['lines'][number]['quantity'], number>>
+  type _release = Expect<Equal<Resolved<ReturnType<typeof db.$stock.release>>['released'], boolean>>
+}
+
+// Every argument that there is.
+db.$stock.move({ transactionId, item, quantity: 1, minimum: null, retry: { attempts: 3 }, signal })
+db.$stock.move({ transactionId, item, quantity: 1, minimum: undefined, retry: undefined, signal: undefined })
+db.$stock.moveAll({ transactionId, lines: [{ item, quantity: 1 }] as const, minimum: -5, signal })
+db.$stock.defer({ transactionId, lines: [{ item, quantity: 1 }], signal })
+db.$stock.defer({ transactionId, item, quantity: 1 })
+db.$stock.reserve({ transactionId, lines: [{ item, quantity: 1 }], expiresIn: 1, minimum: 1 })
+db.$stock.project()
+db.$stock.project({ batchSize: 10, signal })
+
+// What is wrong does not compile.
+// @ts-expect-error: a transaction id
+db.$stock.move({ item, quantity: 1 })
+// @ts-expect-error: an item
+db.$stock.move({ transactionId, quantity: 1 })
+// @ts-expect-error: a quantity
+db.$stock.move({ transactionId, item })
+// @ts-expect-error: a transaction id is a string
+db.$stock.move({ transactionId: 7, item, quantity: 1 })
+// @ts-expect-error: the key has two fields
+db.$stock.move({ transactionId, item: 1, quantity: 1 })
+// @ts-expect-error: all of the key
+db.$stock.move({ transactionId, item: { productId: 1 }, quantity: 1 })
+// @ts-expect-error: no more than the key
+db.$stock.move({ transactionId, item: { productId: 1, warehouse: 'main', shelf: 1 }, quantity: 1 })
+// @ts-expect-error: of the fields' types
+db.$stock.move({ transactionId, item: { productId: '1', warehouse: 'main' }, quantity: 1 })
+// @ts-expect-error: a whole number is no text
+db.$stock.move({ transactionId, item, quantity: '1' })
+// @ts-expect-error: an Int is no bigint
+db.$stock.move({ transactionId, item, quantity: 1n })
+// @ts-expect-error: a minimum is a quantity
+db.$stock.move({ transactionId, item, quantity: 1, minimum: '0' })
+// @ts-expect-error: there is no such argument
+db.$stock.move({ transactionId, item, quantity: 1, min: 0 })
+// @ts-expect-error: an AbortSignal
+db.$stock.move({ transactionId, item, quantity: 1, signal: {} })
+// @ts-expect-error: a list of lines
+db.$stock.moveAll({ transactionId, lines: { item, quantity: 1 } })
+// @ts-expect-error: a line has a quantity
+db.$stock.moveAll({ transactionId, lines: [{ item }] })
+// @ts-expect-error: how long it lasts
+db.$stock.reserve({ transactionId, item, quantity: 1 })
+// @ts-expect-error: a stocktake is of what was counted
+db.$stock.count({ transactionId, item, quantity: 1 })
+// @ts-expect-error: a fact has no minimum
+db.$stock.count({ transactionId, item, counted: 1, minimum: 0 })
+// @ts-expect-error: not part of an array $transaction
+db.$transaction([db.$stock.move({ transactionId, item, quantity: 1 })])
+
+// In transactions of every kind, and on clients that are extended further.
+{
+  const result = db.$transactionWithRetry(async (tx) => {
+    await tx.product.updateVersioned({ where: { id: 1, version: 0 }, data: { name: 'x' } })
+    return (await tx.$stock.move({ transactionId, item, quantity: 1 })).balance
+  })
+  type _result = Expect<Equal<Resolved<typeof result>, number>>
+}
+db.$transaction((tx) => tx.$transaction((inner) => inner.$stock.move({ transactionId, item, quantity: 1 })))
+db.$withAdvisoryLock('x', (tx) => tx.$stock.move({ transactionId, item, quantity: 1 }))
+db.$idempotent({ key: 'x', scope: 'y', request: {} }, async (tx) => {
+  await tx.$stock.move({ transactionId, item, quantity: 1 })
+  return null
+})
+{
+  const further = db.$extends({ client: { $whoami: () => 'me' } })
+  further.$transaction(async (tx) => [tx.$whoami(), await tx.$stock.move({ transactionId, item, quantity: 1 })])
+  // Prisma's own methods stay as they are.
+  const call = further.stock.findUniqueOrThrow({ where: { productId_warehouse: item }, select: { onHand: true } })
+  type _plain = Expect<Equal<Resolved<typeof call>, { onHand: number }>>
+}
+
+// A simple key, and Decimals.
+{
+  const materials = concurrent.$extends(
+    stock({
+      item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
+      movement: {
+        model: 'MaterialMovement',
+        transactionId: 'reference',
+        line: 'position',
+        item: 'material',
+        quantity: 'change',
+        applied: 'isApplied',
+        refused: 'isRefused',
+      },
+      minimum: '0.5',
+      rememberRefusals: true,
+    }),
+  )
+  const { balance } = await materials.$stock.move({ transactionId, item: 'x', quantity: '0.125', minimum: decimal })
+  type _balance = Expect<Equal<typeof balance, Decimal>>
+  const { lines } = await materials.$stock.moveAll({ transactionId, lines: [{ item: 'x', quantity: decimal }] })
+  type _item = Expect<Equal<(typeof lines)[number]['item'], string>>
+  materials.$stock.move({ transactionId, item: 'x', quantity: 0.5 })
+  // @ts-expect-error: a code is a text
+  materials.$stock.move({ transactionId, item: 1, quantity: 0.5 })
+  // @ts-expect-error: a simple key is no object
+  materials.$stock.move({ transactionId, item: { code: 'x' }, quantity: 0.5 })
+  // @ts-expect-error: no flag
+  materials.$stock.move({ transactionId, item: 'x', quantity: true })
+}
+
+// A uuid, and bigints.
+{
+  const accounts = concurrent.$extends(
+    stock({
+      item: { model: 'Account', key: 'id', onHand: 'balance' },
+      movement: { model: 'AccountEntry', item: 'accountId', quantity: 'amount' },
+    }),
+  )
+  const { balance, quantity } = await accounts.$stock.move({ transactionId, item: 'x', quantity: 1n })
+  type _balance = Expect<Equal<typeof balance, bigint>>
+  type _quantity = Expect<Equal<typeof quantity, bigint>>
+  accounts.$stock.move({ transactionId, item: 'x', quantity: 1, minimum: -1n })
+  // @ts-expect-error: a bigint is no text
+  accounts.$stock.move({ transactionId, item: 'x', quantity: '1' })
+}
+
+// A list of one field is an object with one.
+{
+  const products = concurrent.$extends(
+    stock({
+      item: { model: 'Product', key: 'id', onHand: 'stock', bumpVersion: false },
+      movement: { model: 'ProductMovement', item: ['productId'] },
+    }),
+  )
+  const { balance } = await products.$stock.move({ transactionId, item: 1, quantity: 1 })
+  type _balance = Expect<Equal<typeof balance, number>>
+}
+
+// Options that are kept elsewhere.
+{
+  const options = {
+    item: { model: 'Stock', key: ['productId', 'warehouse'] },
+    movement: { model: 'StockMovement' },
+  } as const satisfies StockOptions
+  const call = concurrent.$extends(stock(options)).$stock.move({ transactionId, item, quantity: 1 })
+  type _balance = Expect<Equal<Resolved<typeof call>['balance'], number>>
+}
+
+// A client that leaves fields out by default: a balance is there all the same.
+declare const sparing: PrismaClient<never, { stock: { onHand: true; productId: true } }>
+{
+  const call = sparing
+    .$extends(
+      stock({ item: { model: 'Stock', key: ['productId', 'warehouse'] }, movement: { model: 'StockMovement' } }),
+    )
+    .$stock.move({ transactionId, item, quantity: 1 })
+  type _balance = Expect<Equal<Resolved<typeof call>['balance'], number>>
+}
+
+// Options that are wrong.
+// @ts-expect-error: the items
+stock({ movement: { model: 'StockMovement' } })
+// @ts-expect-error: what names an item
+stock({ item: { model: 'Stock' }, movement: { model: 'StockMovement' } })
+// @ts-expect-error: a limit, or none
+stock({ item: { model: 'Stock', key: 'productId' }, movement: { model: 'StockMovement' }, minimum: true })
+{
+  const wrong = base.$extends(stock({ item: { model: 'Stok', key: 'id' }, movement: { model: 'StockMovement' } }))
+  // @ts-expect-error: there is no such model, so there is no item of it
+  wrong.$stock.move({ transactionId, item: 1, quantity: 1 })
+}
