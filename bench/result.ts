@@ -181,6 +181,8 @@ export interface PainResult {
   readonly othersWaitedMilliseconds: number
   /** Exceptions that the callers of the other process have seen. */
   readonly othersFailed: number
+  /** What they said, each text once. */
+  readonly othersTold: readonly string[]
   /** Why it could not be measured; then all numbers are 0. */
   readonly error?: string
 }

@@ -1,5 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg'
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { type Audit, audit, FAULTS, isExact } from '../examples/northwind/audit.js'
 import { conclusion, table } from '../examples/northwind/report.js'
 import { openShop, type Purchase, WAREHOUSE } from '../examples/northwind/shop.js'
@@ -143,6 +143,8 @@ test.each(FAULTY)('the audit finds %s, as %s and as nothing else', async (_, fau
 })
 
 test('the report says that it is not exact if anything is not, and shows what in red on a terminal', () => {
+  vi.stubEnv('FORCE_COLOR', '1') // Node itself looks at it, too
+  onTestFinished(() => void vi.unstubAllEnvs())
   const faulty = { ...EXACT, soldTwice: 2 }
   const replay = { answers: 8, killed: 1 }
 

@@ -536,9 +536,13 @@ describe('a machine', () => {
     expect(await onHand(productId)).toBe(10)
   })
 
-  test('that is closed answers what it has begun, and nothing after that', async () => {
+  test('that is closed answers what it has begun, and then neither serves nor folds', async () => {
     const productId = await newProduct(10)
-    const server = await startErp(database.url, { foldEvery: 20 })
+    const url = new URL(database.url)
+    url.searchParams.set('application_name', randomUUID())
+    const sessions = () =>
+      database.query('SELECT FROM pg_stat_activity WHERE application_name = $1', [url.searchParams.get('application_name')])
+    const server = await startErp(url.href, { foldEvery: 1 })
     const holder = await openTransaction(database.url, 'SELECT FROM "Stock" WHERE "productId" = $1 FOR UPDATE', [
       productId,
     ])
@@ -550,6 +554,10 @@ describe('a machine', () => {
     expect((await begun).status).toBe(201)
     await closed
     await expect(sendTo(server.url, { method: 'GET', path: '/audit' })).rejects.toThrow()
+    while ((await sessions()).length > 0) await sleep(5)
+    // In the time in which others fold ten times, it would have come back.
+    for (let i = 0; i < 10; i++) await receive(productId, 1)
+    expect(await sessions()).toEqual([])
   })
 })
 

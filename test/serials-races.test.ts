@@ -220,10 +220,10 @@ describe('a caller', () => {
     { what: 'fewer will do', partial: true },
   ])('who waits gets what was released in the meantime: $what', async ({ partial }) => {
     const { db } = connect()
-    const productId = await newProduct(3)
+    const productId = await newProduct(4)
     const owner = newId()
     await db.$serials.allocate({ transactionId: owner, where: { productId }, count: 2 })
-    const other = await holdTaken(productId, ['S-3'])
+    const other = await holdTaken(productId, ['S-3', 'S-4'])
 
     const call = db.$serials.allocate({ transactionId: newId(), where: { productId }, count: 2, partial, ...patient })
     call.then(() => {})

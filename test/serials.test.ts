@@ -410,6 +410,32 @@ describe('nothing is sent', () => {
   })
 })
 
+test('an UPDATE that the database suppresses is reported, and leaves nothing', async () => {
+  const { db } = connect()
+  const productId = await newProduct(2)
+  await database.query(`CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE UPDATE ON "Serial" FOR EACH ROW WHEN (OLD."productId" = ${productId}) EXECUTE FUNCTION suppress()`)
+
+  const transactionId = newId()
+  const error = await rejectionOf(db.$serials.allocate({ transactionId, where: { productId }, count: 1 }))
+
+  expect(error).toMatchObject({ code: 'WRITE_SUPPRESSED', model: 'Serial' })
+  expect(await isNoted(transactionId)).toBe(false)
+})
+
+test('a claim that the database suppresses is reported, and nothing is taken', async () => {
+  const { db } = connect()
+  const productId = await newProduct(2)
+  const transactionId = newId()
+  await database.query(`CREATE FUNCTION unclaim() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER unclaim BEFORE INSERT ON "SerialAllocation" FOR EACH ROW WHEN (NEW."transactionId" = '${transactionId}') EXECUTE FUNCTION unclaim()`)
+
+  const error = await rejectionOf(db.$serials.allocate({ transactionId, where: { productId }, count: 1 }))
+
+  expect(error).toMatchObject({ code: 'WRITE_SUPPRESSED', model: 'SerialAllocation' })
+  expect(await db.$serials.free({ productId })).toBe(2)
+})
+
 test('a database whose default is SERIALIZABLE changes nothing', async () => {
   const url = new URL(database.url)
   url.searchParams.set('options', '-c default_transaction_isolation=serializable')

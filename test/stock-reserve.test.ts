@@ -164,13 +164,13 @@ FROM "StockReservation" WHERE "transactionId" = $1`,
     ['half of one', { expiresIn: HOUR, quantity: 0.5 }, 'quantity'],
     ['lines and a line', { expiresIn: HOUR, lines: [] }, 'lines'],
     ['what is no argument', { expiresIn: HOUR, expiresAt: new Date() }, 'expiresAt'],
-  ])('refuses %s before anything is sent', async (_, args, argument) => {
+  ])('refuses %s before anything is sent', async (_, args, field) => {
     const { db, statements } = connect()
     const call = { transactionId: 'a', item: { productId: 1, warehouse: 'main' }, quantity: 1, ...args }
 
     const error = await rejectionOf(db.$stock.reserve(call as never))
 
-    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', argument })
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field })
     expect(statements).toEqual([])
   })
 
@@ -530,9 +530,9 @@ describe('at the same time', () => {
   ] as const)('%s and %s of one reservation, from two clients: the first one counts', async (one, other) => {
     const { item, transactionId } = await reserved()
     const rival = await hold(item)
-    const first = started(connect().db.$stock[one]({ transactionId }))
+    const first = started<object>(connect().db.$stock[one]({ transactionId }))
     await untilBlocked(database.url)
-    const second = started(connect().db.$stock[other]({ transactionId }))
+    const second = started<object>(connect().db.$stock[other]({ transactionId }))
     await untilBlocked(database.url, 2)
     await rival.query('COMMIT')
     const outcomes = await Promise.allSettled([first, second])

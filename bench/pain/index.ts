@@ -4,7 +4,7 @@ import type { PainResult } from '../result.js'
 import { inflict, momentsOf, type PainEnvironment, painOperationOf, prepareDatabases } from './scenario.js'
 
 /** At a time. Each has two processes, which have to be started on few cores. */
-const AT_ONCE = 6
+const AT_ONCE = 5
 
 /** In s, about, for the time that is left for the workloads. */
 export const PAIN_SECONDS = 120

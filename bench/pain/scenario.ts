@@ -20,7 +20,7 @@ const POOL_SIZE = 10
 /** In ms: past every lease, that of a ZooKeeper session, which is rounded up by its tick, included. */
 const STOPPED = LEASE + 4_000
 /** In ms, for anything that happens while nobody is stopped. */
-const PATIENCE = 30_000
+const PATIENCE = 60_000
 
 const ITEM_IDS = Array.from({ length: SECTIONS }, (_, index) => index + 1)
 
@@ -108,7 +108,7 @@ export async function inflict(
     return { contender: contender.id, moment, rounds: SECTIONS, stoppedMilliseconds, ...verdict }
   } catch (error) {
     interrupted.throwIfAborted()
-    const nothing = { corrupted: 0, refusedLateWrites: 0, toldTooLate: 0, told: [], othersFailed: 0 }
+    const nothing = { corrupted: 0, refusedLateWrites: 0, toldTooLate: 0, told: [], othersFailed: 0, othersTold: [] }
     return {
       ...{ contender: contender.id, moment, rounds: 0, stoppedMilliseconds: 0, othersWaitedMilliseconds: 0 },
       ...nothing,
@@ -142,10 +142,15 @@ GROUP BY item_id`,
     corrupted: rows.reduce((sum, { wrong }) => sum + wrong, 0),
     refusedLateWrites,
     toldTooLate,
-    told: Array.from(new Set(late.flatMap(({ failures }) => failures))),
+    told: textsOf(late),
     othersWaitedMilliseconds: Math.round(Math.max(...others.map(({ milliseconds }) => milliseconds))),
     othersFailed: others.reduce((sum, { failures }) => sum + failures.length, 0),
+    othersTold: textsOf(others),
   }
+}
+
+function textsOf(calls: readonly CallReport[]): string[] {
+  return Array.from(new Set(calls.flatMap(({ failures }) => failures)))
 }
 
 /** Rejects as the promise does, and never resolves. */

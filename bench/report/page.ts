@@ -9,9 +9,6 @@ import { painSection } from './pain.js'
 import { groupsOf } from './reading.js'
 import { workloadSections } from './workloads.js'
 
-const WIDE = 1080
-const NARROW = 340
-
 /**
  * @param style the style sheet
  * @param json where the result is, as seen from the report; empty if it is not known
@@ -55,9 +52,9 @@ ${result.isComplete ? undefined : html`<p class="warning">This run was ended bef
 </header>
 <main>
 <section id="overview"><h2>Overview</h2>
-<p>Calls per second by those of what people write by hand, within each round. Further right is faster; the figure at the right is ours.</p>
+<p>Calls per second, as a multiple of what people write by hand, within each round. Further right is faster; the figure at the right is the fastest of ours.</p>
 ${key(result)}
-<figure data-plot="overview">${overview(result, WIDE, 'wide') ?? html`<p class="empty">There is no baseline in this run to compare with.</p>`}${overview(result, NARROW, 'narrow')}</figure>
+<figure data-plot="overview">${overview(result, 'wide') ?? html`<p class="empty">There is no baseline in this run to compare with.</p>`}${overview(result, 'narrow')}</figure>
 </section>
 ${workloadSections(result)}
 ${painSection(result)}

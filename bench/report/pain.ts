@@ -22,15 +22,19 @@ ${pain.length === 0 ? html`<p class="empty">Not measured in this form: <code>npm
 </section>`
 }
 
-/** Those who have corrupted something first. */
+/** Those who have corrupted something first; the two moments of a contender together. */
 function table(result: BenchResult): Html {
-  const rows = [...result.pain].sort((a, b) => b.corrupted - a.corrupted)
+  const corrupted = (id: string) =>
+    Math.max(...result.pain.filter(({ contender }) => contender === id).map((pain) => pain.corrupted))
+  const rows = [...result.pain].sort(
+    (a, b) => corrupted(b.contender) - corrupted(a.contender) || a.contender.localeCompare(b.contender),
+  )
   return html`<div class="scroll" role="region" tabindex="0" aria-label="The pain table">
 <table data-pain>
 <thead><tr><th scope="col">Contender</th><th scope="col" class="text">stopped</th><th scope="col" class="text">verdict</th>
 <th scope="col">corrupted</th><th scope="col">sections stopped</th><th scope="col">told in time</th>
 <th scope="col">told too late</th><th scope="col">others waited, s</th><th scope="col">others failed</th>
-<th scope="col" class="text">what it was told</th></tr></thead>
+<th scope="col" class="text">what it was told</th><th scope="col" class="text">what the others were told</th></tr></thead>
 <tbody>
 ${rows.map((pain) => row(result, pain))}</tbody>
 </table></div>
@@ -49,8 +53,8 @@ function row(result: BenchResult, pain: PainResult): Html {
             : html`<span class="right">✓ did no harm</span>`
         }</td><td>${count(pain.corrupted)}</td><td>${count(pain.rounds)}</td><td>${count(pain.refusedLateWrites)}</td>
 <td>${count(pain.toldTooLate)}</td><td>${digits(pain.othersWaitedMilliseconds / 1_000)}</td><td>${count(pain.othersFailed)}</td>
-<td class="text long">${pain.told.join(' · ')}</td>`
-      : html`<td class="text" colspan="8">could not be measured: ${pain.error}</td>`
+<td class="text long">${pain.told.join(' · ')}</td><td class="text long">${pain.othersTold.join(' · ')}</td>`
+      : html`<td class="text" colspan="9">could not be measured: ${pain.error}</td>`
   return html`<tr${family === 'ours' ? html` class="ours"` : undefined}>${head}${cells}</tr>
 `
 }

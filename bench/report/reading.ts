@@ -25,7 +25,7 @@ const HEADLINES: readonly string[] = [
 ]
 
 const CURVES: Readonly<Record<string, string>> = {
-  rows: 'Read, change, write: the fewer rows, the more often two meet',
+  rows: 'Read, change, write',
   'hot-row': 'One hot row',
   'hot-row-processes': 'One hot row, several processes',
   'stock-move': 'Stock move with ledger',

@@ -30,7 +30,7 @@ const GROUPS: readonly Columns[] = [
     columns: [
       { title: 'median', cell: ({ throughput }) => html`<strong>${digits(throughput.median)}</strong>` },
       { title: 'lowest–highest', cell: ({ throughput }) => range(throughput) },
-      { title: 'by baseline', cell: ({ ratio }) => (ratio ? html`${digits(ratio.median)}×` : '–') },
+      { title: '× baseline', cell: ({ ratio }) => (ratio ? html`${digits(ratio.median)}×` : '–') },
       { title: 'lowest–highest', cell: ({ ratio }) => (ratio ? range(ratio) : '–') },
     ],
   },
@@ -87,13 +87,14 @@ export function workloadTable(result: BenchResult, workload: WorkloadResult): Ht
 </thead>
 <tbody>
 ${takers.map(row)}
-${missing.map(
-  ({ title, missing: why }) =>
-    html`<tr class="missing"><th scope="row">${title}</th><td class="text" colspan="${WIDTH}">missing: ${why}</td></tr>
-`,
-)}</tbody>
+</tbody>
 </table>
 </div>
+${
+  missing.length > 0
+    ? html`<p class="note">Missing: ${missing.map(({ title }) => title).join('; ')}. <a href="#contenders">Why</a></p>`
+    : undefined
+}
 ${whatFailed(takers)}`
 }
 

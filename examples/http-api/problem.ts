@@ -29,7 +29,7 @@ export const notFound = () => new Problem(404, 'Not found', 'It does not exist, 
 /** The handler of everything that is thrown. */
 export function answerProblem(error: Error, c: Context): Response {
   const problem = problemOf(error)
-  if (problem.status >= 500) console.error(error)
+  if (problem.status === 500) console.error(error)
   const { status, title, message: detail, members, headers } = problem
   return c.json({ title, status, detail, ...members }, status, {
     ...headers,

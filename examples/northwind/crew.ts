@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Report, Task } from './worker.js'
 
@@ -17,7 +16,8 @@ export interface Replay {
 
 /** Four processes that send the orders side by side. One of them is killed on the way. */
 export class Crew {
-  readonly #running = new Set<ChildProcess>()
+  /** Each process, with the way in which it will have ended. */
+  readonly #running = new Map<ChildProcess, Promise<string>>()
   #killed = 0
   #answers = 0
   #isEnding = false
@@ -35,7 +35,8 @@ export class Crew {
   /** Runs one share of the work; from its start once more, if its process is killed. */
   async #work(task: Task, onAnswer: () => void): Promise<void> {
     const child = fork(WORKER, { execArgv: ['--import', 'tsx'] })
-    this.#running.add(child)
+    const ended = endOf(child)
+    this.#running.set(child, ended)
     let answers = 0
     let isDone = false
     child.on('message', (report: Report) => {
@@ -53,21 +54,31 @@ export class Crew {
       }
     })
     child.send(task)
-    const [code, signal] = await once(child, 'exit')
+    const end = await ended
     this.#running.delete(child)
     if (isDone || this.#isEnding) return
-    if (signal === 'SIGKILL' && task.index === VICTIM) return this.#work(task, onAnswer)
-    throw new Error(`A worker ended before its work was done, with ${signal ?? `exit code ${code}`}.`)
+    if (end === 'SIGKILL' && task.index === VICTIM) return this.#work(task, onAnswer)
+    throw new Error(`A worker ended before its work was done, with ${end}.`)
   }
 
   async end(): Promise<void> {
-    const exits = [...this.#running].map((child) => once(child, 'exit'))
     this.#kill()
-    await Promise.all(exits)
+    await Promise.allSettled(this.#running.values())
   }
 
   #kill() {
     this.#isEnding = true
-    for (const child of this.#running) child.kill()
+    for (const child of this.#running.keys()) child.kill()
   }
+}
+
+/** The signal or the exit code with which a process ends; rejects if it cannot be started. */
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+    child.on('error', (error) => {
+      // One that has just ended cannot be sent its task either: what became of it, its exit will tell.
+      if (child.pid === undefined) reject(error)
+    })
+  })
 }

@@ -39,7 +39,12 @@ export default {
     let isConnected = true
     client.on('connected', () => (isConnected = true))
     client.on('disconnected', () => (isConnected = false))
-    client.on('expired', () => (isConnected = false))
+    const expired = new Promise<void>((resolve) => {
+      client.once('expired', () => {
+        isConnected = false
+        resolve()
+      })
+    })
     const session = client.getSessionId().toString('hex')
     const folders = new Map<string, Promise<string>>()
 
@@ -68,7 +73,11 @@ export default {
             },
           })
         } finally {
-          await asked<void>((done) => client.remove(node, (error) => done(isGone(zookeeper, error) ? null : error)))
+          const removed = asked<void>((done) =>
+            client.remove(node, (error) => done(isGone(zookeeper, error) ? null : error)),
+          )
+          // With the session the node is gone, and what the client was to send is never answered.
+          await Promise.race([removed, expired])
         }
         return 0
       },

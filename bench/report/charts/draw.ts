@@ -5,6 +5,9 @@ import { Html } from '../html.js'
 
 const { document } = parseHTML('<!doctype html><html><body></body></html>')
 
+/** For text that lies on lines. */
+export const HALO = { stroke: 'var(--paper)', strokeWidth: 4, strokeLinejoin: 'round' } as const
+
 /** @param label what a person who cannot see the plot is told instead */
 export function draw(label: string, { className = '', ...options }: Plot.PlotOptions): Html {
   const svg = Plot.plot({ ...options, document: document as unknown as Document, style: { fontSize: '12px' } })
@@ -15,17 +18,16 @@ export function draw(label: string, { className = '', ...options }: Plot.PlotOpt
   return new Html(svg.outerHTML)
 }
 
-/** Ticks at powers of ten only, as long as there are enough of them to read the axis by. */
+/** Ticks at powers of ten, and between them, where there would be too few to read the axis by. */
 export function ticksOf(low: number, high: number): number[] {
-  const steps = Math.log10(high / low) > 1.5 ? [1] : [1, 2, 5]
-  const ticks: number[] = []
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-    for (const step of steps) {
-      const tick = Number((step * 10 ** power).toPrecision(1))
-      if (tick >= low && tick <= high) ticks.push(tick)
+  const [tens, ...finer] = [[1], [1, 3], [1, 2, 5]].map((steps) => {
+    const ticks: number[] = []
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+      for (const step of steps) ticks.push(Number((step * 10 ** power).toPrecision(1)))
     }
-  }
-  return ticks
+    return ticks.filter((tick) => tick >= low && tick <= high)
+  })
+  return [tens, ...finer].find((ticks) => ticks !== undefined && ticks.length >= 3) ?? finer.at(-1) ?? []
 }
 
 /** A logarithmic domain around all numbers above zero; undefined if there are none. */
@@ -42,4 +44,22 @@ export function domainOf(numbers: readonly number[]): readonly [number, number] 
 export function tickText(number: number): string {
   if (number >= 1_000_000) return `${number / 1_000_000}M`
   return number >= 1_000 ? `${number / 1_000}k` : String(number)
+}
+
+/**
+ * The names of the ticks below a plot, and of the axis below them. Not an axis of Plot's: a
+ * logarithmic one leaves out names as d3 sees fit.
+ */
+export function axisBelow(
+  ticks: readonly number[],
+  tickFormat: (tick: number) => string,
+  title: string,
+  textAnchor: 'start' | 'end',
+): Plot.Markish[] {
+  const text = { frameAnchor: 'bottom', fill: 'var(--soft)' } as const
+  const side = textAnchor === 'start' ? 'left' : 'right'
+  return [
+    Plot.text(ticks, { ...text, x: (tick: number) => tick, text: tickFormat, dy: 15 }),
+    Plot.text([title], { ...text, frameAnchor: `bottom-${side}`, textAnchor, text: (line: string) => line, dy: 33 }),
+  ]
 }

@@ -5,7 +5,7 @@ import { FAMILIES } from '../families.js'
 import { type Html, html } from '../html.js'
 import { digits } from '../number.js'
 import { type Group, type Taker, takersOf } from '../reading.js'
-import { domainOf, draw, ticksOf, tickText } from './draw.js'
+import { domainOf, draw, HALO, ticksOf, tickText } from './draw.js'
 
 const WIDTH = 164
 const HEIGHT = 128
@@ -55,51 +55,57 @@ function small(
   label: string,
 ): Html {
   const ticks = ticksOf(low, high)
-  const ends = own.length > 1 ? [own[0], own.at(-1)] : own
   const [first, last] = [places[0] ?? 1, places.at(-1) ?? 1]
   return draw(label, {
     width: WIDTH,
     height: HEIGHT,
     marginLeft: 30,
-    marginRight: 14,
+    marginRight: 8,
     marginTop: 18,
     marginBottom: 20,
-    x: { type: 'log', domain: [first, last], label: null },
-    y: { type: 'log', domain: [low, high], label: null },
+    x: { type: 'log', domain: [first, last], axis: null },
+    y: { type: 'log', domain: [low, high], axis: null },
     color: { type: 'identity' },
     marks: [
       Plot.gridY(ticks, { stroke: 'var(--line)', strokeOpacity: 1 }),
-      Plot.axisY(ticks, {
-        tickFormat: tickText,
-        tickSize: 0,
-        tickPadding: 4,
+      Plot.text(ticks, {
+        y: (tick: number) => tick,
+        text: tickText,
+        frameAnchor: 'left',
+        textAnchor: 'end',
+        dx: -5,
         fontSize: 10,
         fill: 'var(--soft)',
-        label: null,
       }),
-      Plot.axisX(places, {
-        tickFormat: tickText,
-        tickSize: 3,
+      Plot.text(places, {
+        x: (place: number) => place,
+        text: tickText,
+        frameAnchor: 'bottom',
+        dy: 14,
         fontSize: 10,
         fill: 'var(--soft)',
-        stroke: 'var(--soft)',
-        label: null,
       }),
       Plot.line(all, { x: 'at', y: 'value', z: 'id', stroke: 'var(--ghost)', strokeWidth: 1, sort: 'at' }),
       Plot.line(own, { x: 'at', y: 'value', stroke: colour, strokeWidth: 2.5 }),
       Plot.dot(own, { x: 'at', y: 'value', fill: colour, r: 2.5 }),
-      Plot.text(ends, {
-        x: 'at',
-        y: 'value',
-        text: ({ value }: Point) => digits(value),
-        textAnchor: 'middle',
-        dy: -10,
-        fontSize: 11,
-        fontWeight: 600,
-        fill: 'var(--ink)',
-        stroke: 'var(--paper)',
-        strokeWidth: 4,
-      }),
+      // Inwards from both ends, so that they keep clear of the axis and of the edge.
+      ...(['start', 'end'] as const).map((textAnchor) =>
+        Plot.text(
+          own.length > 1 || textAnchor === 'start' ? own.slice(...(textAnchor === 'start' ? [0, 1] : [-1])) : [],
+          {
+            x: 'at',
+            y: 'value',
+            text: ({ value }: Point) => digits(value),
+            textAnchor,
+            dx: textAnchor === 'start' ? -3 : 6,
+            dy: -11,
+            fontSize: 11,
+            fontWeight: 600,
+            fill: 'var(--ink)',
+            ...HALO,
+          },
+        ),
+      ),
     ],
   })
 }

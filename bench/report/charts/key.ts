@@ -12,10 +12,10 @@ export function key({ contenders }: BenchResult): Html {
     const look = FAMILIES[family]
     return html`<li${family === 'ours' ? html` class="ours"` : undefined}>${mark(look)} ${look.title}</li>`
   })
-  return html`<ul class="key">${items}<li>${mark({ title: 'left wrong data', colour: 'var(--soft)', symbol: 'circle' }, true)} hollow: left wrong data</li></ul>`
+  return html`<ul class="key">${items}<li>${mark({ title: 'left wrong data', colour: 'var(--soft)', symbol: 'circle', radius: 4.5 }, true)} hollow: left wrong data</li></ul>`
 }
 
-function mark({ title, colour, symbol }: Look, isHollow = false): Html {
+function mark({ title, colour, symbol, radius }: Look, isHollow = false): Html {
   return draw(title, {
     width: 16,
     height: 16,
@@ -25,7 +25,7 @@ function mark({ title, colour, symbol }: Look, isHollow = false): Html {
     marks: [
       Plot.dot([0], {
         frameAnchor: 'middle',
-        r: 5,
+        r: radius,
         symbol,
         fill: isHollow ? 'var(--paper)' : colour,
         stroke: colour,

@@ -5,12 +5,28 @@ import { FAMILIES } from '../families.js'
 import type { Html } from '../html.js'
 import { digits } from '../number.js'
 import { contenderOf, headlines, isWrong, takersOf } from '../reading.js'
-import { domainOf, draw, ticksOf } from './draw.js'
+import { axisBelow, domainOf, draw, HALO, ticksOf } from './draw.js'
 
-const ROW = 58
+interface Layout {
+  readonly width: number
+  /** Of a line. */
+  readonly height: number
+  /** The names stand to the left of the marks, in this width, or above them. */
+  readonly names: number
+  /** From the middle of a line, down. */
+  readonly titleAt: number
+  readonly baselineAt: number
+  readonly marksAt: number
+}
 
-/** @param width as wide as the screen that it is for */
-export function overview(result: BenchResult, width: number, className: string): Html | undefined {
+const LAYOUTS: Readonly<Record<'wide' | 'narrow', Layout>> = {
+  wide: { width: 1080, height: 46, names: 310, titleAt: -8, baselineAt: 9, marksAt: 0 },
+  narrow: { width: 340, height: 60, names: 0, titleAt: -20, baselineAt: -5, marksAt: 11 },
+}
+
+/** @param name which of both; the style sheet shows the one that fits the screen */
+export function overview(result: BenchResult, name: keyof typeof LAYOUTS): Html | undefined {
+  const { width, height, names, titleAt, baselineAt, marksAt } = LAYOUTS[name]
   const rows = headlines(result).map((workload, index) => ({
     index,
     title: workload.title,
@@ -34,18 +50,18 @@ export function overview(result: BenchResult, width: number, className: string):
     return best === undefined ? [] : [best]
   })
   const ticks = ticksOf(low, high)
-  const label = `Calls per second by those of the baseline. ${named
+  const label = `Calls per second, as a multiple of the baseline’s. ${named
     .map(({ index, name, ratio }) => `${rows[index]?.title}: ${name} ${digits(ratio)} times`)
     .join('; ')}.`
   return draw(label, {
-    className,
+    className: name,
     width,
-    height: rows.length * ROW + 46,
-    marginLeft: 4,
-    marginRight: 12,
+    height: rows.length * height + 46,
+    marginLeft: 8 + names,
+    marginRight: names === 0 ? 12 : 90,
     marginTop: 4,
     marginBottom: 38,
-    x: { type: 'log', domain: [low, high], label: null },
+    x: { type: 'log', domain: [low, high], axis: null },
     y: { type: 'linear', domain: [rows.length - 0.5, -0.5], axis: null },
     r: { type: 'identity' },
     color: { type: 'identity' },
@@ -53,33 +69,34 @@ export function overview(result: BenchResult, width: number, className: string):
     marks: [
       Plot.gridX(ticks, { stroke: 'var(--line)', strokeOpacity: 1 }),
       Plot.ruleX([1], { stroke: 'var(--soft)', strokeDasharray: '3,3' }),
-      Plot.axisX(ticks, {
-        tickFormat: (ratio: number) => `${ratio}×`,
-        tickSize: 0,
-        fill: 'var(--soft)',
-        label: 'calls per second by those of the baseline, logarithmic',
-        labelAnchor: 'left',
-        labelArrow: 'none',
-        labelOffset: 34,
-      }),
+      ...axisBelow(
+        ticks,
+        (ratio) => `${ratio}×`,
+        'calls per second, as a multiple of the baseline’s, logarithmic',
+        names === 0 ? 'start' : 'end',
+      ),
       Plot.text(rows, {
         y: 'index',
         text: 'title',
         frameAnchor: 'left',
         textAnchor: 'start',
-        dy: -19,
+        dx: -names - 8,
+        dy: titleAt,
         fontWeight: 600,
         fontSize: 13,
         fill: 'var(--ink)',
+        ...HALO,
       }),
       Plot.text(rows, {
         y: 'index',
         text: 'baseline',
         frameAnchor: 'left',
         textAnchor: 'start',
-        dy: -4,
+        dx: -names - 8,
+        dy: baselineAt,
         fontSize: 11,
         fill: 'var(--soft)',
+        ...HALO,
       }),
       ...[true, false].map((wrong) =>
         Plot.dot(
@@ -87,8 +104,8 @@ export function overview(result: BenchResult, width: number, className: string):
           {
             x: 'ratio',
             y: 'index',
-            dy: 13,
-            r: 4.5,
+            dy: marksAt,
+            r: 'radius',
             symbol: 'symbol',
             stroke: 'colour',
             strokeWidth: 1.5,
@@ -101,7 +118,7 @@ export function overview(result: BenchResult, width: number, className: string):
       Plot.dot(ours, {
         x: 'ratio',
         y: 'index',
-        dy: 13,
+        dy: marksAt,
         r: 7,
         symbol: 'symbol',
         fill: 'colour',
@@ -114,11 +131,13 @@ export function overview(result: BenchResult, width: number, className: string):
         text: ({ ratio }) => `${digits(ratio)}×`,
         frameAnchor: 'right',
         textAnchor: 'end',
-        dy: -19,
+        dx: names === 0 ? 8 : 84,
+        dy: names === 0 ? baselineAt : marksAt,
         fontSize: 14,
         fontWeight: 700,
         fontVariant: 'tabular-nums',
         fill: 'var(--ours)',
+        ...HALO,
       }),
     ],
   })

@@ -6,10 +6,10 @@ import * as Plot from '@observablehq/plot'
 import { FAMILIES } from '../families.js'
 import type { Html } from '../html.js'
 import { isWrong, type Taker } from '../reading.js'
-import { domainOf, draw, ticksOf, tickText } from './draw.js'
+import { axisBelow, domainOf, draw, HALO, ticksOf, tickText } from './draw.js'
 
 const WIDTH = 340
-const ROW = 36
+const ROW = 40
 
 export interface Measure {
   /** Of the axis, such as `calls per second`. */
@@ -36,12 +36,14 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
       text: measure.text(taker),
       colour: look.colour,
       symbol: look.symbol,
+      radius: taker.contender.family === 'ours' ? 6.5 : look.radius,
       isOurs: taker.contender.family === 'ours',
       isWrong: isWrong(taker.cell),
     }
   })
   const numbers = rows.flatMap(({ from, to, value }) => [from ?? [], to ?? [], value ?? []].flat())
   const [low, high] = domainOf(numbers) ?? [1, 10]
+  const ticks = ticksOf(low, high)
   const marked = rows.filter(({ value }) => value !== undefined && value > 0)
   const names = (isOurs: boolean) =>
     Plot.text(
@@ -54,6 +56,7 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
         dy: -9,
         fill: isOurs ? 'var(--ink)' : 'var(--soft)',
         fontWeight: isOurs ? 700 : 400,
+        ...HALO,
       },
     )
   const texts = (wrong: boolean) =>
@@ -67,6 +70,7 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
         dy: -9,
         fill: wrong ? 'var(--wrong)' : 'var(--ink)',
         fontVariant: 'tabular-nums',
+        ...HALO,
       },
     )
   return draw(label, {
@@ -76,21 +80,13 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
     marginRight: 8,
     marginTop: 4,
     marginBottom: 40,
-    x: { type: 'log', domain: [low, high], label: null },
+    x: { type: 'log', domain: [low, high], axis: null },
     y: { type: 'linear', domain: [rows.length - 0.5, -0.5], axis: null },
     color: { type: 'identity' },
     symbol: { type: 'identity' },
     marks: [
-      Plot.gridX(ticksOf(low, high), { stroke: 'var(--line)', strokeOpacity: 1 }),
-      Plot.axisX(ticksOf(low, high), {
-        tickFormat: tickText,
-        tickSize: 0,
-        fill: 'var(--soft)',
-        label: `${measure.title}, logarithmic`,
-        labelAnchor: 'left',
-        labelArrow: 'none',
-        labelOffset: 34,
-      }),
+      Plot.gridX(ticks, { stroke: 'var(--line)', strokeOpacity: 1 }),
+      ...axisBelow(ticks, tickText, `${measure.title}, logarithmic`, 'start'),
       names(true),
       names(false),
       texts(true),
@@ -115,7 +111,7 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
             x: 'value',
             y: 'index',
             dy: 7,
-            r: ({ isOurs }: (typeof rows)[number]) => (isOurs ? 6.5 : 4.5),
+            r: 'radius',
             symbol: 'symbol',
             fill: wrong ? 'var(--paper)' : 'colour',
             stroke: 'colour',

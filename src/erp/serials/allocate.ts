@@ -72,7 +72,7 @@ async function takeAlone(root: Root, map: SerialsMap, call: AllocateCall): Promi
   const { transactionId, count, partial } = call
   try {
     const { claimed, visible, taken } = await claimAndTake(client, map, call, alone(wholeMilliseconds(deadline)))
-    if (claimed) return { serials: checked(taken, count, map), replayed: false }
+    if (claimed) return { serials: taken, replayed: false }
     const known = await replay(client, map, call)
     if (known || visible === count) return known ?? 'look'
     if (!partial) throw new InsufficientSerialsError(transactionId, count, visible)
@@ -94,13 +94,8 @@ async function take(tx: PrismaClientLike, map: SerialsMap, call: AllocateCall, l
     throw new WriteSuppressedError(map.allocation.model.name, { transactionId })
   }
   if (found < count) await settleFor(tx, map, call, found, look)
-  checked(taken, partial ? found : count, map)
+  if (taken.length < (partial ? found : count)) throw new WriteSuppressedError(map.serial.model.name, {})
   return { serials: map.serial.alike ? taken : await serialsOf(tx, map, transactionId), replayed: false }
-}
-
-function checked(taken: readonly Row[], wanted: number, { serial }: SerialsMap): readonly Row[] {
-  if (taken.length < wanted) throw new WriteSuppressedError(serial.model.name, {})
-  return taken
 }
 
 /**

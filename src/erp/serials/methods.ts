@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { InvalidArgumentError } from '../../errors.js'
-import { KeyedQueue } from '../../lock/queue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { callOptions } from '../../retry/call-options.js'
 import type { RetryPolicy } from '../../retry/policy.js'
@@ -53,7 +52,6 @@ const importSchema = z.strictObject({
 export class SerialsMethods {
   readonly #map: SerialsMap
   readonly #retry: RetryPolicy | undefined
-  readonly #turns = new KeyedQueue()
   /** Fields that `where` and `data` must not name. */
   readonly #owned: Refusals
   readonly #kept: Refusals
@@ -83,16 +81,14 @@ export class SerialsMethods {
     const data = readData('data', given.data, model, this.#kept)
     const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
-    return run(client, this.#turns, this.#retry, given, (ways) => allocate(ways, this.#map, call))
+    return run(client, this.#retry, given, (ways) => allocate(ways, this.#map, call))
   }
 
   /** `$serials.release` */
   async release(client: PrismaClientLike, args: unknown): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const call = { transactionId: this.#transactionId(transactionId), numbers }
-    return run(client, this.#turns, this.#retry, given, ({ contained }) =>
-      contained((tx) => release(tx, this.#map, call)),
-    )
+    return run(client, this.#retry, given, ({ contained }) => contained((tx) => release(tx, this.#map, call)))
   }
 
   /** `$serials.import` */
@@ -107,7 +103,7 @@ export class SerialsMethods {
     const parts =
       'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
-    const result = await run(client, this.#turns, this.#retry, given, ({ contained }) =>
+    const result = await run(client, this.#retry, given, ({ contained }) =>
       contained((tx) => importSerials(tx, this.#map, call)),
     )
     await tellPlanner(client, this.#map, result)

@@ -1,9 +1,9 @@
-import type { KeyedQueue } from '../../lock/queue.js'
-import { isTransactionClient, type PrismaClientLike, transactionId } from '../../prisma/client.js'
+import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
 import { type CallOptions, patienceOf } from '../../retry/call-options.js'
 import type { Deadline } from '../../retry/deadline.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../../retry/policy.js'
 import type { ConcurrencyClient } from '../client.js'
+import { inTurn } from '../turns.js'
 
 /** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
 export type Contained = <R>(body: (tx: PrismaClientLike) => Promise<R>) => Promise<R>
@@ -26,12 +26,10 @@ export interface RunOptions extends CallOptions {
 
 /**
  * Gives the work a way to run its bodies: on the client, each in a transaction of its own that is
- * run again after a conflict; in a caller's transaction, each in a savepoint. Savepoints of one
- * transaction cannot overlap, so the calls in it take turns.
+ * run again after a conflict; in a caller's transaction, each in a savepoint.
  */
 export async function run<R>(
   client: PrismaClientLike,
-  turns: KeyedQueue,
   own: RetryPolicy | undefined,
   { retry: given, signal, timeout }: RunOptions,
   work: (ways: Ways) => Promise<R>,
@@ -52,12 +50,9 @@ export async function run<R>(
       })
     return work({ contained, root: { client, deadline } })
   }
-  const leave = await turns.enter(transactionId(client), deadline, 'other calls in this transaction')
-  try {
-    return await work({ contained: (body) => core.$transactionWithRetry(body, { signal }), root: undefined })
-  } finally {
-    leave()
-  }
+  return inTurn(client, deadline, () =>
+    work({ contained: (body) => core.$transactionWithRetry(body, { signal }), root: undefined }),
+  )
 }
 
 function withoutUndefined(policy: RetryPolicy | undefined): RetryPolicy {

@@ -102,11 +102,11 @@ function circumstances(map: SerialsMap, free: string, limit: number): string {
 )`
 }
 
-/** Claimed, but found too few that nobody else has locked: only an error undoes the claim. */
+/** Claimed, but took too few, as others have locked them, or a trigger is in the way: only an error undoes the claim. */
 const TOO_FEW = 'too few serials that are not locked'
 const VISIBLE_OR_ABORT = `CASE
-    WHEN (SELECT count(*) FROM free) < $3::int4 * (SELECT count(*) FROM claim)
-    THEN ('${TOO_FEW}: ' || (SELECT count(*) FROM free))::int4
+    WHEN (SELECT count(*) FROM taken) < $3::int4 * (SELECT count(*) FROM claim)
+    THEN ('${TOO_FEW}: ' || (SELECT count(*) FROM taken))::int4
     ELSE (SELECT visible FROM circumstances)
   END`
 

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { InvalidArgumentError, TransactionRequiredError } from '../../errors.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
-import { callOptions } from '../../retry/call-options.js'
+import { callOptions, patienceOf } from '../../retry/call-options.js'
+import { DEFAULT_POLICY } from '../../retry/policy.js'
 import { checkArguments } from '../../validation.js'
 import type { ConcurrencyClient } from '../client.js'
 import { sqlTypeOf } from '../columns.js'
+import { inTurn } from '../turns.js'
 import { Blocks } from './blocks.js'
 import type { SeriesMap } from './mapping.js'
 import { type Series, settled, storedText } from './options.js'
@@ -52,8 +54,11 @@ export class SeriesMethods {
     signal?.throwIfAborted()
     const series = this.#seriesOf(call.series)
     if (isTransactionClient(client)) {
-      const number = series.blocks && (await this.#fromBlock(client, series, at, transactionId, signal))
-      return number || this.#gapless(client, series, at, transactionId)
+      const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
+      return inTurn(client, deadline, async () => {
+        const number = series.blocks && (await this.#fromBlock(client, series, at, transactionId, signal))
+        return number || this.#gapless(client, series, at, transactionId)
+      })
     }
     if (series.blocks === undefined) {
       throw new TransactionRequiredError(

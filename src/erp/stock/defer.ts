@@ -1,8 +1,15 @@
-import { InvalidArgumentError, ItemNotFoundError, WriteSuppressedError } from '../../errors.js'
+import {
+  DeadlineExceededError,
+  IdempotencyMismatchError,
+  InvalidArgumentError,
+  ItemNotFoundError,
+  WriteSuppressedError,
+} from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
-import { isConnectionLost, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
+import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
 import { retrying } from '../../retry/loop.js'
+import { wholeMilliseconds } from '../../transaction/limits.js'
 import { keyNames, keysEqual, sqlTypeOf } from '../columns.js'
 import { keyArrays, keyParameters, readMovements } from './evidence.js'
 import { checkSame } from './judge.js'
@@ -23,11 +30,10 @@ export async function defer(
   request: Request,
   inTransaction: boolean,
 ): Promise<boolean> {
-  await checkUnlimited(client, map, request)
   if (inTransaction) return append(client, map, request)
   let isLost = false
   return retrying(
-    () => append(client, map, request),
+    () => appendInTime(client, map, request),
     request.policy,
     request.deadline,
     (error) => {
@@ -38,32 +44,51 @@ export async function defer(
   )
 }
 
-async function append(client: PrismaClientLike, map: StockMap, { transactionId, lines }: Request): Promise<boolean> {
+/** The only wait is for somebody who has the transaction id, and has not ended yet. */
+async function appendInTime(client: PrismaClientLike, map: StockMap, request: Request): Promise<boolean> {
+  const { deadline } = request
+  try {
+    return await append(client, map, request, wholeMilliseconds(deadline))
+  } catch (error) {
+    if (!isStatementTimeout(error) || !deadline.passed()) throw error
+    throw new DeadlineExceededError(deadline.duration, 'another call with the same transaction id')
+  }
+}
+
+async function append(
+  client: PrismaClientLike,
+  map: StockMap,
+  { transactionId, lines }: Request,
+  lockTimeout?: number,
+): Promise<boolean> {
+  const { model } = map.movement
+  const isForbidden = await takesFromLimited(client, map, lines)
   const entries = lines.map(({ item, quantity }, line) => ({ transactionId, line, item, quantity }))
   for (let look = 1; look <= LOOKS; look++) {
-    if (await claimDeferred(client, map, entries)) return false
+    if (!isForbidden && (await claimDeferred(client, map, entries, lockTimeout))) return false
     const recorded = (await readMovements(client, map, [transactionId])).get(transactionId)
     if (recorded) {
-      checkSame(map.movement.model.name, transactionId, lines, recorded.lines)
+      checkSame(model.name, transactionId, lines, recorded.lines)
+      if (recorded.isRefused) throw new IdempotencyMismatchError(model.name, { transactionId }, ['quantity'])
       return true
+    }
+    if (isForbidden) {
+      throw new InvalidArgumentError(
+        'quantity',
+        'must be positive: only an item without a minimum can be taken from later. Use move.',
+      )
     }
     const missing = await findMissing(client, map, lines)
     if (missing !== undefined) throw new ItemNotFoundError(map.item.model.name, missing)
   }
-  throw new WriteSuppressedError(map.movement.model.name, { transactionId })
+  throw new WriteSuppressedError(model.name, { transactionId })
 }
 
 /** What takes from the stock can only be deferred where there is no minimum: nobody would check it later. */
-async function checkUnlimited(client: PrismaClientLike, map: StockMap, { lines }: Request): Promise<void> {
+async function takesFromLimited(client: PrismaClientLike, map: StockMap, lines: Request['lines']): Promise<boolean> {
   const takes = lines.filter(({ quantity }) => quantity < 0n)
-  if (takes.length === 0) return
-  const limited = map.item.minimum ? await findLimited(client, map, takes) : map.minimum !== null
-  if (limited) {
-    throw new InvalidArgumentError(
-      'quantity',
-      'must be positive: only an item without a minimum can be taken from later. Use move.',
-    )
-  }
+  if (takes.length === 0) return false
+  return map.item.minimum ? findLimited(client, map, takes) : map.minimum !== null
 }
 
 async function findLimited(client: PrismaClientLike, map: StockMap, lines: Request['lines']): Promise<boolean> {

@@ -1,5 +1,4 @@
 import { Prisma } from '@prisma/client/extension'
-import { KeyedQueue } from '../../lock/queue.js'
 import { namespace } from '../../prisma/bound.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
@@ -45,7 +44,6 @@ export function stock<const O extends StockOptions, C extends object>(
       map,
       policy: resolvePolicy(DEFAULT_POLICY, options.retry),
       combiner: new Combiner(own, map, options.maxWaiting ?? DEFAULT_MAX_WAITING),
-      turns: new KeyedQueue(),
     }
     return client.$extends({
       name: 'prisma-extension-concurrency/stock',

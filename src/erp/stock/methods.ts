@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { ConfigurationError, InvalidArgumentError } from '../../errors.js'
 import { lazily } from '../../lazy.js'
-import type { KeyedQueue } from '../../lock/queue.js'
-import { transactionId as idOf, isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
+import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
 import { isTransactionConflict } from '../../prisma/errors.js'
 import { patienceOf } from '../../retry/call-options.js'
 import { retrying } from '../../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../../retry/policy.js'
 import { checkArguments, checkNames, isRecord } from '../../validation.js'
+import { inTurn } from '../turns.js'
 import { audit } from './audit.js'
 import type { Combiner } from './combiner.js'
 import { defer } from './defer.js'
@@ -47,8 +47,6 @@ export interface StockCore {
   readonly map: StockMap
   readonly policy: ResolvedPolicy
   readonly combiner: Combiner
-  /** The turns of the calls in one and the same transaction, which share one connection. */
-  readonly turns: KeyedQueue
 }
 
 /** Where the calls of one `$stock` run: on the client, or inside a transaction. */
@@ -115,7 +113,7 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
       requireApplied(map)
       const request = requestOf(core, 'move', args, oneOrMany(map, args))
       const run = () => defer(client, map, request, isInside)
-      return { replayed: await (isInside ? inTurn(core, client, request, run) : run()) }
+      return { replayed: await (isInside ? inTurn(client, request.deadline, run) : run()) }
     }),
 
     project: call('project', async (given) => {
@@ -128,7 +126,9 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
         const { policy, deadline } = patienceOf(core.policy, { signal: args.signal })
         deadline.signal?.throwIfAborted()
         const fold = () => foldSome(client, map, batchSize)
-        const count = await (isInside ? fold() : retrying(fold, policy, deadline, isTransactionConflict))
+        const count = await (isInside
+          ? inTurn(client, deadline, fold)
+          : retrying(fold, policy, deadline, isTransactionConflict))
         folded += count
         if (count === 0) return { folded }
       }
@@ -158,7 +158,9 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
 
     audit: call('audit', async (given) => {
       checkedArgs('audit', given)
-      return audit(client, map)
+      const { deadline } = patienceOf(core.policy, {})
+      const run = () => audit(client, map)
+      return isInside ? inTurn(client, deadline, run) : run()
     }),
   }
 }
@@ -172,7 +174,7 @@ function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
 /** On the root the request joins a batch; in a transaction it is settled right there. */
 function judged(core: StockCore, { client, isInside }: Place, request: Request): Promise<Verdict> {
   if (!isInside) return core.combiner.settle(request)
-  return inTurn(core, client, request, async () => (await settleInside(client, core.map, request)).verdict)
+  return inTurn(client, request.deadline, async () => (await settleInside(client, core.map, request)).verdict)
 }
 
 function granted(verdict: Verdict): Done {
@@ -182,21 +184,6 @@ function granted(verdict: Verdict): Done {
 
 async function settle(core: StockCore, place: Place, request: Request): Promise<Done> {
   return granted(await judged(core, place, request))
-}
-
-/** Calls in one transaction share its locks, so nothing but their order keeps them from the same balance. */
-async function inTurn<R>(
-  { turns }: StockCore,
-  client: PrismaClientLike,
-  { deadline }: Request,
-  run: () => Promise<R>,
-): Promise<R> {
-  const leave = await turns.enter(idOf(client), deadline, 'other calls in this transaction')
-  try {
-    return await run()
-  } finally {
-    leave()
-  }
 }
 
 /** The lines of a reservation never change, so they can be read before anything is locked. */

@@ -1,8 +1,10 @@
+import { WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
 import { columnsOf, keyNames, momentOf } from '../columns.js'
 import type { StockMap } from './mapping.js'
+import { isRefusal } from './write-checked.js'
 
 /**
  * Folds up to `limit` deferred movements into the balances, in one statement: it is done as a
@@ -25,7 +27,7 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   const assignments = [`${columnOf(item.onHand)} = t.${columnOf(item.onHand)} + s.quantity`]
   if (item.version) assignments.push(`${columnOf(item.version)} = t.${columnOf(item.version)} + 1`)
   for (const field of item.updatedAt) assignments.push(`${columnOf(field)} = ${momentOf(field)}`)
-  const [row] = (await client.$queryRawUnsafe(
+  const statement = client.$queryRawUnsafe(
     `WITH batch AS MATERIALIZED (
   SELECT m.${id} AS id, m.${line} AS line, m.${quantity} AS quantity, ${keys}
   FROM ${movement.table} AS m
@@ -52,8 +54,17 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   WHERE m.${id} = b.id AND m.${line} = b.line
   RETURNING 1
 )
-SELECT count(*)::int AS count FROM folded`,
+SELECT f.count::int, CASE WHEN f.count <> w.count THEN ('refused:' || f.count || ' of ' || w.count)::int END AS refusal
+FROM (SELECT count(*) FROM folded) AS f,
+  (SELECT count(*) FROM batch JOIN changed USING (${keyNames(key)})) AS w`,
     limit,
-  )) as [{ count: number }]
-  return row.count
+  )
+  try {
+    const [row] = (await statement) as [{ count: number }]
+    return row.count
+  } catch (error) {
+    // A balance that has it, and a movement that says it has not: it would be added again and again.
+    if (isRefusal(error)) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })
+    throw error
+  }
 }

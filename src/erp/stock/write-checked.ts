@@ -64,9 +64,14 @@ export async function isWritten(statement: Promise<unknown>): Promise<boolean> {
     await statement
     return true
   } catch (error) {
-    if (sqlState(error) === INVALID_TEXT && REFUSAL.test(String(error))) return false
+    if (isRefusal(error)) return false
     throw error
   }
+}
+
+/** Whether a statement has refused itself. */
+export function isRefusal(error: unknown): boolean {
+  return sqlState(error) === INVALID_TEXT && REFUSAL.test(String(error))
 }
 
 const INVALID_TEXT = '22P02'

@@ -2,6 +2,7 @@ import { VersionOverflowError, WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { isOutOfRange } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
+import { lockLimit } from '../../transaction/limits.js'
 import { keyNames, keysEqual, momentOf, sqlTypeOf } from '../columns.js'
 import { assignments, flagColumns, flagValues, linesColumns, stamps } from './columns.js'
 import { keyArrays, keyParameters } from './evidence.js'
@@ -49,15 +50,21 @@ function claim(tx: PrismaClientLike, map: StockMap, movements: readonly Movement
 }
 
 /** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */
-export function claimDeferred(tx: PrismaClientLike, map: StockMap, entries: readonly LineEntry[]): Promise<boolean> {
+export function claimDeferred(
+  tx: PrismaClientLike,
+  map: StockMap,
+  entries: readonly LineEntry[],
+  lockTimeout?: number,
+): Promise<boolean> {
   const { item, movement } = map
+  const limited = lockTimeout === undefined ? '' : ` AND (SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`
   return claimLines(tx, map, movement, entries, {
     columns: flagColumns(map),
     values: `, false${movement.refused ? ', false' : ''}`,
     parameters: [],
     condition: `AND NOT EXISTS (
     SELECT FROM entry WHERE NOT EXISTS (SELECT FROM ${item.table} AS t WHERE ${keysEqual(item.key, 't', 'entry')})
-  )`,
+  )${limited}`,
   })
 }
 
