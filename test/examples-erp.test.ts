@@ -541,7 +541,9 @@ describe('a machine', () => {
     const url = new URL(database.url)
     url.searchParams.set('application_name', randomUUID())
     const sessions = () =>
-      database.query('SELECT FROM pg_stat_activity WHERE application_name = $1', [url.searchParams.get('application_name')])
+      database.query('SELECT FROM pg_stat_activity WHERE application_name = $1', [
+        url.searchParams.get('application_name'),
+      ])
     const server = await startErp(url.href, { foldEvery: 1 })
     const holder = await openTransaction(database.url, 'SELECT FROM "Stock" WHERE "productId" = $1 FOR UPDATE', [
       productId,

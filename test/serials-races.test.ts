@@ -1,7 +1,10 @@
 import { randomInt } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { serials } from '../src/erp/serials/extension.js'
+import { connectTo } from './support/connect-to.js'
 import { openTransaction } from './support/connection.js'
 import { gate } from './support/gate.js'
+import { openProxy } from './support/proxy.js'
 import { rejectionOf } from './support/rejection.js'
 import { newId, numbersOf, useSerials } from './support/serials.js'
 import { untilBlocked } from './support/until-blocked.js'
@@ -93,6 +96,36 @@ describe('callers with one transaction id at once', () => {
     expect(new Set(outcomes.map((outcome) => numbersOf(outcome).join())).size).toBe(1)
     expect(await db.$serials.free({ productId })).toBe(96)
   })
+})
+
+test('a caller whose transaction id somebody else has claimed waits no longer than its deadline', async () => {
+  const { db } = connect()
+  const productId = await newProduct(2)
+  const transactionId = newId()
+  const claim = 'INSERT INTO "SerialAllocation" ("transactionId", request, count) VALUES ($1, $2, 0)'
+  const other = await openTransaction(database.url, claim, [transactionId, '{}'])
+
+  await rejectionOf(db.$serials.allocate({ transactionId, where: { productId }, count: 2, retry: { deadline: 100 } }))
+
+  expect(await owners(productId)).toEqual({ 'S-1': null, 'S-2': null })
+  await other.query('ROLLBACK')
+  expect(await isNoted(transactionId)).toBe(false)
+})
+
+test.each([
+  { fate: 'drop', what: 'whose answer is lost' },
+  { fate: 'cut', what: 'that is lost on its way' },
+] as const)('a statement $what costs no serial, and the call succeeds all the same', async ({ fate }) => {
+  const productId = await newProduct(5)
+  const proxy = await openProxy(database.url)
+  const db = connectTo(proxy.url).db.$extends(serials())
+  const request = { transactionId: newId(), where: { productId }, count: 2 }
+  proxy.next(/"\$taken"/, fate)
+
+  const outcome = await db.$serials.allocate(request)
+
+  expect(numbersOf(outcome)).toEqual(['S-1', 'S-2'])
+  expect(await db.$serials.free({ productId })).toBe(3)
 })
 
 describe('a caller', () => {

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { systemClock } from '../src/retry/clock.js'
 import { connectStock } from './support/connect-stock.js'
 import { openTransaction } from './support/connection.js'
 import { rejectionOf } from './support/rejection.js'
@@ -305,6 +306,30 @@ describe('a receipt that somebody else has committed while the batch with it wai
   })
 })
 
+describe.each([{ isKnown: false }, { isKnown: true }])(
+  'an issue of the last stock (balance known: $isKnown)',
+  ({ isKnown }) => {
+    test.each(WAITS)(
+      'that somebody else has committed meanwhile is a replay, though nothing is left, when $until',
+      async ({ untilWaits }) => {
+        const { db } = connect()
+        const item = await newItem(isKnown ? 6 : 5)
+        await db.$stock.move({ transactionId: newId(), item: isKnown ? item : await newItem(6), quantity: -1 })
+        const transactionId = newId()
+        const owner = await holding(item)
+        const call = started(db.$stock.move({ transactionId, item, quantity: -5 }))
+        await untilWaits(database.url)
+        await owner.query(ADD_MOVEMENT, [transactionId, item.productId, 'main', -5, true])
+        await owner.query(ADD_TO_BALANCE, [item.productId, -5])
+        await owner.query('COMMIT')
+
+        expect(await call).toEqual({ quantity: -5, balance: 0, replayed: true })
+        await expectExact(database)
+      },
+    )
+  },
+)
+
 describe('one transaction id that two processes send for different items', () => {
   test.each(
     WAITS.flatMap((wait) => [
@@ -428,6 +453,21 @@ test('a call whose deadline passes while it waits behind others is told so, and 
 
   expect((await sent).balance).toBe(9)
   expect(await movementsOf(transactionId)).toEqual([])
+})
+
+test('a call whose deadline the server notices first is told so in the same way', async () => {
+  const { db } = connect()
+  const item = await newItem(10)
+  await db.$stock.move({ transactionId: newId(), item, quantity: -1 })
+  const { timer } = systemClock
+  const late = vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => timer(ms + 60_000, fire))
+  onTestFinished(() => late.mockRestore())
+  const owner = await holding(item)
+  const call = started(db.$stock.move({ transactionId: newId(), item, quantity: -1, retry: { deadline: 3_000 } }))
+  await untilPatient(database.url)
+
+  expect(await rejectionOf(call)).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 3_000 })
+  await owner.query('COMMIT')
 })
 
 test('a call whose deadline passes while it waits for a row by itself is told so, and the next one is carried out', async () => {

@@ -300,7 +300,9 @@ describe('a reservation that is committed while the call that ends it is on its 
       const transactionId = newId()
       // It has found no lines when the reservation is made, and finds the reservation when it is judged.
       const begin = proxy.next(/^BEGIN/, 'hold')
-      const call = started(db.$stock[end]({ transactionId }))
+      const call = started<unknown>(
+        end === 'release' ? db.$stock.release({ transactionId }) : db.$stock.fulfil({ transactionId }),
+      )
       await begin.happened
       await other.$stock.reserve({ transactionId, item, quantity: 3, expiresIn: 60_000 })
       begin.release()

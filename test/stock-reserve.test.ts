@@ -271,6 +271,8 @@ describe('fulfil', () => {
 })
 
 type Db = ReturnType<typeof connect>['db']
+type Reserve = { transactionId: string; item: StockItem; quantity: number; expiresIn: number }
+const LONG = { timeout: 100_000 }
 
 describe('release', () => {
   test('gives back what is reserved, once', async () => {
@@ -445,16 +447,16 @@ describe('a reservation whose time is up', () => {
     await expectExact(database)
   })
 
-  test.each(['fulfil', 'release', 'reserve'] as const)(
-    'and of which one item is free already has ended as a whole: %s',
-    async (method) => {
+  test.each([0, 1].flatMap((line) => (['fulfil', 'release', 'reserve'] as const).map((method) => ({ line, method }))))(
+    'and of which line $line is free already has ended as a whole: $method',
+    async ({ line, method }) => {
       const { db } = connect()
-      const [first, second] = [await newItem(10), await newItem(10)]
+      const items = [await newItem(10), await newItem(10)]
       const transactionId = newId()
-      const lines = [first, second].map((item) => ({ item, quantity: 10 }))
+      const lines = items.map((item) => ({ item, quantity: 10 }))
       await db.$stock.reserve({ transactionId, lines, expiresIn: HOUR })
       await expire(transactionId)
-      await db.$stock.move({ transactionId: newId(), item: second, quantity: -10 })
+      await db.$stock.move({ transactionId: newId(), item: items[line] as StockItem, quantity: -10 })
       // The clock of the database is set back: by it, the other line has not expired.
       await database.query(
         `UPDATE "StockReservation" SET "expiresAt" = now() + interval '1 hour' WHERE "transactionId" = $1`,
@@ -465,7 +467,7 @@ describe('a reservation whose time is up', () => {
         method === 'reserve'
           ? db.$stock.reserve({ transactionId, lines, expiresIn: HOUR })
           : db.$stock[method]({ transactionId })
-      const outcome = await Promise.resolve(call).catch((error: unknown) => error)
+      const outcome = await Promise.resolve<unknown>(call).catch((error: unknown) => error)
 
       expect(outcome).toMatchObject({ state: 'expired' })
       expect(await movementsOf(transactionId)).toEqual([])
@@ -562,7 +564,10 @@ describe('at the same time', () => {
     await expectExact(database)
   })
 
-  test('one transaction id for different items, from two clients: one reservation', async () => {
+  test.each([
+    ['two clients', (db: Db, call: Reserve) => db.$stock.reserve(call)],
+    ['two transactions', (db: Db, call: Reserve) => db.$transaction((tx) => tx.$stock.reserve(call), LONG)],
+  ])('one transaction id for different items, from %s: one reservation', async (_, reserve) => {
     const [first, second] = [await newItem(5), await newItem(5)]
     const transactionId = newId()
     const rival = await openTransaction(
@@ -572,7 +577,7 @@ VALUES ($1, 0, $2, 'main', 1, now())`,
       [transactionId, first.productId],
     )
     const calls = [first, second].map((item) =>
-      started(connect().db.$stock.reserve({ transactionId, item, quantity: 2, expiresIn: HOUR })),
+      started(reserve(connect().db, { transactionId, item, quantity: 2, expiresIn: HOUR })),
     )
     await untilBlocked(database.url, 2)
     await rival.query('ROLLBACK')

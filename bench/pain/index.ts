@@ -1,6 +1,7 @@
 /** All contenders that can be stopped in the middle of something, several at a time: they mostly wait. */
 import type { Contender } from '../contender.js'
 import type { PainResult } from '../result.js'
+import { limiter } from '../support/limiter.js'
 import { inflict, momentsOf, type PainEnvironment, painOperationOf, prepareDatabases } from './scenario.js'
 
 /** At a time. Each has two processes, which have to be started on few cores. */
@@ -10,7 +11,7 @@ const AT_ONCE = 5
 export const PAIN_SECONDS = 120
 
 export async function runPain(
-  environment: PainEnvironment,
+  { databases, ...others }: PainEnvironment,
   contenders: readonly Contender[],
   onProgress: (text: string) => void,
 ): Promise<PainResult[]> {
@@ -18,6 +19,15 @@ export async function runPain(
     const operation = painOperationOf(contender)
     return operation === undefined ? [] : momentsOf(operation).map((moment) => ({ contender, operation, moment }))
   })
+  // They are made and dropped on one connection, which is asked one thing at a time.
+  const oneByOne = limiter(1)
+  const environment: PainEnvironment = {
+    ...others,
+    databases: {
+      create: (filling) => oneByOne(() => databases.create(filling)),
+      drop: (name) => oneByOne(() => databases.drop(name)),
+    },
+  }
   if (tasks.length > 0) await prepareDatabases(environment)
   const results: PainResult[] = []
   const waiting = tasks.entries()

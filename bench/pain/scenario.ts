@@ -52,7 +52,7 @@ export function momentsOf(operation: PainOperation): PainResult['moment'][] {
 }
 
 export interface PainEnvironment extends Pick<Environment, 'servers' | 'folder'> {
-  readonly databases: Databases
+  readonly databases: Pick<Databases, 'create' | 'drop'>
   readonly interrupted: AbortSignal
 }
 

@@ -17,6 +17,7 @@ import { takersOf, timesFor } from './plan.js'
 import { seededRandom, shuffled } from './random.js'
 import { isWrong, sumAudits, summarise } from './summary.js'
 import { headline, legend, missingContenders, NOT_ASKED_FOR, painTable, workloadTable } from './table.js'
+import { writeReport } from './write-report.js'
 import { writeResult } from './write-result.js'
 
 export interface Bench {
@@ -161,7 +162,10 @@ async function report(result: BenchResult, output: string | undefined): Promise<
   for (const workload of result.workloads) console.log(workloadTable(result, workload))
   if (result.pain.length > 0) console.log(painTable(result.pain))
   const file = await writeResult(result, output)
+  // Whoever has ended it does not want to wait for a drawing.
+  const drawn = file === undefined || !result.isComplete ? [] : [await writeReport(file, output)]
+  const outcome = result.isComplete ? 'complete' : 'ended before its time'
   console.log(
-    `\n${legend()}\n\n${result.seconds} s, ${result.isComplete ? 'complete' : 'ended before its time'}; ${file ?? 'not written to a file'}`,
+    `\n${legend()}\n\n${result.seconds} s, ${outcome}; ${[file ?? 'not written to a file', ...drawn].join('; ')}`,
   )
 }

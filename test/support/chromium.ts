@@ -22,8 +22,6 @@ export interface Browser {
 export interface Page {
   /** The value of an expression in the page, which must be such as JSON can hold. */
   evaluate<T>(expression: string): Promise<T>
-  /** A PNG of all of it, as base64. */
-  screenshot(clip?: object): Promise<string>
   /** Errors that were thrown, logged, or reported by the browser itself. */
   readonly errors: readonly string[]
   /** The URLs of all that it has asked for, its own among them. */
@@ -53,6 +51,7 @@ export async function startChromium(): Promise<Browser> {
       '--remote-debugging-pipe',
       `--user-data-dir=${profile}`,
       '--no-first-run',
+      '--hide-scrollbars',
       '--disable-gpu',
       '--disable-dev-shm-usage',
       '--disable-background-networking',
@@ -86,7 +85,8 @@ async function openPage(connection: Connection, url: string, width: number, isDa
   const loaded = new Promise<void>((resolve) => {
     connection.listen(sessionId as string, (method, parameters) => {
       if (method === 'Page.loadEventFired') resolve()
-      if (method === 'Network.requestWillBeSent') requests.push((parameters as { request: { url: string } }).request.url)
+      if (method === 'Network.requestWillBeSent')
+        requests.push((parameters as { request: { url: string } }).request.url)
       if (isError(method, parameters)) errors.push(JSON.stringify(parameters))
     })
   })
@@ -104,10 +104,6 @@ async function openPage(connection: Connection, url: string, width: number, isDa
       if (exceptionDetails !== undefined) throw new Error(JSON.stringify(exceptionDetails))
       return (result as { value: T }).value
     },
-    async screenshot(clip?: object) {
-      const { data } = await send('Page.captureScreenshot', { captureBeyondViewport: true, clip })
-      return data as string
-    },
     errors,
     requests,
     async close() {
@@ -124,7 +120,10 @@ function isError(method: string, parameters: Record<string, unknown>): boolean {
 
 /** Messages are JSON, each ended by a zero. */
 class Connection {
-  private readonly pending = new Map<number, { resolve: (value: Record<string, unknown>) => void; reject: (reason: Error) => void }>()
+  private readonly pending = new Map<
+    number,
+    { resolve: (value: Record<string, unknown>) => void; reject: (reason: Error) => void }
+  >()
   private readonly listeners = new Map<string, (method: string, parameters: Record<string, unknown>) => void>()
   private readonly to: Writable
   private count = 0
@@ -157,7 +156,10 @@ class Connection {
   }
 
   private receive({ id, sessionId = '', method = '', params = {}, result = {}, error }: Message): void {
-    if (id === undefined) return this.listeners.get(sessionId)?.(method, params)
+    if (id === undefined) {
+      this.listeners.get(sessionId)?.(method, params)
+      return
+    }
     const waiting = this.pending.get(id)
     this.pending.delete(id)
     if (error === undefined) waiting?.resolve(result)

@@ -5,6 +5,7 @@ import type { Measure } from './panel.js'
 
 export const throughput: Measure = {
   title: 'calls per second',
+  saysWrong: true,
   value: ({ cell }) => cell.summary?.throughput.median,
   span: ({ cell: { summary } }) => summary && [summary.throughput.low, summary.throughput.high],
   text: ({ cell: { summary } }) => (summary ? digits(summary.throughput.median) : 'broke down'),

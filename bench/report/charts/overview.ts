@@ -72,7 +72,7 @@ export function overview(result: BenchResult, name: keyof typeof LAYOUTS): Html 
       ...axisBelow(
         ticks,
         (ratio) => `${ratio}×`,
-        'calls per second, as a multiple of the baseline’s, logarithmic',
+        'multiple of the baseline, logarithmic',
         names === 0 ? 'start' : 'end',
       ),
       Plot.text(rows, {

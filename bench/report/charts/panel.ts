@@ -10,6 +10,8 @@ import { axisBelow, domainOf, draw, HALO, ticksOf, tickText } from './draw.js'
 
 const WIDTH = 340
 const ROW = 40
+/** For the names of ticks that stand at an end. */
+const MARGIN = 14
 
 export interface Measure {
   /** Of the axis, such as `calls per second`. */
@@ -18,6 +20,8 @@ export interface Measure {
   value(taker: Taker): number | undefined
   /** From where to where its line goes. */
   span(taker: Taker): readonly [number, number] | undefined
+  /** Whether it says who left wrong data; a hollow mark says so everywhere. */
+  readonly saysWrong?: boolean
   /** What stands at the right. */
   text(taker: Taker): string
 }
@@ -53,6 +57,7 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
         text: 'name',
         frameAnchor: 'left',
         textAnchor: 'start',
+        dx: -MARGIN + 2,
         dy: -9,
         fill: isOurs ? 'var(--ink)' : 'var(--soft)',
         fontWeight: isOurs ? 700 : 400,
@@ -64,9 +69,10 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
       rows.filter((row) => row.isWrong === wrong),
       {
         y: 'index',
-        text: ({ text }) => (wrong ? `✕ wrong   ${text}` : text),
+        text: ({ text }) => (wrong && measure.saysWrong ? `✕ wrong   ${text}` : text),
         frameAnchor: 'right',
         textAnchor: 'end',
+        dx: MARGIN - 4,
         dy: -9,
         fill: wrong ? 'var(--wrong)' : 'var(--ink)',
         fontVariant: 'tabular-nums',
@@ -76,8 +82,8 @@ export function panel(takers: readonly Taker[], measure: Measure, label: string)
   return draw(label, {
     width: WIDTH,
     height: rows.length * ROW + 50,
-    marginLeft: 2,
-    marginRight: 8,
+    marginLeft: MARGIN,
+    marginRight: MARGIN,
     marginTop: 4,
     marginBottom: 40,
     x: { type: 'log', domain: [low, high], axis: null },

@@ -64,8 +64,9 @@ WHERE s.${columnOf(transactionId)} IS NULL AND $1::jsonb IS NOT NULL${matches(ma
 
 /**
  * The usual case, on the client: one statement that is its own transaction. It does nothing unless it
- * does all, so whatever keeps it from that is left to the longer way, which can also tell from the
- * transaction id whether a statement was carried out whose answer was lost.
+ * does all, so whatever keeps it from that is left to the longer way: a conflict, where the database's
+ * default is a stricter isolation level; or a lost answer, after which the transaction id tells
+ * whether the statement was carried out.
  */
 async function takeAlone(root: Root, map: SerialsMap, call: AllocateCall): Promise<Allocation | 'look' | 'look again'> {
   const { client, deadline } = root
@@ -111,10 +112,9 @@ async function settleFor(
   look: number,
 ): Promise<void> {
   const free = await countFree(tx, map, where) // without those that were taken a moment ago
-  const isEnough = partial ? look === 0 || free > 0 : free >= count
-  if (isEnough && look < MOST_LOOKS) throw new InsufficientSerialsError(transactionId, count, free)
-  if (!partial) throw new InsufficientSerialsError(transactionId, count, isEnough ? found : free)
-  await noteCount(tx, map, transactionId, found)
+  const isLast = look === MOST_LOOKS
+  if (partial && look > 0 && (free === 0 || isLast)) return noteCount(tx, map, transactionId, found)
+  throw new InsufficientSerialsError(transactionId, count, isLast && free >= count ? found : free)
 }
 
 async function noteCount(tx: PrismaClientLike, { allocation }: SerialsMap, id: string, found: number): Promise<void> {

@@ -13,16 +13,14 @@ import { columnValue } from './values.js'
 interface Manner {
   /** Behind `FOR NO KEY UPDATE`. */
   readonly locking: string
-  /** Whether fewer than `count` are taken, if the call is content with them. */
-  readonly settles: boolean
   /** For a statement that is its own transaction: for how long it may wait for the claim, in ms. */
   readonly limit?: number
 }
 
 /** Somebody else is about to take what is locked, and most likely there is another one. */
-export const SKIPPING: Manner = { locking: ' SKIP LOCKED', settles: false }
+export const SKIPPING: Manner = { locking: ' SKIP LOCKED' }
 /** Waits for all that others have locked, so that what it finds is all there is. */
-export const WAITING: Manner = { locking: '', settles: true }
+export const WAITING: Manner = { locking: '' }
 export const alone = (limit: number): Manner => ({ ...SKIPPING, limit })
 
 export interface Taken {
@@ -54,7 +52,7 @@ export async function claimAndTake(
   const order = key.map((field) => `t.${columnOf(field)}`).join(', ')
   const rows = (await client.$queryRawUnsafe(
     `WITH ${manner.limit === undefined ? '' : `${circumstances(map, free, manner.limit)}, `}claim AS (
-  ${manner.limit === undefined ? claiming(map) : claiming(map, '(SELECT fits AND visible = $3::int4 FROM circumstances)')}
+  ${manner.limit === undefined ? claiming(map) : claiming(map, '(SELECT visible = $3::int4 FROM circumstances)')}
 ), free AS MATERIALIZED (
   SELECT ${keyAs(map)}
   ${free} AND EXISTS (SELECT FROM claim)
@@ -77,7 +75,7 @@ ORDER BY ${order}`,
     count,
     where.json,
     data.json,
-    partial && manner.settles,
+    partial,
   )) as Row[]
   const [first] = rows as [Row]
   const taken = rows.filter(({ $taken }) => $taken === true)
@@ -90,13 +88,12 @@ ORDER BY ${order}`,
 }
 
 /**
- * What a statement that is its own transaction must know before it claims: whether the database's
- * default is the isolation level that it needs, and whether there are enough serials to begin with.
- * It limits its own waits for locks, too, which is so from here on.
+ * A statement that is its own transaction limits its own wait for the claim: the limit holds from the
+ * moment that it is set. And it claims nothing if there are too few serials to begin with.
  */
 function circumstances(map: SerialsMap, free: string, limit: number): string {
   return `circumstances AS MATERIALIZED (
-  SELECT current_setting('transaction_isolation') = 'read committed' AND ${lockLimit(limit)} <> '' AS fits, (
+  SELECT ${lockLimit(limit)} AS lock_limit, (
     SELECT count(*)::int4 FROM (SELECT ${free} ORDER BY ${inOrder(map)} LIMIT $3::int4) AS first
   ) AS visible
 )`

@@ -143,9 +143,7 @@ export class Combiner {
       this.#remember(effects)
       resolve(verdict)
     } catch (error) {
-      reject(
-        isUnknown && isNoAnswer(error) ? new OutcomeUnknownError('the connection was lost', { cause: error }) : error,
-      )
+      reject(explained(error, request, isUnknown))
     }
   }
 }
@@ -193,6 +191,13 @@ function transactionOptions({ policy, deadline }: Request, isUnknown = false): T
 
 function isOutcomeUnknown(error: unknown): boolean {
   return isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')
+}
+
+function explained(error: unknown, { deadline }: Request, isUnknown: boolean): unknown {
+  if (isUnknown && isNoAnswer(error)) return new OutcomeUnknownError('the connection was lost', { cause: error })
+  // The server ends a statement at the deadline, and may do so sooner than our own clock.
+  const isOutOfTime = isStatementTimeout(error) && deadline.passed()
+  return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
 /** Whether the error says nothing about what became of a request that was sent before. */

@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { readResult } from '../bench/report/read-result.js'
+import { benchSection, sectionOf, withBenchSection } from '../bench/report/readme.js'
+import type { BenchResult } from '../bench/result.js'
+import { madeUpResult } from './support/bench-result.js'
+
+const README = fileURLToPath(new URL('../README.md', import.meta.url))
+const EMPTY = '# Title\n\n<!-- bench -->\n<!-- /bench -->\n\nThe rest.\n'
+
+/**
+ * The figures in the section's table that the result does not contain, as `work: figure`. It looks
+ * for each among all numbers of the row's workload, as they are and with three digits.
+ */
+function figuresNotIn(section: string, { cells, workloads }: BenchResult): string[] {
+  const rows = section.split('\n').filter((line) => line.startsWith('|') && !/^\|(?: work |-)/.test(line))
+  expect(rows.length).toBeGreaterThan(0)
+  return rows.flatMap((row) => {
+    const [, work = '', ...columns] = row.split(' | ').map((column) => column.replace(/^\||\|$/g, '').trim())
+    const title = row.replace(/^\| /, '').split(': `')[0] as string
+    const workload = workloads.find((candidate) => candidate.title === title)
+    const own = cells.filter((cell) => cell.workload === workload?.id)
+    const known = new Set(own.flatMap(numbersIn).flatMap((number) => [number, Number(number.toPrecision(3))]))
+    const figures = [work, ...columns].join(' ').match(/\d[\d,]*(?:\.\d+)?/g) ?? []
+    return figures
+      .filter((figure) => !known.has(Number(figure.replaceAll(',', ''))))
+      .map((figure) => `${title}: ${figure}`)
+  })
+}
+
+function numbersIn(value: unknown): number[] {
+  if (typeof value === 'number') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(numbersIn) : []
+}
+
+const result = () => madeUpResult({ form: 'full', missing: () => undefined })
+
+describe('the figures of the bench in the README', async () => {
+  const readme = await readFile(README, 'utf8')
+  const section = benchSection(readme)
+  const file = /\[(bench\/results\/[^\]]+\.json)\]/.exec(section ?? '')?.[1]
+  const why = file === undefined ? ' (skipped: there are none yet)' : ''
+  const committed = () => readResult(join(dirname(README), file as string))
+
+  test.skipIf(file === undefined)(`are all in the committed result${why}`, async () => {
+    expect(figuresNotIn(section as string, await committed())).toEqual([])
+  })
+
+  test.skipIf(file === undefined)(
+    `are what the script makes of it, with date, machine and how to run it${why}`,
+    async () => {
+      expect(section).toBe(sectionOf(await committed(), file as string))
+    },
+  )
+
+  test('are not there without the result that they are from', () => {
+    expect(section === undefined || section === '' || file !== undefined).toBe(true)
+    expect(section?.includes('|') ?? false).toBe(file !== undefined)
+  })
+})
+
+test('the table that is written into a README holds only figures of the result', async () => {
+  const full = await result()
+  const section = benchSection(withBenchSection(EMPTY, full, 'bench/results/full.json')) as string
+
+  expect(figuresNotIn(section, full)).toEqual([])
+  expect(section).toContain('2026-11-24')
+  expect(section).toContain('A processor with a long name')
+  expect(section).toContain('[bench/results/full.json](bench/results/full.json). Run it yourself: `npm run bench`')
+})
+
+test('a figure that the result does not contain is found', async () => {
+  const full = await result()
+  const section = sectionOf(full, 'bench/results/full.json')
+  const [ratio = ''] = section.match(/[\d.]+(?=×)/) ?? []
+
+  const found = figuresNotIn(section.replace(`${ratio}×`, '77.7×'), full)
+
+  expect(found).toEqual([`${full.workloads[0]?.title}: 77.7`])
+})
+
+test('writing the table leaves the rest of the README as it is, and can be done again', async () => {
+  const full = await result()
+
+  const once = withBenchSection(EMPTY, full, 'bench/results/full.json')
+  const twice = withBenchSection(once, full, 'bench/results/full.json')
+
+  expect(once.replace(benchSection(once) as string, '').replace('\n\n<!-- /', '\n<!-- /')).toBe(EMPTY)
+  expect(twice).toBe(once)
+})
+
+test('a README without the markers is refused', async () => {
+  const full = await result()
+
+  expect(() => withBenchSection('# Title', full, 'x.json')).toThrow('The README has no <!-- bench -->')
+})
