@@ -137,10 +137,8 @@ describe.skipIf(whyNoChromium)(...([skipped('the report in a browser', whyNoChro
 
     const { text } = await onEveryScreen(await report('full', result))
 
-    expect(text).toContain(`missing: ${MISSING}`)
-    expect(text).toContain('broke down: It did not answer any more.')
-    expect(text).toContain('✕ 3,702 lost')
-    expect(text).toContain(`9 ×: ${UNESCAPED}`)
+    const said = [`missing: ${MISSING}`, 'broke down: It did not answer any more.', '✕ 3,702 lost', `9 ×: ${UNESCAPED}`]
+    expect(said.filter((line) => !text.includes(line))).toEqual([])
     expect(text.match(/corrupted data/g)).toHaveLength(result.pain.filter(({ corrupted }) => corrupted > 0).length)
   })
 
@@ -156,7 +154,7 @@ describe.skipIf(whyNoChromium)(...([skipped('the report in a browser', whyNoChro
     const missing = result.contenders.filter((contender) => contender.missing !== undefined)
     expect(missing.map(({ title }) => title).filter((title) => !text.includes(title))).toEqual([])
     expect(text.split(`missing: ${MISSING}`)).toHaveLength(missing.length + 1)
-    expect(text).toContain('Not measured in this form')
+    expect(text.includes('Not measured in this form')).toBe(true)
   })
 })
 

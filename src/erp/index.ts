@@ -1,5 +1,5 @@
 export { serials } from './serials/extension.js'
-export type { SerialsOptions } from './serials/options.js'
+export type { AllocationMapping, SerialMapping, SerialsOptions } from './serials/options.js'
 export { serialsSchema, serialsSql } from './serials/schema.js'
 export type {
   AllocateArgs,
