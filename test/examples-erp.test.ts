@@ -522,6 +522,31 @@ describe('a machine', () => {
     expect((await post('/orders', order(productId, 3), key)).status).toBe(201)
   })
 
+  test.each([
+    ['a lock', '55P03', 'StockMovement'],
+    ['a lock', '55P03', 'OrderLine'],
+    ['a statement', '57014', 'StockMovement'],
+    ['a statement', '57014', 'OrderLine'],
+  ])('answers 503 where %s runs into its limit (%s) at the %s', async (_, code, table) => {
+    const log = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => log.mockRestore())
+    const productId = await newProduct(10)
+    await database.query(
+      `CREATE FUNCTION take_too_long() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN RAISE EXCEPTION 'too long' USING ERRCODE = '${code}'; END $$`,
+    )
+    onTestFinished(async () => void (await database.query('DROP FUNCTION take_too_long CASCADE')))
+    await database.query(
+      `CREATE TRIGGER take_too_long BEFORE INSERT ON "${table}" FOR EACH ROW
+WHEN (NEW."productId" = ${productId}) EXECUTE FUNCTION take_too_long()`,
+    )
+
+    const answer = await post('/orders', order(productId, 3))
+
+    expect([answer.status, answer.retryAfter]).toEqual([503, '1'])
+    expect(await onHand(productId)).toBe(10)
+  })
+
   test('answers 500 to what it does not expect, without a word about it', async () => {
     const log = vi.spyOn(console, 'error').mockImplementation(() => {})
     onTestFinished(() => log.mockRestore())

@@ -43,6 +43,22 @@ test('a process that is killed while it holds the lock gives it to the one who w
   expect(await seen).toBe(0)
 })
 
+test('a process that is stopped while it holds the lock loses it when its time is up, and leaves nothing written', async () => {
+  const { db } = connect()
+  const holder = startProcess('./lock-worker.ts', {
+    task: 'hold',
+    url: database.url,
+    key: 'stopped',
+    bodyTimeout: 500,
+  } satisfies LockWork)
+  expect(await holder.answer()).toBe('held')
+  holder.stop()
+  const seen = db.$withAdvisoryLock('stopped', (tx) => tx.note.count({ where: { text: 'stopped' } }), {
+    timeout: 100_000,
+  })
+  expect(await seen).toBe(0)
+})
+
 test('a process that is killed while it waits for the lock is no obstacle to those behind it', async () => {
   const { db } = connect()
   const call = await db.$withAdvisoryLock(

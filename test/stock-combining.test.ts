@@ -357,6 +357,29 @@ describe('one transaction id that two processes send for different items', () =>
     },
   )
 
+  test.each(WAITS)(
+    'leaves nothing behind of an order of two lines that came second, when $until',
+    async ({ untilWaits }) => {
+      const { db } = connect()
+      const [first, second, other] = (await Promise.all(times(3, () => newItem(10)))) as [
+        StockItem,
+        StockItem,
+        StockItem,
+      ]
+      const transactionId = newId()
+      const rival = await openTransaction(database.url, ADD_TO_BALANCE, [other.productId, -2])
+      await rival.query(ADD_MOVEMENT, [transactionId, other.productId, 'main', -2, true])
+      const lines = [first, second].map((item) => ({ item, quantity: -1 }))
+      const call = started(db.$stock.moveAll({ transactionId, lines }))
+      await untilWaits(database.url)
+      await rival.query('COMMIT')
+
+      expect(await rejectionOf(call)).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+      expect(await movementsOf(transactionId)).toEqual([-2])
+      await expectExact(database)
+    },
+  )
+
   test('belongs to exactly one of them, however they meet', async () => {
     const clients = [connect().db, connect().db]
     const items = await Promise.all(times(2, () => newItem(1_000)))

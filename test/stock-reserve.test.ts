@@ -184,6 +184,27 @@ FROM "StockReservation" WHERE "transactionId" = $1`,
   })
 })
 
+describe('a process that knows the item', () => {
+  test.each([1, 2])('minds what another one has reserved since, with %d items in a move', async (count) => {
+    const { db, statements } = connect()
+    const items = await Promise.all(Array.from({ length: count }, () => newItem(12)))
+    const move = (quantity: number) =>
+      db.$stock.moveAll({ transactionId: newId(), lines: items.map((item) => ({ item, quantity })) })
+    await move(-1)
+    await move(-1)
+    expect(statements.at(-1)).not.toBe('COMMIT') // by now it is a single statement
+    const lines = items.map((item) => ({ item, quantity: 8 }))
+    await connect().db.$stock.reserve({ transactionId: newId(), lines, expiresIn: HOUR })
+
+    const error = await rejectionOf(move(-5))
+
+    expect(error).toMatchObject({ code: 'INSUFFICIENT_STOCK', available: 2 })
+    await move(-2)
+    expect(await Promise.all(items.map(stateOf))).toMatchObject(items.map(() => ({ onHand: 8, reserved: 8 })))
+    await expectExact(database)
+  })
+})
+
 describe('fulfil', () => {
   test('takes what is reserved out of the stock, as movements under the same transaction id', async () => {
     const { db, item, transactionId } = await reserved()

@@ -55,10 +55,14 @@ describe('the lock', () => {
     const { id } = await db.product.create({ data: { name: 'counted' } })
     await Promise.all(
       Array.from({ length: 50 }, () =>
-        db.$withAdvisoryLock(['product', id], async (tx) => {
-          const { stock } = await tx.product.findUniqueOrThrow({ where: { id } })
-          await tx.product.update({ where: { id }, data: { stock: stock + 1 } })
-        }),
+        db.$withAdvisoryLock(
+          ['product', id],
+          async (tx) => {
+            const { stock } = await tx.product.findUniqueOrThrow({ where: { id } })
+            await tx.product.update({ where: { id }, data: { stock: stock + 1 } })
+          },
+          { timeout: 100_000 },
+        ),
       ),
     )
     expect((await db.product.findUniqueOrThrow({ where: { id } })).stock).toBe(50)

@@ -44,9 +44,17 @@ function problemOf(error: Error): Error {
 
 const busy = (detail: string) => new Problem(503, 'Busy', detail, { headers: { 'retry-after': '1' } })
 
-/** No connection of the pool, or of the server, could be had. */
-const isUnavailable = (error: Error) =>
-  error instanceof Prisma.PrismaClientKnownRequestError && ['P1001', 'P1017', 'P2024', 'P2028'].includes(error.code)
+/**
+ * No connection of the pool, or of the server, could be had (Prisma's codes), or a lock or a statement
+ * ran into the limit that each transaction sets by its deadline (the codes of PostgreSQL).
+ */
+const UNAVAILABLE = new Set<unknown>(['P1001', 'P1017', 'P2024', 'P2028', '55P03', '57014'])
+
+function isUnavailable(error: Error): boolean {
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
+  const { driverAdapterError } = (error.meta ?? {}) as { driverAdapterError?: { cause?: { originalCode?: unknown } } }
+  return UNAVAILABLE.has(error.code) || UNAVAILABLE.has(driverAdapterError?.cause?.originalCode)
+}
 
 const shortageOf = ({ item, requested, available }: Shortage) => ({ ...productOf(item), requested, available })
 

@@ -5,7 +5,7 @@ import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transaction/bounded-body.js'
-import { STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
+import { BODY_LIMITS, STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
 import { encodeKeys } from './key.js'
@@ -177,7 +177,7 @@ export class Advisory {
       if (state === 'given up') throw NOT_FREE
       state = 'held'
       onHeld()
-      await tx.$queryRawUnsafe(`SELECT ${STATEMENT_LIMIT}`, call.bodyTimeout)
+      await tx.$queryRawUnsafe(`SELECT ${BODY_LIMITS}`, call.bodyTimeout)
       const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
       return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx, signal))
     }

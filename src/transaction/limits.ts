@@ -17,6 +17,12 @@ export const LIMITS = `${LOCK_LIMIT},\n  ${limitOf('statement_timeout')}`
 /** The second of them alone. */
 export const STATEMENT_LIMIT = limitOf('statement_timeout')
 
+/**
+ * The same, and a limit for the pauses between statements, a second longer: a process that is
+ * stopped or cut off cannot end its own transaction, so the server does.
+ */
+export const BODY_LIMITS = `${STATEMENT_LIMIT},\n  ${limitOf('idle_in_transaction_session_timeout', 'least($1::int8 + 1000, 2147483647)')}`
+
 /** The first of them, with `limit` ms. */
 export function lockLimit(limit: number): string {
   return limitOf('lock_timeout', String(limit))

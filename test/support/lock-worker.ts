@@ -8,6 +8,7 @@ export type LockWork = { readonly url: string } & (
       /** Locks, writes a note with the text, says `held`, and stands still until it is killed. */
       readonly task: 'hold'
       readonly key: string
+      readonly bodyTimeout?: number
     }
   | {
       /** Each caller adds 1 to the stock of a product, again and again, by a read and a write under its lock. */
@@ -53,7 +54,7 @@ process.once('message', async (work: LockWork) => {
           process.send?.('held')
           await new Promise(() => {})
         },
-        patient,
+        { ...patient, bodyTimeout: work.bodyTimeout ?? patient.bodyTimeout },
       )
       break
     case 'count':

@@ -19,14 +19,15 @@ export const latency: Measure = {
     summary ? `${digits(summary.p50Milliseconds.median)} – ${digits(summary.p99Milliseconds.median)}` : '',
 }
 
-/** Of the application alone, where that of the database cannot be read. */
+/** Of the client alone where that of the database cannot be read, as the text says then. */
 export const cost: Measure = {
-  title: 'CPU ms per call, application and database',
+  title: 'CPU ms per call, client and database',
   value: cpu,
   span: () => undefined,
   text: (taker) => {
     const sum = cpu(taker)
-    return sum === undefined ? '' : digits(sum)
+    if (sum === undefined) return ''
+    return taker.cell.summary?.databaseCpuMilliseconds ? digits(sum) : `${digits(sum)}, client only`
   },
 }
 
