@@ -171,6 +171,7 @@ export class Batches {
     const rest: Hold = { items: new Set(), waiting: new Set() }
     for (const waiting of open) this.#take(waiting, rest)
     if (hold.waiting.size > 0) this.#makeReady(hold.waiting)
+    hold.waiting.clear() // whoever goes on in parts still knows the hold
     return rest
   }
 
