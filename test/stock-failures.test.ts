@@ -214,6 +214,20 @@ describe('a connection that is lost', () => {
     expect(await rejectionOf(call)).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
   })
 
+  test('and no transaction to look in that begins in time: the outcome is unknown', async () => {
+    const proxy = await openProxy(database.url)
+    const { db } = connectStock(proxy.url, { retry: { ...QUICK, deadline: 2_000 } })
+    const [item] = (await knownItems(db, 1)) as [StockItem]
+    const transactionId = newId()
+    const { happened } = proxy.next(ONE_MOVE, 'drop')
+    const begin = proxy.next(/^BEGIN/, 'hold')
+    const call = started(db.$stock.move({ transactionId, item, quantity: -1 }))
+    await Promise.all([happened, begin.happened])
+
+    expect(await rejectionOf(call)).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    expect(await movementsOf(transactionId)).toEqual([-1])
+  })
+
   test('again and again, until the attempts are used up: the outcome is unknown', async () => {
     const proxy = await openProxy(database.url)
     const { db } = connectStock(proxy.url, { retry: { ...QUICK, attempts: 2 } })

@@ -1,4 +1,4 @@
-import { Batches, type Waiting } from '../../src/erp/stock/batches.js'
+import { Batches, settle, type Waiting } from '../../src/erp/stock/batches.js'
 import { itemOf } from '../../src/erp/stock/item.js'
 import type { Request, Verdict } from '../../src/erp/stock/request.js'
 import type { Clock } from '../../src/retry/clock.js'
@@ -28,7 +28,7 @@ export function queueOf(clock: Clock, limit = 1_000_000) {
       release: (...ids) => release(waiting.filter(({ request }) => ids.includes(request.transactionId))),
     })
     await opened
-    for (const { resolve } of waiting) resolve(done)
+    for (const each of waiting) settle(each, done)
   }
   const queue = new Batches(run, limit, clock)
   /** A request for these items: `x y` are two. */
@@ -42,7 +42,7 @@ export function queueOf(clock: Clock, limit = 1_000_000) {
       minimum: undefined,
       expiresIn: undefined,
     }
-    return started(queue.add(request))
+    return started(queue.add(request, (verdict) => verdict))
   }
   /** The batches that were sent so far, by the transaction ids in them. */
   const sent = async () => {

@@ -5,7 +5,9 @@ import type { Request, Verdict } from './request.js'
 /** A request on its way, with the caller who waits for it. */
 export interface Waiting {
   readonly request: Request
-  readonly resolve: (verdict: Verdict) => void
+  /** What the caller is told of a verdict; it throws what the caller is to be rejected with. */
+  readonly answer: (verdict: Verdict) => unknown
+  readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
   /** How many came before it. */
   readonly arrival: number
@@ -22,6 +24,15 @@ interface Hold {
 
 /** Runs requests together, and calls `release` for those that are settled, so that others may have their items. */
 export type Run = (requests: readonly Waiting[], release: (settled: readonly Waiting[]) => void) => Promise<void>
+
+/** Gives the caller the answer, without a promise between the two: a hundred thousand may wait. */
+export function settle({ answer, resolve, reject }: Waiting, verdict: Verdict): void {
+  try {
+    resolve(answer(verdict))
+  } catch (error) {
+    reject(error)
+  }
+}
 
 /** Requests in one batch at most. */
 const LARGEST_BATCH = 1_000
@@ -61,17 +72,17 @@ export class Batches {
   }
 
   /** @throws OverloadedError if too many wait already */
-  add(request: Request): Promise<Verdict> {
+  add<R>(request: Request, answer: (verdict: Verdict) => R): Promise<R> {
     if (this.#waiting >= this.#limit) throw new OverloadedError(this.#limit)
     request.deadline.check('the stock')
-    return new Promise((resolve, reject) => {
+    return new Promise<unknown>((resolve, reject) => {
       const arrival = this.#arrivals++
-      const waiting: Waiting = { request, resolve, reject, arrival, isOver: false, onAbort: undefined }
+      const waiting: Waiting = { request, answer, resolve, reject, arrival, isOver: false, onAbort: undefined }
       this.#watch(waiting)
       this.#waiting++
       this.#ready.push(waiting)
       this.#gather()
-    })
+    }) as Promise<R>
   }
 
   /** Puts it behind all who have one of its items. */

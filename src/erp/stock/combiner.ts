@@ -1,9 +1,15 @@
 import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../../errors.js'
-import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
+import {
+  isConnectionLost,
+  isStatementTimeout,
+  isTransactionConflict,
+  isTransactionTimeout,
+  isUnreachable,
+} from '../../prisma/errors.js'
 import { systemClock } from '../../retry/clock.js'
 import type { TransactionWithRetryOptions } from '../../transaction/method.js'
 import type { ConcurrencyClient } from '../client.js'
-import { Batches, type Waiting } from './batches.js'
+import { Batches, settle, type Waiting } from './batches.js'
 import { lockAndRead } from './evidence.js'
 import type { Item } from './item.js'
 import { type Effects, Judge } from './judge.js'
@@ -45,8 +51,8 @@ export class Combiner {
   }
 
   /** @throws OverloadedError if too many calls wait already */
-  settle(request: Request): Promise<Verdict> {
-    return this.#batches.add(request)
+  settle<R>(request: Request, answer: (verdict: Verdict) => R): Promise<R> {
+    return this.#batches.add(request, answer)
   }
 
   async #run(batch: readonly Waiting[], release: (settled: readonly Waiting[]) => void): Promise<void> {
@@ -133,7 +139,7 @@ export class Combiner {
   }
 
   async #alone(waiting: Waiting, isUnknown: boolean): Promise<void> {
-    const { request, resolve, reject } = waiting
+    const { request, reject } = waiting
     try {
       if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
       const { verdict, effects } = await this.#client.$transactionWithRetry(
@@ -141,7 +147,7 @@ export class Combiner {
         transactionOptions(request, isUnknown),
       )
       this.#remember(effects)
-      resolve(verdict)
+      settle(waiting, verdict)
     } catch (error) {
       reject(explained(error, request, isUnknown))
     }
@@ -165,8 +171,8 @@ function itemsOf(batch: readonly Waiting[]): Map<string, Item> {
 }
 
 function answer(batch: readonly Waiting[], verdicts: readonly Verdict[]): void {
-  batch.forEach(({ resolve }, i) => {
-    resolve(verdicts[i] as Verdict)
+  batch.forEach((waiting, i) => {
+    settle(waiting, verdicts[i] as Verdict)
   })
 }
 
@@ -195,8 +201,8 @@ function isOutcomeUnknown(error: unknown): boolean {
 
 function explained(error: unknown, { deadline }: Request, isUnknown: boolean): unknown {
   if (isUnknown && isNoAnswer(error)) return new OutcomeUnknownError('the connection was lost', { cause: error })
-  // The server ends a statement at the deadline, and may do so sooner than our own clock.
-  const isOutOfTime = isStatementTimeout(error) && deadline.passed()
+  // The server, or Prisma, may notice the deadline sooner than our own clock.
+  const isOutOfTime = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
@@ -206,6 +212,7 @@ function isNoAnswer(error: unknown): boolean {
     isUnreachable(error) ||
     isConnectionLost(error) ||
     isStatementTimeout(error) ||
+    isTransactionTimeout(error) ||
     isConcurrencyError(error, 'DEADLINE_EXCEEDED')
   )
 }

@@ -91,12 +91,12 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
     // These two wait by the hundred thousand: an async function would keep a frame for each.
     move: call('move', (given) => {
       const args = checkedArgs('move', given)
-      return judged(core, place, requestOf(core, 'move', args, [readLine(map, args, '')])).then(singleOf)
+      return judged(core, place, requestOf(core, 'move', args, [readLine(map, args, '')]), singleOf)
     }),
 
     moveAll: call('moveAll', (given) => {
       const args = checkedArgs('moveAll', given)
-      return judged(core, place, requestOf(core, 'move', args, readAllLines(map, args))).then(movedOf)
+      return judged(core, place, requestOf(core, 'move', args, readAllLines(map, args)), movedOf)
     }),
 
     count: call('count', async (given) => {
@@ -172,9 +172,14 @@ function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
 }
 
 /** On the root the request joins a batch; in a transaction it is settled right there. */
-function judged(core: StockCore, { client, isInside }: Place, request: Request): Promise<Verdict> {
-  if (!isInside) return core.combiner.settle(request)
-  return inTurn(client, request.deadline, async () => (await settleInside(client, core.map, request)).verdict)
+function judged<R>(
+  core: StockCore,
+  { client, isInside }: Place,
+  request: Request,
+  answer: (verdict: Verdict) => R,
+): Promise<R> {
+  if (!isInside) return core.combiner.settle(request, answer)
+  return inTurn(client, request.deadline, async () => answer((await settleInside(client, core.map, request)).verdict))
 }
 
 function granted(verdict: Verdict): Done {
@@ -182,8 +187,8 @@ function granted(verdict: Verdict): Done {
   return verdict
 }
 
-async function settle(core: StockCore, place: Place, request: Request): Promise<Done> {
-  return granted(await judged(core, place, request))
+function settle(core: StockCore, place: Place, request: Request): Promise<Done> {
+  return judged(core, place, request, granted)
 }
 
 /** The lines of a reservation never change, so they can be read before anything is locked. */
