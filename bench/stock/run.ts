@@ -25,6 +25,7 @@ interface Case {
 }
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5)
+const WARM_UPS = 3
 const CASES: readonly Case[] = [
   {
     name: '1 caller, 1 product',
@@ -99,7 +100,7 @@ try {
         ),
       }
       for (const hand of hands) await hand.warmUp()
-      await run.ours()
+      for (let i = 0; i < WARM_UPS; i++) await run.ours() // until it is compiled
       await run.hands[0]?.()
       const ratios: number[] = []
       let last = ''
