@@ -28,9 +28,8 @@ export async function writeChecked(
   lockTimeout: number,
 ): Promise<boolean> {
   const [item, ...otherItems] = items
-  const [movement, ...otherMovements] = movements
-  if (item && movement && otherItems.length === 0 && otherMovements.length === 0) {
-    return isWritten(client.$queryRawUnsafe(...oneMove(map, item, movement, lockTimeout)))
+  if (item && otherItems.length === 0 && movements.length > 0) {
+    return isWritten(client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout)))
   }
   const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
   const { quantities } = map
@@ -77,11 +76,11 @@ export function isRefusal(error: unknown): boolean {
 const INVALID_TEXT = '22P02'
 const REFUSAL = /refused:\d+ of \d+/
 
-/** The same for a single movement of a single item, which is what there is as long as nobody else calls: sooner planned. */
-function oneMove(
+/** The same for movements of a single item, such as the hottest: sooner planned, and sooner done. */
+function oneItem(
   map: StockMap,
   { item: { key: values }, known, next }: Effects['items'][number],
-  { transactionId, line, quantity, isRefused }: MovementEntry,
+  movements: readonly MovementEntry[],
   lockTimeout: number,
 ): [string, ...unknown[]] {
   const { table, key, onHand, reserved, minimum } = map.item
@@ -97,19 +96,41 @@ function oneMove(
     ...(minimum ? [`t.${columnOf(minimum)} IS NOT DISTINCT FROM ${number(known.minimum)}`] : []),
     `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`,
   ]
+  const assigned = assignments(map, number(next.onHand), reserved && number(next.reserved))
+  const idType = sqlTypeOf(movement.transactionId)
+  const arrays = [
+    parameter(
+      movements.map(({ transactionId }) => transactionId),
+      `${idType}[]`,
+    ),
+    parameter(
+      movements.map(({ line }) => line),
+      'int4[]',
+    ),
+    parameter(
+      movements.map(({ quantity }) => quantities.text(quantity)),
+      `${quantities.sqlType}[]`,
+    ),
+    parameter(
+      movements.map(({ isRefused }) => isRefused),
+      'bool[]',
+    ),
+  ]
+  const wanted = parameter(movements.length, 'int')
   const sql = `WITH changed AS (
   UPDATE ${table} AS t
-  SET ${assignments(map, number(next.onHand), reserved && number(next.reserved))}
+  SET ${assigned}
   WHERE ${checks.join(' AND ')}
   RETURNING 1
 ), added AS (
   INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
-  SELECT ${parameter(transactionId, sqlTypeOf(movement.transactionId))}, ${parameter(line, 'int4')}, ${own.join(', ')}, ${number(quantity)}${stamps(movement)}${flagValues(map, movement.refused && parameter(isRefused, 'bool'))}
-  FROM changed
+  SELECT m.id, m.line, ${own.join(', ')}, m.quantity${stamps(movement)}${flagValues(map, 'm.refused')}
+  FROM changed, unnest(${arrays.join(', ')}) AS m(id, line, quantity, refused)
+  ORDER BY m.id, m.line
   ON CONFLICT DO NOTHING
   RETURNING 1
 )
-SELECT CASE WHEN count(*) <> 1 THEN ('refused:' || count(*) || ' of 1')::int END AS refusal
+SELECT CASE WHEN count(*) <> ${wanted} THEN ('refused:' || count(*) || ' of ' || ${wanted})::int END AS refusal
 FROM added`
   return [sql, ...parameters]
 }
