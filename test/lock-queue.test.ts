@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { Limiter } from '../src/lock/limiter.js'
 import { KeyedQueue, type LockMode } from '../src/lock/queue.js'
 import { Deadline } from '../src/retry/deadline.js'
+import { Limiter } from '../src/retry/limiter.js'
 import { fakeClock, stoppedClock } from './support/fake-clock.js'
 import { rejectionOf } from './support/rejection.js'
 

@@ -7,6 +7,7 @@ import {
   isUnreachable,
 } from '../../prisma/errors.js'
 import { systemClock } from '../../retry/clock.js'
+import { Limiter } from '../../retry/limiter.js'
 import type { TransactionWithRetryOptions } from '../../transaction/method.js'
 import type { ConcurrencyClient } from '../client.js'
 import { Batches, settle, type Waiting } from './batches.js'
@@ -15,7 +16,6 @@ import type { Item } from './item.js'
 import { type Effects, Judge } from './judge.js'
 import { KnownBalances } from './known.js'
 import type { StockMap } from './mapping.js'
-import { Places } from './places.js'
 import type { Request, Verdict } from './request.js'
 import { settleInside } from './settle.js'
 import { writeChecked } from './write-checked.js'
@@ -41,8 +41,8 @@ export class Combiner {
   readonly #map: StockMap
   readonly #known = new KnownBalances()
   readonly #batches: Batches
-  readonly #rest = new Places(REST_AT_ONCE)
-  readonly #patient = new Places(PATIENT_AT_ONCE)
+  readonly #rest = new Limiter(REST_AT_ONCE)
+  readonly #patient = new Limiter(PATIENT_AT_ONCE)
 
   constructor(client: ConcurrencyClient, map: StockMap, maxWaiting: number) {
     this.#client = client
@@ -129,11 +129,11 @@ export class Combiner {
   async #part(part: readonly Waiting[], failure: Failure, isSmaller: boolean): Promise<void> {
     let { isUnknown } = failure
     if (isSmaller) {
-      const again = await this.#rest.run(() => this.#locked(part))
+      const again = await within(this.#rest, () => this.#locked(part))
       if (again === undefined) return
       isUnknown ||= again.isUnknown
     }
-    await this.#patient.run(async () => {
+    await within(this.#patient, async () => {
       for (const waiting of part) await this.#alone(waiting, isUnknown)
     })
   }
@@ -151,6 +151,15 @@ export class Combiner {
     } catch (error) {
       reject(explained(error, request, isUnknown))
     }
+  }
+}
+
+async function within<R>(limiter: Limiter, work: () => Promise<R>): Promise<R> {
+  const leave = await limiter.enter()
+  try {
+    return await work()
+  } finally {
+    leave()
   }
 }
 

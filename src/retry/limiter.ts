@@ -1,4 +1,4 @@
-import type { Deadline } from '../retry/deadline.js'
+import type { Deadline } from './deadline.js'
 
 /** Lets so many callers through at once; the others wait in the order in which they came. */
 export class Limiter {
@@ -9,21 +9,24 @@ export class Limiter {
     this.#free = size
   }
 
-  /** Waits for a place. Returns the function that gives it back; call it exactly once. */
-  async enter(deadline: Deadline, waitedFor: string): Promise<() => void> {
+  /**
+   * Waits for a place, without end if there is no deadline. Returns the function that gives it back;
+   * call it exactly once.
+   */
+  async enter(deadline?: Deadline, waitedFor = 'a place'): Promise<() => void> {
     if (this.#free > 0) this.#free--
     else await this.#wait(deadline, waitedFor)
     return () => this.#leave()
   }
 
-  async #wait(deadline: Deadline, waitedFor: string): Promise<void> {
+  async #wait(deadline: Deadline | undefined, waitedFor: string): Promise<void> {
     let admit = () => {}
     const admitted = new Promise<void>((resolve) => {
       admit = resolve
     })
     this.#waiting.push(admit)
     try {
-      await deadline.race(admitted, waitedFor)
+      await (deadline ? deadline.race(admitted, waitedFor) : admitted)
     } catch (error) {
       const index = this.#waiting.indexOf(admit)
       // Not among the waiting any more: the place was given while the wait ended, so it goes on.
