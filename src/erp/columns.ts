@@ -40,3 +40,18 @@ export function keyNames(fields: readonly Field[], alias = ''): string {
 export function momentOf({ nativeType }: Field, moment = 'now()'): string {
   return nativeType?.startsWith('Timestamptz') ? moment : `(${moment} AT TIME ZONE 'UTC')`
 }
+
+/** `, "updatedAt"`: the columns that an INSERT sets to now, behind others. */
+export function stampColumns(fields: readonly Field[]): string {
+  return fields.map((field) => `, ${columnOf(field)}`).join('')
+}
+
+/** Their values. */
+export function stamps(fields: readonly Field[]): string {
+  return fields.map((field) => `, ${momentOf(field)}`).join('')
+}
+
+/** The same for the end of an UPDATE's SET. */
+export function stampAssignments(fields: readonly Field[]): string {
+  return fields.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join('')
+}

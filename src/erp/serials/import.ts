@@ -1,10 +1,11 @@
 import { DuplicateSerialsError, WriteSuppressedError } from '../../errors.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
 import { columnOf } from '../../prisma/sql.js'
+import { stampColumns, stamps } from '../columns.js'
 import type { SerialFormat } from './format.js'
 import type { SerialsMap } from './mapping.js'
 import { checkSame, type Request, readNoted } from './request.js'
-import { claiming, stampColumns, stamps } from './statements.js'
+import { claiming } from './statements.js'
 import type { Values } from './values.js'
 
 /** A call of `import` that has been checked. */

@@ -1,10 +1,10 @@
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { keysEqual, sqlTypeOf } from '../columns.js'
+import { keysEqual, sqlTypeOf, stampColumns, stamps } from '../columns.js'
 import type { SerialsMap } from './mapping.js'
 import { fieldsSetBy } from './request.js'
-import { inOrder, keyAs, stampColumns, stamps, touches } from './statements.js'
+import { inOrder, keyAs, touches } from './statements.js'
 
 /** A call of `release` that has been checked. */
 export interface ReleaseCall {

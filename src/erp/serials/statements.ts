@@ -1,6 +1,5 @@
-import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { sqlTypeOf } from '../columns.js'
+import { sqlTypeOf, stampAssignments, stampColumns, stamps } from '../columns.js'
 import type { SerialsMap } from './mapping.js'
 import { columnValue, type Values } from './values.js'
 
@@ -34,14 +33,8 @@ export function keyAs({ serial: { key } }: SerialsMap): string {
 /** Assignments that any change of a serial makes: the version goes up, and `@updatedAt` is now. */
 export function touches({ serial: { version, updatedAt } }: SerialsMap): string {
   const bump = version ? `, ${columnOf(version)} = s.${columnOf(version)} + 1` : ''
-  return bump + updatedAt.map((field) => `, ${columnOf(field)} = ${now(field)}`).join('')
+  return bump + stampAssignments(updatedAt)
 }
-
-/** `, "updatedAt"`: what an INSERT fills in besides. */
-export const stampColumns = (fields: readonly Field[]) => fields.map((field) => `, ${columnOf(field)}`).join('')
-
-/** `, now()` for each of them. */
-export const stamps = (fields: readonly Field[]) => fields.map((field) => `, ${now(field)}`).join('')
 
 /**
  * The claim of a transaction id: of any number of transactions at once just one gets a row out of it,
@@ -55,9 +48,4 @@ export function claiming({ allocation }: SerialsMap, condition = 'true'): string
   WHERE ${condition}
   ON CONFLICT (${id}) DO NOTHING
   RETURNING 1`
-}
-
-/** Without a time zone it is the time of UTC, as everywhere in Prisma. */
-function now({ nativeType }: Field): string {
-  return nativeType?.startsWith('Timestamptz') ? 'now()' : `(now() AT TIME ZONE 'UTC')`
 }

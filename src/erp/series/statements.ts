@@ -1,6 +1,5 @@
-import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { momentOf, sqlTypeOf } from '../columns.js'
+import { sqlTypeOf, stampAssignments, stamps } from '../columns.js'
 import type { SeriesMap } from './mapping.js'
 
 /** `$1` to `$8`: name, moment, time zone, patterns of the period, before and after, unit, first number. */
@@ -110,10 +109,9 @@ ORDER BY period, value`
 function bump({ counter }: SeriesMap, source: string): string {
   const [name, period, last] = [counter.name, counter.period, counter.last].map(columnOf)
   const columns = [counter.name, counter.period, counter.last, ...counter.updatedAt].map(columnOf).join(', ')
-  const touches = counter.updatedAt.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join('')
   return `INSERT INTO ${counter.table} AS s (${columns})
   SELECT $1::text, label.period, $8::int8 + $9::int8 - 1${stamps(counter.updatedAt)} FROM ${source}
-  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + $9::int8${touches}
+  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + $9::int8${stampAssignments(counter.updatedAt)}
   WHERE s.${last} <= $10::int8 - $9::int8
   RETURNING s.${period} AS period, s.${last} AS last`
 }
@@ -129,7 +127,3 @@ function numberColumns({ number }: SeriesMap): string {
     .map(columnOf)
     .join(', ')
 }
-
-const stamps = (fields: readonly Field[]) => fields.map((field) => `, ${momentOf(field)}`).join('')
-
-/** Now, as a column of that type has it: without a time zone it is that of UTC, as everywhere in Prisma. */

@@ -1,6 +1,6 @@
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { momentOf } from '../columns.js'
+import { stampAssignments } from '../columns.js'
 import type { LinesMap, StockMap } from './mapping.js'
 
 /** What an UPDATE sets of an item: its balance, its version, and when it was. */
@@ -13,18 +13,12 @@ export function assignments(
   const values = [`${columnOf(onHand)} = ${next}`]
   if (reserved) values.push(`${columnOf(reserved)} = ${nextReserved}`)
   if (version) values.push(`${columnOf(version)} = t.${columnOf(version)} + 1`)
-  for (const field of updatedAt) values.push(`${columnOf(field)} = ${momentOf(field)}`)
-  return values.join(', ')
+  return values.join(', ') + stampAssignments(updatedAt)
 }
 
 /** The columns of every line, for an INSERT. */
 export function linesColumns({ transactionId, line, item, quantity, updatedAt }: LinesMap): string {
   return [transactionId, line, ...item, quantity, ...updatedAt].map(columnOf).join(', ')
-}
-
-/** What `linesColumns` ends with: the time of the INSERT, where it is kept. */
-export function stamps({ updatedAt }: LinesMap): string {
-  return updatedAt.map((field) => `, ${momentOf(field)}`).join('')
 }
 
 /** The columns that only movements have. */

@@ -2,7 +2,7 @@ import { WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { columnsOf, keyNames, momentOf } from '../columns.js'
+import { columnsOf, keyNames, stampAssignments } from '../columns.js'
 import type { StockMap } from './mapping.js'
 import { isRefusal } from './write-checked.js'
 
@@ -26,7 +26,6 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   const itemKeys = (alias: string) => key.map((field, i) => `t.${columnOf(field)} = ${alias}.k${i}`).join(' AND ')
   const assignments = [`${columnOf(item.onHand)} = t.${columnOf(item.onHand)} + s.quantity`]
   if (item.version) assignments.push(`${columnOf(item.version)} = t.${columnOf(item.version)} + 1`)
-  for (const field of item.updatedAt) assignments.push(`${columnOf(field)} = ${momentOf(field)}`)
   const statement = client.$queryRawUnsafe(
     `WITH batch AS MATERIALIZED (
   SELECT m.${id} AS id, m.${line} AS line, m.${quantity} AS quantity, ${keys}
@@ -44,7 +43,7 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t
 ), changed AS (
-  UPDATE ${item.table} AS t SET ${assignments.join(', ')}
+  UPDATE ${item.table} AS t SET ${assignments.join(', ')}${stampAssignments(item.updatedAt)}
   FROM sums AS s JOIN locked AS l ON ${key.map((field, i) => `l.${columnOf(field)} = s.k${i}`).join(' AND ')}
   WHERE ${itemKeys('s')}
   RETURNING ${keyNames(key, 's.')}

@@ -2,8 +2,8 @@ import type { PrismaClientLike } from '../../prisma/client.js'
 import { sqlState } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { columnsOf, keyNames, keysEqual, sqlTypeOf } from '../columns.js'
-import { assignments, flagColumns, flagValues, linesColumns, stamps } from './columns.js'
+import { columnsOf, keyNames, keysEqual, sqlTypeOf, stamps } from '../columns.js'
+import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import { keyArrays, keyParameters } from './evidence.js'
 import type { Effects, MovementEntry } from './judge.js'
 import type { StockMap } from './mapping.js'
@@ -36,7 +36,7 @@ export async function writeChecked(
   const texts = (values: readonly bigint[]) => values.map((value) => quantities.text(value))
   return isWritten(
     client.$queryRawUnsafe(
-      checkedStatement(map, items.length === 1, lockTimeout),
+      checkedStatement(map, lockTimeout),
       ...keyArrays(
         map,
         items.map(({ item }) => item),
@@ -76,7 +76,7 @@ export function isRefusal(error: unknown): boolean {
 const INVALID_TEXT = '22P02'
 const REFUSAL = /refused:\d+ of \d+/
 
-/** The same for movements of a single item, such as the hottest: sooner planned, and sooner done. */
+/** The same for movements of a single item, such as the hottest: sooner planned, and with no order of locks to keep. */
 function oneItem(
   map: StockMap,
   { item: { key: values }, known, next }: Effects['items'][number],
@@ -124,7 +124,7 @@ function oneItem(
   RETURNING 1
 ), added AS (
   INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
-  SELECT m.id, m.line, ${own.join(', ')}, m.quantity${stamps(movement)}${flagValues(map, 'm.refused')}
+  SELECT m.id, m.line, ${own.join(', ')}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, 'm.refused')}
   FROM changed, unnest(${arrays.join(', ')}) AS m(id, line, quantity, refused)
   ORDER BY m.id, m.line
   ON CONFLICT DO NOTHING
@@ -136,37 +136,32 @@ FROM added`
 }
 
 /** A text that is cast to a number is the way of a single statement to fail after it has written. */
-function checkedStatement(map: StockMap, isOneItem: boolean, lockTimeout: number): string {
+function checkedStatement(map: StockMap, lockTimeout: number): string {
   const { table, key, onHand, reserved, minimum } = map.item
   const { quantities, movement } = map
   const k = key.length
   const number = `${quantities.sqlType}[]`
   const itemTypes = [...key.map(sqlTypeOf), ...Array(5).fill(quantities.sqlType)]
-  const limited = `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`
-  // A single row needs no order; the UPDATE locks it.
-  const locked = isOneItem
-    ? ''
-    : `locked AS MATERIALIZED (
-  SELECT ${columnsOf(key, 't')}
-  FROM ${table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item) AND ${limited}
-  ORDER BY ${columnsOf(key, 't')}
-  FOR NO KEY UPDATE OF t
-), `
   return `WITH item AS MATERIALIZED (
   SELECT *
   FROM unnest(${keyParameters(itemTypes)}) WITH ORDINALITY
     AS item(${keyNames(key)}, known, next, known_reserved, next_reserved, minimum, position)
-), ${locked}changed AS (
+), locked AS MATERIALIZED (
+  SELECT ${columnsOf(key, 't')}
+  FROM ${table} AS t
+  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item) AND (SELECT ${lockLimit(lockTimeout)}) IS NOT NULL
+  ORDER BY ${columnsOf(key, 't')}
+  FOR NO KEY UPDATE OF t
+), changed AS (
   UPDATE ${table} AS t
   SET ${assignments(map)}
-  FROM item${isOneItem ? '' : ` JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`}
-  WHERE ${keysEqual(key, 't', 'item')}${isOneItem ? ` AND ${limited}` : ''}
+  FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}
+  WHERE ${keysEqual(key, 't', 'item')}
     AND t.${columnOf(onHand)} = item.known${reserved ? `\n    AND t.${columnOf(reserved)} = item.known_reserved` : ''}${minimum ? `\n    AND t.${columnOf(minimum)} IS NOT DISTINCT FROM item.minimum` : ''}
   RETURNING item.position, ${keyNames(key, 'item.')}
 ), added AS (
   INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
-  SELECT m.id, m.line, ${keyNames(key, 'c.')}, m.quantity${stamps(movement)}${flagValues(map, 'm.refused')}
+  SELECT m.id, m.line, ${keyNames(key, 'c.')}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, 'm.refused')}
   FROM unnest($${k + 6}::${sqlTypeOf(movement.transactionId)}[], $${k + 7}::int4[], $${k + 8}::int8[], $${k + 9}::${number}, $${k + 10}::bool[])
     AS m(id, line, position, quantity, refused)
   JOIN changed AS c USING (position)

@@ -3,8 +3,8 @@ import type { PrismaClientLike } from '../../prisma/client.js'
 import { isOutOfRange } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { keyNames, keysEqual, momentOf, sqlTypeOf } from '../columns.js'
-import { assignments, flagColumns, flagValues, linesColumns, stamps } from './columns.js'
+import { keyNames, keysEqual, momentOf, sqlTypeOf, stamps } from '../columns.js'
+import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import { keyArrays, keyParameters } from './evidence.js'
 import type { Effects, MovementEntry, ReservationEntry } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
@@ -102,7 +102,7 @@ async function claimLines(
 ): Promise<boolean> {
   const types = [...lines.item, lines.transactionId].map(sqlTypeOf).concat('int4', map.quantities.sqlType)
   const insert = `INSERT INTO ${lines.table} (${linesColumns(lines)}${more.columns})
-  SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(lines)}${more.values}`
+  SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(lines.updatedAt)}${more.values}`
   const [row] = (await tx.$queryRawUnsafe(
     `WITH entry AS MATERIALIZED (
   SELECT *
