@@ -6,6 +6,7 @@ import type { RetryPolicy } from '../../retry/policy.js'
 import { transactionOptions } from '../../transaction/method.js'
 import { checkArguments } from '../../validation.js'
 import { sqlTypeOf } from '../columns.js'
+import { isStorableText, isUuid } from '../text.js'
 import { type Allocation, allocate, countFree } from './allocate.js'
 import { readFormat } from './format.js'
 import { type ImportCall, type Imported, importSerials, tellPlanner } from './import.js'
@@ -13,7 +14,7 @@ import type { SerialsMap } from './mapping.js'
 import { release } from './release.js'
 import { requestOf } from './request.js'
 import { run } from './run.js'
-import { isStorableText, isUuid, type Refusals, readData, readWhere, type Values } from './values.js'
+import { type Refusals, readData, readWhere, type Values } from './values.js'
 
 const MOST = 2_147_483_647 // the count is noted in an Int
 

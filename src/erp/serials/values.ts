@@ -4,6 +4,7 @@ import type { Field, Model } from '../../prisma/data-model.js'
 import { isStorable, toJsonValue } from '../../prisma/row-json.js'
 import { columnOf } from '../../prisma/sql.js'
 import { isRecord } from '../../validation.js'
+import { isStorableText, isUuid } from '../text.js'
 
 /** Values of scalar fields, checked, that a call has given. */
 export interface Values {
@@ -82,7 +83,6 @@ function describe({ type, isList, isOptional, nativeType }: Field): string {
 }
 
 const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** What PostgreSQL would refuse, and end the caller's transaction with it. */
 function fits(value: unknown, field: Field): boolean {
@@ -94,16 +94,7 @@ function fits(value: unknown, field: Field): boolean {
     return number <= highest && number >= -highest - 1n
   }
   if (field.type !== 'String' || typeof value !== 'string') return true
-  return field.nativeType === 'Uuid' ? UUID.test(value) : isStorableText(value)
-}
-
-/** Whether UTF-8 can encode it, and PostgreSQL store it. */
-export function isStorableText(text: string): boolean {
-  return !/[\0\p{Surrogate}]/u.test(text)
-}
-
-export function isUuid(text: string): boolean {
-  return UUID.test(text)
+  return field.nativeType === 'Uuid' ? isUuid(value) : isStorableText(value)
 }
 
 function plain(value: unknown, field: Field): unknown {

@@ -6,6 +6,7 @@ import { DEFAULT_POLICY } from '../../retry/policy.js'
 import { checkArguments } from '../../validation.js'
 import type { ConcurrencyClient } from '../client.js'
 import { sqlTypeOf } from '../columns.js'
+import { isUuid } from '../text.js'
 import { inTurn } from '../turns.js'
 import { Blocks } from './blocks.js'
 import type { SeriesMap } from './mapping.js'
@@ -23,8 +24,6 @@ const nextSchema = z.strictObject({
   signal: callOptions.signal,
 })
 const gapsSchema = z.strictObject({ series: storedText, period: z.string('must be a string').optional() })
-
-const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i
 
 /**
  * How long a caller in a transaction waits for a block, in ms, counted from when it was asked for. The
@@ -121,7 +120,7 @@ export class SeriesMethods {
   #checkTransactionId(transactionId: string | undefined): void {
     if (transactionId === undefined || sqlTypeOf(this.#map.number.transactionId) !== 'uuid') return
     // The database's own refusal would end the caller's transaction.
-    if (!UUID.test(transactionId)) throw new InvalidArgumentError('transactionId', 'must be a UUID.')
+    if (!isUuid(transactionId)) throw new InvalidArgumentError('transactionId', 'must be a UUID.')
   }
 }
 

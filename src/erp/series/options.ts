@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { checkConfiguration } from '../../validation.js'
+import { isStorableText } from '../text.js'
 import { type Format, parseFormat } from './format.js'
 
 /** One series: how its numbers look, and how they are taken. */
@@ -74,7 +75,7 @@ export const storedText = z
   .string('must be a string')
   .min(1, 'must not be empty')
   // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  .regex(/^[^\0\p{Surrogate}]*$/u, 'must not contain a NUL character or half a character')
+  .refine(isStorableText, 'must not contain a NUL character or half a character')
   // An entry of a B-tree takes at most a third of a page, all its columns together.
   .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
 

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from '../../errors.js'
 import type { Field } from '../../prisma/data-model.js'
 import { isRecord } from '../../validation.js'
+import { isStorableText, isUuid } from '../text.js'
 
 /** An item, by its key. */
 export interface Item {
@@ -12,7 +13,6 @@ export interface Item {
   readonly given: unknown
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const WHOLE = /^-?\d+$/
 const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
 
@@ -43,10 +43,10 @@ export function keyText(value: unknown, field: Field, path: string): string {
     if (typeof value !== 'string' || value === '')
       throw new InvalidArgumentError(path, 'must be a text that is not empty.')
     if (field.nativeType === 'Uuid') {
-      if (!UUID.test(value)) throw new InvalidArgumentError(path, 'must be a UUID.')
+      if (!isUuid(value)) throw new InvalidArgumentError(path, 'must be a UUID.')
       return value.toLowerCase()
     }
-    if (value.includes('\0') || !isWellFormed(value)) {
+    if (!isStorableText(value)) {
       throw new InvalidArgumentError(path, 'holds a character that PostgreSQL cannot store.')
     }
     const [, longest] = /^VarChar\((\d+)\)/.exec(field.nativeType ?? '') ?? []
@@ -71,9 +71,4 @@ export function givenOf(key: readonly string[], fields: readonly Field[]): unkno
     return type === 'Int' ? Number(text) : BigInt(text)
   })
   return fields.length === 1 ? values[0] : Object.fromEntries(fields.map(({ name }, i) => [name, values[i]]))
-}
-
-/** Whether the text has no half of a surrogate pair, which UTF-8 cannot encode. */
-function isWellFormed(text: string): boolean {
-  return !/[\ud800-\udfff]/.test(text) || !/\p{Surrogate}/u.test(text)
 }

@@ -67,7 +67,10 @@ export interface StockOptions {
   readonly rememberRefusals?: boolean
   /** How many calls may wait in this process; the next one is an OverloadedError. Default 10,000. */
   readonly maxWaiting?: number
-  /** The retry policy of every call, over that of `concurrency()`, unless the call brings its own values. */
+  /**
+   * The retry policy of every call, unless the call brings its own values. Default: the package's own;
+   * what `concurrency({ retry })` says does not count here.
+   */
   readonly retry?: RetryPolicy
 }
 
