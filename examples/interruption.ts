@@ -26,3 +26,20 @@ export function interruption(): AbortSignal {
   process.stderr.on('error', (error) => controller.abort(error))
   return controller.signal
 }
+
+/** Says why it ended, and what a shell is to be told. */
+export function exitCodeOf(error: unknown, interrupted: AbortSignal): number {
+  // An interruption makes other things fail: what they say about it is of no use.
+  const reason: unknown = interrupted.aborted ? interrupted.reason : error
+  console.error(reason instanceof Interrupted ? `\n${reason.message}` : reason)
+  return reason instanceof Interrupted ? reason.exitCode : 1
+}
+
+/** Drops the database, unless an interruption has taken its server away. */
+export async function drop(database: { drop(): Promise<void> }, interrupted: AbortSignal): Promise<void> {
+  try {
+    await database.drop()
+  } catch (error) {
+    if (!interrupted.aborted) throw error
+  }
+}

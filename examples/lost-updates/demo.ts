@@ -6,7 +6,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import { createDatabase, type Database } from '../../test/support/database.js'
 import { startServer } from '../../test/support/server.js'
-import { Interrupted, interruption } from '../interruption.js'
+import { drop, exitCodeOf, interruption } from '../interruption.js'
 import { readLines, readOrders, readProducts } from '../northwind/orders.js'
 import { Progress } from '../northwind/progress.js'
 import { type Audit, audit } from './audit.js'
@@ -15,7 +15,7 @@ import { conclusion, table } from './report.js'
 import type { Method } from './sell.js'
 
 const interrupted = interruption()
-process.exit(await main().catch(exitCodeOf))
+process.exit(await main().catch((error) => exitCodeOf(error, interrupted)))
 
 /** Resolves to the exit code: 0 only if the versioned run was exact. */
 async function main(): Promise<number> {
@@ -49,7 +49,7 @@ async function run(crew: Crew, method: Method, label: string, serverUrl: string)
     const result = await crew.replay(method, database.url, progress.advance).finally(() => progress.end())
     return await audit(database, products, result)
   } finally {
-    await drop(database)
+    await drop(database, interrupted)
   }
 }
 
@@ -61,19 +61,4 @@ async function fill(database: Database, products: Awaited<ReturnType<typeof read
   } finally {
     await db.$disconnect()
   }
-}
-
-async function drop(database: Database): Promise<void> {
-  try {
-    await database.drop()
-  } catch (error) {
-    if (!interrupted.aborted) throw error // otherwise the server has already gone, and the database with it
-  }
-}
-
-function exitCodeOf(error: unknown): number {
-  // An interruption makes other things fail: what they say about it is of no use.
-  const reason: unknown = interrupted.aborted ? interrupted.reason : error
-  console.error(reason instanceof Interrupted ? `\n${reason.message}` : reason)
-  return reason instanceof Interrupted ? reason.exitCode : 1
 }

@@ -5,7 +5,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { createDatabase, type Database } from '../../test/support/database.js'
 import { startServer } from '../../test/support/server.js'
-import { Interrupted, interruption } from '../interruption.js'
+import { drop, exitCodeOf, interruption } from '../interruption.js'
 import { audit, isExact } from './audit.js'
 import { Crew } from './crew.js'
 import { readOrders, readProducts } from './orders.js'
@@ -15,7 +15,7 @@ import { conclusion, table } from './report.js'
 import { openShop, SERIALISED, WAREHOUSE } from './shop.js'
 
 const interrupted = interruption()
-process.exit(await main().catch(exitCodeOf))
+process.exit(await main().catch((error) => exitCodeOf(error, interrupted)))
 
 /** Resolves to the exit code: 0 only if the audit finds nothing. */
 async function main(): Promise<number> {
@@ -30,7 +30,7 @@ async function main(): Promise<number> {
       try {
         return await run(crew, database)
       } finally {
-        await drop(database)
+        await drop(database, interrupted)
       }
     } finally {
       await server.stop()
@@ -74,19 +74,4 @@ async function fill(database: Database): Promise<void> {
   } finally {
     await db.$disconnect()
   }
-}
-
-async function drop(database: Database): Promise<void> {
-  try {
-    await database.drop()
-  } catch (error) {
-    if (!interrupted.aborted) throw error // otherwise the server has already gone, and the database with it
-  }
-}
-
-function exitCodeOf(error: unknown): number {
-  // An interruption makes other things fail: what they say about it is of no use.
-  const reason: unknown = interrupted.aborted ? interrupted.reason : error
-  console.error(reason instanceof Interrupted ? `\n${reason.message}` : reason)
-  return reason instanceof Interrupted ? reason.exitCode : 1
 }
