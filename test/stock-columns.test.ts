@@ -7,22 +7,11 @@ import { concurrency, versionTriggerSql } from '../src/index.js'
 import { useDatabase } from './support/clients.js'
 import { generateClient } from './support/generate-client.js'
 import { rejectionOf } from './support/rejection.js'
+import { MATERIAL } from './support/stock-models.js'
 
 const database = useDatabase()
 const newId = (): string => randomUUID()
 
-const MATERIAL = {
-  item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
-  movement: {
-    model: 'MaterialMovement',
-    transactionId: 'reference',
-    line: 'position',
-    item: 'material',
-    quantity: 'change',
-    applied: 'isApplied',
-    refused: 'isRefused',
-  },
-} as const
 const ACCOUNT = {
   item: { model: 'Account', key: 'id', onHand: 'balance' },
   movement: { model: 'AccountEntry', item: 'accountId', quantity: 'amount' },

@@ -11,6 +11,7 @@ import { started } from './support/started.js'
 import { STARTING_LINE } from './support/starting-line.js'
 import { expectExact, newId, type StockItem, useStock } from './support/stock.js'
 import type { MixOutcome, MixWork } from './support/stock-mix-worker.js'
+import { MATERIAL } from './support/stock-models.js'
 import { untilBlocked } from './support/until-blocked.js'
 
 const { database, newItem, stateOf, onHand, movementsOf } = useStock()
@@ -303,16 +304,7 @@ describe('a stock of decimals, with an opening balance and refusals that are rem
       .client.$extends(concurrency())
       .$extends(
         stock({
-          item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
-          movement: {
-            model: 'MaterialMovement',
-            transactionId: 'reference',
-            line: 'position',
-            item: 'material',
-            quantity: 'change',
-            applied: 'isApplied',
-            refused: 'isRefused',
-          },
+          ...MATERIAL,
           rememberRefusals: true,
         }),
       )

@@ -8,6 +8,7 @@ import { concurrency } from '../src/index.js'
 import { generateClient } from './support/generate-client.js'
 import { rejectionOf } from './support/rejection.js'
 import { newId, STOCK, useStock } from './support/stock.js'
+import { MATERIAL } from './support/stock-models.js'
 
 const { database, connect, newItem, onHand, movementsOf } = useStock()
 
@@ -236,19 +237,6 @@ model Count {
     ])
   })
 })
-
-const MATERIAL = {
-  item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
-  movement: {
-    model: 'MaterialMovement',
-    transactionId: 'reference',
-    line: 'position',
-    item: 'material',
-    quantity: 'change',
-    applied: 'isApplied',
-    refused: 'isRefused',
-  },
-} as const
 
 describe('the minimum of the options', () => {
   const newMaterial = async (opening: string) => {

@@ -4,19 +4,9 @@ import { stock } from '../src/erp/stock/extension.js'
 import { concurrency } from '../src/index.js'
 import { rejectionOf } from './support/rejection.js'
 import { newId, STOCK, useStock } from './support/stock.js'
+import { MATERIAL } from './support/stock-models.js'
 
 const { database, connect } = useStock()
-
-const MATERIAL = {
-  item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
-  movement: {
-    model: 'MaterialMovement',
-    transactionId: 'reference',
-    line: 'position',
-    item: 'material',
-    quantity: 'change',
-  },
-} as const
 
 const clients = () => {
   const { client, statements } = connect()

@@ -5,6 +5,20 @@ export const STOCK = {
   reservation: { model: 'StockReservation' },
 } as const
 
+/** A stock of exact decimals with a simple key and an opening balance, every name of it mapped. */
+export const MATERIAL = {
+  item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
+  movement: {
+    model: 'MaterialMovement',
+    transactionId: 'reference',
+    line: 'position',
+    item: 'material',
+    quantity: 'change',
+    applied: 'isApplied',
+    refused: 'isRefused',
+  },
+} as const
+
 export interface StockItem {
   readonly productId: number
   readonly warehouse: string

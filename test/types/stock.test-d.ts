@@ -1,6 +1,7 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js'
 import { stock } from '../../src/erp/stock/extension.js'
 import type { StockOptions } from '../../src/erp/stock/options.js'
+import { MATERIAL } from '../support/stock-models.js'
 import { base, db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
 
 type Decimal = Prisma.Decimal
@@ -123,16 +124,7 @@ db.$idempotent({ key: 'x', scope: 'y', request: {} }, async (tx) => {
 {
   const materials = concurrent.$extends(
     stock({
-      item: { model: 'Material', key: 'code', opening: 'opening', version: 'revision' },
-      movement: {
-        model: 'MaterialMovement',
-        transactionId: 'reference',
-        line: 'position',
-        item: 'material',
-        quantity: 'change',
-        applied: 'isApplied',
-        refused: 'isRefused',
-      },
+      ...MATERIAL,
       minimum: '0.5',
       rememberRefusals: true,
     }),
