@@ -651,6 +651,21 @@ VALUES ($1, 0, $2, 'main', 1, now())`,
 })
 
 describe('inside a transaction', () => {
+  test('it is reserved and fulfilled by two calls that begin together, in their order', async () => {
+    const { db } = connect()
+    const item = await newItem(10)
+    const transactionId = newId()
+    const [, { lines }] = await db.$transaction((tx) =>
+      Promise.all([
+        tx.$stock.reserve({ transactionId, item, quantity: 4, expiresIn: HOUR }),
+        tx.$stock.fulfil({ transactionId }),
+      ]),
+    )
+    expect(lines.map(({ balance }) => balance)).toEqual([6])
+    expect(await stateOf(item)).toMatchObject({ onHand: 6, reserved: 0 })
+    await expectExact(database)
+  })
+
   test('a rollback takes the reservation with it', async () => {
     const { db } = connect()
     const item = await newItem(10)

@@ -13,7 +13,7 @@ import type { Combiner } from './combiner.js'
 import { defer } from './defer.js'
 import { readLines } from './evidence.js'
 import { givenOf, itemOf, keyText, readItem } from './item.js'
-import type { StockMap } from './mapping.js'
+import type { LinesMap, StockMap } from './mapping.js'
 import { foldSome } from './project.js'
 import type { Kind, Line, Request, Verdict, VerdictLine } from './request.js'
 import { settleInside } from './settle.js'
@@ -191,17 +191,27 @@ function settle(core: StockCore, place: Place, request: Request): Promise<Done> 
   return judged(core, place, request, granted)
 }
 
-/** The lines of a reservation never change, so they can be read before anything is locked. */
+/**
+ * The lines of a reservation never change, so they can be read before anything is locked; but in a
+ * transaction not before its own turn, for the call before it may be the one that reserves.
+ */
 async function endReservation(core: StockCore, place: Place, kind: Kind, args: Args): Promise<Done> {
-  const { map } = core
-  const reservation = requireReservation(map)
+  const { client, isInside } = place
+  const reservation = requireReservation(core.map)
   const request = requestOf(core, kind, args, [])
-  const rows = await readLines(place.client, reservation, [request.transactionId])
-  const lines = rows.map(({ key, quantity }) => ({
+  const complete = async () => ({ ...request, lines: await linesOf(core.map, client, reservation, request) })
+  if (!isInside) return settle(core, place, await complete())
+  return inTurn(client, request.deadline, async () =>
+    granted((await settleInside(client, core.map, await complete())).verdict),
+  )
+}
+
+async function linesOf(map: StockMap, client: PrismaClientLike, reservation: LinesMap, { transactionId }: Request) {
+  const rows = await readLines(client, reservation, [transactionId])
+  return rows.map(({ key, quantity }) => ({
     item: itemOf(key, givenOf(key, map.item.key)),
     quantity: map.quantities.parse(quantity),
   }))
-  return settle(core, place, { ...request, lines })
 }
 
 function requestOf(core: StockCore, kind: Kind, args: Args, lines: readonly Line[]): Request {
