@@ -44,11 +44,39 @@ CREATE TABLE "serial_claim" (
     CONSTRAINT "serial_claim_pkey" PRIMARY KEY ("transaction_id")
 );
 
+CREATE TABLE "serial_allocation" (
+    "transaction_id" TEXT NOT NULL,
+    "request" TEXT NOT NULL,
+    "count" INTEGER NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "serial_allocation_pkey" PRIMARY KEY ("transaction_id")
+);
+
 CREATE TABLE "series" (
     "name" TEXT NOT NULL,
     "last" INTEGER NOT NULL DEFAULT 0,
 
     CONSTRAINT "series_pkey" PRIMARY KEY ("name")
+);
+
+CREATE TABLE "series_counter" (
+    "name" TEXT NOT NULL,
+    "period" TEXT NOT NULL DEFAULT '',
+    "last" BIGINT NOT NULL,
+
+    CONSTRAINT "series_counter_pkey" PRIMARY KEY ("name","period")
+);
+
+CREATE TABLE "series_number" (
+    "series" TEXT NOT NULL,
+    "transaction_id" TEXT NOT NULL,
+    "period" TEXT NOT NULL,
+    "value" BIGINT NOT NULL,
+    "text" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "series_number_pkey" PRIMARY KEY ("series","transaction_id")
 );
 
 CREATE TABLE "document" (
@@ -62,9 +90,10 @@ CREATE TABLE "document" (
 
 CREATE UNIQUE INDEX "movement_transaction_id_line_key" ON "movement"("transaction_id", "line");
 CREATE UNIQUE INDEX "payment_transaction_id_key" ON "payment"("transaction_id");
-CREATE UNIQUE INDEX "serial_number_key" ON "serial"("number");
-CREATE INDEX "serial_transaction_id_idx" ON "serial"("transaction_id");
+CREATE UNIQUE INDEX "serial_item_id_number_key" ON "serial"("item_id", "number");
+CREATE INDEX "serial_transaction_id_item_id_number_idx" ON "serial"("transaction_id", "item_id", "number");
 CREATE INDEX "serial_free" ON "serial"("item_id", "id") WHERE "transaction_id" IS NULL;
+CREATE UNIQUE INDEX "series_number_series_period_value_key" ON "series_number"("series", "period", "value");
 CREATE UNIQUE INDEX "document_transaction_id_key" ON "document"("transaction_id");
 CREATE UNIQUE INDEX "document_series_number_key" ON "document"("series", "number");
 

@@ -1,0 +1,31 @@
+/** `$serials.allocate`, as the README shows it. */
+import { serials } from '../../../dist/erp/index.js'
+import { InsufficientSerialsError } from '../../../dist/index.js'
+import type { Contender } from '../../contender.js'
+import { createOurs } from '../../support/ours-client.js'
+
+export default {
+  id: 'ours/serials',
+  title: '$serials.allocate',
+  family: 'ours',
+  source: 'README.md#serial-numbers',
+  choices:
+    'As it comes. It gives the records of the serials back, and knows a request again that differs from the first.',
+  operations: ['takeSerials'],
+
+  async open(env) {
+    const db = createOurs(env).$extends(serials())
+    return {
+      async takeSerials(transactionId, itemId, count) {
+        try {
+          await db.$serials.allocate({ transactionId, where: { itemId }, count })
+          return { retries: 0 }
+        } catch (error) {
+          if (!(error instanceof InsufficientSerialsError)) throw error
+          return { retries: 0, refused: true }
+        }
+      },
+      close: () => db.$disconnect(),
+    }
+  },
+} satisfies Contender

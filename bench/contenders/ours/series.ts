@@ -1,0 +1,30 @@
+/** `$series.next` in the transaction that writes the document, as the README shows it. */
+import { series } from '../../../dist/erp/index.js'
+import type { Contender } from '../../contender.js'
+import { createOurs } from '../../support/ours-client.js'
+
+export default {
+  id: 'ours/series',
+  title: '$series.next, gapless',
+  family: 'ours',
+  source: 'README.md#number-series',
+  choices:
+    'As it comes, in $transactionWithRetry. Beside the document it notes which transaction id has which number, ' +
+    'and the text that the format makes of it.',
+  operations: ['nextNumber'],
+
+  async open(env) {
+    const db = createOurs(env).$extends(series({ counter: { model: 'SeriesCounter' } }))
+    return {
+      async nextNumber(transactionId, name) {
+        await db.$transactionWithRetry(async (tx) => {
+          const { value, replayed } = await tx.$series.next(name, { transactionId })
+          if (replayed) return // the document is there already
+          await tx.document.create({ data: { series: name, number: Number(value), transactionId } })
+        })
+        return { retries: 0 }
+      },
+      close: () => db.$disconnect(),
+    }
+  },
+} satisfies Contender
