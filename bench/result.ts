@@ -46,12 +46,17 @@ export interface DatabaseServer {
 
 export interface Method {
   readonly rounds: number
-  readonly warmUpMilliseconds: number
-  readonly measuredMilliseconds: number
+  /** Of each round, in their order: how long each of its runs was warmed up and measured. */
+  readonly windows: readonly Window[]
   /** The seed of the random order of the contenders in each round. */
   readonly seed: number
   /** Versions of the packages that matter, such as `@prisma/client`. */
   readonly packages: Readonly<Record<string, string>>
+}
+
+export interface Window {
+  readonly warmUpMilliseconds: number
+  readonly measuredMilliseconds: number
 }
 
 export interface ContenderResult {
@@ -100,25 +105,31 @@ export interface Round {
   readonly failures: readonly { readonly message: string; readonly count: number }[]
 }
 
-/** What one run has measured. `null`: could not be measured here. */
+/**
+ * What one run has measured. Calls go on before and after the window that is measured, so that
+ * there are always as many under way as there are callers. `null`: could not be measured here.
+ */
 export interface Figures {
-  /** Calls that were answered, and not by an exception. */
+  /** Calls that were answered after the warm-up, and not by an exception; so that p50 and p99 are of these. */
   readonly operations: number
-  /** Per second, from the first call to the last answer. */
+  /** Answered in the window, per second. */
   readonly throughput: number
   readonly p50Milliseconds: number
   readonly p99Milliseconds: number
-  /** Calls that ended in an exception. */
+  /** Calls that ended in an exception after the warm-up. */
   readonly failures: number
   readonly refused: number
-  /** The following per operation, failed ones not counted as operations: their cost is borne by the others. */
+  /** The following per operation of the window, failed ones not counted as operations: their cost is borne by the others. */
   readonly retries: number
-  /** Messages to the server with SQL in them, BEGIN and COMMIT among them, by this contender's processes. */
+  /** Messages to PostgreSQL with SQL in them, BEGIN and COMMIT among them, by this contender's processes and its lock service. */
   readonly statements: number
   /** Explicit ones, and statements outside of one. */
   readonly transactions: number
   readonly databaseCpuMilliseconds: number | null
+  /** Of the processes that it started and that have ended, too. */
   readonly clientCpuMilliseconds: number
+  /** Of the server beside PostgreSQL; 0 for those who need none. */
+  readonly lockServerCpuMilliseconds: number | null
   /** At a time, all processes together, as sampled. */
   readonly peakConnections: number
   /** Connection-seconds in which a connection was held by a session that waited for a lock in the database, per second of the run. */
@@ -145,6 +156,7 @@ export interface Summary {
   readonly transactions: Spread
   readonly databaseCpuMilliseconds: Spread | null
   readonly clientCpuMilliseconds: Spread
+  readonly lockServerCpuMilliseconds: Spread | null
   readonly peakConnections: Spread
   readonly waitingConnections: Spread
   readonly idleInTransactionConnections: Spread

@@ -10,7 +10,7 @@ import { takersOf } from '../bench/runner/plan.js'
 import { summarise } from '../bench/runner/summary.js'
 import { WORKLOADS } from '../bench/workloads/index.js'
 import { useDatabase } from './support/clients.js'
-import { startScript } from './support/script.js'
+import { type Script, startScript } from './support/script.js'
 
 const BENCH = 'bench/main.ts'
 const database = useDatabase()
@@ -21,9 +21,9 @@ async function temporaryFolder(): Promise<string> {
   return folder
 }
 
-/** The databases that a bench has made in the tests' server. */
-async function benchDatabases(): Promise<string[]> {
-  const rows = await database.query("SELECT datname FROM pg_database WHERE datname LIKE 'bench%'")
+/** The databases that this bench has made in the tests' server, which others may use as well. */
+async function databasesOf(bench: Script): Promise<string[]> {
+  const rows = await database.query(`SELECT datname FROM pg_database WHERE datname ~ '^bench.*_${bench.pid}_'`)
   return rows.map(({ datname }) => String(datname))
 }
 
@@ -39,7 +39,8 @@ test('the bench shows who loses updates, and what each call costs, and leaves no
     ...['--workload', 'hot-row-16', '--rounds', '1', '--budget', '8', '--output', output],
   ]
 
-  const { exitCode, stderr, stdout } = await startScript(BENCH, { DATABASE_URL: inject('serverUrl') }, args).ended
+  const bench = startScript(BENCH, { DATABASE_URL: inject('serverUrl') }, args)
+  const { exitCode, stderr, stdout } = await bench.ended
 
   expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' })
   const { cells, isComplete, contenders } = await resultIn(output)
@@ -52,11 +53,14 @@ test('the bench shows who loses updates, and what each call costs, and leaves no
     cell('pg/guarded-update').rounds[0].figures,
     cell('prisma/select-for-update').rounds[0].figures,
   ]
-  expect(update).toMatchObject({ statements: 1, transactions: 1, failures: 0 })
-  expect(lock).toMatchObject({ statements: 4, transactions: 1, failures: 0 })
+  // Not to the last digit: a few calls are under way when the measuring begins, and when it ends.
+  expect(update?.statements).toBeCloseTo(1, 0)
+  expect(lock?.statements).toBeCloseTo(4, 0)
+  expect(lock?.transactions).toBeCloseTo(1, 0)
+  expect([update?.failures, lock?.failures]).toEqual([0, 0])
   expect(lock?.waitingConnections).toBeGreaterThan(0)
   expect(contenders.find(({ id }) => id === 'prisma/upsert')?.missing).toBe('was not asked for')
-  expect(await benchDatabases()).toEqual([])
+  expect(await databasesOf(bench)).toEqual([])
 })
 
 test('the bench, ended by Ctrl-C, leaves no process, database or folder, and keeps what it has measured', async () => {
@@ -65,8 +69,8 @@ test('the bench, ended by Ctrl-C, leaves no process, database or folder, and kee
   const args = ['--contender', 'pg/', '--workload', 'hot-row', '--rounds', '1000', '--budget', '10', '--output', output]
   const bench = startScript(BENCH, { DATABASE_URL: inject('serverUrl'), TMPDIR: folder }, args)
   await bench.printed('contenders in random order')
-  // One contender at work in eight processes has come through the workloads with fewer.
-  while ((await bench.running()).filter((command) => command.includes('worker.ts')).length < 8) await sleep(20)
+  // One contender at work in four processes has come through the workloads with fewer.
+  while ((await bench.running()).filter((command) => command.includes('worker.ts')).length < 4) await sleep(20)
 
   bench.pressCtrlC()
 
@@ -76,7 +80,7 @@ test('the bench, ended by Ctrl-C, leaves no process, database or folder, and kee
   expect(isComplete).toBe(false)
   expect(cells.some(({ rounds }) => rounds.length > 0)).toBe(true)
   expect((await readdir(folder)).filter((name) => name.startsWith('concurrency-bench'))).toEqual([])
-  expect(await benchDatabases()).toEqual([])
+  expect(await databasesOf(bench)).toEqual([])
 })
 
 test('whoever lacks a package, a program or a server is missing, and says what it lacks', async () => {
@@ -118,6 +122,7 @@ test('a ratio is taken within each round, and only then over the rounds', () => 
       transactions: 1,
       databaseCpuMilliseconds: null,
       clientCpuMilliseconds: 1,
+      lockServerCpuMilliseconds: 0,
       peakConnections: 1,
       waitingConnections: 0,
       idleInTransactionConnections: 0,

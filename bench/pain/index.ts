@@ -14,7 +14,9 @@ export async function runPain(
   { databases, ...others }: PainEnvironment,
   contenders: readonly Contender[],
   onProgress: (text: string) => void,
-): Promise<PainResult[]> {
+  /** Is given all results so far, whenever there is another one. */
+  keep: (results: readonly PainResult[]) => void,
+): Promise<void> {
   const tasks = contenders.flatMap((contender) => {
     const operation = painOperationOf(contender)
     return operation === undefined ? [] : momentsOf(operation).map((moment) => ({ contender, operation, moment }))
@@ -29,16 +31,16 @@ export async function runPain(
     },
   }
   if (tasks.length > 0) await prepareDatabases(environment)
-  const results: PainResult[] = []
+  const results: (PainResult | undefined)[] = []
   const waiting = tasks.entries()
   const inTurn = async () => {
     for (const [index, { contender, operation, moment }] of waiting) {
       environment.interrupted.throwIfAborted()
       onProgress(`pain ${index + 1} of ${tasks.length}, ${contender.id}`)
       results[index] = await inflict(environment, contender, operation, moment)
+      keep(results.filter((result) => result !== undefined))
     }
   }
   const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, inTurn))
   for (const end of ended) if (end.status === 'rejected') throw end.reason
-  return results
 }

@@ -2,7 +2,7 @@
 import type { BenchResult, ContenderResult } from '../result.js'
 import { FAMILIES } from './families.js'
 import { type Html, html } from './html.js'
-import { digits, plural } from './number.js'
+import { digits, measured, plural } from './number.js'
 
 export function contendersSection({ contenders }: BenchResult): Html {
   return html`<section id="contenders"><h2>The contenders</h2>
@@ -30,12 +30,14 @@ export function methodSection(result: BenchResult, json: string): Html {
   return html`<section id="method"><h2>How it was measured</h2>
 <p>Each contender works in a process of its own (in several, where the workload says so), on a pool of the same size,
 against one PostgreSQL${server.isEmbedded ? ', started for this with its settings as shipped' : undefined}. Each run has a
-fresh copy of a filled database, ${method.warmUpMilliseconds} ms of warm-up, ${method.measuredMilliseconds} ms that count, and an
-audit of what is in the database afterwards. In each of ${plural(method.rounds, 'round')} every contender is measured once
+fresh copy of a filled database, and is measured for ${measured(method)}, as long as fits the time, after a warm-up of a
+third of that, and of a second for processes that are new to the work. Calls go on before and after, so that there are always
+as many under way as there are callers; those that end after the window still count for the latencies and the failures. Then
+comes an audit of what is in the database. In each of ${plural(method.rounds, 'round')} every contender is measured once
 per workload, in random order (seed ${String(method.seed)}). What is shown is the median over the rounds, with the lowest
 and the highest; ratios are taken within a round, so that a slow minute of the machine slows both. Statements are
-counted on the contender's own connections, CPU time is that of its processes and of the server's, and connections are
-looked at in <code>pg_stat_activity</code> every 20 ms. “Waiting, s per s” are connection-seconds per second in which a
+counted on the contender's own connections and those of its lock service, CPU time is that of its processes, of
+PostgreSQL's, and of its lock server's, and connections are looked at in <code>pg_stat_activity</code> every 20 ms. “Waiting, s per s” are connection-seconds per second in which a
 connection was held only to wait for a lock.</p>
 <h3>The machine</h3>
 ${facts([

@@ -1,5 +1,5 @@
 /** Figures as people read them, the same in the report, its plots and the README. */
-import type { Spread } from '../result.js'
+import type { BenchResult, Spread } from '../result.js'
 
 /** Three digits that count. */
 export function digits(number: number): string {
@@ -22,4 +22,11 @@ export function range({ low, high }: Spread): string {
 
 export function plural(number: number, one: string, many = `${one}s`): string {
   return `${count(number)} ${number === 1 ? one : many}`
+}
+
+/** How long the runs were measured: `412 to 533 ms per run`. */
+export function measured({ windows }: BenchResult['method']): string {
+  const lengths = windows.map(({ measuredMilliseconds }) => measuredMilliseconds)
+  const [least, most] = [Math.min(...lengths), Math.max(...lengths)]
+  return `${least === most ? least : `${least} to ${most}`} ms per run`
 }

@@ -4,7 +4,7 @@ import { contendersSection, methodSection } from './about.js'
 import { key } from './charts/key.js'
 import { overview } from './charts/overview.js'
 import { Html, html } from './html.js'
-import { plural } from './number.js'
+import { measured, plural } from './number.js'
 import { painSection } from './pain.js'
 import { groupsOf } from './reading.js'
 import { workloadSections } from './workloads.js'
@@ -38,7 +38,7 @@ ${plural(result.contenders.length - missing, 'contender')} took part${missing > 
 <div><dt>Date</dt><dd><time datetime="${date}">${day}</time></dd></div>
 <div><dt>Machine</dt><dd>${machine.cpu}, ${plural(machine.cores, 'core')}, ${machine.memoryGigabytes} GB</dd></div>
 <div><dt>Server</dt><dd>${server.version}, fsync ${server.settings.fsync ?? 'unknown'}</dd></div>
-<div><dt>Form</dt><dd>${form}, ${plural(method.rounds, 'round')} of ${method.measuredMilliseconds} ms</dd></div>
+<div><dt>Form</dt><dd>${form}, ${plural(method.rounds, 'round')}, ${measured(method)}</dd></div>
 </dl>
 ${result.isComplete ? undefined : html`<p class="warning">This run was ended before its time: some figures rest on fewer rounds, or are not there.</p>`}
 <nav aria-label="Sections"><ul>${[

@@ -57,6 +57,7 @@ const GROUPS: readonly Columns[] = [
       { title: 'transactions', cell: ({ transactions }) => median(transactions) },
       { title: 'database CPU, ms', cell: ({ databaseCpuMilliseconds }) => median(databaseCpuMilliseconds) },
       { title: 'client CPU, ms', cell: ({ clientCpuMilliseconds }) => median(clientCpuMilliseconds) },
+      { title: 'lock server CPU, ms', cell: ({ lockServerCpuMilliseconds }) => median(lockServerCpuMilliseconds) },
     ],
   },
   {

@@ -54,7 +54,7 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
   return {
     form: {
       name: isCustom ? 'custom' : full ? 'full' : 'short',
-      rounds: number(values.rounds, 'rounds') ?? (full ? 5 : 3),
+      rounds: number(values.rounds, 'rounds') ?? 5,
       budget: number(values.budget, 'budget') ?? (full ? 36 * 60 - PAIN_SECONDS : 4 * 60),
       workloads,
     },

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import type { Server } from '../../test/support/server.js'
 import type { Contender } from '../contender.js'
 import { runPain } from '../pain/index.js'
-import { type BenchResult, type Cell, type PainResult, RESULT_FORMAT, type Round } from '../result.js'
+import { type BenchResult, type Cell, type PainResult, RESULT_FORMAT, type Round, type Window } from '../result.js'
 import type { SideServers } from '../servers/index.js'
 import type { Workload } from '../workload.js'
 import type { Request } from './arguments.js'
@@ -13,7 +13,7 @@ import type { Crew } from './crew.js'
 import { Databases } from './databases.js'
 import { describeMachine, describeServer, packageVersions } from './machine.js'
 import { type Laboratory, measure } from './measure.js'
-import { takersOf, timesFor } from './plan.js'
+import { Plan, takersOf } from './plan.js'
 import { seededRandom, shuffled } from './random.js'
 import { isWrong, sumAudits, summarise } from './summary.js'
 import { headline, legend, missingContenders, NOT_ASKED_FOR, painTable, workloadTable } from './table.js'
@@ -43,7 +43,7 @@ export async function runBench(bench: Bench): Promise<number> {
   )
   const missing = new Map(wanted.map((contender) => [contender.id, whyMissing(contender, sideServers.whyMissing)]))
   const present = wanted.filter(({ id }) => missing.get(id) === undefined)
-  const times = timesFor(form, present)
+  const windows: Window[] = []
   const rounds = new Map<string, Round[]>()
   let pain: readonly PainResult[] = []
   const roundsOf = (workload: Workload, { id }: Contender) => rounds.get(`${workload.id} ${id}`) ?? []
@@ -60,7 +60,7 @@ export async function runBench(bench: Bench): Promise<number> {
     isComplete,
     machine,
     server: databaseServer,
-    method: { rounds: form.rounds, ...times, seed, packages: packageVersions(packagesOf(present)) },
+    method: { rounds: form.rounds, windows, seed, packages: packageVersions(packagesOf(present)) },
     contenders: bench.contenders.map(({ id, title, family, source, choices, operations, ...contender }) => {
       const why = missing.has(id) ? missing.get(id) : notAskedFor(contender)
       return { id, title, family, source, choices, operations, ...(why === undefined ? {} : { missing: why }) }
@@ -88,25 +88,32 @@ export async function runBench(bench: Bench): Promise<number> {
     databases: new Databases(server.url, observer),
     observer,
     cpu: serverCpuClock(server.pid, rows[0]?.pid ?? 0),
-    servers: sideServers.urls,
+    sideServers,
     folder,
   }
   const random = seededRandom(seed)
   try {
+    const plan = new Plan(form, present)
     for (let round = 0; round < form.rounds; round++) {
+      const roundBegin = performance.now()
+      const window = plan.windowFor(round, roundBegin - begin)
+      windows.push(window)
       for (const workload of form.workloads) {
         showProgress(`round ${round + 1} of ${form.rounds}, ${workload.id}`)
         for (const contender of shuffled(takersOf(workload, present), random)) {
           interrupted.throwIfAborted()
-          const measured = await measure(laboratory, workload, contender, round, timesOf(times, round))
+          const measured = await measure(laboratory, workload, contender, round, window)
           interrupted.throwIfAborted() // what it did to the run is not the contender's
           rounds.set(`${workload.id} ${contender.id}`, [...roundsOf(workload, contender), measured])
         }
       }
+      plan.learn(window, performance.now() - roundBegin)
     }
     if (request.isPainful) {
       const environment = { databases: laboratory.databases, servers: sideServers.urls, folder, interrupted }
-      pain = await runPain(environment, present, showProgress)
+      await runPain(environment, present, showProgress, (results) => {
+        pain = results
+      })
     }
   } finally {
     if (rounds.size > 0 || pain.length > 0) await report(result(!interrupted.aborted), request.output)
@@ -116,11 +123,6 @@ export async function runBench(bench: Bench): Promise<number> {
   }
   const ours = result(true).cells.filter(({ contender }) => contender.startsWith('ours/'))
   return ours.some((cell) => isWrong(cell) || cell.rounds.some(({ error }) => error !== undefined)) ? 1 : 0
-}
-
-/** In its first round a process has everything still to be compiled. */
-function timesOf(times: ReturnType<typeof timesFor>, round: number) {
-  return round === 0 ? { ...times, warmUpMilliseconds: 2 * times.warmUpMilliseconds } : times
 }
 
 function cellsOf(
@@ -166,6 +168,6 @@ async function report(result: BenchResult, output: string | undefined): Promise<
   const drawn = file === undefined || !result.isComplete ? [] : [await writeReport(file, output)]
   const outcome = result.isComplete ? 'complete' : 'ended before its time'
   console.log(
-    `\n${legend()}\n\n${result.seconds} s, ${outcome}; ${[file ?? 'not written to a file', ...drawn].join('; ')}`,
+    `\n${legend(result.method)}\n\n${result.seconds} s, ${outcome}; ${[file ?? 'not written to a file', ...drawn].join('; ')}`,
   )
 }

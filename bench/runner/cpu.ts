@@ -1,8 +1,13 @@
-/** The CPU time of the database server: of the postmaster and all that it has started, read from /proc. */
+/** CPU time as /proc has it: that of the database server, of servers beside it, and of commands that have ended. */
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 
-/** Reads the CPU time in ms that the server has taken since it began; `null` where that cannot be known. */
+const isLinux = process.platform === 'linux'
+/** In ms. */
+const tick = isLinux ? 1_000 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })) : Number.NaN
+
+/** Reads the CPU time in ms that a server has taken since it began; `null` where that cannot be known. */
 export type CpuClock = () => Promise<number | null>
 
 /**
@@ -10,9 +15,7 @@ export type CpuClock = () => Promise<number | null>
  * @param apart a backend that works for the bench, and not for a contender
  */
 export function serverCpuClock(pid: number | undefined, apart: number): CpuClock {
-  if (pid === undefined || process.platform !== 'linux') return async () => null
-  const tick = 1_000 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
-
+  if (pid === undefined || !isLinux) return async () => null
   return async () => {
     const postmaster = await stat(pid)
     if (postmaster === undefined) return null
@@ -25,13 +28,31 @@ export function serverCpuClock(pid: number | undefined, apart: number): CpuClock
   }
 }
 
+/** Of processes that start no others. */
+export function processesCpuClock(pids: readonly number[]): CpuClock {
+  if (!isLinux) return async () => null
+  return async () => {
+    let sum = 0
+    for (const pid of pids) sum += ((await stat(pid))?.own ?? 0) * tick
+    return sum
+  }
+}
+
+/** The CPU time in ms of all that this process has started and that has ended; 0 where that cannot be known. */
+export function cpuOfEndedChildren(): number {
+  return isLinux ? parse(readFileSync('/proc/self/stat', 'utf8')).children * tick : 0
+}
+
 /** "123 (name, which may hold anything) S 1 …": the 14th to the 17th field are the CPU time, in ticks. */
-async function stat(pid: number): Promise<{ own: number; children: number } | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
-  if (text === undefined) return undefined
+function parse(text: string): { own: number; children: number } {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15).map(Number)
   return { own: user + system, children: childUser + childSystem }
+}
+
+async function stat(pid: number): Promise<{ own: number; children: number } | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : parse(text)
 }
 
 /** Finer than ticks, in ms, where the kernel keeps it. */

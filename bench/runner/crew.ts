@@ -3,17 +3,20 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { freemem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import type { FromWorker, ToWorker } from './messages.js'
+import type { OperationName } from '../contender.js'
+import type { FromWorker, Mark, ToWorker } from './messages.js'
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url))
 /** Prisma's client and its compiler in WebAssembly are most of it. */
 const BYTES_PER_WORKER = 150 * 2 ** 20
-const MOST_WORKERS = 40
+const MOST_WORKERS = 100
 
 /** One worker. It answers one message at a time. */
 export class Worker {
   readonly #child: ChildProcess
   lastUsed = 0
+  /** For how long it has done each kind of work, in ms. */
+  readonly experience = new Map<OperationName, number>()
 
   constructor() {
     this.#child = fork(WORKER, { execArgv: ['--import', 'tsx'], serialization: 'advanced' })
@@ -24,11 +27,16 @@ export class Worker {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Sends the message, and resolves to the answer of that kind; rejects if the worker fails, ends, or takes too long. */
+  /**
+   * Sends the message, and resolves to the answer of that kind; rejects if the worker fails, ends, or takes too long.
+   *
+   * @param onMark is told of the marks of a `drive`
+   */
   ask<K extends FromWorker['kind']>(
     message: ToWorker,
     kind: K,
     patience: number,
+    onMark?: (mark: Mark) => void,
   ): Promise<Extract<FromWorker, { kind: K }>> {
     return new Promise((resolve, reject) => {
       const settle = (end: () => void) => {
@@ -36,19 +44,21 @@ export class Worker {
         this.#child.off('message', onMessage).off('exit', onExit)
         end()
       }
-      const onMessage = (answer: FromWorker) =>
+      const onMessage = (answer: FromWorker) => {
+        if (answer.kind === 'warm' || answer.kind === 'measured') return onMark?.(answer.kind)
         settle(() => {
           if (answer.kind === kind) resolve(answer as Extract<FromWorker, { kind: K }>)
           else
             reject(new Error(answer.kind === 'failed' ? answer.message : `An answer of another kind: ${answer.kind}.`))
         })
+      }
       const onExit = () => settle(() => reject(new Error('The process ended in the middle of its work.')))
       const timer = setTimeout(
         () => settle(() => reject(new Error(`No answer to "${message.kind}" within ${patience / 1_000} s.`))),
         patience,
       )
       if (!this.isRunning) return onExit()
-      this.#child.once('message', onMessage).once('exit', onExit)
+      this.#child.on('message', onMessage).once('exit', onExit)
       this.#child.send(message)
     })
   }

@@ -1,5 +1,6 @@
 /** Makes the figures of a run out of what its processes have reported. */
 import type { Figures, Round } from '../result.js'
+import type { Metered } from '../servers/server.js'
 import type { KeyTally, Tally } from '../workload.js'
 import type { DriveReport } from './messages.js'
 import type { Sample } from './sampler.js'
@@ -7,30 +8,34 @@ import type { Sample } from './sampler.js'
 /** As many different messages of failures are kept per run. */
 const MOST_FAILURES = 5
 
+/** What the servers have done for the run meanwhile; CPU time in ms. */
+export interface Costs {
+  readonly databaseCpu: number | null
+  readonly lockServer: Metered
+}
+
 export function figuresOf(
   reports: readonly DriveReport[],
   sample: Sample,
-  databaseCpuMilliseconds: number | null,
+  { databaseCpu, lockServer }: Costs,
 ): Figures {
-  const begin = Math.min(...reports.map((report) => report.begin))
-  const end = Math.max(...reports.map((report) => report.end))
   const latencies = joined(reports.map((report) => report.latencies)).sort()
-  const operations = latencies.length
-  const perOperation = (value: (report: DriveReport) => number) => sum(reports.map(value)) / Math.max(1, operations)
-  const tallies = reports.flatMap(({ tally }) => Object.values(tally))
+  const total = (value: (report: DriveReport) => number) => sum(reports.map(value))
+  const operations = total(({ measured }) => measured.operations)
+  const each = (value: number) => value / Math.max(1, operations)
   return {
-    operations,
-    throughput: operations / ((end - begin) / 1_000),
+    operations: latencies.length,
+    throughput: total(({ measured, begin, end }) => measured.operations / ((end - begin) / 1_000)),
     p50Milliseconds: quantile(latencies, 0.5),
     p99Milliseconds: quantile(latencies, 0.99),
-    failures: sum(tallies.map(({ failed }) => failed)),
-    refused: sum(tallies.map(({ refused }) => refused)),
-    retries: perOperation(({ retries }) => retries),
-    statements: perOperation(({ statements }) => statements),
-    transactions: perOperation(({ transactions }) => transactions),
-    databaseCpuMilliseconds:
-      databaseCpuMilliseconds === null ? null : databaseCpuMilliseconds / Math.max(1, operations),
-    clientCpuMilliseconds: perOperation(({ cpuMilliseconds }) => cpuMilliseconds),
+    failures: total(({ failed }) => failed),
+    refused: total(({ refused }) => refused),
+    retries: each(total(({ measured }) => measured.retries)),
+    statements: each(total(({ statements }) => statements) + lockServer.statements),
+    transactions: each(total(({ transactions }) => transactions) + lockServer.transactions),
+    databaseCpuMilliseconds: databaseCpu === null ? null : each(databaseCpu),
+    clientCpuMilliseconds: each(total(({ cpuMilliseconds }) => cpuMilliseconds)),
+    lockServerCpuMilliseconds: lockServer.cpu === null ? null : each(lockServer.cpu),
     ...sample,
   }
 }

@@ -1,14 +1,16 @@
 /** One run: a contender in a workload, in a fresh database; warmed up, measured, audited. */
 import type pg from 'pg'
-import type { Contender, Environment } from '../contender.js'
-import type { Round } from '../result.js'
+import type { Contender } from '../contender.js'
+import type { Round, Window } from '../result.js'
+import type { SideServers } from '../servers/index.js'
 import type { Workload } from '../workload.js'
 import type { CpuClock } from './cpu.js'
 import type { Crew, Worker } from './crew.js'
 import { type Databases, onDatabase } from './databases.js'
 import { failureMessage } from './failure-message.js'
-import { addTallies, figuresOf, mostFrequentFailures } from './figures.js'
-import { startSampling } from './sampler.js'
+import { addTallies, type Costs, figuresOf, mostFrequentFailures } from './figures.js'
+import type { Mark } from './messages.js'
+import { type Sample, startSampling } from './sampler.js'
 
 /** What every run of the bench is made with. */
 export interface Laboratory {
@@ -17,52 +19,43 @@ export interface Laboratory {
   /** A connection to the maintenance database, on which nothing else is said during a run. */
   readonly observer: pg.ClientBase
   readonly cpu: CpuClock
-  readonly servers: Environment['servers']
+  readonly sideServers: SideServers
   readonly folder: string
 }
 
-export interface Times {
-  readonly warmUpMilliseconds: number
-  readonly measuredMilliseconds: number
-}
-
+/** In ms: who has done less of a kind of work is still being compiled. */
+const COMPILED = 1_000
 /** In ms. Whoever takes longer, over what was asked, hangs: no call of any contender may wait so long. */
 const PATIENCE = 45_000
 
 /** Never rejects because of the contender: what went wrong with it is in the round. */
 export async function measure(
-  { crew, databases, observer, cpu, servers, folder }: Laboratory,
+  laboratory: Laboratory,
   workload: Workload,
   contender: Contender,
   round: number,
-  times: Times,
+  window: Window,
 ): Promise<Round> {
+  const { crew, databases, sideServers, folder } = laboratory
   const database = await databases.create(workload)
   try {
     await contender.prepare?.(database.url)
     const workers = await crew.take(contender.id, workload.processes)
+    const servers = sideServers.urls
     await each(workers, (worker, processIndex) => {
       const env = { databaseUrl: database.url, poolSize: workload.poolSize, servers, folder, processIndex }
       const { processes } = workload
       const message = { kind: 'open', contender: contender.id, workload: workload.id, env, processes } as const
       return worker.ask(message, 'opened', PATIENCE)
     })
-    const warmUp = await drive(workers, times.warmUpMilliseconds, false)
-
-    const endSampling = startSampling(observer, database.name)
-    const cpuBefore = await cpu()
-    const reports = await drive(workers, times.measuredMilliseconds, true).catch(async (error: unknown) => {
-      await endSampling().catch(() => {}) // what it says is of no use any more
-      throw error
-    })
-    const cpuAfter = await cpu()
-    const sample = await endSampling()
+    const enough = longEnough(workers, workload, window)
+    const { reports, costs, sample } = await drive(laboratory, contender, workers, enough, database.name)
 
     await each(workers, (worker) => worker.ask({ kind: 'close' }, 'closed', PATIENCE))
-    const tally = addTallies([...warmUp, ...reports])
+    const tally = addTallies(reports)
     return {
       round,
-      figures: figuresOf(reports, sample, cpuBefore === null || cpuAfter === null ? null : cpuAfter - cpuBefore),
+      figures: figuresOf(reports, sample, costs),
       audit: await onDatabase(database.url, (client) => workload.audit(client, tally)),
       failures: mostFrequentFailures(reports),
     }
@@ -75,10 +68,69 @@ export async function measure(
   }
 }
 
-async function drive(workers: readonly Worker[], milliseconds: number, last: boolean) {
-  const message = { kind: 'drive', milliseconds, last } as const
-  const answers = await each(workers, (worker) => worker.ask(message, 'driven', milliseconds + PATIENCE))
-  return answers.map(({ report }) => report)
+/** The window, with so long a warm-up that all workers have done enough of this work before. */
+function longEnough(workers: readonly Worker[], { operation }: Workload, window: Window): Window {
+  const least = Math.min(...workers.map(({ experience }) => experience.get(operation) ?? 0))
+  const warmUpMilliseconds = Math.max(window.warmUpMilliseconds, COMPILED - least)
+  for (const { experience } of workers) {
+    experience.set(operation, (experience.get(operation) ?? 0) + warmUpMilliseconds + window.measuredMilliseconds)
+  }
+  return { ...window, warmUpMilliseconds }
+}
+
+/** Looks at the servers from the moment at which the last worker is warm to that at which the last one is measured. */
+async function drive(
+  laboratory: Laboratory,
+  { server }: Contender,
+  workers: readonly Worker[],
+  window: Window,
+  database: string,
+) {
+  const { observer, sideServers } = laboratory
+  const state = sideServers.databaseOf(server)
+  const left: Record<Mark, number> = { warm: workers.length, measured: workers.length }
+  const costs: Partial<Record<Mark, Promise<Costs>>> = {}
+  let endSampling: (() => Promise<Sample>) | undefined
+  let sample: Promise<Sample> | undefined
+  const onMark = (mark: Mark) => {
+    if (--left[mark] > 0) return
+    const looked = readCosts(laboratory, server)
+    looked.catch(() => {}) // awaited below, unless something else fails first
+    costs[mark] = looked
+    if (mark === 'warm') endSampling = startSampling(observer, state === undefined ? [database] : [database, state])
+    else sample = endSampling?.()
+    sample?.catch(() => {})
+  }
+  const patience = window.warmUpMilliseconds + window.measuredMilliseconds + PATIENCE
+  const answers = await each(workers, (worker) =>
+    worker.ask({ kind: 'drive', window }, 'driven', patience, onMark),
+  ).catch(async (error: unknown) => {
+    await (sample ?? endSampling?.())?.catch(() => {}) // what it says is of no use any more
+    throw error
+  })
+  const [before, after] = [await (costs.warm as Promise<Costs>), await (costs.measured as Promise<Costs>)]
+  return {
+    reports: answers.map(({ report }) => report),
+    costs: difference(before, after),
+    sample: await (sample as Promise<Sample>),
+  }
+}
+
+async function readCosts({ cpu, sideServers }: Laboratory, server: Contender['server']): Promise<Costs> {
+  const [databaseCpu, lockServer] = await Promise.all([cpu(), sideServers.meter(server)])
+  return { databaseCpu, lockServer }
+}
+
+function difference(before: Costs, after: Costs): Costs {
+  const less = (a: number | null, b: number | null) => (a === null || b === null ? null : a - b)
+  return {
+    databaseCpu: less(after.databaseCpu, before.databaseCpu),
+    lockServer: {
+      cpu: less(after.lockServer.cpu, before.lockServer.cpu),
+      statements: after.lockServer.statements - before.lockServer.statements,
+      transactions: after.lockServer.transactions - before.lockServer.transactions,
+    },
+  }
 }
 
 /** All at once. If one fails, the others have ended before this rejects. */

@@ -1,8 +1,12 @@
 /** What the runner and its workers say to one another. */
 import type { Environment } from '../contender.js'
+import type { Window } from '../result.js'
 import type { KeyTally } from '../workload.js'
 
-/** Each is answered by exactly one message. */
+/** What is told while it is driven: that the warm-up is over, and that the measuring is. */
+export type Mark = 'warm' | 'measured'
+
+/** Each is answered by exactly one message; `drive`, by the marks before. */
 export type ToWorker =
   | {
       readonly kind: 'open'
@@ -12,25 +16,29 @@ export type ToWorker =
       /** How many processes the run has. */
       readonly processes: number
     }
-  /** Lets all callers go for so long, and waits for their last answers; `last` ends with what was put off. */
-  | { readonly kind: 'drive'; readonly milliseconds: number; readonly last: boolean }
+  /** Lets all callers go for so long, waits for their last answers, and ends with what was put off. */
+  | { readonly kind: 'drive'; readonly window: Window }
   | { readonly kind: 'close' }
 
 export type FromWorker =
-  | { readonly kind: 'opened' | 'closed' }
+  | { readonly kind: 'opened' | Mark | 'closed' }
   | { readonly kind: 'driven'; readonly report: DriveReport }
   | { readonly kind: 'failed'; readonly message: string }
 
-/** What a worker's callers have done while they were let go. */
+/** What a worker's callers have done, and what it cost while it was measured. */
 export interface DriveReport {
-  /** By the clock of the machine, in ms. */
+  /** Of the measuring, by the clock of the machine, in ms. */
   readonly begin: number
   readonly end: number
-  /** In ms, of every call that did not fail. */
+  /** In ms, of every call that ended after the warm-up and did not fail. */
   readonly latencies: Float64Array
-  readonly retries: number
-  readonly tally: Readonly<Record<string, KeyTally>>
+  /** Those that ended while it was measured. */
+  readonly measured: { readonly operations: number; readonly retries: number }
+  readonly refused: number
+  readonly failed: number
   readonly failures: Readonly<Record<string, number>>
+  /** Of the warm-up, too. */
+  readonly tally: Readonly<Record<string, KeyTally>>
   readonly statements: number
   readonly transactions: number
   readonly cpuMilliseconds: number

@@ -1,7 +1,7 @@
 /** What is run: which contenders in which workloads, how often, and for how long, so that all of it fits the time. */
 import type { Contender } from '../contender.js'
+import type { Window } from '../result.js'
 import type { Workload } from '../workload.js'
-import type { Times } from './measure.js'
 
 export interface Form {
   readonly name: 'short' | 'full' | 'custom'
@@ -11,10 +11,8 @@ export interface Form {
   readonly workloads: readonly Workload[]
 }
 
-/** Beside warm-up and measuring: making and dropping the database, connecting, the last answers, the audit. In ms. */
-const OVERHEAD = 700
-/** Until a worker can work, in ms. */
-const START = 1_500
+/** Per run, beside warm-up and measuring: the database, the connections, the last answers, the audit. In ms, before it is known. */
+const FIRST_OVERHEAD = 700
 const LONGEST = 2_000
 const SHORTEST = 250
 
@@ -23,15 +21,31 @@ export function takersOf(workload: Workload, contenders: readonly Contender[]): 
   return contenders.filter(({ operations }) => operations.includes(workload.operation))
 }
 
-/** Divides the time among the runs: a third as long to warm up as to measure. */
-export function timesFor({ rounds, budget, workloads }: Form, contenders: readonly Contender[]): Times {
-  const runs = workloads.map((workload) => takersOf(workload, contenders).length)
-  const count = rounds * runs.reduce((sum, number) => sum + number, 0)
-  // Beyond the first, a worker may have to be started again for each run.
-  const starts =
-    contenders.length +
-    workloads.reduce((sum, { processes }, index) => sum + (processes > 1 ? rounds * (runs[index] ?? 0) : 0), 0)
-  const perRun = (budget * 1_000 - starts * START) / Math.max(1, count) - OVERHEAD
-  const measured = Math.round(Math.min(LONGEST, Math.max(SHORTEST, perRun * 0.75)))
-  return { measuredMilliseconds: measured, warmUpMilliseconds: Math.round(measured / 3) }
+/**
+ * Divides the time that is left among the rounds that are left, a third as long to warm up as to
+ * measure. Each round is planned anew, by what the one before has taken beside: the last answers
+ * of a thousand callers who wait for a lock take longer than anything else, and nobody knows how long.
+ */
+export class Plan {
+  readonly #form: Form
+  readonly #runs: number
+  #overhead = FIRST_OVERHEAD
+
+  constructor(form: Form, contenders: readonly Contender[]) {
+    this.#form = form
+    this.#runs = form.workloads.reduce((sum, workload) => sum + takersOf(workload, contenders).length, 0)
+  }
+
+  /** @param spent what all rounds before have taken, in ms */
+  windowFor(round: number, spent: number): Window {
+    const { rounds, budget } = this.#form
+    const perRun = (budget * 1_000 - spent) / (rounds - round) / Math.max(1, this.#runs) - this.#overhead
+    const measured = Math.round(Math.min(LONGEST, Math.max(SHORTEST, perRun * 0.75)))
+    return { measuredMilliseconds: measured, warmUpMilliseconds: Math.round(measured / 3) }
+  }
+
+  /** @param took what the round has taken, in ms */
+  learn({ warmUpMilliseconds, measuredMilliseconds }: Window, took: number): void {
+    this.#overhead = Math.max(0, took / Math.max(1, this.#runs) - warmUpMilliseconds - measuredMilliseconds)
+  }
 }

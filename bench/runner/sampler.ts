@@ -1,4 +1,4 @@
-/** Looks again and again at the sessions of a database: how many there are, and how many of them only wait. */
+/** Looks again and again at the sessions of a run's databases: how many there are, and how many of them only wait. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 
@@ -11,7 +11,7 @@ const LOOK = {
   (count(*) FILTER (WHERE wait_event_type = 'Lock'))::int AS waiting,
   (count(*) FILTER (WHERE state LIKE 'idle in transaction%'))::int AS idle
 FROM pg_stat_activity
-WHERE datname = $1 AND backend_type = 'client backend'`,
+WHERE datname = ANY ($1) AND backend_type = 'client backend'`,
 }
 
 interface Look {
@@ -28,12 +28,12 @@ export interface Sample {
 }
 
 /** Begins to look. The function that it gives ends it, and tells what was seen. */
-export function startSampling(observer: pg.ClientBase, database: string): () => Promise<Sample> {
+export function startSampling(observer: pg.ClientBase, databases: readonly string[]): () => Promise<Sample> {
   const ending = new AbortController()
   const looks: Look[] = []
   const looking = (async () => {
     while (!ending.signal.aborted) {
-      const { rows } = await observer.query<Look>({ ...LOOK, values: [database] })
+      const { rows } = await observer.query<Look>({ ...LOOK, values: [databases] })
       looks.push(...rows)
       await sleep(INTERVAL, undefined, { signal: ending.signal }).catch(() => {})
     }

@@ -13,7 +13,10 @@ export function summarise(rounds: readonly Round[], baseline: readonly Round[]):
     return figures && base && base.throughput > 0 ? [figures.throughput / base.throughput] : []
   })
   const spread = (value: (figures: Figures) => number) => spreadOf(figures.map(value))
-  const databaseCpu = figures.flatMap(({ databaseCpuMilliseconds }) => databaseCpuMilliseconds ?? [])
+  const known = (value: (figures: Figures) => number | null) => {
+    const numbers = figures.flatMap((round) => value(round) ?? [])
+    return numbers.length === 0 ? null : spreadOf(numbers)
+  }
   const total = (value: (figures: Figures) => number) => figures.reduce((sum, round) => sum + value(round), 0)
   return {
     throughput: spread(({ throughput }) => throughput),
@@ -23,8 +26,9 @@ export function summarise(rounds: readonly Round[], baseline: readonly Round[]):
     retries: spread(({ retries }) => retries),
     statements: spread(({ statements }) => statements),
     transactions: spread(({ transactions }) => transactions),
-    databaseCpuMilliseconds: databaseCpu.length === 0 ? null : spreadOf(databaseCpu),
+    databaseCpuMilliseconds: known(({ databaseCpuMilliseconds }) => databaseCpuMilliseconds),
     clientCpuMilliseconds: spread(({ clientCpuMilliseconds }) => clientCpuMilliseconds),
+    lockServerCpuMilliseconds: known(({ lockServerCpuMilliseconds }) => lockServerCpuMilliseconds),
     peakConnections: spread(({ peakConnections }) => peakConnections),
     waitingConnections: spread(({ waitingConnections }) => waitingConnections),
     idleInTransactionConnections: spread(({ idleInTransactionConnections }) => idleInTransactionConnections),

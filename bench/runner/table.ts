@@ -15,6 +15,7 @@ const HEAD = [
   'txs',
   'db ms',
   'app ms',
+  'lock ms',
   'conns',
   'waiting',
   'audit',
@@ -26,15 +27,16 @@ export function headline({ form, date, machine, server, method }: BenchResult): 
     `prisma-extension-concurrency, ${form} bench of ${date}`,
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGigabytes} GB, ${machine.system}, Node ${machine.node}, load ${machine.load}`,
     `${server.version}${server.isEmbedded ? ' (embedded, started for this)' : ''}: ${settings.join(', ')}`,
-    `${method.rounds} rounds, contenders in random order in each (seed ${method.seed}); ` +
-      `${method.warmUpMilliseconds} ms warm-up and ${method.measuredMilliseconds} ms measured per run`,
+    `${method.rounds} rounds, contenders in random order in each (seed ${method.seed})`,
   ].join('\n')
 }
 
-export function legend(): string {
-  return `per s    median of the rounds; spread: lowest to highest
+export function legend({ windows }: BenchResult['method']): string {
+  const measured = windows.map(({ measuredMilliseconds }) => measuredMilliseconds).join(', ')
+  return `Each run was measured for so many ms in the rounds: ${measured}; after a third of that, and at first 1 s, to warm up
+per s    median of the rounds; spread: lowest to highest
 ratio    to the contender marked *, within each round; then the median
-retries, stmts, txs, db ms, app ms    per operation; CPU time of the database's and of the contender's processes
+retries, stmts, txs, db ms, app ms, lock ms    per operation; CPU time of the database's processes, the contender's, and its lock server's
 conns    at a time, at most; waiting: how many of them, on average, only waited for a lock
 audit    what is wrong in the database afterwards, over all rounds`
 }
@@ -89,6 +91,7 @@ function row(cell: Cell, { baseline }: WorkloadResult): string[] {
   const { summary } = cell
   if (summary === undefined) return [name, `broke down: ${cell.rounds.find(({ error }) => error)?.error ?? 'not run'}`]
   const median = (spread: Spread) => figure(spread.median)
+  const known = (spread: Spread | null) => (spread === null ? '?' : median(spread))
   return [
     name,
     median(summary.throughput),
@@ -100,8 +103,9 @@ function row(cell: Cell, { baseline }: WorkloadResult): string[] {
     median(summary.retries),
     median(summary.statements),
     median(summary.transactions),
-    summary.databaseCpuMilliseconds === null ? '?' : median(summary.databaseCpuMilliseconds),
+    known(summary.databaseCpuMilliseconds),
     median(summary.clientCpuMilliseconds),
+    known(summary.lockServerCpuMilliseconds),
     median(summary.peakConnections),
     median(summary.waitingConnections),
     verdict(cell),

@@ -3,11 +3,13 @@
  * many runs, as a server does; each run opens the contender anew, in a database of its own.
  */
 import type { Contender, Session } from '../contender.js'
-import type { Call, KeyTally } from '../workload.js'
+import type { Window } from '../result.js'
+import type { Call } from '../workload.js'
 import { findWorkload } from '../workloads/index.js'
+import { cpuOfEndedChildren } from './cpu.js'
 import { drive, machineTime } from './drive.js'
 import { failureMessage } from './failure-message.js'
-import type { DriveReport, FromWorker, ToWorker } from './messages.js'
+import type { DriveReport, FromWorker, Mark, ToWorker } from './messages.js'
 import { countStatements, statementCounts } from './statements.js'
 
 // Whoever started this process is gone, so nobody wants its work any more.
@@ -33,7 +35,7 @@ async function answer(message: ToWorker): Promise<FromWorker> {
       await open(message)
       return { kind: 'opened' }
     case 'drive':
-      return { kind: 'driven', report: await driveAll(message.milliseconds, message.last) }
+      return { kind: 'driven', report: await driveAll(message.window) }
     case 'close':
       calls = []
       await session?.close()
@@ -58,24 +60,41 @@ async function open({ contender, workload, env, processes }: Extract<ToWorker, {
   )
 }
 
-async function driveAll(milliseconds: number, last: boolean): Promise<DriveReport> {
-  const counts = statementCounts()
-  const cpu = process.cpuUsage()
-  const begin = machineTime()
-  const { latencies, retries, tally, failures } = await drive(calls, milliseconds)
-  if (last) await session?.settle?.()
-  const end = machineTime()
-  const { user, system } = process.cpuUsage(cpu)
-  const after = statementCounts()
+async function driveAll(window: Window): Promise<DriveReport> {
+  const at: Partial<Record<Mark, Readings>> = {}
+  const mark = (kind: Mark) => {
+    at[kind] = readings()
+    process.send?.({ kind } satisfies FromWorker)
+  }
+  // Of one who puts work off, nothing is done before that is done, too.
+  const settle = session?.settle?.bind(session)
+  const { latencies, measured, ...driven } = await drive(calls, window, (kind) => {
+    if (kind === 'warm' || settle === undefined) mark(kind)
+  })
+  if (settle) {
+    await settle()
+    mark('measured')
+  }
+  const { warm: before, measured: after } = at as Record<Mark, Readings> // both have passed
   return {
-    begin,
-    end,
+    ...driven,
+    measured: settle ? { ...measured, operations: latencies.length } : measured,
     latencies: Float64Array.from(latencies),
-    retries,
-    tally: tally satisfies Record<string, KeyTally>,
-    failures,
-    statements: after.statements - counts.statements,
-    transactions: after.transactions - counts.transactions,
-    cpuMilliseconds: (user + system) / 1_000,
+    begin: before.time,
+    end: after.time,
+    statements: after.statements - before.statements,
+    transactions: after.transactions - before.transactions,
+    cpuMilliseconds: after.cpuMilliseconds - before.cpuMilliseconds,
+  }
+}
+
+type Readings = ReturnType<typeof readings>
+
+function readings() {
+  const { user, system } = process.cpuUsage()
+  return {
+    ...statementCounts(),
+    time: machineTime(),
+    cpuMilliseconds: (user + system) / 1_000 + cpuOfEndedChildren(),
   }
 }

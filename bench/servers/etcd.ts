@@ -19,7 +19,7 @@ export const ETCD: SideServer = {
       'initial-cluster': `default=${peerUrl}`,
     }
     const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`)
-    const stop = await startProgram({ command: 'etcd', args, folder, port }, watch)
-    return { urls: [url], stop }
+    const program = await startProgram({ command: 'etcd', args, folder, port }, watch)
+    return { ...program, urls: [url] }
   },
 }

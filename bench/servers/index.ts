@@ -2,11 +2,12 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Environment, ServerName } from '../contender.js'
+import { processesCpuClock } from '../runner/cpu.js'
 import { ETCD } from './etcd.js'
 import { startProcessGuard } from './guard.js'
 import { REDIS, THREE_REDIS } from './redis.js'
 import { REST } from './rest.js'
-import type { RunningServer, ServerContext, SideServer } from './server.js'
+import type { Metered, RunningServer, ServerContext, SideServer } from './server.js'
 import { ZOOKEEPER } from './zookeeper.js'
 
 /** Servers that import packages of the bench are started by the name of their file, which lies in a folder of its own. */
@@ -46,6 +47,19 @@ export class SideServers {
 
   get urls(): Environment['servers'] {
     return Object.fromEntries(Array.from(this.#running, ([name, { urls }]) => [name, urls]))
+  }
+
+  /** What the server has cost so far; for those who need none, nothing. */
+  async meter(name: ServerName | undefined): Promise<Metered> {
+    const server = name && this.#running.get(name)
+    if (!server) return { cpu: 0, statements: 0, transactions: 0 }
+    const statements = (await server.state?.statements()) ?? 0
+    return { cpu: await processesCpuClock(server.pids)(), statements, transactions: statements }
+  }
+
+  /** The database in which the server keeps its state, if it does so in PostgreSQL. */
+  databaseOf(name: ServerName | undefined): string | undefined {
+    return name && this.#running.get(name)?.state?.database
   }
 
   async stop(): Promise<void> {

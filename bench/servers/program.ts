@@ -17,8 +17,10 @@ export interface Program {
   readonly port: number
 }
 
-/** @returns what ends it */
-export async function startProgram(program: Program, watch: (pid: number) => void): Promise<RunningServer['stop']> {
+export async function startProgram(
+  program: Program,
+  watch: (pid: number) => void,
+): Promise<Pick<RunningServer, 'pids' | 'stop'>> {
   const child = spawn(program.command, program.args, {
     cwd: program.folder,
     env: { ...process.env, ...program.env },
@@ -31,14 +33,15 @@ export async function startProgram(program: Program, watch: (pid: number) => voi
   }
   const started = new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
   await started
-  if (child.pid !== undefined) watch(child.pid)
+  const pid = child.pid as number // it was started
+  watch(pid)
   try {
     await accepts(program.port, child)
   } catch (error) {
     await end(child)
     throw new Error(`${(error as Error).message}\n${log}`)
   }
-  return () => end(child)
+  return { pids: [pid], stop: () => end(child) }
 }
 
 async function accepts(port: number, child: ChildProcess): Promise<void> {

@@ -22,7 +22,7 @@ function redis(name: 'redis' | 'redis x3', count: number): SideServer {
         await stop()
         throw error
       }
-      return { urls: servers.flatMap(({ urls }) => urls), stop }
+      return { urls: servers.flatMap(({ urls }) => urls), pids: servers.flatMap(({ pids }) => pids), stop }
     },
   }
 }
@@ -31,6 +31,6 @@ async function startOne(folder: string, watch: (pid: number) => void): Promise<R
   await mkdir(folder)
   const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
-  const stop = await startProgram({ command: 'redis-server', args, folder, port }, watch)
-  return { urls: [`redis://127.0.0.1:${port}`], stop }
+  const program = await startProgram({ command: 'redis-server', args, folder, port }, watch)
+  return { ...program, urls: [`redis://127.0.0.1:${port}`] }
 }

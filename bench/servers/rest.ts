@@ -19,7 +19,10 @@ export const REST: SideServer = {
     const port = await freePort()
     const args = ['--import', import.meta.resolve('tsx'), MAIN]
     const env = { DATABASE_URL: databaseUrl, PORT: String(port) }
-    const stop = await startProgram({ command: process.execPath, args, folder, env, port }, watch)
-    return { urls: [`http://127.0.0.1:${port}`], stop }
+    const program = await startProgram({ command: process.execPath, args, folder, env, port }, watch)
+    const url = `http://127.0.0.1:${port}`
+    const meter = async () => (await (await fetch(`${url}/meter`)).json()) as { database: string; statements: number }
+    const { database } = await meter()
+    return { ...program, urls: [url], state: { database, statements: async () => (await meter()).statements } }
   },
 }

@@ -17,8 +17,20 @@ export interface ServerContext {
   readonly databaseUrl: string
 }
 
+/** What a server has done since it began. */
+export interface Metered {
+  /** CPU time in ms; `null` where that cannot be known. */
+  readonly cpu: number | null
+  /** What it has said to PostgreSQL. */
+  readonly statements: number
+  readonly transactions: number
+}
+
 export interface RunningServer {
   /** More than one where the contender talks to several. */
   readonly urls: readonly string[]
+  readonly pids: readonly number[]
+  /** For a service that keeps its state in PostgreSQL: in which database, and what it has said to it so far. */
+  readonly state?: { readonly database: string; statements(): Promise<number> }
   stop(): Promise<void>
 }

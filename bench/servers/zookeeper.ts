@@ -30,7 +30,7 @@ export const ZOOKEEPER: SideServer = {
     const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
     await writeFile(file, lines.join(''))
     const args = ['-cp', JAR, 'org.apache.zookeeper.server.ZooKeeperServerMain', file]
-    const stop = await startProgram({ command: 'java', args, folder, port }, watch)
-    return { urls: [`127.0.0.1:${port}`], stop }
+    const program = await startProgram({ command: 'java', args, folder, port }, watch)
+    return { ...program, urls: [`127.0.0.1:${port}`] }
   },
 }

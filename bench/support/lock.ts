@@ -1,6 +1,7 @@
 /**
  * What the contenders with a lock outside the row have in common: how long it is held and waited
- * for, and the work that is done under it, by Prisma and with no guard but the lock.
+ * for, and the work that is done under it, by Prisma and with no guard but the lock. No fencing token either: a row
+ * that compares one is guarded by a version, with or without a lock.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Environment, Rows, Session } from '../contender.js'

@@ -41,7 +41,15 @@ export async function madeUpResult({ form, missing }: Shape): Promise<BenchResul
       load: 0.5,
     },
     server: { version: 'PostgreSQL 18.0', isEmbedded: true, settings: { fsync: 'on', wal_sync_method: 'fdatasync' } },
-    method: { rounds: ROUNDS, warmUpMilliseconds: 300, measuredMilliseconds: 900, seed: 1, packages: { pg: '8.0.0' } },
+    method: {
+      rounds: ROUNDS,
+      windows: [500, 450, 550].map((measured) => ({
+        measuredMilliseconds: measured,
+        warmUpMilliseconds: Math.round(measured / 3),
+      })),
+      seed: 1,
+      packages: { pg: '8.0.0' },
+    },
     contenders: contenders.map((contender) => {
       const { id, title, family, source, choices, operations } = contender
       const why = missing(contender)
@@ -111,6 +119,7 @@ function figuresOf(throughput: number, callers: number, random: () => number): F
     transactions: 1,
     databaseCpuMilliseconds: random(),
     clientCpuMilliseconds: 3 * random(),
+    lockServerCpuMilliseconds: random(),
     peakConnections: 10,
     waitingConnections: 7 * random(),
     idleInTransactionConnections: random(),

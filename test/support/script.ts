@@ -8,6 +8,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A TypeScript file that runs in a process of its own, and in its own process group, as in a terminal. */
 export interface Script {
+  readonly pid: number
   /** Resolves as soon as the text has been printed; rejects if the script ends without. */
   printed(text: string): Promise<void>
   /** Sends SIGINT to the script and to all that it has started, as a terminal does. */
@@ -42,6 +43,7 @@ export function startScript(path: string, env: NodeJS.ProcessEnv, args: readonly
   }
   onTestFinished(() => signalGroup('SIGKILL'))
   return {
+    pid: child.pid as number,
     printed: (text) =>
       new Promise((resolve, reject) => {
         const look = () => output.stdout.includes(text) && resolve()

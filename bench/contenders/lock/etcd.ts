@@ -23,8 +23,10 @@ export default {
     'One lease of 5 s per process, kept alive, as in the recipe; waits for 5 s; whether the lease was lost is asked ' +
     'before each write. Not etcd3’s lock(): it fails when the lock is held, so that it is asked for again and again ' +
     'at three writes each, and it does not tell that the lease was lost. Not its election(): it opens a watch for ' +
-    'each wait, whose end the client takes for a failure of the server, and soon refuses to call it. etcd as it is ' +
-    'shipped, which writes to disk before it answers; one server, where a cluster would take longer. Rows by Prisma.',
+    'each wait, whose end the client takes for a failure of the server, and soon refuses to call it. The put and the ' +
+    'first look are one transaction in the recipe, and two calls here, since only by a put of its own does etcd3’s ' +
+    'lease learn at once that it is lost. etcd as it is shipped, which writes to disk before it answers; one server, ' +
+    'where a cluster would take longer. Rows by Prisma.',
   server: 'etcd',
   packages: ['etcd3'],
   operations: LOCK_OPERATIONS,

@@ -12,9 +12,11 @@ export default {
   source:
     'https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/#correct-implementation-with-a-single-instance',
   choices:
-    'One connection per process, which pipelines. Redis as it is shipped: it does not write to disk before it ' +
-    'answers, so a lock can be lost in a crash. A lease of 5 s, which the holder compares with its own clock ' +
-    'before each write; asked for again every 10 to 30 ms, for 5 s. Rows by Prisma.',
+    'One connection per process; a command is sent without waiting for the answers before it, and at once (ioredis’s ' +
+    'auto-pipelining would first collect those of the same turn). Redis as it is shipped: it does not write to disk ' +
+    'before it answers, so a lock can be lost in a crash. A lease of 5 s, not renewed, which the holder compares with ' +
+    'its own clock before each write; asked for again every 10 to 30 ms, for 5 s. No fencing token, which the page ' +
+    'advises: it would be a guard of the row. Rows by Prisma.',
   server: 'redis',
   packages: ['ioredis'],
   operations: LOCK_OPERATIONS,

@@ -19,7 +19,8 @@ export default {
   choices:
     'One instance, which keeps its locks in a PostgreSQL database of its own and answers who waits as soon as a lock ' +
     'is given back. A lease of 5 s, renewed every third of it; before each write the holder looks whether a renewal ' +
-    'was refused, and at its own clock. Waits for 5 s. fetch with its own keep-alive. Rows by Prisma.',
+    'was refused, and at its own clock. Waits for 5 s. Without the lock-delay of Consul, in which nobody gets a lock ' +
+    'that was lost. fetch with its own keep-alive. Rows by Prisma.',
   server: 'rest',
   packages: ['fastify'],
   operations: LOCK_OPERATIONS,
@@ -31,10 +32,10 @@ export default {
       async (key, body) => {
         const lock = `${service}/locks/${encodeURIComponent(lockName(env, key))}`
         const askedAt = performance.now()
-        const response = await call('POST', lock, { ttl: LEASE, wait: LONGEST_WAIT })
-        if (response.status === 423) throw new LockNotFree()
-        if (!response.ok) throw new Error(`The lock service answered ${response.status}.`)
-        const { token, waited } = (await response.json()) as { token: string; waited: number }
+        const answer = await call('POST', lock, { ttl: LEASE, wait: LONGEST_WAIT })
+        if (answer.status === 423) throw new LockNotFree()
+        if (!answer.ok) throw new Error(`The lock service answered ${answer.status}.`)
+        const { token, waited } = JSON.parse(answer.text) as { token: string; waited: number }
         let heldUntil = askedAt + waited + LEASE
         const heartbeat = setInterval(async () => {
           const askedAt = performance.now()
@@ -59,9 +60,11 @@ export default {
   },
 } satisfies Contender
 
-function call(method: string, url: string, body?: object): Promise<Response> {
-  return fetch(url, {
+/** Reads the answer to its end, also where nobody asks for it: until then its connection serves no other call. */
+async function call(method: string, url: string, body?: object) {
+  const response = await fetch(url, {
     method,
     ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   })
+  return { ok: response.ok, status: response.status, text: await response.text() }
 }

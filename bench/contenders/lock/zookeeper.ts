@@ -2,6 +2,7 @@
  * ZooKeeper's lock recipe: an ephemeral sequential node per caller. The lowest one holds the lock;
  * each of the others watches the one before it, so that a release wakes nobody but the next.
  */
+import { randomUUID } from 'node:crypto'
 import type { Client } from 'node-zookeeper-client'
 import type { Contender } from '../../contender.js'
 import {
@@ -23,8 +24,9 @@ export default {
   source: 'https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks',
   choices:
     'One session per process, of 5 s (its default is 30 s), shared by all callers. Waits for 5 s. Before each write ' +
-    'the holder looks whether the session is connected, as the recipes say. ZooKeeper as it is shipped, which writes ' +
-    'to disk before it answers; one server, where an ensemble would take longer. Rows by Prisma.',
+    'the holder looks whether the session is connected: while it is not, it may have ended. Each node has a guid, as the ' +
+    'recipe says, so that it is found if the answer was missed. ZooKeeper as it is shipped, which writes to disk before ' +
+    'it answers; one server, where an ensemble would take longer. Rows by Prisma.',
   server: 'zookeeper',
   packages: ['node-zookeeper-client'],
   operations: LOCK_OPERATIONS,
@@ -61,9 +63,7 @@ export default {
       env,
       async (key, body) => {
         const folder = await folderOf(key)
-        const node = await asked<string>((done) =>
-          client.create(`${folder}/lock-`, zookeeper.CreateMode.EPHEMERAL_SEQUENTIAL, done),
-        )
+        const node = await createNode(zookeeper, client, folder, expired)
         try {
           await becomeLowest(client, folder, node)
           await body({
@@ -86,16 +86,41 @@ export default {
   },
 } satisfies Contender
 
+/** If the answer was missed, as the connection was lost, the node is looked for by its guid. */
+async function createNode(
+  { CreateMode, Exception }: ZooKeeper,
+  client: Client,
+  folder: string,
+  expired: Promise<void>,
+) {
+  const name = `${randomUUID()}-lock-`
+  try {
+    return await asked<string>((done) => client.create(`${folder}/${name}`, CreateMode.EPHEMERAL_SEQUENTIAL, done))
+  } catch (error) {
+    if (!(error instanceof Exception && error.getCode() === Exception.CONNECTION_LOSS)) throw error
+    const children = asked<string[]>((done) => client.getChildren(folder, done))
+    // With the session the node is gone, and the question is never answered.
+    const names = await Promise.race([children, expired.then(() => [])])
+    const made = names.find((other) => other.startsWith(name))
+    if (made === undefined) throw error
+    return `${folder}/${made}`
+  }
+}
+
 async function becomeLowest(client: Client, folder: string, node: string): Promise<void> {
   const deadline = performance.now() + LONGEST_WAIT
   for (;;) {
     const names = await asked<string[]>((done) => client.getChildren(folder, done))
-    // By the sequence number, which is as long in each of them.
-    const before = names.sort()[names.indexOf(node.slice(folder.length + 1)) - 1]
+    names.sort((one, other) => sequenceOf(one) - sequenceOf(other))
+    const before = names[names.indexOf(node.slice(folder.length + 1)) - 1]
     if (before === undefined) return
     await gone(client, `${folder}/${before}`, deadline)
     if (performance.now() >= deadline) throw new LockNotFree()
   }
+}
+
+function sequenceOf(name: string): number {
+  return Number(name.slice(name.lastIndexOf('-') + 1))
 }
 
 /** Resolves when the node is gone, or when time is up. */

@@ -9,7 +9,8 @@ export default {
   choices:
     'READ COMMITTED; an entity manager per attempt, and a flush, which is a transaction. After an ' +
     'OptimisticLockError, as its documentation says, it reads again and does it again: at once, and until it wins, ' +
-    'as the loop on Prisma does. Stock and ledger are in one flush. Version 6; node-postgres without prepared statements.',
+    'as the loop on Prisma does. Stock and ledger are in one flush. A call waits up to 60 s for a ' +
+    'connection, the default. Version 6; node-postgres without prepared statements.',
   packages: ['@mikro-orm/postgresql'],
   operations: ['readChangeWrite', 'move', 'receive'],
 

@@ -8,9 +8,9 @@ export default {
   family: 'orm',
   source: 'https://sequelize.org/docs/v6/other-topics/optimistic-locking/',
   choices:
-    'READ COMMITTED, autocommit. Its documentation says to catch the OptimisticLockError; then it reads again: at ' +
-    'once, and until it wins, as the loop on Prisma does. Its own option `retry` would send the same stale statement ' +
-    'again. Stock and ledger are in one transaction. Version 6; node-postgres without prepared statements.',
+    'READ COMMITTED, autocommit. Its documentation says that a conflict throws an OptimisticLockError, and not what to ' +
+    'do then: here it reads again, at once, and until it wins, as the loop on Prisma does. Its own option `retry` ' +
+    'would send the same stale statement again. A call waits up to 60 s for a connection, the default. Stock and ledger are in one transaction. Version 6; node-postgres without prepared statements.',
   packages: ['sequelize'],
   operations: ['readChangeWrite', 'move', 'receive'],
 

@@ -14,7 +14,7 @@ export default {
   choices:
     'READ COMMITTED. Not setLock("optimistic") and save(): that compares the version when it reads, and not when it ' +
     'writes. If no row was changed, it reads again: at once, and until it wins, as the loop on Prisma does. Stock ' +
-    'and ledger are in one transaction. node-postgres without prepared statements.',
+    'and ledger are in one transaction. A call waits for a connection without end, the default. node-postgres without prepared statements.',
   packages: ['typeorm'],
   operations: ['readChangeWrite', 'move', 'receive'],
 

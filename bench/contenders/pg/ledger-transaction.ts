@@ -22,7 +22,9 @@ export default {
   title: 'pg, transaction with ledger (floor)',
   family: 'pg',
   source: 'https://node-postgres.com/features/transactions',
-  choices: 'READ COMMITTED, named (prepared) statements; it decides in the database, by the condition of the update.',
+  choices:
+    'READ COMMITTED, named (prepared) statements; it decides in the database, by the condition of the update. Not ' +
+    'pipelined: each statement hangs on what the one before has found.',
   operations: ['move', 'receive'],
 
   async open(env) {

@@ -10,14 +10,16 @@ ON CONFLICT (transaction_id) DO NOTHING`,
 
 const TAKE = {
   name: 'take',
-  text: `UPDATE serial SET transaction_id = $1
-WHERE id IN (
+  text: `WITH free AS (
   SELECT id FROM serial
   WHERE item_id = $2 AND transaction_id IS NULL
   ORDER BY id
   LIMIT $3
   FOR UPDATE SKIP LOCKED
-)`,
+)
+UPDATE serial SET transaction_id = $1
+FROM free
+WHERE serial.id = free.id`,
 }
 
 export default {
@@ -25,7 +27,9 @@ export default {
   title: 'pg, FOR UPDATE SKIP LOCKED (floor)',
   family: 'pg',
   source: 'https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE',
-  choices: 'READ COMMITTED, named (prepared) statements.',
+  choices:
+    'READ COMMITTED, named (prepared) statements, not pipelined: the second hangs on what the first has found. What is ' +
+    'free is chosen in a CTE, which is run once, whatever the plan.',
   operations: ['takeSerials'],
 
   async open(env) {

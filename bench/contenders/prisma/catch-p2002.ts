@@ -6,7 +6,8 @@ export default {
   id: 'prisma/catch-p2002',
   title: 'Prisma, create and catch P2002',
   family: 'prisma',
-  source: 'https://www.prisma.io/docs/orm/prisma-client/debugging-and-troubleshooting/handling-exceptions-and-errors',
+  source:
+    'https://www.prisma.io/docs/orm/v7/prisma-client/debugging-and-troubleshooting/handling-exceptions-and-errors',
   choices: 'Autocommit. A duplicate is read, so that its caller gets the record too.',
   operations: ['insertOnce'],
 

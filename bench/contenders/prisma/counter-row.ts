@@ -1,14 +1,18 @@
 /** Gapless numbers by a row that counts, incremented in the transaction that writes the document. */
 import type { Contender } from '../../contender.js'
+import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
+
+const OPTIONS = { maxWait: LONGEST_WAIT }
 
 export default {
   id: 'prisma/counter-row',
   title: 'Prisma, counter row',
   family: 'prisma',
-  source: 'https://www.prisma.io/docs/orm/reference/prisma-client-reference#increment',
+  source: 'https://www.prisma.io/docs/orm/v7/reference/prisma-client-reference#atomic-number-operations',
   choices:
-    'READ COMMITTED, an interactive transaction with the default limits. The increment locks the row until the commit.',
+    'READ COMMITTED, an interactive transaction, which waits 5 s for a connection, as long as whoever waits for a lock ' +
+    'here (maxWait; by default 2 s). The increment locks the row until the commit.',
   operations: ['nextNumber'],
 
   async open(env) {
@@ -19,7 +23,7 @@ export default {
           await db.$transaction(async (tx) => {
             const { last } = await tx.series.update({ where: { name: series }, data: { last: { increment: 1 } } })
             await tx.document.create({ data: { series, number: last, transactionId } })
-          })
+          }, OPTIONS)
         } catch (error) {
           if (!hasCode(error, 'P2002')) throw error // it has its number already
         }

@@ -1,13 +1,18 @@
 /** Serials by `FOR UPDATE SKIP LOCKED`, in raw SQL, after the transaction id was claimed. */
 import type { Contender } from '../../contender.js'
+import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
+
+const OPTIONS = { maxWait: LONGEST_WAIT }
 
 export default {
   id: 'prisma/skip-locked',
   title: 'Prisma, FOR UPDATE SKIP LOCKED',
   family: 'prisma',
   source: 'https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE',
-  choices: 'READ COMMITTED, an interactive transaction with the default limits.',
+  choices:
+    'READ COMMITTED, an interactive transaction, which waits 5 s for a connection, as long as whoever waits for a lock ' +
+    'here (maxWait; by default 2 s). What is free is chosen in a CTE, which is run once, whatever the plan.',
   operations: ['takeSerials'],
 
   async open(env) {
@@ -18,16 +23,18 @@ export default {
           await db.$transaction(async (tx) => {
             await tx.serialClaim.create({ data: { transactionId, itemId, count } })
             const taken = await tx.$executeRaw`
-              UPDATE serial SET transaction_id = ${transactionId}
-              WHERE id IN (
+              WITH free AS (
                 SELECT id FROM serial
                 WHERE item_id = ${itemId} AND transaction_id IS NULL
                 ORDER BY id
                 LIMIT ${count}
                 FOR UPDATE SKIP LOCKED
-              )`
+              )
+              UPDATE serial SET transaction_id = ${transactionId}
+              FROM free
+              WHERE serial.id = free.id`
             if (taken < count) throw new TooFew()
-          })
+          }, OPTIONS)
           return { retries: 0 }
         } catch (error) {
           if (error instanceof TooFew) return { retries: 0, refused: true }

@@ -9,7 +9,7 @@ export default {
   id: 'prisma/version-loop',
   title: 'Prisma, read + update by version',
   family: 'prisma',
-  source: 'https://www.prisma.io/docs/orm/prisma-client/queries/transactions#optimistic-concurrency-control',
+  source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/transactions#optimistic-concurrency-control',
   choices:
     'READ COMMITTED, one statement per transaction. Tries again at once and until it wins, so that no call ' +
     'fails: a delay would make it slower alone, and no faster among many.',

@@ -19,9 +19,9 @@ export const latency: Measure = {
     summary ? `${digits(summary.p50Milliseconds.median)} – ${digits(summary.p99Milliseconds.median)}` : '',
 }
 
-/** Of the client alone where that of the database cannot be read, as the text says then. */
+/** Of the client alone where that of the servers cannot be read, as the text says then. */
 export const cost: Measure = {
-  title: 'CPU ms per call, client and database',
+  title: 'CPU ms per call, client and servers',
   value: cpu,
   span: () => undefined,
   text: (taker) => {
@@ -32,5 +32,9 @@ export const cost: Measure = {
 }
 
 function cpu({ cell: { summary } }: Taker): number | undefined {
-  return summary && summary.clientCpuMilliseconds.median + (summary.databaseCpuMilliseconds?.median ?? 0)
+  if (summary === undefined) return undefined
+  const { clientCpuMilliseconds, databaseCpuMilliseconds, lockServerCpuMilliseconds } = summary
+  return (
+    clientCpuMilliseconds.median + (databaseCpuMilliseconds?.median ?? 0) + (lockServerCpuMilliseconds?.median ?? 0)
+  )
 }

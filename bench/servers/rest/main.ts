@@ -45,6 +45,13 @@ const pool = new pg.Pool({ connectionString: url.href, max: 10 })
 pool.on('error', () => {}) // an idle connection that breaks is replaced
 await pool.query(TABLE)
 
+/** Each is a transaction, too. */
+let statements = 0
+function query(statement: pg.QueryConfig): Promise<pg.QueryResult> {
+  statements++
+  return pool.query(statement)
+}
+
 const waiting = new Waiting()
 const service = Fastify()
 
@@ -55,7 +62,7 @@ service.post<{ Params: Pick<Lock, 'name'>; Body: { ttl: number; wait: number } }
     const begin = performance.now()
     for (;;) {
       const waited = performance.now() - begin
-      const { rowCount } = await pool.query({ ...TAKE, values: [name, token, ttl] })
+      const { rowCount } = await query({ ...TAKE, values: [name, token, ttl] })
       if (rowCount === 1) return reply.code(201).send({ token, waited })
       const left = begin + wait - performance.now()
       if (left <= 0) return reply.code(423).send({ error: 'held' })
@@ -67,16 +74,19 @@ service.post<{ Params: Pick<Lock, 'name'>; Body: { ttl: number; wait: number } }
 service.put<{ Params: Lock; Body: { ttl: number } }>(
   '/locks/:name/:token',
   async ({ params: { name, token }, body: { ttl } }, reply) => {
-    const { rowCount } = await pool.query({ ...RENEW, values: [name, token, ttl] })
+    const { rowCount } = await query({ ...RENEW, values: [name, token, ttl] })
     return rowCount === 1 ? reply.code(204).send() : reply.code(409).send({ error: 'lost' })
   },
 )
 
 service.delete<{ Params: Lock }>('/locks/:name/:token', async ({ params: { name, token } }, reply) => {
-  const { rowCount } = await pool.query({ ...GIVE_BACK, values: [name, token] })
+  const { rowCount } = await query({ ...GIVE_BACK, values: [name, token] })
   waiting.wakeNext(name)
   return rowCount === 1 ? reply.code(204).send() : reply.code(409).send({ error: 'lost' })
 })
+
+// What it costs is measured, too.
+service.get('/meter', () => ({ database: DATABASE, statements }))
 
 process.once('SIGTERM', async () => {
   // The server may be gone already, and the database with it.
