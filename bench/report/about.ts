@@ -32,8 +32,9 @@ export function methodSection(result: BenchResult, json: string): Html {
 against one PostgreSQL${server.isEmbedded ? ', started for this with its settings as shipped' : undefined}. Each run has a
 fresh copy of a filled database, and is measured for ${measured(method)}, as long as fits the time, after a warm-up of a
 third of that, and of a second for processes that are new to the work. Calls go on before and after, so that there are always
-as many under way as there are callers; those that end after the window still count for the latencies and the failures. Then
-comes an audit of what is in the database. In each of ${plural(method.rounds, 'round')} every contender is measured once
+as many under way as there are callers; those that end after the window still count for the latencies and the failures. Where fewer calls
+are answered in the window than there are callers, it lasts to the end of the last one. Then comes an audit of what is in
+the database. In each of ${plural(method.rounds, 'round')} every contender is measured once
 per workload, in random order (seed ${String(method.seed)}). What is shown is the median over the rounds, with the lowest
 and the highest; ratios are taken within a round, so that a slow minute of the machine slows both. Statements are
 counted on the contender's own connections and those of its lock service, CPU time is that of its processes, of

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Window } from '../result.js'
 import type { Call, KeyTally } from '../workload.js'
 import { failureMessage } from './failure-message.js'
+import type { Mark } from './messages.js'
 
 /** Of all that ended after the warm-up, if nothing else is said. */
 export interface Driven {
@@ -10,7 +11,7 @@ export interface Driven {
   readonly refused: number
   readonly failed: number
   readonly failures: Record<string, number>
-  /** Calls that were answered between the warm-up and the time at which no new ones were made. */
+  /** Calls that were answered in the time that was measured. */
   readonly measured: { readonly operations: number; readonly retries: number }
   /** From the beginning. */
   readonly tally: Record<string, KeyTally>
@@ -21,21 +22,25 @@ export const machineTime = () => performance.timeOrigin + performance.now()
 
 /**
  * Nobody pauses for the measuring to begin or to end: in between there are always as many calls
- * under way as there are callers. Those that end later tell how long they waited, and whether they failed.
+ * under way as there are callers. Those that end later tell how long they waited, and whether they
+ * failed. Where fewer calls were answered than there are callers, or where something is still to be
+ * settled, that time was too short to tell anything: then it is measured to the end.
  *
- * @param onMark is called when the warm-up is over, and when no new calls are made
+ * @param onMark is called when the warm-up is over, and when the measuring is
+ * @param settle does what was put off
  */
 export async function drive(
   calls: readonly Call[],
   { warmUpMilliseconds, measuredMilliseconds }: Window,
-  onMark: (mark: 'warm' | 'measured') => void,
+  onMark: (mark: Mark) => void,
+  settle: (() => Promise<void>) | undefined,
 ): Promise<Driven> {
   const latencies: number[] = []
   const failures: Record<string, number> = {}
   const tally: Record<string, { done: number; refused: number; failed: number }> = {}
   const measured = { operations: 0, retries: 0 }
   let [refused, failed] = [0, 0]
-  let [isWarm, isOver] = [false, false]
+  let [isWarm, isOver, isMeasured] = [false, false, false]
 
   async function caller(call: Call): Promise<void> {
     while (!isOver) {
@@ -48,7 +53,7 @@ export async function drive(
         if (!isWarm) continue
         latencies.push(performance.now() - begin)
         if (answer.refused) refused++
-        if (isOver) continue
+        if (isMeasured) continue
         measured.operations++
         measured.retries += answer.retries
       } catch (error) {
@@ -67,8 +72,14 @@ export async function drive(
     onMark('warm')
     await sleep(measuredMilliseconds)
     isOver = true
+    if (settle === undefined && measured.operations >= calls.length) end()
+  }
+  function end(): void {
+    isMeasured = true
     onMark('measured')
   }
   await Promise.all([marks(), ...calls.map(caller)])
+  await settle?.()
+  if (!isMeasured) end()
   return { latencies, refused, failed, failures, measured, tally }
 }

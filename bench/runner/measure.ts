@@ -26,7 +26,7 @@ export interface Laboratory {
 /** In ms: who has done less of a kind of work is still being compiled. */
 const COMPILED = 1_000
 /** In ms. Whoever takes longer, over what was asked, hangs: no call of any contender may wait so long. */
-const PATIENCE = 45_000
+const PATIENCE = 30_000
 
 /** Never rejects because of the contender: what went wrong with it is in the round. */
 export async function measure(

@@ -66,19 +66,10 @@ async function driveAll(window: Window): Promise<DriveReport> {
     at[kind] = readings()
     process.send?.({ kind } satisfies FromWorker)
   }
-  // Of one who puts work off, nothing is done before that is done, too.
-  const settle = session?.settle?.bind(session)
-  const { latencies, measured, ...driven } = await drive(calls, window, (kind) => {
-    if (kind === 'warm' || settle === undefined) mark(kind)
-  })
-  if (settle) {
-    await settle()
-    mark('measured')
-  }
+  const { latencies, ...driven } = await drive(calls, window, mark, session?.settle?.bind(session))
   const { warm: before, measured: after } = at as Record<Mark, Readings> // both have passed
   return {
     ...driven,
-    measured: settle ? { ...measured, operations: latencies.length } : measured,
     latencies: Float64Array.from(latencies),
     begin: before.time,
     end: after.time,

@@ -5,13 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Environment, Rows, Session } from '../contender.js'
+import { PATIENCE } from './patience.js'
 import { createPrisma, hasCode } from './prisma-client.js'
 import { rowsOf } from './prisma-rows.js'
 
 /** In ms: after so long without a word from its holder, a lock is another's. The README of Redlock has it so, too. */
 export const LEASE = 5_000
-/** In ms: so long does a caller wait for a lock, as one of `$withAdvisoryLock` does. */
-export const LONGEST_WAIT = 5_000
 /**
  * In ms: who can only ask again whether a lock is free does so after 10 to 30 ms. Among 16 callers
  * one of them then asks every ms or so; asking more often is work that the holder needs.
@@ -40,7 +39,7 @@ export class LockLost extends Error {
 export class LockNotFree extends Error {
   override readonly name = 'LockNotFree'
   constructor() {
-    super(`The lock was not free within ${LONGEST_WAIT} ms.`)
+    super(`The lock was not free within ${PATIENCE} ms.`)
   }
 }
 
@@ -55,7 +54,7 @@ export function leaseHold(askedAt: number): Hold {
 
 /** Asks until it is given something. The retries are how often it was given nothing. */
 export async function askUntilGiven<T>(ask: () => Promise<T | undefined>): Promise<{ given: T; retries: number }> {
-  const deadline = performance.now() + LONGEST_WAIT
+  const deadline = performance.now() + PATIENCE
   for (let retries = 0; ; retries++) {
     const given = await ask()
     if (given !== undefined) return { given, retries }

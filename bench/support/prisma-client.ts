@@ -1,10 +1,19 @@
-/** The client that all contenders on Prisma share the making of: same adapter, same pool, nothing else set. */
+/**
+ * The client that all contenders on Prisma share the making of: same adapter, same pool. No prepared
+ * statements, since the adapter has them only for whoever gives it a `statementNameGenerator`. A
+ * transaction waits for a connection as long as others wait for a lock (`maxWait`; Prisma's own 2 s
+ * would be too short for a thousand callers).
+ */
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/bench/client.js'
 import type { Environment } from '../contender.js'
+import { PATIENCE } from './patience.js'
 
 export function createPrisma({ databaseUrl, poolSize }: Environment): PrismaClient {
-  return new PrismaClient({ adapter: new PrismaPg({ connectionString: databaseUrl, max: poolSize }) })
+  return new PrismaClient({
+    adapter: new PrismaPg({ connectionString: databaseUrl, max: poolSize }),
+    transactionOptions: { maxWait: PATIENCE },
+  })
 }
 
 /** Whether this is an error of Prisma's with that code. */

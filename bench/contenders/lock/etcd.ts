@@ -4,15 +4,8 @@
  */
 import type { Etcd3, Lease } from 'etcd3'
 import type { Contender } from '../../contender.js'
-import {
-  LEASE,
-  LOCK_OPERATIONS,
-  LONGEST_WAIT,
-  LockLost,
-  LockNotFree,
-  lockName,
-  lockSession,
-} from '../../support/lock.js'
+import { LEASE, LOCK_OPERATIONS, LockLost, LockNotFree, lockName, lockSession } from '../../support/lock.js'
+import { PATIENCE } from '../../support/patience.js'
 
 export default {
   id: 'lock/etcd',
@@ -79,7 +72,7 @@ export default {
 } satisfies Contender
 
 async function becomeOldest(client: Etcd3, folder: string, revision: string): Promise<void> {
-  const deadline = performance.now() + LONGEST_WAIT
+  const deadline = performance.now() + PATIENCE
   const before = String(BigInt(revision) - 1n)
   for (;;) {
     const { header, kvs } = await client

@@ -7,7 +7,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Contender } from '../../contender.js'
-import { LOCK_OPERATIONS, LONGEST_WAIT, LockNotFree, lockName, lockSession, UNKNOWING } from '../../support/lock.js'
+import { LOCK_OPERATIONS, LockNotFree, lockName, lockSession, UNKNOWING } from '../../support/lock.js'
+import { PATIENCE } from '../../support/patience.js'
 
 /** Says that it has the lock, and keeps it as long as it runs. */
 const HOLD = 'echo held && read -r _'
@@ -44,7 +45,7 @@ export default {
 
 /** Resolves, when the lock is held, to the function that gives it back. */
 async function flock(file: string): Promise<() => Promise<void>> {
-  const args = ['--exclusive', '--no-fork', '--wait', String(LONGEST_WAIT / 1_000), file, 'sh', '-c', HOLD]
+  const args = ['--exclusive', '--no-fork', '--wait', String(PATIENCE / 1_000), file, 'sh', '-c', HOLD]
   const child = spawn('flock', args, { stdio: ['pipe', 'pipe', 'ignore'] })
   const exited = new Promise<number | null>((resolve, reject) => child.once('exit', resolve).once('error', reject))
   child.stdin.on('error', () => {}) // it has ended already

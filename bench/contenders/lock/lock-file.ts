@@ -1,16 +1,8 @@
 /** `proper-lockfile`: a folder whose being there is the lock, and whose time of change says that its holder lives. */
 import { join } from 'node:path'
 import type { Contender } from '../../contender.js'
-import {
-  ASK_AGAIN,
-  LEASE,
-  LOCK_OPERATIONS,
-  LONGEST_WAIT,
-  LockLost,
-  LockNotFree,
-  lockName,
-  lockSession,
-} from '../../support/lock.js'
+import { ASK_AGAIN, LEASE, LOCK_OPERATIONS, LockLost, LockNotFree, lockName, lockSession } from '../../support/lock.js'
+import { PATIENCE } from '../../support/patience.js'
 
 export default {
   id: 'lock/lock-file',
@@ -35,7 +27,7 @@ export default {
           stale: LEASE,
           retries: {
             forever: true,
-            maxRetryTime: LONGEST_WAIT,
+            maxRetryTime: PATIENCE,
             minTimeout: ASK_AGAIN.least,
             factor: 1,
             randomize: true,

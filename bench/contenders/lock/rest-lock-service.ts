@@ -1,15 +1,8 @@
 /** A lock service of one's own, over HTTP: a lease with a token, renewed by a heartbeat. The service is `servers/rest`. */
 import { setInterval } from 'node:timers'
 import type { Contender } from '../../contender.js'
-import {
-  LEASE,
-  LOCK_OPERATIONS,
-  LONGEST_WAIT,
-  LockLost,
-  LockNotFree,
-  lockName,
-  lockSession,
-} from '../../support/lock.js'
+import { LEASE, LOCK_OPERATIONS, LockLost, LockNotFree, lockName, lockSession } from '../../support/lock.js'
+import { PATIENCE } from '../../support/patience.js'
 
 export default {
   id: 'lock/rest-lock-service',
@@ -32,7 +25,7 @@ export default {
       async (key, body) => {
         const lock = `${service}/locks/${encodeURIComponent(lockName(env, key))}`
         const askedAt = performance.now()
-        const answer = await call('POST', lock, { ttl: LEASE, wait: LONGEST_WAIT })
+        const answer = await call('POST', lock, { ttl: LEASE, wait: PATIENCE })
         if (answer.status === 423) throw new LockNotFree()
         if (!answer.ok) throw new Error(`The lock service answered ${answer.status}.`)
         const { token, waited } = JSON.parse(answer.text) as { token: string; waited: number }

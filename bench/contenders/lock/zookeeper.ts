@@ -5,15 +5,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'node-zookeeper-client'
 import type { Contender } from '../../contender.js'
-import {
-  LEASE,
-  LOCK_OPERATIONS,
-  LONGEST_WAIT,
-  LockLost,
-  LockNotFree,
-  lockName,
-  lockSession,
-} from '../../support/lock.js'
+import { LEASE, LOCK_OPERATIONS, LockLost, LockNotFree, lockName, lockSession } from '../../support/lock.js'
+import { PATIENCE } from '../../support/patience.js'
 
 type ZooKeeper = typeof import('node-zookeeper-client')
 
@@ -108,7 +101,7 @@ async function createNode(
 }
 
 async function becomeLowest(client: Client, folder: string, node: string): Promise<void> {
-  const deadline = performance.now() + LONGEST_WAIT
+  const deadline = performance.now() + PATIENCE
   for (;;) {
     const names = await asked<string[]>((done) => client.getChildren(folder, done))
     names.sort((one, other) => sequenceOf(one) - sequenceOf(other))

@@ -1,5 +1,6 @@
 /** MikroORM with a version property: flush checks it, and a conflict is read again with a new entity manager. */
 import type { Contender } from '../../contender.js'
+import { untilItWins } from '../../support/patience.js'
 
 export default {
   id: 'orm/mikro-orm',
@@ -8,9 +9,9 @@ export default {
   source: 'https://mikro-orm.io/docs/transactions#optimistic-locking',
   choices:
     'READ COMMITTED; an entity manager per attempt, and a flush, which is a transaction. After an ' +
-    'OptimisticLockError, as its documentation says, it reads again and does it again: at once, and until it wins, ' +
-    'as the loop on Prisma does. Stock and ledger are in one flush. A call waits up to 60 s for a ' +
-    'connection, the default. Version 6; node-postgres without prepared statements.',
+    'OptimisticLockError, as its documentation says, it reads again and does it again: at once, and for 5 s, as the ' +
+    'loop on Prisma does. Stock and ledger are in one flush. A call waits up to 60 s for a connection, the default. ' +
+    'Version 6; node-postgres without prepared statements.',
   packages: ['@mikro-orm/postgresql'],
   operations: ['readChangeWrite', 'move', 'receive'],
 
@@ -44,22 +45,21 @@ export default {
       pool: { min: 0, max: env.poolSize },
     })
 
-    /** Resolves to the number of retries. */
-    async function untilItWins(attempt: (em: typeof orm.em) => Promise<void>): Promise<number> {
-      for (let retries = 0; ; retries++) {
+    const optimistic = (attempt: (em: typeof orm.em) => Promise<void>) =>
+      untilItWins(async () => {
         try {
           await attempt(orm.em.fork())
-          return retries
+          return true
         } catch (error) {
           if (!(error instanceof OptimisticLockError)) throw error
+          return false
         }
-      }
-    }
+      })
 
     const move = async (transactionId: string, itemId: number, quantity: number) => {
       let refused = false
       try {
-        const retries = await untilItWins(async (em) => {
+        const retries = await optimistic(async (em) => {
           const item = await em.findOneOrFail(Item, itemId)
           refused = item.stock + quantity < 0
           if (refused) return
@@ -75,7 +75,7 @@ export default {
     }
     return {
       async readChangeWrite(itemId) {
-        const retries = await untilItWins(async (em) => {
+        const retries = await optimistic(async (em) => {
           const item = await em.findOneOrFail(Item, itemId)
           item.stock += 1
           await em.flush()

@@ -1,6 +1,7 @@
 /** Sequelize with `version: true`: save checks the version, and a conflict is read again. */
 import type { Model } from 'sequelize'
 import type { Contender } from '../../contender.js'
+import { untilItWins } from '../../support/patience.js'
 
 export default {
   id: 'orm/sequelize',
@@ -9,8 +10,9 @@ export default {
   source: 'https://sequelize.org/docs/v6/other-topics/optimistic-locking/',
   choices:
     'READ COMMITTED, autocommit. Its documentation says that a conflict throws an OptimisticLockError, and not what to ' +
-    'do then: here it reads again, at once, and until it wins, as the loop on Prisma does. Its own option `retry` ' +
-    'would send the same stale statement again. A call waits up to 60 s for a connection, the default. Stock and ledger are in one transaction. Version 6; node-postgres without prepared statements.',
+    'do then: here it reads again, at once, and for 5 s, as the loop on Prisma does. Its own option `retry` would send ' +
+    'the same stale statement again. A call waits up to 60 s for a connection, the default. Stock and ledger are in ' +
+    'one transaction. Version 6; node-postgres without prepared statements.',
   packages: ['sequelize'],
   operations: ['readChangeWrite', 'move', 'receive'],
 
@@ -42,32 +44,38 @@ export default {
     )
 
     const move = async (transactionId: string, itemId: number, quantity: number) => {
-      for (let retries = 0; ; retries++) {
+      let refused = false
+      const retries = await untilItWins(async () => {
         const item = await Item.findByPk(itemId, { rejectOnEmpty: true })
-        if (item.stock + quantity < 0) return { retries, refused: true }
+        refused = item.stock + quantity < 0
+        if (refused) return true
         try {
           await sequelize.transaction(async (transaction) => {
             await Movement.create({ transactionId, itemId, quantity }, { transaction })
             await item.update({ stock: item.stock + quantity }, { transaction })
           })
-          return { retries }
+          return true
         } catch (error) {
-          if (error instanceof UniqueConstraintError) return { retries } // it was moved before
+          if (error instanceof UniqueConstraintError) return true // it was moved before
           if (!(error instanceof OptimisticLockError)) throw error
+          return false
         }
-      }
+      })
+      return { retries, refused }
     }
     return {
       async readChangeWrite(itemId) {
-        for (let retries = 0; ; retries++) {
+        const retries = await untilItWins(async () => {
           const item = await Item.findByPk(itemId, { rejectOnEmpty: true })
           try {
             await item.update({ stock: item.stock + 1 })
-            return { retries }
+            return true
           } catch (error) {
             if (!(error instanceof OptimisticLockError)) throw error
+            return false
           }
-        }
+        })
+        return { retries }
       },
       move,
       receive: move,

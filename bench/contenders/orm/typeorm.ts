@@ -3,6 +3,7 @@
  * its users put the version into the condition of an update, and look how many rows it changed.
  */
 import type { Contender } from '../../contender.js'
+import { untilItWins } from '../../support/patience.js'
 
 const UNIQUE_VIOLATION = '23505'
 
@@ -13,8 +14,9 @@ export default {
   source: 'https://github.com/typeorm/typeorm/issues/2848',
   choices:
     'READ COMMITTED. Not setLock("optimistic") and save(): that compares the version when it reads, and not when it ' +
-    'writes. If no row was changed, it reads again: at once, and until it wins, as the loop on Prisma does. Stock ' +
-    'and ledger are in one transaction. A call waits for a connection without end, the default. node-postgres without prepared statements.',
+    'writes. If no row was changed, it reads again: at once, and for 5 s, as the loop on Prisma does. Stock ' +
+    'and ledger are in one transaction. A call waits for a connection without end, the default. node-postgres without ' +
+    'prepared statements.',
   packages: ['typeorm'],
   operations: ['readChangeWrite', 'move', 'receive'],
 
@@ -50,9 +52,11 @@ export default {
     await dataSource.initialize()
 
     const move = async (transactionId: string, itemId: number, quantity: number) => {
-      for (let retries = 0; ; retries++) {
+      let refused = false
+      const retries = await untilItWins(async () => {
         const { stock, version } = await dataSource.manager.findOneByOrFail(Item, { id: itemId })
-        if (stock + quantity < 0) return { retries, refused: true }
+        refused = stock + quantity < 0
+        if (refused) return true
         try {
           await dataSource.transaction(async (manager) => {
             await manager.insert(Movement, { transactionId, itemId, quantity })
@@ -60,20 +64,23 @@ export default {
             const { affected } = await manager.update(Item, { id: itemId, version }, { stock: stock + quantity })
             if (affected !== 1) throw new Conflict()
           })
-          return { retries }
+          return true
         } catch (error) {
-          if (error instanceof QueryFailedError && error.driverError.code === UNIQUE_VIOLATION) return { retries } // it was moved before
+          if (error instanceof QueryFailedError && error.driverError.code === UNIQUE_VIOLATION) return true // it was moved before
           if (!(error instanceof Conflict)) throw error
+          return false
         }
-      }
+      })
+      return { retries, refused }
     }
     return {
       async readChangeWrite(itemId) {
-        for (let retries = 0; ; retries++) {
+        const retries = await untilItWins(async () => {
           const { stock, version } = await dataSource.manager.findOneByOrFail(Item, { id: itemId })
           const { affected } = await dataSource.manager.update(Item, { id: itemId, version }, { stock: stock + 1 })
-          if (affected === 1) return { retries }
-        }
+          return affected === 1
+        })
+        return { retries }
       },
       move,
       receive: move,

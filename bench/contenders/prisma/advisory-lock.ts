@@ -1,11 +1,8 @@
 /** `pg_advisory_xact_lock` by raw SQL at the beginning of an interactive transaction. */
 import type { Prisma } from '../../../generated/bench/client.js'
 import type { Contender } from '../../contender.js'
-import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma } from '../../support/prisma-client.js'
 import { rowsOf } from '../../support/prisma-rows.js'
-
-const OPTIONS = { maxWait: LONGEST_WAIT }
 
 export default {
   id: 'prisma/advisory-lock',
@@ -14,8 +11,8 @@ export default {
   source: 'https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS',
   choices:
     'READ COMMITTED. With $executeRaw, since the result of the function cannot be read by Prisma. A transaction ' +
-    'waits 5 s for a connection, as long as whoever waits for a lock here, and as in the documentation (maxWait; by ' +
-    'default 2 s, which is too short for 1,000 callers), and takes 5 s at most, which is the default.',
+    'waits 5 s for a connection (maxWait), as ' +
+    'others wait for a lock, and takes 5 s at most, which is the default.',
   operations: ['readChangeWrite', 'critical'],
 
   async open(env) {
@@ -26,14 +23,14 @@ export default {
           await lock(tx, `item-${itemId}`)
           const { stock } = await tx.item.findUniqueOrThrow({ where: { id: itemId } })
           await tx.item.update({ where: { id: itemId }, data: { stock: stock + 1 } })
-        }, OPTIONS)
+        })
         return { retries: 0 }
       },
       async critical(key, body) {
         await db.$transaction(async (tx) => {
           await lock(tx, key)
           await body(rowsOf(tx))
-        }, OPTIONS)
+        })
         return { retries: 0 }
       },
       close: () => db.$disconnect(),

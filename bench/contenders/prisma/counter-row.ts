@@ -1,9 +1,6 @@
 /** Gapless numbers by a row that counts, incremented in the transaction that writes the document. */
 import type { Contender } from '../../contender.js'
-import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
-
-const OPTIONS = { maxWait: LONGEST_WAIT }
 
 export default {
   id: 'prisma/counter-row',
@@ -23,7 +20,7 @@ export default {
           await db.$transaction(async (tx) => {
             const { last } = await tx.series.update({ where: { name: series }, data: { last: { increment: 1 } } })
             await tx.document.create({ data: { series, number: last, transactionId } })
-          }, OPTIONS)
+          })
         } catch (error) {
           if (!hasCode(error, 'P2002')) throw error // it has its number already
         }

@@ -1,10 +1,7 @@
 /** Pessimistic by hand: `SELECT … FOR UPDATE` by raw SQL at the beginning of an interactive transaction. */
 import type { Prisma } from '../../../generated/bench/client.js'
 import type { Contender } from '../../contender.js'
-import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
-
-const OPTIONS = { maxWait: LONGEST_WAIT }
 
 export default {
   id: 'prisma/select-for-update',
@@ -13,8 +10,7 @@ export default {
   source: 'https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS',
   choices:
     'READ COMMITTED. Prisma has no such call, so the row is read with $queryRaw. A transaction waits 5 s for a ' +
-    'connection, as long as whoever waits for a lock here, and as in the documentation (maxWait; by default 2 s, ' +
-    'which is too short for 1,000 callers), and takes 5 s at most, which is the default.',
+    'connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default.',
   operations: ['readChangeWrite', 'move', 'receive'],
 
   async open(env) {
@@ -27,7 +23,7 @@ export default {
           await tx.movement.create({ data: { transactionId, itemId, quantity } })
           await tx.item.update({ where: { id: itemId }, data: { stock: stock + quantity } })
           return false
-        }, OPTIONS)
+        })
         return { retries: 0, refused }
       } catch (error) {
         if (!hasCode(error, 'P2002')) throw error
@@ -39,7 +35,7 @@ export default {
         await db.$transaction(async (tx) => {
           const stock = await lockStock(tx, itemId)
           await tx.item.update({ where: { id: itemId }, data: { stock: stock + 1 } })
-        }, OPTIONS)
+        })
         return { retries: 0 }
       },
       move,

@@ -1,12 +1,11 @@
 /** A Serializable transaction in the loop of Prisma's documentation. */
 import { Prisma, type PrismaClient } from '../../../generated/bench/client.js'
 import type { Contender } from '../../contender.js'
-import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
 
 /** As in the documentation. */
 const MOST_RETRIES = 5
-const OPTIONS = { isolationLevel: Prisma.TransactionIsolationLevel.Serializable, maxWait: LONGEST_WAIT }
+const OPTIONS = { isolationLevel: Prisma.TransactionIsolationLevel.Serializable }
 
 export default {
   id: 'prisma/serializable',
@@ -15,8 +14,7 @@ export default {
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/transactions#transaction-timing-issues',
   choices:
     'Up to 5 runs without a delay, as in the documentation; then the caller sees P2034. A transaction waits 5 s for ' +
-    'a connection, as long as whoever waits for a lock here, and as in the documentation (maxWait; by default 2 s, ' +
-    'which is too short for 1,000 callers), and takes 5 s at most, which is the default.',
+    'a connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default.',
   operations: ['readChangeWrite', 'move', 'receive'],
 
   async open(env) {

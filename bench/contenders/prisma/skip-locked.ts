@@ -1,9 +1,6 @@
 /** Serials by `FOR UPDATE SKIP LOCKED`, in raw SQL, after the transaction id was claimed. */
 import type { Contender } from '../../contender.js'
-import { LONGEST_WAIT } from '../../support/lock.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
-
-const OPTIONS = { maxWait: LONGEST_WAIT }
 
 export default {
   id: 'prisma/skip-locked',
@@ -34,7 +31,7 @@ export default {
               FROM free
               WHERE serial.id = free.id`
             if (taken < count) throw new TooFew()
-          }, OPTIONS)
+          })
           return { retries: 0 }
         } catch (error) {
           if (error instanceof TooFew) return { retries: 0, refused: true }

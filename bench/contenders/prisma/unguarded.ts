@@ -12,8 +12,7 @@ export default {
   family: 'prisma',
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/crud#update',
   choices:
-    'The wrong way, for comparison. Stock and ledger are in one transaction, READ COMMITTED, which does not help. Of an ' +
-    'array it waits 2 s for a connection, the default: there is no maxWait for it.',
+    'The wrong way, for comparison. Stock and ledger are in one transaction, READ COMMITTED, which does not help.',
   operations: ['readChangeWrite', 'move', 'receive', 'critical'],
 
   async open(env) {

@@ -3,6 +3,7 @@
  * count is 0. This is the loop that the others are compared with.
  */
 import type { Contender } from '../../contender.js'
+import { untilItWins } from '../../support/patience.js'
 import { createPrisma } from '../../support/prisma-client.js'
 
 export default {
@@ -11,22 +12,23 @@ export default {
   family: 'prisma',
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/transactions#optimistic-concurrency-control',
   choices:
-    'READ COMMITTED, one statement per transaction. Tries again at once and until it wins, so that no call ' +
-    'fails: a delay would make it slower alone, and no faster among many.',
+    'READ COMMITTED, one statement per transaction. Tries again at once, and until it wins or 5 s are over, as ' +
+    'others wait for a lock: a delay would make it slower alone, and no faster among many.',
   operations: ['readChangeWrite'],
 
   async open(env) {
     const db = createPrisma(env)
     return {
       async readChangeWrite(itemId) {
-        for (let retries = 0; ; retries++) {
+        const retries = await untilItWins(async () => {
           const { stock, version } = await db.item.findUniqueOrThrow({ where: { id: itemId } })
           const { count } = await db.item.updateMany({
             where: { id: itemId, version },
             data: { stock: stock + 1, version: { increment: 1 } },
           })
-          if (count === 1) return { retries }
-        }
+          return count === 1
+        })
+        return { retries }
       },
       close: () => db.$disconnect(),
     }

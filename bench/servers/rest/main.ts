@@ -21,12 +21,17 @@ const TABLE = `CREATE TABLE lock (
   locked_until timestamptz NOT NULL
 )`
 
+const MAKE = {
+  name: 'make',
+  text: `INSERT INTO lock (name, token, locked_until) VALUES ($1, gen_random_uuid(), '-infinity')
+ON CONFLICT (name) DO NOTHING`,
+}
+
+// Not by ON CONFLICT DO UPDATE: that locks the row also when it is not free, which is a write.
 const TAKE = {
   name: 'take',
-  text: `INSERT INTO lock (name, token, locked_until)
-VALUES ($1, $2, clock_timestamp() + $3 * interval '1 ms')
-ON CONFLICT (name) DO UPDATE SET token = excluded.token, locked_until = excluded.locked_until
-WHERE lock.locked_until <= clock_timestamp()`,
+  text: `UPDATE lock SET token = $2, locked_until = clock_timestamp() + $3 * interval '1 ms'
+WHERE name = $1 AND locked_until <= clock_timestamp()`,
 }
 
 const RENEW = {
@@ -35,7 +40,10 @@ const RENEW = {
 WHERE name = $1 AND token = $2 AND locked_until > clock_timestamp()`,
 }
 
-const GIVE_BACK = { name: 'give-back', text: 'DELETE FROM lock WHERE name = $1 AND token = $2' }
+const GIVE_BACK = {
+  name: 'give-back',
+  text: `UPDATE lock SET locked_until = '-infinity' WHERE name = $1 AND token = $2 AND locked_until > clock_timestamp()`,
+}
 
 const DATABASE = `bench_locks_${process.pid}`
 await onMaintenanceDatabase(`CREATE DATABASE ${DATABASE}`)
@@ -52,6 +60,14 @@ function query(statement: pg.QueryConfig): Promise<pg.QueryResult> {
   return pool.query(statement)
 }
 
+/** The rows that are there. They stay. */
+const made = new Set<string>()
+async function make(name: string): Promise<void> {
+  if (made.has(name)) return
+  await query({ ...MAKE, values: [name] })
+  made.add(name)
+}
+
 const waiting = new Waiting()
 const service = Fastify()
 
@@ -60,14 +76,13 @@ service.post<{ Params: Pick<Lock, 'name'>; Body: { ttl: number; wait: number } }
   async ({ params: { name }, body: { ttl, wait } }, reply) => {
     const token = randomUUID()
     const begin = performance.now()
-    for (;;) {
+    await make(name)
+    const given = await waiting.inLine(name, wait, async () => {
       const waited = performance.now() - begin
       const { rowCount } = await query({ ...TAKE, values: [name, token, ttl] })
-      if (rowCount === 1) return reply.code(201).send({ token, waited })
-      const left = begin + wait - performance.now()
-      if (left <= 0) return reply.code(423).send({ error: 'held' })
-      await waiting.turn(name, left)
-    }
+      return rowCount === 1 ? { token, waited } : undefined
+    })
+    return given ? reply.code(201).send(given) : reply.code(423).send({ error: 'held' })
   },
 )
 
@@ -81,7 +96,7 @@ service.put<{ Params: Lock; Body: { ttl: number } }>(
 
 service.delete<{ Params: Lock }>('/locks/:name/:token', async ({ params: { name, token } }, reply) => {
   const { rowCount } = await query({ ...GIVE_BACK, values: [name, token] })
-  waiting.wakeNext(name)
+  waiting.wakeFirst(name)
   return rowCount === 1 ? reply.code(204).send() : reply.code(409).send({ error: 'lost' })
 })
 

@@ -1,36 +1,62 @@
-/** Who waits for a lock, in the order of asking. */
+/** Who waits for a lock, in the order of asking. Only the first of them looks whether it is free. */
 
-/** In ms: so often does one who waits look whether the time of a holder that is gone has run out. */
+/** In ms: so often does the first one look whether the time of a holder that is gone has run out. */
 const LOOK_AGAIN = 500
 
 export class Waiting {
-  readonly #turns = new Map<string, (() => void)[]>()
+  readonly #lines = new Map<string, Waiter[]>()
 
-  /** Resolves when the lock was given back and nobody was before; or when it is time to look, or `left` ms have passed. */
-  turn(name: string, left: number): Promise<void> {
-    const turns = this.#turns.get(name) ?? []
-    this.#turns.set(name, turns)
-    return new Promise((resolve) => {
-      const come = () => {
-        clearTimeout(timer)
-        resolve()
+  /**
+   * Looks, whenever it is the first in line and there is a reason to, until it is given something or time is up.
+   *
+   * @param left in ms
+   */
+  async inLine<T>(name: string, left: number, look: () => Promise<T | undefined>): Promise<T | undefined> {
+    const deadline = performance.now() + left
+    const line = this.#lines.get(name) ?? []
+    this.#lines.set(name, line)
+    const self = new Waiter()
+    line.push(self)
+    try {
+      for (;;) {
+        const given = line[0] === self ? await look() : undefined
+        const rest = deadline - performance.now()
+        if (given !== undefined || rest <= 0) return given
+        await self.sleep(Math.min(rest, LOOK_AGAIN))
       }
-      const timer = setTimeout(
-        () => {
-          turns.splice(turns.indexOf(come), 1)
-          if (turns.length === 0 && this.#turns.get(name) === turns) this.#turns.delete(name)
-          resolve()
-        },
-        Math.min(left, LOOK_AGAIN),
-      )
-      turns.push(come)
-    })
+    } finally {
+      line.splice(line.indexOf(self), 1)
+      if (line.length === 0) this.#lines.delete(name)
+      line[0]?.wake()
+    }
   }
 
-  wakeNext(name: string): void {
-    const turns = this.#turns.get(name)
-    const next = turns?.shift()
-    if (turns?.length === 0) this.#turns.delete(name)
-    next?.()
+  /** The lock was given back. */
+  wakeFirst(name: string): void {
+    this.#lines.get(name)?.[0]?.wake()
+  }
+}
+
+class Waiter {
+  #isWoken = false
+  #end = () => {}
+
+  wake(): void {
+    this.#isWoken = true
+    this.#end()
+  }
+
+  /** Not at all, if it was woken since it last slept: what it has looked at may be older. */
+  async sleep(milliseconds: number): Promise<void> {
+    if (!this.#isWoken) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds)
+        this.#end = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    this.#isWoken = false
   }
 }
