@@ -61,8 +61,8 @@ export const WORKLOADS: readonly Workload[] = [
   insertNew,
   insertDuplicates,
   criticalSection(4),
+  criticalSection(16),
   criticalSection(64, true),
-  criticalSection(256),
   serials,
   gaplessNumbers,
 ]

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors.js'
 import type { PrismaClientLike, Row } from '../prisma/client.js'
+import { bodyLimits } from '../transaction/limits.js'
 import type { LockMode } from './queue.js'
 
 /** What to do where a lock's snapshot would be older than the lock. */
@@ -19,15 +20,19 @@ export class AdvisoryLocks {
     await this.#call(tx, `pg_advisory_xact_lock${suffix}`, keys, snapshot)
   }
 
-  /** Takes all that are free now; whether that was all of them. Those taken stay taken. */
+  /**
+   * Takes all that are free now; whether that was all of them. Those taken stay taken. With a
+   * `bodyTimeout` the transaction is limited to it from here on, if all were free.
+   */
   async tryTake(
     tx: PrismaClientLike,
     keys: readonly string[],
     mode: LockMode,
     snapshot: SnapshotRule,
+    bodyTimeout?: number,
   ): Promise<boolean> {
     const suffix = mode === 'shared' ? '_shared' : ''
-    const rows = await this.#call(tx, `pg_try_advisory_xact_lock${suffix}`, keys, snapshot)
+    const rows = await this.#call(tx, `pg_try_advisory_xact_lock${suffix}`, keys, snapshot, bodyTimeout)
     return rows.every(({ taken }) => taken === 'true')
   }
 
@@ -38,11 +43,21 @@ export class AdvisoryLocks {
    * At REPEATABLE READ and above the first statement of a transaction takes its snapshot, before
    * it waits for the lock; what the holder before us wrote would then not be seen. CASE keeps the
    * lock from being taken there.
+   *
+   * The limits of a body go into the last statement of these, so that they cut off none of them.
    */
-  async #call(tx: PrismaClientLike, lock: string, keys: readonly string[], snapshot: SnapshotRule): Promise<Row[]> {
+  async #call(
+    tx: PrismaClientLike,
+    lock: string,
+    keys: readonly string[],
+    snapshot: SnapshotRule,
+    bodyTimeout?: number,
+  ): Promise<Row[]> {
+    const isProven = this.#isProven // others may prove it meanwhile
+    const limit = withLimits('$3', isProven ? bodyTimeout : undefined)
     const rows = (await tx.$queryRawUnsafe(
       `SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-  THEN ${lock}(number)::text ELSE 'refused' END AS taken
+  THEN ${lock}(number)::text ELSE 'refused' END AS taken${limit.sql}
 FROM (
   SELECT DISTINCT hashtextextended(key, 0) AS number
   FROM unnest($1::text[]) AS key
@@ -50,6 +65,7 @@ FROM (
 ) AS sorted`,
       keys,
       snapshot === 'accept',
+      ...limit.values,
     )) as Row[]
     if (rows.some(({ taken }) => taken === 'refused')) {
       throw new InvalidArgumentError(
@@ -58,19 +74,26 @@ FROM (
           "Use $withAdvisoryLock, run at READ COMMITTED, or say { snapshot: 'accept' }.",
       )
     }
-    await this.#prove(tx, rows)
+    if (!isProven && rows.every(({ taken }) => taken !== 'false')) await this.#prove(tx, bodyTimeout)
     return rows
   }
 
   /** Some engines have the function, and it does nothing. So look once whether the lock is there. */
-  async #prove(tx: PrismaClientLike, rows: readonly Row[]): Promise<void> {
-    if (this.#isProven || rows.some(({ taken }) => taken === 'false')) return
+  async #prove(tx: PrismaClientLike, bodyTimeout?: number): Promise<void> {
+    const limit = withLimits('$1', bodyTimeout)
     const [row] = (await tx.$queryRawUnsafe(
       `SELECT EXISTS (
   SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-) AS is_held`,
+) AS is_held${limit.sql}`,
+      ...limit.values,
     )) as [Row]
     if (row.is_held !== true) throw new UnsupportedDatabaseError()
     this.#isProven = true
   }
+}
+
+/** A column that sets the limits of a body: in a sub-select, which runs once, however many rows there are. */
+function withLimits(parameter: string, bodyTimeout: number | undefined) {
+  if (bodyTimeout === undefined) return { sql: '', values: [] }
+  return { sql: `,\n  (SELECT concat(${bodyLimits(parameter)})) AS limits`, values: [bodyTimeout] }
 }

@@ -1,12 +1,12 @@
 import { isConcurrencyError, LockTimeoutError, TransactionRequiredError } from '../errors.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import { type IsolationLevel, isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { isStatementTimeout, isTransactionTimeout } from '../prisma/errors.js'
 import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
 import { Limiter } from '../retry/limiter.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transaction/bounded-body.js'
-import { BODY_LIMITS, STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
+import { bodyLimits, STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
 import { encodeKeys } from './key.js'
@@ -31,6 +31,8 @@ export class Advisory {
   readonly #waiters: Limiter
   readonly #transactions: RetryingTransactions
   readonly #policy: ResolvedPolicy
+  /** Named once it is known not to be the default. */
+  #isolationLevel: IsolationLevel | undefined
 
   constructor(transactions: RetryingTransactions, policy: ResolvedPolicy, maxWaiting: number) {
     this.#transactions = transactions
@@ -126,7 +128,7 @@ export class Advisory {
       this.#transaction(client, keys, call, deadline, body, acquire, whenOver)
 
     const first = await attempt(
-      (tx) => this.#locks.tryTake(tx, keys, call.mode, 'refuse'),
+      (tx) => this.#locks.tryTake(tx, keys, call.mode, 'refuse', call.bodyTimeout),
       () => {},
     )
     if (first !== NOT_FREE) return first
@@ -136,7 +138,7 @@ export class Advisory {
       const previous = await limitWait(tx, wholeMilliseconds(deadline))
       await this.#locks.take(tx, keys, call.mode, 'refuse')
       stopWaiting()
-      await restoreLimits(tx, previous)
+      await limitBody(tx, previous, call.bodyTimeout)
       return true
     }, stopWaiting)
     return second as R
@@ -177,20 +179,21 @@ export class Advisory {
       if (state === 'given up') throw NOT_FREE
       state = 'held'
       onHeld()
-      await tx.$queryRawUnsafe(`SELECT ${BODY_LIMITS}`, call.bodyTimeout)
       const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
       return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx, signal))
     }
-    const transaction = this.#transactions.run(client, run, {
-      policy: { ...this.#policy, attempts: 1, retryOn: () => false },
-      deadline: whole,
-      isolationLevel: 'ReadCommitted',
-      maxWait: wholeMilliseconds(deadline),
-      timeout: undefined,
-      readOnly: false,
-    })
-    void transaction.then(whenOver, whenOver)
     const isHeld = () => state === 'held'
+    const begin = (isolationLevel: IsolationLevel | undefined) =>
+      this.#transactions.run(client, run, {
+        policy: { ...this.#policy, attempts: 1, retryOn: () => false },
+        deadline: whole,
+        isolationLevel,
+        maxWait: wholeMilliseconds(deadline),
+        timeout: undefined,
+        readOnly: false,
+      })
+    const transaction = this.#atReadCommitted(begin, isHeld)
+    void transaction.then(whenOver, whenOver)
     try {
       await whole.race(Promise.race([held, transaction]), 'the lock').catch((error: unknown) => {
         if (isHeld()) return // the body has begun, and is told by itself
@@ -203,8 +206,29 @@ export class Advisory {
       throw isHeld() ? error : timeoutOf(error, keys, call)
     }
   }
+
+  /**
+   * To name the level costs a statement, so it is named only from the first time on that the default
+   * was another one, whenever that became so. A lock is never younger than its snapshot: the statement
+   * that takes it looks at the level, which the query before it has made final, and refuses.
+   */
+  async #atReadCommitted<R>(
+    begin: (level: IsolationLevel | undefined) => Promise<R>,
+    isHeld: () => boolean,
+  ): Promise<R> {
+    const level = this.#isolationLevel
+    try {
+      return await begin(level)
+    } catch (error) {
+      const isRefused = !isHeld() && isConcurrencyError(error, 'INVALID_ARGUMENT')
+      if (!isRefused || level !== undefined) throw error
+      this.#isolationLevel = 'ReadCommitted'
+      return begin(this.#isolationLevel)
+    }
+  }
 }
 
+/** Takes the locks, and limits what comes after to the body's time; whether they were to be had. */
 type Acquire = (tx: PrismaClientLike) => Promise<boolean>
 
 const NOT_FREE = Symbol('not free')
@@ -231,6 +255,17 @@ async function limitWait(tx: PrismaClientLike, milliseconds: number): Promise<Li
 async function restoreLimits(tx: PrismaClientLike, { lock, statement }: Limits): Promise<void> {
   await tx.$queryRawUnsafe(
     `SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
+    lock,
+    statement,
+  )
+}
+
+/** Puts `lock_timeout` back, and limits the body; a `statement_timeout` from before the wait stays where it is shorter. */
+async function limitBody(tx: PrismaClientLike, { lock, statement }: Limits, bodyTimeout: number): Promise<void> {
+  await tx.$queryRawUnsafe(
+    `SELECT set_config('lock_timeout', $2, true),
+  ${bodyLimits('$1', '$3::text')}`,
+    bodyTimeout,
     lock,
     statement,
   )

@@ -18,10 +18,14 @@ export const LIMITS = `${LOCK_LIMIT},\n  ${limitOf('statement_timeout')}`
 export const STATEMENT_LIMIT = limitOf('statement_timeout')
 
 /**
- * The same, and a limit for the pauses between statements, a second longer: a process that is
- * stopped or cut off cannot end its own transaction, so the server does.
+ * The same with the ms in `parameter`, and a limit for the pauses between statements, a second
+ * longer: a process that is stopped or cut off cannot end its own transaction, so the server does.
+ * `statementTimeout` is the limit for statements that stays where it is shorter.
  */
-export const BODY_LIMITS = `${STATEMENT_LIMIT},\n  ${limitOf('idle_in_transaction_session_timeout', 'least($1::int8 + 1000, 2147483647)')}`
+export function bodyLimits(parameter: string, statementTimeout?: string): string {
+  return `${limitOf('statement_timeout', `${parameter}::int`, statementTimeout)},
+  ${limitOf('idle_in_transaction_session_timeout', `least(${parameter}::int8 + 1000, 2147483647)`)}`
+}
 
 /** The first of them, with `limit` ms. */
 export function lockLimit(limit: number): string {
@@ -32,9 +36,9 @@ export function lockLimit(limit: number): string {
  * A limit that the database or the role already has stays, where it is shorter; 0 means that there
  * is none (PostgreSQL manual, "19.11. Client Connection Defaults").
  */
-function limitOf(name: string, limit = '$1::int'): string {
+function limitOf(name: string, limit = '$1::int', before = `current_setting('${name}')`): string {
   return `set_config('${name}', least(
     ${limit},
-    nullif(extract(epoch FROM current_setting('${name}')::interval) * 1000, 0)::int
+    nullif(extract(epoch FROM ${before}::interval) * 1000, 0)::int
   )::text, true)`
 }
