@@ -26,6 +26,8 @@ export interface Contender {
    * tries again, how long a lease lasts. Shown in the report.
    */
   readonly choices: string
+  /** It guards nothing, and is there to be found wrong: nobody is compared with it, also where it was lucky. */
+  readonly isUnguarded?: boolean
   /** The server that it needs beside PostgreSQL. */
   readonly server?: ServerName
   /** Packages of `bench/package.json` that it imports. Without them it is shown as missing. */

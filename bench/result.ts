@@ -80,7 +80,8 @@ export interface WorkloadResult {
   readonly processes: number
   readonly callers: number
   readonly poolSize: number
-  readonly baseline: string
+  /** The fastest contender by hand on Prisma whose data was right: the others are compared with it, within each round. */
+  readonly baseline?: string
 }
 
 /** A contender in a workload. */
@@ -97,6 +98,8 @@ export interface Cell {
 export interface Round {
   /** From 0. The cells with the same workload and round were measured side by side in time: ratios are taken among them. */
   readonly round: number
+  /** How long it was warmed up: longer than the round's window says if a process was new to the work. */
+  readonly warmUpMilliseconds?: number
   /** Undefined if the run broke down, for the reason in `error`. */
   readonly figures?: Figures
   readonly audit?: Audit
@@ -108,15 +111,16 @@ export interface Round {
 /**
  * What one run has measured. Calls go on before and after the window that is measured, so that
  * there are always as many under way as there are callers; where fewer than that were answered in it,
- * the window lasts to the end of the last one. `null`: could not be measured here.
+ * it is longer, up to 2 s. `null`: could not be measured here.
  */
 export interface Figures {
   /** Calls that were answered after the warm-up, and not by an exception; so that p50 and p99 are of these. */
   readonly operations: number
   /** Answered in the window, per second. */
   readonly throughput: number
-  readonly p50Milliseconds: number
-  readonly p99Milliseconds: number
+  /** Of the calls that were answered; `null` if there were none. */
+  readonly p50Milliseconds: number | null
+  readonly p99Milliseconds: number | null
   /** Calls that ended in an exception after the warm-up. */
   readonly failures: number
   readonly refused: number
@@ -148,10 +152,10 @@ export interface Spread {
 
 export interface Summary {
   readonly throughput: Spread
-  /** Throughput by that of the baseline in the same round; undefined if it was not there. */
+  /** Throughput by that of the baseline in the same round; undefined if there is none. */
   readonly ratio?: Spread
-  readonly p50Milliseconds: Spread
-  readonly p99Milliseconds: Spread
+  readonly p50Milliseconds: Spread | null
+  readonly p99Milliseconds: Spread | null
   readonly retries: Spread
   readonly statements: Spread
   readonly transactions: Spread

@@ -22,8 +22,6 @@ export interface Workload {
   readonly callers: number
   /** Connections per process. */
   readonly poolSize: number
-  /** The contender that the others are compared with, within each round; if it is not there, nothing is. */
-  readonly baseline: string
   /** Fills a fresh database, in which the tables of `prisma/bench` are and nothing else. Not measured. */
   fill(database: pg.ClientBase): Promise<void>
   /**

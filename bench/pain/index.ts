@@ -26,7 +26,7 @@ export async function runPain(
   const environment: PainEnvironment = {
     ...others,
     databases: {
-      create: (filling) => oneByOne(() => databases.create(filling)),
+      create: (...args) => oneByOne(() => databases.create(...args)),
       drop: (name) => oneByOne(() => databases.drop(name)),
     },
   }

@@ -58,7 +58,7 @@ export interface PainEnvironment extends Pick<Environment, 'servers' | 'folder'>
 
 /** Makes the database that each run gets a copy of. */
 export async function prepareDatabases({ databases }: PainEnvironment): Promise<void> {
-  await databases.drop((await databases.create(FILLING)).name)
+  await databases.drop((await databases.create(FILLING, false)).name)
 }
 
 /** Never rejects because of the contender. */
@@ -68,7 +68,7 @@ export async function inflict(
   operation: PainOperation,
   moment: PainResult['moment'],
 ): Promise<PainResult> {
-  const database = await databases.create(FILLING)
+  const database = await databases.create(FILLING, false)
   const holder = new PainProcess()
   const other = new PainProcess()
   const end = () => void Promise.all([holder.end(), other.end()])

@@ -29,13 +29,17 @@ export function methodSection(result: BenchResult, json: string): Html {
   const { machine, server, method } = result
   return html`<section id="method"><h2>How it was measured</h2>
 <p>Each contender works in a process of its own (in several, where the workload says so), on a pool of the same size,
-against one PostgreSQL${server.isEmbedded ? ', started for this with its settings as shipped' : undefined}. Each run has a
+against one PostgreSQL${server.isEmbedded ? ', started for this with its settings as shipped but for the number of connections and the locale C' : undefined}. Each run has a
 fresh copy of a filled database, and is measured for ${measured(method)}, as long as fits the time, after a warm-up of a
-third of that, and of a second for processes that are new to the work. Calls go on before and after, so that there are always
+third of that, and of two seconds for processes that are new to the work; Prisma’s clients are kept from run to run. Calls go on before and after, so that there are always
 as many under way as there are callers; those that end after the window still count for the latencies and the failures. Where fewer calls
-are answered in the window than there are callers, it lasts to the end of the last one. Then comes an audit of what is in
-the database. In each of ${plural(method.rounds, 'round')} every contender is measured once
-per workload, in random order (seed ${String(method.seed)}). What is shown is the median over the rounds, with the lowest
+are answered in the window than there are callers, it is longer, up to 2 s. Then comes an audit of what is in the database;
+behind a call that failed after it had written, a lost update could hide. With fewer than a hundred answers in a run, p99 is
+the longest; calls that failed are in neither p50 nor p99. In each of ${plural(method.rounds, 'round')} every contender is measured once
+per workload, in random order (seed ${String(method.seed)}). The baseline is the fastest contender by hand on Prisma whose data was
+right. The callers of a process make their next call as soon as the last one is answered, many of them in the same moment:
+whoever does together what is asked for in the same moment, as this library does, gains most by that, and with one caller
+nothing. What is shown is the median over the rounds, with the lowest
 and the highest; ratios are taken within a round, so that a slow minute of the machine slows both. Statements are
 counted on the contender's own connections and those of its lock service, CPU time is that of its processes, of
 PostgreSQL's, and of its lock server's, and connections are looked at in <code>pg_stat_activity</code> every 20 ms. “Waiting, s per s” are connection-seconds per second in which a

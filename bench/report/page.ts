@@ -52,7 +52,7 @@ ${result.isComplete ? undefined : html`<p class="warning">This run was ended bef
 </header>
 <main>
 <section id="overview"><h2>Overview</h2>
-<p>Calls per second, as a multiple of what people write by hand, within each round. Further right is faster; the figure at the right is the fastest of ours.</p>
+<p>Calls per second, as a multiple of the fastest right way by hand on Prisma, within each round. Further right is faster; the figure at the right is the fastest of ours.</p>
 ${key(result)}
 <figure data-plot="overview">${overview(result, 'wide') ?? html`<p class="empty">There is no baseline in this run to compare with.</p>`}${overview(result, 'narrow')}</figure>
 </section>

@@ -12,11 +12,15 @@ export interface Group {
 /** The workloads that stand for all: in the overview, in the README, and open in the report. */
 const HEADLINES: readonly string[] = [
   'rows-1000',
+  'hot-row-1',
   'hot-row-16',
   'hot-row-processes-4',
+  'stock-move-1',
   'stock-move-16',
   'stock-move-256',
+  'stock-move-processes-4',
   'stock-receipt-64',
+  'insert-once-1',
   'insert-once-new',
   'insert-once-duplicates',
   'critical-section-64',
@@ -104,6 +108,12 @@ export function wrongs({ lost, doubled, negative, inconsistent }: Audit): string
     .filter(([number]) => number > 0)
     .map(([number, what]) => `${number.toLocaleString('en')} ${what}`)
     .join(', ')
+}
+
+/** In words, if there are any: `2 of 5 rounds broke down`. */
+export function brokenRounds({ rounds }: Cell): string | undefined {
+  const broken = rounds.filter(({ error }) => error !== undefined).length
+  return broken === 0 ? undefined : `${broken} of ${rounds.length} rounds broke down`
 }
 
 /** Why there are no figures, or why fewer than there were rounds. */

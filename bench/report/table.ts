@@ -3,7 +3,7 @@ import type { BenchResult, Spread, Summary, WorkloadResult } from '../result.js'
 import { FAMILIES } from './families.js'
 import { type Content, type Html, html } from './html.js'
 import { count, digits, range } from './number.js'
-import { errorOf, isWrong, missingIn, type Taker, takersOf, wrongs } from './reading.js'
+import { brokenRounds, errorOf, isWrong, missingIn, type Taker, takersOf, wrongs } from './reading.js'
 
 interface Column {
   readonly title: string
@@ -104,7 +104,7 @@ function row(taker: Taker): Html {
   const { summary } = cell
   const name = html`<th scope="row"><i style="background:${FAMILIES[contender.family].colour}"></i>${contender.title}${
     isBaseline ? html` <small>baseline</small>` : undefined
-  }${isWrong(cell) ? html` <small class="wrong">✕ ${wrongs(cell.audit)}</small>` : undefined}</th>`
+  }${broken(cell)}${isWrong(cell) ? html` <small class="wrong">✕ ${wrongs(cell.audit)}</small>` : undefined}</th>`
   const cells =
     summary === undefined
       ? html`<td class="text" colspan="${WIDTH}">broke down: ${errorOf(cell) ?? 'was not run'}</td>`
@@ -113,6 +113,11 @@ function row(taker: Taker): Html {
         )
   return html`<tr${contender.family === 'ours' ? html` class="ours"` : undefined}>${name}${cells}</tr>
 `
+}
+
+function broken(cell: Taker['cell']): Html | undefined {
+  const note = brokenRounds(cell)
+  return note === undefined || cell.summary === undefined ? undefined : html` <small class="wrong">${note}</small>`
 }
 
 function first(index: number): Html | undefined {

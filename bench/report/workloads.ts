@@ -44,7 +44,11 @@ function body(result: BenchResult, workload: WorkloadResult): Html {
     `${plural(callers, 'caller')}${processes > 1 ? ' each' : ''}`,
     `a pool of ${plural(poolSize, 'connection')}${processes > 1 ? ' each' : ''}`,
   ].join(', ')
-  return html`<p>${workload.about} <span class="shape">${shape}; the baseline is ${contenderOf(result, workload.baseline).title}.</span></p>
+  return html`<p>${workload.about} <span class="shape">${shape}${
+    workload.baseline === undefined
+      ? undefined
+      : html`; the baseline is ${contenderOf(result, workload.baseline).title}, the fastest by hand on Prisma that was right`
+  }.</span></p>
 <div class="panels">${PANELS.map(
     ([title, measure]) => html`<figure data-plot="${workload.id}"><figcaption>${title}</figcaption>
 ${panel(takers, measure, labelOf(workload, measure, takers))}</figure>`,

@@ -15,7 +15,7 @@ import { describeMachine, describeServer, packageVersions } from './machine.js'
 import { type Laboratory, measure } from './measure.js'
 import { Plan, takersOf } from './plan.js'
 import { seededRandom, shuffled } from './random.js'
-import { isWrong, sumAudits, summarise } from './summary.js'
+import { fastestByHand, isWrong, sumAudits, summarise } from './summary.js'
 import { headline, legend, missingContenders, NOT_ASKED_FOR, painTable, workloadTable } from './table.js'
 import { writeReport } from './write-report.js'
 import { writeResult } from './write-result.js'
@@ -46,7 +46,9 @@ export async function runBench(bench: Bench): Promise<number> {
   const windows: Window[] = []
   const rounds = new Map<string, Round[]>()
   let pain: readonly PainResult[] = []
-  const roundsOf = (workload: Workload, { id }: Contender) => rounds.get(`${workload.id} ${id}`) ?? []
+  const roundsOf = ({ id: workload }: Pick<Workload, 'id'>, { id }: Contender) => rounds.get(`${workload} ${id}`) ?? []
+  const baselineOf = (workload: Pick<Workload, 'id' | 'operation'>) =>
+    fastestByHand(takersOf(workload, present), (contender) => roundsOf(workload, contender))
 
   const begin = performance.now()
   const date = new Date().toISOString()
@@ -65,8 +67,13 @@ export async function runBench(bench: Bench): Promise<number> {
       const why = missing.has(id) ? missing.get(id) : notAskedFor(contender)
       return { id, title, family, source, choices, operations, ...(why === undefined ? {} : { missing: why }) }
     }),
-    workloads: form.workloads.map(({ fill: _, caller: _c, audit: _a, short: _s, ...workload }) => workload),
-    cells: form.workloads.flatMap((workload) => cellsOf(workload, takersOf(workload, present), roundsOf)),
+    workloads: form.workloads.map(({ fill: _, caller: _c, audit: _a, short: _s, ...workload }) => {
+      const baseline = baselineOf(workload)
+      return { ...workload, ...(baseline === undefined ? {} : { baseline: baseline.id }) }
+    }),
+    cells: form.workloads.flatMap((workload) =>
+      cellsOf(workload, takersOf(workload, present), baselineOf(workload), roundsOf),
+    ),
     pain,
   })
 
@@ -92,12 +99,14 @@ export async function runBench(bench: Bench): Promise<number> {
     folder,
   }
   const random = seededRandom(seed)
+  let isDone = false
   try {
     const plan = new Plan(form, present)
     for (let round = 0; round < form.rounds; round++) {
       const roundBegin = performance.now()
       const window = plan.windowFor(round, roundBegin - begin)
       windows.push(window)
+      let measuring = 0
       for (const workload of form.workloads) {
         showProgress(`round ${round + 1} of ${form.rounds}, ${workload.id}`)
         for (const contender of shuffled(takersOf(workload, present), random)) {
@@ -105,9 +114,10 @@ export async function runBench(bench: Bench): Promise<number> {
           const measured = await measure(laboratory, workload, contender, round, window)
           interrupted.throwIfAborted() // what it did to the run is not the contender's
           rounds.set(`${workload.id} ${contender.id}`, [...roundsOf(workload, contender), measured])
+          measuring += (measured.warmUpMilliseconds ?? 0) + window.measuredMilliseconds
         }
       }
-      plan.learn(window, performance.now() - roundBegin)
+      plan.learn(performance.now() - roundBegin - measuring)
     }
     if (request.isPainful) {
       const environment = { databases: laboratory.databases, servers: sideServers.urls, folder, interrupted }
@@ -115,8 +125,9 @@ export async function runBench(bench: Bench): Promise<number> {
         pain = results
       })
     }
+    isDone = true
   } finally {
-    if (rounds.size > 0 || pain.length > 0) await report(result(!interrupted.aborted), request.output)
+    if (rounds.size > 0 || pain.length > 0) await report(result(isDone), request.output)
     await laboratory.databases.dropAll().catch((error: unknown) => {
       if (!interrupted.aborted) throw error // otherwise the server has already gone, and the databases with it
     })
@@ -128,9 +139,9 @@ export async function runBench(bench: Bench): Promise<number> {
 function cellsOf(
   workload: Workload,
   takers: readonly Contender[],
+  baseline: Contender | undefined,
   roundsOf: (workload: Workload, contender: Contender) => readonly Round[],
 ): Cell[] {
-  const baseline = takers.find(({ id }) => id === workload.baseline)
   return takers.map((contender) => {
     const rounds = roundsOf(workload, contender)
     const summary = summarise(rounds, baseline === undefined ? [] : roundsOf(workload, baseline))

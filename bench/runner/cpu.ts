@@ -33,7 +33,7 @@ export function processesCpuClock(pids: readonly number[]): CpuClock {
   if (!isLinux) return async () => null
   return async () => {
     let sum = 0
-    for (const pid of pids) sum += ((await stat(pid))?.own ?? 0) * tick
+    for (const pid of pids) sum += await nanosecondsOfThreads(pid)
     return sum
   }
 }
@@ -59,6 +59,15 @@ async function stat(pid: number): Promise<{ own: number; children: number } | un
 async function nanoseconds(pid: number): Promise<number | undefined> {
   const text = await readFile(`/proc/${pid}/schedstat`, 'utf8').catch(() => undefined)
   return text === undefined ? undefined : Number(text.split(' ')[0]) / 1e6
+}
+
+/** Of those that have not ended. */
+async function nanosecondsOfThreads(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => [])
+  const times = await Promise.all(
+    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').catch(() => '0')),
+  )
+  return times.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0)
 }
 
 async function childrenOf(pid: number): Promise<number[]> {

@@ -11,7 +11,9 @@ const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url))
 const BYTES_PER_WORKER = 150 * 2 ** 20
 const MOST_WORKERS = 100
 
-/** One worker. It answers one message at a time. */
+/**
+ * One worker. It rests for minutes between its runs, which a server does not: so it is told not to
+ * forget meanwhile what it has compiled. It answers one message at a time. */
 export class Worker {
   readonly #child: ChildProcess
   lastUsed = 0
@@ -19,7 +21,7 @@ export class Worker {
   readonly experience = new Map<OperationName, number>()
 
   constructor() {
-    this.#child = fork(WORKER, { execArgv: ['--import', 'tsx'], serialization: 'advanced' })
+    this.#child = fork(WORKER, { execArgv: ['--no-flush-bytecode', '--import', 'tsx'], serialization: 'advanced' })
     this.#child.on('error', () => {}) // seen as the end of the process
   }
 

@@ -13,7 +13,7 @@ export class Databases {
   readonly #serverUrl: string
   readonly #admin: pg.ClientBase
   readonly #made = new Set<string>()
-  #runs = 0
+  #copies = 0
 
   /** @param admin a connection to the maintenance database */
   constructor(serverUrl: string, admin: pg.ClientBase) {
@@ -21,10 +21,13 @@ export class Databases {
     this.#admin = admin
   }
 
-  /** A database in which a run of the workload can begin. */
-  async create(workload: Filling): Promise<{ readonly name: string; readonly url: string }> {
+  /**
+   * A database in which a run of the workload can begin. One after the other they have the same name,
+   * so that clients may be kept from run to run; several at once have names of their own.
+   */
+  async create(workload: Filling, isAlone = true): Promise<{ readonly name: string; readonly url: string }> {
     const template = await this.#template(workload)
-    const name = `bench_run_${process.pid}_${this.#runs++}`
+    const name = `bench_run_${process.pid}_${isAlone ? 'alone' : this.#copies++}`
     await this.#admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
     this.#made.add(name)
     return { name, url: this.#urlOf(name) }

@@ -17,14 +17,18 @@ export interface Driven {
   readonly tally: Record<string, KeyTally>
 }
 
+/** In ms. */
+const LONGEST = 2_000
+const LOOK_AGAIN = 20
+
 /** The clock of the machine in ms with fractions, which all processes share. */
 export const machineTime = () => performance.timeOrigin + performance.now()
 
 /**
  * Nobody pauses for the measuring to begin or to end: in between there are always as many calls
  * under way as there are callers. Those that end later tell how long they waited, and whether they
- * failed. Where fewer calls were answered than there are callers, or where something is still to be
- * settled, that time was too short to tell anything: then it is measured to the end.
+ * failed. Where fewer calls were answered than there are callers, it is measured for longer, up to
+ * `LONGEST`. What was put off is done in the end, that of the warm-up included, and is part of it.
  *
  * @param onMark is called when the warm-up is over, and when the measuring is
  * @param settle does what was put off
@@ -70,16 +74,19 @@ export async function drive(
     await sleep(warmUpMilliseconds)
     isWarm = true
     onMark('warm')
+    const begin = performance.now()
     await sleep(measuredMilliseconds)
+    while (measured.operations < calls.length && performance.now() < begin + LONGEST) await sleep(LOOK_AGAIN)
     isOver = true
-    if (settle === undefined && measured.operations >= calls.length) end()
+    if (settle === undefined) end()
   }
   function end(): void {
     isMeasured = true
     onMark('measured')
   }
   await Promise.all([marks(), ...calls.map(caller)])
-  await settle?.()
-  if (!isMeasured) end()
+  if (settle === undefined) return { latencies, refused, failed, failures, measured, tally }
+  await settle()
+  end()
   return { latencies, refused, failed, failures, measured, tally }
 }

@@ -72,9 +72,9 @@ function joined(parts: readonly Float64Array[]): Float64Array {
   return all
 }
 
-/** Of sorted numbers; 0 if there are none. */
-function quantile(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+/** Of sorted numbers; with few of them, the largest. */
+function quantile(sorted: Float64Array, share: number): number | null {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? null
 }
 
 function sum(numbers: readonly number[]): number {

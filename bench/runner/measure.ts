@@ -24,7 +24,7 @@ export interface Laboratory {
 }
 
 /** In ms: who has done less of a kind of work is still being compiled. */
-const COMPILED = 1_000
+const COMPILED = 2_000
 /** In ms. Whoever takes longer, over what was asked, hangs: no call of any contender may wait so long. */
 const PATIENCE = 30_000
 
@@ -55,6 +55,7 @@ export async function measure(
     const tally = addTallies(reports)
     return {
       round,
+      warmUpMilliseconds: enough.warmUpMilliseconds,
       figures: figuresOf(reports, sample, costs),
       audit: await onDatabase(database.url, (client) => workload.audit(client, tally)),
       failures: mostFrequentFailures(reports),

@@ -17,7 +17,7 @@ const LONGEST = 2_000
 const SHORTEST = 250
 
 /** The contenders that can do what the workload asks for. */
-export function takersOf(workload: Workload, contenders: readonly Contender[]): Contender[] {
+export function takersOf(workload: Pick<Workload, 'operation'>, contenders: readonly Contender[]): Contender[] {
   return contenders.filter(({ operations }) => operations.includes(workload.operation))
 }
 
@@ -44,8 +44,8 @@ export class Plan {
     return { measuredMilliseconds: measured, warmUpMilliseconds: Math.round(measured / 3) }
   }
 
-  /** @param took what the round has taken, in ms */
-  learn({ warmUpMilliseconds, measuredMilliseconds }: Window, took: number): void {
-    this.#overhead = Math.max(0, took / Math.max(1, this.#runs) - warmUpMilliseconds - measuredMilliseconds)
+  /** @param beside what the round has taken beside warming up and measuring, in ms */
+  learn(beside: number): void {
+    this.#overhead = Math.max(0, beside / Math.max(1, this.#runs))
   }
 }

@@ -33,9 +33,9 @@ export function headline({ form, date, machine, server, method }: BenchResult): 
 
 export function legend({ windows }: BenchResult['method']): string {
   const measured = windows.map(({ measuredMilliseconds }) => measuredMilliseconds).join(', ')
-  return `Each run was measured for so many ms in the rounds: ${measured}; after a third of that, and at first 1 s, to warm up
+  return `Each run was measured for so many ms in the rounds: ${measured}; after a third of that, and at first 2 s, to warm up
 per s    median of the rounds; spread: lowest to highest
-ratio    to the contender marked *, within each round; then the median
+ratio    to the contender marked *, the fastest by hand on Prisma that was right, within each round; then the median
 retries, stmts, txs, db ms, app ms, lock ms    per operation; CPU time of the database's processes, the contender's, and its lock server's
 conns    at a time, at most; waiting: how many of them, on average, only waited for a lock
 audit    what is wrong in the database afterwards, over all rounds`
@@ -91,14 +91,14 @@ function row(cell: Cell, { baseline }: WorkloadResult): string[] {
   const { summary } = cell
   if (summary === undefined) return [name, `broke down: ${cell.rounds.find(({ error }) => error)?.error ?? 'not run'}`]
   const median = (spread: Spread) => figure(spread.median)
-  const known = (spread: Spread | null) => (spread === null ? '?' : median(spread))
+  const known = (spread: Spread | null, otherwise = '?') => (spread === null ? otherwise : median(spread))
   return [
     name,
     median(summary.throughput),
     `${figure(summary.throughput.low)}–${figure(summary.throughput.high)}`,
     summary.ratio === undefined ? '' : median(summary.ratio),
-    median(summary.p50Milliseconds),
-    median(summary.p99Milliseconds),
+    known(summary.p50Milliseconds, ''),
+    known(summary.p99Milliseconds, ''),
     failed(cell),
     median(summary.retries),
     median(summary.statements),

@@ -70,7 +70,7 @@ export function lockName({ databaseUrl }: Environment, key: string): string {
 }
 
 /** The operations that every lock can do; each contender names these. */
-export const LOCK_OPERATIONS = ['readChangeWrite', 'critical', 'move', 'receive'] as const
+export const LOCK_OPERATIONS = ['readChangeWrite', 'critical', 'move'] as const
 
 /** The work under a lock. The rows are read and written on Prisma's own pool, each statement for itself. */
 export function lockSession(env: Environment, withLock: WithLock, closeLocks: () => Promise<void>): Session {
@@ -109,7 +109,6 @@ export function lockSession(env: Environment, withLock: WithLock, closeLocks: ()
       critical(`item-${itemId}`, async (rows) => rows.write(itemId, (await rows.read(itemId)) + 1)),
     critical,
     move,
-    receive: move,
     async close() {
       await closeLocks()
       await db.$disconnect()

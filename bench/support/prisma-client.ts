@@ -10,11 +10,19 @@ import type { Environment } from '../contender.js'
 import { PATIENCE } from './patience.js'
 
 export function createPrisma({ databaseUrl, poolSize }: Environment): PrismaClient {
-  return new PrismaClient({
+  const key = `${databaseUrl} ${poolSize}`
+  const known = clients.get(key)
+  if (known) return known
+  const client = new PrismaClient({
     adapter: new PrismaPg({ connectionString: databaseUrl, max: poolSize }),
     transactionOptions: { maxWait: PATIENCE },
   })
+  clients.set(key, client)
+  return client
 }
+
+/** A server has its client for days: a process keeps it from run to run, and it connects anew in each. */
+const clients = new Map<string, PrismaClient>()
 
 /** Whether this is an error of Prisma's with that code. */
 export function hasCode(error: unknown, code: string): boolean {

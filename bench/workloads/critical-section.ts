@@ -23,7 +23,6 @@ export function criticalSection(callers: number, short = false): Workload {
     processes: 1,
     callers,
     poolSize: 10,
-    baseline: 'prisma/advisory-lock',
     fill: (database) => fillItems(database, 1, 0),
     caller(session) {
       const critical = operationOf(session, 'critical')

@@ -14,7 +14,6 @@ export const gaplessNumbers: Workload = {
   processes: 1,
   callers: 16,
   poolSize: 10,
-  baseline: 'pg/counter-row',
   fill: async (database) => {
     await database.query('INSERT INTO series (name) VALUES ($1)', [SERIES])
   },

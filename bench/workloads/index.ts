@@ -2,7 +2,7 @@
 import type { Workload } from '../workload.js'
 import { criticalSection } from './critical-section.js'
 import { gaplessNumbers } from './gapless-numbers.js'
-import { insertDuplicates, insertNew } from './insert-once.js'
+import { insertAlone, insertDuplicates, insertNew } from './insert-once.js'
 import { readChangeWrite } from './read-change-write.js'
 import { serials } from './serials.js'
 import { stockMove, stockReceipt } from './stock-move.js'
@@ -19,7 +19,7 @@ const overRows = [1_000, 100, 10].map((rows) =>
   }),
 )
 
-const overCallers = [1, 4, 16, 64].map((callers) =>
+const overCallers = [1, 16, 64].map((callers) =>
   readChangeWrite({
     id: `hot-row-${callers}`,
     title: `One hot row, ${callers} caller${callers === 1 ? '' : 's'}`,
@@ -44,24 +44,41 @@ const overProcesses = [1, 2, 4].map((processes) =>
   }),
 )
 
+const SELLING =
+  'One hot product; each call takes one piece and notes it in the ledger. One call in twenty asks for one that is scarce.'
+
 const moves = [1, 16, 64, 256, 1_000].map((callers) =>
-  stockMove(
+  stockMove({
+    id: `stock-move-${callers}`,
+    title: callers === 1 ? 'Stock move with ledger, 1 caller' : `Stock move with ledger, ${callers} callers`,
+    about: SELLING,
+    curve: { id: 'stock-move', axis: 'callers', value: callers },
+    short: callers === 256,
+    processes: 1,
     callers,
-    'One hot product; each call takes one piece and notes it in the ledger. One call in twenty asks for one that is scarce.',
-    callers === 256,
-  ),
+  }),
 )
+
+/** Where what can be done together in a process is a quarter of it. */
+const moveOfProcesses = stockMove({
+  id: 'stock-move-processes-4',
+  title: 'Stock move with ledger, 4 processes × 16 callers',
+  about: `${SELLING} The processes know nothing of one another.`,
+  processes: 4,
+  callers: 16,
+})
 
 export const WORKLOADS: readonly Workload[] = [
   ...overRows,
   ...overCallers,
   ...overProcesses,
   ...moves,
+  moveOfProcesses,
   stockReceipt(64),
+  insertAlone,
   insertNew,
   insertDuplicates,
   criticalSection(4),
-  criticalSection(16),
   criticalSection(64, true),
   serials,
   gaplessNumbers,

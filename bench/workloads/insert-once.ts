@@ -8,15 +8,22 @@ const common = {
   processes: 1,
   callers: 16,
   poolSize: 10,
-  baseline: 'prisma/catch-p2002',
   fill: async () => {},
 } as const
+
+/** Nobody beside it, with whom it could be done together. */
+export const insertAlone = insertOnce(1, {
+  id: 'insert-once-1',
+  title: 'Insert once, 1 caller',
+  about: 'One caller inserts one payment after the other, all with new transaction ids.',
+  callers: 1,
+})
 
 /** No transaction id twice: what the guard costs when nothing happens. */
 export const insertNew = insertOnce(1, {
   id: 'insert-once-new',
   title: 'Insert once, all new',
-  about: '16 callers insert payments with transaction ids that nobody has used: what the guard costs.',
+  about: '16 callers insert payments with transaction ids that nobody has used.',
   short: true,
 })
 
@@ -28,7 +35,10 @@ export const insertDuplicates = insertOnce(2, {
 })
 
 /** As many callers as `sharing` go through the same transaction ids. */
-function insertOnce(sharing: number, texts: Pick<Workload, 'id' | 'title' | 'about' | 'short'>): Workload {
+function insertOnce(
+  sharing: number,
+  texts: Pick<Workload, 'id' | 'title' | 'about'> & Partial<Pick<Workload, 'short' | 'callers'>>,
+): Workload {
   return {
     ...common,
     ...texts,

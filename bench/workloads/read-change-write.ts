@@ -24,7 +24,6 @@ export function readChangeWrite({ rows, processes = 1, callers = 16, ...shape }:
     processes,
     callers,
     poolSize: 10,
-    baseline: 'prisma/version-loop',
     fill: (database) => fillItems(database, rows, 0),
     caller(session) {
       const readChangeWrite = operationOf(session, 'readChangeWrite')

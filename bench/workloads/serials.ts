@@ -17,7 +17,6 @@ export const serials: Workload = {
   processes: 1,
   callers: 16,
   poolSize: 10,
-  baseline: 'pg/skip-locked',
   fill: async (database) => {
     await database.query('INSERT INTO item (id, name, stock) VALUES ($1, $2, 0)', [ITEM, 'Item'])
     await database.query(
@@ -35,17 +34,19 @@ export const serials: Workload = {
 
 /** Who was told that it has three has three; a serial given to two is lost by the first. */
 async function auditSerials(database: pg.ClientBase, tally: Tally): Promise<Audit> {
-  const { rows } = await database.query<{ taken: number; uneven: number }>(
-    `SELECT coalesce(sum(taken), 0)::int AS taken, (count(*) FILTER (WHERE taken <> $1))::int AS uneven
+  const { rows } = await database.query<{ taken: number; uneven: number; free: number }>(
+    `SELECT coalesce(sum(taken), 0)::int AS taken, (count(*) FILTER (WHERE taken <> $1))::int AS uneven,
+  (SELECT count(*)::int FROM serial WHERE transaction_id IS NULL) AS free
 FROM (SELECT count(*) AS taken FROM serial WHERE transaction_id IS NOT NULL GROUP BY transaction_id) AS t`,
     [PER_CALL],
   )
-  const { taken, uneven } = rows[0] ?? { taken: 0, uneven: 0 }
-  const { done, failed } = tally.serials ?? { done: 0, failed: 0 }
+  const { taken, uneven, free } = rows[0] ?? { taken: 0, uneven: 0, free: 0 }
+  const { done, refused, failed } = tally.serials ?? { done: 0, refused: 0, failed: 0 }
+  if (free < PER_CALL) throw new Error('The serials have run out: what was refused tells nothing.')
   return {
     lost: Math.max(0, done * PER_CALL - taken),
     doubled: Math.max(0, taken - (done + failed) * PER_CALL),
     negative: 0,
-    inconsistent: uneven,
+    inconsistent: uneven + refused,
   }
 }

@@ -4,7 +4,7 @@ import { type BenchResult, type Cell, type Figures, RESULT_FORMAT, type Round } 
 import { findContenders } from '../../bench/runner/contenders.js'
 import { takersOf } from '../../bench/runner/plan.js'
 import { seededRandom } from '../../bench/runner/random.js'
-import { sumAudits, summarise } from '../../bench/runner/summary.js'
+import { fastestByHand, sumAudits, summarise } from '../../bench/runner/summary.js'
 import type { Workload } from '../../bench/workload.js'
 import { WORKLOADS } from '../../bench/workloads/index.js'
 
@@ -26,6 +26,11 @@ export async function madeUpResult({ form, missing }: Shape): Promise<BenchResul
   const present = contenders.filter((contender) => missing(contender) === undefined)
   const workloads = WORKLOADS.filter(({ short }) => form === 'full' || short === true)
   const random = seededRandom(1)
+  const measured = workloads.map((workload) => {
+    const takers = takersOf(workload, present)
+    const rounds = new Map(takers.map((taker) => [taker.id, roundsOf(taker, workload, random)]))
+    return { workload, takers, rounds, baseline: fastestByHand(takers, ({ id }) => rounds.get(id) ?? []) }
+  })
   return {
     format: RESULT_FORMAT,
     form,
@@ -55,13 +60,14 @@ export async function madeUpResult({ form, missing }: Shape): Promise<BenchResul
       const why = missing(contender)
       return { id, title, family, source, choices, operations, ...(why === undefined ? {} : { missing: why }) }
     }),
-    workloads: workloads.map(({ fill: _, caller: _c, audit: _a, short: _s, ...workload }) => workload),
-    cells: workloads.flatMap((workload) => {
-      const takers = takersOf(workload, present)
-      const rounds = new Map(takers.map((taker) => [taker.id, roundsOf(taker, workload, random)]))
+    workloads: measured.map(({ workload: { fill: _, caller: _c, audit: _a, short: _s, ...workload }, baseline }) => ({
+      ...workload,
+      ...(baseline === undefined ? {} : { baseline: baseline.id }),
+    })),
+    cells: measured.flatMap(({ workload, takers, rounds, baseline }) => {
       return takers.map(({ id }): Cell => {
         const own = rounds.get(id) ?? []
-        const summary = summarise(own, rounds.get(workload.baseline) ?? [])
+        const summary = summarise(own, rounds.get(baseline?.id ?? '') ?? [])
         return {
           workload: workload.id,
           contender: id,

@@ -10,7 +10,7 @@ export default {
   family: 'lock',
   source: 'https://developer.hashicorp.com/consul/docs/automate/session',
   choices:
-    'One instance, which keeps its locks in a PostgreSQL database of its own and answers who waits as soon as a lock ' +
+    'One instance, which keeps its locks in a PostgreSQL database of its own, with half of the connections, and answers who waits as soon as a lock ' +
     'is given back. A lease of 5 s, renewed every third of it; before each write the holder looks whether a renewal ' +
     'was refused, and at its own clock. Waits for 5 s. Without the lock-delay of Consul, in which nobody gets a lock ' +
     'that was lost. fetch with its own keep-alive. Rows by Prisma.',
@@ -20,8 +20,9 @@ export default {
 
   async open(env) {
     const service = env.servers.rest?.[0] ?? ''
+    const half = { ...env, poolSize: Math.max(1, Math.floor(env.poolSize / 2)) } // the service has the others
     return lockSession(
-      env,
+      half,
       async (key, body) => {
         const lock = `${service}/locks/${encodeURIComponent(lockName(env, key))}`
         const askedAt = performance.now()

@@ -13,7 +13,7 @@ export default {
     'loop on Prisma does. Stock and ledger are in one flush. A call waits up to 60 s for a connection, the default. ' +
     'Version 6; node-postgres without prepared statements.',
   packages: ['@mikro-orm/postgresql'],
-  operations: ['readChangeWrite', 'move', 'receive'],
+  operations: ['readChangeWrite', 'move'],
 
   async open(env) {
     const { EntitySchema, MikroORM, OptimisticLockError, UniqueConstraintViolationException } = await import(
@@ -83,7 +83,6 @@ export default {
         return { retries }
       },
       move,
-      receive: move,
       close: () => orm.close(),
     }
   },

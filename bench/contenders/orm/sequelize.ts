@@ -14,7 +14,7 @@ export default {
     'the same stale statement again. A call waits up to 60 s for a connection, the default. Stock and ledger are in ' +
     'one transaction. Version 6; node-postgres without prepared statements.',
   packages: ['sequelize'],
-  operations: ['readChangeWrite', 'move', 'receive'],
+  operations: ['readChangeWrite', 'move'],
 
   async open(env) {
     const { DataTypes, OptimisticLockError, Sequelize, UniqueConstraintError } = await import('sequelize')
@@ -78,7 +78,6 @@ export default {
         return { retries }
       },
       move,
-      receive: move,
       close: () => sequelize.close(),
     }
   },

@@ -18,7 +18,7 @@ export default {
     'and ledger are in one transaction. A call waits for a connection without end, the default. node-postgres without ' +
     'prepared statements.',
   packages: ['typeorm'],
-  operations: ['readChangeWrite', 'move', 'receive'],
+  operations: ['readChangeWrite', 'move'],
 
   async open(env) {
     const { DataSource, EntitySchema, QueryFailedError } = await import('typeorm')
@@ -83,7 +83,6 @@ export default {
         return { retries }
       },
       move,
-      receive: move,
       close: () => dataSource.destroy(),
     }
   },

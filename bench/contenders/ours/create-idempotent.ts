@@ -7,7 +7,8 @@ export default {
   title: 'createIdempotent',
   family: 'ours',
   source: 'README.md#insert-once',
-  choices: 'As it comes. It gives the record back, as Prisma does.',
+  choices:
+    'As it comes. It gives the record back, as Prisma does. Inserts that a process makes in one moment go in one statement.',
   operations: ['insertOnce'],
 
   async open(env) {

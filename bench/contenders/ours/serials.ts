@@ -10,7 +10,7 @@ export default {
   family: 'ours',
   source: 'README.md#serial-numbers',
   choices:
-    'As it comes. It gives the records of the serials back, and knows a request again that differs from the first.',
+    'As it comes. It gives the records of the serials back, and knows a request again that differs from the first. It does not tell how often it has tried.',
   operations: ['takeSerials'],
 
   async open(env) {

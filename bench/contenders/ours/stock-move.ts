@@ -10,7 +10,9 @@ export default {
   title: '$stock.move',
   family: 'ours',
   source: 'README.md#stock',
-  choices: 'As it comes. A refused move is an InsufficientStockError.',
+  choices:
+    'As it comes. Moves of a process that come while one is under way go together in the next statement. A refused ' +
+    'move is an InsufficientStockError. It does not tell how often it has tried.',
   operations: ['move', 'receive'],
 
   async open(env) {

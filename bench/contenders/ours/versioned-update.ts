@@ -7,22 +7,24 @@ export default {
   title: 'updateVersioned',
   family: 'ours',
   source: 'README.md#versioned-writes',
-  choices: 'As it comes: up to 10 attempts within 5 s, the row locked from the third on.',
+  choices:
+    'As it comes: up to 10 attempts within 5 s, the row locked from the third on. Calls of a process that wait for one ' +
+    'row are written together, and those of one moment on several rows go in one statement.',
   operations: ['readChangeWrite'],
 
   async open(env) {
     const db = createOurs(env)
     return {
       async readChangeWrite(itemId) {
-        let attempts = 1
+        let runs = 0
         await db.item.updateVersioned({
           where: { id: itemId },
-          data: ({ stock }, attempt) => {
-            attempts = attempt
+          data: ({ stock }) => {
+            runs++
             return { stock: stock + 1 }
           },
         })
-        return { retries: attempts - 1 }
+        return { retries: runs - 1 }
       },
       close: () => db.$disconnect(),
     }

@@ -22,7 +22,8 @@ export default {
   title: 'pg, one guarded statement (floor)',
   family: 'pg',
   source: 'https://node-postgres.com/features/queries#prepared-statements',
-  choices: 'READ COMMITTED, autocommit, named (prepared) statements. It does not read before it writes.',
+  choices:
+    'READ COMMITTED, autocommit, named (prepared) statements. It does not read before it writes, and gives no record back.',
   operations: ['readChangeWrite', 'insertOnce'],
 
   async open(env) {

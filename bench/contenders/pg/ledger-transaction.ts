@@ -1,6 +1,6 @@
 /**
- * The floor of a stock move that is sent alone: a transaction with the movement and the guarded
- * update, prepared once per connection. The row is locked last, so that it is held short.
+ * A stock move as it is mostly written: a transaction with the movement and the guarded update,
+ * prepared once per connection. The row is locked last, so that it is held short.
  */
 import type { Contender } from '../../contender.js'
 import { createPool, inTransaction } from '../../support/pg-pool.js'
@@ -19,7 +19,7 @@ WHERE id = $1 AND stock + $2 >= 0`,
 
 export default {
   id: 'pg/ledger-transaction',
-  title: 'pg, transaction with ledger (floor)',
+  title: 'pg, transaction with ledger',
   family: 'pg',
   source: 'https://node-postgres.com/features/transactions',
   choices:

@@ -1,4 +1,4 @@
-/** The floor of handing out serials: a claim of the transaction id, and one update that skips what others are taking. */
+/** Serials by hand on pg: a claim of the transaction id, and one update that skips what others are taking. */
 import type { Contender } from '../../contender.js'
 import { createPool, inTransaction } from '../../support/pg-pool.js'
 
@@ -24,7 +24,7 @@ WHERE serial.id = free.id`,
 
 export default {
   id: 'pg/skip-locked',
-  title: 'pg, FOR UPDATE SKIP LOCKED (floor)',
+  title: 'pg, FOR UPDATE SKIP LOCKED',
   family: 'pg',
   source: 'https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE',
   choices:

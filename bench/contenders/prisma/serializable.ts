@@ -21,15 +21,19 @@ export default {
     const db = createPrisma(env)
     const move = async (transactionId: string, itemId: number, quantity: number) => {
       let refused = false
-      const retries = await serializable(db, async (tx) => {
+      const attempt = async (tx: Prisma.TransactionClient) => {
         const { stock } = await tx.item.findUniqueOrThrow({ where: { id: itemId } })
-        const known = await tx.movement.findUnique({ where: { transactionId_line: { transactionId, line: 0 } } })
-        refused = known === null && stock + quantity < 0
-        if (known !== null || refused) return
+        refused = stock + quantity < 0
+        if (refused) return
         await tx.movement.create({ data: { transactionId, itemId, quantity } })
         await tx.item.update({ where: { id: itemId }, data: { stock: stock + quantity } })
-      })
-      return { retries, refused }
+      }
+      try {
+        return { retries: await serializable(db, attempt), refused }
+      } catch (error) {
+        if (!hasCode(error, 'P2002')) throw error
+        return { retries: 0 } // it was moved before
+      }
     }
     return {
       async readChangeWrite(itemId) {

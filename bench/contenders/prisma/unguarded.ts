@@ -10,6 +10,7 @@ export default {
   id: 'prisma/unguarded',
   title: 'Prisma, read + update (no guard)',
   family: 'prisma',
+  isUnguarded: true,
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/crud#update',
   choices:
     'The wrong way, for comparison. Stock and ledger are in one transaction, READ COMMITTED, which does not help.',

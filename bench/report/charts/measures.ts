@@ -13,10 +13,17 @@ export const throughput: Measure = {
 
 export const latency: Measure = {
   title: 'ms per call, from p50 to p99',
-  value: ({ cell }) => cell.summary?.p99Milliseconds.median,
-  span: ({ cell: { summary } }) => summary && [summary.p50Milliseconds.median, summary.p99Milliseconds.median],
-  text: ({ cell: { summary } }) =>
-    summary ? `${digits(summary.p50Milliseconds.median)} – ${digits(summary.p99Milliseconds.median)}` : '',
+  value: ({ cell }) => cell.summary?.p99Milliseconds?.median,
+  span: between,
+  text(taker) {
+    const [p50, p99] = between(taker) ?? []
+    return p50 === undefined || p99 === undefined ? '' : `${digits(p50)} – ${digits(p99)}`
+  },
+}
+
+function between({ cell: { summary } }: Taker): readonly [number, number] | undefined {
+  if (!summary?.p50Milliseconds || !summary.p99Milliseconds) return undefined
+  return [summary.p50Milliseconds.median, summary.p99Milliseconds.median]
 }
 
 /** Of the client alone where that of the servers cannot be read, as the text says then. */

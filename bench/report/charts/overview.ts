@@ -30,7 +30,7 @@ export function overview(result: BenchResult, name: keyof typeof LAYOUTS): Html 
   const rows = headlines(result).map((workload, index) => ({
     index,
     title: workload.title,
-    baseline: `1× is ${contenderOf(result, workload.baseline).title}`,
+    baseline: workload.baseline === undefined ? '' : `1× is ${contenderOf(result, workload.baseline).title}`,
     points: takersOf(result, workload).flatMap(({ contender, cell }) => {
       const ratio = cell.summary?.ratio?.median
       if (ratio === undefined || ratio <= 0) return []

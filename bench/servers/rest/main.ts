@@ -49,7 +49,7 @@ const DATABASE = `bench_locks_${process.pid}`
 await onMaintenanceDatabase(`CREATE DATABASE ${DATABASE}`)
 const url = new URL(DATABASE_URL)
 url.pathname = `/${DATABASE}`
-const pool = new pg.Pool({ connectionString: url.href, max: 10 })
+const pool = new pg.Pool({ connectionString: url.href, max: 5 })
 pool.on('error', () => {}) // an idle connection that breaks is replaced
 await pool.query(TABLE)
 

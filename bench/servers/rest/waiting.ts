@@ -17,9 +17,10 @@ export class Waiting {
     this.#lines.set(name, line)
     const self = new Waiter()
     line.push(self)
+    let given: T | undefined
     try {
       for (;;) {
-        const given = line[0] === self ? await look() : undefined
+        if (line[0] === self) given = await look()
         const rest = deadline - performance.now()
         if (given !== undefined || rest <= 0) return given
         await self.sleep(Math.min(rest, LOOK_AGAIN))
@@ -27,7 +28,8 @@ export class Waiting {
     } finally {
       line.splice(line.indexOf(self), 1)
       if (line.length === 0) this.#lines.delete(name)
-      line[0]?.wake()
+      // Behind one who was given the lock nobody needs to look before it is given back.
+      if (given === undefined) line[0]?.wake()
     }
   }
 
