@@ -111,7 +111,7 @@ export interface Round {
 /**
  * What one run has measured. Calls go on before and after the window that is measured, so that
  * there are always as many under way as there are callers; where fewer than that were answered in it,
- * it is longer, up to 2 s. `null`: could not be measured here.
+ * it is longer. `null`: could not be measured here.
  */
 export interface Figures {
   /** Calls that were answered after the warm-up, and not by an exception; so that p50 and p99 are of these. */

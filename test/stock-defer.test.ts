@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { stock } from '../src/erp/stock/extension.js'
 import { concurrency } from '../src/index.js'
 import { connectStock } from './support/connect-stock.js'
@@ -309,7 +309,7 @@ describe('project', () => {
 
     expect(await db.$stock.project({ batchSize: 4 })).toEqual({ folded: 11 })
 
-    expect(statements).toHaveLength(4)
+    expect(statements).toHaveLength(3)
     expect([await onHand(first), await onHand(second)]).toEqual([8, 6])
     expect(await db.$stock.project()).toEqual({ folded: 0 })
     await expectExact(database)
@@ -322,6 +322,30 @@ describe('project', () => {
 
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'batchSize' })
     expect(statements).toEqual([])
+  })
+
+  test('ends, though more is deferred all the time', async () => {
+    const { db } = connect()
+    await db.$stock.project()
+    const item = await newItem()
+    await manyDeferred(item, 3)
+    // Whatever is folded, as much is deferred anew before the batch ends.
+    await database.query(`CREATE FUNCTION defer_again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity, applied)
+  VALUES (gen_random_uuid(), 0, NEW."productId", NEW.warehouse, 1, false);
+  RETURN NULL;
+END $$`)
+    await database.query(`CREATE TRIGGER defer_again AFTER UPDATE ON "StockMovement"
+FOR EACH ROW WHEN (NEW."productId" = ${item.productId}) EXECUTE FUNCTION defer_again()`)
+    onTestFinished(async () => {
+      await database.query('DROP FUNCTION defer_again CASCADE')
+      await db.$stock.project()
+    })
+
+    expect(await db.$stock.project()).toEqual({ folded: 3 })
+
+    expect(await waitingOf(item)).toBe(3)
   })
 
   test('adds to the balance as it is then, though others have moved the item since', async () => {

@@ -8,7 +8,7 @@ import { inflict, momentsOf, type PainEnvironment, painOperationOf, prepareDatab
 const AT_ONCE = 5
 
 /** In s, about, for the time that is left for the workloads. */
-export const PAIN_SECONDS = 120
+export const PAIN_SECONDS = 100
 
 export async function runPain(
   { databases, ...others }: PainEnvironment,

@@ -31,9 +31,9 @@ export function methodSection(result: BenchResult, json: string): Html {
 <p>Each contender works in a process of its own (in several, where the workload says so), on a pool of the same size,
 against one PostgreSQL${server.isEmbedded ? ', started for this with its settings as shipped but for the number of connections and the locale C' : undefined}. Each run has a
 fresh copy of a filled database, and is measured for ${measured(method)}, as long as fits the time, after a warm-up of a
-third of that, and of two seconds for processes that are new to the work; Prisma’s clients are kept from run to run. Calls go on before and after, so that there are always
+third of that, and longer for processes that are new to the work; Prisma’s clients are kept from run to run. Calls go on before and after, so that there are always
 as many under way as there are callers; those that end after the window still count for the latencies and the failures. Where fewer calls
-are answered in the window than there are callers, it is longer, up to 2 s. Then comes an audit of what is in the database;
+are answered in the window than there are callers, it is longer. Then comes an audit of what is in the database;
 behind a call that failed after it had written, a lost update could hide. With fewer than a hundred answers in a run, p99 is
 the longest; calls that failed are in neither p50 nor p99. In each of ${plural(method.rounds, 'round')} every contender is measured once
 per workload, in random order (seed ${String(method.seed)}). The baseline is the fastest contender by hand on Prisma whose data was

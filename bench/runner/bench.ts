@@ -62,7 +62,7 @@ export async function runBench(bench: Bench): Promise<number> {
     isComplete,
     machine,
     server: databaseServer,
-    method: { rounds: form.rounds, windows, seed, packages: packageVersions(packagesOf(present)) },
+    method: { rounds: windows.length || form.rounds, windows, seed, packages: packageVersions(packagesOf(present)) },
     contenders: bench.contenders.map(({ id, title, family, source, choices, operations, ...contender }) => {
       const why = missing.has(id) ? missing.get(id) : notAskedFor(contender)
       return { id, title, family, source, choices, operations, ...(why === undefined ? {} : { missing: why }) }
@@ -104,6 +104,7 @@ export async function runBench(bench: Bench): Promise<number> {
     const plan = new Plan(form, present)
     for (let round = 0; round < form.rounds; round++) {
       const roundBegin = performance.now()
+      if (!plan.hasTimeFor(round, roundBegin - begin)) break
       const window = plan.windowFor(round, roundBegin - begin)
       windows.push(window)
       let measuring = 0

@@ -18,7 +18,7 @@ export interface Driven {
 }
 
 /** In ms. */
-const LONGEST = 2_000
+const LONGEST = 1_000
 const LOOK_AGAIN = 20
 
 /** The clock of the machine in ms with fractions, which all processes share. */

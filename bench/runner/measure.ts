@@ -24,7 +24,7 @@ export interface Laboratory {
 }
 
 /** In ms: who has done less of a kind of work is still being compiled. */
-const COMPILED = 2_000
+const COMPILED = 1_500
 /** In ms. Whoever takes longer, over what was asked, hangs: no call of any contender may wait so long. */
 const PATIENCE = 30_000
 

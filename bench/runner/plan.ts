@@ -15,6 +15,7 @@ export interface Form {
 const FIRST_OVERHEAD = 700
 const LONGEST = 2_000
 const SHORTEST = 250
+const TOLERANCE = 1.03
 
 /** The contenders that can do what the workload asks for. */
 export function takersOf(workload: Pick<Workload, 'operation'>, contenders: readonly Contender[]): Contender[] {
@@ -42,6 +43,12 @@ export class Plan {
     const perRun = (budget * 1_000 - spent) / (rounds - round) / Math.max(1, this.#runs) - this.#overhead
     const measured = Math.round(Math.min(LONGEST, Math.max(SHORTEST, perRun * 0.75)))
     return { measuredMilliseconds: measured, warmUpMilliseconds: Math.round(measured / 3) }
+  }
+
+  /** Whether another round will be over in time, or nearly so; the first is made in any case. */
+  hasTimeFor(round: number, spent: number): boolean {
+    const shortest = this.#runs * (this.#overhead + (SHORTEST * 4) / 3)
+    return round === 0 || spent + shortest <= this.#form.budget * 1_000 * TOLERANCE
   }
 
   /** @param beside what the round has taken beside warming up and measuring, in ms */

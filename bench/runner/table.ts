@@ -33,7 +33,7 @@ export function headline({ form, date, machine, server, method }: BenchResult): 
 
 export function legend({ windows }: BenchResult['method']): string {
   const measured = windows.map(({ measuredMilliseconds }) => measuredMilliseconds).join(', ')
-  return `Each run was measured for so many ms in the rounds: ${measured}; after a third of that, and at first 2 s, to warm up
+  return `Each run was measured for so many ms in the rounds: ${measured}; after a third of that, and at first 1.5 s, to warm up
 per s    median of the rounds; spread: lowest to highest
 ratio    to the contender marked *, the fastest by hand on Prisma that was right, within each round; then the median
 retries, stmts, txs, db ms, app ms, lock ms    per operation; CPU time of the database's processes, the contender's, and its lock server's

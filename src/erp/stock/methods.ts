@@ -126,11 +126,12 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
         const { policy, deadline } = patienceOf(core.policy, { signal: args.signal })
         deadline.signal?.throwIfAborted()
         const fold = () => foldSome(client, map, batchSize)
-        const count = await (isInside
+        const batch = await (isInside
           ? inTurn(client, deadline, fold)
           : retrying(fold, policy, deadline, isTransactionConflict))
-        folded += count
-        if (count === 0) return { folded }
+        folded += batch.folded
+        // That was all there was. What came since is the next call's: this one would else never end.
+        if (batch.found < batchSize) return { folded }
       }
     }),
 

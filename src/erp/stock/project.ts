@@ -6,6 +6,11 @@ import { columnsOf, keyNames, stampAssignments } from '../columns.js'
 import type { StockMap } from './mapping.js'
 import { isRefusal } from './write-checked.js'
 
+interface Batch {
+  readonly found: number
+  readonly folded: number
+}
+
 /**
  * Folds up to `limit` deferred movements into the balances, in one statement: it is done as a
  * whole or not at all, so it can be stopped and started again at any point.
@@ -15,9 +20,9 @@ import { isRefusal } from './write-checked.js'
  * fold at once; the items are then locked in the order of their keys, as everywhere. What is added
  * is added to the row as it is, so it does not matter who else has changed it.
  *
- * @returns how many were folded
+ * @returns how many were there, of which that of an item that was deleted meanwhile is not folded
  */
-export async function foldSome(client: PrismaClientLike, map: StockMap, limit: number): Promise<number> {
+export async function foldSome(client: PrismaClientLike, map: StockMap, limit: number): Promise<Batch> {
   const { item, movement } = map
   const applied = columnOf(movement.applied as NonNullable<typeof movement.applied>)
   const { key } = item
@@ -53,14 +58,15 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   WHERE m.${id} = b.id AND m.${line} = b.line
   RETURNING 1
 )
-SELECT f.count::int, CASE WHEN f.count <> w.count THEN ('refused:' || f.count || ' of ' || w.count)::int END AS refusal
+SELECT (SELECT count(*) FROM batch)::int AS found, f.count::int AS folded,
+  CASE WHEN f.count <> w.count THEN ('refused:' || f.count || ' of ' || w.count)::int END AS refusal
 FROM (SELECT count(*) FROM folded) AS f,
   (SELECT count(*) FROM batch JOIN changed USING (${keyNames(key)})) AS w`,
     limit,
   )
   try {
-    const [row] = (await statement) as [{ count: number }]
-    return row.count
+    const [{ found, folded }] = (await statement) as [Batch]
+    return { found, folded }
   } catch (error) {
     // A balance that has it, and a movement that says it has not: it would be added again and again.
     if (isRefusal(error)) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })

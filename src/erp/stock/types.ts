@@ -142,7 +142,8 @@ export interface Stock<C, O extends StockOptions, Key = ItemKey<C, O>, Q = Quant
   defer(args: Named & OneOrMany<Key, Q> & CallOptions): Promise<{ readonly replayed: boolean }>
 
   /**
-   * Folds what is deferred into the balances. May run on several machines at once, and be killed
+   * Folds what is deferred into the balances: all of it that was recorded before the call, and that
+   * nobody else is folding. May run on several machines at once, and be killed
    * at any point: each batch is one statement.
    *
    * @returns how many movements were folded
