@@ -158,13 +158,13 @@ describe.skipIf(whyNoChromium)(...([skipped('the report in a browser', whyNoChro
 const [written, cannotWrite] = skipped('the bench makes the report of what it has measured, beside it', whyNoPackages)
 test.skipIf(cannotWrite)(written, async () => {
   const json = join(folder, 'measured.json')
-  const chosen = ['--contender', 'pg/guarded-update', '--workload', 'hot-row-4', '--rounds', '1', '--budget', '3']
+  const chosen = ['--contender', 'pg/guarded-update', '--workload', 'hot-row-16', '--rounds', '1', '--budget', '3']
 
   await run(process.execPath, ['--import', 'tsx', 'bench/main.ts', ...chosen, '--output', json], ROOT, {
     DATABASE_URL: inject('serverUrl'),
   })
 
-  expect(await readFile(join(folder, 'measured.html'), 'utf8')).toContain('data-workload="hot-row-4"')
+  expect(await readFile(join(folder, 'measured.html'), 'utf8')).toContain('data-workload="hot-row-16"')
 })
 
 const [refused, cannotRefuse] = skipped('a file that is no result of the bench is refused', whyNoPackages)

@@ -62,7 +62,7 @@ const moves = [1, 16, 64, 256, 1_000].map((callers) =>
 /** Where what can be done together in a process is a quarter of it. */
 const moveOfProcesses = stockMove({
   id: 'stock-move-processes-4',
-  title: 'Stock move with ledger, 4 processes × 8 callers',
+  title: 'Stock move, 4 processes × 8 callers',
   about: `${SELLING} The processes know nothing of one another.`,
   processes: 4,
   callers: 8,
