@@ -6,7 +6,7 @@ import { expect, inject, onTestFinished, test } from 'vitest'
 import type { BenchResult, Cell } from '../bench/result.js'
 import { findContenders, whyMissing } from '../bench/runner/contenders.js'
 import { failureMessage } from '../bench/runner/failure-message.js'
-import { takersOf } from '../bench/runner/plan.js'
+import { Plan, takersOf } from '../bench/runner/plan.js'
 import { fastestByHand, summarise } from '../bench/runner/summary.js'
 import { WORKLOADS } from '../bench/workloads/index.js'
 import { useDatabase } from './support/clients.js'
@@ -121,6 +121,21 @@ test('the baseline is the fastest by hand on Prisma whose data was right', async
   const baseline = fastestByHand(contenders, ({ id }) => measured[id] ?? [])
 
   expect(baseline?.id).toBe('prisma/select-for-update')
+})
+
+test('the windows grow and shrink with the time that is left, and a round that would be late is not begun', async () => {
+  const contenders = await findContenders()
+  const workloads = WORKLOADS.filter(({ id }) => id === 'serials') // three runs in a round
+  const plan = new Plan({ name: 'full', rounds: 5, budget: 60, workloads }, contenders)
+  const first = plan.windowFor(0, 0)
+
+  plan.learn(3 * 3_000) // 3 s beside each run
+
+  expect(first.measuredMilliseconds).toBe(2_000)
+  expect(plan.windowFor(1, 15_000).measuredMilliseconds).toBe(Math.round((45_000 / 4 / 3 - 3_000) * 0.75))
+  expect(plan.windowFor(4, 49_000).measuredMilliseconds).toBe(500)
+  expect([plan.hasTimeFor(4, 49_000), plan.hasTimeFor(4, 53_000)]).toEqual([true, false])
+  expect(plan.hasTimeFor(0, 99_000)).toBe(true)
 })
 
 test('a ratio is taken within each round, and only then over the rounds', () => {
