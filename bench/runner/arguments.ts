@@ -55,7 +55,7 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
     form: {
       name: isCustom ? 'custom' : full ? 'full' : 'short',
       rounds: number(values.rounds, 'rounds') ?? 5,
-      budget: number(values.budget, 'budget') ?? (full ? 36.5 * 60 - PAIN_SECONDS : 4 * 60),
+      budget: number(values.budget, 'budget') ?? (full ? 36.5 * 60 - PAIN_SECONDS : 265),
       workloads,
     },
     isWanted: ({ id, server, packages = [] }) =>

@@ -9,7 +9,6 @@ export const gaplessNumbers: Workload = {
   id: 'gapless-numbers',
   title: 'Gapless numbers',
   about: '16 callers write documents into one series, each under the next number.',
-  short: true,
   operation: 'nextNumber',
   processes: 1,
   callers: 16,

@@ -12,7 +12,6 @@ export const serials: Workload = {
   id: 'serials',
   title: 'Serials, 3 per call',
   about: `16 callers take ${PER_CALL} serials each, again and again, of a pool that does not run out.`,
-  short: true,
   operation: 'takeSerials',
   processes: 1,
   callers: 16,
