@@ -2,11 +2,13 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import type { BenchResult, Cell } from '../bench/result.js'
 import { findContenders, whyMissing } from '../bench/runner/contenders.js'
 import { failureMessage } from '../bench/runner/failure-message.js'
 import { Plan, takersOf } from '../bench/runner/plan.js'
+import { countStatements, statementCounts } from '../bench/runner/statements.js'
 import { fastestByHand, summarise } from '../bench/runner/summary.js'
 import { WORKLOADS } from '../bench/workloads/index.js'
 import { useDatabase } from './support/clients.js'
@@ -55,6 +57,7 @@ test('the bench shows who loses updates, and what each call costs, and leaves no
   ]
   // Not to the last digit: a few calls are under way when the measuring begins, and when it ends.
   expect(update?.statements).toBeCloseTo(1, 0)
+  expect(update?.transactions).toBe(update?.statements)
   expect(lock?.statements).toBeCloseTo(4, 0)
   expect(lock?.transactions).toBeCloseTo(1, 0)
   expect([update?.failures, lock?.failures]).toEqual([0, 0])
@@ -81,6 +84,23 @@ test('the bench, ended by Ctrl-C, leaves no process, database or folder, and kee
   expect(cells.some(({ rounds }) => rounds.length > 0)).toBe(true)
   expect((await readdir(folder)).filter((name) => name.startsWith('concurrency-bench'))).toEqual([])
   expect(await databasesOf(bench)).toEqual([])
+})
+
+test('statements and transactions are counted to the last one', async () => {
+  countStatements()
+  const client = new pg.Client({ connectionString: database.url })
+  onTestFinished(() => client.end())
+  const before = statementCounts()
+
+  await client.connect()
+  for (const sql of ['BEGIN', 'SELECT 1', 'SAVEPOINT a', 'ROLLBACK TO a', 'COMMIT']) await client.query(sql)
+  await client.query({ name: 'one', text: 'SELECT $1::int', values: [1] })
+  await client.query('START TRANSACTION')
+  await client.query('ROLLBACK')
+  await client.query('SELECT 1')
+
+  const { statements, transactions } = statementCounts()
+  expect([statements - before.statements, transactions - before.transactions]).toEqual([9, 4])
 })
 
 test('whoever lacks a package, a program or a server is missing, and says what it lacks', async () => {
