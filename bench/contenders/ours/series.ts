@@ -17,12 +17,14 @@ export default {
     const db = createOurs(env).$extends(series({ counter: { model: 'SeriesCounter' } }))
     return {
       async nextNumber(transactionId, name) {
+        let runs = 0
         await db.$transactionWithRetry(async (tx) => {
+          runs++
           const { value, replayed } = await tx.$series.next(name, { transactionId })
           if (replayed) return // the document is there already
           await tx.document.create({ data: { series: name, number: Number(value), transactionId } })
         })
-        return { retries: 0 }
+        return { retries: runs - 1 }
       },
       close: () => db.$disconnect(),
     }
