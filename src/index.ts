@@ -4,6 +4,7 @@ import { IdempotentMethods } from './idempotent/methods.js'
 import { lockClientMethods } from './lock/extension.js'
 import { LockMethods } from './lock/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
+import { Catalogue } from './prisma/catalogue.js'
 import type { ActionArgs, PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
@@ -53,7 +54,8 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
     const versions = new Versions(dataModel, options?.version)
     const policy = resolvePolicy(DEFAULT_POLICY, options?.retry)
     const transactions = new RetryingTransactions()
-    const versioned = new VersionedMethods(own, versions, policy)
+    const catalogue = new Catalogue()
+    const versioned = new VersionedMethods(own, versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, options?.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
     const keepVersion = (model: string) => {
       const found = versions.get(model)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { InvalidArgumentError } from '../errors.js'
+import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
@@ -8,7 +9,6 @@ import type { ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments, checkNames } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
-import { PrimaryKeys } from './primary-key.js'
 import { plainRow, Together } from './together.js'
 import { type Change, type Outcome, updateByFunction, updateOnce } from './update.js'
 import { updateMany, type Verdict } from './update-many.js'
@@ -27,10 +27,11 @@ export class VersionedMethods {
   readonly #policy: ResolvedPolicy
   readonly #own: PrismaClientLike
   readonly #together = new Together()
-  readonly #primaryKeys = new PrimaryKeys()
+  readonly #catalogue: Catalogue
 
-  constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy) {
+  constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy, catalogue: Catalogue) {
     this.#own = own
+    this.#catalogue = catalogue
     this.#versions = versions
     this.#policy = policy
   }
@@ -69,7 +70,7 @@ export class VersionedMethods {
     const { mode, ...patience } = checkArguments(updateManyOptions, options ?? {})
     const versioned = this.#versions.require(context.$name)
     const call = { versioned, mode, ...patienceOf(this.#policy, patience) }
-    return updateMany(scopeOf(context, this.#own), call, entries, this.#primaryKeys)
+    return updateMany(scopeOf(context, this.#own), call, entries, this.#catalogue)
   }
 
   async #update(context: ModelContext, args: Args, wantsCurrent: boolean): Promise<Outcome> {

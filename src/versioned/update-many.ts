@@ -8,18 +8,19 @@ import {
   type VersionValue,
   WriteSuppressedError,
 } from '../errors.js'
+import type { Catalogue } from '../prisma/catalogue.js'
 import type { Field } from '../prisma/data-model.js'
 import { isConnectionLost, isOutOfRange, isTransactionConflict, isUnreachable, sqlState } from '../prisma/errors.js'
 import { isStorable, toJsonValue } from '../prisma/row-json.js'
 import type { CallersTransaction, RootScope } from '../prisma/scope.js'
-import { columnOf, literal, tableOf } from '../prisma/sql.js'
+import { columnOf, literal, quoted, tableOf } from '../prisma/sql.js'
 import type { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { isRecord } from '../validation.js'
 import { checkedData, requiredVersion, rowOf, type Where } from './arguments.js'
+import { lockOrder } from './lock-order.js'
 import { keyOf, requireKey } from './lock-row.js'
-import type { PrimaryKeys } from './primary-key.js'
 import type { VersionedModel } from './versions.js'
 
 /** What became of one row of the batch. */
@@ -55,7 +56,7 @@ export async function updateMany(
   scope: RootScope | CallersTransaction,
   call: UpdateManyCall,
   entries: readonly unknown[],
-  primaryKeys: PrimaryKeys,
+  catalogue: Catalogue,
 ): Promise<Verdict[]> {
   const { versioned, policy, deadline } = call
   const items = entries.map((entry, index) => readItem(entry, index, versioned))
@@ -64,8 +65,8 @@ export async function updateMany(
 
   let lost: unknown
   const attempt = async (attempt: number): Promise<Verdict[]> => {
-    const primaryKey = await primaryKeys.of(versioned.model, scope)
-    const verdicts = await send(scope, call, items, primaryKey).catch((error: unknown) => {
+    const order = lockOrder(versioned.model, await catalogue.of(versioned.model, scope.query))
+    const verdicts = await send(scope, call, items, order).catch((error: unknown) => {
       if (isConnectionLost(error) && !scope.inTransaction) lost = error
       // The database got as far as the rows' data, so they still had their expected versions.
       else if (/^2[23]/.test(sqlState(error) ?? '')) lost = undefined
@@ -178,7 +179,7 @@ function checkKeys(items: readonly Item[], { model }: VersionedModel): void {
 }
 
 /**
- * The rows are locked first, in the order of the primary key, so that overlapping batches queue up
+ * The rows are locked first, in the order of one key of the table, so that overlapping batches queue up
  * instead of deadlocking. Sorting must be by plain columns in a sub-select of its own: locks are
  * taken in the order in which its rows come out (PostgreSQL manual, SELECT, "The Locking Clause").
  * A lock that had to wait returns the row as it is now, so `locked` has the true version even
@@ -192,14 +193,14 @@ async function send(
   scope: RootScope | CallersTransaction,
   { versioned, mode }: UpdateManyCall,
   items: readonly Item[],
-  primaryKeyFields: readonly Field[],
+  order: readonly string[],
 ): Promise<Verdict[]> {
   const { model, version } = versioned
   const table = tableOf(model)
   const versionColumn = columnOf(version)
-  const primaryKey = primaryKeyFields.map(columnOf)
+  const rowKey = order.map(quoted)
   const key = (items[0] as Item).keyFields.map(columnOf)
-  const lockedColumns = [...new Set([...primaryKey, ...key, versionColumn])]
+  const lockedColumns = [...new Set([...rowKey, ...key, versionColumn])]
   const assignments = assignmentsOf(items, version)
 
   const rows = await scope.query(
@@ -208,24 +209,24 @@ async function send(
     i.value -> 'decrement' AS decrement, (i.value ->> 'expected')::bigint AS expected
   FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS i(value, position)
 ), target AS MATERIALIZED (
-  SELECT ${list(primaryKey, 't')}
+  SELECT ${list(rowKey, 't')}
   FROM item, jsonb_populate_record(NULL::${table}, item.key) AS k, ${table} AS t
   WHERE ${equal(key, 't', 'k')}
 ), locked AS MATERIALIZED (
   SELECT ${list(lockedColumns, 't')}
   FROM ${table} AS t
-  WHERE (${list(primaryKey, 't')}) IN (SELECT ${list(primaryKey, 'target')} FROM target)
-  ORDER BY ${list(primaryKey, 't')}
+  WHERE (${list(rowKey, 't')}) IN (SELECT ${list(rowKey, 'target')} FROM target)
+  ORDER BY ${list(rowKey, 't')}
   FOR NO KEY UPDATE OF t
 ), verdict AS MATERIALIZED (
-  SELECT item.*, ${primaryKey.map((column, i) => `l.${column} AS pk${i}`).join(', ')},
+  SELECT item.*, ${rowKey.map((column, i) => `l.${column} AS pk${i}`).join(', ')},
     l.${versionColumn} AS actual, coalesce(l.${versionColumn} = item.expected, false) AS is_fresh,
     count(*) OVER (PARTITION BY item.position) AS matches,
     min(item.position) OVER same_row AS first, max(item.position) OVER same_row AS last
   FROM item
   CROSS JOIN jsonb_populate_record(NULL::${table}, item.key) AS k
   LEFT JOIN locked AS l ON ${equal(key, 'l', 'k')}
-  WINDOW same_row AS (PARTITION BY ${list(primaryKey, 'l')})
+  WINDOW same_row AS (PARTITION BY ${list(rowKey, 'l')})
 ), written AS (
   UPDATE ${table} AS t
   SET ${assignments}
@@ -233,7 +234,7 @@ async function send(
   CROSS JOIN jsonb_populate_record(NULL::${table}, v.set) AS s
   CROSS JOIN jsonb_populate_record(NULL::${table}, v.increment) AS i
   CROSS JOIN jsonb_populate_record(NULL::${table}, v.decrement) AS d
-  WHERE ${primaryKey.map((column, i) => `t.${column} = v.pk${i}`).join(' AND ')} AND v.is_fresh
+  WHERE ${rowKey.map((column, i) => `t.${column} = v.pk${i}`).join(' AND ')} AND v.is_fresh
     AND ($2::text = 'each' OR NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh))
   RETURNING v.position, t.${versionColumn} AS version
 )
