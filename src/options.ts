@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from './retry/policy.js'
 import { checkConfiguration } from './validation.js'
 
@@ -38,36 +38,43 @@ export interface ConcurrencyOptions {
 }
 
 const versionOptions = {
-  field: z.string('must be the name of a field').min(1, 'must not be empty').optional(),
-  bumpPlainWrites: z.boolean('must be true or false').optional(),
+  field: z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty'))),
+  bumpPlainWrites: z.optional(z.boolean('must be true or false')),
 }
 
 const concurrencyOptions = z.strictObject({
-  version: z
-    .strictObject({
+  version: z.optional(
+    z.strictObject({
       ...versionOptions,
-      models: z
-        .record(
+      models: z.optional(
+        z.record(
           z.string(),
           z.union([z.literal(false), z.strictObject(versionOptions)], 'must be an object of options, or false'),
-        )
-        .optional(),
-    })
-    .optional(),
-  idempotency: z
-    .strictObject({
-      model: z.string('must be the name of a model').min(1).optional(),
-      answerLimit: z.int('must be a whole number').min(1).optional(),
-      fingerprint: z.string('must be the name of a field').min(1).optional(),
-      models: z
-        .record(z.string(), z.strictObject({ fingerprint: z.literal(false).or(z.string().min(1)).optional() }))
-        .optional(),
-    })
-    .optional(),
-  lock: z
-    .strictObject({ maxWaiting: z.int('must be a whole number').min(1, 'must be at least 1').optional() })
-    .optional(),
-  retry: retryPolicySchema.optional(),
+        ),
+      ),
+    }),
+  ),
+  idempotency: z.optional(
+    z.strictObject({
+      model: z.optional(z.string('must be the name of a model').check(z.minLength(1))),
+      answerLimit: z.optional(z.int('must be a whole number').check(z.gte(1))),
+      fingerprint: z.optional(z.string('must be the name of a field').check(z.minLength(1))),
+      models: z.optional(
+        z.record(
+          z.string(),
+          z.strictObject({
+            fingerprint: z.optional(z.union([z.literal(false), z.string().check(z.minLength(1))])),
+          }),
+        ),
+      ),
+    }),
+  ),
+  lock: z.optional(
+    z.strictObject({
+      maxWaiting: z.optional(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'))),
+    }),
+  ),
+  retry: z.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

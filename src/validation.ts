@@ -1,15 +1,19 @@
-import type { z } from 'zod'
+import type * as z from 'zod/mini'
+import en from 'zod/v4/locales/en.js'
 import { ConfigurationError, type ConfigurationIssue, InvalidArgumentError } from './errors.js'
 
+// zod/mini has no messages of its own. The messages of an application that calls `z.config` stay out of ours.
+const ENGLISH = { error: en().localeError }
+
 /** Checks options given when the client is extended: all mistakes at once, each with its path. */
-export function checkConfiguration(schema: z.ZodType, value: unknown): void {
-  const result = schema.safeParse(value)
+export function checkConfiguration(schema: z.ZodMiniType, value: unknown): void {
+  const result = schema.safeParse(value, ENGLISH)
   if (!result.success) throw new ConfigurationError(issuesOf(result.error.issues))
 }
 
 /** Checks the arguments of a call: the first mistake, with its field. */
-export function checkArguments<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value)
+export function checkArguments<T>(schema: z.ZodMiniType<T>, value: unknown): T {
+  const result = schema.safeParse(value, ENGLISH)
   if (result.success) return result.data
   const [first] = issuesOf(result.error.issues)
   throw new InvalidArgumentError(first?.path || 'options', `${first?.message ?? 'are not valid'}.`)

@@ -1,6 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { useDatabase } from './support/clients.js'
 import { createFreshApp, type FreshApp } from './support/fresh-app.js'
@@ -32,8 +34,25 @@ test('the package imports nothing but Prisma and zod, and so no module of Node',
     }
   }
 
-  expect([...imported].sort()).toEqual(['@prisma/client/extension', 'zod'])
+  expect([...imported].sort()).toEqual(['@prisma/client/extension', 'zod/mini', 'zod/v4/locales/en.js'])
 })
+
+test.each(['index', 'erp/index'])(
+  'dist/%s.js and all that it imports but Prisma weigh less than 60 kB, gzipped',
+  async (entry) => {
+    const bundle = await build({
+      entryPoints: [join(app.packageFolder, 'dist', `${entry}.js`)],
+      bundle: true,
+      minify: true,
+      platform: 'neutral',
+      mainFields: ['module', 'main'],
+      external: ['@prisma/client/*'],
+      write: false,
+    })
+
+    expect(gzipSync(bundle.outputFiles[0]?.contents ?? '').length).toSatisfy((size) => size > 20_000 && size < 60_000)
+  },
+)
 
 test('the tarball holds what is built, the licence, the changelog and the README, and nothing else', async () => {
   expect((await readdir(app.packageFolder)).sort()).toEqual([

@@ -75,7 +75,8 @@ test('what is private to Prisma is touched in src/prisma alone', async () => {
   const elsewhere = Array.from(await textsIn('src')).filter(([path]) => !path.startsWith('src/prisma/'))
 
   expect(
-    found(new Map(elsewhere), /\._[a-z]\w+|\b_(?:engineConfig|runtimeDataModel)\b|Symbol\.for\('prisma\./),
+    // zod's `z._default` is public.
+    found(new Map(elsewhere), /(?<!\bz)\._[a-z]\w+|\b_(?:engineConfig|runtimeDataModel)\b|Symbol\.for\('prisma\./),
   ).toEqual([])
 })
 

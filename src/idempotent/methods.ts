@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import { KeyedQueue } from '../lock/queue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
@@ -49,19 +49,19 @@ const ARGUMENTS = ['where', 'data', 'match', 'select', 'include', 'omit', 'retry
 const DEFAULT_ANSWER_LIMIT = 65_536
 
 const { readOnly: _, ...writeOptions } = transactionOptions
-const name = z
-  .string('must be a string')
-  .min(1, 'must not be empty')
+const name = z.string('must be a string').check(
+  z.minLength(1, 'must not be empty'),
   // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  .regex(/^[^\0\p{Surrogate}]*$/u, 'must not contain a NUL character or half a character')
+  z.regex(/^[^\0\p{Surrogate}]*$/u, 'must not contain a NUL character or half a character'),
   // An entry of a B-tree takes at most a third of a page, scope and key together.
-  .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
+  z.refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes'),
+)
 const operationSchema = z.strictObject({
   ...writeOptions,
   key: name,
   scope: name,
-  request: z.unknown().optional(),
-  whileRunning: z.enum(['wait', 'refuse']).default('wait'),
+  request: z.optional(z.unknown()),
+  whileRunning: z._default(z.enum(['wait', 'refuse']), 'wait'),
 })
 const periodSchema = z.union(
   [
@@ -75,9 +75,8 @@ const HUNDRED_YEARS = 36_525 * 86_400_000 // the database's dates do not go back
 const pruneSchema = z.strictObject({
   olderThan: z
     .number('must be a number of ms')
-    .min(0, 'must not be negative')
-    .max(HUNDRED_YEARS, 'must not be more than a hundred years'),
-  batchSize: z.int('must be a whole number').min(1, 'must be at least 1').max(1_000_000).default(1_000),
+    .check(z.gte(0, 'must not be negative'), z.lte(HUNDRED_YEARS, 'must not be more than a hundred years')),
+  batchSize: z._default(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(1_000_000)), 1_000),
 })
 
 /** The methods of this feature, as they are called: they check the arguments. */

@@ -1,6 +1,7 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import type { PrismaClientLike } from '../prisma/client.js'
+import { callOptions } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { checkArguments } from '../validation.js'
@@ -37,17 +38,18 @@ export interface WithAdvisoryLockOptions {
 
 const DEFAULT_TIMEOUT = 5_000
 
-const milliseconds = z.number('must be a number of ms').min(1, 'must be at least 1 ms').max(LONGEST_TIMER)
-const mode = z.enum(['exclusive', 'shared']).default('exclusive')
-const snapshot = z.enum(['refuse', 'accept']).default('refuse')
+const milliseconds = z.number('must be a number of ms').check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER))
+const wait = z._default(milliseconds, DEFAULT_TIMEOUT)
+const mode = z._default(z.enum(['exclusive', 'shared']), 'exclusive')
+const snapshot = z._default(z.enum(['refuse', 'accept']), 'refuse')
 
-const takeOptions = z.strictObject({ mode, snapshot, timeout: milliseconds.default(DEFAULT_TIMEOUT) })
+const takeOptions = z.strictObject({ mode, snapshot, timeout: wait })
 const tryOptions = z.strictObject({ mode, snapshot })
 const holdOptions = z.strictObject({
   mode,
-  timeout: milliseconds.default(DEFAULT_TIMEOUT),
-  bodyTimeout: milliseconds.default(DEFAULT_TIMEOUT),
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+  timeout: wait,
+  bodyTimeout: wait,
+  signal: callOptions.signal,
 })
 
 /** The client methods of the lock, as they are called: they check the arguments. */

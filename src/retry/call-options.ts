@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { checkArguments } from '../validation.js'
 import { systemClock } from './clock.js'
 import { Deadline } from './deadline.js'
@@ -13,8 +13,8 @@ export interface CallOptions {
 }
 
 export const callOptions = {
-  retry: retryPolicySchema.optional(),
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+  retry: z.optional(retryPolicySchema),
+  signal: z.optional(z.instanceof(AbortSignal, { error: 'must be an AbortSignal' })),
 }
 
 const callOptionsSchema = z.object(callOptions)

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 
 /** How often, how fast and how long a write is tried again. */
 export interface RetryPolicy {
@@ -30,17 +30,16 @@ export interface ResolvedPolicy {
 export const LONGEST_TIMER = 2_147_483_647
 const milliseconds = z
   .number('must be a number of ms')
-  .min(0, 'must not be negative')
-  .max(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)
+  .check(z.gte(0, 'must not be negative'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
 export const retryPolicySchema = z.strictObject({
-  attempts: z.int('must be a whole number').min(1, 'must be at least 1: the first run counts').optional(),
-  baseDelay: milliseconds.optional(),
-  maxDelay: milliseconds.optional(),
-  deadline: milliseconds.min(1, 'must be at least 1 ms').optional(),
-  retryOn: z
-    .custom<(error: unknown) => boolean>((value) => typeof value === 'function', 'must be a function')
-    .optional(),
+  attempts: z.optional(z.int('must be a whole number').check(z.gte(1, 'must be at least 1: the first run counts'))),
+  baseDelay: z.optional(milliseconds),
+  maxDelay: z.optional(milliseconds),
+  deadline: z.optional(milliseconds.check(z.gte(1, 'must be at least 1 ms'))),
+  retryOn: z.optional(
+    z.custom<(error: unknown) => boolean>((value) => typeof value === 'function', 'must be a function'),
+  ),
 })
 
 export const DEFAULT_POLICY: ResolvedPolicy = {

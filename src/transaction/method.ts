@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import type { IsolationLevel, PrismaClientLike } from '../prisma/client.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
@@ -19,16 +19,15 @@ export interface TransactionWithRetryOptions extends CallOptions {
 
 const milliseconds = z
   .number('must be a number of ms')
-  .min(1, 'must be at least 1 ms')
-  .max(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)
+  .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
 /** The options of a transaction, for the schema of any call that runs one. */
 export const transactionOptions = {
   ...callOptions,
-  isolationLevel: z.enum(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable']).optional(),
-  maxWait: milliseconds.optional(),
-  timeout: milliseconds.optional(),
-  readOnly: z.boolean('must be true or false').optional(),
+  isolationLevel: z.optional(z.enum(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable'])),
+  maxWait: z.optional(milliseconds),
+  timeout: z.optional(milliseconds),
+  readOnly: z.optional(z.boolean('must be true or false')),
 }
 
 const optionsSchema = z.strictObject(transactionOptions)

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
@@ -18,7 +18,7 @@ type Args = Selection & { readonly where?: unknown; readonly data?: unknown; ret
 
 const updateManyOptions = z.strictObject({
   ...callOptions,
-  mode: z.enum(['all', 'each'], "must be 'all' or 'each'").default('all'),
+  mode: z._default(z.enum(['all', 'each'], "must be 'all' or 'each'"), 'all'),
 })
 
 /** The model methods, as they are called: checks the arguments, then hands them to the feature. */

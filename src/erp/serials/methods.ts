@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { callOptions } from '../../retry/call-options.js'
@@ -18,35 +18,35 @@ import { type Refusals, readData, readWhere, type Values } from './values.js'
 
 const MOST = 2_147_483_647 // the count is noted in an Int
 
-const storedText = z
-  .string('must be a string')
-  .min(1, 'must not be empty')
+const storedText = z.string('must be a string').check(
+  z.minLength(1, 'must not be empty'),
   // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  .refine(isStorableText, 'must not contain a NUL character or half a character')
+  z.refine(isStorableText, 'must not contain a NUL character or half a character'),
   // An entry of a B-tree takes at most a third of a page, all its columns together.
-  .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
+  z.refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes'),
+)
 const numbers = z.array(storedText, 'must be an array of serial numbers')
-const whole = z
-  .union([z.int(), z.bigint()], 'must be a whole number')
-  .refine((value) => value >= 0, 'must not be negative')
-  .refine((value) => value < 2n ** 63n, 'must fit into 64 bits')
+const whole = z.union([z.int(), z.bigint()], 'must be a whole number').check(
+  z.refine((value) => value >= 0, 'must not be negative'),
+  z.refine((value) => value < 2n ** 63n, 'must fit into 64 bits'),
+)
 
 const allocateSchema = z.strictObject({
   ...callOptions,
   transactionId: storedText,
-  where: z.unknown().optional(),
-  data: z.unknown().optional(),
-  count: z.int('must be a whole number').min(1, 'must be at least 1').max(MOST, `must be at most ${MOST}`),
-  partial: z.boolean('must be true or false').default(false),
+  where: z.optional(z.unknown()),
+  data: z.optional(z.unknown()),
+  count: z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(MOST, `must be at most ${MOST}`)),
+  partial: z._default(z.boolean('must be true or false'), false),
 })
-const releaseSchema = z.strictObject({ ...callOptions, transactionId: storedText, numbers: numbers.optional() })
+const releaseSchema = z.strictObject({ ...callOptions, transactionId: storedText, numbers: z.optional(numbers) })
 const importSchema = z.strictObject({
   ...callOptions,
   timeout: transactionOptions.timeout,
   transactionId: storedText,
-  data: z.unknown().optional(),
-  range: z.strictObject({ from: whole, to: whole, format: storedText }, 'must be { from, to, format }').optional(),
-  numbers: numbers.min(1, 'must not be empty').optional(),
+  data: z.optional(z.unknown()),
+  range: z.optional(z.strictObject({ from: whole, to: whole, format: storedText }, 'must be { from, to, format }')),
+  numbers: z.optional(numbers.check(z.minLength(1, 'must not be empty'))),
 })
 
 /** The methods of this feature, as they are called: they check the arguments. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../../retry/policy.js'
 import { checkConfiguration } from '../../validation.js'
 
@@ -35,13 +35,13 @@ export interface SerialsOptions {
   readonly retry?: RetryPolicy
 }
 
-const field = z.string('must be the name of a field').min(1, 'must not be empty').optional()
-const model = z.string('must be the name of a model').min(1, 'must not be empty').optional()
+const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
+const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
 
 const serialsOptions = z.strictObject({
-  serial: z.strictObject({ model, number: field, transactionId: field, version: field }).optional(),
-  allocation: z.strictObject({ model, transactionId: field, request: field, count: field }).optional(),
-  retry: retryPolicySchema.optional(),
+  serial: z.optional(z.strictObject({ model, number: field, transactionId: field, version: field })),
+  allocation: z.optional(z.strictObject({ model, transactionId: field, request: field, count: field })),
+  retry: z.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

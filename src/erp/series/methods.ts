@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { InvalidArgumentError, TransactionRequiredError } from '../../errors.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
 import { callOptions, patienceOf } from '../../retry/call-options.js'
@@ -15,15 +15,18 @@ import { type Gap, type GivenNumber, SeriesStore } from './store.js'
 
 const nextSchema = z.strictObject({
   series: storedText,
-  transactionId: storedText.optional(),
-  at: z
-    .date('must be a Date')
-    .min(new Date('0001-01-02'), 'must be after the year 1')
-    .max(new Date('9999-12-30'), 'must be before the year 10000')
-    .optional(),
+  transactionId: z.optional(storedText),
+  at: z.optional(
+    z
+      .date('must be a Date')
+      .check(
+        z.gte(new Date('0001-01-02'), 'must be after the year 1'),
+        z.lte(new Date('9999-12-30'), 'must be before the year 10000'),
+      ),
+  ),
   signal: callOptions.signal,
 })
-const gapsSchema = z.strictObject({ series: storedText, period: z.string('must be a string').optional() })
+const gapsSchema = z.strictObject({ series: storedText, period: z.optional(z.string('must be a string')) })
 
 /**
  * How long a caller in a transaction waits for a block, in ms, counted from when it was asked for. The

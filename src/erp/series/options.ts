@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { checkConfiguration } from '../../validation.js'
 import { isStorableText } from '../text.js'
 import { type Format, parseFormat } from './format.js'
@@ -71,48 +71,50 @@ export interface Series {
 }
 
 /** What is stored as a text, in an index. */
-export const storedText = z
-  .string('must be a string')
-  .min(1, 'must not be empty')
+export const storedText = z.string('must be a string').check(
+  z.minLength(1, 'must not be empty'),
   // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  .refine(isStorableText, 'must not contain a NUL character or half a character')
+  z.refine(isStorableText, 'must not contain a NUL character or half a character'),
   // An entry of a B-tree takes at most a third of a page, all its columns together.
-  .refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes')
+  z.refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes'),
+)
 
-const field = z.string('must be the name of a field').min(1, 'must not be empty').optional()
-const model = z.string('must be the name of a model').min(1, 'must not be empty').optional()
+const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
+const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
 
-const format = storedText.superRefine((text, context) => {
-  const parsed = parseFormat(text)
-  if ('problem' in parsed) context.addIssue({ code: 'custom', message: parsed.problem })
-})
+const format = storedText.check(
+  z.superRefine((text, context) => {
+    const parsed = parseFormat(text)
+    if ('problem' in parsed) context.addIssue({ code: 'custom', message: parsed.problem })
+  }),
+)
 
 const definition = z.strictObject(
   {
-    format: format.optional(),
-    start: z
-      .union([z.int(), z.bigint()], 'must be a whole number')
-      .refine((start) => start >= 0, 'must not be negative')
-      .optional(),
-    timeZone: z
-      .string('must be a string')
-      .refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")
-      .optional(),
-    blocks: z
-      .int('must be a whole number')
-      .min(1, 'must be at least 1')
-      .max(1_000_000, 'must be at most 1,000,000')
-      .optional(),
+    format: z.optional(format),
+    start: z.optional(
+      z
+        .union([z.int(), z.bigint()], 'must be a whole number')
+        .check(z.refine((start) => start >= 0, 'must not be negative')),
+    ),
+    timeZone: z.optional(
+      z.string('must be a string').check(z.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
+    ),
+    blocks: z.optional(
+      z
+        .int('must be a whole number')
+        .check(z.gte(1, 'must be at least 1'), z.lte(1_000_000, 'must be at most 1,000,000')),
+    ),
   },
   'must be an object of options',
 )
 
 const seriesOptions = z.strictObject({
-  series: z.record(storedText, definition).optional(),
-  counter: z.strictObject({ model, name: field, period: field, last: field }).optional(),
-  number: z
-    .strictObject({ model, series: field, transactionId: field, period: field, value: field, text: field })
-    .optional(),
+  series: z.optional(z.record(storedText, definition)),
+  counter: z.optional(z.strictObject({ model, name: field, period: field, last: field })),
+  number: z.optional(
+    z.strictObject({ model, series: field, transactionId: field, period: field, value: field, text: field }),
+  ),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { ConfigurationError, InvalidArgumentError } from '../../errors.js'
 import { lazily } from '../../lazy.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
@@ -35,12 +35,10 @@ const ARGUMENTS = {
 } as const satisfies Record<string, readonly string[]>
 const batchSizeSchema = z
   .int('must be a whole number')
-  .min(1, 'must be at least 1')
-  .max(100_000, 'must be at most 100,000')
+  .check(z.gte(1, 'must be at least 1'), z.lte(100_000, 'must be at most 100,000'))
 const expiresInSchema = z
   .number('must be a number of ms')
-  .min(1, 'must be at least 1 ms')
-  .max(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)
+  .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
 /** What the methods of all clients and transactions share. */
 export interface StockCore {
@@ -269,7 +267,7 @@ function readLine(map: StockMap, { item, quantity }: Args, path: string): Line {
   return line
 }
 
-function checkArgument<T>(schema: z.ZodType<T>, value: unknown, name: string): T {
+function checkArgument<T>(schema: z.ZodMiniType<T>, value: unknown, name: string): T {
   return checkArguments(z.object({ [name]: schema }), { [name]: value })[name] as T
 }
 

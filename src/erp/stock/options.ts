@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../../retry/policy.js'
 import { checkConfiguration } from '../../validation.js'
 
@@ -74,12 +74,12 @@ export interface StockOptions {
   readonly retry?: RetryPolicy
 }
 
-const name = z.string('must be the name of a field').min(1, 'must not be empty')
+const name = z.string('must be the name of a field').check(z.minLength(1, 'must not be empty'))
 const names = z.union(
-  [name, z.array(name).min(1, 'must not be empty')],
+  [name, z.array(name).check(z.minLength(1, 'must not be empty'))],
   'must be the name of a field, or a list of them',
 )
-const model = z.string('must be the name of a model').min(1, 'must not be empty')
+const model = z.string('must be the name of a model').check(z.minLength(1, 'must not be empty'))
 const flag = z.boolean('must be true or false')
 
 const stockOptions = z.strictObject({
@@ -87,42 +87,42 @@ const stockOptions = z.strictObject({
     {
       model,
       key: names,
-      onHand: name.optional(),
-      reserved: name.optional(),
-      minimum: name.optional(),
-      opening: name.optional(),
-      version: name.optional(),
-      bumpVersion: flag.optional(),
+      onHand: z.optional(name),
+      reserved: z.optional(name),
+      minimum: z.optional(name),
+      opening: z.optional(name),
+      version: z.optional(name),
+      bumpVersion: z.optional(flag),
     },
     'must be the mapping of the items',
   ),
   movement: z.strictObject(
     {
       model,
-      transactionId: name.optional(),
-      line: name.optional(),
-      item: names.optional(),
-      quantity: name.optional(),
-      applied: name.optional(),
-      refused: name.optional(),
+      transactionId: z.optional(name),
+      line: z.optional(name),
+      item: z.optional(names),
+      quantity: z.optional(name),
+      applied: z.optional(name),
+      refused: z.optional(name),
     },
     'must be the mapping of the movements',
   ),
-  reservation: z
-    .strictObject({
+  reservation: z.optional(
+    z.strictObject({
       model,
-      transactionId: name.optional(),
-      line: name.optional(),
-      item: names.optional(),
-      quantity: name.optional(),
-      state: name.optional(),
-      expiresAt: name.optional(),
-    })
-    .optional(),
-  minimum: z.union([z.number(), z.bigint(), z.string(), z.null()], 'must be a number, or null').optional(),
-  rememberRefusals: flag.optional(),
-  maxWaiting: z.int('must be a whole number').min(1, 'must be at least 1').optional(),
-  retry: retryPolicySchema.optional(),
+      transactionId: z.optional(name),
+      line: z.optional(name),
+      item: z.optional(names),
+      quantity: z.optional(name),
+      state: z.optional(name),
+      expiresAt: z.optional(name),
+    }),
+  ),
+  minimum: z.optional(z.union([z.number(), z.bigint(), z.string(), z.null()], 'must be a number, or null')),
+  rememberRefusals: z.optional(flag),
+  maxWaiting: z.optional(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'))),
+  retry: z.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
