@@ -77,24 +77,25 @@ export class RetryingTransactions {
     const { deadline } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
-    const canNote = this.#canNote
-    let noteError: unknown
+    const isNoted = this.#canNote && !call.readOnly && !call.onLostCommit
+    let isNoteRefused = false
 
     const run = async (tx: PrismaClientLike) => {
       deadline.signal?.throwIfAborted() // while it waited for a connection
-      const noting = this.#begin(tx, call, limit, canNote)
-      noting.catch((error: unknown) => {
-        noteError = error
-      })
-      if (call.readOnly) await noting // nothing may get in before the server refuses writes
       const bounds = new Deadline(limit, deadline.signal, deadline.clock)
-      const result = await boundedBody(tx, bounds, 'the body of the transaction', (signal) =>
-        body(tx, { attempt, signal }),
-      )
-      const note = await noting // a COMMIT must not be sent before its transaction is known
+      const done = await boundedBody(tx, bounds, 'the body of the transaction', async (signal) => {
+        // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
+        // it answers the others with undefined.
+        const note = await begin(tx, call, limit, isNoted).catch((error: unknown) => {
+          isNoteRefused = isNoted && isUnsupported(error)
+          throw error
+        })
+        signal.throwIfAborted()
+        return { result: await body(tx, { attempt, signal }), note }
+      })
       deadline.signal?.throwIfAborted()
-      finished = { result, note }
-      return result
+      finished = done
+      return done.result
     }
     try {
       return await client.$transaction(run, {
@@ -103,12 +104,10 @@ export class RetryingTransactions {
         timeout: timeoutBehind(limit),
       })
     } catch (error) {
-      if (canNote && isUnsupported(noteError)) {
-        this.#canNote = false // the failed statement has ended the transaction: nothing was committed
+      if (isNoteRefused) {
+        this.#canNote = false
         return this.#once(client, body, call, attempt)
       }
-      // The first statement failed unseen by the body, which was told only that nothing works any more.
-      if (noteError !== undefined && sqlState(error) === '25P02') throw noteError
       // COMMIT was not sent, or the server has said no to it.
       if (finished === undefined || isRefusal(error)) throw error
       if (call.onLostCommit === undefined) return settle(finished, error, client, call)
@@ -116,18 +115,19 @@ export class RetryingTransactions {
       throw error
     }
   }
+}
 
-  async #begin(
-    tx: PrismaClientLike,
-    call: TransactionCall,
-    limit: number,
-    canNote: boolean,
-  ): Promise<TransactionNote | undefined> {
-    if (canNote && !call.readOnly && !call.onLostCommit) return noteTransaction(tx, limit)
-    const readOnly = call.readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
-    await tx.$queryRawUnsafe(`SELECT ${readOnly}${LIMITS}`, limit)
-    return undefined
-  }
+/** The transaction's first statement, which sets its limits and, if it is to be noted, notes it. */
+async function begin(
+  tx: PrismaClientLike,
+  { readOnly }: TransactionCall,
+  limit: number,
+  isNoted: boolean,
+): Promise<TransactionNote | undefined> {
+  if (isNoted) return noteTransaction(tx, limit)
+  const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
+  await tx.$queryRawUnsafe(`SELECT ${refuseWrites}${LIMITS}`, limit)
+  return undefined
 }
 
 /** COMMIT was sent, and its answer did not come. */
