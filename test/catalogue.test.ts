@@ -13,6 +13,8 @@ const modelOf = (table: string, schema = 'odd "schema"'): Model => ({
   fields: new Map(),
   uniques: new Set(),
   keys: [],
+  compoundKeys: new Map(),
+  relationMode: 'foreignKeys' as const,
   omitted: new Set(),
 })
 

@@ -91,6 +91,8 @@ const MISSING_MODEL: Model = {
   fields: new Map(),
   uniques: new Set(),
   keys: [],
+  compoundKeys: new Map(),
+  relationMode: 'foreignKeys',
   omitted: new Set(),
 }
 const MISSING_FIELD: Field = {
@@ -101,6 +103,7 @@ const MISSING_FIELD: Field = {
   isList: false,
   isOptional: false,
   isUpdatedAt: false,
+  fallback: { kind: 'none' },
   hasDefault: false,
   nativeType: undefined,
   foreignKey: undefined,

@@ -1,6 +1,6 @@
 import { canonical } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
-import type { Field, Model } from '../prisma/data-model.js'
+import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
 import { isStorable } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
 import { isRecord } from '../validation.js'
@@ -79,13 +79,21 @@ function readKey(model: Model, where: Values): Values {
     }
     key[name] = value
   }
-  if (model.fields.has(name) && !model.uniques.has(name)) {
+  const fields = uniqueKeyOf(model, name)
+  if (fields === undefined) {
     throw new InvalidArgumentError(`where.${name}`, `is not a unique key of ${model.name}.`)
   }
-  // What is not a field is the name of a compound key, such as `tenantId_transactionId`.
-  if (!model.fields.has(name) && isRecord(value) && Object.keys(value).length > 1) {
-    for (const [part, item] of Object.entries(value)) add(`where.${name}.${part}`, part, item)
-  } else add(`where.${name}`, name, value)
+  if (fields.length === 1) {
+    add(`where.${name}`, name, value)
+    return key
+  }
+  if (!isRecord(value)) {
+    throw new InvalidArgumentError(`where.${name}`, `must be an object with ${fields.join(' and ')}.`)
+  }
+  for (const part of new Set([...Object.keys(value), ...fields])) {
+    if (!fields.includes(part)) throw new InvalidArgumentError(`where.${name}.${part}`, 'is not part of this key.')
+    add(`where.${name}.${part}`, part, value[part])
+  }
   return key
 }
 

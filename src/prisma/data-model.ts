@@ -1,5 +1,12 @@
 import { omittedFields, type PrismaClientLike } from './client.js'
-import { type ForeignKey, readSchemaText, type SchemaText } from './schema-text.js'
+import {
+  type FieldDefault,
+  type FieldText,
+  type ForeignKey,
+  type RelationMode,
+  readSchemaText,
+  type SchemaText,
+} from './schema-text.js'
 
 export type FieldKind = 'scalar' | 'enum' | 'relation' | 'unsupported'
 
@@ -13,7 +20,9 @@ export interface Field {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
-  /** Whether the database itself fills it in where an INSERT leaves it out. */
+  /** What it has where an INSERT leaves it out. */
+  readonly fallback: FieldDefault
+  /** Whether the database itself fills it in then. A `uuid()` or `cuid()` is made by Prisma's client. */
   readonly hasDefault: boolean
   /** The column's type where the schema gives one (`@db.`), such as `Decimal(12, 2)`. */
   readonly nativeType: string | undefined
@@ -33,6 +42,10 @@ export interface Model {
   readonly uniques: ReadonlySet<string>
   /** The fields of each unique key, the primary key among them. */
   readonly keys: readonly (readonly string[])[]
+  /** The fields of each unique key that has several, by its name in `where`, such as `orderId_productId`. */
+  readonly compoundKeys: ReadonlyMap<string, readonly string[]>
+  /** Who keeps foreign keys true. It is the same for all models. */
+  readonly relationMode: RelationMode
   /** The fields that the client leaves out unless they are asked for. */
   readonly omitted: ReadonlySet<string>
 }
@@ -41,11 +54,13 @@ export type DataModel = ReadonlyMap<string, Model>
 
 /** The data model of a client: its models, with the names that they have in the database. */
 export function readDataModel(client: PrismaClientLike): DataModel {
-  const text = readSchemaText(client._engineConfig.inlineSchema)
+  const text = schemaTextOf(client)
   // What Prisma itself puts before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
   const models = Object.entries(client._runtimeDataModel.models).map(([name, model]): [string, Model] => {
-    const keys = text.keys.get(name) ?? []
+    // A key that has a field which the client does not know, by `@ignore`, cannot be used there either.
+    const known = new Set(model.fields.map((field) => field.name))
+    const keys = (text.keys.get(name) ?? []).filter(({ fields }) => fields.every((field) => known.has(field)))
     return [
       name,
       {
@@ -53,13 +68,31 @@ export function readDataModel(client: PrismaClientLike): DataModel {
         table: model.dbName ?? name,
         schema: model.schema ?? defaultSchema,
         fields: new Map(model.fields.map((field) => [field.name, readField(name, field, text)])),
-        uniques: new Set(keys.filter((key) => key.length === 1).flat()),
-        keys,
+        uniques: new Set(keys.filter(({ fields }) => fields.length === 1).map((key) => key.name)),
+        keys: keys.map(({ fields }) => fields),
+        compoundKeys: new Map(keys.filter(({ fields }) => fields.length > 1).map((key) => [key.name, key.fields])),
+        relationMode: text.relationMode,
         omitted: omittedFields(client, name),
       },
     ]
   })
   return new Map(models)
+}
+
+const TEXTS = new WeakMap<object, SchemaText>()
+
+/** Read once for all clients of a generated package: they share their runtime data model. */
+function schemaTextOf({ _runtimeDataModel, _engineConfig }: PrismaClientLike): SchemaText {
+  const known = TEXTS.get(_runtimeDataModel)
+  if (known) return known
+  const text = readSchemaText(_engineConfig.inlineSchema)
+  TEXTS.set(_runtimeDataModel, text)
+  return text
+}
+
+/** The fields of a unique key, by the name that `where` has for it; `undefined` where it is no key. */
+export function uniqueKeyOf({ uniques, compoundKeys }: Model, name: string): readonly string[] | undefined {
+  return uniques.has(name) ? [name] : compoundKeys.get(name)
 }
 
 interface RuntimeField {
@@ -69,19 +102,27 @@ interface RuntimeField {
   readonly dbName?: string | null
 }
 
+/** A field that the text does not have, or not in a way that is understood. */
+const NOT_UNDERSTOOD: FieldText = {
+  isList: false,
+  isOptional: false,
+  isUpdatedAt: false,
+  fallback: { kind: 'unknown' },
+  nativeType: undefined,
+  foreignKey: undefined,
+}
+
+const BY_DATABASE: readonly FieldDefault['kind'][] = ['value', 'now', 'autoincrement', 'database']
+
 function readField(model: string, field: RuntimeField, text: SchemaText): Field {
-  const line = text.models.get(model)?.get(field.name)
+  const own = text.models.get(model)?.get(field.name) ?? NOT_UNDERSTOOD
   return {
+    ...own,
     name: field.name,
     column: field.dbName ?? field.name,
     kind: fieldKind(field.kind),
     type: field.type,
-    isList: line?.isList ?? false,
-    isOptional: line?.isOptional ?? false,
-    isUpdatedAt: line?.isUpdatedAt ?? false,
-    hasDefault: line?.hasDefault ?? false,
-    nativeType: line?.nativeType,
-    foreignKey: line?.foreignKey,
+    hasDefault: BY_DATABASE.includes(own.fallback.kind),
     enumValues: field.kind === 'enum' ? text.enums.get(field.type) : undefined,
   }
 }

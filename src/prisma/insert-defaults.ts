@@ -1,55 +1,63 @@
-import type { PrismaClientLike } from './client.js'
 import type { Field, Model } from './data-model.js'
+import type { Expression } from './schema-syntax.js'
 
 /**
  * What Prisma puts into a field that an insert leaves out: a value, the time, nothing (the database
- * numbers the row), or something that only Prisma itself can tell.
+ * fills it in), or something that only Prisma itself can tell.
  */
 export type InsertDefault = { readonly value: unknown } | 'now' | 'nothing' | 'unknown'
 
 const DEFAULTS = new WeakMap<Model, ReadonlyMap<Field, InsertDefault>>()
 
-export function insertDefaults(client: PrismaClientLike, model: Model): ReadonlyMap<Field, InsertDefault> {
+export function insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault> {
   const known = DEFAULTS.get(model)
   if (known) return known
-  const lines = linesOf(client._engineConfig.inlineSchema, model.name)
-  const defaults = new Map([...model.fields.values()].map((field) => [field, defaultOf(field, lines.get(field.name))]))
+  const defaults = new Map([...model.fields.values()].map((field) => [field, defaultOf(field)]))
   DEFAULTS.set(model, defaults)
   return defaults
 }
 
-/** The line of each field, in a text that Prisma has formatted. */
-function linesOf(schema: string, model: string): ReadonlyMap<string, string> {
-  const lines = schema.split('\n')
-  const start = lines.findIndex((line) => new RegExp(`^\\s*model\\s+${model}\\s*\\{`).test(line))
-  const length = lines.slice(start).findIndex((line) => /^\s*\}/.test(line))
-  return new Map(lines.slice(start + 1, start + length).map((line) => [/\w+/.exec(line)?.[0] ?? '', line]))
+function defaultOf(field: Field): InsertDefault {
+  const { fallback, isUpdatedAt, isOptional, isList } = field
+  if (isList) return 'unknown'
+  switch (fallback.kind) {
+    case 'now':
+      return 'now'
+    case 'none':
+      if (isUpdatedAt) return 'now'
+      return isOptional ? 'nothing' : 'unknown'
+    case 'autoincrement':
+    case 'database':
+      return isUpdatedAt ? 'unknown' : 'nothing'
+    case 'value': {
+      const value = literalOf(fallback.value, field)
+      return value === undefined ? 'unknown' : { value }
+    }
+    default:
+      return 'unknown'
+  }
 }
 
-function defaultOf(field: Field, line: string | undefined): InsertDefault {
-  if (line === undefined || field.isList) return 'unknown'
-  if (field.isUpdatedAt) return 'now'
-  if (!line.includes('@default')) return field.isOptional ? 'nothing' : 'unknown'
-  // What stands in a comment is not meant, and not worth telling apart.
-  if (line.includes('//')) return 'unknown'
-  const [, text] =
-    /\s@default\((autoincrement\(\)|now\(\)|-?\d+|true|false|\w+|"(?:[^"\\]|\\.)*")\)(?=\s|$)/.exec(line) ?? []
-  if (text === undefined) return 'unknown'
-  if (text === 'now()') return 'now'
-  if (text === 'autoincrement()') return 'nothing'
-  if (field.kind === 'enum') return field.enumValues?.has(text) ? { value: text } : 'unknown'
-  const isNumber = /^-?\d{1,15}$/.test(text)
-  switch (field.type) {
+/** `undefined`: its text and its value are too far from one another to be sure. */
+function literalOf(expression: Expression, { kind, type, enumValues }: Field): unknown {
+  if (kind === 'enum') {
+    return expression.kind === 'name' && enumValues?.has(expression.name) ? expression.name : undefined
+  }
+  switch (type) {
     case 'Int':
     case 'BigInt':
     case 'Float':
     case 'Decimal':
-      return isNumber ? { value: Number(text) } : 'unknown'
+      return expression.kind === 'number' ? numberOf(expression.text) : undefined
     case 'Boolean':
-      return { value: text === 'true' }
+      return expression.kind === 'name' ? expression.name === 'true' : undefined
     case 'String':
-      return text.startsWith('"') ? { value: JSON.parse(text) } : 'unknown'
+      return expression.kind === 'text' ? expression.text : undefined
     default:
-      return 'unknown'
+      return undefined
   }
+}
+
+function numberOf(text: string): number | undefined {
+  return /^-?\d{1,15}$/.test(text) ? Number(text) : undefined
 }

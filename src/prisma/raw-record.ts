@@ -8,7 +8,9 @@ const OTHERWISE = /^(?:Time|Timetz|Real|Money|Bit|VarBit|Char|Xml|Inet|Oid)\b/
 
 /** Whether raw SQL gives the field's value as a model call does. */
 function isAlike(field: Field): boolean {
-  if (field.isList || (field.nativeType !== undefined && OTHERWISE.test(field.nativeType))) return false
+  // Of a field whose line is not understood nothing is known, nor whether it is a list.
+  if (field.isList || field.fallback.kind === 'unknown') return false
+  if (field.nativeType !== undefined && OTHERWISE.test(field.nativeType)) return false
   return field.kind === 'scalar' || (field.kind === 'enum' && field.enumValues !== undefined)
 }
 

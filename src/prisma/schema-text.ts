@@ -1,99 +1,164 @@
+import { type Argument, type Attribute, type Expression, type FieldDeclaration, parseSchema } from './schema-syntax.js'
+
 /**
  * Facts that only the schema's text has: Prisma's runtime data model leaves out nullability,
- * lists, `@updatedAt`, native types, unique keys and the database names of enum values. The text is the one that Prisma
- * itself formatted when it generated the client, one field a line.
+ * lists, defaults, `@updatedAt`, native types, unique keys and the database names of enum values.
  */
 export interface SchemaText {
   readonly models: ReadonlyMap<string, ReadonlyMap<string, FieldText>>
-  /** Per model, the fields of each of its unique keys, the primary key among them. */
-  readonly keys: ReadonlyMap<string, readonly (readonly string[])[]>
+  /** Per model, its unique keys, the primary key among them. */
+  readonly keys: ReadonlyMap<string, readonly UniqueKey[]>
   /** Per enum, each value's name in the database. */
   readonly enums: ReadonlyMap<string, ReadonlyMap<string, string>>
+  readonly relationMode: RelationMode
+}
+
+/** Who keeps foreign keys true: the database, or Prisma with statements of its own. */
+export type RelationMode = 'foreignKeys' | 'prisma'
+
+export interface UniqueKey {
+  /** By which `where` calls it: the field, or the name of several, such as `orderId_productId`. */
+  readonly name: string
+  readonly fields: readonly string[]
 }
 
 export interface FieldText {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
-  /** Whether the database itself fills it in: a `uuid()` or `cuid()` is made by Prisma's client. */
-  readonly hasDefault: boolean
+  readonly fallback: FieldDefault
   /** What stands behind `@db.`, such as `Decimal(12, 2)`. */
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key: its fields, and those they refer to. */
   readonly foreignKey: ForeignKey | undefined
 }
 
+/**
+ * What a field has where an INSERT leaves it out.
+ *
+ * - `none`: nothing is said about it
+ * - `value`: what the schema says, which Prisma sends and the database has as well
+ * - `now`: the time, likewise
+ * - `autoincrement`, `database`: the database makes the value, and only it
+ * - `client`: Prisma makes the value, and only it, such as `uuid()`
+ * - `unknown`: this package does not understand the schema here, so only Prisma itself can tell
+ */
+export type FieldDefault =
+  | { readonly kind: 'none' | 'now' | 'autoincrement' | 'database' | 'client' | 'unknown' }
+  | { readonly kind: 'value'; readonly value: Expression }
+
 export interface ForeignKey {
   readonly fields: readonly string[]
   readonly references: readonly string[]
 }
 
-const BLOCK = /^\s*(model|enum|view|type)\s+(\w+)\s*\{/
-const FIELD = /^\s*(\w+)\s+\w+(?:\("[^"]*"\))?(\[\]|\?)?/
-const KEY = /^\s*@@(?:id|unique)\(\s*(?:fields:\s*)?\[([^\]]*)\]/
-const DATABASE_DEFAULT = /\s@default\((?!\s*(?:uuid|cuid|nanoid|ulid|auto)\()/
-const ENUM_VALUE = /^\s*(\w+)(?:.*?@map\(\s*(?:name:\s*)?("(?:[^"\\]|\\.)*")\s*\))?/
-
 export function readSchemaText(text: string): SchemaText {
-  const models = new Map<string, Map<string, FieldText>>()
-  const keys = new Map<string, string[][]>()
-  const enums = new Map<string, Map<string, string>>()
-  let ownKeys: string[][] = []
-  let fields: Map<string, FieldText> | undefined
-  let values: Map<string, string> | undefined
-
-  for (const raw of text.split('\n')) {
-    const line = withoutComment(raw)
-    const block = BLOCK.exec(line)
-    if (block) {
-      const [, keyword, name = ''] = block
-      if (keyword === 'enum') enums.set(name, (values = new Map()))
-      else {
-        models.set(name, (fields = new Map()))
-        keys.set(name, (ownKeys = []))
-      }
-    } else if (/^\s*\}/.test(line)) {
-      fields = values = undefined
-    } else if (fields) {
-      const [, name, modifier] = FIELD.exec(line) ?? []
-      const [, key] = KEY.exec(line) ?? []
-      if (key !== undefined) ownKeys.push(namesIn(key))
-      if (name !== undefined) {
-        if (/\s@(?:id|unique)\b/.test(line)) ownKeys.push([name])
-        fields.set(name, {
-          isList: modifier === '[]',
-          isOptional: modifier === '?',
-          isUpdatedAt: /\s@updatedAt\b/.test(line),
-          hasDefault: DATABASE_DEFAULT.test(line),
-          nativeType: /\s@\w+\.(\w+(?:\([^)]*\))?)/.exec(line)?.[1],
-          foreignKey: foreignKeyOf(line),
-        })
-      }
-    } else if (values) {
-      const [, name, mapped] = ENUM_VALUE.exec(line) ?? []
-      if (name !== undefined) values.set(name, mapped === undefined ? name : JSON.parse(mapped))
+  const models = new Map<string, ReadonlyMap<string, FieldText>>()
+  const keys = new Map<string, readonly UniqueKey[]>()
+  const enums = new Map<string, ReadonlyMap<string, string>>()
+  let relationMode: RelationMode = 'foreignKeys'
+  for (const block of parseSchema(text)) {
+    switch (block.keyword) {
+      case 'model':
+      case 'view':
+        models.set(block.name, new Map(block.fields.map((field) => [field.name, fieldText(field)])))
+        keys.set(block.name, [
+          ...block.fields.flatMap((field) => fieldKey(field)),
+          ...block.attributes.flatMap((attribute) => blockKey(attribute)),
+        ])
+        break
+      case 'enum':
+        enums.set(block.name, new Map(block.values.map((value) => [value.name, mappedName(value)])))
+        break
+      case 'datasource':
+        if (textOf(block.settings.get('relationMode')) === 'prisma') relationMode = 'prisma'
+        break
     }
   }
-  return { models, keys, enums }
+  return { models, keys, enums, relationMode }
 }
 
-/** `a, b(sort: Desc)` is `['a', 'b']`. */
-function namesIn(list: string): string[] {
-  return list.split(',').map((item) => /\w+/.exec(item)?.[0] ?? '')
+function fieldText({ isList, isOptional, attributes }: FieldDeclaration): FieldText {
+  const native = attributes.find(({ name }) => name.includes('.'))
+  return {
+    isList,
+    isOptional,
+    isUpdatedAt: has(attributes, 'updatedAt'),
+    fallback: defaultOf(attributes),
+    nativeType: native && nativeType(native),
+    foreignKey: foreignKeyOf(attributes),
+  }
 }
 
-function foreignKeyOf(line: string): ForeignKey | undefined {
-  const names = (argument: string) =>
-    new RegExp(`@relation\\(.*?\\b${argument}:\\s*\\[([^\\]]*)\\]`)
-      .exec(line)?.[1]
-      ?.split(',')
-      .map((name) => name.trim())
+const KNOWN = new Set(['id', 'unique', 'default', 'updatedAt', 'map', 'relation', 'ignore'])
+const BY_CLIENT = new Set(['uuid', 'cuid', 'nanoid', 'ulid'])
+
+function defaultOf(attributes: readonly Attribute[]): FieldDefault {
+  // An attribute of a later Prisma may well be one that fills the field in.
+  if (!attributes.every(({ name }) => KNOWN.has(name) || name.includes('.'))) return { kind: 'unknown' }
+  const attribute = attributes.find(({ name }) => name === 'default')
+  if (attribute === undefined) return { kind: 'none' }
+  const value = argumentOf(attribute, 'value')
+  if (value === undefined) return { kind: 'unknown' }
+  if (value.kind !== 'call') return { kind: 'value', value }
+  if (value.name === 'now' || value.name === 'autoincrement') return { kind: value.name }
+  if (value.name === 'dbgenerated') return { kind: 'database' }
+  return { kind: BY_CLIENT.has(value.name) ? 'client' : 'unknown' }
+}
+
+function fieldKey({ name, attributes }: FieldDeclaration): UniqueKey[] {
+  const key = attributes.find((attribute) => attribute.name === 'id' || isFullUnique(attribute, 'unique'))
+  return key ? [{ name, fields: [name] }] : []
+}
+
+/** `where` calls a key of one field by the field, whatever the name of the key. */
+function blockKey(attribute: Attribute): UniqueKey[] {
+  if (attribute.name !== 'id' && !isFullUnique(attribute, 'unique')) return []
+  const fields = namesOf(argumentOf(attribute, 'fields'))
+  if (fields === undefined || fields.length === 0) return []
+  const named = textOf(attribute.args.find(({ name }) => name === 'name')?.value)
+  return [{ name: fields.length === 1 ? (fields[0] as string) : (named ?? fields.join('_')), fields }]
+}
+
+/** A key that is unique only `where` something holds names no row for Prisma either. */
+function isFullUnique({ name, args }: Attribute, wanted: string): boolean {
+  return name === wanted && !args.some((argument) => argument.name === 'where')
+}
+
+function nativeType({ name, args }: Attribute): string {
+  const type = name.slice(name.indexOf('.') + 1)
+  const values = args.map(({ value }) => (value.kind === 'number' ? value.text : (textOf(value) ?? '?')))
+  return values.length === 0 ? type : `${type}(${values.join(', ')})`
+}
+
+function foreignKeyOf(attributes: readonly Attribute[]): ForeignKey | undefined {
+  const args = attributes.find(({ name }) => name === 'relation')?.args ?? []
+  const names = (wanted: string) => namesOf(args.find(({ name }) => name === wanted)?.value)
   const fields = names('fields')
   const references = names('references')
   return fields && references && { fields, references }
 }
 
-/** The line up to a `//` that is not inside a string. */
-function withoutComment(line: string): string {
-  return /^(?:[^"/]|"(?:[^"\\]|\\.)*"|\/(?!\/))*/.exec(line)?.[0] ?? line
+function mappedName({ name, attributes }: { readonly name: string; readonly attributes: readonly Attribute[] }) {
+  const map = attributes.find((attribute) => attribute.name === 'map')
+  return (map && textOf(argumentOf(map, 'name'))) ?? name
+}
+
+const has = (attributes: readonly Attribute[], wanted: string) => attributes.some(({ name }) => name === wanted)
+
+/** The argument of this name, which may also stand without it, before or behind others. */
+function argumentOf({ args }: Attribute, wanted: string): Expression | undefined {
+  const isWanted = ({ name }: Argument) => name === undefined || name === wanted
+  return args.find(isWanted)?.value
+}
+
+/** `[a, b(sort: Desc)]` is `['a', 'b']`, and `a` is `['a']`. */
+function namesOf(value: Expression | undefined): readonly string[] | undefined {
+  const items = value?.kind === 'list' ? value.items : value && [value]
+  const names = items?.map((item) => (item.kind === 'name' || item.kind === 'call' ? item.name : undefined))
+  return names?.every((name) => name !== undefined) ? names : undefined
+}
+
+function textOf(value: Expression | undefined): string | undefined {
+  return value?.kind === 'text' ? value.text : undefined
 }

@@ -77,7 +77,7 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
       (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
     query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
     isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
-    insertDefaults: (model) => insertDefaults(own, model),
+    insertDefaults,
     contained: (body) => body(root),
     transaction: (body, options) => parent.$transaction((tx) => body(ownTransaction(context, tx)), options),
   }

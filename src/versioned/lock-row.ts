@@ -54,10 +54,14 @@ export function keyOf(where: Where, { model }: VersionedModel): RowKey {
     json[field.column] = toJsonValue(value, field)
   }
   for (const [name, value] of Object.entries(where)) {
-    // What is not a field is the name of a compound key, such as `productId_warehouse`.
-    const isCompound = !model.fields.has(name) && !/^(AND|OR|NOT)$/.test(name) && isRecord(value)
-    if (isCompound) for (const [part, item] of Object.entries(value)) add(part, item, `${name}.${part}`)
-    else add(name, value, name)
+    const parts = model.compoundKeys.get(name)
+    if (parts === undefined || !isRecord(value)) add(name, value, name)
+    else {
+      for (const [part, item] of Object.entries(value)) {
+        if (parts.includes(part)) add(part, item, `${name}.${part}`)
+        else filters.push(`${name}.${part}`)
+      }
+    }
   }
   return { fields, json, filters }
 }

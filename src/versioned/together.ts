@@ -1,8 +1,9 @@
-import type { Field, Model } from '../prisma/data-model.js'
+import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
 import { alikeScalars, selectedFields } from '../prisma/raw-record.js'
 import { toJsonValue } from '../prisma/row-json.js'
 import type { Selection } from '../prisma/selection.js'
 import { systemClock } from '../retry/clock.js'
+import { isRecord } from '../validation.js'
 import type { Where } from './arguments.js'
 import { WriteBatches } from './batch.js'
 import type { Passenger } from './passenger.js'
@@ -42,13 +43,11 @@ export function plainRow(where: Where, selection: Selection, model: Model): Plai
 function plainKey(where: Where, model: Model): PlainKey | undefined {
   const [[name, value] = ['', undefined], ...others] = Object.entries(where)
   if (others.length > 0) return undefined
-  const isCompound = !model.fields.has(name) && typeof value === 'object' && value !== null
-  const parts = isCompound ? Object.entries(value) : [[name, value] as const]
-  const isKey = model.keys.some(
-    (key) =>
-      key.length === parts.length && parts.every(([part]) => key.includes(part)) && isCompound === key.length > 1,
-  )
-  if (!isKey) return undefined
+  const names = uniqueKeyOf(model, name)
+  const values: unknown = names && names.length > 1 ? value : { [name]: value }
+  if (names === undefined || !isRecord(values)) return undefined
+  const parts = Object.entries(values)
+  if (parts.length !== names.length || !parts.every(([part]) => names.includes(part))) return undefined
   const json: Record<string, unknown> = {}
   const fields: Field[] = []
   for (const [part, item] of parts) {
