@@ -62,7 +62,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
       return found?.bumpsPlainWrites ? { [found.version.name]: KEEP_VERSION } : {}
     }
     const settings = options?.idempotency ?? {}
-    const idempotent = new IdempotentMethods({ own, dataModel, policy, transactions, settings, keepVersion })
+    const idempotent = new IdempotentMethods({ own, catalogue, dataModel, policy, transactions, settings, keepVersion })
 
     const bump = (operation: PlainWrite) => (call: { model: string; args: object; query: (args: never) => unknown }) =>
       call.query(bumpPlainWrite(versions, call.model, operation, call.args as ActionArgs) as never)

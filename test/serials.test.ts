@@ -187,7 +187,8 @@ describe('allocate', () => {
 
   test('is one statement where there are enough, and three for a duplicate', async () => {
     const { db, statements } = connect()
-    const productId = await newProduct(3)
+    const productId = await newProduct(4)
+    await db.$serials.allocate({ transactionId: newId(), where: { productId }, count: 1 }) // looks into the catalogue
     const request = { transactionId: newId(), where: { productId }, count: 2 }
     statements.length = 0
 

@@ -1,4 +1,5 @@
 import { canonical } from '../canonical.js'
+import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, Row } from '../prisma/client.js'
 import { isConnectionLost } from '../prisma/errors.js'
 import type { RootScope } from '../prisma/scope.js'
@@ -26,6 +27,11 @@ const LARGEST_BATCH = 500
 /** Sends the inserts of one tick, one model and one selection as a single statement. */
 export class InsertBatches {
   readonly #open = new WeakMap<ModelContext, Map<string, Entry[]>>()
+  readonly #catalogue: Catalogue
+
+  constructor(catalogue: Catalogue) {
+    this.#catalogue = catalogue
+  }
 
   /** `context` is the model of the client that was called: it tells the clients' extensions apart. */
   add(context: ModelContext, scope: RootScope, call: InsertCall): Promise<InsertResult> {
@@ -41,7 +47,9 @@ export class InsertBatches {
       // Every call that began in this tick is ahead of this in the queue of microtasks.
       queueMicrotask(() => {
         batches.delete(group)
-        for (let i = 0; i < opened.length; i += LARGEST_BATCH) void settle(scope, opened.slice(i, i + LARGEST_BATCH))
+        for (let i = 0; i < opened.length; i += LARGEST_BATCH) {
+          void settle(scope, opened.slice(i, i + LARGEST_BATCH), this.#catalogue)
+        }
       })
     })
   }
@@ -53,7 +61,7 @@ export class InsertBatches {
  * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on
  * alone: strangers do not wait for one another.
  */
-async function settle(scope: RootScope, entries: readonly Entry[]): Promise<void> {
+async function settle(scope: RootScope, entries: readonly Entry[], catalogue: Catalogue): Promise<void> {
   const byName = new Map<string, [Entry, ...Entry[]]>()
   for (const entry of entries) {
     const { signal } = entry.call.deadline
@@ -64,6 +72,7 @@ async function settle(scope: RootScope, entries: readonly Entry[]): Promise<void
   const { inserted, isLost } = await tryTogether(
     scope,
     keys.map(([speaker]) => speaker),
+    catalogue,
   )
   for (const [speaker, ...others] of keys) {
     const record = inserted?.get(speaker.name)
@@ -76,10 +85,10 @@ async function settle(scope: RootScope, entries: readonly Entry[]): Promise<void
 }
 
 /** Nothing was inserted if the batch is of one, or failed, whatever the reason: it will show again. */
-async function tryTogether(scope: RootScope, entries: readonly Entry[]) {
+async function tryTogether(scope: RootScope, entries: readonly Entry[], catalogue: Catalogue) {
   if (entries.length < 2) return { inserted: undefined, isLost: false }
   try {
-    return { inserted: await insertAll(scope, entries), isLost: false }
+    return { inserted: await insertAll(scope, entries, catalogue), isLost: false }
   } catch (error) {
     return { inserted: undefined, isLost: isConnectionLost(error) }
   }
@@ -96,7 +105,7 @@ async function insertAfter(speaker: Promise<InsertResult>, scope: RootScope, cal
 }
 
 /** The records that were inserted, by the names of their keys. */
-async function insertAll(scope: RootScope, entries: readonly Entry[]): Promise<Map<string, Row>> {
+async function insertAll(scope: RootScope, entries: readonly Entry[], catalogue: Catalogue): Promise<Map<string, Row>> {
   const [{ call }] = entries as [Entry]
   const { model } = call
   const keyFields = Object.keys(call.payload.key)
@@ -116,7 +125,10 @@ async function insertAll(scope: RootScope, entries: readonly Entry[]): Promise<M
     return found
   }
   const plain = plainInsert(scope, model, keyFields, rows, wide.selection)
-  if (plain) return byName(await insertTogether(scope, plain, BATCH_LOCK_TIMEOUT))
+  if (plain) {
+    const table = await catalogue.of(model, scope.query)
+    return byName(await insertTogether(scope, plain, table, BATCH_LOCK_TIMEOUT))
+  }
   return scope.transaction(
     async (tx) => {
       await tx.query(`SELECT ${LOCK_LIMIT}`, BATCH_LOCK_TIMEOUT)

@@ -1,7 +1,9 @@
+import type { Table } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
+import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import type { Field, Model } from '../prisma/data-model.js'
+import { GivenColumns } from '../prisma/given-columns.js'
 import { alikeScalars, returning, selectedFields, toRecord } from '../prisma/raw-record.js'
-import { isStorable, toJsonValue } from '../prisma/row-json.js'
 import type { RootScope } from '../prisma/scope.js'
 import type { Selection } from '../prisma/selection.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
@@ -13,7 +15,7 @@ export interface PlainInsert {
   readonly keyFields: readonly Field[]
   /** The columns that are given; the database fills in the others. */
   readonly columns: readonly Field[]
-  readonly rows: readonly Readonly<Record<string, unknown>>[]
+  readonly rows: readonly Readonly<Record<string, ColumnValue>>[]
   readonly selected: readonly Field[]
 }
 
@@ -32,27 +34,30 @@ export function plainInsert(
   const defaults = scope.insertDefaults(model)
   const [first = {}] = rows
   const columns: Field[] = []
-  const filled: Record<string, unknown> = {}
+  const filled: Record<string, ColumnValue> = {}
   const now = new Date()
   for (const [field, fallback] of defaults) {
     if (field.kind === 'relation') continue
     if (first[field.name] !== undefined) columns.push(field)
     else if (fallback === 'unknown') return undefined
     else if (fallback !== 'nothing') {
+      const value = columnValue(fallback === 'now' ? now : fallback.value, field)
+      if (value === undefined) return undefined
       columns.push(field)
-      filled[field.column] = toJsonValue(fallback === 'now' ? now : fallback.value, field)
+      filled[field.column] = value
     }
   }
   const names = Object.keys(first)
-  const json: Record<string, unknown>[] = []
+  const json: Record<string, ColumnValue>[] = []
   for (const row of rows) {
     const entries = Object.entries(row)
     if (entries.length !== names.length || !names.every((name) => name in row)) return undefined
     const values = { ...filled }
     for (const [name, value] of entries) {
       const field = model.fields.get(name)
-      if (!field || !isPlain(value, field)) return undefined
-      values[field.column] = toJsonValue(value, field)
+      const stored = field && isPlain(value, field) ? columnValue(value, field) : undefined
+      if (!field || stored === undefined) return undefined
+      values[field.column] = stored
     }
     json.push(values)
   }
@@ -66,20 +71,18 @@ function isSpelledOneWay({ type, nativeType }: Field): boolean {
   )
 }
 
-/** A value in the one form of its type in which there is nothing to interpret. */
+/** A value of a type, and in a form of it, that the batch takes. */
 function isPlain(value: unknown, field: Field): boolean {
-  if (!isStorable(value, field)) return false
   if (value === null || field.kind === 'enum') return true
   switch (field.type) {
     case 'Int':
-      return typeof value === 'number'
     case 'Decimal':
-      return typeof value === 'object' || /^-?\d+(?:\.\d+)?$/.test(String(value))
-    case 'DateTime':
-      return value instanceof Date
-    case 'BigInt':
     case 'Boolean':
       return true
+    case 'BigInt':
+      return typeof value !== 'string'
+    case 'DateTime':
+      return value instanceof Date
     case 'String':
       return field.nativeType === undefined || field.nativeType === 'Text' || field.nativeType === 'Uuid'
     default:
@@ -93,22 +96,28 @@ function isPlain(value: unknown, field: Field): boolean {
  * joined to it, and holds for this statement, which is a transaction of its own. A trigger that
  * spells a key differently makes it fail, by the cast of a text to a number.
  */
-export async function insertTogether(scope: RootScope, insert: PlainInsert, lockTimeout: number): Promise<Row[]> {
+export async function insertTogether(
+  scope: RootScope,
+  insert: PlainInsert,
+  catalogued: Table,
+  lockTimeout: number,
+): Promise<Row[]> {
   const { model, keyFields, columns, rows, selected } = insert
-  const table = tableOf(model)
+  const given = GivenColumns.of(columns, catalogued)
+  const keys = GivenColumns.of(keyFields, catalogued)
   const list = (alias: string) => columns.map((field) => alias + columnOf(field)).join(', ')
   const key = (alias: string) => keyFields.map((field) => `${alias}.${columnOf(field)}::text`).join(', ')
   const found = await scope.query(
-    `INSERT INTO ${table} AS t (${list('')})
+    `INSERT INTO ${tableOf(model)} AS t (${list('')})
 WITH bound AS MATERIALIZED (
   SELECT ${LOCK_LIMIT}
 )
 SELECT ${list('given.')}
-FROM bound, jsonb_populate_recordset(NULL::${table}, $2::jsonb) WITH ORDINALITY AS given
-ORDER BY given.ordinality
+FROM bound, ${given.numbered('$2', 'given', '"#"')}
+ORDER BY given."#"
 ON CONFLICT DO NOTHING
 RETURNING ${returning(selected, 't')},
-  CASE WHEN ROW(${key('t')}) NOT IN (SELECT ${key('given')} FROM jsonb_populate_recordset(NULL::${table}, $2::jsonb) AS given)
+  CASE WHEN ROW(${key('t')}) NOT IN (SELECT ${key('given')} FROM ${keys.recordset('$2', 'given')})
     THEN ('another key: ' || concat(${key('t')}))::int
   END AS "#"`,
     lockTimeout,

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import { KeyedQueue } from '../lock/queue.js'
+import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import type { DataModel, Model } from '../prisma/data-model.js'
 import { scopeOf } from '../prisma/scope.js'
@@ -28,6 +29,7 @@ export interface IdempotencySettings extends FingerprintSettings {
 /** What the other parts of the extension know, and this one needs. */
 export interface IdempotentSetup {
   readonly own: PrismaClientLike
+  readonly catalogue: Catalogue
   readonly dataModel: DataModel
   readonly policy: ResolvedPolicy
   readonly transactions: RetryingTransactions
@@ -84,12 +86,13 @@ export class IdempotentMethods {
   readonly #setup: IdempotentSetup
   readonly #fingerprints: ReadonlyMap<string, string>
   readonly #operations: Operations
-  readonly #batches = new InsertBatches()
+  readonly #batches: InsertBatches
   readonly #savepoints = new KeyedQueue()
   #store: KeyStore | undefined
 
   constructor(setup: IdempotentSetup) {
     this.#setup = setup
+    this.#batches = new InsertBatches(setup.catalogue)
     this.#fingerprints = fingerprintFields(setup.dataModel, setup.settings)
     this.#operations = new Operations(setup.transactions)
     if (setup.settings.model !== undefined) this.#storeOfKeys()

@@ -1,7 +1,7 @@
 import { canonical } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
+import { columnValue } from '../prisma/column-value.js'
 import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
-import { isStorable } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
 import { isRecord } from '../validation.js'
 import { normalForm } from './normal-form.js'
@@ -74,7 +74,7 @@ function readKey(model: Model, where: Values): Values {
         `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
       )
     }
-    if (field.kind === 'relation' || !isStorable(value, field)) {
+    if (field.kind === 'relation' || columnValue(value, field) === undefined) {
       throw new InvalidArgumentError(path, 'must be a plain value, since it goes into the row.')
     }
     key[name] = value

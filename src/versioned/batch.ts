@@ -1,9 +1,11 @@
 import type { VersionValue } from '../errors.js'
+import type { Catalogue, Table } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
+import type { ColumnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { isConnectionLost } from '../prisma/errors.js'
+import { GivenColumns } from '../prisma/given-columns.js'
 import { returning, toRecord } from '../prisma/raw-record.js'
-import { toJsonValue } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
 import type { Clock } from '../retry/clock.js'
@@ -42,10 +44,12 @@ const LONGEST_WAIT = 10
 export class WriteBatches {
   readonly #lanes = new Map<string, Lane>()
   readonly #facts: TablesFacts
+  readonly #catalogue: Catalogue
   readonly #clock: Clock
 
-  constructor(facts: TablesFacts, clock: Clock) {
+  constructor(facts: TablesFacts, catalogue: Catalogue, clock: Clock) {
     this.#facts = facts
+    this.#catalogue = catalogue
     this.#clock = clock
   }
 
@@ -67,7 +71,8 @@ export class WriteBatches {
   async #send(scope: Scope, items: readonly BatchItem[]): Promise<ReadonlyMap<number, Row>> {
     const [{ versioned, data }] = items as [BatchItem]
     const { alone } = await this.#facts.of(versioned.model, scope)
-    return [...data.keys()].every((field) => alone.has(field)) ? writeTogether(scope, items) : new Map()
+    if (![...data.keys()].every((field) => alone.has(field))) return new Map()
+    return writeTogether(scope, items, await this.#catalogue.of(versioned.model, scope.query))
   }
 }
 
@@ -138,8 +143,9 @@ function formOf({ versioned, key, data, selected }: BatchItem): string {
  * not deadlock. `free` returns a row as it is when it is locked, so what it has let through cannot
  * be stale in the UPDATE (PostgreSQL manual, SELECT, "The Locking Clause").
  */
-async function writeTogether(scope: Scope, items: readonly BatchItem[]): Promise<Map<number, Row>> {
+async function writeTogether(scope: Scope, items: readonly BatchItem[], catalogued: Table): Promise<Map<number, Row>> {
   const [{ versioned, key, data, selected }] = items as [BatchItem]
+  const given = GivenColumns.of([...new Set([...key.fields, versioned.version, ...data.keys()])], catalogued)
   const table = tableOf(versioned.model)
   const version = columnOf(versioned.version)
   const isRow = (other: string) =>
@@ -152,7 +158,7 @@ async function writeTogether(scope: Scope, items: readonly BatchItem[]): Promise
   const rows = await scope.query(
     `WITH free AS MATERIALIZED (
   SELECT v.*
-  FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb) WITH ORDINALITY AS v
+  FROM ${given.numbered('$1', 'v', '"#"')}
   JOIN ${table} AS t ON ${isRow('v')}
   FOR NO KEY UPDATE OF t SKIP LOCKED
 )
@@ -160,14 +166,14 @@ UPDATE ${table} AS t
 SET ${[...assignments, `${version} = t.${version} + 1`].join(', ')}
 FROM free
 WHERE ${isRow('free')}
-RETURNING free.ordinality AS "#", ${returning(selected, 't')}`,
+RETURNING free."#", ${returning(selected, 't')}`,
     JSON.stringify(items.map(toJson)),
   )
   return new Map(rows.map((row) => [Number(row['#']), toRecord(row, selected)]))
 }
 
-function toJson({ versioned, key, expected, data }: BatchItem): Record<string, unknown> {
-  const json: Record<string, unknown> = { ...key.json, [versioned.version.column]: String(expected) }
-  for (const [field, { value }] of data) json[field.column] = toJsonValue(value, field)
+function toJson({ versioned, key, expected, data }: BatchItem): Record<string, ColumnValue> {
+  const json: Record<string, ColumnValue> = { ...key.json, [versioned.version.column]: String(expected) }
+  for (const [field, { stored }] of data) json[field.column] = stored
   return json
 }

@@ -1,9 +1,11 @@
 import { OutcomeUnknownError, type VersionValue } from '../errors.js'
+import type { Table } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
+import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { isConnectionLost } from '../prisma/errors.js'
+import { GivenColumns } from '../prisma/given-columns.js'
 import { returning, toRecord } from '../prisma/raw-record.js'
-import { toJsonValue } from '../prisma/row-json.js'
 import type { Scope } from '../prisma/scope.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
 import { checkedData } from './arguments.js'
@@ -19,6 +21,7 @@ export interface Leader extends PlainRow {
   readonly versioned: VersionedModel
   readonly place: Place<Passenger>
   readonly facts: TableFacts
+  readonly table: Table
 }
 
 /** The row after so many of the functions. */
@@ -149,8 +152,8 @@ export class Company {
    * what was written makes it fail, by the cast of a text to a number.
    */
   async #update(scope: Scope): Promise<Row | undefined> {
-    const { versioned, key, scalars } = this.#leader
-    const table = tableOf(versioned.model)
+    const { versioned, key, scalars, table } = this.#leader
+    const old = [...this.#last.summed, versioned.version]
     const version = columnOf(versioned.version)
     const written = [...this.#last.written, versioned.version]
     const columns = (alias: string) => written.map((field) => `${alias}.${columnOf(field)}`).join(', ')
@@ -159,15 +162,16 @@ export class Company {
       conditions.push(`t.${columnOf(field)} IS NOT DISTINCT FROM o.${columnOf(field)}`)
     }
     const [row] = await scope.query(
-      `UPDATE ${table} AS t
+      `UPDATE ${tableOf(versioned.model)} AS t
 SET ${written.map((field) => `${columnOf(field)} = n.${columnOf(field)}`).join(', ')}
-FROM jsonb_populate_record(NULL::${table}, $1::jsonb) AS o, jsonb_populate_record(NULL::${table}, $2::jsonb) AS n
+FROM ${GivenColumns.of([...new Set([...key.fields, ...old])], table).record('$1', 'o')},
+  ${GivenColumns.of(written, table).record('$2', 'n')}
 WHERE ${conditions.join(' AND ')}
 RETURNING ${returning(scalars, 't')},
   CASE WHEN ROW(${columns('t')}) IS DISTINCT FROM ROW(${columns('n')})
     THEN ('not as composed, at version ' || t.${version})::int
   END AS "#"`,
-      JSON.stringify({ ...key.json, ...toJson(this.#read, [...this.#last.summed, versioned.version]) }),
+      JSON.stringify({ ...key.json, ...toJson(this.#read, old) }),
       JSON.stringify(toJson(this.#last.record, written)),
     )
     return row && toRecord(row, scalars)
@@ -216,8 +220,13 @@ function next(last: Step, data: PlainData, { versioned, facts }: Leader): Step |
   return { record, written, summed }
 }
 
-function toJson(record: Row, fields: readonly Field[]): Record<string, unknown> {
-  return Object.fromEntries(fields.map((field) => [field.column, toJsonValue(record[field.name], field)]))
+function toJson(record: Row, fields: readonly Field[]): Record<string, ColumnValue> {
+  const entries = fields.map((field): [string, ColumnValue] => {
+    const stored = columnValue(record[field.name], field)
+    if (stored === undefined) throw new TypeError(`The value of ${field.name} is for Prisma to write.`)
+    return [field.column, stored]
+  })
+  return Object.fromEntries(entries)
 }
 
 /** A record of one's own, that can be changed without changing that of another. */

@@ -52,7 +52,7 @@ async function lockedDelete(
   expected: VersionValue,
   attempt: number,
 ): Promise<Row> {
-  await lockRow(scope, target.versioned, target.row, 'UPDATE')
+  await lockRow(scope, target, 'UPDATE')
   return write.run(scope, expected, readAndDelete(target), attempt)
 }
 

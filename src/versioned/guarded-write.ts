@@ -5,6 +5,7 @@ import {
   type VersionValue,
   WriteSuppressedError,
 } from '../errors.js'
+import type { Catalogue } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
 import {
   isConnectionLost,
@@ -28,6 +29,7 @@ export interface Target {
   readonly versioned: VersionedModel
   /** The unique `where`, without the version. */
   readonly row: Where
+  readonly catalogue: Catalogue
   readonly policy: ResolvedPolicy
   readonly deadline: Deadline
   /** What to read of the row when the write was stale. */

@@ -1,6 +1,9 @@
 import { InvalidArgumentError } from '../errors.js'
+import type { Catalogue } from '../prisma/catalogue.js'
+import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
-import { toJsonValue } from '../prisma/row-json.js'
+import { isRecordNotFound } from '../prisma/errors.js'
+import { GivenColumns } from '../prisma/given-columns.js'
 import type { Scope } from '../prisma/scope.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
 import { isRecord } from '../validation.js'
@@ -14,35 +17,55 @@ import type { VersionedModel } from './versions.js'
  */
 export async function lockRow(
   scope: Scope,
-  versioned: VersionedModel,
-  where: Where,
+  { versioned, row, catalogue }: { versioned: VersionedModel; row: Where; catalogue: Catalogue },
   strength: 'NO KEY UPDATE' | 'UPDATE',
 ): Promise<void> {
-  const table = tableOf(versioned.model)
-  const key = keyOf(where, versioned)
+  const { model } = versioned
+  const key = await storedKey(scope, versioned, row)
+  if (key === undefined) return
   requireKey(key, versioned, 'where')
+  const columns = GivenColumns.of(key.fields, await catalogue.of(model, scope.query))
   const conditions = key.fields.map((field) => `t.${columnOf(field)} = k.${columnOf(field)}`)
   await scope.query(
     `SELECT 1
-FROM ${table} AS t, jsonb_populate_record(NULL::${table}, $1::jsonb) AS k
+FROM ${tableOf(model)} AS t, ${columns.record('$1', 'k')}
 WHERE ${conditions.join(' AND ')}
 FOR ${strength} OF t`,
-    JSON.stringify(key.json),
+    JSON.stringify(Object.fromEntries(key.fields.map(({ column }, i) => [column, key.values[i]]))),
   )
 }
 
-/** The columns by which a unique `where` names its row, and their values as JSON. */
+/**
+ * The key in `where`. A spelling of a value that only Prisma can read, such as the text of a BigInt
+ * in an unusual form, Prisma is asked for. `undefined` if there is no such row.
+ */
+async function storedKey(scope: Scope, versioned: VersionedModel, where: Where): Promise<RowKey | undefined> {
+  const key = keyOf(where, versioned)
+  if (key.unclear.length === 0) return key
+  const select = Object.fromEntries(key.unclear.map(({ field }) => [field.name, true]))
+  try {
+    const found = keyOf(await scope.read({ where, select }), versioned)
+    return { ...key, fields: [...key.fields, ...found.fields], values: [...key.values, ...found.values] }
+  } catch (error) {
+    if (isRecordNotFound(error)) return undefined // the write itself will tell
+    throw error
+  }
+}
+
+/** The columns by which a unique `where` names its row, and their values. */
 export interface RowKey {
   readonly fields: readonly Field[]
-  readonly json: Readonly<Record<string, unknown>>
+  readonly values: readonly ColumnValue[]
   /** Where in `where` there are filters that are no part of it, such as `NOT` or `stock`. */
   readonly filters: readonly string[]
+  /** Values that a statement of ours cannot be sure of. */
+  readonly unclear: readonly { readonly field: Field; readonly path: string }[]
 }
 
 export function keyOf(where: Where, { model }: VersionedModel): RowKey {
-  const fields: Field[] = []
-  const json: Record<string, unknown> = {}
+  const parts: { field: Field; stored: ColumnValue }[] = []
   const filters: string[] = []
+  const unclear: { field: Field; path: string }[] = []
   const add = (name: string, value: unknown, path: string) => {
     if (value === undefined) return // to Prisma too it is as good as not there
     const field = model.fields.get(name)
@@ -50,8 +73,12 @@ export function keyOf(where: Where, { model }: VersionedModel): RowKey {
       filters.push(path)
       return
     }
-    fields.push(field)
-    json[field.column] = toJsonValue(value, field)
+    const stored = columnValue(value, field)
+    if (stored === undefined) {
+      unclear.push({ field, path })
+      return
+    }
+    parts.push({ field, stored })
   }
   for (const [name, value] of Object.entries(where)) {
     const parts = model.compoundKeys.get(name)
@@ -63,7 +90,9 @@ export function keyOf(where: Where, { model }: VersionedModel): RowKey {
       }
     }
   }
-  return { fields, json, filters }
+  // The same key in the same order, however it was written down.
+  parts.sort((a, b) => (a.field.name < b.field.name ? -1 : 1))
+  return { fields: parts.map(({ field }) => field), values: parts.map(({ stored }) => stored), filters, unclear }
 }
 
 export function requireKey({ fields }: RowKey, { model }: VersionedModel, path: string): void {

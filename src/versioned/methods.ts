@@ -26,12 +26,13 @@ export class VersionedMethods {
   readonly #versions: Versions
   readonly #policy: ResolvedPolicy
   readonly #own: PrismaClientLike
-  readonly #together = new Together()
+  readonly #together: Together
   readonly #catalogue: Catalogue
 
   constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy, catalogue: Catalogue) {
     this.#own = own
     this.#catalogue = catalogue
+    this.#together = new Together(catalogue)
     this.#versions = versions
     this.#policy = policy
   }
@@ -92,6 +93,7 @@ export class VersionedMethods {
     return {
       versioned,
       row: rowOf(args.where as Where, versioned),
+      catalogue: this.#catalogue,
       selection: selectionOf(args),
       currentSelection,
       ...patienceOf(this.#policy, args),

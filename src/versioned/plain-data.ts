@@ -1,10 +1,18 @@
+import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import type { Field, Model } from '../prisma/data-model.js'
-import { isStorable } from '../prisma/row-json.js'
 
 export type Operation = 'set' | 'increment' | 'decrement'
 
+interface PlainWrite {
+  readonly operation: Operation
+  /** For sums in JavaScript: a number, a bigint, a text. */
+  readonly value: unknown
+  /** The same value, as a statement takes it. */
+  readonly stored: ColumnValue
+}
+
 /** What a write does to single columns, all of it plain values. */
-export type PlainData = ReadonlyMap<Field, { readonly operation: Operation; readonly value: unknown }>
+export type PlainData = ReadonlyMap<Field, PlainWrite>
 
 /**
  * The data of a write, if it is of a kind that a statement of our own writes exactly as Prisma
@@ -12,44 +20,50 @@ export type PlainData = ReadonlyMap<Field, { readonly operation: Operation; read
  * Whatever else it is, also what is wrong with it, is for Prisma to judge.
  */
 export function plainData(data: Readonly<Record<string, unknown>>, model: Model): PlainData | undefined {
-  const plain = new Map<Field, { operation: Operation; value: unknown }>()
+  const plain = new Map<Field, PlainWrite>()
   for (const [name, given] of Object.entries(data)) {
     const field = model.fields.get(name)
-    const write = field && plainWrite(given, field)
+    const write = field && readWrite(given, field)
     if (!write) return undefined
     plain.set(field, write)
   }
   return plain
 }
 
-function plainWrite(given: unknown, field: Field): { operation: Operation; value: unknown } | undefined {
+function readWrite(given: unknown, field: Field): PlainWrite | undefined {
   if (field.isList) return undefined
   if (typeof given === 'object' && given !== null && Object.getPrototypeOf(given) === Object.prototype) {
     const [[operation, value] = ['', undefined], ...others] = Object.entries(given)
     if (others.length > 0) return undefined
+    if (operation === 'set') return plainWrite('set', value, field)
     const isSum = operation === 'increment' || operation === 'decrement'
-    if (isSum) return isWhole(value, field) ? { operation, value } : undefined
-    return operation === 'set' && isPlain(value, field) ? { operation, value } : undefined
+    return isSum && isWhole(value, field) ? plainWrite(operation, value, field) : undefined
   }
-  return isPlain(given, field) ? { operation: 'set', value: given } : undefined
+  return plainWrite('set', given, field)
 }
 
+function plainWrite(operation: Operation, given: unknown, field: Field): PlainWrite | undefined {
+  const value = given instanceof Date ? new Date(given) : given // the caller's own may change
+  if (value !== null && !isPlain(value, field)) return undefined
+  const stored = columnValue(value, field)
+  if (stored === undefined) return undefined
+  return { operation, value: field.type === 'BigInt' && value !== null ? BigInt(value as bigint) : value, stored }
+}
+
+/** Whether it is of a type, and of a form of it, that can be written together with others. */
 function isPlain(value: unknown, field: Field): boolean {
-  if (value === null) return field.isOptional && field.type !== 'Json'
-  if (field.kind === 'enum') return typeof value === 'string' && field.enumValues?.has(value) === true
-  if (field.kind !== 'scalar') return false
+  if (field.kind === 'enum') return true
   switch (field.type) {
     case 'Int':
     case 'BigInt':
       return isWhole(value, field)
     case 'Boolean':
-      return typeof value === 'boolean'
-    case 'String':
-      return typeof value === 'string' && /^(?:Text|VarChar\b.*|Uuid)?$/.test(field.nativeType ?? '')
     case 'Decimal':
-      return isStorable(value, field) && (typeof value !== 'string' || /^-?\d+(?:\.\d+)?$/.test(value))
+      return true
+    case 'String':
+      return /^(?:Text|VarChar\b.*|Uuid)?$/.test(field.nativeType ?? '')
     case 'DateTime':
-      return value instanceof Date && !Number.isNaN(value.getTime()) && isMoment(field)
+      return value instanceof Date && isMoment(field)
     default:
       return false
   }
@@ -83,7 +97,7 @@ export function applied(data: PlainData, current: Readonly<Record<string, unknow
   const values = new Map<Field, unknown>()
   for (const [field, { operation, value }] of data) {
     if (operation === 'set') {
-      values.set(field, ownForm(value, field))
+      values.set(field, value)
       continue
     }
     const before = current[field.name]
@@ -102,18 +116,14 @@ export function applied(data: PlainData, current: Readonly<Record<string, unknow
   return values
 }
 
-function ownForm(value: unknown, { type }: Field): unknown {
-  if (value instanceof Date) return new Date(value) // the caller's own may change
-  return type === 'BigInt' && value !== null ? BigInt(value as bigint) : value
-}
-
 /** The data with the time in the fields that are `@updatedAt`, as Prisma fills them in. */
 export function stamped(data: PlainData, model: Model): PlainData | undefined {
   const all = new Map(data)
   for (const field of model.fields.values()) {
     if (!field.isUpdatedAt || data.has(field)) continue
     if (!isMoment(field)) return undefined
-    all.set(field, { operation: 'set', value: new Date() })
+    const now = plainWrite('set', new Date(), field)
+    if (now) all.set(field, now)
   }
   return all
 }

@@ -1,6 +1,7 @@
+import type { Catalogue } from '../prisma/catalogue.js'
+import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
 import { alikeScalars, selectedFields } from '../prisma/raw-record.js'
-import { toJsonValue } from '../prisma/row-json.js'
 import type { Selection } from '../prisma/selection.js'
 import { systemClock } from '../retry/clock.js'
 import { isRecord } from '../validation.js'
@@ -14,13 +15,19 @@ import { Turns } from './turns.js'
 export class Together {
   readonly turns = new Turns<Passenger>()
   readonly facts = new TablesFacts()
-  readonly batches = new WriteBatches(this.facts, systemClock)
+  readonly catalogue: Catalogue
+  readonly batches: WriteBatches
+
+  constructor(catalogue: Catalogue) {
+    this.catalogue = catalogue
+    this.batches = new WriteBatches(this.facts, catalogue, systemClock)
+  }
 }
 
 /** The columns by which a row is named, and their values as JSON. */
 export interface PlainKey {
   readonly fields: readonly Field[]
-  readonly json: Readonly<Record<string, unknown>>
+  readonly json: Readonly<Record<string, ColumnValue>>
 }
 
 /** A row, and what is wanted of it, that a statement of our own finds and returns exactly as Prisma would. */
@@ -48,13 +55,14 @@ function plainKey(where: Where, model: Model): PlainKey | undefined {
   if (names === undefined || !isRecord(values)) return undefined
   const parts = Object.entries(values)
   if (parts.length !== names.length || !parts.every(([part]) => names.includes(part))) return undefined
-  const json: Record<string, unknown> = {}
+  const json: Record<string, ColumnValue> = {}
   const fields: Field[] = []
   for (const [part, item] of parts) {
     const field = model.fields.get(part)
-    if (field === undefined || !isPlainKeyValue(item, field)) return undefined
+    const stored = field && isPlainKeyValue(item, field) ? columnValue(item, field) : undefined
+    if (field === undefined || stored === undefined) return undefined
     fields.push(field)
-    json[field.column] = toJsonValue(item, field)
+    json[field.column] = stored
   }
   return { fields, json }
 }

@@ -8,12 +8,11 @@ import {
   type VersionValue,
   WriteSuppressedError,
 } from '../errors.js'
-import type { Catalogue } from '../prisma/catalogue.js'
+import type { Catalogue, Table } from '../prisma/catalogue.js'
+import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { isConnectionLost, isOutOfRange, isTransactionConflict, isUnreachable, sqlState } from '../prisma/errors.js'
-import { isStorable, toJsonValue } from '../prisma/row-json.js'
 import type { CallersTransaction, RootScope } from '../prisma/scope.js'
-import { columnOf, literal, quoted, tableOf } from '../prisma/sql.js'
 import type { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
@@ -21,6 +20,7 @@ import { isRecord } from '../validation.js'
 import { checkedData, requiredVersion, rowOf, type Where } from './arguments.js'
 import { lockOrder } from './lock-order.js'
 import { keyOf, requireKey } from './lock-row.js'
+import { type Item, type Operation, refusalOf, updateManySql } from './update-many-statement.js'
 import type { VersionedModel } from './versions.js'
 
 /** What became of one row of the batch. */
@@ -32,17 +32,6 @@ export type Verdict =
   | { readonly status: 'suppressed' }
 
 export type Mode = 'all' | 'each'
-
-type Operation = 'set' | 'increment' | 'decrement'
-
-/** A row of the batch, checked, and in the form that the statement takes. */
-interface Item {
-  readonly row: Where
-  readonly expected: VersionValue
-  readonly keyFields: readonly Field[]
-  readonly keyJson: Readonly<Record<string, unknown>>
-  readonly operations: ReadonlyMap<Field, { readonly operation: Operation; readonly value: unknown }>
-}
 
 export interface UpdateManyCall {
   readonly versioned: VersionedModel
@@ -65,10 +54,10 @@ export async function updateMany(
 
   let lost: unknown
   const attempt = async (attempt: number): Promise<Verdict[]> => {
-    const order = lockOrder(versioned.model, await catalogue.of(versioned.model, scope.query))
-    const verdicts = await send(scope, call, items, order).catch((error: unknown) => {
+    const table = await catalogue.of(versioned.model, scope.query)
+    const verdicts = await send(scope, call, items, table).catch((error: unknown) => {
       if (isConnectionLost(error) && !scope.inTransaction) lost = error
-      // The database got as far as the rows' data, so they still had their expected versions.
+      // Data that is refused was refused the first time, too; or the rows still had their expected versions.
       else if (/^2[23]/.test(sqlState(error) ?? '')) lost = undefined
       throw named(error, items, versioned)
     })
@@ -108,14 +97,15 @@ function readItem(entry: unknown, index: number, versioned: VersionedModel): Ite
       'is not a value of a key, which is all that a batch can look for.',
     )
   }
+  for (const { field, path: part } of key.unclear) refuseValue(field, `${path}.where.${part}`)
   requireKey(key, versioned, `${path}.where`)
   const operations = readOperations(checkedData(entry.data, versioned, `${path}.data`), versioned, `${path}.data`)
-  return { row, expected, keyFields: key.fields, keyJson: key.json, operations }
+  return { row, expected, key, operations }
 }
 
 function readOperations(data: Readonly<Record<string, unknown>>, versioned: VersionedModel, path: string) {
   const { model } = versioned
-  const operations = new Map<Field, { operation: Operation; value: unknown }>()
+  const operations = new Map<Field, { operation: Operation; value: ColumnValue }>()
   for (const [name, value] of Object.entries(data)) {
     if (value === undefined) continue
     const field = model.fields.get(name)
@@ -125,12 +115,12 @@ function readOperations(data: Readonly<Record<string, unknown>>, versioned: Vers
     operations.set(field, readOperation(value, field, `${path}.${name}`))
   }
   for (const field of model.fields.values()) {
-    if (field.isUpdatedAt && !operations.has(field)) operations.set(field, { operation: 'set', value: new Date() })
+    if (field.isUpdatedAt && !operations.has(field)) operations.set(field, readOperation(new Date(), field, path))
   }
   return operations
 }
 
-function readOperation(value: unknown, field: Field, path: string): { operation: Operation; value: unknown } {
+function readOperation(value: unknown, field: Field, path: string): { operation: Operation; value: ColumnValue } {
   // Whatever it is that is set on a Json field, it is the JSON itself.
   if (isRecord(value) && (field.type !== 'Json' || field.isList) && Object.getPrototypeOf(value) === Object.prototype) {
     const [[operation, operand] = ['', undefined], ...others] = Object.entries(value)
@@ -148,18 +138,19 @@ function readOperation(value: unknown, field: Field, path: string): { operation:
 
 const NUMERIC: ReadonlySet<string> = new Set(['Int', 'BigInt', 'Float', 'Decimal'])
 
-function storable(value: unknown, field: Field, path: string): unknown {
-  if (isStorable(value, field)) return value
-  throw new InvalidArgumentError(path, `is not a value that this field of type ${field.type} can be given in a batch.`)
+function storable(value: unknown, field: Field, path: string): ColumnValue {
+  const stored = columnValue(value, field)
+  return stored === undefined ? refuseValue(field, path) : stored
+}
+
+function refuseValue({ type, isList, nativeType }: Field, path: string): never {
+  const name = `${type}${isList ? '[]' : ''}${nativeType === undefined ? '' : ` @db.${nativeType}`}`
+  throw new InvalidArgumentError(path, `is not a value that this field of type ${name} can be given in a batch.`)
 }
 
 /** All rows must be named by the same key, and none of them twice: it would be stale the second time. */
 function checkKeys(items: readonly Item[], { model }: VersionedModel): void {
-  const shape = ({ keyFields }: Item) =>
-    keyFields
-      .map(({ name }) => name)
-      .sort()
-      .join(', ')
+  const shape = ({ key }: Item) => key.fields.map(({ name }) => name).join(', ')
   const seen = new Map<string, number>()
   items.forEach((item, index) => {
     const first = items[0] as Item
@@ -169,7 +160,7 @@ function checkKeys(items: readonly Item[], { model }: VersionedModel): void {
         `names its ${model.name} by ${shape(item)}, but [0] by ${shape(first)}; all rows of a batch are named by the same key.`,
       )
     }
-    const name = canonical(item.keyJson)
+    const name = canonical(item.key.values)
     const twin = seen.get(name)
     if (twin !== undefined) {
       throw new InvalidArgumentError(`[${index}].where`, `names the same ${model.name} as [${twin}].`)
@@ -178,116 +169,15 @@ function checkKeys(items: readonly Item[], { model }: VersionedModel): void {
   })
 }
 
-/**
- * The rows are locked first, in the order of one key of the table, so that overlapping batches queue up
- * instead of deadlocking. Sorting must be by plain columns in a sub-select of its own: locks are
- * taken in the order in which its rows come out (PostgreSQL manual, SELECT, "The Locking Clause").
- * A lock that had to wait returns the row as it is now, so `locked` has the true version even
- * where the statement's snapshot is older; the UPDATE then follows the row to that same state.
- *
- * What must not stay written is found out when it has been: two spellings of one key, or in mode
- * `all` a row that a trigger kept from being written. A text that is cast to a number is the way
- * of a single statement to fail then, and to say why; `REFUSAL` reads it.
- */
 async function send(
   scope: RootScope | CallersTransaction,
   { versioned, mode }: UpdateManyCall,
   items: readonly Item[],
-  order: readonly string[],
+  table: Table,
 ): Promise<Verdict[]> {
-  const { model, version } = versioned
-  const table = tableOf(model)
-  const versionColumn = columnOf(version)
-  const rowKey = order.map(quoted)
-  const key = (items[0] as Item).keyFields.map(columnOf)
-  const lockedColumns = [...new Set([...rowKey, ...key, versionColumn])]
-  const assignments = assignmentsOf(items, version)
-
-  const rows = await scope.query(
-    `WITH item AS MATERIALIZED (
-  SELECT i.position, i.value -> 'key' AS key, i.value -> 'set' AS set, i.value -> 'increment' AS increment,
-    i.value -> 'decrement' AS decrement, (i.value ->> 'expected')::bigint AS expected
-  FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS i(value, position)
-), target AS MATERIALIZED (
-  SELECT ${list(rowKey, 't')}
-  FROM item, jsonb_populate_record(NULL::${table}, item.key) AS k, ${table} AS t
-  WHERE ${equal(key, 't', 'k')}
-), locked AS MATERIALIZED (
-  SELECT ${list(lockedColumns, 't')}
-  FROM ${table} AS t
-  WHERE (${list(rowKey, 't')}) IN (SELECT ${list(rowKey, 'target')} FROM target)
-  ORDER BY ${list(rowKey, 't')}
-  FOR NO KEY UPDATE OF t
-), verdict AS MATERIALIZED (
-  SELECT item.*, ${rowKey.map((column, i) => `l.${column} AS pk${i}`).join(', ')},
-    l.${versionColumn} AS actual, coalesce(l.${versionColumn} = item.expected, false) AS is_fresh,
-    count(*) OVER (PARTITION BY item.position) AS matches,
-    min(item.position) OVER same_row AS first, max(item.position) OVER same_row AS last
-  FROM item
-  CROSS JOIN jsonb_populate_record(NULL::${table}, item.key) AS k
-  LEFT JOIN locked AS l ON ${equal(key, 'l', 'k')}
-  WINDOW same_row AS (PARTITION BY ${list(rowKey, 'l')})
-), written AS (
-  UPDATE ${table} AS t
-  SET ${assignments}
-  FROM verdict AS v
-  CROSS JOIN jsonb_populate_record(NULL::${table}, v.set) AS s
-  CROSS JOIN jsonb_populate_record(NULL::${table}, v.increment) AS i
-  CROSS JOIN jsonb_populate_record(NULL::${table}, v.decrement) AS d
-  WHERE ${rowKey.map((column, i) => `t.${column} = v.pk${i}`).join(' AND ')} AND v.is_fresh
-    AND ($2::text = 'each' OR NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh))
-  RETURNING v.position, t.${versionColumn} AS version
-)
-SELECT v.actual, w.version,
-  CASE
-    WHEN v.matches > 1 THEN ('refused:ambiguous:' || v.position)::int
-    WHEN v.actual IS NOT NULL AND v.first < v.last THEN ('refused:twin:' || v.last || ':' || v.first)::int
-    WHEN $2::text = 'all' AND w.version IS NULL AND NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh)
-      THEN ('refused:suppressed:' || v.position)::int
-  END AS refusal
-FROM verdict AS v
-LEFT JOIN written AS w USING (position)
-ORDER BY v.position`,
-    JSON.stringify(items.map(toJson)),
-    mode,
-  )
-  return rows.map((row, index) => verdictOf(row, items[index] as Item, version))
-}
-
-function list(columns: readonly string[], alias: string): string {
-  return columns.map((column) => `${alias}.${column}`).join(', ')
-}
-
-function equal(columns: readonly string[], left: string, right: string): string {
-  return columns.map((column) => `${left}.${column} = ${right}.${column}`).join(' AND ')
-}
-
-/** `SET` for every column that some row of the batch writes; the other rows keep what they have. */
-function assignmentsOf(items: readonly Item[], version: Field): string {
-  const written = new Map<Field, Set<Operation>>()
-  for (const { operations } of items) {
-    for (const [field, { operation }] of operations) {
-      written.set(field, (written.get(field) ?? new Set()).add(operation))
-    }
-  }
-  const columns = [...written].map(([field, operations]) => {
-    const column = columnOf(field)
-    const name = literal(field.column)
-    const cases = [...operations].map((operation) => {
-      if (operation === 'set') return `WHEN v.set ? ${name} THEN s.${column}`
-      if (operation === 'increment') return `WHEN v.increment ? ${name} THEN t.${column} + i.${column}`
-      return `WHEN v.decrement ? ${name} THEN t.${column} - d.${column}`
-    })
-    return `${column} = CASE ${cases.join(' ')} ELSE t.${column} END`
-  })
-  const bump = `${columnOf(version)} = t.${columnOf(version)} + 1`
-  return [...columns, bump].join(',\n    ')
-}
-
-function toJson({ keyJson, expected, operations }: Item) {
-  const values: Record<Operation, Record<string, unknown>> = { set: {}, increment: {}, decrement: {} }
-  for (const [field, { operation, value }] of operations) values[operation][field.column] = toJsonValue(value, field)
-  return { key: keyJson, expected: String(expected), ...values }
+  const { sql, json } = updateManySql(versioned, items, lockOrder(versioned.model, table), table)
+  const rows = await scope.query(sql, json, mode)
+  return rows.map((row, index) => verdictOf(row, items[index] as Item, versioned.version))
 }
 
 function verdictOf(row: Readonly<Record<string, unknown>>, { expected }: Item, version: Field): Verdict {
@@ -316,16 +206,15 @@ function refuseConflicts(
 
 /** An error of the database under the name it has here. */
 function named(error: unknown, items: readonly Item[], { model, version, highest }: VersionedModel): unknown {
-  const [, reason, position, first] = (sqlState(error) === INVALID_TEXT && REFUSAL.exec(String(error))) || []
-  if (reason !== undefined) {
-    const path = `[${Number(position) - 1}].where`
+  const refusal = sqlState(error) === INVALID_TEXT ? refusalOf(String(error)) : undefined
+  if (refusal) {
+    const { reason, index, first } = refusal
+    const path = `[${index}].where`
     switch (reason) {
       case 'suppressed':
-        return new WriteSuppressedError(model.name, (items[Number(position) - 1] as Item).row, { cause: error })
+        return new WriteSuppressedError(model.name, (items[index] as Item).row, { cause: error })
       case 'twin':
-        return new InvalidArgumentError(path, `names the same ${model.name} as [${Number(first) - 1}].`, {
-          cause: error,
-        })
+        return new InvalidArgumentError(path, `names the same ${model.name} as [${first}].`, { cause: error })
       default:
         return new InvalidArgumentError(path, `names more than one ${model.name}.`, { cause: error })
     }
@@ -337,4 +226,3 @@ function named(error: unknown, items: readonly Item[], { model, version, highest
 }
 
 const INVALID_TEXT = '22P02'
-const REFUSAL = /refused:(suppressed|twin|ambiguous):(\d+)(?::(\d+))?/

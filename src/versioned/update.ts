@@ -205,9 +205,12 @@ class FunctionUpdate {
     const place = this.#place
     if (!plain || !place?.hasCompany()) return alone
     const { model } = versioned
-    const facts = scope.inTransaction ? together.facts.known(model) : await together.facts.of(model, scope)
-    if (!facts) return alone
-    this.#company = await Company.gather({ ...plain, versioned, place, facts }, current, data)
+    const { facts: known, catalogue } = together
+    const facts = scope.inTransaction ? known.known(model) : await known.of(model, scope)
+    // A column is known to be free only if the table was found.
+    const table = facts && (scope.inTransaction ? catalogue.known(model) : await catalogue.of(model, scope.query))
+    if (!facts || !table) return alone
+    this.#company = await Company.gather({ ...plain, versioned, place, facts, table }, current, data)
     return async (scope, expected) => {
       const record = await this.#company?.send(scope)
       if (record) return record
@@ -242,7 +245,7 @@ class FunctionUpdate {
   }
 
   #lock(scope: Scope): Promise<void> {
-    return lockRow(scope, this.#target.versioned, this.#target.row, 'NO KEY UPDATE')
+    return lockRow(scope, this.#target, 'NO KEY UPDATE')
   }
 
   async #read(scope: Scope, selection: Selection): Promise<Row> {

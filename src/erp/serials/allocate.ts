@@ -1,4 +1,5 @@
 import { InsufficientSerialsError, isConcurrencyError, WriteSuppressedError } from '../../errors.js'
+import type { Table } from '../../prisma/catalogue.js'
 import type { PrismaClientLike, Row } from '../../prisma/client.js'
 import { isConnectionLost, isTransactionConflict } from '../../prisma/errors.js'
 import { returning, toRecord } from '../../prisma/raw-record.js'
@@ -15,6 +16,8 @@ import type { Values } from './values.js'
 
 /** A call of `allocate` that has been checked. */
 export interface AllocateCall {
+  /** The table of the serials. */
+  readonly columns: Table
   readonly transactionId: string
   readonly where: Values
   readonly data: Values
@@ -51,12 +54,17 @@ export async function allocate({ contained, root }: Ways, map: SerialsMap, call:
 }
 
 /** How many serials are free, those that somebody is about to take included. */
-export async function countFree(client: PrismaClientLike, map: SerialsMap, where: Values): Promise<number> {
+export async function countFree(
+  client: PrismaClientLike,
+  map: SerialsMap,
+  where: Values,
+  columns: Table,
+): Promise<number> {
   const { table, transactionId } = map.serial
   const [{ free }] = (await client.$queryRawUnsafe(
     `SELECT count(*)::float8 AS free
 FROM ${table} AS s
-WHERE s.${columnOf(transactionId)} IS NULL AND $1::jsonb IS NOT NULL${matches(map, where, '$1')}`,
+WHERE s.${columnOf(transactionId)} IS NULL AND $1::json IS NOT NULL${matches(where, columns, '$1')}`,
     where.json,
   )) as [{ free: number }]
   return free
@@ -107,11 +115,11 @@ async function take(tx: PrismaClientLike, map: SerialsMap, call: AllocateCall, l
 async function settleFor(
   tx: PrismaClientLike,
   map: SerialsMap,
-  { transactionId, where, count, partial }: AllocateCall,
+  { transactionId, where, count, partial, columns }: AllocateCall,
   found: number,
   look: number,
 ): Promise<void> {
-  const free = await countFree(tx, map, where) // without those that were taken a moment ago
+  const free = await countFree(tx, map, where, columns) // without those that were taken a moment ago
   const isLast = look === MOST_LOOKS
   if (partial && look > 0 && (free === 0 || isLast)) return noteCount(tx, map, transactionId, found)
   throw new InsufficientSerialsError(transactionId, count, isLast && free >= count ? found : free)

@@ -1,6 +1,7 @@
 import { Prisma } from '@prisma/client/extension'
 import { lazily } from '../../lazy.js'
 import { namespace } from '../../prisma/bound.js'
+import { Catalogue } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
 import { withConcurrency } from '../client.js'
@@ -27,7 +28,7 @@ export function serials<const O extends SerialsOptions = Record<never, never>, C
   checkSerialsOptions(given)
   const extension = Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
-    const methods = new SerialsMethods(mapSerials(readDataModel(own), given), given.retry)
+    const methods = new SerialsMethods(mapSerials(readDataModel(own), given), given.retry, new Catalogue())
     const make = (at: PrismaClientLike) => ({
       allocate: (args: unknown) => lazily('$serials.allocate', () => methods.allocate(at, args)),
       release: (args: unknown) => lazily('$serials.release', () => methods.release(at, args)),

@@ -1,5 +1,7 @@
 import { DuplicateSerialsError, WriteSuppressedError } from '../../errors.js'
+import type { Table } from '../../prisma/catalogue.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
+import { GivenColumns, inColumnType } from '../../prisma/given-columns.js'
 import { columnOf } from '../../prisma/sql.js'
 import { stampColumns, stamps } from '../columns.js'
 import type { SerialFormat } from './format.js'
@@ -10,6 +12,8 @@ import type { Values } from './values.js'
 
 /** A call of `import` that has been checked. */
 export interface ImportCall {
+  /** The table of the serials. */
+  readonly columns: Table
   readonly transactionId: string
   readonly data: Values
   readonly source: Range | { readonly numbers: readonly string[] }
@@ -47,7 +51,7 @@ export async function importSerials(tx: PrismaClientLike, map: SerialsMap, call:
   const claimed = (await tx.$queryRawUnsafe(claiming(map), transactionId, JSON.stringify(request), count)) as unknown[]
   if (claimed.length === 0) return replay(tx, map, call)
   for (const chunk of chunksOf(call.source)) {
-    const missing = await insert(tx, map, call.data, chunk)
+    const missing = await insert(tx, map, call, chunk)
     if (missing.length > 0) throw new DuplicateSerialsError(transactionId, missing)
   }
   return { imported: count, replayed: false }
@@ -93,19 +97,26 @@ function* chunksOf(source: ImportCall['source']): Generator<Chunk> {
 }
 
 /** Resolves to some of the numbers that are there already, by now also those that another import was about to add. */
-async function insert(tx: PrismaClientLike, map: SerialsMap, data: Values, chunk: Chunk): Promise<string[]> {
-  const { table, number, key, updatedAt } = map.serial
+async function insert(
+  tx: PrismaClientLike,
+  map: SerialsMap,
+  { data, columns: table }: ImportCall,
+  chunk: Chunk,
+): Promise<string[]> {
+  const { number, key, updatedAt } = map.serial
   const stamped = updatedAt.filter((field) => !data.fields.includes(field))
   const columns = data.fields.map((field) => `, ${columnOf(field)}`).join('')
-  const values = data.fields.map((field) => `, given.${columnOf(field)}`).join('')
+  const values = data.fields.map((field) => `, ${inColumnType(`given.${columnOf(field)}`, field, table)}`).join('')
+  const given = data.fields.length === 0 ? '' : `, ${GivenColumns.of(data.fields, table).record('$1', 'given')}`
   const rows = (await tx.$queryRawUnsafe(
     `WITH entry AS MATERIALIZED (
   SELECT entry.number
   FROM ${chunk.from}
 ), inserted AS (
-  INSERT INTO ${table} (${columnOf(number)}${columns}${stampColumns(stamped)})
+  INSERT INTO ${map.serial.table} (${columnOf(number)}${columns}${stampColumns(stamped)})
   SELECT entry.number${values}${stamps(stamped)}
-  FROM entry, jsonb_populate_record(NULL::${table}, $1::jsonb) AS given
+  FROM entry${given}
+  WHERE $1::json IS NOT NULL
   ON CONFLICT (${key.map(columnOf).join(', ')}) DO NOTHING
   RETURNING ${columnOf(number)} AS number
 )

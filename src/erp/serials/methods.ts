@@ -1,5 +1,6 @@
 import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../../errors.js'
+import type { Catalogue, Table } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { callOptions } from '../../retry/call-options.js'
 import type { RetryPolicy } from '../../retry/policy.js'
@@ -52,17 +53,19 @@ const importSchema = z.strictObject({
 /** The methods of this feature, as they are called: they check the arguments. */
 export class SerialsMethods {
   readonly #map: SerialsMap
+  readonly #catalogue: Catalogue
   readonly #retry: RetryPolicy | undefined
   /** Fields that `where` and `data` must not name. */
   readonly #owned: Refusals
   readonly #kept: Refusals
   readonly #new: Refusals
 
-  constructor(map: SerialsMap, retry: RetryPolicy | undefined) {
+  constructor(map: SerialsMap, retry: RetryPolicy | undefined, catalogue: Catalogue) {
     const { transactionId, number, key, version } = map.serial
     const owner = [transactionId.name, 'is written by allocate and release alone.'] as const
     const versions = version ? [[version.name, 'cannot be set: it goes up with every write.'] as const] : []
     this.#map = map
+    this.#catalogue = catalogue
     this.#retry = retry
     this.#owned = new Map([owner])
     this.#new = new Map([...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
@@ -82,7 +85,9 @@ export class SerialsMethods {
     const data = readData('data', given.data, model, this.#kept)
     const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
-    return run(client, this.#retry, given, (ways) => allocate(ways, this.#map, call))
+    return run(client, this.#retry, given, async (ways) =>
+      allocate(ways, this.#map, { ...call, columns: await this.#columns(client) }),
+    )
   }
 
   /** `$serials.release` */
@@ -105,7 +110,7 @@ export class SerialsMethods {
       'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
     const result = await run(client, this.#retry, given, ({ contained }) =>
-      contained((tx) => importSerials(tx, this.#map, call)),
+      contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#columns(tx) })),
     )
     await tellPlanner(client, this.#map, result)
     return result
@@ -113,7 +118,12 @@ export class SerialsMethods {
 
   /** `$serials.free` */
   async free(client: PrismaClientLike, where: unknown): Promise<number> {
-    return countFree(client, this.#map, readWhere('where', where, this.#map.serial.model, this.#owned))
+    const values = readWhere('where', where, this.#map.serial.model, this.#owned)
+    return countFree(client, this.#map, values, await this.#columns(client))
+  }
+
+  #columns(client: PrismaClientLike): Promise<Table> {
+    return this.#catalogue.of(this.#map.serial.model, (sql, ...values) => client.$queryRawUnsafe(sql, ...values))
   }
 
   /** A uuid has one text only in lower case. */

@@ -1,17 +1,19 @@
+import type { Table } from '../../prisma/catalogue.js'
+import { givenValue } from '../../prisma/given-columns.js'
 import { columnOf } from '../../prisma/sql.js'
 import { sqlTypeOf, stampAssignments, stampColumns, stamps } from '../columns.js'
 import type { SerialsMap } from './mapping.js'
-import { columnValue, type Values } from './values.js'
+import type { Values } from './values.js'
 
 /** What the statements of this feature have in common. The serial is `s` in all of them. */
 
 /** A condition: the serial has the values, which are in a parameter as JSON. */
-export function matches({ serial: { table } }: SerialsMap, { fields, given }: Values, parameter: string): string {
+export function matches({ fields, given }: Values, table: Table, parameter: string): string {
   return fields
     .map((field) =>
       given[field.name] === null
         ? ` AND s.${columnOf(field)} IS NULL`
-        : ` AND s.${columnOf(field)} = ${columnValue(field, table, parameter)}`,
+        : ` AND s.${columnOf(field)} = ${givenValue(field, table, parameter)}`,
     )
     .join('')
 }

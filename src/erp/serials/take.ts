@@ -1,5 +1,6 @@
 import type { PrismaClientLike, Row } from '../../prisma/client.js'
 import { sqlState } from '../../prisma/errors.js'
+import { givenValue } from '../../prisma/given-columns.js'
 import { returning, toRecord } from '../../prisma/raw-record.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
@@ -7,7 +8,6 @@ import { keysEqual, sqlTypeOf } from '../columns.js'
 import type { AllocateCall } from './allocate.js'
 import type { SerialsMap } from './mapping.js'
 import { claiming, inOrder, keyAs, matches, touches } from './statements.js'
-import { columnValue } from './values.js'
 
 /** How the statement goes about it. */
 interface Manner {
@@ -45,10 +45,10 @@ export async function claimAndTake(
   manner: Manner,
 ): Promise<Taken> {
   const { table, key, transactionId, alike } = map.serial
-  const { where, data, count, partial } = call
+  const { where, data, count, partial, columns } = call
   const free = `FROM ${table} AS s
-  WHERE s.${columnOf(transactionId)} IS NULL${matches(map, where, '$4')}`
-  const sets = data.fields.map((field) => `, ${columnOf(field)} = ${columnValue(field, table, '$5')}`).join('')
+  WHERE s.${columnOf(transactionId)} IS NULL${matches(where, columns, '$4')}`
+  const sets = data.fields.map((field) => `, ${columnOf(field)} = ${givenValue(field, columns, '$5')}`).join('')
   const order = key.map((field) => `t.${columnOf(field)}`).join(', ')
   const rows = (await client.$queryRawUnsafe(
     `WITH ${manner.limit === undefined ? '' : `${circumstances(map, free, manner.limit)}, `}claim AS (
@@ -68,7 +68,7 @@ export async function claimAndTake(
 )
 SELECT (SELECT count(*)::int4 FROM claim) AS "$claimed", (SELECT count(*)::int4 FROM free) AS "$found",
   ${manner.limit === undefined ? '0' : VISIBLE_OR_ABORT} AS "$visible", t."$taken"${alike ? `, ${returning(alike, 't')}` : ''}
-FROM (SELECT $4::jsonb, $5::jsonb) AS given LEFT JOIN taken AS t ON true
+FROM (SELECT $4::json, $5::json) AS given LEFT JOIN taken AS t ON true
 ORDER BY ${order}`,
     call.transactionId,
     JSON.stringify(call.request),

@@ -1,17 +1,16 @@
 import { canonical, hex } from '../../canonical.js'
 import { InvalidArgumentError } from '../../errors.js'
+import { type ColumnValue, columnValue } from '../../prisma/column-value.js'
 import type { Field, Model } from '../../prisma/data-model.js'
-import { isStorable, toJsonValue } from '../../prisma/row-json.js'
-import { columnOf } from '../../prisma/sql.js'
 import { isRecord } from '../../validation.js'
-import { isStorableText, isUuid } from '../text.js'
+import { isUuid } from '../text.js'
 
 /** Values of scalar fields, checked, that a call has given. */
 export interface Values {
   readonly fields: readonly Field[]
   /** By field, as given. */
   readonly given: Readonly<Record<string, unknown>>
-  /** By column, for `jsonb_populate_record`, which makes each of them a value of its column's type. */
+  /** By column, as a statement takes them. */
   readonly json: string
 }
 
@@ -37,11 +36,6 @@ export function readData(path: string, value: unknown, model: Model, refusals: R
   return read(path, Object.fromEntries(given), model, refusals)
 }
 
-/** The value of a field, out of the JSON in a parameter: in the column's own type, whichever that is. */
-export function columnValue(field: Field, table: string, parameter: string): string {
-  return `(jsonb_populate_record(NULL::${table}, ${parameter}::jsonb)).${columnOf(field)}`
-}
-
 /** One short text per value, the same for all forms of one value. */
 export async function textOf(value: unknown, field?: Field): Promise<string> {
   const text = canonical(field ? plain(value, field) : value)
@@ -58,6 +52,7 @@ function record(path: string, value: unknown, { name }: Model): Readonly<Record<
 }
 
 function read(path: string, given: Readonly<Record<string, unknown>>, model: Model, refusals: Refusals): Values {
+  const stored: Record<string, ColumnValue> = {}
   const fields = Object.entries(given).map(([name, value]) => {
     const field = model.fields.get(name)
     const at = `${path}.${name}`
@@ -67,43 +62,35 @@ function read(path: string, given: Readonly<Record<string, unknown>>, model: Mod
     }
     const refusal = refusals.get(name)
     if (refusal !== undefined) throw new InvalidArgumentError(at, refusal)
-    if (!isStorable(value, field) || !fits(value, field)) {
+    const own = columnValue(value, field)
+    if (own === undefined || !fits(own, field)) {
       throw new InvalidArgumentError(at, `is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
     }
+    stored[field.column] = own
     return field
   })
-  const json = JSON.stringify(
-    Object.fromEntries(fields.map((field) => [field.column, toJsonValue(given[field.name], field)])),
-  )
-  return { fields, given, json }
+  return { fields, given, json: JSON.stringify(stored) }
 }
 
 function describe({ type, isList, isOptional, nativeType }: Field): string {
   return `${type}${isList ? '[]' : isOptional ? '?' : ''}${nativeType ? ` @db.${nativeType}` : ''}`
 }
 
-const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
-
-/** What PostgreSQL would refuse, and end the caller's transaction with it. */
-function fits(value: unknown, field: Field): boolean {
-  if (field.isList && Array.isArray(value)) return value.every((item) => fits(item, { ...field, isList: false }))
-  if (value === null) return true
-  const highest = HIGHEST[field.type]
-  if (highest !== undefined) {
-    const number = BigInt(value as number)
-    return number <= highest && number >= -highest - 1n
-  }
-  if (field.type !== 'String' || typeof value !== 'string') return true
-  return field.nativeType === 'Uuid' ? isUuid(value) : isStorableText(value)
+/** A wrong uuid PostgreSQL would refuse, and end the caller's transaction with it. */
+function fits(stored: ColumnValue, { nativeType }: Field): boolean {
+  if (nativeType !== 'Uuid') return true
+  return [stored].flat().every((item) => item === null || isUuid(String(item)))
 }
 
+/** What is noted of a request must stay as it is over the versions of this package. */
 function plain(value: unknown, field: Field): unknown {
   if (field.isList && Array.isArray(value)) return value.map((item) => plain(item, { ...field, isList: false }))
-  const json = toJsonValue(value, field)
-  if (json === null) return null
-  if (field.type === 'Decimal') return decimalText(String(json))
-  if (field.type === 'BigInt' || field.type === 'Int') return String(json)
-  return field.nativeType === 'Uuid' ? String(json).toLowerCase() : json
+  if (value === null || field.type === 'Json') return value
+  if (field.type === 'DateTime') return new Date(value as string).toISOString().slice(0, -1)
+  const stored = columnValue(value, field)
+  if (field.type === 'Decimal') return decimalText(String(stored))
+  if (field.type === 'BigInt' || field.type === 'Int') return String(stored)
+  return field.nativeType === 'Uuid' ? String(stored).toLowerCase() : stored
 }
 
 /** `05.10` is `5.1`. */

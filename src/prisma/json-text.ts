@@ -1,0 +1,59 @@
+import { isStorableText } from './text.js'
+
+/** Values in values: more than this is a circle, or as good as one. */
+const MOST_DEPTH = 100
+
+/** Names that mean something else to Prisma, or to JavaScript, than a key of an object. */
+const SPECIAL_KEYS: ReadonlySet<string> = new Set(['__proto__', '__prismaRawParameters__', 'constructor'])
+
+/**
+ * The text that Prisma stores of some Json, or `undefined` where that would be something else than
+ * what was given: a bigint or NaN is changed, and an instance of a class loses what it is. A Date
+ * makes JSON of itself, as whatever has a `toJSON` does.
+ */
+export function jsonText(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(copyOf(value, 0))
+  } catch (error) {
+    if (error === NOT_JSON) return undefined
+    throw error // of a getter, or of a `toJSON`
+  }
+}
+
+const NOT_JSON = new Error('This is no JSON.')
+
+/** Each value is read once, so that what was checked is what is sent. */
+function copyOf(value: unknown, depth: number): unknown {
+  switch (typeof value) {
+    case 'boolean':
+      return value
+    case 'string':
+      if (isStorableText(value)) return value
+      break
+    case 'number':
+      if (Number.isFinite(value)) return value
+      break
+    case 'object':
+      if (depth <= MOST_DEPTH) return value === null ? null : copyOfObject(value, depth + 1)
+  }
+  throw NOT_JSON
+}
+
+function copyOfObject(value: object, depth: number): unknown {
+  if (Array.isArray(value)) return Array.from(value, (item: unknown) => copyOf(item, depth))
+  if ('toJSON' in value && typeof value.toJSON === 'function') {
+    const own: unknown = value.toJSON()
+    // Prisma takes this one as it is.
+    if (typeof own === 'object' && own !== null && ('$type' in own || 'toJSON' in own)) throw NOT_JSON
+    return copyOf(own, depth)
+  }
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== null && prototype !== Object.prototype) throw NOT_JSON
+  const copy: Record<string, unknown> = {}
+  for (const [key, item] of Object.entries(value)) {
+    if (item === undefined) continue
+    if (SPECIAL_KEYS.has(key) || !isStorableText(key)) throw NOT_JSON
+    copy[key] = copyOf(item, depth)
+  }
+  return copy
+}
