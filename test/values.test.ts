@@ -155,3 +155,65 @@ describe('a column of a domain that refuses NULL, which the statement does not n
     expect(taken).toHaveLength(2)
   })
 })
+
+describe('what the database refuses is the error that a call of the model has', () => {
+  const told = (error: unknown) => {
+    expect(error).toBeInstanceOf(Prisma.PrismaClientKnownRequestError)
+    const { code, meta, message } = error as Prisma.PrismaClientKnownRequestError
+    return { code, meta, message: message.split('\n').at(-1) }
+  }
+
+  beforeAll(async () => {
+    await database.query('ALTER TABLE "Product" ADD CONSTRAINT positive CHECK (stock >= 0)')
+    await database.query('ALTER TABLE "Serial" ADD CONSTRAINT positive CHECK ("orderId" > 0)')
+    await database.query('CREATE UNIQUE INDEX once ON "Category" (name)')
+  })
+
+  test.each([
+    ['a foreign key', 'P2003', { categoryId: 9_999 }],
+    ['a check', 'P2039', { stock: -5 }],
+    ['a number that is too large', 'P2020', { price: '99999999999.99' }],
+    ['a sum that is too large', 'P2020', { stock: { increment: 2_147_483_647 } }],
+  ])('in a batch, and in a transaction: %s is %s', async (_what, code, data) => {
+    const { db, client } = connect()
+    const { id } = await client.product.create({ data: { name: 'x', stock: 1 } })
+    const own = told(await rejectionOf(client.product.update({ where: { id }, data })))
+    const entry = { where: { id, version: 0 }, data }
+    const errors = [
+      await rejectionOf(db.product.updateManyVersioned([entry])),
+      await rejectionOf(db.$transaction((tx) => tx.product.updateManyVersioned([entry]))),
+    ]
+    expect(own.code).toBe(code)
+    expect(errors.map(told)).toEqual(
+      [own, own].map((error) => expect.objectContaining({ ...error, meta: withoutDetail(own) })),
+    )
+  })
+
+  /** The detail of an error shows the row, which has another version. */
+  function withoutDetail({ meta }: ReturnType<typeof told>) {
+    const { driverAdapterError } = meta as { driverAdapterError: { cause: { originalCode: string; kind: string } } }
+    const { originalCode, kind } = driverAdapterError.cause
+    return expect.objectContaining({
+      modelName: 'Product',
+      driverAdapterError: expect.objectContaining({ cause: expect.objectContaining({ originalCode, kind }) }),
+    })
+  }
+
+  test('in a batch: a unique key that is taken is P2002', async () => {
+    const { db } = connect()
+    const [a, b] = await db.category.createManyAndReturn({ data: [{ name: randomUUID() }, { name: randomUUID() }] })
+    const data = { name: a.name }
+    const own = await rejectionOf(db.category.updateVersioned({ where: { id: b.id, version: 0 }, data }))
+    const error = await rejectionOf(db.category.updateManyVersioned([{ where: { id: b.id, version: 0 }, data }]))
+    expect(told(error)).toEqual(told(own))
+    expect(told(error)).toMatchObject({ code: 'P2002' })
+  })
+
+  test('in an allocation of serials', async () => {
+    const db = connect().db.$extends(serials())
+    const where = { productId: 78 }
+    await db.$serials.import({ transactionId: randomUUID(), data: where, numbers: ['a'] })
+    const call = db.$serials.allocate({ transactionId: randomUUID(), where, count: 1, data: { orderId: -1 } })
+    expect(told(await rejectionOf(call))).toMatchObject({ code: 'P2039', meta: { modelName: 'Serial' } })
+  })
+})

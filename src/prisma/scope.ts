@@ -11,6 +11,7 @@ import {
 } from './client.js'
 import type { Field, Model } from './data-model.js'
 import { type InsertDefault, insertDefaults } from './insert-defaults.js'
+import { withModelErrors } from './model-error.js'
 import { isUnobserved } from './unobserved.js'
 
 /** Where the statements of one call run: on the root client, or inside a transaction. */
@@ -25,7 +26,7 @@ export interface Scope {
   read(args: ActionArgs): Promise<Row>
   /** Reads a record of another model, for a key that this one refers to. */
   readOther(model: string, args: ActionArgs): Promise<Row>
-  /** Sends SQL, with its values as parameters. */
+  /** Sends SQL, with its values as parameters. What fails has the error that a call of the model would have. */
   query(sql: string, ...values: unknown[]): Promise<Row[]>
   /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
   contained<R>(body: (scope: Scope) => Promise<R>): Promise<R>
@@ -56,6 +57,10 @@ export function scopeOf(context: ModelContext, own: PrismaClientLike): RootScope
   return isTransactionClient(parent) ? callersTransaction(context, parent) : rootScope(context, parent, own)
 }
 
+function queryOf(context: ModelContext, client: PrismaClientLike): Scope['query'] {
+  return (sql, ...values) => withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
+}
+
 function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
   return {
     inTransaction: true,
@@ -63,7 +68,7 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike): Ca
     call: async (action, args) => (await context[action](args)) as Row,
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
     readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
-    query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    query: queryOf(context, parent),
     contained: (body) => parent.$transaction((inner) => body(ownTransaction(context, inner))),
   }
 }
@@ -75,7 +80,7 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
     read: async (args) => (await readPrimary(context, parent, own, args)) as Row,
     readOther: async (model, args) =>
       (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
-    query: (sql, ...values) => parent.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    query: queryOf(context, parent),
     isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
     insertDefaults,
     contained: (body) => body(root),
@@ -109,7 +114,7 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
     call,
     read: (args) => call('findUniqueOrThrow', args),
     readOther: async (model, args) => (await modelOf(tx, model).findUniqueOrThrow(args)) as Row,
-    query: (sql, ...values) => tx.$queryRawUnsafe(sql, ...values) as Promise<Row[]>,
+    query: queryOf(context, tx),
     contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
   }
 }

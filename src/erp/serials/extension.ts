@@ -4,6 +4,7 @@ import { namespace } from '../../prisma/bound.js'
 import { Catalogue } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
+import { withModelErrors } from '../../prisma/model-error.js'
 import { withConcurrency } from '../client.js'
 import type { ClientExtension } from '../types.js'
 import { mapSerials } from './mapping.js'
@@ -28,12 +29,14 @@ export function serials<const O extends SerialsOptions = Record<never, never>, C
   checkSerialsOptions(given)
   const extension = Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
-    const methods = new SerialsMethods(mapSerials(readDataModel(own), given), given.retry, new Catalogue())
+    const map = mapSerials(readDataModel(own), given)
+    const methods = new SerialsMethods(map, given.retry, new Catalogue())
+    const told = <R>(work: Promise<R>) => withModelErrors(work, map.serial.model.name)
     const make = (at: PrismaClientLike) => ({
-      allocate: (args: unknown) => lazily('$serials.allocate', () => methods.allocate(at, args)),
-      release: (args: unknown) => lazily('$serials.release', () => methods.release(at, args)),
-      import: (args: unknown) => lazily('$serials.import', () => methods.import(at, args)),
-      free: (where: unknown) => lazily('$serials.free', () => methods.free(at, where)),
+      allocate: (args: unknown) => lazily('$serials.allocate', () => told(methods.allocate(at, args))),
+      release: (args: unknown) => lazily('$serials.release', () => told(methods.release(at, args))),
+      import: (args: unknown) => lazily('$serials.import', () => told(methods.import(at, args))),
+      free: (where: unknown) => lazily('$serials.free', () => told(methods.free(at, where))),
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/serials',

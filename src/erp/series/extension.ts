@@ -3,6 +3,7 @@ import { lazily } from '../../lazy.js'
 import { namespace } from '../../prisma/bound.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
+import { withModelErrors } from '../../prisma/model-error.js'
 import { withConcurrency } from '../client.js'
 import type { ClientExtension } from '../types.js'
 import { mapSeries } from './mapping.js'
@@ -93,10 +94,12 @@ export function series<const O extends SeriesOptions = Record<never, never>>(
   checkSeriesOptions(given)
   const extension = Prisma.defineExtension((client) => {
     const root = withConcurrency(client as unknown as PrismaClientLike, 'series')
-    const methods = new SeriesMethods(mapSeries(readDataModel(root), given), root)
+    const map = mapSeries(readDataModel(root), given)
+    const methods = new SeriesMethods(map, root)
+    const told = <R>(work: Promise<R>) => withModelErrors(work, map.number.model)
     const make = (at: PrismaClientLike): NumberSeries<O> => ({
-      next: (name, args) => lazily('$series.next', () => methods.next(at, name, args)),
-      gaps: (name, args) => lazily('$series.gaps', () => methods.gaps(at, name, args)),
+      next: (name, args) => lazily('$series.next', () => told(methods.next(at, name, args))),
+      gaps: (name, args) => lazily('$series.gaps', () => told(methods.gaps(at, name, args))),
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/series',

@@ -1,5 +1,6 @@
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { sqlState } from '../../prisma/errors.js'
+import { asModelError } from '../../prisma/model-error.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, stamps } from '../columns.js'
@@ -29,7 +30,8 @@ export async function writeChecked(
 ): Promise<boolean> {
   const [item, ...otherItems] = items
   if (item && otherItems.length === 0 && movements.length > 0) {
-    return isWritten(client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout)))
+    const statement = client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout))
+    return isWritten(statement, map.movement.model.name)
   }
   const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
   const { quantities } = map
@@ -54,17 +56,18 @@ export async function writeChecked(
       items.length,
       movements.length,
     ),
+    map.movement.model.name,
   )
 }
 
 /** Whether a statement went through that refuses itself by a cast of `refused:1 of 2` to a number. */
-export async function isWritten(statement: Promise<unknown>): Promise<boolean> {
+export async function isWritten(statement: Promise<unknown>, model: string): Promise<boolean> {
   try {
     await statement
     return true
   } catch (error) {
     if (isRefusal(error)) return false
-    throw error
+    throw asModelError(error, model)
   }
 }
 

@@ -1,6 +1,7 @@
 import { VersionOverflowError, WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { isOutOfRange } from '../../prisma/errors.js'
+import { withModelErrors } from '../../prisma/model-error.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
 import { keyNames, keysEqual, momentOf, sqlTypeOf, stamps } from '../columns.js'
@@ -103,7 +104,7 @@ async function claimLines(
   const types = [...lines.item, lines.transactionId].map(sqlTypeOf).concat('int4', map.quantities.sqlType)
   const insert = `INSERT INTO ${lines.table} (${linesColumns(lines)}${more.columns})
   SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(lines.updatedAt)}${more.values}`
-  const [row] = (await tx.$queryRawUnsafe(
+  const statement = tx.$queryRawUnsafe(
     `WITH entry AS MATERIALIZED (
   SELECT *
   FROM unnest(${keyParameters(types)}) WITH ORDINALITY AS m(${keyNames(lines.item)}, id, line, quantity, position)
@@ -128,7 +129,8 @@ SELECT (SELECT count(*)::int FROM claim) AS claimed, (SELECT count(DISTINCT id):
     entries.map(({ line }) => line),
     entries.map(({ quantity }) => map.quantities.text(quantity)),
     ...more.parameters,
-  )) as [{ claimed: number; wanted: number }]
+  )
+  const [row] = (await withModelErrors(statement, lines.model.name)) as [{ claimed: number; wanted: number }]
   return row.claimed === row.wanted
 }
 
@@ -157,7 +159,7 @@ FROM changed`,
     items.length,
   )
   try {
-    if (!(await isWritten(statement))) throw new WriteSuppressedError(model.name, {})
+    if (!(await isWritten(statement, model.name))) throw new WriteSuppressedError(model.name, {})
   } catch (error) {
     // The quantities have been checked.
     if (version && isOutOfRange(error)) throw new VersionOverflowError(model.name, version.name, { cause: error })
