@@ -42,9 +42,9 @@ export function describe(where: Readonly<Record<string, unknown>>): string {
 
 function describeValue(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
-  if (value instanceof Date) return value.toISOString()
-  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
-    return describe(value as Record<string, unknown>)
-  }
-  return String(value)
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString()
+  if (typeof value !== 'object' || value === null) return String(value)
+  const prototype = Object.getPrototypeOf(value)
+  const isPlain = prototype === Object.prototype || prototype === null
+  return isPlain ? describe(value as Record<string, unknown>) : String(value)
 }

@@ -47,21 +47,21 @@ const DEFAULT_MAX_WAITING = 5
  * await db.product.updateVersioned({ where: { id }, data: (current) => ({ stock: current.stock - 1 }) })
  */
 export function concurrency<const O extends ConcurrencyOptions = Record<never, never>>(options?: O) {
-  checkOptions(options ?? {})
+  const given = checkOptions(options ?? {})
   return Prisma.defineExtension((client) => {
     const own = client as unknown as PrismaClientLike
     const dataModel = readDataModel(own)
-    const versions = new Versions(dataModel, options?.version)
-    const policy = resolvePolicy(DEFAULT_POLICY, options?.retry)
+    const versions = new Versions(dataModel, given.version)
+    const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
     const transactions = new RetryingTransactions()
     const catalogue = new Catalogue()
     const versioned = new VersionedMethods(own, versions, policy, catalogue)
-    const locks = new LockMethods(transactions, policy, options?.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
+    const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
     const keepVersion = (model: string) => {
       const found = versions.get(model)
       return found?.bumpsPlainWrites ? { [found.version.name]: KEEP_VERSION } : {}
     }
-    const settings = options?.idempotency ?? {}
+    const settings = given.idempotency ?? {}
     const idempotent = new IdempotentMethods({ own, catalogue, dataModel, policy, transactions, settings, keepVersion })
 
     const bump = (operation: PlainWrite) => (call: { model: string; args: object; query: (args: never) => unknown }) =>

@@ -3,20 +3,24 @@ import { BatchTransactionError } from './errors.js'
 /**
  * A promise that starts when it is first awaited, like Prisma's own. It carries Prisma's tag, so
  * that an array `$transaction([…])` asks it to join, which it refuses with the reason.
+ *
+ * The arguments are read at once: the caller may change its own objects before the start.
  */
-export function lazily<T>(method: string, run: () => Promise<T>): Promise<T> {
-  return new LazyPromise(method, run)
+export function lazily<A, T>(method: string, read: () => A, run: (given: A) => Promise<T>): Promise<T> {
+  return new LazyPromise(method, read, run)
 }
 
 /** A class, so that a hundred thousand that wait do not have closures of their own. */
-class LazyPromise<T> implements Promise<T> {
+class LazyPromise<A, T> implements Promise<T> {
   readonly #method: string
-  readonly #run: () => Promise<T>
+  readonly #run: (given: A) => Promise<T>
+  readonly #given: { readonly value: A } | { readonly error: unknown }
   #started: Promise<T> | undefined
 
-  constructor(method: string, run: () => Promise<T>) {
+  constructor(method: string, read: () => A, run: (given: A) => Promise<T>) {
     this.#method = method
     this.#run = run
+    this.#given = settled(read)
   }
 
   get [Symbol.toStringTag](): string {
@@ -44,7 +48,16 @@ class LazyPromise<T> implements Promise<T> {
   }
 
   #start(): Promise<T> {
-    this.#started ??= this.#run()
+    const given = this.#given
+    this.#started ??= 'error' in given ? Promise.reject(given.error) : this.#run(given.value)
     return this.#started
+  }
+}
+
+function settled<A>(read: () => A): { readonly value: A } | { readonly error: unknown } {
+  try {
+    return { value: read() }
+  } catch (error) {
+    return { error }
   }
 }

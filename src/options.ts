@@ -78,6 +78,6 @@ const concurrencyOptions = z.strictObject({
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
-export function checkOptions(options: unknown): void {
-  checkConfiguration(concurrencyOptions, options)
+export function checkOptions(options: ConcurrencyOptions): ConcurrencyOptions {
+  return checkConfiguration(concurrencyOptions, options)
 }

@@ -1,19 +1,30 @@
 import type * as z from 'zod/mini'
 import en from 'zod/v4/locales/en.js'
 import { ConfigurationError, type ConfigurationIssue, InvalidArgumentError } from './errors.js'
+import { snapshot } from './snapshot.js'
 
 // zod/mini has no messages of its own. The messages of an application that calls `z.config` stay out of ours.
 const ENGLISH = { error: en().localeError }
 
-/** Checks options given when the client is extended: all mistakes at once, each with its path. */
-export function checkConfiguration(schema: z.ZodMiniType, value: unknown): void {
-  const result = schema.safeParse(value, ENGLISH)
+/**
+ * Checks options given when the client is extended: all mistakes at once, each with its path. They
+ * may be changed afterwards, so what is checked is a copy.
+ */
+export function checkConfiguration<T>(schema: z.ZodMiniType, value: T): T {
+  const fail = (path: string, message: string, options?: ErrorOptions) =>
+    new ConfigurationError([{ path, message: message.replace(/\.$/, '') }], options)
+  const options = snapshot(value, 'options', '', fail)
+  if (!isRecord(options)) throw fail('', 'the options must be an object')
+  const result = schema.safeParse(options, ENGLISH)
   if (!result.success) throw new ConfigurationError(issuesOf(result.error.issues))
+  return options
 }
 
 /** Checks the arguments of a call: the first mistake, with its field. */
 export function checkArguments<T>(schema: z.ZodMiniType<T>, value: unknown): T {
-  const result = schema.safeParse(value, ENGLISH)
+  const options = snapshot(value, 'options')
+  if (!isRecord(options)) throw new InvalidArgumentError('options', 'must be an object.')
+  const result = schema.safeParse(options, ENGLISH)
   if (result.success) return result.data
   const [first] = issuesOf(result.error.issues)
   throw new InvalidArgumentError(first?.path || 'options', `${first?.message ?? 'are not valid'}.`)
@@ -25,9 +36,13 @@ export function checkNames(args: object, names: readonly string[]): void {
   if (unknown !== undefined) throw new InvalidArgumentError(unknown, 'is not an argument of this call.')
 }
 
-/** An object with keys: also an instance of a class, which Prisma takes as data too. */
+/**
+ * An object with names and values: also an instance of a class, which Prisma takes as data too. A
+ * Date, a Map or a Promise has none, so it would pass for an empty object.
+ */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.prototype.toString.call(value) === '[object Object]' || Object.keys(value).length > 0
 }
 
 function issuesOf(issues: readonly z.core.$ZodIssue[], parent: readonly PropertyKey[] = []): ConfigurationIssue[] {

@@ -1,5 +1,6 @@
 import { hex, isDecimal } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
+import { DEEPEST } from '../snapshot.js'
 
 /*
  * An answer is kept as JSON text, and must come back as it went. What JSON has no form for is
@@ -53,21 +54,40 @@ function encodeObject(value: object, path: string, parents: Set<object>): unknow
     return { $: ['date', Number.isNaN(date.getTime()) ? 'NaN' : date.toISOString()] }
   }
   if (prototype === Uint8Array.prototype) return { $: ['bytes', hex(value as Uint8Array)] }
-  if (isDecimal(value)) return { $: ['decimal', String(value.valueOf())] } // of all its texts the one that tells -0 from 0
   if (parents.has(value)) throw refused(path, 'contains itself')
+  if (parents.size >= DEEPEST) throw refused(path, `is nested deeper than ${DEEPEST} levels`)
+  const isPlain = prototype === Object.prototype || prototype === null
+  if (!isPlain && isDecimal(value)) return encodeDecimal(value, path)
   parents.add(value)
   try {
     if (Array.isArray(value) && prototype === Array.prototype) return encodeArray(value, path, parents)
-    if (prototype !== Object.prototype && prototype !== null) {
-      throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
-    }
+    if (!isPlain) throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
     if (Object.getOwnPropertySymbols(value).some((key) => key !== INSPECT)) throw refused(path, 'has a symbol as a key')
-    const entries = Object.entries(value).map(([key, item]) => [key, encode(item, `${path}.${key}`, parents)] as const)
+    const entries = Object.keys(value).map((key) => {
+      const part = `${path}.${key}`
+      return [key, encode(read(value, key, part), part, parents)] as const
+    })
     const object = Object.fromEntries(entries)
     return Object.hasOwn(value, '$') ? { $: ['object', object] } : object
   } finally {
     parents.delete(value)
   }
+}
+
+function read(value: object, key: string, path: string): unknown {
+  try {
+    return (value as Readonly<Record<string, unknown>>)[key]
+  } catch {
+    throw refused(path, 'cannot be read')
+  }
+}
+
+/** Whatever has the methods of a Decimal, it comes back only if its text is that of a number. */
+function encodeDecimal(value: object, path: string): unknown {
+  const text = String(value.valueOf()) // of all its texts the one that tells -0 from 0
+  if (!/^-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Infinity|NaN)$/.test(text))
+    throw refused(path, 'is no Decimal, but looks like one')
+  return { $: ['decimal', text] }
 }
 
 function encodeArray(value: readonly unknown[], path: string, parents: Set<object>): unknown {

@@ -2,6 +2,7 @@ import { Prisma } from '@prisma/client/extension'
 import { lazily } from '../lazy.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
+import { argumentsOf } from '../snapshot.js'
 import type { TransactionContext } from '../transaction/with-retry.js'
 import type { IdempotentMethods } from './methods.js'
 import type { OncePerResult } from './once-per.js'
@@ -36,7 +37,8 @@ export function idempotentModelMethods(idempotent: IdempotentMethods) {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
       return lazily(
         'createIdempotent',
-        () => idempotent.create(context, args) as Promise<{ record: RecordOf<T, S>; replayed: boolean }>,
+        () => argumentsOf(args),
+        (given) => idempotent.create(context, given) as Promise<{ record: RecordOf<T, S>; replayed: boolean }>,
       )
     },
   }

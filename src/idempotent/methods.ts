@@ -10,7 +10,7 @@ import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { transactionCall, transactionOptions } from '../transaction/method.js'
 import type { Body, RetryingTransactions } from '../transaction/with-retry.js'
-import { checkArguments, checkNames } from '../validation.js'
+import { checkArguments, checkNames, isRecord } from '../validation.js'
 import { InsertBatches } from './batch.js'
 import { readMatch } from './compare.js'
 import { fieldFingerprints } from './fingerprint.js'
@@ -100,7 +100,7 @@ export class IdempotentMethods {
 
   /** `createIdempotent` */
   async create(context: ModelContext, args: unknown): Promise<InsertResult> {
-    if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
+    if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
     checkNames(args, ARGUMENTS)
     const { where, data, match, retry, signal, ...rest } = args as InsertArgs
     const model = this.#setup.dataModel.get(context.$name) as Model

@@ -14,6 +14,7 @@ import type { Body, RetryingTransactions, TransactionCall, TransactionContext } 
 import { decodeAnswer, encodeAnswer, hasDecimal } from './answer.js'
 import { fingerprint } from './fingerprint.js'
 import type { KeyStore, StoredKey } from './key-store.js'
+import { comparable } from './request.js'
 
 export interface OperationCall {
   readonly scope: string
@@ -62,7 +63,7 @@ export class Operations {
         this.#running.delete(turn)
       }
     }
-    const once = new OnceInTransaction(store, call, await fingerprint(call.request), tracked)
+    const once = new OnceInTransaction(store, call, await fingerprint(comparable(call.request)), tracked)
     if (isTransactionClient(client)) {
       // In a savepoint: a body that fails does not leave its claim behind.
       return this.#transactions.run(client, (tx, context) => once.runInside(tx, context), call.transaction)

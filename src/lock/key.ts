@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '../errors.js'
+import { checkNames } from '../validation.js'
 
 /** A part of a lock key. `1` and `'1'` are different parts; `1` and `1n` are the same. */
 export type LockKeyPart = string | number | bigint | boolean
@@ -16,6 +17,7 @@ export type LockKeys = LockKey | { readonly keys: readonly LockKey[] }
 export function encodeKeys(keys: unknown): string[] {
   const list = isKeyList(keys) ? keys.keys : [keys]
   const path = (index: number) => (isKeyList(keys) ? `keys[${index}]` : 'key')
+  if (isKeyList(keys)) checkNames(keys, ['keys'])
   if (list.length === 0) throw new InvalidArgumentError('keys', 'must name at least one key.')
   return [...new Set(Array.from(list, (key, index) => encodeKey(key, path(index))))].sort()
 }

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../errors.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { callOptions } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { snapshot } from '../snapshot.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { checkArguments } from '../validation.js'
 import type { SnapshotRule } from './acquire.js'
@@ -41,10 +42,10 @@ const DEFAULT_TIMEOUT = 5_000
 const milliseconds = z.number('must be a number of ms').check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER))
 const wait = z._default(milliseconds, DEFAULT_TIMEOUT)
 const mode = z._default(z.enum(['exclusive', 'shared']), 'exclusive')
-const snapshot = z._default(z.enum(['refuse', 'accept']), 'refuse')
+const snapshotRule = z._default(z.enum(['refuse', 'accept']), 'refuse')
 
-const takeOptions = z.strictObject({ mode, snapshot, timeout: wait })
-const tryOptions = z.strictObject({ mode, snapshot })
+const takeOptions = z.strictObject({ mode, snapshot: snapshotRule, timeout: wait })
+const tryOptions = z.strictObject({ mode, snapshot: snapshotRule })
 const holdOptions = z.strictObject({
   mode,
   timeout: wait,
@@ -61,13 +62,15 @@ export class LockMethods {
   }
 
   async take(client: PrismaClientLike, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
+    const given = keysOf(keys)
     const checked = checkArguments(takeOptions, options)
-    await this.#advisory.take(client, keys, checked.mode, checked.snapshot, Math.ceil(checked.timeout))
+    await this.#advisory.take(client, given, checked.mode, checked.snapshot, Math.ceil(checked.timeout))
   }
 
   async tryTake(client: PrismaClientLike, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
+    const given = keysOf(keys)
     const checked = checkArguments(tryOptions, options)
-    return this.#advisory.tryTake(client, keys, checked.mode, checked.snapshot)
+    return this.#advisory.tryTake(client, given, checked.mode, checked.snapshot)
   }
 
   async hold<R>(
@@ -79,8 +82,14 @@ export class LockMethods {
     if (typeof body !== 'function') {
       throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
     }
+    const given = keysOf(keys)
     const { timeout, bodyTimeout, ...checked } = checkArguments(holdOptions, options)
     const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
-    return this.#advisory.hold(client, { keys, ...checked, ...limits }, body)
+    return this.#advisory.hold(client, { keys: given, ...checked, ...limits }, body)
   }
+}
+
+/** One key's parts are named by their place in it; the names of several begin with `keys`. */
+function keysOf(keys: LockKeys): LockKeys {
+  return snapshot(keys, 'key', Array.isArray(keys) ? 'key' : '')
 }

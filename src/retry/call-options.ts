@@ -14,7 +14,7 @@ export interface CallOptions {
 
 export const callOptions = {
   retry: z.optional(retryPolicySchema),
-  signal: z.optional(z.instanceof(AbortSignal, { error: 'must be an AbortSignal' })),
+  signal: z.optional(z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal')),
 }
 
 const callOptionsSchema = z.object(callOptions)
@@ -34,4 +34,13 @@ export function patienceOf(clientPolicy: ResolvedPolicy, options: { retry?: unkn
   const { retry, signal } = checkArguments(callOptionsSchema, { retry: options.retry, signal: options.signal })
   const policy = resolvePolicy(clientPolicy, retry)
   return { policy, deadline: new Deadline(policy.deadline, signal, systemClock) }
+}
+
+/** What only has the prototype, such as a proxy, cannot be asked whether it is aborted. */
+function isAbortSignal(value: unknown): boolean {
+  try {
+    return value instanceof AbortSignal && typeof value.aborted === 'boolean'
+  } catch {
+    return false
+  }
 }

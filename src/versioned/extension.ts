@@ -3,6 +3,7 @@ import { lazily } from '../lazy.js'
 import type { ModelContext } from '../prisma/client.js'
 import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
+import { argumentsOf, snapshot } from '../snapshot.js'
 import type { VersionedMethods } from './methods.js'
 import type {
   DeleteVersionedArgs,
@@ -41,7 +42,11 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
       args: UpdateVersionedArgs<T, O, S, R> & Exactly<T, S>,
     ): Promise<RecordOf<T, S>> {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
-      return lazily('updateVersioned', () => versioned.update(context, args) as Promise<RecordOf<T, S>>)
+      return lazily(
+        'updateVersioned',
+        () => argumentsOf(args),
+        (given) => versioned.update(context, given) as Promise<RecordOf<T, S>>,
+      )
     },
 
     /**
@@ -62,7 +67,8 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
       return lazily(
         'tryUpdateVersioned',
-        () => versioned.tryUpdate(context, args) as unknown as Promise<TryUpdateResult<T, S, O>>,
+        () => argumentsOf(args),
+        (given) => versioned.tryUpdate(context, given) as unknown as Promise<TryUpdateResult<T, S, O>>,
       )
     },
 
@@ -81,7 +87,11 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
       args: DeleteVersionedArgs<T, O> & Exactly<T, S>,
     ): Promise<RecordOf<T, S>> {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
-      return lazily('deleteVersioned', () => versioned.delete(context, args) as Promise<RecordOf<T, S>>)
+      return lazily(
+        'deleteVersioned',
+        () => argumentsOf(args),
+        (given) => versioned.delete(context, given) as Promise<RecordOf<T, S>>,
+      )
     },
 
     /**
@@ -108,7 +118,9 @@ export function versionedModelMethods<O>(versioned: VersionedMethods) {
       const context = Prisma.getExtensionContext(this) as unknown as ModelContext
       return lazily(
         'updateManyVersioned',
-        () => versioned.updateMany(context, items, options) as unknown as Promise<UpdateManyResult<T, O, M>>,
+        () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
+        (given) =>
+          versioned.updateMany(context, given.items, given.options) as unknown as Promise<UpdateManyResult<T, O, M>>,
       )
     },
   }

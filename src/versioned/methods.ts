@@ -6,7 +6,7 @@ import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
-import { checkArguments, checkNames } from '../validation.js'
+import { checkArguments, checkNames, isRecord } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
 import { plainRow, Together } from './together.js'
@@ -104,7 +104,7 @@ export class VersionedMethods {
 const ARGUMENTS = ['where', 'data', 'select', 'include', 'omit', 'retry', 'signal']
 
 function checkArgs(args: unknown): Args {
-  if (typeof args !== 'object' || args === null) throw new InvalidArgumentError('arguments', 'must be an object.')
+  if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
   checkNames(args, ARGUMENTS)
   return args
 }

@@ -3,6 +3,7 @@ import type { Row } from '../prisma/client.js'
 import type { Field } from '../prisma/data-model.js'
 import type { Deadline } from '../retry/deadline.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { snapshot } from '../snapshot.js'
 
 export type Change = (current: Row, attempt: number) => unknown
 
@@ -70,7 +71,7 @@ export class Passenger {
   #run(record: Row): Answer {
     try {
       const data = this.#change(record, 1)
-      if (!isThenable(data)) return { data }
+      if (!isThenable(data)) return { data: snapshot(data, 'data', 'data') }
       Promise.resolve(data).catch(() => {}) // it runs again, and is looked at then
       return { isAsync: true }
     } catch (error) {

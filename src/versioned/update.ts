@@ -5,6 +5,7 @@ import { isConnectionLost, isRecordNotFound, isStatementTimeout, isTransactionTi
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { allScalars, type Selection } from '../prisma/selection.js'
 import { retrying, withAttempts } from '../retry/loop.js'
+import { snapshot } from '../snapshot.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { checkedData } from './arguments.js'
@@ -286,7 +287,7 @@ class FunctionUpdate {
 
 /** Also a function that throws at once gives a rejected promise. */
 async function callChange(change: Change, current: Row, attempt: number): Promise<unknown> {
-  return change(current, attempt)
+  return snapshot(await change(current, attempt), 'data', 'data')
 }
 
 /**

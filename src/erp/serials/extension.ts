@@ -5,6 +5,7 @@ import { Catalogue } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
 import { withModelErrors } from '../../prisma/model-error.js'
+import { argumentsOf, snapshot } from '../../snapshot.js'
 import { withConcurrency } from '../client.js'
 import type { ClientExtension } from '../types.js'
 import { mapSerials } from './mapping.js'
@@ -25,18 +26,30 @@ import type { Serials } from './types.js'
 export function serials<const O extends SerialsOptions = Record<never, never>, C extends object = object>(
   options?: O,
 ): (client: C) => ClientExtension<'$serials', Serials<C, O>> {
-  const given: SerialsOptions = options ?? {}
-  checkSerialsOptions(given)
+  const given = checkSerialsOptions(options ?? {})
   const extension = Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
     const map = mapSerials(readDataModel(own), given)
     const methods = new SerialsMethods(map, given.retry, new Catalogue())
     const told = <R>(work: Promise<R>) => withModelErrors(work, map.serial.model.name)
+    const call =
+      <R>(name: string, run: (given: unknown) => Promise<R>) =>
+      (args: unknown) =>
+        lazily(
+          `$serials.${name}`,
+          () => argumentsOf(args),
+          (given) => told(run(given)),
+        )
     const make = (at: PrismaClientLike) => ({
-      allocate: (args: unknown) => lazily('$serials.allocate', () => told(methods.allocate(at, args))),
-      release: (args: unknown) => lazily('$serials.release', () => told(methods.release(at, args))),
-      import: (args: unknown) => lazily('$serials.import', () => told(methods.import(at, args))),
-      free: (where: unknown) => lazily('$serials.free', () => told(methods.free(at, where))),
+      allocate: call('allocate', (given) => methods.allocate(at, given)),
+      release: call('release', (given) => methods.release(at, given)),
+      import: call('import', (given) => methods.import(at, given)),
+      free: (where: unknown) =>
+        lazily(
+          '$serials.free',
+          () => snapshot(where, 'where', 'where'),
+          (given) => told(methods.free(at, given)),
+        ),
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/serials',

@@ -45,6 +45,6 @@ const serialsOptions = z.strictObject({
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
-export function checkSerialsOptions(options: unknown): void {
-  checkConfiguration(serialsOptions, options)
+export function checkSerialsOptions(options: SerialsOptions): SerialsOptions {
+  return checkConfiguration(serialsOptions, options)
 }

@@ -4,6 +4,7 @@ import { namespace } from '../../prisma/bound.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
 import { withModelErrors } from '../../prisma/model-error.js'
+import { snapshot } from '../../snapshot.js'
 import { withConcurrency } from '../client.js'
 import type { ClientExtension } from '../types.js'
 import { mapSeries } from './mapping.js'
@@ -90,16 +91,25 @@ export interface NumberSeries<O> {
 export function series<const O extends SeriesOptions = Record<never, never>>(
   options?: O,
 ): (client: object) => ClientExtension<'$series', NumberSeries<O>> {
-  const given: SeriesOptions = options ?? {}
-  checkSeriesOptions(given)
+  const given = checkSeriesOptions(options ?? {})
   const extension = Prisma.defineExtension((client) => {
     const root = withConcurrency(client as unknown as PrismaClientLike, 'series')
     const map = mapSeries(readDataModel(root), given)
     const methods = new SeriesMethods(map, root)
     const told = <R>(work: Promise<R>) => withModelErrors(work, map.number.model)
     const make = (at: PrismaClientLike): NumberSeries<O> => ({
-      next: (name, args) => lazily('$series.next', () => told(methods.next(at, name, args))),
-      gaps: (name, args) => lazily('$series.gaps', () => told(methods.gaps(at, name, args))),
+      next: (name, args) =>
+        lazily(
+          '$series.next',
+          () => snapshot(args, 'options'),
+          (given) => told(methods.next(at, name, given)),
+        ),
+      gaps: (name, args) =>
+        lazily(
+          '$series.gaps',
+          () => snapshot(args, 'options'),
+          (given) => told(methods.gaps(at, name, given)),
+        ),
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/series',

@@ -3,7 +3,7 @@ import { InvalidArgumentError, TransactionRequiredError } from '../../errors.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
 import { callOptions, patienceOf } from '../../retry/call-options.js'
 import { DEFAULT_POLICY } from '../../retry/policy.js'
-import { checkArguments } from '../../validation.js'
+import { checkArguments, isRecord } from '../../validation.js'
 import type { ConcurrencyClient } from '../client.js'
 import { sqlTypeOf } from '../columns.js'
 import { isUuid } from '../text.js'
@@ -130,7 +130,7 @@ export class SeriesMethods {
 /** The arguments of a call as one object, in which each mistake has a name. */
 function withName(series: unknown, options: unknown): object {
   if (options === undefined) return { series }
-  if (typeof options !== 'object' || options === null || 'series' in options) {
+  if (!isRecord(options) || 'series' in options) {
     throw new InvalidArgumentError('options', 'must be an object of options.')
   }
   return { ...options, series }

@@ -118,8 +118,8 @@ const seriesOptions = z.strictObject({
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
-export function checkSeriesOptions(options: unknown): void {
-  checkConfiguration(seriesOptions, options)
+export function checkSeriesOptions(options: SeriesOptions): SeriesOptions {
+  return checkConfiguration(seriesOptions, options)
 }
 
 /** @param largest the largest number that the columns can hold */

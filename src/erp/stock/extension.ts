@@ -34,16 +34,16 @@ const DEFAULT_MAX_WAITING = 10_000
 export function stock<const O extends StockOptions, C extends object>(
   options: O,
 ): (client: C) => ClientExtension<'$stock', Stock<C, O>> {
-  checkStockOptions(options)
+  const given = checkStockOptions(options)
   return Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'stock')
     const dataModel = readDataModel(own)
-    const map = mapStock(dataModel, options)
+    const map = mapStock(dataModel, given)
     const protection = new Protection(dataModel, map)
     const core = {
       map,
-      policy: resolvePolicy(DEFAULT_POLICY, options.retry),
-      combiner: new Combiner(own, map, options.maxWaiting ?? DEFAULT_MAX_WAITING),
+      policy: resolvePolicy(DEFAULT_POLICY, given.retry),
+      combiner: new Combiner(own, map, given.maxWaiting ?? DEFAULT_MAX_WAITING),
     }
     return client.$extends({
       name: 'prisma-extension-concurrency/stock',

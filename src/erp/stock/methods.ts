@@ -6,6 +6,7 @@ import { isTransactionConflict } from '../../prisma/errors.js'
 import { patienceOf } from '../../retry/call-options.js'
 import { retrying } from '../../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../../retry/policy.js'
+import { argumentsOf } from '../../snapshot.js'
 import { checkArguments, checkNames, isRecord } from '../../validation.js'
 import { inTurn } from '../turns.js'
 import { audit } from './audit.js'
@@ -61,13 +62,17 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
   const call =
     <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) =>
     (given: unknown = {}) =>
-      lazily(`$stock.${method}`, () => {
-        try {
-          return run(given)
-        } catch (error) {
-          return Promise.reject(error)
-        }
-      })
+      lazily(
+        `$stock.${method}`,
+        () => argumentsOf(given),
+        (args) => {
+          try {
+            return run(args)
+          } catch (error) {
+            return Promise.reject(error)
+          }
+        },
+      )
   const value = (units: bigint) => map.quantities.value(units)
   const moved = ({ lines, replayed }: Done) => ({
     lines: lines.map(({ item, quantity, balance }) => ({

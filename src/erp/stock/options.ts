@@ -126,6 +126,6 @@ const stockOptions = z.strictObject({
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
-export function checkStockOptions(options: unknown): void {
-  checkConfiguration(stockOptions, options)
+export function checkStockOptions(options: StockOptions): StockOptions {
+  return checkConfiguration(stockOptions, options)
 }

@@ -1,5 +1,6 @@
 import { lazily } from '../../lazy.js'
 import { modelOf, type PrismaClientLike } from '../../prisma/client.js'
+import { snapshot } from '../../snapshot.js'
 import { isRecord } from '../../validation.js'
 import type { Protection } from './protect.js'
 
@@ -45,14 +46,18 @@ export function protectedModel(
     .updateManyVersioned
   return {
     [model.charAt(0).toLowerCase() + model.slice(1)]: {
-      updateManyVersioned(this: unknown, items: unknown, ...rest: unknown[]) {
-        return lazily('updateManyVersioned', async () => {
-          const list = Array.isArray(items) ? items : []
-          for (const [i, item] of list.entries()) {
-            if (isRecord(item)) protection.check(model, 'update', item.data, `[${i}].data`)
-          }
-          return below.call(this, items, ...rest)
-        })
+      updateManyVersioned(this: unknown, items: unknown, options?: unknown) {
+        return lazily(
+          'updateManyVersioned',
+          () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
+          async (given) => {
+            const list: readonly unknown[] = Array.isArray(given.items) ? given.items : []
+            for (const [i, item] of list.entries()) {
+              if (isRecord(item)) protection.check(model, 'update', item.data, `[${i}].data`)
+            }
+            return below.call(this, given.items, given.options)
+          },
+        )
       },
     },
   }
