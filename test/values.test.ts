@@ -17,7 +17,7 @@ describe('a batch refuses before any SQL what Prisma would refuse, or store as s
   const hole: unknown[] = [1, 2, 3]
   delete hole[1]
   const refusals: readonly [what: string, field: string, data: object][] = [
-    ['a hole in a list', 'numbers', { numbers: hole }],
+    ['a hole in a list', 'numbers[1]', { numbers: hole }],
     ['undefined in a list', 'tags', { tags: ['a', undefined] }],
     ['a day that no month has', 'at', { at: '2024-02-30T00:00:00Z' }],
     ['the 29th of February of another year', 'at', { at: '2023-02-29T00:00:00Z' }],
@@ -47,8 +47,8 @@ describe('a batch refuses before any SQL what Prisma would refuse, or store as s
     ['half of a surrogate pair', 'text', { text: 'a\ud800' }],
     ['half of a surrogate pair inside Json', 'json', { json: { a: ['\udfff'] } }],
     ['a key of Json that is no text', 'json', { json: { 'a\0': 1 } }],
-    ['a hole inside Json', 'json', { json: [hole] }],
-    ['Json in a circle', 'json', { json: circle() }],
+    ['a hole inside Json', 'json[0][1]', { json: [hole] }],
+    ['Json in a circle', 'json.self[0]', { json: circle() }],
     ['an object whose text is not its value', 'text', { text: { toString: () => 'x' } }],
     ['an enum value that every object has', 'kind', { kind: 'constructor' }],
     ['bytes as numbers', 'bytes', { bytes: [1, 2] }],
