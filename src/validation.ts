@@ -1,10 +1,20 @@
-import type * as z from 'zod/mini'
+import * as z from 'zod/mini'
 import en from 'zod/v4/locales/en.js'
 import { ConfigurationError, type ConfigurationIssue, InvalidArgumentError } from './errors.js'
 import { snapshot } from './snapshot.js'
+import { keyTextProblem } from './text.js'
 
 // zod/mini has no messages of its own. The messages of an application that calls `z.config` stay out of ours.
 const ENGLISH = { error: en().localeError }
+
+/** A name, such as a transaction id or a scope, that is kept in an index. */
+export const keyTextSchema = z.string('must be a string').check(
+  z.minLength(1, 'must not be empty'),
+  z.superRefine((text, context) => {
+    const message = keyTextProblem(text)
+    if (message !== undefined) context.addIssue({ code: 'custom', message })
+  }),
+)
 
 /**
  * Checks options given when the client is extended: all mistakes at once, each with its path. They

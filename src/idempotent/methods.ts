@@ -10,7 +10,7 @@ import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { transactionCall, transactionOptions } from '../transaction/method.js'
 import type { Body, RetryingTransactions } from '../transaction/with-retry.js'
-import { checkArguments, checkNames, isRecord } from '../validation.js'
+import { checkArguments, checkNames, isRecord, keyTextSchema } from '../validation.js'
 import { InsertBatches } from './batch.js'
 import { readMatch } from './compare.js'
 import { fieldFingerprints } from './fingerprint.js'
@@ -51,28 +51,21 @@ const ARGUMENTS = ['where', 'data', 'match', 'select', 'include', 'omit', 'retry
 const DEFAULT_ANSWER_LIMIT = 65_536
 
 const { readOnly: _, ...writeOptions } = transactionOptions
-const name = z.string('must be a string').check(
-  z.minLength(1, 'must not be empty'),
-  // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  z.regex(/^[^\0\p{Surrogate}]*$/u, 'must not contain a NUL character or half a character'),
-  // An entry of a B-tree takes at most a third of a page, scope and key together.
-  z.refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes'),
-)
 const operationSchema = z.strictObject({
   ...writeOptions,
-  key: name,
-  scope: name,
+  key: keyTextSchema,
+  scope: keyTextSchema,
   request: z.optional(z.unknown()),
   whileRunning: z._default(z.enum(['wait', 'refuse']), 'wait'),
 })
 const periodSchema = z.union(
   [
-    name,
+    keyTextSchema,
     z.strictObject({ every: z.union([z.string(), z.number()], "must be a text such as '1h', or a number of ms") }),
   ],
   "must be a name such as '2026-11-24', of at most 1,000 bytes, or { every: '1h' }",
 )
-const oncePerSchema = z.strictObject({ ...writeOptions, job: name, period: periodSchema })
+const oncePerSchema = z.strictObject({ ...writeOptions, job: keyTextSchema, period: periodSchema })
 const HUNDRED_YEARS = 36_525 * 86_400_000 // the database's dates do not go back for ever
 const pruneSchema = z.strictObject({
   olderThan: z

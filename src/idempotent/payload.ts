@@ -2,8 +2,11 @@ import { canonical } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
 import { columnValue } from '../prisma/column-value.js'
 import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
+import { checkKeyLength, checkTexts } from '../prisma/key-text.js'
 import type { Scope } from '../prisma/scope.js'
+import { canonicalUuid } from '../text.js'
 import { isRecord } from '../validation.js'
+import { checkKeyValue } from './key-value.js'
 import { normalForm } from './normal-form.js'
 
 type Values = Readonly<Record<string, unknown>>
@@ -77,6 +80,7 @@ function readKey(model: Model, where: Values): Values {
     if (field.kind === 'relation' || columnValue(value, field) === undefined) {
       throw new InvalidArgumentError(path, 'must be a plain value, since it goes into the row.')
     }
+    checkKeyValue(value, field, path)
     key[name] = value
   }
   const fields = uniqueKeyOf(model, name)
@@ -94,6 +98,7 @@ function readKey(model: Model, where: Values): Values {
     if (!fields.includes(part)) throw new InvalidArgumentError(`where.${name}.${part}`, 'is not part of this key.')
     add(`where.${name}.${part}`, part, value[part])
   }
+  checkKeyLength(Object.values(key), `where.${name}`)
   return key
 }
 
@@ -106,6 +111,7 @@ function readLink(field: Field, value: unknown): Link {
       'must be { connect }: the row is claimed first, so what it refers to must be there already. Create that before.',
     )
   }
+  checkTexts(connect, `${path}.connect`)
   return { field, where: connect }
 }
 
@@ -137,6 +143,11 @@ async function foreignKeyOf({ field, where }: Link, scope: Scope): Promise<Value
 
 /** One text per key, whichever of a type's forms its values came in. */
 export function keyName(key: Values, model: Model): string {
-  const normal = Object.entries(key).map(([name, value]) => [name, normalForm(value, model.fields.get(name) as Field)])
+  const normal = Object.entries(key).map(([name, value]) => [name, keyForm(value, model.fields.get(name) as Field)])
   return canonical(Object.fromEntries(normal))
+}
+
+function keyForm(value: unknown, field: Field): unknown {
+  const isUuid = field.nativeType === 'Uuid' && typeof value === 'string'
+  return (isUuid && canonicalUuid(value)) || normalForm(value, field)
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type VersionValue } from '../errors.js'
+import { checkTexts } from '../prisma/key-text.js'
 import { isRecord } from '../validation.js'
 import type { VersionedModel } from './versions.js'
 
@@ -47,6 +48,7 @@ function checkWhere(where: unknown, versioned: VersionedModel, path: string): as
   if (!isRecord(where)) {
     throw new InvalidArgumentError(path, `of ${versioned.model.name} must be an object that names one record.`)
   }
+  checkTexts(where, path)
 }
 
 /** The `where` without its version: which row it is, whatever state it is in. */

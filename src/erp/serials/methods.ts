@@ -2,12 +2,11 @@ import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../../errors.js'
 import type { Catalogue, Table } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
+import { checkKeyLength, keyText } from '../../prisma/key-text.js'
 import { callOptions } from '../../retry/call-options.js'
 import type { RetryPolicy } from '../../retry/policy.js'
 import { transactionOptions } from '../../transaction/method.js'
-import { checkArguments } from '../../validation.js'
-import { sqlTypeOf } from '../columns.js'
-import { isStorableText, isUuid } from '../text.js'
+import { checkArguments, keyTextSchema } from '../../validation.js'
 import { type Allocation, allocate, countFree } from './allocate.js'
 import { readFormat } from './format.js'
 import { type ImportCall, type Imported, importSerials, tellPlanner } from './import.js'
@@ -19,14 +18,7 @@ import { type Refusals, readData, readWhere, type Values } from './values.js'
 
 const MOST = 2_147_483_647 // the count is noted in an Int
 
-const storedText = z.string('must be a string').check(
-  z.minLength(1, 'must not be empty'),
-  // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  z.refine(isStorableText, 'must not contain a NUL character or half a character'),
-  // An entry of a B-tree takes at most a third of a page, all its columns together.
-  z.refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes'),
-)
-const numbers = z.array(storedText, 'must be an array of serial numbers')
+const numbers = z.array(keyTextSchema, 'must be an array of serial numbers')
 const whole = z.union([z.int(), z.bigint()], 'must be a whole number').check(
   z.refine((value) => value >= 0, 'must not be negative'),
   z.refine((value) => value < 2n ** 63n, 'must fit into 64 bits'),
@@ -34,19 +26,19 @@ const whole = z.union([z.int(), z.bigint()], 'must be a whole number').check(
 
 const allocateSchema = z.strictObject({
   ...callOptions,
-  transactionId: storedText,
+  transactionId: keyTextSchema,
   where: z.optional(z.unknown()),
   data: z.optional(z.unknown()),
   count: z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(MOST, `must be at most ${MOST}`)),
   partial: z._default(z.boolean('must be true or false'), false),
 })
-const releaseSchema = z.strictObject({ ...callOptions, transactionId: storedText, numbers: z.optional(numbers) })
+const releaseSchema = z.strictObject({ ...callOptions, transactionId: keyTextSchema, numbers: z.optional(numbers) })
 const importSchema = z.strictObject({
   ...callOptions,
   timeout: transactionOptions.timeout,
-  transactionId: storedText,
+  transactionId: keyTextSchema,
   data: z.optional(z.unknown()),
-  range: z.optional(z.strictObject({ from: whole, to: whole, format: storedText }, 'must be { from, to, format }')),
+  range: z.optional(z.strictObject({ from: whole, to: whole, format: keyTextSchema }, 'must be { from, to, format }')),
   numbers: z.optional(numbers.check(z.minLength(1, 'must not be empty'))),
 })
 
@@ -105,7 +97,7 @@ export class SerialsMethods {
     const data = readData('data', given.data, model, this.#new)
     this.#checkComplete(data)
     const { source, count } = sourceOf(range, numbers)
-    this.#checkLength(source)
+    this.#checkNumbers(source, data)
     const parts =
       'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
@@ -126,11 +118,10 @@ export class SerialsMethods {
     return this.#catalogue.of(this.#map.serial.model, (sql, ...values) => client.$queryRawUnsafe(sql, ...values))
   }
 
-  /** A uuid has one text only in lower case. */
+  /** Both tables keep it: the noted one, and the one of the serials. */
   #transactionId(id: string): string {
-    if (sqlTypeOf(this.#map.allocation.transactionId) !== 'uuid') return id
-    if (!isUuid(id)) throw new InvalidArgumentError('transactionId', 'must be a UUID.')
-    return id.toLowerCase()
+    const { serial, allocation } = this.#map
+    return keyText(keyText(id, allocation.transactionId, 'transactionId'), serial.transactionId, 'transactionId')
   }
 
   #checkComplete({ fields }: Values): void {
@@ -142,17 +133,16 @@ export class SerialsMethods {
     }
   }
 
-  #checkLength(source: ImportCall['source']): void {
-    const { model, number } = this.#map.serial
-    const [, limit] = /^VarChar\((\d+)\)$/.exec(number.nativeType ?? '') ?? []
-    if (limit === undefined) return
-    const texts = 'numbers' in source ? source.numbers : [longestOf(source)]
-    const tooLong = texts.find((text) => [...text].length > Number(limit))
-    if (tooLong === undefined) return
-    throw new InvalidArgumentError(
-      'numbers' in source ? 'numbers' : 'range.format',
-      `makes ${JSON.stringify(tooLong)}, which is too long for ${model.name}.${number.name}.`,
-    )
+  /** The longest number stands for all of a range. */
+  #checkNumbers(source: ImportCall['source'], { given }: Values): void {
+    const { number, key } = this.#map.serial
+    const isList = 'numbers' in source
+    const path = isList ? 'numbers' : 'range.format'
+    const others = key.filter((field) => field !== number).map(({ name }) => given[name])
+    for (const text of isList ? source.numbers : [longestOf(source)]) {
+      keyText(text, number, path)
+      checkKeyLength([text, ...others], path)
+    }
   }
 }
 

@@ -2,8 +2,8 @@ import { canonical, hex } from '../../canonical.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { type ColumnValue, columnValue } from '../../prisma/column-value.js'
 import type { Field, Model } from '../../prisma/data-model.js'
+import { isUuid } from '../../text.js'
 import { isRecord } from '../../validation.js'
-import { isUuid } from '../text.js'
 
 /** Values of scalar fields, checked, that a call has given. */
 export interface Values {

@@ -1,21 +1,21 @@
 import * as z from 'zod/mini'
 import { InvalidArgumentError, TransactionRequiredError } from '../../errors.js'
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
+import { keyText } from '../../prisma/key-text.js'
 import { callOptions, patienceOf } from '../../retry/call-options.js'
 import { DEFAULT_POLICY } from '../../retry/policy.js'
-import { checkArguments, isRecord } from '../../validation.js'
+import { isStorableText, NOT_STORABLE } from '../../text.js'
+import { checkArguments, isRecord, keyTextSchema } from '../../validation.js'
 import type { ConcurrencyClient } from '../client.js'
-import { sqlTypeOf } from '../columns.js'
-import { isUuid } from '../text.js'
 import { inTurn } from '../turns.js'
 import { Blocks } from './blocks.js'
 import type { SeriesMap } from './mapping.js'
-import { type Series, settled, storedText } from './options.js'
+import { type Series, settled } from './options.js'
 import { type Gap, type GivenNumber, SeriesStore } from './store.js'
 
 const nextSchema = z.strictObject({
-  series: storedText,
-  transactionId: z.optional(storedText),
+  series: keyTextSchema,
+  transactionId: z.optional(keyTextSchema),
   at: z.optional(
     z
       .date('must be a Date')
@@ -26,7 +26,11 @@ const nextSchema = z.strictObject({
   ),
   signal: callOptions.signal,
 })
-const gapsSchema = z.strictObject({ series: storedText, period: z.optional(z.string('must be a string')) })
+const gapsSchema = z.strictObject({
+  series: keyTextSchema,
+  // The period of a series that never begins again is empty.
+  period: z.optional(z.string('must be a string').check(z.refine(isStorableText, NOT_STORABLE))),
+})
 
 /**
  * How long a caller in a transaction waits for a block, in ms, counted from when it was asked for. The
@@ -51,8 +55,8 @@ export class SeriesMethods {
   /** `$series.next` */
   async next(client: PrismaClientLike, name: unknown, options: unknown): Promise<GivenNumber> {
     const call = checkArguments(nextSchema, withName(name, options))
-    const { transactionId, at, signal } = call
-    this.#checkTransactionId(transactionId)
+    const { at, signal } = call
+    const transactionId = this.#transactionId(call.transactionId)
     signal?.throwIfAborted()
     const series = this.#seriesOf(call.series)
     if (isTransactionClient(client)) {
@@ -117,13 +121,13 @@ export class SeriesMethods {
   }
 
   #seriesOf(name: string): Series {
-    return this.#map.series.get(name) ?? settled(name, {}, this.#map.largest)
+    const { counter, number, series, largest } = this.#map
+    for (const field of [counter.name, number.series]) keyText(name, field, 'series')
+    return series.get(name) ?? settled(name, {}, largest)
   }
 
-  #checkTransactionId(transactionId: string | undefined): void {
-    if (transactionId === undefined || sqlTypeOf(this.#map.number.transactionId) !== 'uuid') return
-    // The database's own refusal would end the caller's transaction.
-    if (!isUuid(transactionId)) throw new InvalidArgumentError('transactionId', 'must be a UUID.')
+  #transactionId(id: string | undefined): string | undefined {
+    return id === undefined ? undefined : keyText(id, this.#map.number.transactionId, 'transactionId')
   }
 }
 

@@ -1,6 +1,5 @@
 import * as z from 'zod/mini'
-import { checkConfiguration } from '../../validation.js'
-import { isStorableText } from '../text.js'
+import { checkConfiguration, keyTextSchema } from '../../validation.js'
 import { type Format, parseFormat } from './format.js'
 
 /** One series: how its numbers look, and how they are taken. */
@@ -70,19 +69,10 @@ export interface Series {
   readonly blocks: bigint | undefined
 }
 
-/** What is stored as a text, in an index. */
-export const storedText = z.string('must be a string').check(
-  z.minLength(1, 'must not be empty'),
-  // What is no text in UTF-8 would be refused by the database, or become the same text as another.
-  z.refine(isStorableText, 'must not contain a NUL character or half a character'),
-  // An entry of a B-tree takes at most a third of a page, all its columns together.
-  z.refine((text) => new TextEncoder().encode(text).length <= 1_000, 'must not be longer than 1,000 bytes'),
-)
-
 const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
 const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
 
-const format = storedText.check(
+const format = keyTextSchema.check(
   z.superRefine((text, context) => {
     const parsed = parseFormat(text)
     if ('problem' in parsed) context.addIssue({ code: 'custom', message: parsed.problem })
@@ -110,7 +100,7 @@ const definition = z.strictObject(
 )
 
 const seriesOptions = z.strictObject({
-  series: z.optional(z.record(storedText, definition)),
+  series: z.optional(z.record(keyTextSchema, definition)),
   counter: z.optional(z.strictObject({ model, name: field, period: field, last: field })),
   number: z.optional(
     z.strictObject({ model, series: field, transactionId: field, period: field, value: field, text: field }),

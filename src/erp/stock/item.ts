@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from '../../errors.js'
 import type { Field } from '../../prisma/data-model.js'
+import { checkKeyLength, keyText } from '../../prisma/key-text.js'
 import { isRecord } from '../../validation.js'
-import { isStorableText, isUuid } from '../text.js'
 
 /** An item, by its key. */
 export interface Item {
@@ -19,17 +19,16 @@ const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt:
 /** Reads an item: the value of its key, or an object with one value for each field of the key. */
 export function readItem(value: unknown, fields: readonly Field[], path: string): Item {
   const [field, ...others] = fields as readonly [Field, ...Field[]]
-  if (others.length === 0) return itemOf([keyText(value, field, path)], value)
+  if (others.length === 0) return itemOf([keyValue(value, field, path)], value)
   if (!isRecord(value)) {
     throw new InvalidArgumentError(path, `must be an object with ${fields.map(({ name }) => name).join(' and ')}.`)
   }
   const stranger = Object.keys(value).find((name) => !fields.some((field) => field.name === name))
   if (stranger !== undefined)
     throw new InvalidArgumentError(`${path}.${stranger}`, 'is not part of the key of an item.')
-  return itemOf(
-    fields.map((field) => keyText(value[field.name], field, `${path}.${field.name}`)),
-    value,
-  )
+  const key = fields.map((field) => keyValue(value[field.name], field, `${path}.${field.name}`))
+  checkKeyLength(key, path)
+  return itemOf(key, value)
 }
 
 /** The item with these values, as the database has them. */
@@ -38,22 +37,11 @@ export function itemOf(key: readonly string[], given: unknown): Item {
 }
 
 /** A value of a key, such as a transaction id, as the text that the database has for it. */
-export function keyText(value: unknown, field: Field, path: string): string {
+export function keyValue(value: unknown, field: Field, path: string): string {
   if (field.type === 'String') {
     if (typeof value !== 'string' || value === '')
       throw new InvalidArgumentError(path, 'must be a text that is not empty.')
-    if (field.nativeType === 'Uuid') {
-      if (!isUuid(value)) throw new InvalidArgumentError(path, 'must be a UUID.')
-      return value.toLowerCase()
-    }
-    if (!isStorableText(value)) {
-      throw new InvalidArgumentError(path, 'holds a character that PostgreSQL cannot store.')
-    }
-    const [, longest] = /^VarChar\((\d+)\)/.exec(field.nativeType ?? '') ?? []
-    if (longest !== undefined && [...value].length > Number(longest)) {
-      throw new InvalidArgumentError(path, `must have at most ${longest} characters, like its column.`)
-    }
-    return value
+    return keyText(value, field, path)
   }
   const isWhole = typeof value === 'bigint' || Number.isSafeInteger(value)
   const highest = HIGHEST[field.type] as bigint

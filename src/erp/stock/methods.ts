@@ -13,7 +13,7 @@ import { audit } from './audit.js'
 import type { Combiner } from './combiner.js'
 import { defer } from './defer.js'
 import { readLines } from './evidence.js'
-import { givenOf, itemOf, keyText, readItem } from './item.js'
+import { givenOf, itemOf, keyValue, readItem } from './item.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import { foldSome } from './project.js'
 import type { Kind, Line, Request, Verdict, VerdictLine } from './request.js'
@@ -226,7 +226,7 @@ function requestOf(core: StockCore, kind: Kind, args: Args, lines: readonly Line
     policy,
     deadline,
     kind,
-    transactionId: keyText(args.transactionId, map.movement.transactionId, 'transactionId'),
+    transactionId: keyValue(args.transactionId, map.movement.transactionId, 'transactionId'),
     lines,
     minimum: minimum === undefined || minimum === null ? minimum : map.quantities.read(minimum, 'minimum'),
     expiresIn: undefined,
