@@ -1,5 +1,6 @@
 import { canonical, isDecimal } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
+import { columnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { keyText } from '../prisma/key-text.js'
 import { canonicalUuid, LONGEST_KEY_TEXT } from '../text.js'
@@ -13,9 +14,10 @@ import { normalForm } from './normal-form.js'
  * @throws InvalidArgumentError, before any SQL
  */
 export function checkKeyValue(value: unknown, field: Field, path: string): void {
-  if (typeof value === 'string' && field.type === 'String') {
-    const isUuid = field.nativeType === 'Uuid'
-    keyText((isUuid && canonicalUuid(value)) || value, field, path)
+  if (typeof value === 'string' && field.type === 'String' && !field.isList) {
+    keyText((field.nativeType === 'Uuid' && canonicalUuid(value)) || value, field, path)
+  } else if (columnValue(value, field) === undefined) {
+    throw new InvalidArgumentError(path, 'must be a plain value, since it goes into the row.')
   } else if (ArrayBuffer.isView(value) && value.byteLength > LONGEST_KEY_TEXT) {
     throw new InvalidArgumentError(path, 'must not be longer than 1,000 bytes, since it is kept in an index.')
   } else if (!isKept(value, field)) {
@@ -24,14 +26,8 @@ export function checkKeyValue(value: unknown, field: Field, path: string): void 
   }
 }
 
-/** An Oid has no sign, and 32 bits. */
-const BITS: Readonly<Record<string, number>> = { Int: 31, BigInt: 63, SmallInt: 15, Oid: 32 }
-
 function isKept(value: unknown, field: Field): boolean {
   switch (field.type) {
-    case 'Int':
-    case 'BigInt':
-      return isWithin(BigInt(value as number), BITS[field.nativeType ?? ''] ?? (BITS[field.type] as number))
     case 'Float':
       return field.nativeType !== 'Real' || Math.fround(Number(value)) === Number(value)
     case 'Decimal':
@@ -41,10 +37,6 @@ function isKept(value: unknown, field: Field): boolean {
     default:
       return true
   }
-}
-
-function isWithin(value: bigint, bits: number): boolean {
-  return value >= -(2n ** BigInt(bits)) && value < 2n ** BigInt(bits)
 }
 
 /** `Decimal` alone is `Decimal(65, 30)` in a database that Prisma has made. */

@@ -1,6 +1,5 @@
 import { canonical } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
-import { columnValue } from '../prisma/column-value.js'
 import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
 import { checkKeyLength, checkTexts } from '../prisma/key-text.js'
 import type { Scope } from '../prisma/scope.js'
@@ -76,9 +75,6 @@ function readKey(model: Model, where: Values): Values {
         path,
         `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
       )
-    }
-    if (field.kind === 'relation' || columnValue(value, field) === undefined) {
-      throw new InvalidArgumentError(path, 'must be a plain value, since it goes into the row.')
     }
     checkKeyValue(value, field, path)
     key[name] = value

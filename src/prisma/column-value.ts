@@ -1,7 +1,7 @@
 import { hex } from '../canonical.js'
+import { isStorableText } from '../text.js'
 import type { Field } from './data-model.js'
 import { jsonText } from './json-text.js'
-import { isStorableText } from './text.js'
 
 type Scalar = string | number | boolean
 

@@ -1,4 +1,4 @@
-import { isStorableText } from './text.js'
+import { isStorableText } from '../text.js'
 
 /** Values in values: more than this is a circle, or as good as one. */
 const MOST_DEPTH = 100
