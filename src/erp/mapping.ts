@@ -107,5 +107,6 @@ const MISSING_FIELD: Field = {
   hasDefault: false,
   nativeType: undefined,
   foreignKey: undefined,
+  relationName: undefined,
   enumValues: undefined,
 }

@@ -15,6 +15,7 @@ export interface PrismaClientLike {
             readonly kind: string
             readonly type: string
             readonly dbName?: string | null
+            readonly relationName?: string | null
           }[]
         }
       >

@@ -28,6 +28,8 @@ export interface Field {
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key. */
   readonly foreignKey: ForeignKey | undefined
+  /** Of a relation: what both of its sides have in common. */
+  readonly relationName: string | undefined
   /** For an enum: each value's name in the database. */
   readonly enumValues: ReadonlyMap<string, string> | undefined
 }
@@ -100,6 +102,7 @@ interface RuntimeField {
   readonly kind: string
   readonly type: string
   readonly dbName?: string | null
+  readonly relationName?: string | null
 }
 
 /** A field that the text does not have, or not in a way that is understood. */
@@ -123,6 +126,7 @@ function readField(model: string, field: RuntimeField, text: SchemaText): Field 
     kind: fieldKind(field.kind),
     type: field.type,
     hasDefault: BY_DATABASE.includes(own.fallback.kind),
+    relationName: field.relationName ?? undefined,
     enumValues: field.kind === 'enum' ? text.enums.get(field.type) : undefined,
   }
 }

@@ -10,7 +10,7 @@ import { mapStock } from './mapping.js'
 import { stockMethods } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
 import { Protection } from './protect.js'
-import { protectedModel, protectedQueries } from './protected.js'
+import { protectedModels, protectedQueries } from './protected.js'
 import type { Stock } from './types.js'
 
 /** How many calls may wait in this process unless told otherwise. */
@@ -48,8 +48,8 @@ export function stock<const O extends StockOptions, C extends object>(
     return client.$extends({
       name: 'prisma-extension-concurrency/stock',
       client: namespace(own, '$stock', (bound) => stockMethods(core, bound)),
-      model: protectedModel(own, map.item.model.name, protection),
-      query: { $allModels: protectedQueries(protection) },
+      model: protectedModels(own, protection),
+      query: protectedQueries(protection),
     })
   }) as unknown as (client: C) => ClientExtension<'$stock', Stock<C, O>>
 }

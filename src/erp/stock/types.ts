@@ -69,7 +69,11 @@ export interface ReleaseResult {
   readonly state: 'released' | 'fulfilled' | 'expired' | 'missing'
 }
 
-/** An item whose balance is not what its movements, or whose reserved quantity is not what its reservations add up to. */
+/**
+ * An item whose balance is not what its movements, or whose reserved quantity is not what its
+ * reservations add up to; or an item that is not there, though movements or active reservations
+ * name it.
+ */
 export interface StockDiscrepancy<Key, Q> {
   readonly item: Key
   readonly balance: Q
@@ -78,6 +82,8 @@ export interface StockDiscrepancy<Key, Q> {
   readonly reserved: Q
   /** All active reservations. */
   readonly expectedReserved: Q
+  /** Where there is no such item: it was deleted, or has another key now. Its balance is given as 0. */
+  readonly missing?: true
 }
 
 /** One line, or several, of which an item may have more than one: they are added up. */
@@ -191,8 +197,12 @@ export interface Stock<C, O extends StockOptions, Key = ItemKey<C, O>, Q = Quant
   fulfil(args: Named & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
 
   /**
-   * The items whose balance is not what their movements add up to. None, unless somebody has
-   * written around this package.
+   * The items whose balance is not what their movements add up to, and those that movements or
+   * active reservations name although they are not there (`missing`). None, unless somebody has
+   * written around this package: with raw SQL, with another client, or by a cascade of the database.
+   *
+   * @example
+   * for (const { item, balance, expected, missing } of await db.$stock.audit()) report(item, balance, expected, missing)
    */
   audit(): Promise<StockDiscrepancy<Key, Q>[]>
 }
