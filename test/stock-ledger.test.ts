@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { serials } from '../src/erp/serials/extension.js'
 import { stock } from '../src/erp/stock/extension.js'
 import { concurrency } from '../src/index.js'
 import { rejectionOf } from './support/rejection.js'
@@ -8,15 +9,15 @@ const { database, connect } = useStock()
 
 const HOUR = 3_600_000
 
+const SHELVES = {
+  item: { model: 'Shelf', key: ['depotId', 'code'] },
+  movement: { model: 'ShelfMovement', refused: 'refused' },
+  reservation: { model: 'ShelfReservation' },
+} as const
+
 const clients = () => {
   const base = connect().client.$extends(concurrency())
-  const db = base.$extends(
-    stock({
-      item: { model: 'Shelf', key: ['depotId', 'code'] },
-      movement: { model: 'ShelfMovement', refused: 'refused' },
-      reservation: { model: 'ShelfReservation' },
-    }),
-  )
+  const db = base.$extends(stock(SHELVES))
   const products = base.$extends(
     stock({
       item: { model: 'Product', key: 'id', onHand: 'stock' },
@@ -350,6 +351,27 @@ const RESERVATIONS: readonly Write[] = [
     (db) => db.receipt.update({ where: { id: receiptId }, data: { reservations: { create: [reservation()] } } }),
   ],
 ]
+
+describe('$serials writes with SQL that no hook sees, so it shares no model with $stock,', () => {
+  const shelves = serials({ serial: { model: 'Shelf', number: 'code', transactionId: 'owner' } })
+
+  test.each<[string, (base: ReturnType<typeof clients>['base']) => unknown]>([
+    ['whether it comes after stock()', (base) => base.$extends(stock(SHELVES)).$extends({}).$extends(shelves)],
+    ['or before it', (base) => base.$extends(shelves).$extends({}).$extends(stock(SHELVES))],
+  ])('%s', (_name, extend) => {
+    const { base } = clients()
+
+    expect(() => extend(base)).toThrow(
+      expect.objectContaining({ code: 'CONFIGURATION', message: expect.stringContaining('Shelf') }),
+    )
+  })
+
+  test('and on a client of its own it may have the model', () => {
+    const { base } = clients()
+
+    expect(() => base.$extends(shelves)).not.toThrow()
+  })
+})
 
 const contents = async () =>
   Promise.all(

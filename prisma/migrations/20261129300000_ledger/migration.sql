@@ -12,6 +12,7 @@ CREATE TABLE "Shelf" (
     "depotId" INTEGER NOT NULL,
     "code" TEXT NOT NULL,
     "label" TEXT,
+    "owner" TEXT,
     "onHand" INTEGER NOT NULL DEFAULT 0,
     "reserved" INTEGER NOT NULL DEFAULT 0,
     "version" INTEGER NOT NULL DEFAULT 0,

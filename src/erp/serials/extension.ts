@@ -7,6 +7,7 @@ import { readDataModel } from '../../prisma/data-model.js'
 import { withModelErrors } from '../../prisma/model-error.js'
 import { argumentsOf, snapshot } from '../../snapshot.js'
 import { withConcurrency } from '../client.js'
+import { checkModels, keepModels } from '../kept-models.js'
 import type { ClientExtension } from '../types.js'
 import { mapSerials } from './mapping.js'
 import { SerialsMethods } from './methods.js'
@@ -30,6 +31,8 @@ export function serials<const O extends SerialsOptions = Record<never, never>, C
   const extension = Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
     const map = mapSerials(readDataModel(own), given)
+    const kept = [map.serial.model.name, map.allocation.model.name]
+    checkModels(own, 'serials', kept)
     const methods = new SerialsMethods(map, given.retry, new Catalogue())
     const told = <R>(work: Promise<R>) => withModelErrors(work, map.serial.model.name)
     const call =
@@ -53,7 +56,7 @@ export function serials<const O extends SerialsOptions = Record<never, never>, C
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/serials',
-      client: namespace(own, '$serials', make),
+      client: namespace(own, '$serials', (at) => keepModels(make(at), kept)),
     })
   })
   return extension as unknown as (client: C) => ClientExtension<'$serials', Serials<C, O>>

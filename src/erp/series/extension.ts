@@ -6,6 +6,7 @@ import { readDataModel } from '../../prisma/data-model.js'
 import { withModelErrors } from '../../prisma/model-error.js'
 import { snapshot } from '../../snapshot.js'
 import { withConcurrency } from '../client.js'
+import { checkModels, keepModels } from '../kept-models.js'
 import type { ClientExtension } from '../types.js'
 import { mapSeries } from './mapping.js'
 import { SeriesMethods } from './methods.js'
@@ -95,6 +96,8 @@ export function series<const O extends SeriesOptions = Record<never, never>>(
   const extension = Prisma.defineExtension((client) => {
     const root = withConcurrency(client as unknown as PrismaClientLike, 'series')
     const map = mapSeries(readDataModel(root), given)
+    const kept = [map.counter.model, map.number.model]
+    checkModels(root, 'series', kept)
     const methods = new SeriesMethods(map, root)
     const told = <R>(work: Promise<R>) => withModelErrors(work, map.number.model)
     const make = (at: PrismaClientLike): NumberSeries<O> => ({
@@ -113,7 +116,7 @@ export function series<const O extends SeriesOptions = Record<never, never>>(
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/series',
-      client: namespace(root, '$series', make),
+      client: namespace(root, '$series', (at) => keepModels(make(at), kept)),
     })
   })
   return extension as unknown as (client: object) => ClientExtension<'$series', NumberSeries<O>>

@@ -8,6 +8,7 @@ import { DEFAULT_COUNTER_MODEL, DEFAULT_NUMBER_MODEL } from './schema.js'
 /** The user's models and fields, found and checked, and the series that the options define. */
 export interface SeriesMap {
   readonly counter: {
+    readonly model: string
     readonly table: string
     readonly name: Field
     readonly period: Field
@@ -52,7 +53,7 @@ function mapCounter(check: MappingCheck, options: NonNullable<SeriesOptions['cou
   const last = check.field('counter.last', model, options.last ?? 'last', WHOLE_NUMBER)
   check.uniqueKey('counter.model', model, [name, period])
   check.insertable('counter.model', model, [name, period, last])
-  return { table: tableOf(model), name, period, last, updatedAt: updatedAtOf(model) }
+  return { model: model.name, table: tableOf(model), name, period, last, updatedAt: updatedAtOf(model) }
 }
 
 function mapNumber(check: MappingCheck, options: NonNullable<SeriesOptions['number']>): SeriesMap['number'] {

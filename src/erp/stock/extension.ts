@@ -4,6 +4,7 @@ import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../../retry/policy.js'
 import { withConcurrency } from '../client.js'
+import { checkModels, keepModels } from '../kept-models.js'
 import type { ClientExtension } from '../types.js'
 import { Combiner } from './combiner.js'
 import { mapStock } from './mapping.js'
@@ -40,6 +41,7 @@ export function stock<const O extends StockOptions, C extends object>(
     const dataModel = readDataModel(own)
     const map = mapStock(dataModel, given)
     const protection = new Protection(dataModel, map)
+    checkModels(own, 'stock', protection.models)
     const core = {
       map,
       policy: resolvePolicy(DEFAULT_POLICY, given.retry),
@@ -47,7 +49,7 @@ export function stock<const O extends StockOptions, C extends object>(
     }
     return client.$extends({
       name: 'prisma-extension-concurrency/stock',
-      client: namespace(own, '$stock', (bound) => stockMethods(core, bound)),
+      client: namespace(own, '$stock', (bound) => keepModels(stockMethods(core, bound), protection.models)),
       model: protectedModels(own, protection),
       query: protectedQueries(protection),
     })
