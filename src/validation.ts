@@ -61,8 +61,9 @@ function issuesOf(issues: readonly z.core.$ZodIssue[], parent: readonly Property
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not an option' }))
     }
-    // Of several forms, the one that is meant is the one whose mistakes lie further inside.
-    const inside = issue.code === 'invalid_union' ? issue.errors.find((form) => form.every(isInside)) : undefined
+    // Of several forms, the one that is meant is the one whose mistakes lie further inside, and are fewest.
+    const forms = issue.code === 'invalid_union' ? issue.errors.filter((form) => form.every(isInside)) : []
+    const [inside] = forms.sort((one, other) => one.length - other.length)
     return inside ? issuesOf(inside, path) : [{ path: path.join('.'), message: issue.message }]
   })
 }

@@ -1,5 +1,5 @@
 import type { Field } from '../prisma/data-model.js'
-import { columnOf } from '../prisma/sql.js'
+import { columnOf, momentOf } from '../prisma/sql.js'
 
 /** The type under which a field's values are sent as a parameter, or `undefined` where this package knows none. */
 export function sqlTypeOf({ type, kind, nativeType }: Field): string | undefined {
@@ -34,11 +34,6 @@ export function columnsOf(fields: readonly Field[], alias: string): string {
 /** `k0, k1` */
 export function keyNames(fields: readonly Field[], alias = ''): string {
   return fields.map((_, i) => `${alias}k${i}`).join(', ')
-}
-
-/** A moment as the field's column has it: without a time zone it is that of UTC, as everywhere in Prisma. */
-export function momentOf({ nativeType }: Field, moment = 'now()'): string {
-  return nativeType?.startsWith('Timestamptz') ? moment : `(${moment} AT TIME ZONE 'UTC')`
 }
 
 /** `, "updatedAt"`: the columns that an INSERT sets to now, behind others. */

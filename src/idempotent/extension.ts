@@ -81,9 +81,14 @@ export function idempotentClientMethods(idempotent: IdempotentMethods) {
      * when it has run, or `undefined` while it is still running. If the body throws, or its
      * process dies, the next one may run it.
      *
+     * For a cron take `{ atLeast: '23h' }`, a pause after the last success that is shorter than the
+     * cron's interval: a cron that fires where a period of `{ every: '1d' }` begins can run twice.
+     *
+     * @throws InvalidArgumentError for a period or a time zone that cannot be right, before the job runs
+     *
      * @example
      * const outcome = await db.$oncePer(
-     *   { job: 'daily-report', period: { every: '1d' }, timeout: 60_000 },
+     *   { job: 'daily-report', period: { atLeast: '23h' }, timeout: 60_000 },
      *   async (tx) => writeReport(tx),
      * )
      */
@@ -97,7 +102,8 @@ export function idempotentClientMethods(idempotent: IdempotentMethods) {
 
     /**
      * Deletes the keys of `$idempotent` and `$oncePer` that are older than so many ms, in batches.
-     * A duplicate that arrives after its key was deleted runs again.
+     * A duplicate that arrives after its key was deleted runs again. The last success of a job with
+     * `atLeast` is kept, a row per job.
      *
      * @example
      * await db.$pruneIdempotencyKeys({ olderThan: 30 * 24 * 3_600_000 })

@@ -1,8 +1,8 @@
 import { ConfigurationError } from '../errors.js'
 import type { PrismaClientLike, Row } from '../prisma/client.js'
-import type { DataModel, Model } from '../prisma/data-model.js'
+import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { sqlState } from '../prisma/errors.js'
-import { columnOf, tableOf } from '../prisma/sql.js'
+import { columnOf, epochOf, momentOf, tableOf } from '../prisma/sql.js'
 
 /** A key that was claimed before, with the request and the answer of that time. */
 export interface StoredKey {
@@ -17,9 +17,16 @@ export const DEFAULT_KEY_MODEL = 'IdempotencyKey'
 
 const FIELDS = ['scope', 'key', 'request', 'answer', 'createdAt'] as const
 
+/**
+ * Of a job with a pause: what its scope begins with, and its key. There is one row for all its runs,
+ * and `createdAt` in it is the last success. Neither is the scope of any other key of this package.
+ */
+export const AT_LEAST = { scope: 'once per, at least: ', key: 'last success' } as const
+
 /** The user's table of idempotency keys. */
 export class KeyStore {
   readonly model: string
+  readonly #createdAt: Field
   readonly #table: string
   readonly #columns: Readonly<Record<(typeof FIELDS)[number], string>>
 
@@ -27,6 +34,7 @@ export class KeyStore {
   constructor(dataModel: DataModel, name: string) {
     const model = requireModel(dataModel, name)
     this.model = name
+    this.#createdAt = model.fields.get('createdAt') as Field
     this.#table = tableOf(model)
     this.#columns = columnsOf(model)
   }
@@ -35,16 +43,25 @@ export class KeyStore {
    * Claims the key for this transaction. If another transaction has claimed it and is not over yet,
    * the database makes this one wait, and then says no if that one committed; so of any number at
    * once, just one goes on.
+   *
+   * With a `pause`, in seconds, a key that is so old is claimed anew. Its row is locked before its age
+   * is looked at, and the clock is that of this moment: whoever waited sees the success it waited for.
    */
-  async claim(tx: PrismaClientLike, scope: string, key: string, request: string): Promise<boolean> {
+  async claim(tx: PrismaClientLike, scope: string, key: string, request: string, pause?: number): Promise<boolean> {
     const c = this.#columns
+    const isRenewed = pause !== undefined
     // The conflict names its columns: without a unique key of them, nothing would ever be refused.
-    const sql = `INSERT INTO ${this.#table} (${c.scope}, ${c.key}, ${c.request})
-VALUES ($1, $2, $3)
-ON CONFLICT (${c.scope}, ${c.key}) DO NOTHING
+    const sql = `INSERT INTO ${this.#table} AS t (${c.scope}, ${c.key}, ${c.request}, ${c.createdAt})
+VALUES ($1, $2, $3, ${this.#moment(isRenewed ? 'clock_timestamp()' : 'now()')})
+ON CONFLICT (${c.scope}, ${c.key}) ${
+      isRenewed
+        ? `DO UPDATE SET ${c.request} = excluded.${c.request}, ${c.answer} = NULL, ${c.createdAt} = ${this.#moment('clock_timestamp()')}
+WHERE t.${c.createdAt} <= ${this.#moment('clock_timestamp() - make_interval(secs => $4::float8)')}`
+        : 'DO NOTHING'
+    }
 RETURNING 1 AS claimed`
     try {
-      const rows = (await tx.$queryRawUnsafe(sql, scope, key, request)) as Row[]
+      const rows = (await tx.$queryRawUnsafe(sql, scope, key, request, ...(isRenewed ? [pause] : []))) as Row[]
       return rows.length === 1
     } catch (error) {
       if (!LACKS.has(sqlState(error) ?? '')) throw error
@@ -54,27 +71,34 @@ RETURNING 1 AS claimed`
 
   async read(tx: PrismaClientLike, scope: string, key: string): Promise<StoredKey | undefined> {
     const c = this.#columns
+    // A driver may drop the time zone of a moment that it reads. Seconds have none.
     const [row] = (await tx.$queryRawUnsafe(
-      `SELECT ${c.request} AS request, ${c.answer} AS answer, ${c.createdAt} AS "createdAt"
+      `SELECT ${c.request} AS request, ${c.answer} AS answer, ${epochOf(this.#createdAt)} AS "createdAt"
 FROM ${this.#table}
 WHERE ${c.scope} = $1 AND ${c.key} = $2`,
       scope,
       key,
-    )) as (StoredKey | undefined)[]
-    return row
+    )) as ((Omit<StoredKey, 'createdAt'> & { readonly createdAt: number }) | undefined)[]
+    return row && { ...row, createdAt: new Date(row.createdAt) }
   }
 
-  async store(tx: PrismaClientLike, scope: string, key: string, answer: string): Promise<void> {
+  /** Stores the answer; for a key with a `pause`, also that its success was now. */
+  async store(tx: PrismaClientLike, scope: string, key: string, answer: string, pause?: number): Promise<void> {
     const c = this.#columns
+    const renewal = pause === undefined ? '' : `, ${c.createdAt} = ${this.#moment('clock_timestamp()')}`
     await tx.$queryRawUnsafe(
-      `UPDATE ${this.#table} SET ${c.answer} = $3 WHERE ${c.scope} = $1 AND ${c.key} = $2`,
+      `UPDATE ${this.#table} SET ${c.answer} = $3${renewal} WHERE ${c.scope} = $1 AND ${c.key} = $2`,
       scope,
       key,
       answer,
     )
   }
 
-  /** Deletes up to `limit` keys older than so many ms by the database's clock; resolves to how many. */
+  /**
+   * Deletes up to `limit` keys older than so many ms by the database's clock; resolves to how many.
+   * The last success of a job with a pause stays: it is a row per job, and without it the job would
+   * run too early.
+   */
   async prune(client: PrismaClientLike, olderThan: number, limit: number): Promise<number> {
     const c = this.#columns
     // SKIP LOCKED: two machines that prune at once share the work instead of waiting for each other.
@@ -82,7 +106,8 @@ WHERE ${c.scope} = $1 AND ${c.key} = $2`,
       `WITH old AS (
   SELECT ${c.scope}, ${c.key}
   FROM ${this.#table}
-  WHERE ${c.createdAt} < now() - make_interval(secs => $1::float8 / 1000)
+  WHERE ${c.createdAt} < ${this.#moment('now() - make_interval(secs => $1::float8 / 1000)')}
+    AND NOT (${c.key} = $3 AND starts_with(${c.scope}, $4))
   LIMIT $2::int
   FOR UPDATE SKIP LOCKED
 ), deleted AS (
@@ -93,8 +118,14 @@ WHERE ${c.scope} = $1 AND ${c.key} = $2`,
 SELECT count(*)::int AS count FROM deleted`,
       olderThan,
       limit,
+      AT_LEAST.key,
+      AT_LEAST.scope,
     )) as [{ count: number }]
     return row.count
+  }
+
+  #moment(moment: string): string {
+    return momentOf(this.#createdAt, moment)
   }
 }
 

@@ -20,6 +20,7 @@ import { DEFAULT_KEY_MODEL, KeyStore } from './key-store.js'
 import { type OncePerResult, oncePer } from './once-per.js'
 import { Operations } from './operation.js'
 import { readPayload } from './payload.js'
+import { atLeastSchema, gridSchema } from './period.js'
 
 export interface IdempotencySettings extends FingerprintSettings {
   readonly model?: string
@@ -59,11 +60,8 @@ const operationSchema = z.strictObject({
   whileRunning: z._default(z.enum(['wait', 'refuse']), 'wait'),
 })
 const periodSchema = z.union(
-  [
-    keyTextSchema,
-    z.strictObject({ every: z.union([z.string(), z.number()], "must be a text such as '1h', or a number of ms") }),
-  ],
-  "must be a name such as '2026-11-24', of at most 1,000 bytes, or { every: '1h' }",
+  [keyTextSchema, gridSchema, atLeastSchema],
+  "must be a name such as '2026-11-24', of at most 1,000 bytes, { every: '1h' } or { atLeast: '1h' }",
 )
 const oncePerSchema = z.strictObject({ ...writeOptions, job: keyTextSchema, period: periodSchema })
 const HUNDRED_YEARS = 36_525 * 86_400_000 // the database's dates do not go back for ever

@@ -26,6 +26,8 @@ export interface OperationCall {
   readonly answerLimit: number
   /** Whether the answer is kept for a replay. */
   readonly keepsAnswer: boolean
+  /** So many seconds after its last success the operation may be done again under the same key. */
+  readonly pause?: number | undefined
 }
 
 export type OperationResult<R> =
@@ -193,14 +195,14 @@ class OnceInTransaction<R> {
   }
 
   async #claim(tx: PrismaClientLike, lockTimeout: number | undefined): Promise<boolean> {
-    const { scope, key } = this.#call
+    const { scope, key, pause } = this.#call
     try {
-      if (lockTimeout === undefined) return await this.#store.claim(tx, scope, key, this.#request)
+      if (lockTimeout === undefined) return await this.#store.claim(tx, scope, key, this.#request, pause)
       const [{ previous }] = (await tx.$queryRawUnsafe(
         `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`,
         lockTimeout,
       )) as [{ previous: string }]
-      const isClaimed = await this.#store.claim(tx, scope, key, this.#request)
+      const isClaimed = await this.#store.claim(tx, scope, key, this.#request, pause)
       await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)
       return isClaimed
     } catch (error) {
@@ -209,7 +211,7 @@ class OnceInTransaction<R> {
   }
 
   async #execute(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
-    const { scope, key, keepsAnswer, answerLimit } = this.#call
+    const { scope, key, keepsAnswer, answerLimit, pause } = this.#call
     const result = await this.#body(tx, context)
     const answer = encodeAnswer(keepsAnswer ? result : undefined)
     if (answer.length > answerLimit) {
@@ -218,7 +220,7 @@ class OnceInTransaction<R> {
         `takes ${answer.length} characters as JSON, more than the ${answerLimit} that are stored. Return less, or raise \`idempotency.answerLimit\`; nothing was written.`,
       )
     }
-    await this.#store.store(tx, scope, key, `${this.#author} ${answer}`)
+    await this.#store.store(tx, scope, key, `${this.#author} ${answer}`, pause)
     this.#own = { result }
     return { replayed: false, result }
   }

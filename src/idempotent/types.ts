@@ -1,7 +1,7 @@
 import type { Args, Scalars } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type { TransactionWithRetryOptions } from '../transaction/method.js'
-import type { Period } from './once-per.js'
+import type { Period } from './period.js'
 
 type Plain = string | number | bigint | boolean | Date | Uint8Array | { toFixed(): string }
 
@@ -36,7 +36,11 @@ export interface IdempotentOptions extends Omit<TransactionWithRetryOptions, 're
 export interface OncePerOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
   /** The name of the job. */
   job: string
-  /** A name of the period, or its length in ms or as `'1h'`, counted by the database's clock from 1970-01-01 UTC. */
+  /**
+   * When the job may run again: a name of the period, such as `'2026-11-24'`; `{ every: '1d' }`, once in
+   * each period of a grid; or `{ atLeast: '23h' }`, so long after its last success. For a scheduler
+   * take `atLeast`, with less than its interval.
+   */
   period: Period
 }
 

@@ -21,3 +21,21 @@ export function literal(text: string): string {
 export function columnOf(field: Pick<Field, 'column'>): string {
   return quoted(field.column)
 }
+
+/** A moment as the field's column has it: without a time zone it is that of UTC, as everywhere in Prisma. */
+export function momentOf(field: Pick<Field, 'nativeType'>, moment = 'now()'): string {
+  return hasTimeZone(field) ? moment : `((${moment}) AT TIME ZONE 'UTC')`
+}
+
+/**
+ * The moment in a field's column, in ms from 1970. A driver may drop the time zone of a moment that it
+ * reads; a number has none. The cast says how the column is meant, should it be of the other type.
+ */
+export function epochOf(field: Pick<Field, 'column' | 'nativeType'>, alias = ''): string {
+  const type = hasTimeZone(field) ? 'timestamptz' : 'timestamp'
+  return `(extract(epoch FROM ${alias}${columnOf(field)}::${type}) * 1000)::float8`
+}
+
+function hasTimeZone({ nativeType }: Pick<Field, 'nativeType'>): boolean {
+  return nativeType?.startsWith('Timestamptz') ?? false
+}

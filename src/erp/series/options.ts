@@ -1,4 +1,5 @@
 import * as z from 'zod/mini'
+import { isTimeZone } from '../../time-zone.js'
 import { checkConfiguration, keyTextSchema } from '../../validation.js'
 import { type Format, parseFormat } from './format.js'
 
@@ -122,19 +123,5 @@ export function settled(name: string, definition: SeriesDefinition, largest: big
     highest: parsed.highest < largest ? parsed.highest : largest,
     timeZone: definition.timeZone ?? 'UTC',
     blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
-  }
-}
-
-/**
- * Only names that mean the same to everybody: to PostgreSQL an offset such as `+02:00` points the
- * other way, and `CET` is an abbreviation without daylight-saving time.
- */
-function isTimeZone(name: string): boolean {
-  if (name !== 'UTC' && !/^[A-Z]\w*\/[\w/+-]+$/.test(name)) return false
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false
   }
 }

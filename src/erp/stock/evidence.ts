@@ -1,7 +1,7 @@
 import type { PrismaClientLike, Row } from '../../prisma/client.js'
-import { columnOf } from '../../prisma/sql.js'
+import { columnOf, epochOf, momentOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { columnsOf, keyNames, keysEqual, momentOf, sqlTypeOf } from '../columns.js'
+import { columnsOf, keyNames, keysEqual, sqlTypeOf } from '../columns.js'
 import { type Item, itemOf } from './item.js'
 import type { Balance, Evidence, RecordedMovement, RecordedReservation, ReservationState } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
@@ -97,12 +97,11 @@ export async function readMovements(tx: PrismaClientLike, map: StockMap, ids: re
 
 async function readReservations(tx: PrismaClientLike, map: StockMap, ids: readonly string[]) {
   const { state, expiresAt } = map.reservation as NonNullable<StockMap['reservation']>
-  const moment = `(extract(epoch FROM t.${columnOf(expiresAt)}) * 1000)::float8`
   const rows = await readLines(
     tx,
     map.reservation as LinesMap,
     ids,
-    `, t.${columnOf(state)} AS state, ${moment} AS "expiresAt"`,
+    `, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"`,
   )
   const found = new Map<string, RecordedReservation & { readonly lines: Line[] }>()
   for (const row of rows) {
