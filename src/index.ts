@@ -7,6 +7,7 @@ import { type ConcurrencyOptions, checkOptions } from './options.js'
 import { Catalogue } from './prisma/catalogue.js'
 import type { ActionArgs, PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
+import { noteVersionColumns } from './prisma/version-columns.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { transactionClientMethods } from './transaction/extension.js'
 import { transactionMethod } from './transaction/method.js'
@@ -68,7 +69,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
     const bump = (operation: PlainWrite) => (call: { model: string; args: object; query: (args: never) => unknown }) =>
       call.query(bumpPlainWrite(versions, call.model, operation, call.args as ActionArgs) as never)
 
-    return client.$extends({
+    const extended = client.$extends({
       name: 'prisma-extension-concurrency',
       model: {
         $allModels: {
@@ -90,5 +91,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
         } as Record<never, never>,
       },
     })
+    noteVersionColumns(extended, versions)
+    return extended
   })
 }

@@ -4,7 +4,10 @@ import { checkConfiguration } from './validation.js'
 
 /** How one model, or every model, is versioned. */
 export interface VersionOptions {
-  /** The name of the version column's field. Default `version`. */
+  /**
+   * The name of the version column's field: a required Int or BigInt. Default `version`, in models where that has
+   * `@default(0)` and is part of no unique key.
+   */
   readonly field?: string
   /** Whether plain `update`, `updateMany`, `updateManyAndReturn` and `upsert` bump the version. Default true. */
   readonly bumpPlainWrites?: boolean

@@ -15,6 +15,8 @@ const modelOf = (table: string, schema = 'odd "schema"'): Model => ({
   keys: [],
   compoundKeys: new Map(),
   relationMode: 'foreignKeys' as const,
+  inKeys: new Set(),
+  version: undefined,
   omitted: new Set(),
 })
 

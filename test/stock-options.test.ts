@@ -114,7 +114,10 @@ describe('options', () => {
     ],
     [{ item: { minimum: 'least' } }, 'item.minimum: Stock has no field least'],
     [{ item: { opening: 'first' } }, 'item.opening: Stock has no field first'],
-    [{ item: { version: 'warehouse' } }, 'item.version: Stock.warehouse must be Int or BigInt, and is String'],
+    [
+      { item: { version: 'warehouse' } },
+      'item.version: must be version, the version column that concurrency() has for Stock; leave it out',
+    ],
     [{ movement: { transactionId: 'id' } }, 'movement.transactionId: StockMovement has no field id'],
     [
       { movement: { transactionId: 'quantity' } },
@@ -173,7 +176,7 @@ describe('options', () => {
     expect(mistakes).toEqual(
       [
         'item.key: Product needs @@unique([name]), or an @@id of them',
-        'item.version: Product.updatedAt must be Int or BigInt, and is DateTime',
+        'item.version: must be version, the version column that concurrency() has for Product; leave it out',
         'movement.item: must name 1 fields, one for each of the item’s key',
         'movement.item: OrderLine.productId must be of the type of Product.name',
         'movement.transactionId: OrderLine.id must be String, and is Int',

@@ -46,7 +46,14 @@ export function stamps(fields: readonly Field[]): string {
   return fields.map((field) => `, ${momentOf(field)}`).join('')
 }
 
-/** The same for the end of an UPDATE's SET. */
-export function stampAssignments(fields: readonly Field[]): string {
-  return fields.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join('')
+/** What notes that a row was changed. */
+export interface Marks {
+  readonly version: Field | undefined
+  readonly updatedAt: readonly Field[]
+}
+
+/** Whatever an UPDATE of `alias` sets, these follow: its version goes up, and `@updatedAt` is now. */
+export function touches({ version, updatedAt }: Marks, alias: string): string {
+  const bump = version ? `, ${columnOf(version)} = ${alias}.${columnOf(version)} + 1` : ''
+  return bump + updatedAt.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join('')
 }

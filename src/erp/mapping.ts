@@ -59,6 +59,22 @@ export class MappingCheck {
     return found === undefined ? undefined : this.field(path, model, found, rule)
   }
 
+  /**
+   * The version column, if the model has one: `concurrency()` below knows it. The mapping may name it
+   * again, or name one of a model that `concurrency()` does not version.
+   */
+  version(path: string, model: Model, name: string | undefined): Field | undefined {
+    const known = model.version
+    if (name === undefined) return known ? model.fields.get(known) : undefined
+    if (known === undefined || known === name) return this.field(path, model, name, WHOLE_NUMBER)
+    if (known === false) {
+      this.report(path, `names ${name}, but concurrency({ version }) says that ${model.name} has no version column`)
+    } else {
+      this.report(path, `must be ${known}, the version column that concurrency() has for ${model.name}; leave it out`)
+    }
+    return undefined
+  }
+
   /** The fields must be a unique key, in any order: the database is to keep two of them apart. */
   uniqueKey(path: string, model: Model, fields: readonly Field[]): void {
     if (model === MISSING_MODEL || fields.includes(MISSING_FIELD)) return
@@ -93,6 +109,8 @@ const MISSING_MODEL: Model = {
   keys: [],
   compoundKeys: new Map(),
   relationMode: 'foreignKeys',
+  inKeys: new Set(),
+  version: undefined,
   omitted: new Set(),
 }
 const MISSING_FIELD: Field = {

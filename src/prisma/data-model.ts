@@ -7,6 +7,7 @@ import {
   readSchemaText,
   type SchemaText,
 } from './schema-text.js'
+import { versionColumnsOf } from './version-columns.js'
 
 export type FieldKind = 'scalar' | 'enum' | 'relation' | 'unsupported'
 
@@ -48,6 +49,10 @@ export interface Model {
   readonly compoundKeys: ReadonlyMap<string, readonly string[]>
   /** Who keeps foreign keys true. It is the same for all models. */
   readonly relationMode: RelationMode
+  /** The fields of any key that keeps rows apart, also of one that is unique only among some of them. */
+  readonly inKeys: ReadonlySet<string>
+  /** The version column's field, as `concurrency()` below knows it; `false` where its options say that there is none. */
+  readonly version: string | false | undefined
   /** The fields that the client leaves out unless they are asked for. */
   readonly omitted: ReadonlySet<string>
 }
@@ -57,12 +62,14 @@ export type DataModel = ReadonlyMap<string, Model>
 /** The data model of a client: its models, with the names that they have in the database. */
 export function readDataModel(client: PrismaClientLike): DataModel {
   const text = schemaTextOf(client)
+  const versions = versionColumnsOf(client)
   // What Prisma itself puts before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
   const models = Object.entries(client._runtimeDataModel.models).map(([name, model]): [string, Model] => {
     // A key that has a field which the client does not know, by `@ignore`, cannot be used there either.
     const known = new Set(model.fields.map((field) => field.name))
-    const keys = (text.keys.get(name) ?? []).filter(({ fields }) => fields.every((field) => known.has(field)))
+    const all = text.keys.get(name) ?? []
+    const keys = all.filter(({ fields, isPartial }) => !isPartial && fields.every((field) => known.has(field)))
     return [
       name,
       {
@@ -73,6 +80,8 @@ export function readDataModel(client: PrismaClientLike): DataModel {
         uniques: new Set(keys.filter(({ fields }) => fields.length === 1).map((key) => key.name)),
         keys: keys.map(({ fields }) => fields),
         compoundKeys: new Map(keys.filter(({ fields }) => fields.length > 1).map((key) => [key.name, key.fields])),
+        inKeys: new Set(all.flatMap(({ fields }) => fields)),
+        version: versions?.fieldOf(name),
         relationMode: text.relationMode,
         omitted: omittedFields(client, name),
       },

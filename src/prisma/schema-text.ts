@@ -20,6 +20,8 @@ export interface UniqueKey {
   /** By which `where` calls it: the field, or the name of several, such as `orderId_productId`. */
   readonly name: string
   readonly fields: readonly string[]
+  /** Whether it keeps only some rows apart, so that it names none, for Prisma neither. */
+  readonly isPartial: boolean
 }
 
 export interface FieldText {
@@ -107,23 +109,20 @@ function defaultOf(attributes: readonly Attribute[]): FieldDefault {
 }
 
 function fieldKey({ name, attributes }: FieldDeclaration): UniqueKey[] {
-  const key = attributes.find((attribute) => attribute.name === 'id' || isFullUnique(attribute, 'unique'))
-  return key ? [{ name, fields: [name] }] : []
+  return attributes.filter(isKey).map((attribute) => ({ name, fields: [name], isPartial: isPartial(attribute) }))
 }
 
 /** `where` calls a key of one field by the field, whatever the name of the key. */
 function blockKey(attribute: Attribute): UniqueKey[] {
-  if (attribute.name !== 'id' && !isFullUnique(attribute, 'unique')) return []
-  const fields = namesOf(argumentOf(attribute, 'fields'))
+  const fields = isKey(attribute) ? namesOf(argumentOf(attribute, 'fields')) : undefined
   if (fields === undefined || fields.length === 0) return []
   const named = textOf(attribute.args.find(({ name }) => name === 'name')?.value)
-  return [{ name: fields.length === 1 ? (fields[0] as string) : (named ?? fields.join('_')), fields }]
+  const name = fields.length === 1 ? (fields[0] as string) : (named ?? fields.join('_'))
+  return [{ name, fields, isPartial: isPartial(attribute) }]
 }
 
-/** A key that is unique only `where` something holds names no row for Prisma either. */
-function isFullUnique({ name, args }: Attribute, wanted: string): boolean {
-  return name === wanted && !args.some((argument) => argument.name === 'where')
-}
+const isKey = ({ name }: Attribute) => name === 'id' || name === 'unique'
+const isPartial = ({ args }: Attribute) => args.some(({ name }) => name === 'where')
 
 function nativeType({ name, args }: Attribute): string {
   const type = name.slice(name.indexOf('.') + 1)

@@ -2,7 +2,8 @@ import { ConfigurationError } from '../errors.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { columnOf, quoted, tableOf } from '../prisma/sql.js'
-import { Versions } from './versions.js'
+import { versionColumnsOf } from '../prisma/version-columns.js'
+import { type VersionedModel, Versions } from './versions.js'
 
 /** PostgreSQL cuts longer names off (NAMEDATALEN − 1), and two functions could then share one. */
 const LONGEST_NAME = 63
@@ -14,8 +15,9 @@ const LONGEST_NAME = 63
  *
  * @param client any PrismaClient of the schema, extended or not
  * @param model the model's name, such as `Product`
- * @param options `field`: the version column's field, where it is not `version`
- * @throws ConfigurationError if the model has no such version column
+ * @param options `field`: the version column's field, of a client without `concurrency()` that has
+ *   another one than `version`. An extended client knows its version columns.
+ * @throws ConfigurationError if the model has no such version column, or `concurrency()` another one
  *
  * @example
  * await writeFile('prisma/migrations/20260101000000_version_trigger/migration.sql', versionTriggerSql(db, 'Product'))
@@ -23,9 +25,7 @@ const LONGEST_NAME = 63
  * Source: PostgreSQL manual, "39.1. Overview of Trigger Behavior".
  */
 export function versionTriggerSql(client: object, model: string, options: { readonly field?: string } = {}): string {
-  const dataModel = readDataModel(client as PrismaClientLike)
-  const settings = options.field === undefined ? {} : { models: { [model]: { field: options.field } } }
-  const versioned = new Versions(dataModel, settings).require(model)
+  const versioned = versionedModel(client, model, options.field)
   const table = tableOf(versioned.model)
   const column = columnOf(versioned.version)
   const name = `concurrency_bump_${versioned.version.column}`
@@ -46,4 +46,18 @@ BEFORE UPDATE ON ${table}
 FOR EACH ROW WHEN (NEW.${column} <= OLD.${column})
 EXECUTE FUNCTION ${bump}();
 `
+}
+
+function versionedModel(client: object, model: string, field: string | undefined): VersionedModel {
+  const known = versionColumnsOf(client)
+  if (known instanceof Versions && field === undefined) return known.require(model)
+  const own = known?.fieldOf(model)
+  if (own !== undefined && own !== field) {
+    const message = own === false ? 'no version column' : `the version column ${own}`
+    throw new ConfigurationError([
+      { path: 'field', message: `is ${field}, but to concurrency() ${model} has ${message}` },
+    ])
+  }
+  const settings = field === undefined ? {} : { models: { [model]: { field } } }
+  return new Versions(readDataModel(client as PrismaClientLike), settings).require(model)
 }

@@ -7,19 +7,40 @@ import type { CallOptions } from '../retry/call-options.js'
  * that `concurrency()` was given. Everything else is asked of Prisma's own types.
  */
 
-type DefaultField<O> = O extends { readonly version: { readonly field: infer F extends string } } ? F : 'version'
+type DefaultField<T, O> = O extends { readonly version: { readonly field: infer F extends string } } ? F : UsualField<T>
 
-type ModelField<O, Name> = O extends { readonly version: { readonly models: infer M } }
+/**
+ * A field `version` that nobody has named, if it cannot well be anything else: one that is part of a
+ * unique key, or that whoever creates a row must give, may be the number of a document's versions.
+ */
+type UsualField<T> = 'version' extends keyof Scalars<T>
+  ? [KeyWithVersion<UniqueWhere<T>>] extends [never]
+    ? GivenToCreate<T> extends { version: VersionValue }
+      ? never
+      : 'version'
+    : never
+  : never
+
+/** A filter may be in the place of a value, and a filter of a relation has no field that must be there. */
+type KeyWithVersion<W> = {
+  [K in keyof W]-?: NonNullable<W[K]> extends (K extends 'version' ? VersionValue : { version: VersionValue })
+    ? K
+    : never
+}[keyof W]
+
+type GivenToCreate<T> = Args<T, 'createMany'> extends { data: infer D } ? Exclude<D, readonly unknown[]> : unknown
+
+type ModelField<T, O, Name> = O extends { readonly version: { readonly models: infer M } }
   ? Name extends keyof M
     ? M[Name] extends false
       ? never
       : M[Name] extends { readonly field: infer F extends string }
         ? F
-        : DefaultField<O>
-    : DefaultField<O>
-  : DefaultField<O>
+        : DefaultField<T, O>
+    : DefaultField<T, O>
+  : DefaultField<T, O>
 
-type Candidate<T, O> = ModelField<O, Payload<T>['name']> & keyof Scalars<T>
+type Candidate<T, O> = ModelField<T, O, Payload<T>['name']> & keyof Scalars<T>
 
 /** The name of the model's version column; never, if it has none. */
 export type VersionField<T, O> = {
@@ -35,7 +56,7 @@ type WhereVersion<T, O> = [VersionField<T, O>] extends [never]
   : { [K in VersionField<T, O>]: VersionOf<T, O> }
 
 type NotVersioned<Model extends string> =
-  `${Model} has no version column: it needs an Int or BigInt, such as version Int @default(0)`
+  `${Model} has no version column: it needs an Int or BigInt, such as version Int @default(0), that is no part of a key, or is named in concurrency({ version })`
 
 /**
  * With `data` as an object, `where` must hold the version. With a function it need not; but where

@@ -1,5 +1,6 @@
 import { ConfigurationError, type ConfigurationIssue } from '../errors.js'
 import type { DataModel, Field, Model } from '../prisma/data-model.js'
+import type { VersionColumns } from '../prisma/version-columns.js'
 
 /** What the options say about versions, of the default and of single models. */
 export interface VersionSettings {
@@ -18,14 +19,16 @@ export interface VersionedModel {
 }
 
 /** Which models are versioned, and why the others are not. */
-export class Versions {
+export class Versions implements VersionColumns {
   readonly #versioned = new Map<string, VersionedModel>()
   readonly #reasons = new Map<string, string>()
   readonly #dataModel: DataModel
+  readonly #settings: VersionSettings
 
   /** Throws a ConfigurationError that names every setting that does not fit the data model. */
   constructor(dataModel: DataModel, settings: VersionSettings = {}) {
     this.#dataModel = dataModel
+    this.#settings = settings
     const issues: ConfigurationIssue[] = []
     for (const name of Object.keys(settings.models ?? {})) {
       if (!dataModel.has(name)) {
@@ -44,6 +47,11 @@ export class Versions {
 
   get(model: string): VersionedModel | undefined {
     return this.#versioned.get(model)
+  }
+
+  fieldOf(model: string): string | false | undefined {
+    if (this.#settings.models?.[model] === false) return false
+    return this.#versioned.get(model)?.version.name
   }
 
   /** The fields of any model, versioned or not. */
@@ -65,9 +73,13 @@ export class Versions {
       this.#reasons.set(model.name, `${model.name} is set to \`false\` in \`version.models\``)
       return
     }
-    const name = own?.field ?? settings.field ?? 'version'
+    const named = own?.field ?? settings.field
+    const name = named ?? 'version'
     const version = model.fields.get(name)
-    const flaw = version === undefined ? `has no field '${name}'` : versionFlaw(version)
+    const flaw =
+      version === undefined
+        ? `has no field '${name}'`
+        : (versionFlaw(version) ?? (named === undefined ? doubt(version, model) : undefined))
     if (version === undefined || flaw !== undefined) {
       this.#reasons.set(model.name, `${model.name} ${flaw}`)
       // What was asked for must fit; the default may well be some other field of that name.
@@ -104,6 +116,19 @@ function versionFlaw(field: Field): string | undefined {
   if (field.kind !== 'scalar' || (field.type !== 'Int' && field.type !== 'BigInt')) return flaw(`of type ${field.type}`)
   if (field.isOptional) return flaw('nullable')
   return undefined
+}
+
+/**
+ * Why a field that nobody has named may well be something else, such as the number of a prompt's
+ * versions: it names rows, or whoever makes a row has to give it.
+ */
+function doubt(field: Field, model: Model): string | undefined {
+  const flaw = (what: string) =>
+    `has a field '${field.name}' that ${what}; if it is the version column all the same, say so: version: { models: { ${model.name}: { field: '${field.name}' } } }`
+  if (model.inKeys.has(field.name)) return flaw('is part of a unique key')
+  const { fallback } = field
+  const isZero = fallback.kind === 'value' && fallback.value.kind === 'number' && Number(fallback.value.text) === 0
+  return isZero ? undefined : flaw('has no @default(0)')
 }
 
 function suggest(name: string, models: readonly string[]): string {

@@ -21,6 +21,32 @@ db.release.updateVersioned({ where: { id: 1 }, data: () => ({}) })
 // @ts-expect-error: nor for a delete
 db.release.deleteVersioned({ where: { id: 1, version: '1.0' } })
 
+// A field of the right name and type that may well be something else.
+// @ts-expect-error: it is part of a compound key
+db.prompt.updateVersioned({ where: { id: 1, version: 0 }, data: { text: 'x' } })
+// @ts-expect-error: nor beside a function
+db.prompt.updateVersioned({ where: { id: 1 }, data: () => ({ text: 'x' }) })
+// @ts-expect-error: nor where the key is used
+db.prompt.deleteVersioned({ where: { name_version: { name: 'x', version: 1 }, version: 1 } })
+// @ts-expect-error: it is a key by itself
+db.edition.updateVersioned({ where: { version: 0 }, data: { text: 'x' } })
+// @ts-expect-error: it has no default
+db.contract.updateVersioned({ where: { id: 1, version: 0 }, data: { text: 'x' } })
+// @ts-expect-error: nor for many
+db.contract.updateManyVersioned([{ where: { id: 1, version: 0 }, data: { text: 'x' } }])
+// Named, it is the version column: for one model, or for all that have it.
+const namedOnce = base.$extends(concurrency({ version: { models: { Prompt: { field: 'version' } } } }))
+namedOnce.prompt.updateVersioned({ where: { id: 1, version: 0 }, data: { text: 'x' } })
+namedOnce.product.updateVersioned({ where: { id: 1, version: 0 }, data: { name: 'x' } })
+// @ts-expect-error: nobody has named this one
+namedOnce.contract.updateVersioned({ where: { id: 1, version: 0 }, data: { text: 'x' } })
+const namedForAll = base.$extends(concurrency({ version: { field: 'version' } }))
+namedForAll.contract.updateVersioned({ where: { id: 1 }, data: () => ({ text: 'x' }) })
+namedForAll.prompt.deleteVersioned({ where: { name_version: { name: 'x', version: 1 }, version: 1 } })
+const notNamed = base.$extends(concurrency({ version: { models: { Prompt: {} } } }))
+// @ts-expect-error: options without a field name none
+notNamed.prompt.deleteVersioned({ where: { id: 1, version: 0 } })
+
 // Another name, for one model.
 const perModel = base.$extends(concurrency({ version: { models: { Document: { field: 'revision' } } } }))
 {

@@ -74,7 +74,7 @@ function mapSerial(check: MappingCheck, options: SerialMapping): SerialsMap['ser
     number,
     key: key ?? [],
     transactionId,
-    version: check.optionalField('serial.version', model, options.version, { types: ['Int', 'BigInt'] }, 'version'),
+    version: check.version('serial.version', model, options.version),
     updatedAt: updatedAtOf(model),
     alike: alikeScalars(model),
   }

@@ -10,7 +10,7 @@ export interface SerialMapping {
   readonly number?: string
   /** Who has the serial: an optional String, NULL while it is free. Default `transactionId`. */
   readonly transactionId?: string
-  /** The version column. Default `version`, if there is such a field. */
+  /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
 }
 

@@ -1,10 +1,10 @@
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { keysEqual, sqlTypeOf, stampColumns, stamps } from '../columns.js'
+import { keysEqual, sqlTypeOf, stampColumns, stamps, touches } from '../columns.js'
 import type { SerialsMap } from './mapping.js'
 import { fieldsSetBy } from './request.js'
-import { inOrder, keyAs, touches } from './statements.js'
+import { inOrder, keyAs } from './statements.js'
 
 /** A call of `release` that has been checked. */
 export interface ReleaseCall {
@@ -70,7 +70,7 @@ async function free(
   FOR NO KEY UPDATE OF s
 ), freed AS (
   UPDATE ${table} AS s
-  SET ${columnOf(transactionId)} = NULL${clear}${touches(map)}
+  SET ${columnOf(transactionId)} = NULL${clear}${touches(map.serial, 's')}
   FROM held
   WHERE ${keysEqual(key, 's', 'held')}
   RETURNING 1

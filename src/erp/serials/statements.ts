@@ -1,7 +1,7 @@
 import type { Table } from '../../prisma/catalogue.js'
 import { givenValue } from '../../prisma/given-columns.js'
 import { columnOf } from '../../prisma/sql.js'
-import { sqlTypeOf, stampAssignments, stampColumns, stamps } from '../columns.js'
+import { sqlTypeOf, stampColumns, stamps } from '../columns.js'
 import type { SerialsMap } from './mapping.js'
 import type { Values } from './values.js'
 
@@ -30,12 +30,6 @@ export function inOrder({ serial: { transactionId, key } }: SerialsMap): string 
 /** `s."number" AS k0, s."productId" AS k1` */
 export function keyAs({ serial: { key } }: SerialsMap): string {
   return key.map((field, i) => `s.${columnOf(field)} AS k${i}`).join(', ')
-}
-
-/** Assignments that any change of a serial makes: the version goes up, and `@updatedAt` is now. */
-export function touches({ serial: { version, updatedAt } }: SerialsMap): string {
-  const bump = version ? `, ${columnOf(version)} = s.${columnOf(version)} + 1` : ''
-  return bump + stampAssignments(updatedAt)
 }
 
 /**

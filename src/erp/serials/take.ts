@@ -4,10 +4,10 @@ import { givenValue } from '../../prisma/given-columns.js'
 import { returning, toRecord } from '../../prisma/raw-record.js'
 import { columnOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { keysEqual, sqlTypeOf } from '../columns.js'
+import { keysEqual, sqlTypeOf, touches } from '../columns.js'
 import type { AllocateCall } from './allocate.js'
 import type { SerialsMap } from './mapping.js'
-import { claiming, inOrder, keyAs, matches, touches } from './statements.js'
+import { claiming, inOrder, keyAs, matches } from './statements.js'
 
 /** How the statement goes about it. */
 interface Manner {
@@ -61,7 +61,7 @@ export async function claimAndTake(
   FOR NO KEY UPDATE OF s${manner.locking} -- NO KEY: a row that refers to a serial may be inserted meanwhile
 ), taken AS (
   UPDATE ${table} AS s
-  SET ${columnOf(transactionId)} = $1::${sqlTypeOf(transactionId)}${sets}${touches(map)}
+  SET ${columnOf(transactionId)} = $1::${sqlTypeOf(transactionId)}${sets}${touches(map.serial, 's')}
   FROM free
   WHERE ${keysEqual(key, 's', 'free')} AND ((SELECT count(*) FROM free) = $3::int4 OR $6::boolean)
   RETURNING s.*, true AS "$taken"

@@ -13,6 +13,7 @@ export interface SeriesMap {
     readonly name: Field
     readonly period: Field
     readonly last: Field
+    readonly version: Field | undefined
     readonly updatedAt: readonly Field[]
   }
   readonly number: {
@@ -53,7 +54,8 @@ function mapCounter(check: MappingCheck, options: NonNullable<SeriesOptions['cou
   const last = check.field('counter.last', model, options.last ?? 'last', WHOLE_NUMBER)
   check.uniqueKey('counter.model', model, [name, period])
   check.insertable('counter.model', model, [name, period, last])
-  return { model: model.name, table: tableOf(model), name, period, last, updatedAt: updatedAtOf(model) }
+  const version = check.version('counter.model', model, undefined)
+  return { model: model.name, table: tableOf(model), name, period, last, version, updatedAt: updatedAtOf(model) }
 }
 
 function mapNumber(check: MappingCheck, options: NonNullable<SeriesOptions['number']>): SeriesMap['number'] {

@@ -1,5 +1,5 @@
 import { columnOf } from '../../prisma/sql.js'
-import { sqlTypeOf, stampAssignments, stamps } from '../columns.js'
+import { sqlTypeOf, stamps, touches } from '../columns.js'
 import type { SeriesMap } from './mapping.js'
 
 /** `$1` to `$8`: name, moment, time zone, patterns of the period, before and after, unit, first number. */
@@ -60,7 +60,7 @@ SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS
 /** Gives back the number that this transaction took last: it still holds the row, and nobody has seen it. */
 export function giveBackSql({ counter }: SeriesMap): string {
   const last = columnOf(counter.last)
-  return `UPDATE ${counter.table} SET ${last} = ${last} - 1
+  return `UPDATE ${counter.table} AS s SET ${last} = s.${last} - 1${touches(counter, 's')}
 WHERE ${columnOf(counter.name)} = $1 AND ${columnOf(counter.period)} = $2`
 }
 
@@ -111,7 +111,7 @@ function bump({ counter }: SeriesMap, source: string): string {
   const columns = [counter.name, counter.period, counter.last, ...counter.updatedAt].map(columnOf).join(', ')
   return `INSERT INTO ${counter.table} AS s (${columns})
   SELECT $1::text, label.period, $8::int8 + $9::int8 - 1${stamps(counter.updatedAt)} FROM ${source}
-  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + $9::int8${stampAssignments(counter.updatedAt)}
+  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + $9::int8${touches(counter, 's')}
   WHERE s.${last} <= $10::int8 - $9::int8
   RETURNING s.${period} AS period, s.${last} AS last`
 }

@@ -1,6 +1,6 @@
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { stampAssignments } from '../columns.js'
+import { touches } from '../columns.js'
 import type { LinesMap, StockMap } from './mapping.js'
 
 /** What an UPDATE sets of an item: its balance, its version, and when it was. */
@@ -9,11 +9,10 @@ export function assignments(
   next = 'item.next',
   nextReserved: string | undefined = 'item.next_reserved',
 ): string {
-  const { onHand, reserved, version, updatedAt } = map.item
+  const { onHand, reserved } = map.item
   const values = [`${columnOf(onHand)} = ${next}`]
   if (reserved) values.push(`${columnOf(reserved)} = ${nextReserved}`)
-  if (version) values.push(`${columnOf(version)} = t.${columnOf(version)} + 1`)
-  return values.join(', ') + stampAssignments(updatedAt)
+  return values.join(', ') + touches(map.item, 't')
 }
 
 /** The columns of every line, for an INSERT. */

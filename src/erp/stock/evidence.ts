@@ -1,7 +1,7 @@
 import type { PrismaClientLike, Row } from '../../prisma/client.js'
 import { columnOf, epochOf, momentOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { columnsOf, keyNames, keysEqual, sqlTypeOf } from '../columns.js'
+import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../columns.js'
 import { type Item, itemOf } from './item.js'
 import type { Balance, Evidence, RecordedMovement, RecordedReservation, ReservationState } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
@@ -63,12 +63,13 @@ FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`,
 
 /** Ends the reservations of locked items whose time is up, by the database's clock, and returns what they held. */
 async function endExpired(tx: PrismaClientLike, map: StockMap, items: readonly Item[]): Promise<Map<string, bigint>> {
-  const { table, item: key, quantity, state, expiresAt } = map.reservation as NonNullable<StockMap['reservation']>
+  const lines = map.reservation as NonNullable<StockMap['reservation']>
+  const { table, item: key, quantity, state, expiresAt } = lines
   const rows = (await tx.$queryRawUnsafe(
     `WITH item AS MATERIALIZED (
   SELECT * FROM ${unnestKeys(map)} WITH ORDINALITY AS item(${keyNames(key)}, position)
 ), ended AS (
-  UPDATE ${table} AS r SET ${columnOf(state)} = 'expired'
+  UPDATE ${table} AS r SET ${columnOf(state)} = 'expired'${touches(lines, 'r')}
   FROM item
   WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = 'active'
     AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}

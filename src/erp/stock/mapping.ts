@@ -2,7 +2,7 @@ import { isConcurrencyError } from '../../errors.js'
 import type { DataModel, Field, Model } from '../../prisma/data-model.js'
 import { tableOf } from '../../prisma/sql.js'
 import { sqlTypeOf } from '../columns.js'
-import { FLAG, MappingCheck, MOMENT, NUMBER, TEXT, WHOLE_NUMBER } from '../mapping.js'
+import { FLAG, MappingCheck, MOMENT, NUMBER, TEXT } from '../mapping.js'
 import type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './options.js'
 import { Quantities } from './quantity.js'
 
@@ -39,7 +39,8 @@ export interface LinesMap {
   readonly line: Field
   readonly item: readonly Field[]
   readonly quantity: Field
-  /** What is to be set to the time of the INSERT. */
+  readonly version: Field | undefined
+  /** What is to be set to the time of the INSERT, and of each change. */
   readonly updatedAt: readonly Field[]
 }
 
@@ -68,7 +69,7 @@ function mapItem(check: MappingCheck, options: ItemMapping): StockMap['item'] {
   const model = check.model('item.model', options.model)
   const key = listOf(options.key).map((name, i) => keyField(check, `item.key${i > 0 ? `[${i}]` : ''}`, model, name))
   check.uniqueKey('item.key', model, key)
-  const version = check.optionalField('item.version', model, options.version, WHOLE_NUMBER, 'version')
+  const version = check.version('item.version', model, options.version)
   return {
     model,
     table: tableOf(model),
@@ -150,6 +151,7 @@ function mapLines(
     line: check.field(`${path}.line`, model, options.line ?? 'line', { types: ['Int'] }),
     item: key,
     quantity: check.field(`${path}.quantity`, model, options.quantity ?? 'quantity', NUMBER),
+    version: check.version(`${path}.model`, model, undefined),
     updatedAt: updatedAtOf(model),
   }
   sameNumbers(check, `${path}.quantity`, lines.quantity, quantities, item.onHand)

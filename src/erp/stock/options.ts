@@ -16,7 +16,7 @@ export interface ItemMapping {
   readonly minimum?: string
   /** What was there before the first movement. Without it, that is a movement too. */
   readonly opening?: string
-  /** The version column. Default `version`, if there is such a field. */
+  /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
   /** Whether a movement bumps the version. Default true. */
   readonly bumpVersion?: boolean

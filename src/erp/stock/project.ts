@@ -2,7 +2,7 @@ import { WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { columnOf } from '../../prisma/sql.js'
-import { columnsOf, keyNames, stampAssignments } from '../columns.js'
+import { columnsOf, keyNames, touches } from '../columns.js'
 import type { StockMap } from './mapping.js'
 import { isRefusal } from './write-checked.js'
 
@@ -29,8 +29,7 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   const [id, line, quantity] = [movement.transactionId, movement.line, movement.quantity].map(columnOf)
   const keys = movement.item.map((field, i) => `m.${columnOf(field)} AS k${i}`).join(', ')
   const itemKeys = (alias: string) => key.map((field, i) => `t.${columnOf(field)} = ${alias}.k${i}`).join(' AND ')
-  const assignments = [`${columnOf(item.onHand)} = t.${columnOf(item.onHand)} + s.quantity`]
-  if (item.version) assignments.push(`${columnOf(item.version)} = t.${columnOf(item.version)} + 1`)
+  const onHand = columnOf(item.onHand)
   const statement = client.$queryRawUnsafe(
     `WITH batch AS MATERIALIZED (
   SELECT m.${id} AS id, m.${line} AS line, m.${quantity} AS quantity, ${keys}
@@ -48,12 +47,12 @@ export async function foldSome(client: PrismaClientLike, map: StockMap, limit: n
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t
 ), changed AS (
-  UPDATE ${item.table} AS t SET ${assignments.join(', ')}${stampAssignments(item.updatedAt)}
+  UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${touches(item, 't')}
   FROM sums AS s JOIN locked AS l ON ${key.map((field, i) => `l.${columnOf(field)} = s.k${i}`).join(' AND ')}
   WHERE ${itemKeys('s')}
   RETURNING ${keyNames(key, 's.')}
 ), folded AS (
-  UPDATE ${movement.table} AS m SET ${applied} = true
+  UPDATE ${movement.table} AS m SET ${applied} = true${touches(movement, 'm')}
   FROM batch AS b JOIN changed AS c USING (${keyNames(key)})
   WHERE m.${id} = b.id AND m.${line} = b.line
   RETURNING 1

@@ -4,7 +4,7 @@ import { isOutOfRange } from '../../prisma/errors.js'
 import { withModelErrors } from '../../prisma/model-error.js'
 import { columnOf, momentOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
-import { keyNames, keysEqual, sqlTypeOf, stamps } from '../columns.js'
+import { keyNames, keysEqual, sqlTypeOf, stamps, touches } from '../columns.js'
 import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import { keyArrays, keyParameters } from './evidence.js'
 import type { Effects, MovementEntry, ReservationEntry } from './judge.js'
@@ -175,7 +175,7 @@ async function endReservation(
 ): Promise<void> {
   const lines = map.reservation as NonNullable<StockMap['reservation']>
   await tx.$queryRawUnsafe(
-    `UPDATE ${lines.table} SET ${columnOf(lines.state)} = $2
+    `UPDATE ${lines.table} AS r SET ${columnOf(lines.state)} = $2${touches(lines, 'r')}
 WHERE ${columnOf(lines.transactionId)} = $1::${sqlTypeOf(lines.transactionId)} AND ${columnOf(lines.state)} = 'active'`,
     transactionId,
     state,
