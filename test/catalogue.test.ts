@@ -83,7 +83,8 @@ describe('the catalogue', () => {
       isRequired,
       isGenerated,
     })
-    expect(Object.fromEntries(columns)).toEqual({
+    const withoutSizes = Array.from(columns, ([name, { exactType: _, ...facts }]) => [name, facts])
+    expect(Object.fromEntries(withoutSizes)).toEqual({
       'An Id': column('integer', { isRequired: true }),
       amount: column('numeric', { isRequired: true }),
       code: column('character varying'),
@@ -97,6 +98,19 @@ describe('the catalogue', () => {
       codes: column('character varying[]'),
       twice: column('integer', { isGenerated: true }),
     })
+  })
+
+  test('gives each type with its length and scale, too, those of a domain among them', async () => {
+    const { columns } = await tableOf('Odd Columns')
+    const exact = ['amount', 'code', 'padded', 'flags', 'at', 'one'].map((name) => columns.get(name)?.exactType)
+    expect(exact).toEqual([
+      'numeric(12,2)',
+      'character varying(5)',
+      'character(3)',
+      'bit(4)',
+      'timestamp(3) without time zone',
+      'integer',
+    ])
   })
 
   test('knows the keys that hold for every two rows at every moment, and says of the others why they do not', async () => {

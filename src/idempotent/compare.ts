@@ -5,6 +5,7 @@ import type { Field, Model } from '../prisma/data-model.js'
 import { differingFields } from './fingerprint.js'
 import { normalForm } from './normal-form.js'
 import type { Payload } from './payload.js'
+import type { StoredValues } from './stored-values.js'
 
 /** How to tell whether a duplicate brings the same payload. */
 export interface Comparison {
@@ -38,11 +39,23 @@ export function readMatch(match: unknown, model: Model, payload: Payload): strin
   return match as string[]
 }
 
-/** @throws IdempotencyMismatchError that names the fields in which the record and the payload differ */
-export async function compare(record: Row, payload: Payload, comparison: Comparison, model: Model): Promise<void> {
+/**
+ * The values of `match` are compared here first, and in the database only where they seem to differ:
+ * a column may keep a value in another spelling, or less of it, than it was given.
+ *
+ * @throws IdempotencyMismatchError that names the fields in which the record and the payload differ
+ */
+export async function compare(
+  record: Row,
+  payload: Payload,
+  comparison: Comparison,
+  model: Model,
+  stored: StoredValues,
+): Promise<void> {
   const byFingerprint = await differingByFingerprint(record, comparison)
   const given = { ...payload.key, ...payload.scalars }
-  const byValue = comparison.match.filter((name) => !isSame(record[name], given[name], model.fields.get(name) as Field))
+  const seeming = comparison.match.filter((name) => !isSame(record[name], given[name], model.fields.get(name) as Field))
+  const byValue = seeming.length === 0 ? [] : await stored.differing(payload.key, given, seeming)
   const fields = [...new Set([...byFingerprint, ...byValue])]
   if (fields.length > 0) throw new IdempotencyMismatchError(model.name, payload.key, fields)
 }

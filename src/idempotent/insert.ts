@@ -1,4 +1,5 @@
 import type { KeyedQueue } from '../lock/queue.js'
+import type { Catalogue } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
 import type { Model } from '../prisma/data-model.js'
 import {
@@ -16,8 +17,10 @@ import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
+import { StoredValues } from './stored-values.js'
 
 export interface InsertCall extends Patience {
+  readonly catalogue: Catalogue
   readonly model: Model
   readonly payload: Payload
   readonly comparison: Comparison
@@ -183,6 +186,7 @@ async function findExisting(scope: Scope, call: InsertCall): Promise<Row | undef
     if (isRecordNotFound(error)) return undefined
     throw error
   }
-  await compare(record, call.payload, call.comparison, call.model)
+  const { payload, comparison, model, catalogue } = call
+  await compare(record, payload, comparison, model, new StoredValues(scope, model, catalogue))
   return wide.strip(record)
 }

@@ -101,6 +101,7 @@ export class IdempotentMethods {
       fingerprint: this.#fingerprint(model, payload.data),
     }
     const call: InsertCall = {
+      catalogue: this.#setup.catalogue,
       model,
       payload,
       comparison,

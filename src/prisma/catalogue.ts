@@ -13,6 +13,8 @@ export interface Column {
    * `varchar(5)` would cut a text off, while the assignment to the column refuses it.
    */
   readonly type: string
+  /** The same with lengths and scales, such as `timestamp(0) without time zone`: what the column makes of a value. */
+  readonly exactType: string
   /** Whether it refuses NULL, by itself or by its domain. */
   readonly isRequired: boolean
   /** Whether the database computes it, so that it cannot be written. */
@@ -109,12 +111,13 @@ const TABLE_SQL = `WITH RECURSIVE relation AS (
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ), step AS (
-  SELECT a.attnum, a.atttypid AS type, '' AS brackets, a.attnotnull AS is_required
+  SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, '' AS brackets, a.attnotnull AS is_required
   FROM relation
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = relation.oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
   SELECT step.attnum,
     CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+    CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE step.modifier END,
     CASE WHEN t.typtype = 'd' THEN step.brackets ELSE '[]' END,
     step.is_required OR (t.typtype = 'd' AND t.typnotnull AND step.brackets = '')
   FROM step
@@ -125,6 +128,7 @@ SELECT (
   SELECT jsonb_agg(jsonb_build_object(
     'name', a.attname,
     'type', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
+    'exactType', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, step.modifier) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
     'isRequired', step.is_required,
     'isGenerated', a.attgenerated <> ''
   ))

@@ -60,7 +60,7 @@ function scalarValue(value: unknown, field: Field): Scalar | undefined {
     case 'Bytes':
       return ArrayBuffer.isView(value) ? `\\x${hex(value)}` : undefined
     case 'Json':
-      return jsonText(value)
+      return jsonText(value, field.isList)
     default:
       return undefined
   }
@@ -162,10 +162,11 @@ const MOMENT =
  * The hours of UTC without a zone, as Prisma's adapters send it and read it back: where a session
  * is not at UTC, that puts another moment into a `timestamptz`, but both sides mean the same one.
  */
-function dateTimeValue(value: unknown, { nativeType = '' }: Field): string | undefined {
+function dateTimeValue(value: unknown, { nativeType = '', isList }: Field): string | undefined {
   const time = typeof value === 'string' ? momentOf(value) : isDate(value) ? value.getTime() : Number.NaN
   if (Number.isNaN(time)) return undefined
   const text = new Date(time).toISOString()
+  if (isList && !/^\d/.test(text)) return undefined
   if (/^Time(?:tz)?\b/.test(nativeType)) return text.slice(-13, -1)
   // PostgreSQL knows no year 0, and Prisma cannot read a year of five digits.
   if (text.startsWith('0000') || !/^\d/.test(text)) return undefined

@@ -11,9 +11,10 @@ const SPECIAL_KEYS: ReadonlySet<string> = new Set(['__proto__', '__prismaRawPara
  * what was given: a bigint or NaN is changed, and an instance of a class loses what it is. A Date
  * makes JSON of itself, as whatever has a `toJSON` does.
  */
-export function jsonText(value: unknown): string | undefined {
+export function jsonText(value: unknown, isInList = false): string | undefined {
   try {
-    return JSON.stringify(copyOf(value, 0))
+    if (typeof value === 'number' && !isPlainNumber(value)) return undefined
+    return JSON.stringify(copyOf(value, 0, isInList))
   } catch (error) {
     if (error === NOT_JSON) return undefined
     throw error // of a getter, or of a `toJSON`
@@ -23,7 +24,7 @@ export function jsonText(value: unknown): string | undefined {
 const NOT_JSON = new Error('This is no JSON.')
 
 /** Each value is read once, so that what was checked is what is sent. */
-function copyOf(value: unknown, depth: number): unknown {
+function copyOf(value: unknown, depth: number, isInList: boolean): unknown {
   switch (typeof value) {
     case 'boolean':
       return value
@@ -31,21 +32,28 @@ function copyOf(value: unknown, depth: number): unknown {
       if (isStorableText(value)) return value
       break
     case 'number':
-      if (Number.isFinite(value)) return value
+      if (isInList ? isPlainNumber(value) : Number.isFinite(value)) return value
       break
     case 'object':
-      if (depth <= MOST_DEPTH) return value === null ? null : copyOfObject(value, depth + 1)
+      if (depth <= MOST_DEPTH) return value === null ? null : copyOfObject(value, depth + 1, isInList)
   }
   throw NOT_JSON
 }
 
-function copyOfObject(value: object, depth: number): unknown {
-  if (Array.isArray(value)) return Array.from(value, (item: unknown) => copyOf(item, depth))
+/** A number alone, or in a list of Json, the query compiler writes in a way of its own, and with 16 digits. */
+function isPlainNumber(value: number): boolean {
+  return Number.isSafeInteger(value) || (Number(value.toPrecision(15)) === value && !String(value).includes('e'))
+}
+
+function copyOfObject(value: object, depth: number, isInList: boolean): unknown {
+  if (Array.isArray(value)) return Array.from(value, (item: unknown) => copyOf(item, depth, isInList))
+  if ('toFixed' in value) throw NOT_JSON // a Decimal is now a number and now a text
+  if (value instanceof Date && !/^\d/.test(String(value.toJSON()))) throw NOT_JSON // no moment, or a year of five digits
   if ('toJSON' in value && typeof value.toJSON === 'function') {
     const own: unknown = value.toJSON()
     // Prisma takes this one as it is.
     if (typeof own === 'object' && own !== null && ('$type' in own || 'toJSON' in own)) throw NOT_JSON
-    return copyOf(own, depth)
+    return copyOf(own, depth, isInList)
   }
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== null && prototype !== Object.prototype) throw NOT_JSON
@@ -53,7 +61,7 @@ function copyOfObject(value: object, depth: number): unknown {
   for (const [key, item] of Object.entries(value)) {
     if (item === undefined) continue
     if (SPECIAL_KEYS.has(key) || !isStorableText(key)) throw NOT_JSON
-    copy[key] = copyOf(item, depth)
+    copy[key] = copyOf(item, depth, isInList)
   }
   return copy
 }

@@ -8,10 +8,13 @@ import type { PrismaClient as Client } from '../../generated/prisma/client.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Prisma's own client of a schema with these models, made for the test and deleted with it. */
-export async function generateClient(models: string): Promise<{ PrismaClient: typeof Client }> {
+/** Prisma's own client of a schema with these models, made for the test and deleted with it, or when the caller says so. */
+export async function generateClient(
+  models: string,
+  whenOver: (cleanUp: () => Promise<void>) => void = onTestFinished,
+): Promise<{ PrismaClient: typeof Client }> {
   const folder = await mkdtemp(join(ROOT, 'generated/test-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  whenOver(() => rm(folder, { recursive: true, force: true }))
   const generator = `generator client {
   provider               = "prisma-client"
   output                 = "./client"

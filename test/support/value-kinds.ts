@@ -45,6 +45,19 @@ export const VALUE_KINDS: readonly ValueKind[] = [
   kind('Mood', 'Mood', '"Mood"'),
 ]
 
+/** Prisma's adapter writes lists of these, and cannot read them. */
+export const UNREADABLE: ReadonlySet<string> = new Set(['ManyCitext', 'ManyTimetz'])
+
+const isReadable = (column: string) => !UNREADABLE.has(/\w+/.exec(column)?.[0] ?? '')
+
+/** What serials are noted in; the serials themselves have a column of every kind. */
+const UNITS = `model UnitAllocation {
+  transactionId String @id
+  request       String
+  count         Int
+}
+`
+
 /** A model per kind with one value, and one with a list of values. */
 export function schemaOfKinds(kinds: readonly ValueKind[] = VALUE_KINDS): string {
   const model = (name: string, value: string) => `model ${name} {
@@ -56,6 +69,18 @@ export function schemaOfKinds(kinds: readonly ValueKind[] = VALUE_KINDS): string
 `
   return [
     'enum Mood {\n  GOOD\n  BAD @map("very bad")\n}\n',
+    UNITS,
+    `model Unit {
+  number        String  @id
+  code          String?
+  transactionId String?
+${kinds
+  .flatMap(({ name, type, native }) => [`One${name} ${type}? ${native}`, `Many${name} ${type}[] ${native}`])
+  .filter(isReadable)
+  .map((line) => `  ${line}`)
+  .join('\n')}
+}
+`,
     ...kinds.flatMap(({ name, type, native }) => [
       model(`One${name}`, `${type}? ${native}`),
       model(`Many${name}`, `${type}[] ${native}`),
@@ -67,9 +92,12 @@ export function schemaOfKinds(kinds: readonly ValueKind[] = VALUE_KINDS): string
 export function tablesOfKinds(kinds: readonly ValueKind[] = VALUE_KINDS): string {
   const table = (name: string, type: string) =>
     `CREATE TABLE "${name}" (id serial PRIMARY KEY, code text NOT NULL UNIQUE, value ${type}, version int4 NOT NULL DEFAULT 0);`
+  const units = kinds.flatMap(({ name, sql }) => [`"One${name}" ${sql}`, `"Many${name}" ${sql}[]`]).filter(isReadable)
   return [
     'CREATE EXTENSION IF NOT EXISTS citext;',
     `CREATE TYPE "Mood" AS ENUM ('GOOD', 'very bad');`,
+    'CREATE TABLE "UnitAllocation" ("transactionId" text PRIMARY KEY, request text NOT NULL, count int4 NOT NULL);',
+    `CREATE TABLE "Unit" (number text PRIMARY KEY, code text, "transactionId" text, ${units.join(', ')});`,
     ...kinds.flatMap(({ name, sql }) => [table(`One${name}`, sql), table(`Many${name}`, `${sql}[]`)]),
   ].join('\n')
 }
