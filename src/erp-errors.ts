@@ -63,7 +63,27 @@ export class OverloadedError extends ConcurrencyError {
   }
 }
 
-/** The reservation cannot be fulfilled: it has ended in another way, or there is none. Nothing was written. */
+/** The transaction id holds a reservation, so nothing else can be recorded under it. Nothing was written. */
+export class ReservationActiveError extends ConcurrencyError {
+  readonly code = 'RESERVATION_ACTIVE'
+  readonly transactionId: string
+  /** When the reservation ends by itself, by the database's clock. */
+  readonly expiresAt: Date
+
+  constructor(transactionId: string, expiresAt: Date) {
+    super(
+      `${JSON.stringify(transactionId)} holds a reservation until ${expiresAt.toISOString()}. Nothing was written. ` +
+        `Fulfil it with $stock.fulfil, or give the movement another transaction id.`,
+    )
+    this.transactionId = transactionId
+    this.expiresAt = expiresAt
+  }
+}
+
+/**
+ * The reservation cannot be fulfilled: it has ended in another way, or there is none. Or a movement
+ * was to be recorded under the transaction id of a reservation that has ended. Nothing was written.
+ */
 export class ReservationEndedError extends ConcurrencyError {
   readonly code = 'RESERVATION_ENDED'
   readonly transactionId: string
@@ -74,7 +94,7 @@ export class ReservationEndedError extends ConcurrencyError {
     const what = state === 'missing' ? 'does not exist' : state === 'expired' ? 'has expired' : `was ${state}`
     super(
       `The reservation ${JSON.stringify(transactionId)} ${what}. Nothing was written. ` +
-        `Reserve again under a new transaction id, or move the stock without a reservation.`,
+        `Reserve again, or move the stock without a reservation, under a new transaction id.`,
     )
     this.transactionId = transactionId
     this.state = state

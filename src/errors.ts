@@ -11,6 +11,7 @@ import type {
   InsufficientStockError,
   ItemNotFoundError,
   OverloadedError,
+  ReservationActiveError,
   ReservationEndedError,
   SeriesOverflowError,
 } from './erp-errors.js'
@@ -49,6 +50,7 @@ export type AnyConcurrencyError =
   | LockTimeoutError
   | OutcomeUnknownError
   | OverloadedError
+  | ReservationActiveError
   | ReservationEndedError
   | SeriesOverflowError
   | TransactionRequiredError

@@ -28,6 +28,7 @@ export type {
   MoveAllResult,
   MovedLine,
   MoveResult,
+  ProjectResult,
   Quantity,
   ReleaseResult,
   ReserveResult,

@@ -52,6 +52,7 @@ export class Batches {
   readonly #run: Run
   readonly #limit: number
   readonly #clock: Clock
+  readonly #largest: number
   readonly #holds = new Map<string, Hold>()
   #ready: Waiting[] = []
   #waiting = 0
@@ -60,10 +61,11 @@ export class Batches {
   #isGathering = false
   #stopSweeping: (() => void) | undefined
 
-  constructor(run: Run, limit: number, clock: Clock) {
+  constructor(run: Run, limit: number, clock: Clock, largest = LARGEST_BATCH) {
     this.#run = run
     this.#limit = limit
     this.#clock = clock
+    this.#largest = largest
   }
 
   /** Calls that wait here, not yet sent. */
@@ -131,7 +133,7 @@ export class Batches {
       request.lines.some(({ item }) => passed.has(item.id) || (this.#holds.get(item.id) ?? own) !== own)
     let scanned = 0
     for (const waiting of this.#ready) {
-      if (batch.length === LARGEST_BATCH) break
+      if (batch.length === this.#largest) break
       scanned++
       if (waiting.isOver) continue
       if (mustWait(waiting)) {

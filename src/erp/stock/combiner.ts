@@ -23,6 +23,8 @@ import { writeReservations } from './write-claimed.js'
 
 /** How long a batch waits for a row, in ms, before those who do not need it go on without. */
 const BATCH_LOCK_TIMEOUT = 100
+/** Requests in one batch at most where each takes a lock of its id: the server's table of locks is small. */
+const LARGEST_WITH_LOCKS = 250
 /** Connections for what is left of failed batches: for those that may be quick, and for those that wait. */
 const REST_AT_ONCE = 2
 const PATIENT_AT_ONCE = 3
@@ -47,7 +49,12 @@ export class Combiner {
   constructor(client: ConcurrencyClient, map: StockMap, maxWaiting: number) {
     this.#client = client
     this.#map = map
-    this.#batches = new Batches((batch, release) => this.#run(batch, release), maxWaiting, systemClock)
+    this.#batches = new Batches(
+      (batch, release) => this.#run(batch, release),
+      maxWaiting,
+      systemClock,
+      map.reservation ? LARGEST_WITH_LOCKS : undefined,
+    )
   }
 
   /** @throws OverloadedError if too many calls wait already */
@@ -89,7 +96,7 @@ export class Combiner {
     // A refusal has nothing in the statement that could check it.
     if (verdicts.some(({ status }) => status === 'refused')) return false
     const effects = judge.effects([])
-    if (!(await writeChecked(this.#client, this.#map, effects, BATCH_LOCK_TIMEOUT))) return false
+    if (!(await writeChecked(this.#client, this.#map, effects, BATCH_LOCK_TIMEOUT, true))) return false
     this.#remember(effects)
     answer(batch, verdicts)
     return true
@@ -97,11 +104,11 @@ export class Combiner {
 
   async #locked(batch: readonly Waiting[]): Promise<Failure | undefined> {
     const items = itemsOf(batch)
-    const ids = [...new Set(batch.map(({ request }) => request.transactionId))]
+    const requests = batch.map(({ request }) => request)
     try {
       const { verdicts, effects } = await this.#client.$transactionWithRetry(
         async (tx) => {
-          const evidence = await lockAndRead(tx, this.#map, [...items.values()], ids, BATCH_LOCK_TIMEOUT)
+          const evidence = await lockAndRead(tx, this.#map, [...items.values()], requests, BATCH_LOCK_TIMEOUT)
           for (const [id, balance] of evidence.balances) this.#known.found(id, balance)
           const judge = new Judge(this.#map, evidence)
           const verdicts = batch.map(({ request }) => judge.judge(request))
@@ -226,20 +233,28 @@ function isNoAnswer(error: unknown): boolean {
   )
 }
 
-/** The batch by what has items in common: its parts need nothing of each other. */
+/** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */
 function partsOf(batch: readonly Waiting[]): Waiting[][] {
-  const partOf = new Map<string, Set<Waiting>>()
-  for (const waiting of batch) {
-    const part = new Set([waiting])
-    for (const { item } of waiting.request.lines) {
-      const other = partOf.get(item.id)
-      for (const member of other ?? []) part.add(member)
-    }
-    for (const member of part) for (const { item } of member.request.lines) partOf.set(item.id, part)
+  const leaders = batch.map((_, i) => i)
+  const leaderOf = (i: number): number => {
+    let leader = i
+    while (leaders[leader] !== leader) leader = leaders[leader] = leaders[leaders[leader] as number] as number
+    return leader
   }
-  const order = new Map(batch.map((waiting, i) => [waiting, i]))
-  const byArrival = (a: Waiting, b: Waiting) => (order.get(a) as number) - (order.get(b) as number)
-  const parts = [...new Set(partOf.values())].map((part) => [...part].sort(byArrival))
-  const empty = batch.filter(({ request }) => request.lines.length === 0).map((waiting) => [waiting])
-  return [...parts, ...empty]
+  const firstWith = new Map<string, number>()
+  batch.forEach(({ request }, i) => {
+    for (const { item } of request.lines) {
+      const first = firstWith.get(item.id)
+      if (first === undefined) firstWith.set(item.id, i)
+      else leaders[leaderOf(i)] = leaderOf(first)
+    }
+  })
+  const parts = new Map<number, Waiting[]>()
+  batch.forEach((waiting, i) => {
+    const leader = leaderOf(i)
+    const part = parts.get(leader)
+    if (part) part.push(waiting)
+    else parts.set(leader, [waiting])
+  })
+  return [...parts.values()]
 }

@@ -9,10 +9,11 @@ import type { PrismaClientLike } from '../../prisma/client.js'
 import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../../prisma/errors.js'
 import { columnOf } from '../../prisma/sql.js'
 import { retrying } from '../../retry/loop.js'
-import { wholeMilliseconds } from '../../transaction/limits.js'
+import { lockLimit, wholeMilliseconds } from '../../transaction/limits.js'
 import { keyNames, keysEqual, sqlTypeOf } from '../columns.js'
-import { keyArrays, keyParameters, readMovements } from './evidence.js'
-import { checkSame } from './judge.js'
+import { keyArrays, keyParameters, readMovements, readReservations } from './evidence.js'
+import { lockIds } from './id-locks.js'
+import { checkSame, checkUnreserved } from './judge.js'
 import type { StockMap } from './mapping.js'
 import type { Request } from './request.js'
 import { claimDeferred } from './write-claimed.js'
@@ -72,6 +73,7 @@ async function append(
       if (recorded.isRefused) throw new IdempotencyMismatchError(model.name, { transactionId }, ['quantity'])
       return true
     }
+    await requireUnreserved(client, map, transactionId, lockTimeout)
     if (isForbidden) {
       throw new InvalidArgumentError(
         'quantity',
@@ -82,6 +84,18 @@ async function append(
     if (missing !== undefined) throw new ItemNotFoundError(map.item.model.name, missing)
   }
   throw new WriteSuppressedError(model.name, { transactionId })
+}
+
+/** Waits for whoever is reserving under the id, and then looks: a second statement sees what that one has written. */
+async function requireUnreserved(client: PrismaClientLike, map: StockMap, id: string, lockTimeout: number | undefined) {
+  if (!map.reservation) return
+  const limit = lockTimeout === undefined ? undefined : lockLimit(lockTimeout)
+  const [row] = (await client.$queryRawUnsafe(
+    `SELECT ${lockIds(map, 1, limit)} AS locked, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
+    [id],
+    [false],
+  )) as [{ now: number }]
+  checkUnreserved(id, (await readReservations(client, map, [id])).get(id), new Date(row.now))
 }
 
 /** What takes from the stock can only be deferred where there is no minimum: nobody would check it later. */

@@ -2,13 +2,14 @@ import type { PrismaClientLike, Row } from '../../prisma/client.js'
 import { columnOf, epochOf, momentOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../columns.js'
+import { lockIds } from './id-locks.js'
 import { type Item, itemOf } from './item.js'
 import type { Balance, Evidence, RecordedMovement, RecordedReservation, ReservationState } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
-import type { Line } from './request.js'
+import type { Line, Request } from './request.js'
 
 /**
- * Locks the items, and then reads what there is to know for requests of theirs. Only a second
+ * Locks the transaction ids and the items, and then reads what there is to know for requests of theirs. Only a second
  * statement sees what was committed while the first one waited for a lock; from then on, nobody
  * else changes these items, nor the movements and reservations that this package writes of them.
  */
@@ -16,11 +17,14 @@ export async function lockAndRead(
   tx: PrismaClientLike,
   map: StockMap,
   items: readonly Item[],
-  transactionIds: readonly string[],
+  requests: readonly Request[],
   lockTimeout?: number,
 ): Promise<Evidence> {
   await map.quantities.prepare(tx)
-  const { balances, now } = await lockItems(tx, map, items, lockTimeout)
+  const transactionIds = [...new Set(requests.map(({ transactionId }) => transactionId))]
+  const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map((request) => request.transactionId))
+  const ids = map.reservation ? [transactionIds, transactionIds.map((id) => reserving.has(id))] : []
+  const { balances, now } = await lockItems(tx, map, items, ids, lockTimeout)
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
   const expired = hasReserved && map.reservation ? await endExpired(tx, map, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, transactionIds)
@@ -29,8 +33,16 @@ export async function lockAndRead(
 }
 
 /** In the order of their keys, like every other batch: two that meet do not deadlock. */
-async function lockItems(tx: PrismaClientLike, map: StockMap, items: readonly Item[], lockTimeout: number | undefined) {
-  const limited = lockTimeout === undefined ? '' : ` AND (SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`
+async function lockItems(
+  tx: PrismaClientLike,
+  map: StockMap,
+  items: readonly Item[],
+  ids: readonly unknown[],
+  lockTimeout: number | undefined,
+) {
+  const limit = lockTimeout === undefined ? undefined : lockLimit(lockTimeout)
+  const limited = limit === undefined ? '' : ` AND (SELECT ${limit}) IS NOT NULL`
+  const claimed = ids.length === 0 ? '' : `\n    AND ${lockIds(map, map.item.key.length + 1, limit)}`
   const { table, key, onHand, reserved, minimum } = map.item
   const rows = (await tx.$queryRawUnsafe(
     `WITH item AS MATERIALIZED (
@@ -39,7 +51,7 @@ async function lockItems(tx: PrismaClientLike, map: StockMap, items: readonly It
   SELECT ${columnsOf(key, 't')}, t.${columnOf(onHand)} AS on_hand,
     ${reserved ? `t.${columnOf(reserved)}` : '0'} AS reserved, ${minimum ? `t.${columnOf(minimum)}` : '0'} AS minimum
   FROM ${table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item)${limited}
+  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item)${limited}${claimed}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t
 )
@@ -47,6 +59,7 @@ SELECT item.position::int, l.on_hand::text AS "onHand", l.reserved::text, l.mini
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now
 FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`,
     ...keyArrays(map, items),
+    ...ids,
   )) as { position: number; onHand: string; reserved: string; minimum: string | null; now: number }[]
   const { quantities } = map
   const balances = new Map<string, Balance>()
@@ -96,7 +109,7 @@ export async function readMovements(tx: PrismaClientLike, map: StockMap, ids: re
   return found
 }
 
-async function readReservations(tx: PrismaClientLike, map: StockMap, ids: readonly string[]) {
+export async function readReservations(tx: PrismaClientLike, map: StockMap, ids: readonly string[]) {
   const { state, expiresAt } = map.reservation as NonNullable<StockMap['reservation']>
   const rows = await readLines(
     tx,

@@ -3,6 +3,7 @@ import {
   InsufficientStockError,
   InvalidArgumentError,
   ItemNotFoundError,
+  ReservationActiveError,
   ReservationEndedError,
   type Shortage,
 } from '../../errors.js'
@@ -139,6 +140,7 @@ export class Judge {
       if (recorded.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
       return this.#replay(lines)
     }
+    checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
     const shortages = this.#shortages(request, lines, false)
     if (shortages.length > 0) {
       if (this.#map.rememberRefusals) this.#record(transactionId, lines, true)
@@ -157,6 +159,7 @@ export class Judge {
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
       return this.#replay(recorded.lines.map(({ quantity }, i) => ({ item: (lines[i] as Line).item, quantity })))
     }
+    checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
     const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
     this.#record(transactionId, differences, false)
     return this.#done(differences)
@@ -168,6 +171,9 @@ export class Judge {
     if (recorded) {
       checkSame(this.#map.reservation?.model.name ?? '', transactionId, lines, recorded.lines)
       return { ...this.#replay(lines), expiresAt: recorded.expiresAt, state: recorded.state }
+    }
+    if (this.#recorded.has(transactionId)) {
+      throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
     }
     const taken = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
     const shortages = this.#shortages(request, taken, false)
@@ -294,6 +300,19 @@ export class Judge {
   #withBalances(lines: readonly Line[]) {
     return lines.map(({ item, quantity }) => ({ item, quantity, balance: this.#balance(item).onHand }))
   }
+}
+
+/**
+ * A transaction id has one meaning: of one that was reserved, only `fulfil` makes movements. It stays
+ * taken when the reservation has ended, or a late duplicate of the reservation would meet a movement.
+ *
+ * @throws ReservationActiveError or ReservationEndedError if there is a reservation under the id
+ */
+export function checkUnreserved(id: string, reservation: RecordedReservation | undefined, now: Date): void {
+  if (reservation === undefined) return
+  const { state, expiresAt } = reservation
+  if (state === 'active' && expiresAt > now) throw new ReservationActiveError(id, expiresAt)
+  throw new ReservationEndedError(id, state === 'active' ? 'expired' : state)
 }
 
 /**

@@ -15,7 +15,7 @@ import { defer } from './defer.js'
 import { readLines } from './evidence.js'
 import { givenOf, itemOf, keyValue, readItem } from './item.js'
 import type { LinesMap, StockMap } from './mapping.js'
-import { foldSome } from './project.js'
+import { foldAll, type RunOne } from './project.js'
 import type { Kind, Line, Request, Verdict, VerdictLine } from './request.js'
 import { settleInside } from './settle.js'
 
@@ -124,18 +124,14 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
       requireApplied(map)
       const batchSize =
         args.batchSize === undefined ? 1_000 : checkArgument(batchSizeSchema, args.batchSize, 'batchSize')
-      let folded = 0
-      for (;;) {
+      const run: RunOne = async (statement) => {
         const { policy, deadline } = patienceOf(core.policy, { signal: args.signal })
         deadline.signal?.throwIfAborted()
-        const fold = () => foldSome(client, map, batchSize)
-        const batch = await (isInside
-          ? inTurn(client, deadline, fold)
-          : retrying(fold, policy, deadline, isTransactionConflict))
-        folded += batch.folded
-        // That was all there was. What came since is the next call's: this one would else never end.
-        if (batch.found < batchSize) return { folded }
+        // In a transaction a savepoint keeps the failure of one item from ending all of it.
+        if (isInside) return inTurn(client, deadline, () => client.$transaction(statement))
+        return retrying(() => statement(client), policy, deadline, isTransactionConflict)
       }
+      return foldAll(run, map, batchSize)
     }),
 
     reserve: call('reserve', async (given) => {

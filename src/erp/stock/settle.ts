@@ -19,7 +19,7 @@ export async function settleInside(
   // What one look ends, the next one no longer finds, and the item still counts it as reserved.
   const expired = new Map<string, bigint>()
   for (let look = 1; look <= LOOKS; look++) {
-    const evidence = await lockAndRead(tx, map, items, [request.transactionId])
+    const evidence = await lockAndRead(tx, map, items, [request])
     for (const [id, quantity] of evidence.expired) expired.set(id, (expired.get(id) ?? 0n) + quantity)
     const judge = new Judge(map, { ...evidence, expired })
     const verdict = judge.judge(request)

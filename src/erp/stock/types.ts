@@ -69,6 +69,13 @@ export interface ReleaseResult {
   readonly state: 'released' | 'fulfilled' | 'expired' | 'missing'
 }
 
+export interface ProjectResult<Key> {
+  /** How many movements were folded. */
+  readonly folded: number
+  /** The items of which nothing more could be folded, with the error of each. Left out where there is none. */
+  readonly failed?: readonly { readonly item: Key; readonly error: unknown }[]
+}
+
 /**
  * An item whose balance is not what its movements, or whose reserved quantity is not what its
  * reservations add up to; or an item that is not there, though movements or active reservations
@@ -104,6 +111,7 @@ export interface Stock<C, O extends StockOptions, Key = ItemKey<C, O>, Q = Quant
    *
    * @throws InsufficientStockError if less than that is available; nothing is moved
    * @throws IdempotencyMismatchError if the transaction id stands for something else
+   * @throws ReservationActiveError if it is reserved: fulfil it; ReservationEndedError if it was
    * @throws ItemNotFoundError if there is no such item
    * @throws OverloadedError if too many calls wait in this process
    *
@@ -152,23 +160,29 @@ export interface Stock<C, O extends StockOptions, Key = ItemKey<C, O>, Q = Quant
    * nobody else is folding. May run on several machines at once, and be killed
    * at any point: each batch is one statement.
    *
-   * @returns how many movements were folded
+   * An item that the database refuses to change (its column cannot hold the sum, a constraint or a
+   * trigger of yours says no) stays as it is with all that is deferred of it, and is named in
+   * `failed`; the others are folded. The next call tries it again.
+   *
+   * @returns how many movements were folded, and the items that could not be
    *
    * @example
-   * setInterval(() => db.$stock.project(), 1_000)
+   * const { folded, failed = [] } = await db.$stock.project()
+   * for (const { item, error } of failed) report(item, error)
    */
   project(args?: {
     /** Movements per statement. Default 1,000. */
     batchSize?: number | undefined
     /** Ends it after the batch that is under way. */
     signal?: AbortSignal | undefined
-  }): Promise<{ readonly folded: number }>
+  }): Promise<ProjectResult<Key>>
 
   /**
    * Holds stock back for a while, for a basket: what is reserved is not available to others. It
    * ends by `fulfil`, by `release`, or by itself, by the database's clock.
    *
    * @throws InsufficientStockError if less than that is available; nothing is reserved
+   * @throws IdempotencyMismatchError if there is a movement under the transaction id already
    *
    * @example
    * await db.$stock.reserve({ transactionId: basketId, item: 11, quantity: 2, expiresIn: 15 * 60_000 })

@@ -6,6 +6,7 @@ import { lockLimit } from '../../transaction/limits.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, stamps } from '../columns.js'
 import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import { keyArrays, keyParameters } from './evidence.js'
+import { areUnreserved } from './id-locks.js'
 import type { Effects, MovementEntry } from './judge.js'
 import type { StockMap } from './mapping.js'
 
@@ -27,10 +28,11 @@ export async function writeChecked(
   map: StockMap,
   { items, movements }: Pick<Effects, 'items' | 'movements'>,
   lockTimeout: number,
+  isGuess = false,
 ): Promise<boolean> {
   const [item, ...otherItems] = items
   if (item && otherItems.length === 0 && movements.length > 0) {
-    const statement = client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout))
+    const statement = client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout, isGuess))
     return isWritten(statement, map.movement.model.name)
   }
   const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
@@ -38,7 +40,7 @@ export async function writeChecked(
   const texts = (values: readonly bigint[]) => values.map((value) => quantities.text(value))
   return isWritten(
     client.$queryRawUnsafe(
-      checkedStatement(map, lockTimeout),
+      checkedStatement(map, lockTimeout, isGuess),
       ...keyArrays(
         map,
         items.map(({ item }) => item),
@@ -85,12 +87,17 @@ function oneItem(
   { item: { key: values }, known, next }: Effects['items'][number],
   movements: readonly MovementEntry[],
   lockTimeout: number,
+  isGuess: boolean,
 ): [string, ...unknown[]] {
   const { table, key, onHand, reserved, minimum } = map.item
   const { movement, quantities } = map
   const parameters: unknown[] = []
   const parameter = (value: unknown, type: string | undefined) => `$${parameters.push(value)}::${type}`
   const number = (units: bigint | null) => parameter(units === null ? null : quantities.text(units), quantities.sqlType)
+  const ids = parameter(
+    movements.map(({ transactionId }) => transactionId),
+    `${sqlTypeOf(movement.transactionId)}[]`,
+  )
   const own = key.map((field, i) => parameter(values[i], sqlTypeOf(field)))
   const checks = [
     ...key.map((field, i) => `t.${columnOf(field)} = ${own[i]}`),
@@ -98,14 +105,11 @@ function oneItem(
     ...(reserved ? [`t.${columnOf(reserved)} = ${number(known.reserved)}`] : []),
     ...(minimum ? [`t.${columnOf(minimum)} IS NOT DISTINCT FROM ${number(known.minimum)}`] : []),
     `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`,
+    ...(isGuess && map.reservation ? [areUnreserved(map, ids)] : []),
   ]
   const assigned = assignments(map, number(next.onHand), reserved && number(next.reserved))
-  const idType = sqlTypeOf(movement.transactionId)
   const arrays = [
-    parameter(
-      movements.map(({ transactionId }) => transactionId),
-      `${idType}[]`,
-    ),
+    ids,
     parameter(
       movements.map(({ line }) => line),
       'int4[]',
@@ -139,11 +143,13 @@ FROM added`
 }
 
 /** A text that is cast to a number is the way of a single statement to fail after it has written. */
-function checkedStatement(map: StockMap, lockTimeout: number): string {
+function checkedStatement(map: StockMap, lockTimeout: number, isGuess: boolean): string {
   const { table, key, onHand, reserved, minimum } = map.item
   const { quantities, movement } = map
   const k = key.length
   const number = `${quantities.sqlType}[]`
+  const ids = `$${k + 6}::${sqlTypeOf(movement.transactionId)}[]`
+  const unreserved = isGuess && map.reservation ? `\n    AND ${areUnreserved(map, ids)}` : ''
   const itemTypes = [...key.map(sqlTypeOf), ...Array(5).fill(quantities.sqlType)]
   return `WITH item AS MATERIALIZED (
   SELECT *
@@ -152,7 +158,7 @@ function checkedStatement(map: StockMap, lockTimeout: number): string {
 ), locked AS MATERIALIZED (
   SELECT ${columnsOf(key, 't')}
   FROM ${table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item) AND (SELECT ${lockLimit(lockTimeout)}) IS NOT NULL
+  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item) AND (SELECT ${lockLimit(lockTimeout)}) IS NOT NULL${unreserved}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t
 ), changed AS (
@@ -165,7 +171,7 @@ function checkedStatement(map: StockMap, lockTimeout: number): string {
 ), added AS (
   INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
   SELECT m.id, m.line, ${keyNames(key, 'c.')}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, 'm.refused')}
-  FROM unnest($${k + 6}::${sqlTypeOf(movement.transactionId)}[], $${k + 7}::int4[], $${k + 8}::int8[], $${k + 9}::${number}, $${k + 10}::bool[])
+  FROM unnest(${ids}, $${k + 7}::int4[], $${k + 8}::int8[], $${k + 9}::${number}, $${k + 10}::bool[])
     AS m(id, line, position, quantity, refused)
   JOIN changed AS c USING (position)
   ORDER BY m.id, m.line

@@ -7,6 +7,7 @@ import { lockLimit } from '../../transaction/limits.js'
 import { keyNames, keysEqual, sqlTypeOf, stamps, touches } from '../columns.js'
 import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import { keyArrays, keyParameters } from './evidence.js'
+import { areUnreserved } from './id-locks.js'
 import type { Effects, MovementEntry, ReservationEntry } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import { isWritten } from './write-checked.js'
@@ -65,7 +66,8 @@ export function claimDeferred(
     parameters: [],
     condition: `AND NOT EXISTS (
     SELECT FROM entry WHERE NOT EXISTS (SELECT FROM ${item.table} AS t WHERE ${keysEqual(item.key, 't', 'entry')})
-  )${limited}`,
+  )${limited}
+    AND ${areUnreserved(map, `$${item.key.length + 1}::${sqlTypeOf(movement.transactionId)}[]`)}`,
   })
 }
 

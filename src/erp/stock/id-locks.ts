@@ -1,0 +1,43 @@
+import { columnOf } from '../../prisma/sql.js'
+import { sqlTypeOf } from '../columns.js'
+import type { StockMap } from './mapping.js'
+
+/**
+ * A transaction id has one meaning, over movements and reservations. These are rows of two tables,
+ * and maybe of different items, so no row and no unique key is common to them: what is recorded under
+ * an id takes an advisory lock of the id, shared for movements, and alone for a reservation. The lock
+ * is held until the transaction ends, so whoever comes second sees what the first has written.
+ * Without reservations there is nothing to tell apart, and no lock.
+ */
+function lockKey({ movement }: StockMap, id: string): string {
+  const table = movement.table.replaceAll("'", "''")
+  return `hashtextextended(${id}::text, hashtextextended('$stock ${table}', 0))`
+}
+
+/**
+ * A sub-select that locks transaction ids, and waits for them. It takes two parameters from `$first`
+ * on: the ids, and which of them are to be reserved. All statements take them in one order.
+ */
+export function lockIds(map: StockMap, first: number, limit: string | undefined): string {
+  const type = sqlTypeOf(map.movement.transactionId)
+  const key = lockKey(map, 'id')
+  return `(
+    SELECT count(CASE WHEN reserving THEN pg_advisory_xact_lock(${key})::text ELSE pg_advisory_xact_lock_shared(${key})::text END)
+    FROM (
+      SELECT * FROM unnest($${first}::${type}[], $${first + 1}::bool[]) AS m(id, reserving) ORDER BY id
+    ) AS m${limit === undefined ? '' : `\n    WHERE (SELECT ${limit}) IS NOT NULL`}
+  ) IS NOT NULL`
+}
+
+/**
+ * A condition for a single statement that records movements: nobody is reserving one of the ids, and
+ * none is reserved. It does not wait: what is committed during a wait would not be seen, for the
+ * statement keeps its snapshot. Whoever is refused here waits for the lock in a statement of its own.
+ * The condition refers to no row, so it comes before any lock of a row.
+ */
+export function areUnreserved(map: StockMap, ids: string): string {
+  const { reservation } = map
+  if (reservation === undefined) return 'true'
+  return `(SELECT bool_and(pg_try_advisory_xact_lock_shared(${lockKey(map, 'm.id')})) FROM unnest(${ids}) AS m(id))
+    AND NOT EXISTS (SELECT FROM ${reservation.table} AS r WHERE r.${columnOf(reservation.transactionId)} = ANY (${ids}))`
+}

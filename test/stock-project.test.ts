@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest'
+import { rejectionOf } from './support/rejection.js'
+import { expectExact, newId, type StockItem, useStock } from './support/stock.js'
+
+const { database, connect, newItem, onHand } = useStock()
+
+const LARGEST = 2 ** 31 - 1
+type Db = ReturnType<typeof connect>['db']
+
+const defer = (db: Db, item: StockItem, quantity = 5) => db.$stock.defer({ transactionId: newId(), item, quantity })
+const waitingOf = async ({ productId }: StockItem) => {
+  const rows = await database.query(
+    'SELECT count(*)::int FROM "StockMovement" WHERE "productId" = $1 AND NOT applied',
+    [productId],
+  )
+  return rows[0]?.count
+}
+/** Items of which the first cannot hold what is deferred, and is the first that a batch finds. */
+const withOneBad = async (db: Db, others: number) => {
+  const bad = await newItem(LARGEST)
+  await defer(db, bad)
+  const good = await Promise.all(Array.from({ length: others }, () => newItem()))
+  for (const item of good) await defer(db, item)
+  return { bad, good }
+}
+/** A trigger that refuses one item in a way of the user's. */
+const refusing = async <R>({ productId }: StockItem, refusal: string, run: () => Promise<R>): Promise<R> => {
+  await database.query(`
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${refusal}; RETURN NEW; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON "Stock" FOR EACH ROW WHEN (NEW."productId" = ${productId}) EXECUTE FUNCTION refuse()`)
+  try {
+    return await run()
+  } finally {
+    await database.query('DROP TRIGGER refuse ON "Stock"; DROP FUNCTION refuse')
+  }
+}
+const clear = (item: StockItem) =>
+  database.query('DELETE FROM "StockMovement" WHERE "productId" = $1 AND NOT applied', [item.productId])
+
+describe('an item that cannot be changed does not keep the others from being folded', () => {
+  test.each([1, 2, 1_000])('in batches of %i, and is named', async (batchSize) => {
+    const { db } = connect()
+    const { bad, good } = await withOneBad(db, 5)
+
+    const { folded, failed } = await db.$stock.project({ batchSize })
+
+    expect({ folded, failed }).toEqual({ folded: 5, failed: [{ item: bad, error: expect.any(Error) }] })
+    expect([await onHand(bad), await waitingOf(bad), await onHand(good[0] as StockItem)]).toEqual([LARGEST, 1, 5])
+    await expectExact(database)
+    await clear(bad)
+  })
+
+  test('and is tried again by the next call', async () => {
+    const { db } = connect()
+    const { bad } = await withOneBad(db, 1)
+    await db.$stock.project()
+    await db.$stock.move({ transactionId: newId(), item: bad, quantity: -5 })
+
+    expect(await db.$stock.project()).toEqual({ folded: 1 })
+    await expectExact(database)
+  })
+
+  test.each([
+    [`of a trigger's`, `RAISE EXCEPTION 'closed'`],
+    [`of a trigger's, with a code of its own`, `RAISE EXCEPTION 'closed' USING ERRCODE = 'SHUT1'`],
+    ['of a policy', `RAISE insufficient_privilege`],
+    ['of a constraint', `RAISE check_violation`],
+  ])('where the refusal is %s', async (_name, refusal) => {
+    const { db } = connect()
+    const [bad, item] = [await newItem(), await newItem()]
+    await defer(db, bad)
+    await defer(db, item)
+
+    const result = await refusing(bad, refusal, () => db.$stock.project())
+
+    expect(result).toEqual({ folded: 1, failed: [{ item: bad, error: expect.any(Error) }] })
+    await clear(bad)
+  })
+
+  test('inside a transaction, which goes on', async () => {
+    const { db } = connect()
+    const { bad, good } = await withOneBad(db, 3)
+
+    const result = await db.$transaction(async (tx) => {
+      const done = await tx.$stock.project({ batchSize: 2 })
+      await tx.$stock.move({ transactionId: newId(), item: good[0] as StockItem, quantity: -2 })
+      return done
+    })
+
+    expect(result).toEqual({ folded: 3, failed: [{ item: bad, error: expect.any(Error) }] })
+    expect(await onHand(good[0] as StockItem)).toBe(3)
+    await expectExact(database)
+    await clear(bad)
+  })
+
+  test('on two clients at once: each movement is folded once, and both end', async () => {
+    const [one, two] = [connect().db, connect().db]
+    const { bad, good } = await withOneBad(one, 20)
+
+    const results = await Promise.all([one, two].map((db) => db.$stock.project({ batchSize: 3 })))
+
+    expect(results.reduce((sum, { folded }) => sum + folded, 0)).toBe(20)
+    expect(await Promise.all(good.map(onHand))).toEqual(good.map(() => 5))
+    await expectExact(database)
+    await clear(bad)
+  })
+
+  test('nor do several of them, all of which are named', async () => {
+    const { db } = connect()
+    const bad = await Promise.all(Array.from({ length: 4 }, () => newItem(LARGEST)))
+    const good = await newItem()
+    for (const item of [...bad, good]) await defer(db, item)
+
+    const { folded, failed = [] } = await db.$stock.project({ batchSize: 2 })
+
+    expect(folded).toBe(1)
+    expect(failed.map(({ item }) => item.productId).sort()).toEqual(bad.map(({ productId }) => productId).sort())
+    for (const item of bad) await clear(item)
+  })
+})
+
+test('what is wrong with the server, and with no item, is thrown', async () => {
+  const { db } = connect()
+  await defer(db, await newItem())
+  await database.query('ALTER TABLE "Stock" RENAME COLUMN "onHand" TO "elsewhere"')
+
+  const error = await rejectionOf(db.$stock.project())
+  await database.query('ALTER TABLE "Stock" RENAME COLUMN elsewhere TO "onHand"')
+
+  expect(error).toBeInstanceOf(Error)
+  expect(await db.$stock.project()).toEqual({ folded: 1 })
+})
