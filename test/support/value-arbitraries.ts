@@ -213,7 +213,6 @@ const odd: fc.Arbitrary<unknown> = fc.constantFrom<unknown>(
     new Prisma.Decimal('-0'),
   ],
   ...[
-    { d: [5], e: 0, s: 1, toFixed: () => '0x10' },
     { d: [5], e: 0, s: 1, toFixed: () => '5' },
     Prisma.JsonNull,
     Prisma.DbNull,
