@@ -51,6 +51,16 @@ export function isTransactionConflict(error: unknown): boolean {
   return isShape(error) && (error.code === 'P2034' || driverCause(error)?.kind === 'TransactionWriteConflict')
 }
 
+/** The database has ended a transaction that waited for one that waited for it (40P01). */
+export function isDeadlock(error: unknown): boolean {
+  return sqlState(error) === '40P01'
+}
+
+/** A function that is not there, not allowed, or not supported: 42883, 42501, 0A000. */
+export function isUnsupported(error: unknown): boolean {
+  return /^(42883|42501|0A000)$/.test(sqlState(error) ?? '')
+}
+
 /** `lock_timeout` (55P03) or `statement_timeout` (57014) has ended the statement. */
 export function isStatementTimeout(error: unknown): boolean {
   const state = sqlState(error)

@@ -1,15 +1,17 @@
 import { canonical } from '../canonical.js'
-import { InvalidArgumentError, isConcurrencyError, OutcomeUnknownError } from '../errors.js'
+import { DeadlineExceededError, InvalidArgumentError, isConcurrencyError, OutcomeUnknownError } from '../errors.js'
 import { type IsolationLevel, isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import {
   isConnectionLost,
+  isDeadlock,
   isTransactionConflict,
   isTransactionTimeout,
   isUnreachable,
+  isUnsupported,
   sqlState,
 } from '../prisma/errors.js'
 import { Deadline } from '../retry/deadline.js'
-import { retrying } from '../retry/loop.js'
+import { retrying, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { LIMITS, wholeMilliseconds } from './limits.js'
@@ -70,7 +72,11 @@ export class RetryingTransactions {
       if (isUnsettled && isUnreachable(error)) return true
       return isTransactionConflict(error) || isConnectionLost(error) || call.policy.retryOn(error)
     }
-    return retrying((attempt) => this.#once(client, body, told, attempt), call.policy, call.deadline, isRetryable)
+    const work = (attempt: number) => this.#once(client, body, told, attempt)
+    const done = retrying(work, call.policy, call.deadline, isRetryable)
+    return done.catch((error: unknown) => {
+      throw deadlockAtDeadline(error, call) ?? error
+    })
   }
 
   async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, attempt: number): Promise<R> {
@@ -79,8 +85,10 @@ export class RetryingTransactions {
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
     const isNoted = this.#canNote && !call.readOnly && !call.onLostCommit
     let isNoteRefused = false
+    let hasBegun = false
 
     const run = async (tx: PrismaClientLike) => {
+      hasBegun = true
       deadline.signal?.throwIfAborted() // while it waited for a connection
       const bounds = new Deadline(limit, deadline.signal, deadline.clock)
       const done = await boundedBody(tx, bounds, 'the body of the transaction', async (signal) => {
@@ -108,6 +116,9 @@ export class RetryingTransactions {
         this.#canNote = false
         return this.#once(client, body, call, attempt)
       }
+      if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
+        throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
+      }
       // COMMIT was not sent, or the server has said no to it.
       if (finished === undefined || isRefusal(error)) throw error
       if (call.onLostCommit === undefined) return settle(finished, error, client, call)
@@ -128,6 +139,20 @@ async function begin(
   const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
   await tx.$queryRawUnsafe(`SELECT ${refuseWrites}${LIMITS}`, limit)
   return undefined
+}
+
+/**
+ * A deadlock that was the last error when the time was up, and not when the attempts were: it was the
+ * waiting that took the time.
+ */
+function deadlockAtDeadline(error: unknown, { policy, deadline }: TransactionCall): unknown {
+  if (!isDeadlock(error)) return undefined
+  const { attempts = policy.attempts } = error as { readonly attempts?: number }
+  if (attempts >= policy.attempts) return undefined
+  return withAttempts(
+    new DeadlineExceededError(deadline.duration, 'the end of its deadlocks', { cause: error }),
+    attempts,
+  )
 }
 
 /** COMMIT was sent, and its answer did not come. */
@@ -159,11 +184,6 @@ function isRefusal(error: unknown): boolean {
   if (isTransactionTimeout(error)) return true // Prisma rolled back instead of sending COMMIT
   const state = sqlState(error)
   return state !== undefined && state !== '40003' && !isConnectionLost(error)
-}
-
-/** A function that is not there, not allowed, or not supported: 42883, 42501, 0A000. */
-function isUnsupported(error: unknown): boolean {
-  return /^(42883|42501|0A000)$/.test(sqlState(error) ?? '')
 }
 
 /** Names a version conflict by its row and expected version; `undefined` for any other error. */
