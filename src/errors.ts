@@ -15,9 +15,11 @@ import type {
   ReservationEndedError,
   SeriesOverflowError,
 } from './erp-errors.js'
+import type { ForeignExtensionError } from './foreign-extension-error.js'
 
 export { ConcurrencyError, type ConcurrencyErrorCode } from './concurrency-error.js'
 export * from './erp-errors.js'
+export { ForeignExtensionError, type ForeignExtensionProblem } from './foreign-extension-error.js'
 
 /**
  * Tells an error of this package from any other, also across two installed copies of it, where
@@ -41,6 +43,7 @@ export type AnyConcurrencyError =
   | ConfigurationError
   | DeadlineExceededError
   | DuplicateSerialsError
+  | ForeignExtensionError
   | IdempotencyInProgressError
   | IdempotencyMismatchError
   | InsufficientSerialsError

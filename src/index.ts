@@ -8,6 +8,7 @@ import { Catalogue } from './prisma/catalogue.js'
 import type { ActionArgs, PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import { noteVersionColumns } from './prisma/version-columns.js'
+import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { transactionClientMethods } from './transaction/extension.js'
 import { transactionMethod } from './transaction/method.js'
@@ -50,8 +51,11 @@ const DEFAULT_MAX_WAITING = 5
  */
 export function concurrency<const O extends ConcurrencyOptions = Record<never, never>>(options?: O) {
   const given = checkOptions(options ?? {})
-  return Prisma.defineExtension((client) => {
+  return Prisma.defineExtension((below) => {
+    const { transparent = [] } = given
+    const client = watchedClient(below, transparent)
     const own = client as unknown as PrismaClientLike
+    const touch = inTouch(own, transparent)
     const dataModel = readDataModel(own)
     const versions = new Versions(dataModel, given.version)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
@@ -71,16 +75,19 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
 
     const extended = client.$extends({
       name: 'prisma-extension-concurrency',
+      ...touch.marks,
       model: {
         $allModels: {
           ...versionedModelMethods<O>(versioned),
           ...idempotentModelMethods(idempotent),
+          ...touch.model,
         },
       },
       client: {
         ...transactionClientMethods(transactionMethod(transactions, policy)),
         ...idempotentClientMethods(idempotent),
         ...lockClientMethods(locks),
+        ...touch.client,
       },
       query: {
         $allModels: {
@@ -92,6 +99,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
       },
     })
     noteVersionColumns(extended, versions)
+    touch.made(extended)
     return extended
   })
 }

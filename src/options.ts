@@ -38,6 +38,11 @@ export interface ConcurrencyOptions {
   }
   /** The retry policy of every call, unless the call brings its own values. */
   readonly retry?: RetryPolicy
+  /**
+   * The names of other extensions that only watch, such as one that logs: SQL of this package may go
+   * past their hooks, where it would otherwise go row by row, or be refused.
+   */
+  readonly transparent?: readonly string[]
 }
 
 const versionOptions = {
@@ -78,6 +83,12 @@ const concurrencyOptions = z.strictObject({
     }),
   ),
   retry: z.optional(retryPolicySchema),
+  transparent: z.optional(
+    z.array(
+      z.string('must be the name of an extension').check(z.minLength(1, 'must not be empty')),
+      'must be an array of names of extensions',
+    ),
+  ),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

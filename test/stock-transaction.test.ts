@@ -405,6 +405,7 @@ describe('with other extensions', () => {
   const traced = () => {
     const seen: string[] = []
     const extension = Prisma.defineExtension({
+      name: 'traced',
       query: {
         $allModels: {
           $allOperations({ model, operation, args, query }) {
@@ -418,13 +419,14 @@ describe('with other extensions', () => {
     return { seen, extension }
   }
 
-  test('another one below, between or on top of it changes nothing, on the client and in transactions', async () => {
+  test('another one that only watches, below, between or on top of it, changes nothing, on the client and in transactions', async () => {
     const { client } = connect()
     const { extension } = traced()
     const item = await newItem(100)
-    const base = client.$extends(concurrency())
+    const transparent = ['traced']
+    const base = client.$extends(concurrency({ transparent }))
     const clients = [
-      client.$extends(extension).$extends(concurrency()).$extends(stock(STOCK)),
+      client.$extends(extension).$extends(concurrency({ transparent })).$extends(stock(STOCK)),
       base.$extends(extension).$extends(stock(STOCK)),
       base.$extends(stock(STOCK)).$extends(extension),
     ] as unknown as Db[]
@@ -450,9 +452,10 @@ describe('with other extensions', () => {
   })
 
   test('the tx of a client that is extended further has both', async () => {
-    const { db } = connect()
+    const { client } = connect()
     const { seen, extension } = traced()
     const item = await newItem(10)
+    const db = client.$extends(concurrency({ transparent: ['traced'] })).$extends(stock(STOCK))
     const further = db.$extends(extension)
 
     const [who, balance] = await further.$transaction(async (tx) => {

@@ -25,6 +25,8 @@ export interface InsertCall extends Patience {
   readonly payload: Payload
   readonly comparison: Comparison
   readonly selection: Selection
+  /** Whether another extension takes part in inserts of the model. */
+  readonly isObserved: boolean
   /** What to add to the data of nested writes, so that they don't bump the new row's version. */
   readonly keepVersion: Readonly<Record<string, unknown>>
   /** The turns of savepoints in one and the same transaction: they cannot overlap. */
@@ -75,6 +77,7 @@ export function isSingleStatement({ payload, selection, model }: InsertCall): bo
 /** A row with children is one transaction: the row first, as the claim, and then the children. */
 function attemptOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint): Promise<InsertResult> {
   if (isSingleStatement(call)) return attempt(root, call, isDuplicate)
+  if (call.isObserved) return insertAsOne(root, call)
   const limit = wholeMilliseconds(call.deadline)
   return root.transaction(
     async (tx) => {
@@ -105,6 +108,25 @@ function inTurns(transaction: CallersTransaction, { savepoints, deadline }: Inse
         leave()
       }
     },
+  }
+}
+
+/**
+ * The row and its children as one call of Prisma's. Another extension may send each call in a
+ * transaction of its own: a row that is claimed first would then be committed without its children.
+ */
+async function insertAsOne(root: RootScope, call: InsertCall): Promise<InsertResult> {
+  const row = await insertedRow(root, call)
+  for (let again = 0; ; again++) {
+    const existing = await findExisting(root, call)
+    if (existing) return { record: existing, replayed: true }
+    try {
+      const record = await root.call('create', { data: { ...row, ...call.payload.children }, ...call.selection })
+      return { record, replayed: false }
+    } catch (error) {
+      // It may have come meanwhile; else another unique key is in the way.
+      if (again >= 2 || !isUniqueViolation(error)) throw error
+    }
   }
 }
 

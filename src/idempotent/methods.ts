@@ -4,8 +4,10 @@ import { KeyedQueue } from '../lock/queue.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import type { DataModel, Model } from '../prisma/data-model.js'
+import { foreignIn } from '../prisma/foreign.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
+import { wholeClientOf } from '../prisma/whole-client.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { transactionCall, transactionOptions } from '../transaction/method.js'
@@ -106,6 +108,7 @@ export class IdempotentMethods {
       payload,
       comparison,
       selection: selectionOf(rest),
+      isObserved: foreignIn(wholeClientOf(context), model.name, ['create']) !== undefined,
       keepVersion: this.#setup.keepVersion(model.name),
       savepoints: this.#savepoints,
       ...patienceOf(this.#setup.policy, { retry, signal }),

@@ -1,6 +1,7 @@
 import type { PrismaClientLike } from './client.js'
 
 type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise<unknown>
+type Extends = (this: unknown, extension: unknown) => PrismaClientLike
 
 /**
  * Client methods for an extension with a namespace, such as `db.$stock`, that must know whether it
@@ -10,18 +11,31 @@ type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise
  * made once and is the same on the client and on every `tx`. So `$transaction` hands its body a `tx`
  * whose namespace is one of its own. Everything that opens a transaction for the user goes through
  * `$transaction`, `$transactionWithRetry` and `$withAdvisoryLock` too. To the types it is Prisma's.
+ * In the same way each extension on top gets a namespace of its own, which knows of that extension.
  */
 export function namespace<N extends object>(
   parent: PrismaClientLike,
   name: `$${string}`,
   make: (client: PrismaClientLike) => N,
 ): Record<never, never> {
-  const below = (parent as unknown as { readonly $transaction: Transaction }).$transaction
+  const { $transaction: below, $extends } = parent as unknown as {
+    readonly $transaction: Transaction
+    readonly $extends: Extends
+  }
   return {
     [name]: make(parent),
     $transaction(this: unknown, input: unknown, options?: unknown) {
       const isBody = typeof input === 'function'
       return below.call(this, isBody ? (tx: PrismaClientLike) => input(bound(tx, name, make(tx))) : input, options)
+    },
+    $extends(this: unknown, extension: object | (() => unknown)) {
+      // A function calls this again, with what it is made of.
+      if (typeof extension === 'function') return $extends.call(this, extension)
+      const own = {}
+      const { client } = extension as { readonly client?: object }
+      const made = $extends.call(this, { ...extension, client: { [name]: own, ...client } })
+      Object.assign(own, make(made))
+      return made
     },
   }
 }

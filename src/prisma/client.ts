@@ -88,6 +88,7 @@ export function omittedFields(client: PrismaClientLike, name: string): ReadonlyS
   return new Set(omit.filter(([, isOmitted]) => isOmitted).map(([field]) => field))
 }
 
-function propertyOf(model: string): string {
+/** The name of a model's property on the client. */
+export function propertyOf(model: string): string {
   return model.charAt(0).toLowerCase() + model.slice(1)
 }

@@ -11,6 +11,7 @@ import {
 } from './client.js'
 import type { Field, Model } from './data-model.js'
 import { type InsertDefault, insertDefaults } from './insert-defaults.js'
+import { relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { isUnobserved } from './unobserved.js'
 
@@ -65,7 +66,7 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike): Ca
   return {
     inTransaction: true,
     id: () => transactionId(parent),
-    call: async (action, args) => (await context[action](args)) as Row,
+    call: (action, args) => relyingOn(transactionId(parent), () => context[action](args)) as Promise<Row>,
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
     readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, parent),
@@ -84,7 +85,8 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
     isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
     insertDefaults,
     contained: (body) => body(root),
-    transaction: (body, options) => parent.$transaction((tx) => body(ownTransaction(context, tx)), options),
+    transaction: (body, options) =>
+      parent.$transaction((tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx))), options),
   }
   return root
 }

@@ -1,6 +1,6 @@
 import { canonical } from '../canonical.js'
 import { DeadlineExceededError, InvalidArgumentError, isConcurrencyError, OutcomeUnknownError } from '../errors.js'
-import { type IsolationLevel, isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import { type IsolationLevel, isTransactionClient, type PrismaClientLike, transactionId } from '../prisma/client.js'
 import {
   isConnectionLost,
   isDeadlock,
@@ -10,6 +10,7 @@ import {
   isUnsupported,
   sqlState,
 } from '../prisma/errors.js'
+import { relyingOn } from '../prisma/joined.js'
 import { Deadline } from '../retry/deadline.js'
 import { retrying, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
@@ -106,7 +107,7 @@ export class RetryingTransactions {
       return done.result
     }
     try {
-      return await client.$transaction(run, {
+      return await client.$transaction((tx) => relyingOn(transactionId(tx), () => run(tx)), {
         isolationLevel: call.isolationLevel,
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
         timeout: timeoutBehind(limit),
@@ -205,7 +206,9 @@ async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: Transacti
   return tx.$transaction(async (inner) => {
     // It lasts until the savepoint is released.
     if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
-    return untilOver(call.deadline.signal, (signal) => body(inner, { attempt: 1, signal }))
+    return untilOver(call.deadline.signal, (signal) =>
+      relyingOn(transactionId(inner), () => body(inner, { attempt: 1, signal })),
+    )
   })
 }
 

@@ -2,8 +2,10 @@ import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
+import { foreignIn } from '../prisma/foreign.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
+import { wholeClientOf } from '../prisma/whole-client.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments, checkNames, isRecord } from '../validation.js'
@@ -20,6 +22,9 @@ const updateManyOptions = z.strictObject({
   ...callOptions,
   mode: z._default(z.enum(['all', 'each'], "must be 'all' or 'each'"), 'all'),
 })
+
+/** What the statement of `updateManyVersioned` does, by the names of Prisma's calls. */
+const STATEMENT_STANDS_FOR = ['update', 'updateMany', 'updateManyAndReturn', 'findUniqueOrThrow'] as const
 
 /** The model methods, as they are called: checks the arguments, then hands them to the feature. */
 export class VersionedMethods {
@@ -70,7 +75,8 @@ export class VersionedMethods {
       throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
     const { mode, ...patience } = checkArguments(updateManyOptions, options ?? {})
     const versioned = this.#versions.require(context.$name)
-    const call = { versioned, mode, ...patienceOf(this.#policy, patience) }
+    const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
+    const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     return updateMany(scopeOf(context, this.#own), call, entries, this.#catalogue)
   }
 

@@ -1,20 +1,17 @@
-import type { VersionValue } from '../errors.js'
 import type { Table } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
 import type { ColumnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { GivenColumns, givenType, inColumnType } from '../prisma/given-columns.js'
 import { columnOf, quoted, tableOf } from '../prisma/sql.js'
-import type { Where } from './arguments.js'
 import type { RowKey } from './lock-row.js'
+import type { Single } from './one-by-one.js'
 import type { VersionedModel } from './versions.js'
 
 export type Operation = 'set' | 'increment' | 'decrement'
 
 /** A row of the batch, checked, and its values as the statement takes them. */
-export interface Item {
-  readonly row: Where
-  readonly expected: VersionValue
+export interface Item extends Single {
   readonly key: RowKey
   readonly operations: ReadonlyMap<Field, { readonly operation: Operation; readonly value: ColumnValue }>
 }

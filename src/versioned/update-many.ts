@@ -20,6 +20,7 @@ import { isRecord } from '../validation.js'
 import { checkedData, requiredVersion, rowOf, type Where } from './arguments.js'
 import { lockOrder } from './lock-order.js'
 import { keyOf, requireKey } from './lock-row.js'
+import { updateOneByOne } from './one-by-one.js'
 import { type Item, type Operation, refusalOf, updateManySql } from './update-many-statement.js'
 import type { VersionedModel } from './versions.js'
 
@@ -38,9 +39,11 @@ export interface UpdateManyCall {
   readonly mode: Mode
   readonly policy: ResolvedPolicy
   readonly deadline: Deadline
+  /** Whether another extension takes part in these calls, so that SQL would go past it. */
+  readonly isObserved: boolean
 }
 
-/** Writes many rows of one model, each against its own version, in one statement. */
+/** Writes many rows of one model, each against its own version, in one statement, unless it is observed. */
 export async function updateMany(
   scope: RootScope | CallersTransaction,
   call: UpdateManyCall,
@@ -54,8 +57,9 @@ export async function updateMany(
 
   let lost: unknown
   const attempt = async (attempt: number): Promise<Verdict[]> => {
-    const table = await catalogue.of(versioned.model, scope.query)
-    const verdicts = await send(scope, call, items, table).catch((error: unknown) => {
+    const table = call.isObserved ? undefined : await catalogue.of(versioned.model, scope.query)
+    const written = table ? send(scope, call, items, table) : updateOneByOne(scope, call, items)
+    const verdicts = await written.catch((error: unknown) => {
       if (isConnectionLost(error) && !scope.inTransaction) lost = error
       // Data that is refused was refused the first time, too; or the rows still had their expected versions.
       else if (/^2[23]/.test(sqlState(error) ?? '')) lost = undefined
@@ -99,8 +103,9 @@ function readItem(entry: unknown, index: number, versioned: VersionedModel): Ite
   }
   for (const { field, path: part } of key.unclear) refuseValue(field, `${path}.where.${part}`)
   requireKey(key, versioned, `${path}.where`)
-  const operations = readOperations(checkedData(entry.data, versioned, `${path}.data`), versioned, `${path}.data`)
-  return { row, expected, key, operations }
+  const data = checkedData(entry.data, versioned, `${path}.data`)
+  const operations = readOperations(data, versioned, `${path}.data`)
+  return { row, expected, data, key, operations }
 }
 
 function readOperations(data: Readonly<Record<string, unknown>>, versioned: VersionedModel, path: string) {

@@ -7,6 +7,7 @@ import { callOptions } from '../../retry/call-options.js'
 import type { RetryPolicy } from '../../retry/policy.js'
 import { transactionOptions } from '../../transaction/method.js'
 import { checkArguments, keyTextSchema } from '../../validation.js'
+import { refuseForeign } from '../foreign.js'
 import { type Allocation, allocate, countFree } from './allocate.js'
 import { readFormat } from './format.js'
 import { type ImportCall, type Imported, importSerials, tellPlanner } from './import.js'
@@ -77,6 +78,7 @@ export class SerialsMethods {
     const data = readData('data', given.data, model, this.#kept)
     const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
+    refuseForeign(client, '$serials.allocate', model, 'updates')
     return run(client, this.#retry, given, async (ways) =>
       allocate(ways, this.#map, { ...call, columns: await this.#columns(client) }),
     )
@@ -86,6 +88,7 @@ export class SerialsMethods {
   async release(client: PrismaClientLike, args: unknown): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const call = { transactionId: this.#transactionId(transactionId), numbers }
+    refuseForeign(client, '$serials.release', this.#map.serial.model, 'updates')
     return run(client, this.#retry, given, ({ contained }) => contained((tx) => release(tx, this.#map, call)))
   }
 
@@ -101,6 +104,7 @@ export class SerialsMethods {
     const parts =
       'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
+    refuseForeign(client, '$serials.import', model, 'creates')
     const result = await run(client, this.#retry, given, ({ contained }) =>
       contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#columns(tx) })),
     )
@@ -110,7 +114,9 @@ export class SerialsMethods {
 
   /** `$serials.free` */
   async free(client: PrismaClientLike, where: unknown): Promise<number> {
-    const values = readWhere('where', where, this.#map.serial.model, this.#owned)
+    const { model } = this.#map.serial
+    const values = readWhere('where', where, model, this.#owned)
+    refuseForeign(client, '$serials.free', model, 'reads')
     return countFree(client, this.#map, values, await this.#columns(client))
   }
 

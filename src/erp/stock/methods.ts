@@ -8,6 +8,7 @@ import { retrying } from '../../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../../retry/policy.js'
 import { argumentsOf } from '../../snapshot.js'
 import { checkArguments, checkNames, isRecord } from '../../validation.js'
+import { refuseForeign } from '../foreign.js'
 import { inTurn } from '../turns.js'
 import { audit } from './audit.js'
 import type { Combiner } from './combiner.js'
@@ -59,6 +60,7 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
   const { map } = core
   const isInside = isTransactionClient(client)
   const place = { client, isInside }
+  let isChecked = false
   const call =
     <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) =>
     (given: unknown = {}) =>
@@ -67,6 +69,9 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
         () => argumentsOf(given),
         (args) => {
           try {
+            // What is on top of a client stays the same, so it is looked at once for each.
+            if (!isChecked) refuseForeigners(client, map, `$stock.${method}`)
+            isChecked = true
             return run(args)
           } catch (error) {
             return Promise.reject(error)
@@ -163,6 +168,12 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
       return isInside ? inTurn(client, deadline, run) : run()
     }),
   }
+}
+
+function refuseForeigners(client: PrismaClientLike, { item, movement, reservation }: StockMap, method: string): void {
+  refuseForeign(client, method, item.model, 'updates')
+  refuseForeign(client, method, movement.model, 'writes')
+  if (reservation) refuseForeign(client, method, reservation.model, 'writes')
 }
 
 function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
