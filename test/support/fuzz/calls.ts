@@ -1,0 +1,355 @@
+import { randomUUID } from 'node:crypto'
+import { serials, series, stock } from '../../../src/erp/index.js'
+import { concurrency } from '../../../src/index.js'
+import type { createClient } from '../clients.js'
+import { STOCK } from '../stock-models.js'
+import type { Chance } from './chance.js'
+
+/** A client with all extensions. */
+export function extended(client: ReturnType<typeof createClient>['client']) {
+  return client
+    .$extends(concurrency())
+    .$extends(stock(STOCK))
+    .$extends(serials())
+    .$extends(series({ series: { ticket: { blocks: 50 } } }))
+}
+export type Db = ReturnType<typeof extended>
+
+/** Runs SQL past Prisma. */
+export type Query = (sql: string, values?: unknown[]) => Promise<Record<string, unknown>[]>
+
+/** A call with the arguments that its method wants, which may be distorted, and what it must come to if they are not. */
+export interface Call {
+  readonly name: string
+  readonly args: unknown[]
+  run(db: Db, args: unknown[]): PromiseLike<unknown>
+  /** Whether an answer is the right one. */
+  isRight(answer: never): boolean
+  /** Whether the arguments go on to Prisma, whose own errors are then right as well. */
+  readonly isPrismas: boolean
+  /** What may be called on the client, in a transaction, or both. */
+  readonly place: 'root' | 'inside' | 'both'
+}
+
+type Maker = (query: Query, chance: Chance) => Promise<Call>
+// Distorted arguments have no type.
+type Loose = Record<string, (...args: unknown[]) => PromiseLike<unknown>>
+const loose = (value: unknown) => value as Loose
+
+const body = async () => 7
+const newProduct = async (query: Query) => {
+  const [row] = await query(`INSERT INTO "Product" (name, stock, "updatedAt") VALUES ('Chai', 5, now()) RETURNING id`)
+  return (row as { id: number }).id
+}
+const newEverything = async (query: Query) => {
+  const [row] = await query(`INSERT INTO "every thing" ("the code") VALUES ($1) RETURNING id`, [randomUUID()])
+  return (row as { id: number }).id
+}
+const newItem = async (query: Query, chance: Chance) => {
+  const productId = chance.below(2 ** 31 - 2) + 1
+  await query(`INSERT INTO "Stock" ("productId", warehouse, "onHand") VALUES ($1, 'main', 5)`, [productId])
+  await query(
+    `INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity) VALUES ($1, 0, $2, 'main', 5)`,
+    [randomUUID(), productId],
+  )
+  return { productId, warehouse: 'main' }
+}
+const newSerials = async (query: Query, chance: Chance) => {
+  const productId = chance.below(2 ** 31 - 2) + 1
+  await query(`INSERT INTO "Serial" ("productId", number) SELECT $1, 'S-' || n FROM generate_series(1, 3) AS n`, [
+    productId,
+  ])
+  return productId
+}
+
+const model = (name: string, method: string, args: unknown[], isRight: (answer: never) => boolean): Call => ({
+  name: `${name}.${method}`,
+  args,
+  run: (db, given) => loose(loose(db as never)[name])[method]?.(...given) as PromiseLike<unknown>,
+  isRight,
+  isPrismas: true,
+  place: 'both',
+})
+const client = (
+  name: string,
+  args: unknown[],
+  isRight: (answer: never) => boolean,
+  place: Call['place'] = 'both',
+): Call => ({
+  name,
+  args,
+  run: (db, given) => loose(db)[name]?.(...given) as PromiseLike<unknown>,
+  isRight,
+  isPrismas: false,
+  place,
+})
+const erp = (
+  space: string,
+  name: string,
+  args: unknown[],
+  isRight: (answer: never) => boolean,
+  place: Call['place'] = 'both',
+): Call => ({
+  name: `${space}.${name}`,
+  args,
+  run: (db, given) => loose(loose(db as never)[space])[name]?.(...given) as PromiseLike<unknown>,
+  isRight,
+  isPrismas: false,
+  place,
+})
+const any = () => true
+const transactionId = () => randomUUID() as string
+
+/** One of each public method. */
+export const MAKERS: readonly Maker[] = [
+  async (query) => {
+    const data = {
+      int: 3,
+      text: 'a',
+      big: 4n,
+      decimal: '1.5',
+      flag: true,
+      json: { a: [1] },
+      tags: ['x'],
+      at: new Date(0),
+    }
+    return model(
+      'everything',
+      'updateVersioned',
+      [{ where: { id: await newEverything(query), version: 0 }, data }],
+      (row: { int: number; version: number }) => row.int === 3 && row.version === 1,
+    )
+  },
+  async (query) => {
+    const id = await newProduct(query)
+    const data = (current: { stock: number }) => ({ stock: current.stock - 1 })
+    return model(
+      'product',
+      'updateVersioned',
+      [{ where: { id }, data, select: { stock: true, version: true }, retry: { attempts: 5 } }],
+      (row: { stock: number; version: number }) => row.stock === 4 && row.version === 1,
+    )
+  },
+  async (query) => {
+    const id = await newProduct(query)
+    // The function itself is right; what it returns is distorted.
+    const result = [{ stock: { decrement: 1 }, name: 'Tofu', price: '2.50' }]
+    return {
+      ...model('product', 'updateVersioned', result, (row: { stock: number }) => row.stock === 4),
+      name: 'the answer of a function',
+      run: (db, given) => db.product.updateVersioned({ where: { id }, data: (() => given[0]) as never }),
+    }
+  },
+  async (query) =>
+    model(
+      'product',
+      'tryUpdateVersioned',
+      [{ where: { id: await newProduct(query), version: 0 }, data: { stock: { increment: 2 } } }],
+      (answer: { status: string; record: { stock: number } }) =>
+        answer.status === 'updated' && answer.record.stock === 7,
+    ),
+  async (query) =>
+    model(
+      'product',
+      'deleteVersioned',
+      [{ where: { id: await newProduct(query), version: 0 }, select: { stock: true } }],
+      (row: { stock: number }) => row.stock === 5,
+    ),
+  async (query) => {
+    const ids = [await newEverything(query), await newEverything(query)]
+    const items = ids.map((id) => ({
+      where: { id, version: 0 },
+      data: { int: { increment: 3 }, json: { a: [1] }, tags: ['x', 'y'], decimal: '1.25' },
+    }))
+    return {
+      ...model('everything', 'updateManyVersioned', [items, { mode: 'each' }], (answer: { status: string }[]) =>
+        answer.every(({ status }) => status === 'updated'),
+      ),
+      isPrismas: false,
+    }
+  },
+  async () => {
+    const id = transactionId()
+    return model(
+      'payment',
+      'createIdempotent',
+      [{ where: { transactionId: id }, data: { amount: '7.50', currency: 'EUR' }, match: ['amount', 'currency'] }],
+      (answer: { record: { transactionId: string }; replayed: boolean }) =>
+        !answer.replayed && answer.record.transactionId === id,
+    )
+  },
+  async () =>
+    model(
+      'payment',
+      'createIdempotent',
+      [
+        {
+          where: { transactionId: transactionId() },
+          data: { amount: 3, items: { create: [{ text: 'a' }, { text: 'b' }] } },
+          include: { items: true },
+        },
+      ],
+      (answer: { record: { items: unknown[] } }) => answer.record.items.length === 2,
+    ),
+  async () =>
+    model(
+      'everything',
+      'createIdempotent',
+      [{ where: { code: transactionId() }, data: { int: 3, json: { a: [1] }, kind: 'SPECIAL' } }],
+      (answer: { record: { int: number } }) => answer.record.int === 3,
+    ),
+  async () =>
+    client(
+      '$idempotent',
+      [{ key: transactionId(), scope: 'fuzz', request: { a: [1, new Date(0)], b: { c: 'x' } }, timeout: 5_000 }, body],
+      (answer: { result: number }) => answer.result === 7,
+    ),
+  async () => {
+    const answer = [{ a: [1, 2n, new Date(0)], b: { c: null } }]
+    const key = transactionId()
+    return {
+      ...client('$idempotent', answer, (given: { result: { a: unknown[] } }) => given.result.a.length === 3),
+      name: 'the answer of $idempotent',
+      run: (db, given) => db.$idempotent({ key, scope: 'answers' }, async () => given[0]),
+    }
+  },
+  async () =>
+    client(
+      '$oncePer',
+      [{ job: transactionId(), period: { every: '1d' } }, body],
+      (answer: { ran: boolean }) => answer.ran,
+    ),
+  async () => client('$pruneIdempotencyKeys', [{ olderThan: 3_600_000, batchSize: 10 }], any),
+  async () =>
+    client(
+      '$transactionWithRetry',
+      [body, { isolationLevel: 'ReadCommitted', timeout: 5_000, retry: { attempts: 3, deadline: 5_000 } }],
+      (answer) => answer === 7,
+      'root',
+    ),
+  async () =>
+    client(
+      '$withAdvisoryLock',
+      [['fuzz', transactionId()], body, { timeout: 5_000, mode: 'exclusive' }],
+      (answer) => answer === 7,
+    ),
+  async () =>
+    client(
+      '$withAdvisoryLock',
+      [{ keys: [['fuzz', transactionId()], 'b', 3] }, body, { mode: 'shared' }],
+      (answer) => answer === 7,
+    ),
+  async () => client('$advisoryXactLock', [['fuzz', transactionId()], { timeout: 5_000 }], any, 'inside'),
+  async () =>
+    client(
+      '$tryAdvisoryXactLock',
+      [{ keys: [['fuzz', transactionId()]] }, { mode: 'shared' }],
+      (answer) => answer === true,
+      'inside',
+    ),
+  async (query, chance) =>
+    erp(
+      '$stock',
+      'move',
+      [{ transactionId: transactionId(), item: await newItem(query, chance), quantity: -3, minimum: 0 }],
+      (answer: { balance: number }) => answer.balance === 2,
+    ),
+  async (query, chance) =>
+    erp(
+      '$stock',
+      'moveAll',
+      [
+        {
+          transactionId: transactionId(),
+          lines: [
+            { item: await newItem(query, chance), quantity: -3 },
+            { item: await newItem(query, chance), quantity: 2 },
+          ],
+        },
+      ],
+      (answer: { lines: { balance: number }[] }) => answer.lines[0]?.balance === 2 && answer.lines[1]?.balance === 7,
+    ),
+  async (query, chance) =>
+    erp(
+      '$stock',
+      'count',
+      [{ transactionId: transactionId(), item: await newItem(query, chance), counted: 9 }],
+      (answer: { balance: number }) => answer.balance === 9,
+    ),
+  async (query, chance) =>
+    erp(
+      '$stock',
+      'defer',
+      [{ transactionId: transactionId(), item: await newItem(query, chance), quantity: 2 }],
+      (answer: { replayed: boolean }) => !answer.replayed,
+    ),
+  async (query, chance) =>
+    erp(
+      '$stock',
+      'reserve',
+      [
+        {
+          transactionId: transactionId(),
+          lines: [{ item: await newItem(query, chance), quantity: 2 }],
+          expiresIn: 60_000,
+        },
+      ],
+      (answer: { state: string }) => answer.state === 'active',
+    ),
+  async () => erp('$stock', 'release', [{ transactionId: transactionId() }], any),
+  async () => erp('$stock', 'project', [{ batchSize: 100 }], any),
+  async () => erp('$stock', 'audit', [{}], (answer: unknown[]) => answer.length === 0),
+  async (query, chance) =>
+    erp(
+      '$serials',
+      'allocate',
+      [
+        {
+          transactionId: transactionId(),
+          where: { productId: await newSerials(query, chance) },
+          count: 2,
+          data: { orderId: 3 },
+        },
+      ],
+      (answer: { serials: unknown[] }) => answer.serials.length === 2,
+    ),
+  async (_, chance) =>
+    erp(
+      '$serials',
+      'import',
+      [
+        {
+          transactionId: transactionId(),
+          data: { productId: chance.below(2 ** 31 - 2) + 1 },
+          range: { from: 1, to: 20n, format: 'A-{0000}' },
+        },
+      ],
+      any,
+    ),
+  async (_, chance) =>
+    erp(
+      '$serials',
+      'import',
+      [
+        {
+          transactionId: transactionId(),
+          data: { productId: chance.below(2 ** 31 - 2) + 1 },
+          numbers: ['a', 'b', 'c'],
+        },
+      ],
+      any,
+    ),
+  async () =>
+    erp(
+      '$serials',
+      'release',
+      [{ transactionId: transactionId(), numbers: ['S-1'] }],
+      (answer: { released: number }) => answer.released === 0,
+    ),
+  async (query, chance) =>
+    erp('$serials', 'free', [{ productId: await newSerials(query, chance) }], (answer) => answer === 3),
+  async () => erp('$series', 'next', ['ticket', { transactionId: transactionId() }], any),
+  async () =>
+    erp('$series', 'next', ['invoice', { transactionId: transactionId(), at: new Date('2026-01-02') }], any, 'inside'),
+  async () => erp('$series', 'gaps', ['invoice', { period: '' }], (answer: unknown[]) => Array.isArray(answer)),
+]
