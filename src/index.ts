@@ -1,41 +1,111 @@
 import { Prisma } from '@prisma/client/extension'
-import { idempotentClientMethods, idempotentModelMethods } from './idempotent/extension.js'
+import {
+  type IdempotentClientMethods,
+  type IdempotentModelMethods,
+  idempotentClientMethods,
+  idempotentModelMethods,
+} from './idempotent/extension.js'
 import { IdempotentMethods } from './idempotent/methods.js'
-import { lockClientMethods } from './lock/extension.js'
+import { type LockClientMethods, lockClientMethods } from './lock/extension.js'
 import { LockMethods } from './lock/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
 import { Catalogue } from './prisma/catalogue.js'
 import type { ActionArgs, PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
+import type { Extension, Members } from './prisma/extension.js'
 import { noteVersionColumns } from './prisma/version-columns.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
-import { transactionClientMethods } from './transaction/extension.js'
+import { type TransactionClientMethods, transactionClientMethods } from './transaction/extension.js'
 import { transactionMethod } from './transaction/method.js'
 import { RetryingTransactions } from './transaction/with-retry.js'
 import { bumpPlainWrite, KEEP_VERSION, type PlainWrite } from './versioned/bump.js'
-import { versionedModelMethods } from './versioned/extension.js'
+import { type VersionedModelMethods, versionedModelMethods } from './versioned/extension.js'
 import { VersionedMethods } from './versioned/methods.js'
+import type { VersioningOf } from './versioned/types.js'
 import { Versions } from './versioned/versions.js'
 
 export * from './errors.js'
+export type {
+  CreateIdempotent,
+  Idempotent,
+  IdempotentClientMethods,
+  IdempotentModelMethods,
+  OncePer,
+  PruneIdempotencyKeys,
+} from './idempotent/extension.js'
 export type { OncePerResult } from './idempotent/once-per.js'
 export type { AtLeastPeriod, GridPeriod, Period } from './idempotent/period.js'
 export { idempotencyKeySchema, idempotencyKeySql } from './idempotent/schema.js'
-export type { IdempotentOptions, OncePerOptions, PruneOptions } from './idempotent/types.js'
+export type {
+  CreateData,
+  CreateIdempotentArgs,
+  IdempotentOptions,
+  OncePerOptions,
+  PruneOptions,
+} from './idempotent/types.js'
+export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './lock/extension.js'
 export type { LockKey, LockKeyPart, LockKeys } from './lock/key.js'
 export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './lock/methods.js'
 export type { ConcurrencyOptions, IdempotencyOptions, VersionOptions } from './options.js'
-export type { TransactionClient } from './prisma/types.js'
+export type { Extension, Members } from './prisma/extension.js'
+export type {
+  Exactly,
+  GivenArgs,
+  RecordOf,
+  Scalars,
+  SelectionArgs,
+  TransactionClient,
+  UniqueWhere,
+} from './prisma/types.js'
 export type { CallOptions } from './retry/call-options.js'
 export type { RetryPolicy } from './retry/policy.js'
+export type { TransactionClientMethods, TransactionWithRetry } from './transaction/extension.js'
 export type { TransactionWithRetryOptions } from './transaction/method.js'
 export type { TransactionContext } from './transaction/with-retry.js'
+export type {
+  DeleteVersioned,
+  TryUpdateVersioned,
+  UpdateManyVersioned,
+  UpdateVersioned,
+  VersionedModelMethods,
+} from './versioned/extension.js'
 export { versionTriggerSql } from './versioned/trigger.js'
-export type { Change, TryUpdateResult, UpdateManyVerdict } from './versioned/types.js'
+export type {
+  Change,
+  Data,
+  DeleteVersionedArgs,
+  Returned,
+  ScalarData,
+  TryUpdateResult,
+  UpdateManyResult,
+  UpdateManyVerdict,
+  UpdateManyVersionedItem,
+  UpdateVersionedArgs,
+  VersionField,
+  VersionFor,
+  VersioningOf,
+  VersionOf,
+  WhereVersion,
+} from './versioned/types.js'
 
 /** Half of a pool of ten, which is what node-postgres has unless told otherwise. */
 const DEFAULT_MAX_WAITING = 5
+
+/** What every model gets. O is the type of the options of `concurrency()`. */
+export interface ConcurrencyModelMethods<O> extends VersionedModelMethods<O>, IdempotentModelMethods {}
+
+/** What the client gets, and the `tx` of a transaction. */
+export interface ConcurrencyClientMethods
+  extends TransactionClientMethods,
+    IdempotentClientMethods,
+    LockClientMethods {}
+
+/** The type of `concurrency()`, applied to a client. */
+export type ConcurrencyExtension<O> = Extension<
+  { $allModels: Members<ConcurrencyModelMethods<O>> },
+  Members<ConcurrencyClientMethods>
+>
 
 /**
  * The extension: versioned writes, retried transactions, once-only inserts and operations, and
@@ -49,9 +119,11 @@ const DEFAULT_MAX_WAITING = 5
  * const db = new PrismaClient({ adapter }).$extends(concurrency())
  * await db.product.updateVersioned({ where: { id }, data: (current) => ({ stock: current.stock - 1 }) })
  */
-export function concurrency<const O extends ConcurrencyOptions = Record<never, never>>(options?: O) {
+export function concurrency<const O extends ConcurrencyOptions>(
+  options?: O,
+): (client: object) => ConcurrencyExtension<VersioningOf<O>> {
   const given = checkOptions(options ?? {})
-  return Prisma.defineExtension((below) => {
+  const extension = Prisma.defineExtension((below) => {
     const { transparent = [] } = given
     const client = watchedClient(below, transparent)
     const own = client as unknown as PrismaClientLike
@@ -78,7 +150,7 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
       ...touch.marks,
       model: {
         $allModels: {
-          ...versionedModelMethods<O>(versioned),
+          ...versionedModelMethods(versioned),
           ...idempotentModelMethods(idempotent),
           ...touch.model,
         },
@@ -102,4 +174,5 @@ export function concurrency<const O extends ConcurrencyOptions = Record<never, n
     touch.made(extended)
     return extended
   })
+  return extension as unknown as (client: object) => ConcurrencyExtension<VersioningOf<O>>
 }

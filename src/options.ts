@@ -25,6 +25,7 @@ export interface IdempotencyOptions {
 }
 
 export interface ConcurrencyOptions {
+  /** Which column is the version, and whether plain writes bump it. Default: `version`, where a model has it. */
   readonly version?: VersionOptions & {
     /** What is different for single models, by the model's name; `false` for a model that is not versioned. */
     readonly models?: Readonly<Record<string, VersionOptions | false>>

@@ -4,8 +4,8 @@ export const modelName = (index: number) => `Model${index}`
 export const delegateName = (index: number) => `model${index}`
 
 /** A schema of many models, each with the usual columns, a version, and relations to two others. */
-export function schema(): string {
-  const models = Array.from({ length: MODELS }, (_, index) => model(index))
+export function schema(count = MODELS): string {
+  const models = Array.from({ length: count }, (_, index) => model(index, count))
   return `generator client {
   provider               = "prisma-client"
   output                 = "./client"
@@ -26,10 +26,10 @@ ${models.join('\n\n')}
 `
 }
 
-function model(index: number): string {
+function model(index: number, count: number): string {
   const name = modelName(index)
-  const next = modelName((index + 1) % MODELS)
-  const previous = modelName((index + MODELS - 1) % MODELS)
+  const next = modelName((index + 1) % count)
+  const previous = modelName((index + count - 1) % count)
   return `model ${name} {
   id         Int      @id @default(autoincrement())
   code       String   @unique
@@ -45,6 +45,6 @@ function model(index: number): string {
   version    Int      @default(0)
   nextId     Int?
   next       ${next}? @relation("next${index}", fields: [nextId], references: [id])
-  previous   ${previous}[] @relation("next${(index + MODELS - 1) % MODELS}")
+  previous   ${previous}[] @relation("next${(index + count - 1) % count}")
 }`
 }

@@ -1,10 +1,12 @@
-export { serials } from './serials/extension.js'
+export { type SerialsExtension, serials } from './serials/extension.js'
 export type { AllocationMapping, SerialMapping, SerialsOptions } from './serials/options.js'
 export { serialsSchema, serialsSql } from './serials/schema.js'
 export type {
   AllocateArgs,
   ImportArgs,
+  NewSerial,
   ReleaseArgs,
+  SerialData,
   SerialOf,
   SerialRange,
   Serials,
@@ -25,9 +27,12 @@ export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } f
 export { stockSchema, stockSql } from './stock/schema.js'
 export type {
   ItemKey,
+  Minimum,
   MoveAllResult,
   MovedLine,
   MoveResult,
+  Named,
+  OneOrMany,
   ProjectResult,
   Quantity,
   ReleaseResult,
@@ -36,3 +41,4 @@ export type {
   StockDiscrepancy,
   StockLine,
 } from './stock/types.js'
+export type { ClientExtension, FieldOf, Input } from './types.js'

@@ -1,4 +1,5 @@
 import type { Types } from '@prisma/client/runtime/client'
+import type { Extension, Nothing } from '../prisma/extension.js'
 
 /** The names of a client's models, as in the schema: `Product` for `client.product`. */
 type Delegate<C, M> = M extends string ? (Uncapitalize<M> extends keyof C ? C[Uncapitalize<M>] : never) : never
@@ -16,9 +17,5 @@ export type RowInputOf<C, M> =
 /** A number as a call may give it for a field: also what can be turned into the field's type without loss. */
 export type Input<T> = T extends number ? number : T extends bigint ? number | bigint : number | string | T
 
-type Nothing = Record<never, never>
-
-/** What an extension adds to the client, in Prisma's own form. */
-export interface ClientExtension<N extends string, T> {
-  readonly $extends: { extArgs: { result: Nothing; model: Nothing; query: Nothing; client: { [K in N]: () => T } } }
-}
+/** What an extension with a namespace adds to the client. */
+export type ClientExtension<N extends string, T> = Extension<Nothing, { [K in N]: () => T }>

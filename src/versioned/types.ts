@@ -7,6 +7,9 @@ import type { CallOptions } from '../retry/call-options.js'
  * that `concurrency()` was given. Everything else is asked of Prisma's own types.
  */
 
+/** Of the options, all that the types need: they stand in a program's declarations for every model. */
+export type VersioningOf<O> = O extends { readonly version: infer V } ? { readonly version: V } : Record<never, never>
+
 type DefaultField<T, O> = O extends { readonly version: { readonly field: infer F extends string } } ? F : UsualField<T>
 
 /**
@@ -51,7 +54,7 @@ export type VersionField<T, O> = {
 export type VersionOf<T, O> = Scalars<T>[VersionField<T, O>]
 
 /** The version that `where` must hold. A model without a version column has the reason instead, which nothing fits. */
-type WhereVersion<T, O> = [VersionField<T, O>] extends [never]
+export type WhereVersion<T, O> = [VersionField<T, O>] extends [never]
   ? { version: NotVersioned<Payload<T>['name'] & string> }
   : { [K in VersionField<T, O>]: VersionOf<T, O> }
 
@@ -62,7 +65,7 @@ type NotVersioned<Model extends string> =
  * With `data` as an object, `where` must hold the version. With a function it need not; but where
  * it does, the version must not be undefined.
  */
-type VersionFor<T, O, A> = [VersionField<T, O>] extends [never]
+export type VersionFor<T, O, A> = [VersionField<T, O>] extends [never]
   ? WhereVersion<T, O>
   : A extends { readonly where: { readonly [K in VersionField<T, O>]: unknown } }
     ? WhereVersion<T, O>
@@ -73,7 +76,7 @@ type VersionFor<T, O, A> = [VersionField<T, O>] extends [never]
       : unknown
 
 /** Prisma's own `data`, without the version. The symbol keeps a function from passing as an object. */
-type Data<T, O> = Args<T, 'update'>['data'] & { [K in VersionField<T, O>]?: never } & {
+export type Data<T, O> = Args<T, 'update'>['data'] & { [K in VersionField<T, O>]?: never } & {
   [Symbol.hasInstance]?: never
 }
 
@@ -102,11 +105,16 @@ export type Change<T, O, R = Data<T, O> | undefined> = (current: Scalars<T>, att
 
 /** A is the type of the arguments as they are given, R that of what `data` as a function returns. */
 export type UpdateVersionedArgs<T, O, A, R> = {
+  /** The record, by a unique key; beside `data` as an object, also the version that you have read. */
   where: UniqueWhere<T> & VersionFor<T, O, A>
+  /** What to write, without the version; or a function of the current record that returns it. */
   data: Data<T, O> | Change<T, O, R>
 } & CallOptions
 
-export type DeleteVersionedArgs<T, O> = { where: UniqueWhere<T> & WhereVersion<T, O> } & CallOptions
+export type DeleteVersionedArgs<T, O> = {
+  /** The record, by a unique key, and the version that you have read. */
+  where: UniqueWhere<T> & WhereVersion<T, O>
+} & CallOptions
 
 export type TryUpdateResult<T, S, O> =
   | { readonly status: 'updated'; readonly record: RecordOf<T, S> }
@@ -120,7 +128,7 @@ export type TryUpdateResult<T, S, O> =
     }
   | { readonly status: 'missing' }
 
-type ScalarData<T, O> = {
+export type ScalarData<T, O> = {
   [K in keyof Scalars<T> & keyof Args<T, 'updateMany'>['data'] as K extends VersionField<T, O> ? never : K]?:
     | ScalarValue<Scalars<T>[K]>
     | { set: ScalarValue<Scalars<T>[K]> }
@@ -143,7 +151,9 @@ type ScalarValue<V> = V extends DecimalLike
       : V
 
 export interface UpdateManyVersionedItem<T, O> {
+  /** The record, by a unique key, and the version that you have read. */
   where: UniqueWhere<T> & WhereVersion<T, O>
+  /** What to write, without the version: plain values, `set`, `increment` and `decrement`. */
   data: ScalarData<T, O>
 }
 

@@ -12,8 +12,10 @@ const TSC = join(dirname(createRequire(import.meta.url).resolve('typescript/pack
 export interface FreshApp {
   /** Where the package was installed. */
   readonly packageFolder: string
-  /** Compiles the app as its own tsconfig.json says. */
-  compile(): Promise<void>
+  /** Where the app itself is. */
+  readonly folder: string
+  /** Compiles the app as its own tsconfig.json says, or another file like it. */
+  compile(config?: string): Promise<void>
   /** Runs a file of the app with Node, and gives what it printed. */
   node(file: string, env: NodeJS.ProcessEnv): Promise<string>
   remove(): Promise<void>
@@ -29,7 +31,8 @@ export async function createFreshApp(files: string): Promise<FreshApp> {
     await run(process.execPath, [join(ROOT, 'scripts', 'generate.mjs'), '--schema', 'schema.prisma'], app)
     return {
       packageFolder: join(app, 'node_modules', 'prisma-extension-concurrency'),
-      compile: async () => void (await run(process.execPath, [TSC, '-p', app], app)),
+      folder: app,
+      compile: async (config = 'tsconfig.json') => void (await run(process.execPath, [TSC, '-p', config], app)),
       node: (file, env) => run(process.execPath, [file], app, env),
       remove: () => rm(folder, { recursive: true, force: true }),
     }

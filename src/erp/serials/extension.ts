@@ -12,7 +12,13 @@ import type { ClientExtension } from '../types.js'
 import { mapSerials } from './mapping.js'
 import { SerialsMethods } from './methods.js'
 import { checkSerialsOptions, type SerialsOptions } from './options.js'
-import type { Serials } from './types.js'
+import type { NewSerial, SerialData, SerialOf, Serials, SerialWhere } from './types.js'
+
+/** What `serials()` adds to a client of type C. */
+export type SerialsExtension<C, O> = ClientExtension<
+  '$serials',
+  Serials<SerialOf<C, O>, SerialWhere<C, O>, SerialData<C, O>, NewSerial<C, O>>
+>
 
 /**
  * The extension for serial numbers: `db.$serials`, on models of yours. Apply it after
@@ -24,9 +30,9 @@ import type { Serials } from './types.js'
  * const db = base.$extends(concurrency()).$extends(serials())
  * const { serials: taken } = await db.$serials.allocate({ transactionId, where: { productId: 7 }, count: 3 })
  */
-export function serials<const O extends SerialsOptions = Record<never, never>, C extends object = object>(
+export function serials<const O extends SerialsOptions, C extends object = object>(
   options?: O,
-): (client: C) => ClientExtension<'$serials', Serials<C, O>> {
+): (client: C) => SerialsExtension<C, O> {
   const given = checkSerialsOptions(options ?? {})
   const extension = Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
@@ -59,5 +65,5 @@ export function serials<const O extends SerialsOptions = Record<never, never>, C
       client: namespace(own, '$serials', (at) => keepModels(make(at), kept)),
     })
   })
-  return extension as unknown as (client: C) => ClientExtension<'$serials', Serials<C, O>>
+  return extension as unknown as (client: C) => SerialsExtension<C, O>
 }

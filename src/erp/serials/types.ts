@@ -17,17 +17,30 @@ type Row<C, O> = RowInputOf<C, ModelName<O>>
 /** A record of the model of the serials, with all its scalar fields. */
 export type SerialOf<C, O> = ScalarsOf<C, ModelName<O>>
 
-/** Equality on scalar fields of a serial. */
-export type SerialWhere<C, O> = Partial<Omit<Row<C, O>, OwnerField<O>>>
+/*
+ * Below, a row of the client's model is inferred first. Without that, a program's declarations name
+ * these types with all of C, which is the client, and are too long for the compiler to write.
+ */
 
-export interface AllocateArgs<C, O> extends CallOptions {
+/** Equality on scalar fields of a serial. */
+export type SerialWhere<C, O> = Row<C, O> extends infer R ? Partial<Omit<R, OwnerField<O>>> : never
+
+/** The values that `allocate` may set. */
+export type SerialData<C, O> =
+  Row<C, O> extends infer R ? Partial<Omit<R, NumberField<O> | OwnerField<O> | VersionField<O>>> : never
+
+/** The values of a new serial, but for its number and its owner. */
+export type NewSerial<C, O> =
+  Row<C, O> extends infer R ? Omit<R, NumberField<O> | OwnerField<O> | VersionField<O>> : never
+
+export interface AllocateArgs<Where, Data> extends CallOptions {
   /** What the serials are for; it is unique, and the serials are allocated once for it. */
   transactionId: string
   /** Which serials, by plain values of their fields: `{ productId: 7 }`; `{}` is any of them. */
-  where: SerialWhere<C, O>
+  where: Where
   count: number
   /** Values to set on the serials that are taken, such as the order they are for. */
-  data?: Partial<Omit<Row<C, O>, NumberField<O> | OwnerField<O> | VersionField<O>>> | undefined
+  data?: Data | undefined
   /** Whether fewer serials will do, where there are too few; perhaps none. Default false. */
   partial?: boolean | undefined
 }
@@ -47,23 +60,26 @@ export interface SerialRange {
   format: string
 }
 
-type NewRow<C, O> = Omit<Row<C, O>, NumberField<O> | OwnerField<O> | VersionField<O>>
-
-export type ImportArgs<C, O> = CallOptions & {
+export type ImportArgs<New> = CallOptions & {
   /** Unique; the serials are imported once for it. */
   transactionId: string
   /** How long it may take, in ms. Default: the deadline, which it extends if it is longer. */
   timeout?: number | undefined
-} & (Record<never, never> extends NewRow<C, O>
-    ? { data?: NewRow<C, O> | undefined }
+} & (Record<never, never> extends New
+    ? { data?: New | undefined }
     : {
         /** The values that all the new serials have, such as the product. */
-        data: NewRow<C, O>
+        data: New
       }) &
   ({ range: SerialRange; numbers?: undefined } | { numbers: readonly string[]; range?: undefined })
 
-/** `db.$serials`, and `tx.$serials` inside a transaction. */
-export interface Serials<C, O> {
+/**
+ * `db.$serials`, and `tx.$serials` inside a transaction.
+ *
+ * `Serial` is a record (`SerialOf`), `Where` what serials are found by (`SerialWhere`), `Data` what
+ * `allocate` may set (`SerialData`), and `New` the values of a new serial (`NewSerial`).
+ */
+export interface Serials<Serial, Where, Data, New> {
   /**
    * Takes free serials, exactly once per transaction id: a duplicate gets the same ones, with
    * `replayed: true`. It is all or nothing, unless `partial` allows fewer.
@@ -91,7 +107,7 @@ export interface Serials<C, O> {
    *
    * Source: PostgreSQL manual, SELECT, "The Locking Clause".
    */
-  allocate(args: AllocateArgs<C, O>): Promise<{ serials: SerialOf<C, O>[]; replayed: boolean }>
+  allocate(args: AllocateArgs<Where, Data>): Promise<{ serials: Serial[]; replayed: boolean }>
 
   /**
    * Frees serials of an allocation: all that the transaction id has, or those with the given
@@ -115,7 +131,7 @@ export interface Serials<C, O> {
    *   transactionId, data: { productId: 7 }, range: { from: 1, to: 2_500, format: 'SN-{000000}' },
    * })
    */
-  import(args: ImportArgs<C, O>): Promise<{ imported: number; replayed: boolean }>
+  import(args: ImportArgs<New>): Promise<{ imported: number; replayed: boolean }>
 
   /**
    * How many serials are free now, those included that somebody is about to take.
@@ -123,5 +139,5 @@ export interface Serials<C, O> {
    * @example
    * const left = await db.$serials.free({ productId: 7 })
    */
-  free(where: SerialWhere<C, O>): Promise<number>
+  free(where: Where): Promise<number>
 }

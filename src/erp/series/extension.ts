@@ -89,7 +89,7 @@ export interface NumberSeries<O> {
  *   series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }),
  * )
  */
-export function series<const O extends SeriesOptions = Record<never, never>>(
+export function series<const O extends SeriesOptions>(
   options?: O,
 ): (client: object) => ClientExtension<'$series', NumberSeries<O>> {
   const given = checkSeriesOptions(options ?? {})

@@ -12,7 +12,7 @@ import { stockMethods } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
 import { Protection } from './protect.js'
 import { protectedModels, protectedQueries } from './protected.js'
-import type { Stock } from './types.js'
+import type { ItemKey, Quantity, Stock } from './types.js'
 
 /** How many calls may wait in this process unless told otherwise. */
 const DEFAULT_MAX_WAITING = 10_000
@@ -34,7 +34,7 @@ const DEFAULT_MAX_WAITING = 10_000
  */
 export function stock<const O extends StockOptions, C extends object>(
   options: O,
-): (client: C) => ClientExtension<'$stock', Stock<C, O>> {
+): (client: C) => ClientExtension<'$stock', Stock<ItemKey<C, O>, Quantity<C, O>>> {
   const given = checkStockOptions(options)
   return Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'stock')
@@ -53,5 +53,5 @@ export function stock<const O extends StockOptions, C extends object>(
       model: protectedModels(own, protection),
       query: protectedQueries(protection),
     })
-  }) as unknown as (client: C) => ClientExtension<'$stock', Stock<C, O>>
+  }) as unknown as (client: C) => ClientExtension<'$stock', Stock<ItemKey<C, O>, Quantity<C, O>>>
 }

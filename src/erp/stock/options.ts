@@ -57,7 +57,9 @@ export interface ReservationMapping {
 }
 
 export interface StockOptions {
+  /** The model with a row per item, which holds its balance. */
   readonly item: ItemMapping
+  /** The model with a row per movement. */
   readonly movement: MovementMapping
   /** For `reserve`, `release` and `fulfil`. */
   readonly reservation?: ReservationMapping

@@ -23,12 +23,12 @@ export interface StockLine<Key, Q> {
   quantity: Input<Q>
 }
 
-interface Minimum<Q> {
+export interface Minimum<Q> {
   /** What must stay on hand of each item; `null` is no limit. Default: the item's own minimum, or that of the options. */
   minimum?: Input<Q> | null | undefined
 }
 
-interface Named {
+export interface Named {
   /** Names the request. However often it arrives, it is carried out once. */
   transactionId: string
 }
@@ -94,15 +94,17 @@ export interface StockDiscrepancy<Key, Q> {
 }
 
 /** One line, or several, of which an item may have more than one: they are added up. */
-type OneOrMany<Key, Q> = StockLine<Key, Q> | { lines: readonly StockLine<Key, Q>[] }
+export type OneOrMany<Key, Q> = StockLine<Key, Q> | { lines: readonly StockLine<Key, Q>[] }
 
 /**
  * `db.$stock`, and `tx.$stock` inside a transaction, where everything is part of the transaction.
  *
+ * `Key` is what names an item (`ItemKey`), and `Q` the type of the quantities (`Quantity`).
+ *
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
  */
-export interface Stock<C, O extends StockOptions, Key = ItemKey<C, O>, Q = Quantity<C, O>> {
+export interface Stock<Key, Q> {
   /**
    * Moves stock of one item, once per transaction id, and never below the minimum.
    *
