@@ -66,7 +66,7 @@ describe('in an editor', () => {
   })
 
   test.each([
-    ['core', ['idempotency', 'lock', 'retry', 'version']],
+    ['core', ['idempotency', 'lock', 'retry', 'transparent', 'version']],
     ['retry', ['attempts', 'baseDelay', 'deadline', 'maxDelay', 'retryOn']],
     ['item', ['bumpVersion', 'key', 'minimum', 'model', 'onHand', 'opening', 'reserved', 'version']],
     ['update', ['data', 'retry', 'signal', 'where']],
