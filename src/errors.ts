@@ -255,7 +255,7 @@ export class IdempotencyMismatchError extends ConcurrencyError {
 
   constructor(model: string, where: Readonly<Record<string, unknown>>, fields: readonly string[]) {
     super(
-      `${model} ${describe(where)} was already used with another payload: ${fields.join(', ')} differ. Nothing was written. ` +
+      `${model} ${describe(where)} was already used with another payload: ${fields.join(', ')} ${fields.length === 1 ? 'differs' : 'differ'}. Nothing was written. ` +
         `A new payload needs a new key; find out who uses this one for two different things.`,
     )
     this.model = model

@@ -35,6 +35,14 @@ test('check passes in time, and afterwards says what was waited for', () => {
   )
 })
 
+test('the error names the number that the caller gave, where only a rest of it is left', () => {
+  const { clock, pass } = fakeClock()
+  const rest = new Deadline(86, undefined, clock, 5_000)
+  pass(86)
+
+  expect(() => rest.check('the body')).toThrow(/^The deadline of 5000 ms passed/)
+})
+
 test('check throws the reason of an aborted signal, also when time is up as well', () => {
   const { clock, pass } = fakeClock()
   const deadline = new Deadline(100, AbortSignal.abort('gone'), clock)

@@ -1,5 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
@@ -54,13 +54,28 @@ test.each(['index', 'erp/index'])(
   },
 )
 
-test('the tarball holds what is built, the licence, the changelog and the README, and nothing else', async () => {
+test('every source map names a source that is in the tarball', async () => {
+  const dist = join(app.packageFolder, 'dist')
+  const maps = (await readdir(dist, { recursive: true })).filter((name) => name.endsWith('.map'))
+  const sources = await Promise.all(
+    maps.map(async (name) => {
+      const { sources } = JSON.parse(await readFile(join(dist, name), 'utf8')) as { sources: string[] }
+      return sources.map((source) => join(dist, dirname(name), source))
+    }),
+  )
+
+  expect(maps.some((name) => name.endsWith('.d.ts.map'))).toBe(true)
+  await expect(Promise.all(sources.flat().map((source) => stat(source)))).resolves.toBeDefined()
+})
+
+test('the tarball holds what is built, its sources, the licence, the changelog and the README, and nothing else', async () => {
   expect((await readdir(app.packageFolder)).sort()).toEqual([
     'CHANGELOG.md',
     'LICENSE',
     'README.md',
     'dist',
     'package.json',
+    'src',
   ])
 })
 

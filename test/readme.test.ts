@@ -7,6 +7,7 @@ import { run } from './support/run.js'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const FOLDER = `${ROOT}/generated/readme`
+const REPOSITORY = 'https://github.com/prisma-extension-concurrency/prisma-extension-concurrency'
 const NAMES = ['base', 'db', 'id', 'transactionId', 'tenantId', 'sku', 'body', 'sendMail']
 
 const database = useDatabase()
@@ -67,13 +68,25 @@ describe('the README', async () => {
     expect(pairs(table)).toEqual(pairs(classes))
   })
 
-  test('links to nothing that is not there', async () => {
+  test('names Prisma 7 wherever it says what to install', () => {
+    const installs = readme.match(/^npm (?:install|i) .*$/gm) ?? []
+    const packages = installs.flatMap(
+      (line) => line.replace(/#.*/, '').match(/(?<= )@?prisma(?:\/\S+|@\S+)?(?= |$)/g) ?? [],
+    )
+
+    expect(packages.sort()).toEqual(['@prisma/adapter-pg@7', '@prisma/client@7', 'prisma@7'])
+  })
+
+  test('links to nothing that is not there, on npm either, which has no other files of the repository', async () => {
     const headings = [...readme.matchAll(/^#+ (.+)$/gm)].map(
       ([, text = '']) => `#${text.toLowerCase().replaceAll(' ', '-')}`,
     )
     for (const [, target = ''] of readme.matchAll(/\]\(([^)]+)\)/g)) {
       if (target.startsWith('#')) expect(headings).toContain(target)
-      else await expect(stat(`${ROOT}/${target}`), target).resolves.toBeDefined()
+      else if (target.startsWith(REPOSITORY)) {
+        const path = target.slice(REPOSITORY.length).replace(/^\/(?:blob|tree)\/main\//, '')
+        await expect(stat(`${ROOT}/${path}`), target).resolves.toBeDefined()
+      } else expect(target).toMatch(/^https:/)
     }
   })
 })

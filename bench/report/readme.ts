@@ -42,7 +42,7 @@ ${rows.join('\n')}
 
 ${painOf(result)}Medians of ${method.rounds} rounds; the ratio is taken within each round. By hand, and of the locks, it is the fastest one whose
 data was right; with pg alone the decision is a condition in SQL, where it can be said so. Measured on ${date.slice(0, 10)} with the ${form} form on ${machine.cpu} (${machine.cores} cores, ${machine.memoryGigabytes} GB,
-${machine.system}, Node ${machine.node}), ${server.version}, fsync ${server.settings.fsync}. All figures: [${file}](${file}). Run it
+${machine.system}, Node ${machine.node}), ${server.version}, fsync ${server.settings.fsync}. All figures: [${file}](https://github.com/prisma-extension-concurrency/prisma-extension-concurrency/blob/main/${file}). Run it
 yourself: \`npm run bench\`.`
 }
 

@@ -4,13 +4,15 @@ import type { Clock } from './clock.js'
 /** The end of a call's patience, and the caller's way to end it sooner. */
 export class Deadline {
   readonly clock: Clock
+  /** In ms, as the caller gave it. */
   readonly duration: number
   readonly signal: AbortSignal | undefined
   readonly #end: number
 
-  constructor(duration: number, signal: AbortSignal | undefined, clock: Clock) {
+  /** @param told what the error says; the caller's own number, where `duration` is what is left of it */
+  constructor(duration: number, signal: AbortSignal | undefined, clock: Clock, told = duration) {
     this.clock = clock
-    this.duration = duration
+    this.duration = told
     this.signal = signal
     this.#end = clock.now() + duration
   }

@@ -91,7 +91,8 @@ export class RetryingTransactions {
     const run = async (tx: PrismaClientLike) => {
       hasBegun = true
       deadline.signal?.throwIfAborted() // while it waited for a connection
-      const bounds = new Deadline(limit, deadline.signal, deadline.clock)
+      const told = limit === call.timeout ? limit : deadline.duration
+      const bounds = new Deadline(limit, deadline.signal, deadline.clock, told)
       const done = await boundedBody(tx, bounds, 'the body of the transaction', async (signal) => {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.

@@ -45,9 +45,10 @@ export async function createFreshApp(files: string): Promise<FreshApp> {
 /** Builds and packs a copy: other tests may be using what is built in the repository. */
 async function pack(folder: string): Promise<string> {
   await mkdir(folder)
-  for (const name of ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
-    await cp(join(ROOT, name), join(folder, name))
-  await run(process.execPath, [TSC, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', join(folder, 'dist')], ROOT)
+  const files = ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'src', 'tsconfig.json', 'tsconfig.build.json']
+  for (const name of files) await cp(join(ROOT, name), join(folder, name), { recursive: true })
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  await run(process.execPath, [TSC, '-p', 'tsconfig.build.json'], folder)
   await run('npm', ['pack', '--ignore-scripts'], folder)
   const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))
   if (tarball === undefined) throw new Error('npm pack has left no tarball.')

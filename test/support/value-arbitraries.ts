@@ -212,12 +212,7 @@ const odd: fc.Arbitrary<unknown> = fc.constantFrom<unknown>(
     new Prisma.Decimal('1e-40'),
     new Prisma.Decimal('-0'),
   ],
-  ...[
-    { d: [5], e: 0, s: 1, toFixed: () => '5' },
-    Prisma.JsonNull,
-    Prisma.DbNull,
-    Prisma.AnyNull,
-  ],
+  ...[{ d: [5], e: 0, s: 1, toFixed: () => '5' }, Prisma.JsonNull, Prisma.DbNull, Prisma.AnyNull],
 )
 
 export function sampleOf(kind: ValueKind, isList: boolean): fc.Arbitrary<Sample> {
