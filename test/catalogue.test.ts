@@ -15,6 +15,7 @@ const modelOf = (table: string, schema = 'odd "schema"'): Model => ({
   keys: [],
   compoundKeys: new Map(),
   relationMode: 'foreignKeys' as const,
+  emulatedKeys: new Set<string>(),
   inKeys: new Set(),
   version: undefined,
   omitted: new Set(),

@@ -109,6 +109,7 @@ const MISSING_MODEL: Model = {
   keys: [],
   compoundKeys: new Map(),
   relationMode: 'foreignKeys',
+  emulatedKeys: new Set(),
   inKeys: new Set(),
   version: undefined,
   omitted: new Set(),

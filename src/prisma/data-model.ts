@@ -49,6 +49,11 @@ export interface Model {
   readonly compoundKeys: ReadonlyMap<string, readonly string[]>
   /** Who keeps foreign keys true. It is the same for all models. */
   readonly relationMode: RelationMode
+  /**
+   * The fields that relations refer to, where Prisma itself (`relationMode = "prisma"`) changes the rows that
+   * refer to them, by statements of its own. Empty where the database does.
+   */
+  readonly emulatedKeys: ReadonlySet<string>
   /** The fields of any key that keeps rows apart, also of one that is unique only among some of them. */
   readonly inKeys: ReadonlySet<string>
   /** The version column's field, as `concurrency()` below knows it; `false` where its options say that there is none. */
@@ -83,11 +88,23 @@ export function readDataModel(client: PrismaClientLike): DataModel {
         inKeys: new Set(all.flatMap(({ fields }) => fields)),
         version: versions?.fieldOf(name),
         relationMode: text.relationMode,
+        emulatedKeys: text.relationMode === 'prisma' ? referencesTo(name, client, text) : NO_FIELDS,
         omitted: omittedFields(client, name),
       },
     ]
   })
   return new Map(models)
+}
+
+const NO_FIELDS: ReadonlySet<string> = new Set()
+
+function referencesTo(name: string, { _runtimeDataModel }: PrismaClientLike, text: SchemaText): ReadonlySet<string> {
+  const relations = Object.entries(_runtimeDataModel.models).flatMap(([model, { fields }]) =>
+    fields
+      .filter(({ type }) => type === name)
+      .map((field) => text.models.get(model)?.get(field.name)?.foreignKey?.references ?? []),
+  )
+  return new Set(relations.flat())
 }
 
 const TEXTS = new WeakMap<object, SchemaText>()

@@ -24,7 +24,7 @@ export function plainData(data: Readonly<Record<string, unknown>>, model: Model)
   for (const [name, given] of Object.entries(data)) {
     const field = model.fields.get(name)
     const write = field && readWrite(given, field)
-    if (!write) return undefined
+    if (!write || model.emulatedKeys.has(name)) return undefined
     plain.set(field, write)
   }
   return plain

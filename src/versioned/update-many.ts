@@ -117,6 +117,12 @@ function readOperations(data: Readonly<Record<string, unknown>>, versioned: Vers
     if (field === undefined || (field.kind !== 'scalar' && field.kind !== 'enum')) {
       throw new InvalidArgumentError(`${path}.${name}`, `is not a scalar field of ${model.name}.`)
     }
+    if (model.emulatedKeys.has(name)) {
+      throw new InvalidArgumentError(
+        `${path}.${name}`,
+        `is a key that other rows refer to, which Prisma has to change with it (relationMode = "prisma"). Use updateVersioned for it.`,
+      )
+    }
     operations.set(field, readOperation(value, field, `${path}.${name}`))
   }
   for (const field of model.fields.values()) {

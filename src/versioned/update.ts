@@ -10,6 +10,7 @@ import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
 import { checkedData } from './arguments.js'
 import { Company, copyOf } from './company.js'
+import { changesEmulatedKey, withRowLocked } from './emulated-keys.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
 import { type Change, Passenger } from './passenger.js'
@@ -296,8 +297,16 @@ async function callChange(change: Change, current: Row, attempt: number): Promis
  * writes, and before any of the rows that refer to this one. Writes of other rows that are ready
  * in the same tick go into the same statement, if they can.
  */
-function sendUpdate({ versioned, row, selection, plain, together }: UpdateTarget, data: Data): Send {
+function sendUpdate(target: UpdateTarget, data: Data): Send {
+  const { versioned, row, selection, plain, together } = target
   const { name } = versioned.version
+  const call: Send = (scope, expected) =>
+    scope.call('update', {
+      where: { ...row, [name]: expected },
+      data: { ...data, [name]: { increment: 1 } },
+      ...selection,
+    })
+  if (changesEmulatedKey(data, versioned.model)) return withRowLocked(target, call)
   const columns = plain && plainData(data, versioned.model)
   return async (scope, expected) => {
     const values = !scope.inTransaction && columns && stamped(columns, versioned.model)
@@ -305,11 +314,7 @@ function sendUpdate({ versioned, row, selection, plain, together }: UpdateTarget
       const record = await together.batches.write(scope, { ...plain, versioned, expected, data: values })
       if (record) return record
     }
-    return scope.call('update', {
-      where: { ...row, [name]: expected },
-      data: { ...data, [name]: { increment: 1 } },
-      ...selection,
-    })
+    return call(scope, expected)
   }
 }
 

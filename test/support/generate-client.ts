@@ -12,6 +12,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export async function generateClient(
   models: string,
   whenOver: (cleanUp: () => Promise<void>) => void = onTestFinished,
+  relationMode: 'foreignKeys' | 'prisma' = 'foreignKeys',
 ): Promise<{ PrismaClient: typeof Client }> {
   const folder = await mkdtemp(join(ROOT, 'generated/test-'))
   whenOver(() => rm(folder, { recursive: true, force: true }))
@@ -22,7 +23,8 @@ export async function generateClient(
   importFileExtension    = "js"
 }
 datasource db {
-  provider = "postgresql"
+  provider     = "postgresql"
+  relationMode = "${relationMode}"
 }
 `
   const schema = join(folder, 'schema.prisma')

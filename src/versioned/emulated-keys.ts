@@ -1,0 +1,41 @@
+import type { Row } from '../prisma/client.js'
+import type { Model } from '../prisma/data-model.js'
+import type { RootScope, Scope } from '../prisma/scope.js'
+import { NO_TIMEOUT } from '../transaction/bounded-body.js'
+import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import type { Send, Target } from './guarded-write.js'
+import { lockRow } from './lock-row.js'
+
+/*
+ * Under `relationMode = "prisma"` a change of a key that other rows refer to is several statements of
+ * Prisma's, in no transaction: it looks for the row, changes the rows that refer to it, and then the
+ * row itself, guarded by the version. A guard that fails there comes too late.
+ */
+
+/** Whether Prisma would change rows of other tables before the row itself. */
+export function changesEmulatedKey(data: Readonly<Record<string, unknown>>, { emulatedKeys, fields }: Model): boolean {
+  if (emulatedKeys.size === 0) return false
+  // A nested write may change such a key of another row.
+  return Object.keys(data).some((name) => emulatedKeys.has(name) || fields.get(name)?.kind === 'relation')
+}
+
+/** The same write, all or nothing, with the row locked before its version is looked at. */
+export function withRowLocked(target: Target, send: Send): Send {
+  return (scope, expected) =>
+    atomically(scope, target, async (inside) => {
+      await lockRow(inside, target, 'NO KEY UPDATE')
+      return send(inside, expected)
+    })
+}
+
+function atomically(scope: Scope | RootScope, { deadline }: Target, work: (inside: Scope) => Promise<Row>) {
+  if (!('transaction' in scope)) return scope.contained(work)
+  const limit = wholeMilliseconds(deadline)
+  return scope.transaction(
+    async (tx) => {
+      await tx.query(`SELECT ${LIMITS}`, limit)
+      return work(tx)
+    },
+    { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
+  )
+}
