@@ -9,8 +9,9 @@ import { IdempotentMethods } from './idempotent/methods.js'
 import { type LockClientMethods, lockClientMethods } from './lock/extension.js'
 import { LockMethods } from './lock/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
+import { plainCalls } from './plain-calls.js'
 import { Catalogue } from './prisma/catalogue.js'
-import type { ActionArgs, PrismaClientLike } from './prisma/client.js'
+import type { PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { Extension, Members } from './prisma/extension.js'
 import { noteVersionColumns } from './prisma/version-columns.js'
@@ -18,8 +19,9 @@ import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { type TransactionClientMethods, transactionClientMethods } from './transaction/extension.js'
 import { transactionMethod } from './transaction/method.js'
+import { watchedTransaction } from './transaction/turns.js'
 import { RetryingTransactions } from './transaction/with-retry.js'
-import { bumpPlainWrite, KEEP_VERSION, type PlainWrite } from './versioned/bump.js'
+import { KEEP_VERSION } from './versioned/bump.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioned/extension.js'
 import { VersionedMethods } from './versioned/methods.js'
 import type { VersioningOf } from './versioned/types.js'
@@ -142,9 +144,6 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const settings = given.idempotency ?? {}
     const idempotent = new IdempotentMethods({ own, catalogue, dataModel, policy, transactions, settings, keepVersion })
 
-    const bump = (operation: PlainWrite) => (call: { model: string; args: object; query: (args: never) => unknown }) =>
-      call.query(bumpPlainWrite(versions, call.model, operation, call.args as ActionArgs) as never)
-
     const extended = client.$extends({
       name: 'prisma-extension-concurrency',
       ...touch.marks,
@@ -160,15 +159,9 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...idempotentClientMethods(idempotent),
         ...lockClientMethods(locks),
         ...touch.client,
+        ...watchedTransaction(own),
       },
-      query: {
-        $allModels: {
-          update: bump('update'),
-          updateMany: bump('updateMany'),
-          updateManyAndReturn: bump('updateManyAndReturn'),
-          upsert: bump('upsert'),
-        } as Record<never, never>,
-      },
+      query: plainCalls(versions),
     })
     noteVersionColumns(extended, versions)
     touch.made(extended)

@@ -1,4 +1,3 @@
-import type { KeyedQueue } from '../lock/queue.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { Row } from '../prisma/client.js'
 import type { Model } from '../prisma/data-model.js'
@@ -15,6 +14,7 @@ import type { Patience } from '../retry/call-options.js'
 import { retrying } from '../retry/loop.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { inSavepoint, inTurn } from '../transaction/turns.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
 import { StoredValues } from './stored-values.js'
@@ -29,8 +29,6 @@ export interface InsertCall extends Patience {
   readonly isObserved: boolean
   /** What to add to the data of nested writes, so that they don't bump the new row's version. */
   readonly keepVersion: Readonly<Record<string, unknown>>
-  /** The turns of savepoints in one and the same transaction: they cannot overlap. */
-  readonly savepoints: KeyedQueue
 }
 
 export interface InsertResult {
@@ -55,7 +53,9 @@ export async function insertOnce(
   call: InsertCall,
   hint: Hint = {},
 ): Promise<InsertResult> {
-  if (scope.inTransaction) return insertInTransaction(inTurns(scope, call), call)
+  if (scope.inTransaction) {
+    return inTurn(scope.client, call.deadline, () => insertInTransaction(withSavepoints(scope, call), call))
+  }
   let isLost = hint.isLost ?? false
   const isRetryable = (error: unknown) => {
     isLost ||= isConnectionLost(error)
@@ -96,18 +96,11 @@ function insertInTransaction(transaction: Scope, call: InsertCall): Promise<Inse
   return hasChildren(call) ? transaction.contained((savepoint) => attempt(savepoint, call)) : attempt(transaction, call)
 }
 
-/** Savepoints of one transaction cannot overlap, so its calls take turns at them. */
-function inTurns(transaction: CallersTransaction, { savepoints, deadline }: InsertCall): Scope {
+/** A savepoint in a transaction of the caller's keeps the caller's own calls out. */
+function withSavepoints(transaction: CallersTransaction, { deadline }: InsertCall): Scope {
   return {
     ...transaction,
-    async contained(body) {
-      const leave = await savepoints.enter(transaction.id(), deadline, 'other calls in this transaction')
-      try {
-        return await transaction.contained(body)
-      } finally {
-        leave()
-      }
-    },
+    contained: (body) => inSavepoint(transaction.client, deadline, (inner) => body(transaction.under(inner))),
   }
 }
 

@@ -1,6 +1,5 @@
 import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
-import { KeyedQueue } from '../lock/queue.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import type { DataModel, Model } from '../prisma/data-model.js'
@@ -80,7 +79,6 @@ export class IdempotentMethods {
   readonly #fingerprints: ReadonlyMap<string, string>
   readonly #operations: Operations
   readonly #batches: InsertBatches
-  readonly #savepoints = new KeyedQueue()
   #store: KeyStore | undefined
 
   constructor(setup: IdempotentSetup) {
@@ -110,7 +108,6 @@ export class IdempotentMethods {
       selection: selectionOf(rest),
       isObserved: foreignIn(wholeClientOf(context), model.name, ['create']) !== undefined,
       keepVersion: this.#setup.keepVersion(model.name),
-      savepoints: this.#savepoints,
       ...patienceOf(this.#setup.policy, { retry, signal }),
     }
     call.deadline.signal?.throwIfAborted()

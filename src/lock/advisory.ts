@@ -7,6 +7,7 @@ import { Limiter } from '../retry/limiter.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transaction/bounded-body.js'
 import { bodyLimits, STATEMENT_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
+import { inNestedBody, inSavepoint, inTurn } from '../transaction/turns.js'
 import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
 import { encodeKeys } from './key.js'
@@ -44,15 +45,19 @@ export class Advisory {
   async take(tx: PrismaClientLike, keys: unknown, mode: LockMode, snapshot: SnapshotRule, timeout: number) {
     requireTransaction(tx, '$advisoryXactLock')
     const encoded = encodeKeys(keys)
+    const deadline = new Deadline(timeout, undefined, systemClock)
     try {
       // In a savepoint, so that a timeout leaves the caller's transaction usable.
-      await tx.$transaction(async (inner) => {
-        const previous = await limitWait(inner, timeout)
-        await this.#locks.take(inner, encoded, mode, snapshot)
-        await restoreLimits(inner, previous)
-      })
+      await inTurn(tx, deadline, () =>
+        inSavepoint(tx, deadline, async (inner) => {
+          const previous = await limitWait(inner, wholeMilliseconds(deadline))
+          await this.#locks.take(inner, encoded, mode, snapshot)
+          await restoreLimits(inner, previous)
+        }),
+      )
     } catch (error) {
-      throw isStatementTimeout(error) ? new LockTimeoutError(encoded, timeout, { cause: error }) : error
+      const isTimeout = isStatementTimeout(error) || isConcurrencyError(error, 'DEADLINE_EXCEEDED')
+      throw isTimeout ? new LockTimeoutError(encoded, timeout, { cause: error }) : error
     }
   }
 
@@ -60,13 +65,16 @@ export class Advisory {
   async tryTake(tx: PrismaClientLike, keys: unknown, mode: LockMode, snapshot: SnapshotRule): Promise<boolean> {
     requireTransaction(tx, '$tryAdvisoryXactLock')
     const encoded = encodeKeys(keys)
-    if (encoded.length === 1) return this.#locks.tryTake(tx, encoded, mode, snapshot)
+    const deadline = new Deadline(this.#policy.deadline, undefined, systemClock)
     try {
-      // In a savepoint, whose end gives back those that were free, if not all of them were.
-      await tx.$transaction(async (inner) => {
-        if (!(await this.#locks.tryTake(inner, encoded, mode, snapshot))) throw NOT_FREE
+      return await inTurn(tx, deadline, async () => {
+        if (encoded.length === 1) return this.#locks.tryTake(tx, encoded, mode, snapshot)
+        // In a savepoint, whose end gives back those that were free, if not all of them were.
+        await inSavepoint(tx, deadline, async (inner) => {
+          if (!(await this.#locks.tryTake(inner, encoded, mode, snapshot))) throw NOT_FREE
+        })
+        return true
       })
-      return true
     } catch (error) {
       if (error === NOT_FREE) return false
       throw error
@@ -98,7 +106,8 @@ export class Advisory {
    */
   async #holdInside<R>(tx: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
     call.signal?.throwIfAborted()
-    return tx.$transaction(async (inner) => {
+    const deadline = new Deadline(call.timeout, call.signal, systemClock)
+    return inNestedBody(tx, deadline, async (inner) => {
       await this.take(inner, call.keys, call.mode, 'refuse', call.timeout)
       call.signal?.throwIfAborted() // a statement that waits cannot be taken back
       return untilOver(call.signal, (signal) => body(inner, signal))

@@ -68,6 +68,41 @@ export function isTransactionClient(client: PrismaClientLike): boolean {
   return typeof client.$connect !== 'function'
 }
 
+/**
+ * The object with which Prisma marks every call of one client of a transaction: the client of a nested
+ * body has another one, though it is the same transaction.
+ */
+export function transactionOf(tx: PrismaClientLike): object {
+  let found: object | undefined
+  // Prisma hands the object to whoever makes a promise by this method, as it does itself for each call.
+  const call = (tx as unknown as { readonly _createPrismaPromise?: CreatePromise })._createPrismaPromise?.((mark) => {
+    found = mark
+    return Promise.resolve()
+  })
+  void call?.then(() => {})
+  if (found !== undefined) return found
+  throw new Error('prisma-extension-concurrency does not know this version of Prisma: its transactions have no mark.')
+}
+
+/** The client, with all of its extensions, for the same transaction, or savepoint, as `tx`. */
+export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike): PrismaClientLike {
+  if (isTransactionClient(client)) return tx // no client that would have more extensions is known
+  const { scopeId, scopeState } = (tx as unknown as Record<symbol, { scopeId: string; scopeState: object }>)[SCOPE] as {
+    scopeId: string
+    scopeState: object
+  }
+  const make = client as unknown as { _createItxClient(mark: object, id: string, state: object): PrismaClientLike }
+  return make._createItxClient(transactionOf(tx), scopeId, scopeState)
+}
+
+type CreatePromise = (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>
+
+/** A raw query that no hook of ours holds back: for the end of a transaction, when its other calls wait. */
+export function queryDirectly(tx: PrismaClientLike, sql: string): PromiseLike<unknown> {
+  const call = tx.$queryRawUnsafe(sql) as unknown as PrismaCall
+  return call.requestTransaction({ kind: 'itx', id: transactionId(tx) })
+}
+
 /** Prisma's own id of the interactive transaction that `tx` stands for. */
 export function transactionId(tx: PrismaClientLike): string {
   const scope = (tx as unknown as Record<symbol, { readonly txId?: unknown } | undefined>)[SCOPE]

@@ -7,6 +7,7 @@ import {
   type PrismaClientLike,
   type Row,
   type TransactionOptions,
+  transactionClient,
   transactionId,
 } from './client.js'
 import type { Field, Model } from './data-model.js'
@@ -14,6 +15,7 @@ import { type InsertDefault, insertDefaults } from './insert-defaults.js'
 import { relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { isUnobserved } from './unobserved.js'
+import { wholeClientOf } from './whole-client.js'
 
 /** Where the statements of one call run: on the root client, or inside a transaction. */
 export interface Scope {
@@ -45,8 +47,9 @@ export interface RootScope extends Scope {
 
 export interface CallersTransaction extends Scope {
   readonly inTransaction: true
-  /** Prisma's own id of the transaction. */
-  id(): string
+  readonly client: PrismaClientLike
+  /** The same calls under a savepoint, by the client that stands for it. */
+  under(savepoint: PrismaClientLike): Scope
 }
 
 /**
@@ -65,7 +68,8 @@ function queryOf(context: ModelContext, client: PrismaClientLike): Scope['query'
 function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
   return {
     inTransaction: true,
-    id: () => transactionId(parent),
+    client: parent,
+    under: (savepoint) => ownTransaction(context, savepoint),
     call: (action, args) => relyingOn(transactionId(parent), () => context[action](args)) as Promise<Row>,
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
     readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
@@ -106,17 +110,28 @@ async function readPrimary(context: ModelContext, parent: PrismaClientLike, own:
   return record
 }
 
-/** A transaction of ours. Its calls too go through all extensions, so they are asked to join it. */
+/** A transaction, or a savepoint, of ours. Its calls go through all of the client's extensions, too. */
 function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
-  const transaction = { kind: 'itx', id: transactionId(tx) } as const
-  const call = async (action: ModelAction, args: ActionArgs) =>
-    (await context[action](args).requestTransaction(transaction)) as Row
+  const call = callIn(context, tx)
   return {
     inTransaction: true,
     call,
     read: (args) => call('findUniqueOrThrow', args),
-    readOther: async (model, args) => (await modelOf(tx, model).findUniqueOrThrow(args)) as Row,
+    readOther: async (name, args) => (await modelOf(tx, name).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, tx),
     contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
   }
+}
+
+/**
+ * A model of the root client can be asked to join a transaction. One of a transaction always stays on
+ * its own client, so a savepoint in there has a model of its own.
+ */
+function callIn(context: ModelContext, tx: PrismaClientLike): Scope['call'] {
+  if (isTransactionClient(context.$parent)) {
+    const model = modelOf(transactionClient(wholeClientOf(context), tx), context.$name)
+    return async (action, args) => (await model[action](args)) as Row
+  }
+  const transaction = { kind: 'itx', id: transactionId(tx) } as const
+  return async (action, args) => (await context[action](args).requestTransaction(transaction)) as Row
 }

@@ -5,8 +5,16 @@ export class Limiter {
   #free: number
   readonly #waiting: (() => void)[] = []
 
+  readonly #size: number
+
   constructor(size: number) {
     this.#free = size
+    this.#size = size
+  }
+
+  /** Whether nobody is in, and nobody waits. */
+  get isIdle(): boolean {
+    return this.#free === this.#size
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { PrismaClientLike } from '../prisma/client.js'
+import { type PrismaClientLike, queryDirectly } from '../prisma/client.js'
 import type { Deadline } from '../retry/deadline.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 
@@ -63,5 +63,9 @@ export async function untilOver<R>(
 }
 
 async function closeConnection(tx: PrismaClientLike): Promise<void> {
-  await tx.$queryRawUnsafe('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {}) // it cannot answer
+  try {
+    await queryDirectly(tx, 'SELECT pg_terminate_backend(pg_backend_pid())')
+  } catch {
+    // It cannot answer.
+  }
 }

@@ -16,6 +16,7 @@ import { retrying, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { LIMITS, wholeMilliseconds } from './limits.js'
+import { inNestedBody } from './turns.js'
 import { noteTransaction, outcomeOf, type TransactionNote } from './verification.js'
 
 export interface TransactionCall {
@@ -60,8 +61,9 @@ export class RetryingTransactions {
           call.onLostCommit?.()
         }),
     }
-    const isRetryable = (error: unknown) => {
+    const isRetryable = (error: unknown): boolean => {
       if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
+      if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isRetryable(error.cause)
       const conflict = conflictOf(error)
       if (conflict !== undefined) {
         // The same row and the same expected version again: the version comes from outside the
@@ -183,6 +185,8 @@ async function settle<R>(
 
 /** Whether the error says for certain that nothing was committed. */
 function isRefusal(error: unknown): boolean {
+  // Found out at the end of the body, before COMMIT.
+  if (isConcurrencyError(error, 'TRANSACTION_ABORTED') || isConcurrencyError(error, 'TRANSACTION_SCOPE')) return true
   if (isTransactionTimeout(error)) return true // Prisma rolled back instead of sending COMMIT
   const state = sqlState(error)
   return state !== undefined && state !== '40003' && !isConnectionLost(error)
@@ -204,7 +208,7 @@ function conflictOf(error: unknown): string | undefined {
 async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
   call.deadline.signal?.throwIfAborted()
   if (call.isolationLevel !== undefined) await checkIsolation(tx, call.isolationLevel)
-  return tx.$transaction(async (inner) => {
+  return inNestedBody(tx, call.deadline, async (inner) => {
     // It lasts until the savepoint is released.
     if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
     return untilOver(call.deadline.signal, (signal) =>

@@ -13,6 +13,12 @@ type Args = Readonly<Record<string, unknown>>
 /** The operations of Prisma whose `data` this file knows. */
 export type PlainWrite = 'update' | 'updateMany' | 'updateManyAndReturn' | 'upsert'
 
+const PLAIN_WRITES: ReadonlySet<string> = new Set<PlainWrite>(['update', 'updateMany', 'updateManyAndReturn', 'upsert'])
+
+export function isPlainWrite(operation: string): operation is PlainWrite {
+  return PLAIN_WRITES.has(operation)
+}
+
 /**
  * The arguments of a plain write, with `version: { increment: 1 }` added wherever they update a
  * versioned model, at top level and in nested writes. So the write stays one statement, and a

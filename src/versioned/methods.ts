@@ -8,6 +8,7 @@ import { type Selection, selectionOf } from '../prisma/selection.js'
 import { wholeClientOf } from '../prisma/whole-client.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { serialized } from '../transaction/turns.js'
 import { checkArguments, checkNames, isRecord } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
@@ -67,7 +68,8 @@ export class VersionedMethods {
     const versioned = this.#versions.require(context.$name)
     const expected = requiredVersion(checked.where, versioned)
     const target = this.#target(checked, versioned, onlyVersion(versioned))
-    return deleteOnce(scopeOf(context, this.#own), target, expected)
+    const scope = scopeOf(context, this.#own)
+    return serialized(scope, target.deadline, () => deleteOnce(scope, target, expected))
   }
 
   async updateMany(context: ModelContext, entries: unknown, options: unknown): Promise<Verdict[]> {
@@ -77,7 +79,8 @@ export class VersionedMethods {
     const versioned = this.#versions.require(context.$name)
     const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
     const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
-    return updateMany(scopeOf(context, this.#own), call, entries, this.#catalogue)
+    const scope = scopeOf(context, this.#own)
+    return serialized(scope, call.deadline, () => updateMany(scope, call, entries, this.#catalogue))
   }
 
   async #update(context: ModelContext, args: Args, wantsCurrent: boolean): Promise<Outcome> {

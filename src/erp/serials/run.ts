@@ -2,8 +2,8 @@ import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.
 import { type CallOptions, patienceOf } from '../../retry/call-options.js'
 import type { Deadline } from '../../retry/deadline.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../../retry/policy.js'
+import { inSavepoint, inTurn } from '../../transaction/turns.js'
 import type { ConcurrencyClient } from '../client.js'
-import { inTurn } from '../turns.js'
 
 /** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
 export type Contained = <R>(body: (tx: PrismaClientLike) => Promise<R>) => Promise<R>
@@ -51,7 +51,7 @@ export async function run<R>(
     return work({ contained, root: { client, deadline } })
   }
   return inTurn(client, deadline, () =>
-    work({ contained: (body) => core.$transactionWithRetry(body, { signal }), root: undefined }),
+    work({ contained: (body) => inSavepoint(client, deadline, body), root: undefined }),
   )
 }
 

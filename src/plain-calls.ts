@@ -1,0 +1,26 @@
+import { answerAll } from './prisma/batch-answers.js'
+import type { ActionArgs } from './prisma/client.js'
+import { heldBack } from './transaction/turns.js'
+import { bumpPlainWrite, isPlainWrite } from './versioned/bump.js'
+import type { Versions } from './versioned/versions.js'
+
+/** A call of Prisma's own, as a query hook is told of it (read on 7.10). */
+interface PlainCall {
+  readonly model: string | undefined
+  readonly operation: string
+  readonly args: ActionArgs
+  readonly query: (args: ActionArgs) => PromiseLike<unknown>
+  readonly __internalParams: { readonly transaction?: { readonly kind: string } | undefined }
+}
+
+/** The hooks of the extension: writes bump versions, and what comes on a `tx` keeps out of the way of savepoints. */
+export function plainCalls(versions: Versions): Record<never, never> {
+  return {
+    $allOperations({ model, operation, args, query, __internalParams: { transaction } }: PlainCall) {
+      const given =
+        model !== undefined && isPlainWrite(operation) ? bumpPlainWrite(versions, model, operation, args) : args
+      return transaction?.kind === 'itx' ? heldBack(transaction, () => query(given)) : query(given)
+    },
+    $__internalBatch: answerAll,
+  }
+}
