@@ -61,3 +61,28 @@ describe.each(CALLS.map((make, i) => [i, make] as const))('call %i', (i, make) =
     },
   )
 })
+
+describe.each(CALLS.map((make, i) => [i, make] as const))('a body with call %i', (i, make) => {
+  test.each(CALLS.map((other, j) => [j, other] as const))(
+    'that throws what call %i or it was refused for leaves nothing behind',
+    async (j, makeOther) => {
+      const db = (shared ??= clientOf(database.connect()))
+      const calls = await Promise.all([make(db, query), makeOther(db, query)])
+      if (!calls.some(({ isRefused }) => isRefused)) return
+      const kind = NAMES[(2 * i + j) % NAMES.length] as string
+      const customer = crypto.randomUUID()
+
+      const ended = await (TRANSACTIONS[kind] as (typeof TRANSACTIONS)[string])(db, async (tx) => {
+        await tx.order.create({ data: { customer } })
+        await Promise.all(calls.map(({ begin }) => begin(tx)))
+      }).then(
+        () => 'committed',
+        () => 'thrown',
+      )
+
+      const written = await Promise.all(calls.map(({ isWritten }) => isWritten.length > 0 && isWritten(query)))
+      const orders = await query('SELECT FROM "Order" WHERE customer = $1', [customer])
+      expect({ kind, ended, written, orders }).toEqual({ kind, ended: 'thrown', written: [false, false], orders: [] })
+    },
+  )
+})

@@ -97,12 +97,6 @@ export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike
 
 type CreatePromise = (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>
 
-/** A raw query that no hook of ours holds back: for the end of a transaction, when its other calls wait. */
-export function queryDirectly(tx: PrismaClientLike, sql: string): PromiseLike<unknown> {
-  const call = tx.$queryRawUnsafe(sql) as unknown as PrismaCall
-  return call.requestTransaction({ kind: 'itx', id: transactionId(tx) })
-}
-
 /** Prisma's own id of the interactive transaction that `tx` stands for. */
 export function transactionId(tx: PrismaClientLike): string {
   const scope = (tx as unknown as Record<symbol, { readonly txId?: unknown } | undefined>)[SCOPE]

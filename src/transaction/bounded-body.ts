@@ -1,6 +1,7 @@
-import { type PrismaClientLike, queryDirectly } from '../prisma/client.js'
+import type { PrismaClientLike } from '../prisma/client.js'
 import type { Deadline } from '../retry/deadline.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
+import { closeConnection } from './turns.js'
 
 /**
  * Prisma's own timeout for a transaction whose every statement is limited by the server.
@@ -59,13 +60,5 @@ export async function untilOver<R>(
   } finally {
     signal?.removeEventListener('abort', onAbort)
     over.abort()
-  }
-}
-
-async function closeConnection(tx: PrismaClientLike): Promise<void> {
-  try {
-    await queryDirectly(tx, 'SELECT pg_terminate_backend(pg_backend_pid())')
-  } catch {
-    // It cannot answer.
   }
 }

@@ -1,11 +1,5 @@
 import { TransactionAbortedError, TransactionScopeError } from '../errors.js'
-import {
-  isTransactionClient,
-  type PrismaClientLike,
-  queryDirectly,
-  type TransactionOptions,
-  transactionOf,
-} from '../prisma/client.js'
+import { isTransactionClient, type PrismaClientLike, type TransactionOptions, transactionOf } from '../prisma/client.js'
 import { sqlState } from '../prisma/errors.js'
 import type { CallersTransaction, RootScope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
@@ -34,6 +28,7 @@ class TransactionScope {
   #savepoint: Promise<void> | undefined
   #nested: { isOurs: boolean; scope: TransactionScope | undefined } | undefined
   #isOver = false
+  #isClosing = false
   #databaseError: unknown
 
   /** A call of this package: its statements, one after the other. */
@@ -84,6 +79,7 @@ class TransactionScope {
 
   /** A call of Prisma's own on this client, as the query hook sees it. */
   async plain<R>(query: () => PromiseLike<R>): Promise<R> {
+    if (this.#isClosing) return query()
     while (this.#savepoint) await this.#savepoint
     if (this.#isOver) throw new TransactionScopeError('over')
     if (this.#nested?.isOurs) throw new TransactionScopeError('nested')
@@ -99,11 +95,23 @@ class TransactionScope {
     }
   }
 
+  /** Lets a call through that ends the connection, whatever is open on it. */
+  async close(query: () => Promise<unknown>): Promise<void> {
+    this.#isClosing = true
+    try {
+      await query()
+    } finally {
+      this.#isClosing = false
+    }
+  }
+
   /** Runs the body whose client this is. What is under way at its end comes to its end, too. */
   async run<R>(tx: PrismaClientLike, body: Body<R>): Promise<R> {
     let result: R
     try {
       result = await body(tx)
+      await this.#finish()
+      if (this.#databaseError !== undefined) await checkAlive(tx, this.#databaseError)
       await this.#finish()
     } catch (error) {
       this.end()
@@ -112,7 +120,6 @@ class TransactionScope {
     }
     if (this.#isOver) throw new TransactionScopeError('over') // the body around it has ended meanwhile
     this.end()
-    if (this.#databaseError !== undefined) await checkAlive(tx, this.#databaseError)
     return result
   }
 
@@ -188,6 +195,14 @@ export async function inNestedBody<R>(tx: PrismaClientLike, deadline: Deadline, 
   return scopeOf(tx).nest((enter) => tx.$transaction(watched(body, enter), passing()), deadline)
 }
 
+/** Ends the connection of a transaction, so that a call of several statements ends with the one that is running. */
+export async function closeConnection(tx: PrismaClientLike): Promise<void> {
+  const terminate = () => tx.$queryRawUnsafe('SELECT pg_terminate_backend(pg_backend_pid())')
+  await scopeOf(tx)
+    .close(terminate)
+    .catch(() => {}) // it cannot answer
+}
+
 /** A call of Prisma's own, with the object that marks it as one of a transaction. */
 export function heldBack<R>(transaction: object | undefined, query: () => PromiseLike<R>): PromiseLike<R> {
   const scope = transaction && scopes.get(transaction)
@@ -236,7 +251,7 @@ async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {
  */
 async function checkAlive(tx: PrismaClientLike, error: unknown): Promise<void> {
   try {
-    await queryDirectly(tx, 'SELECT 1')
+    await tx.$queryRawUnsafe('SELECT 1')
   } catch (failure) {
     throw sqlState(failure) === '25P02' ? new TransactionAbortedError({ cause: error }) : failure
   }

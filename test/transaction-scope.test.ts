@@ -1,0 +1,305 @@
+import { describe, expect, test } from 'vitest'
+import { concurrency } from '../src/index.js'
+import { useDatabase } from './support/clients.js'
+import { openConnection } from './support/connection.js'
+import { gate } from './support/gate.js'
+import { rejectionOf } from './support/rejection.js'
+import { untilBlocked } from './support/until-blocked.js'
+
+/** Prisma's own timeout is not meant here. */
+const PATIENT = { timeout: 100_000 }
+const database = useDatabase()
+const connect = () => database.connect().client.$extends(concurrency())
+const newOrder = (db: ReturnType<typeof connect>) => db.order.create({ data: { customer: 'before' } })
+const named = async (customer: string) =>
+  (await database.query('SELECT count(*)::int AS count FROM "Order" WHERE customer = $1', [customer]))[0]?.count
+
+describe('calls at once on one tx', () => {
+  test.each([3, 25])('add up, when %i of them update one row by a function', async (callers) => {
+    const db = connect()
+    const { id } = await db.product.create({ data: { name: 'Chai' } })
+
+    const records = await db.$transaction((tx) =>
+      Promise.all(
+        Array.from({ length: callers }, () =>
+          tx.product.updateVersioned({ where: { id }, data: ({ stock }) => ({ stock: stock + 1 }) }),
+        ),
+      ),
+    )
+
+    const { stock, version } = await db.product.findUniqueOrThrow({ where: { id } })
+    expect({ stock, version }).toEqual({ stock: callers, version: callers })
+    expect(records.map((record) => record.version)).toEqual(records.map((_, i) => i + 1))
+  })
+
+  test.each(['ReadCommitted', 'RepeatableRead', 'Serializable'] as const)(
+    'add up at %s, when their functions are async and call their own tx',
+    async (isolationLevel) => {
+      const db = connect()
+      const { id } = await db.product.create({ data: { name: 'Chai' } })
+
+      await db.$transaction(
+        (tx) =>
+          Promise.all(
+            Array.from({ length: 5 }, () =>
+              tx.product.updateVersioned({
+                where: { id },
+                data: async ({ stock }) => {
+                  await tx.category.count()
+                  return { stock: stock + 1 }
+                },
+              }),
+            ),
+          ),
+        { isolationLevel },
+      )
+
+      expect(await db.product.findUniqueOrThrow({ where: { id } })).toMatchObject({ stock: 5, version: 5 })
+    },
+  )
+
+  test('are each answered, when a plain call that comes first fails and its error is caught', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+
+    const [, record, plain] = await db.$transaction((tx) =>
+      Promise.all([
+        tx.order.update({ where: { id: -1 }, data: { customer: 'nobody' } }).catch(() => undefined),
+        tx.order.updateVersioned({ where: { id, version: 0 }, data: { customer: 'beside' } }),
+        tx.order.create({ data: { customer: 'beside' } }),
+      ]),
+    )
+
+    expect([record, plain]).toMatchObject([{ version: 1 }, { version: 0 }])
+    expect(await named('beside')).toBe(2)
+  })
+
+  test('are each answered, when one of them cannot even be compiled', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+
+    const outcomes = await db.$transaction((tx) =>
+      Promise.allSettled([
+        tx.order.create({
+          data: { customer: 'uncompiled', lines: { create: { quantity: 'x' as never, productId: 1 } } },
+        }),
+        tx.order.updateVersioned({ where: { id, version: 0 }, data: { customer: 'compiled' } }),
+      ]),
+    )
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled'])
+    expect(await named('compiled')).toBe(1)
+  })
+
+  test('take two locks, one after the other', async () => {
+    const db = connect()
+
+    const locks = await db.$transaction(async (tx) => {
+      await Promise.all([tx.$advisoryXactLock('first'), tx.$advisoryXactLock('second')])
+      return tx.$queryRaw`SELECT count(*)::int AS count FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()`
+    })
+
+    expect(locks).toEqual([{ count: 2 }])
+  })
+
+  test('leave the limits of the transaction as they were', async () => {
+    const db = connect()
+
+    const settings = await db.$transaction(async (tx) => {
+      await tx.$executeRaw`SET LOCAL lock_timeout = '7s'`
+      await Promise.all(['a', 'b', 'c'].map((key) => tx.$advisoryXactLock(key, { timeout: 1_000 })))
+      return tx.$queryRaw`SELECT current_setting('lock_timeout') AS lock`
+    })
+
+    expect(settings).toEqual([{ lock: '7s' }])
+  })
+})
+
+describe('a nested body', () => {
+  test('keeps calls on the outer tx out, which say that the inner client is to be used', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+
+    const outcomes = await db.$transaction((tx) =>
+      Promise.allSettled([
+        tx.$transactionWithRetry(async (inner) => {
+          await inner.order.create({ data: { customer: 'inner' } })
+          throw new Error('refused')
+        }),
+        tx.order.updateVersioned({ where: { id }, data: () => ({ customer: 'outer' }) }),
+        tx.order.create({ data: { customer: 'outer' } }),
+        tx.$withAdvisoryLock('outer', async () => {}),
+      ]),
+    )
+
+    const reasons = outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason : undefined))
+    expect(reasons).toMatchObject([
+      { message: 'refused' },
+      { code: 'TRANSACTION_SCOPE', reason: 'nested' },
+      { code: 'TRANSACTION_SCOPE', reason: 'nested' },
+      { code: 'TRANSACTION_SCOPE', reason: 'nested' },
+    ])
+    expect(await named('inner')).toBe(0)
+  })
+
+  test('can call its own client as it likes, also from a data function', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+
+    await db.$transaction((tx) =>
+      tx.$transactionWithRetry((inner) =>
+        Promise.all([
+          inner.order.updateVersioned({
+            where: { id },
+            data: async () => {
+              await inner.$advisoryXactLock('from a function')
+              return { customer: 'deep' }
+            },
+          }),
+          inner.order.create({ data: { customer: 'deep' } }),
+        ]),
+      ),
+    )
+
+    expect(await named('deep')).toBe(2)
+  })
+
+  test('that runs after another one is let in, and so are calls on the outer tx', async () => {
+    const db = connect()
+
+    await db.$transaction(async (tx) => {
+      await tx.$transactionWithRetry((inner) => inner.order.create({ data: { customer: 'in turn' } }))
+      await rejectionOf(tx.$transactionWithRetry(() => Promise.reject(new Error('refused'))))
+      await tx.$idempotent({ key: 'in turn', scope: 'scope' }, (inner) =>
+        inner.order.create({ data: { customer: 'in turn' } }),
+      )
+      await tx.order.create({ data: { customer: 'in turn' } })
+    })
+
+    expect(await named('in turn')).toBe(3)
+  })
+})
+
+describe('the end of a body', () => {
+  test('that throws commits nothing, while a nested body is open', async () => {
+    const db = connect()
+    const inside = gate()
+    let nested: Promise<unknown> = Promise.resolve()
+
+    await rejectionOf(
+      db.$transaction(async (tx) => {
+        await tx.order.create({ data: { customer: 'left open' } })
+        const begun = gate()
+        nested = tx.$transactionWithRetry(async (inner) => {
+          await inner.order.create({ data: { customer: 'left open' } })
+          begun.open()
+          await inside.opened
+        })
+        nested.catch(() => {})
+        await begun.opened
+        throw new Error('refused')
+      }),
+    )
+    inside.open()
+
+    expect(await rejectionOf(nested)).toMatchObject({ code: 'TRANSACTION_SCOPE', reason: 'over' })
+    expect(await named('left open')).toBe(0)
+  })
+
+  test('that throws waits for a call of several statements, the rest of which would be committed alone', async () => {
+    const db = connect()
+    const product = await db.product.create({ data: { name: 'Held' } })
+    const other = await openConnection(database.url)
+    await other.query('BEGIN')
+    await other.query('SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [product.id])
+
+    const isUnderWay = gate()
+    const thrown = rejectionOf(
+      db.$transaction(async (tx) => {
+        const order = tx.order.create({
+          data: {
+            customer: 'under way',
+            lines: {
+              create: [
+                { quantity: 1, product: { connect: { id: product.id } } },
+                { quantity: 1, product: { create: { name: 'Alone' } } },
+              ],
+            },
+          },
+        })
+        order.catch(() => {})
+        await untilBlocked(database.url)
+        isUnderWay.open()
+        throw new Error('refused')
+      }, PATIENT),
+    )
+    await isUnderWay.opened
+    await other.query('ROLLBACK')
+
+    expect(await thrown).toMatchObject({ message: 'refused' })
+    expect(await named('under way')).toBe(0)
+    expect(await db.product.count({ where: { name: 'Alone' } })).toBe(0)
+  })
+
+  test('that returns waits for calls that nobody has awaited', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+
+    await db.$transaction(async (tx) => {
+      void tx.order.create({ data: { customer: 'not awaited' } }).then(() => {})
+      void tx.order.updateVersioned({ where: { id }, data: () => ({ customer: 'not awaited' }) }).then(() => {})
+    })
+
+    expect(await named('not awaited')).toBe(2)
+  })
+
+  test('lets no call begin after it', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+    let late: (() => Promise<unknown>[]) | undefined
+
+    await db.$transaction(async (tx) => {
+      late = () => [
+        tx.order.updateVersioned({ where: { id }, data: () => ({ customer: 'late' }) }),
+        tx.order.create({ data: { customer: 'late' } }),
+        tx.$advisoryXactLock('late'),
+        tx.$transaction(async () => {}),
+      ]
+    })
+
+    expect(await Promise.all((late?.() ?? []).map(rejectionOf))).toMatchObject(
+      Array(4).fill({ code: 'TRANSACTION_SCOPE', reason: 'over' }),
+    )
+    expect(await named('late')).toBe(0)
+  })
+
+  test.each(['$transaction', '$transactionWithRetry'] as const)(
+    'of %s says that a database error that was caught has undone everything',
+    async (method) => {
+      const db = connect()
+      await db.category.create({ data: { name: `taken by ${method}` } })
+
+      const error = await rejectionOf(
+        (db[method] as typeof db.$transaction)(async (tx) => {
+          await tx.order.create({ data: { customer: 'undone' } })
+          await tx.category.create({ data: { name: `taken by ${method}` } }).catch(() => {})
+        }),
+      )
+
+      expect(error).toMatchObject({ code: 'TRANSACTION_ABORTED', cause: { code: 'P2002' } })
+      expect(await named('undone')).toBe(0)
+    },
+  )
+
+  test('is a commit, where the database error was caught around a nested transaction', async () => {
+    const db = connect()
+    await db.category.create({ data: { name: 'taken' } })
+
+    await db.$transaction(async (tx) => {
+      await tx.order.create({ data: { customer: 'kept' } })
+      await tx.$transaction((inner) => inner.category.create({ data: { name: 'taken' } })).catch(() => {})
+    })
+
+    expect(await named('kept')).toBe(1)
+  })
+})
