@@ -16,10 +16,12 @@ import type {
   SeriesOverflowError,
 } from './erp-errors.js'
 import type { ForeignExtensionError } from './foreign-extension-error.js'
+import type { TransactionAbortedError, TransactionScopeError } from './transaction-errors.js'
 
 export { ConcurrencyError, type ConcurrencyErrorCode } from './concurrency-error.js'
 export * from './erp-errors.js'
 export { ForeignExtensionError, type ForeignExtensionProblem } from './foreign-extension-error.js'
+export * from './transaction-errors.js'
 
 /**
  * Tells an error of this package from any other, also across two installed copies of it, where
@@ -313,44 +315,6 @@ export class TransactionRequiredError extends ConcurrencyError {
         `Call it on the \`tx\` of $transaction or $transactionWithRetry, or ${otherwise}.`,
     )
     this.method = method
-  }
-}
-
-/**
- * A call came on a transaction client at a moment at which it could be undone, or lost, unseen: a
- * nested body is open (`nested`), or the body that the client was given to has ended (`over`).
- */
-export class TransactionScopeError extends ConcurrencyError {
-  readonly code = 'TRANSACTION_SCOPE'
-  readonly reason: 'nested' | 'over'
-
-  constructor(reason: 'nested' | 'over') {
-    super(
-      reason === 'nested'
-        ? 'A nested transaction is open on this `tx`, and would undo this call if it failed. ' +
-            'Use the client that the nested body is given, or await the nested call first. Nothing was sent.'
-        : 'The body that this `tx` was given to has ended, so nothing more can be part of its transaction. ' +
-            'Await every call in the body. Nothing was sent.',
-    )
-    this.reason = reason
-  }
-}
-
-/**
- * The body of a transaction came to its end, but a statement in it had failed, and with it the whole
- * transaction: COMMIT would roll it back without a word. The failed statement's error is the `cause`.
- *
- * Source: PostgreSQL manual, COMMIT, and "3.4. Transactions".
- */
-export class TransactionAbortedError extends ConcurrencyError {
-  readonly code = 'TRANSACTION_ABORTED'
-
-  constructor(options: ErrorOptions) {
-    super(
-      'A statement of the transaction failed, and its error was caught; but PostgreSQL had ended the transaction with it, so everything was rolled back. ' +
-        'Let the error reach the end of the body, or call what may fail in a nested $transaction.',
-      options,
-    )
   }
 }
 

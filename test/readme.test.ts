@@ -59,7 +59,9 @@ describe('the README', async () => {
 
   test('names every error of the package, with its code, and no other', async () => {
     const sources = await Promise.all(
-      ['errors', 'erp-errors', 'foreign-extension-error'].map((name) => readFile(`${ROOT}/src/${name}.ts`, 'utf8')),
+      ['errors', 'erp-errors', 'foreign-extension-error', 'transaction-errors'].map((name) =>
+        readFile(`${ROOT}/src/${name}.ts`, 'utf8'),
+      ),
     )
     const source = sources.join()
     const classes = [...source.matchAll(/export class (\w+) extends ConcurrencyError \{\n\s+readonly code = '(\w+)'/g)]

@@ -34,6 +34,7 @@ class TransactionScope {
   /** A call of this package: its statements, one after the other. */
   async turn<R>(deadline: Deadline, run: () => Promise<R>): Promise<R> {
     this.#check()
+    deadline.signal?.throwIfAborted()
     const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
     try {
       if (this.#isOver) throw new TransactionScopeError('over')

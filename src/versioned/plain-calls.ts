@@ -1,8 +1,8 @@
-import { answerAll } from './prisma/batch-answers.js'
-import type { ActionArgs } from './prisma/client.js'
-import { heldBack } from './transaction/turns.js'
-import { bumpPlainWrite, isPlainWrite } from './versioned/bump.js'
-import type { Versions } from './versioned/versions.js'
+import { answerAll } from '../prisma/batch-answers.js'
+import type { ActionArgs } from '../prisma/client.js'
+import { heldBack } from '../transaction/turns.js'
+import { bumpPlainWrite, isPlainWrite } from './bump.js'
+import type { Versions } from './versions.js'
 
 /** A call of Prisma's own, as a query hook is told of it (read on 7.10). */
 interface PlainCall {
