@@ -14,7 +14,7 @@ import type { Patience } from '../retry/call-options.js'
 import { retrying } from '../retry/loop.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
-import { inSavepoint, inTurn } from '../transaction/turns.js'
+import { inTurn, withSavepoints } from '../transaction/turns.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
 import { StoredValues } from './stored-values.js'
@@ -54,7 +54,8 @@ export async function insertOnce(
   hint: Hint = {},
 ): Promise<InsertResult> {
   if (scope.inTransaction) {
-    return inTurn(scope.client, call.deadline, () => insertInTransaction(withSavepoints(scope, call), call))
+    const transaction = withSavepoints(scope, call.deadline)
+    return inTurn(scope.client, call.deadline, () => insertInTransaction(transaction, call))
   }
   let isLost = hint.isLost ?? false
   const isRetryable = (error: unknown) => {
@@ -94,14 +95,6 @@ function attemptOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint)
  */
 function insertInTransaction(transaction: Scope, call: InsertCall): Promise<InsertResult> {
   return hasChildren(call) ? transaction.contained((savepoint) => attempt(savepoint, call)) : attempt(transaction, call)
-}
-
-/** A savepoint in a transaction of the caller's keeps the caller's own calls out. */
-function withSavepoints(transaction: CallersTransaction, { deadline }: InsertCall): Scope {
-  return {
-    ...transaction,
-    contained: (body) => inSavepoint(transaction.client, deadline, (inner) => body(transaction.under(inner))),
-  }
 }
 
 /**

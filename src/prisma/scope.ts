@@ -45,7 +45,8 @@ export interface RootScope extends Scope {
   transaction<R>(body: (tx: Scope) => Promise<R>, options: TransactionOptions): Promise<R>
 }
 
-export interface CallersTransaction extends Scope {
+/** A transaction of the caller's. Its savepoints are for the turns of `transaction/turns.ts` to open. */
+export interface CallersTransaction extends Omit<Scope, 'contained'> {
   readonly inTransaction: true
   readonly client: PrismaClientLike
   /** The same calls under a savepoint, by the client that stands for it. */
@@ -74,7 +75,6 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike): Ca
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
     readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, parent),
-    contained: (body) => parent.$transaction((inner) => body(ownTransaction(context, inner))),
   }
 }
 

@@ -1,7 +1,7 @@
 import { TransactionAbortedError, TransactionScopeError } from '../errors.js'
 import { isTransactionClient, type PrismaClientLike, type TransactionOptions, transactionOf } from '../prisma/client.js'
 import { sqlState } from '../prisma/errors.js'
-import type { CallersTransaction, RootScope } from '../prisma/scope.js'
+import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
 import { Limiter } from '../retry/limiter.js'
 
@@ -173,13 +173,25 @@ export async function inTurn<R>(tx: PrismaClientLike, deadline: Deadline, run: (
   return scopeOf(tx).turn(deadline, run)
 }
 
+/** A transaction of the caller's, in which it is the turn of one of our calls. */
+export interface TransactionInTurn extends CallersTransaction, Pick<Scope, 'contained'> {}
+
 /** Runs a call of this package: in its turn, where it came on the `tx` of a caller's transaction. */
 export function serialized<R>(
   scope: RootScope | CallersTransaction,
   deadline: Deadline,
-  run: () => Promise<R>,
+  run: (scope: RootScope | TransactionInTurn) => Promise<R>,
 ): Promise<R> {
-  return scope.inTransaction ? inTurn(scope.client, deadline, run) : run()
+  if (!scope.inTransaction) return run(scope)
+  return inTurn(scope.client, deadline, () => run(withSavepoints(scope, deadline)))
+}
+
+/** The transaction for the statements of a turn: with savepoints that keep the caller's own calls out. */
+export function withSavepoints(transaction: CallersTransaction, deadline: Deadline): TransactionInTurn {
+  return {
+    ...transaction,
+    contained: (body) => inSavepoint(transaction.client, deadline, (inner) => body(transaction.under(inner))),
+  }
 }
 
 /** In a turn: runs statements of ours under a savepoint. What fails in them leaves the transaction as it was. */

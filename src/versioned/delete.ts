@@ -1,11 +1,12 @@
 import type { VersionValue } from '../errors.js'
 import type { Row } from '../prisma/client.js'
 import { isConnectionLost } from '../prisma/errors.js'
-import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
+import type { RootScope, Scope } from '../prisma/scope.js'
 import { type Selection, selectsRelations } from '../prisma/selection.js'
 import { retrying } from '../retry/loop.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import type { TransactionInTurn } from '../transaction/turns.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
 
@@ -15,7 +16,7 @@ export interface DeleteTarget extends Target {
 
 /** Deletes the row if it still has the expected version. */
 export async function deleteOnce(
-  scope: RootScope | CallersTransaction,
+  scope: RootScope | TransactionInTurn,
   target: DeleteTarget,
   expected: VersionValue,
 ): Promise<Row> {

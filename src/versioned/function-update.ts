@@ -7,7 +7,7 @@ import { retrying, withAttempts } from '../retry/loop.js'
 import { snapshot } from '../snapshot.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
-import { inTurn } from '../transaction/turns.js'
+import { inTurn, type TransactionInTurn, withSavepoints } from '../transaction/turns.js'
 import { checkedData } from './arguments.js'
 import { Company, copyOf } from './company.js'
 import { GuardedWrite, type Send } from './guarded-write.js'
@@ -86,7 +86,7 @@ export class FunctionUpdate {
     // Once the row is locked, only calls of the same transaction come in between: as many as there are.
     const attempts = policy.attempts < FIRST_LOCKED_ATTEMPT ? policy.attempts : Number.POSITIVE_INFINITY
     return retrying(
-      (attempt) => this.#attemptInTurns(transaction, attempt),
+      (attempt) => this.#attemptInTurns(withSavepoints(transaction, deadline), attempt),
       { ...policy, attempts, baseDelay: 0 },
       deadline,
       (error) => this.#isConflict(error),
@@ -97,7 +97,7 @@ export class FunctionUpdate {
    * A turn covers statements. A function that gives its answer at once is run in the turn, so that
    * nothing comes in between; an async one may call its own `tx`, and would wait for itself there.
    */
-  async #attemptInTurns(transaction: CallersTransaction, attempt: number): Promise<Outcome> {
+  async #attemptInTurns(transaction: TransactionInTurn, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
     const begun = await inTurn(transaction.client, deadline, async () => {
       if (attempt >= FIRST_LOCKED_ATTEMPT) await this.#lock(transaction)

@@ -69,7 +69,7 @@ export class VersionedMethods {
     const expected = requiredVersion(checked.where, versioned)
     const target = this.#target(checked, versioned, onlyVersion(versioned))
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, target.deadline, () => deleteOnce(scope, target, expected))
+    return serialized(scope, target.deadline, (turn) => deleteOnce(turn, target, expected))
   }
 
   async updateMany(context: ModelContext, entries: unknown, options: unknown): Promise<Verdict[]> {
@@ -80,7 +80,7 @@ export class VersionedMethods {
     const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
     const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, call.deadline, () => updateMany(scope, call, entries, this.#catalogue))
+    return serialized(scope, call.deadline, (turn) => updateMany(turn, call, entries, this.#catalogue))
   }
 
   async #update(context: ModelContext, args: Args, wantsCurrent: boolean): Promise<Outcome> {

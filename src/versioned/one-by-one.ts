@@ -1,10 +1,11 @@
 import { canonical } from '../canonical.js'
 import { type VersionValue, WriteSuppressedError } from '../errors.js'
 import { isRecordNotFound } from '../prisma/errors.js'
-import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
+import type { RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
 import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import type { TransactionInTurn } from '../transaction/turns.js'
 import type { Where } from './arguments.js'
 import { explain } from './explain.js'
 import type { Mode, Verdict } from './update-many.js'
@@ -38,7 +39,7 @@ class NotAll {
  * instead of deadlocking.
  */
 export async function updateOneByOne(
-  scope: RootScope | CallersTransaction,
+  scope: RootScope | TransactionInTurn,
   call: Call,
   items: readonly Single[],
 ): Promise<Verdict[]> {

@@ -12,10 +12,11 @@ import type { Catalogue, Table } from '../prisma/catalogue.js'
 import { type ColumnValue, columnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { isConnectionLost, isOutOfRange, isTransactionConflict, isUnreachable, sqlState } from '../prisma/errors.js'
-import type { CallersTransaction, RootScope } from '../prisma/scope.js'
+import type { RootScope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
 import { retrying } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import type { TransactionInTurn } from '../transaction/turns.js'
 import { isRecord } from '../validation.js'
 import { checkedData, requiredVersion, rowOf, type Where } from './arguments.js'
 import { lockOrder } from './lock-order.js'
@@ -45,7 +46,7 @@ export interface UpdateManyCall {
 
 /** Writes many rows of one model, each against its own version, in one statement, unless it is observed. */
 export async function updateMany(
-  scope: RootScope | CallersTransaction,
+  scope: RootScope | TransactionInTurn,
   call: UpdateManyCall,
   entries: readonly unknown[],
   catalogue: Catalogue,
@@ -181,7 +182,7 @@ function checkKeys(items: readonly Item[], { model }: VersionedModel): void {
 }
 
 async function send(
-  scope: RootScope | CallersTransaction,
+  scope: RootScope | TransactionInTurn,
   { versioned, mode }: UpdateManyCall,
   items: readonly Item[],
   table: Table,

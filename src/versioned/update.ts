@@ -2,7 +2,7 @@ import { canonical } from '../canonical.js'
 import type { VersionValue } from '../errors.js'
 import type { CallersTransaction, RootScope } from '../prisma/scope.js'
 import { retrying } from '../retry/loop.js'
-import { serialized } from '../transaction/turns.js'
+import { serialized, type TransactionInTurn } from '../transaction/turns.js'
 import { FunctionUpdate } from './function-update.js'
 import { GuardedWrite } from './guarded-write.js'
 import { type Change, Passenger } from './passenger.js'
@@ -20,12 +20,12 @@ export async function updateOnce(
   const write = new GuardedWrite(target)
   const send = sendUpdate(target, data)
   return outcomeOf(write, async () => {
-    const run = () =>
+    const run = (turn: RootScope | TransactionInTurn) =>
       retrying(
-        (attempt) => write.run(scope, expected, send, attempt),
+        (attempt) => write.run(turn, expected, send, attempt),
         target.policy,
         target.deadline,
-        (error) => write.isRetryable(scope, error),
+        (error) => write.isRetryable(turn, error),
       )
     const record = await serialized(scope, target.deadline, run)
     return { status: 'updated', record }

@@ -7,7 +7,7 @@ import { patienceOf } from '../../retry/call-options.js'
 import { retrying } from '../../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../../retry/policy.js'
 import { argumentsOf } from '../../snapshot.js'
-import { inTurn } from '../../transaction/turns.js'
+import { inSavepoint, inTurn } from '../../transaction/turns.js'
 import { checkArguments, checkNames, isRecord } from '../../validation.js'
 import { refuseForeign } from '../foreign.js'
 import { audit } from './audit.js'
@@ -133,7 +133,7 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
         const { policy, deadline } = patienceOf(core.policy, { signal: args.signal })
         deadline.signal?.throwIfAborted()
         // In a transaction a savepoint keeps the failure of one item from ending all of it.
-        if (isInside) return inTurn(client, deadline, () => client.$transaction(statement))
+        if (isInside) return inTurn(client, deadline, () => inSavepoint(client, deadline, statement))
         return retrying(() => statement(client), policy, deadline, isTransactionConflict)
       }
       return foldAll(run, map, batchSize)
