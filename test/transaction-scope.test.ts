@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { concurrency } from '../src/index.js'
 import { useDatabase } from './support/clients.js'
-import { openConnection } from './support/connection.js'
+import { openTransaction } from './support/connection.js'
 import { gate } from './support/gate.js'
 import { rejectionOf } from './support/rejection.js'
 import { untilBlocked } from './support/until-blocked.js'
@@ -208,26 +208,18 @@ describe('the end of a body', () => {
 
   test('that throws waits for a call of several statements, the rest of which would be committed alone', async () => {
     const db = connect()
-    const product = await db.product.create({ data: { name: 'Held' } })
-    const other = await openConnection(database.url)
-    await other.query('BEGIN')
-    await other.query('SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [product.id])
-
+    const { id, products } = await db.category.create({
+      data: { name: 'of several', products: { create: [{ name: 'held' }, { name: 'next' }] } },
+      include: { products: true },
+    })
+    const other = await openTransaction(database.url, `SELECT FROM "Product" WHERE name = 'held' FOR UPDATE`)
     const isUnderWay = gate()
+    let underWay: Promise<unknown> = Promise.resolve()
+
     const thrown = rejectionOf(
       db.$transaction(async (tx) => {
-        const order = tx.order.create({
-          data: {
-            customer: 'under way',
-            lines: {
-              create: [
-                { quantity: 1, product: { connect: { id: product.id } } },
-                { quantity: 1, product: { create: { name: 'Alone' } } },
-              ],
-            },
-          },
-        })
-        order.catch(() => {})
+        const update = products.map((product) => ({ where: { id: product.id }, data: { stock: 7 } }))
+        underWay = tx.category.update({ where: { id }, data: { products: { update } } }).catch(() => {})
         await untilBlocked(database.url)
         isUnderWay.open()
         throw new Error('refused')
@@ -237,8 +229,8 @@ describe('the end of a body', () => {
     await other.query('ROLLBACK')
 
     expect(await thrown).toMatchObject({ message: 'refused' })
-    expect(await named('under way')).toBe(0)
-    expect(await db.product.count({ where: { name: 'Alone' } })).toBe(0)
+    await underWay
+    expect(await db.product.count({ where: { stock: 7 } })).toBe(0)
   })
 
   test('that returns waits for calls that nobody has awaited', async () => {
