@@ -111,6 +111,7 @@ async function insertAll(scope: RootScope, entries: readonly Entry[], catalogue:
   const keyFields = Object.keys(call.payload.key)
   const wide = widened(call.selection, keyFields, model)
   const rows = await Promise.all(entries.map((entry) => insertedRow(scope, entry.call)))
+  await call.requireKey(scope)
   const names = new Set(entries.map(({ name }) => name))
   const byName = (records: readonly Row[]) => {
     const found = new Map<string, Row>()

@@ -29,6 +29,8 @@ export interface InsertCall extends Patience {
   readonly isObserved: boolean
   /** What to add to the data of nested writes, so that they don't bump the new row's version. */
   readonly keepVersion: Readonly<Record<string, unknown>>
+  /** Looks for the key in the database: without it, nothing would ever be a duplicate. */
+  readonly requireKey: (scope: Scope) => Promise<void>
 }
 
 export interface InsertResult {
@@ -103,6 +105,7 @@ function insertInTransaction(transaction: Scope, call: InsertCall): Promise<Inse
  */
 async function insertAsOne(root: RootScope, call: InsertCall): Promise<InsertResult> {
   const row = await insertedRow(root, call)
+  await call.requireKey(root)
   for (let again = 0; ; again++) {
     const existing = await findExisting(root, call)
     if (existing) return { record: existing, replayed: true }
@@ -122,6 +125,7 @@ async function attempt(scope: Scope, call: InsertCall, isDuplicate = false): Pro
     if (existing) return { record: existing, replayed: true }
   }
   const row = await insertedRow(scope, call)
+  await call.requireKey(scope)
   // Nothing inserted and nothing found: the row was deleted in between. Or another unique
   // constraint is in the way, which only a plain insert tells.
   for (let again = 0; again < 3; again++) {

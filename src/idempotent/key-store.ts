@@ -3,6 +3,7 @@ import type { PrismaClientLike, Row } from '../prisma/client.js'
 import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { sqlState } from '../prisma/errors.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../prisma/sql.js'
+import { missingKey, type NeededKey } from '../prisma/unique-keys.js'
 
 /** A key that was claimed before, with the request and the answer of that time. */
 export interface StoredKey {
@@ -28,6 +29,7 @@ export class KeyStore {
   readonly model: string
   readonly #createdAt: Field
   readonly #table: string
+  readonly #key: NeededKey
   readonly #columns: Readonly<Record<(typeof FIELDS)[number], string>>
 
   /** @throws ConfigurationError if the schema lacks the model or a field of it */
@@ -36,6 +38,7 @@ export class KeyStore {
     this.model = name
     this.#createdAt = model.fields.get('createdAt') as Field
     this.#table = tableOf(model)
+    this.#key = { model, fields: ['scope', 'key'].map((name) => model.fields.get(name) as Field) }
     this.#columns = columnsOf(model)
   }
 
@@ -64,8 +67,10 @@ RETURNING 1 AS claimed`
       const rows = (await tx.$queryRawUnsafe(sql, scope, key, request, ...(isRenewed ? [pause] : []))) as Row[]
       return rows.length === 1
     } catch (error) {
-      if (!LACKS.has(sqlState(error) ?? '')) throw error
-      throw lacking(this.model, 'has no such table, columns or unique key of them in the database', { cause: error })
+      const state = sqlState(error) ?? ''
+      if (state === NO_SUCH_KEY || state === DEFERRABLE_KEY) throw missingKey(this.#key, [], { cause: error })
+      if (!LACKS.has(state)) throw error
+      throw lacking(this.model, 'has no such table or columns in the database', { cause: error })
     }
   }
 
@@ -129,8 +134,11 @@ SELECT count(*)::int AS count FROM deleted`,
   }
 }
 
-/** A table, a column, or a unique key of the columns that is not in the database. */
-const LACKS: ReadonlySet<string> = new Set(['42P01', '42703', '42P10'])
+/** A table or a column that is not in the database. */
+const LACKS: ReadonlySet<string> = new Set(['42P01', '42703'])
+/** No unique index is of just these columns; a partial one, or one that is not valid, is none. */
+const NO_SUCH_KEY = '42P10'
+const DEFERRABLE_KEY = '55000'
 
 function requireModel(dataModel: DataModel, name: string): Model {
   const model = dataModel.get(name)

@@ -2,10 +2,11 @@ import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
-import type { DataModel, Model } from '../prisma/data-model.js'
+import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { foreignIn } from '../prisma/foreign.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
+import { requireKeys } from '../prisma/unique-keys.js'
 import { wholeClientOf } from '../prisma/whole-client.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
@@ -96,6 +97,7 @@ export class IdempotentMethods {
     const { where, data, match, retry, signal, ...rest } = args as InsertArgs
     const model = this.#setup.dataModel.get(context.$name) as Model
     const payload = readPayload(model, where, data)
+    const fields = Object.keys(payload.key).map((name) => model.fields.get(name) as Field)
     const comparison = {
       match: readMatch(match, model, payload),
       fingerprint: this.#fingerprint(model, payload.data),
@@ -108,6 +110,7 @@ export class IdempotentMethods {
       selection: selectionOf(rest),
       isObserved: foreignIn(wholeClientOf(context), model.name, ['create']) !== undefined,
       keepVersion: this.#setup.keepVersion(model.name),
+      requireKey: ({ query }) => requireKeys(this.#setup.catalogue, [{ model, fields }], query),
       ...patienceOf(this.#setup.policy, { retry, signal }),
     }
     call.deadline.signal?.throwIfAborted()

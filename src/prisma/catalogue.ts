@@ -39,7 +39,7 @@ export interface UnfitIndex {
 export interface Table {
   /** By the columns' names. */
   readonly columns: ReadonlyMap<string, Column>
-  /** A view has none. That of a partitioned table holds over all of its partitions. */
+  /** A view of one table has those of the table. That of a partitioned table holds over all of its partitions. */
   readonly uniqueKeys: readonly UniqueKey[]
   readonly unfitIndexes: readonly UnfitIndex[]
 }
@@ -65,23 +65,32 @@ export class Catalogue {
   async of(model: Model, query: Query): Promise<Table> {
     const known = this.#tables.get(model.name)
     if (known) return known
-    const [row] = (await query(TABLE_SQL, model.schema, model.table)) as (TableRow | undefined)[]
-    if (row === undefined) {
-      const message = `the table ${tableOf(model)} of the model ${model.name} is not in the database. Apply your migrations.`
-      throw new ConfigurationError([{ path: '', message }])
-    }
-    const table = readTable(row)
-    this.#tables.set(model.name, table)
-    return table
+    await this.load([model], query)
+    return this.#tables.get(model.name) as Table
   }
 
-  /** Asks again with the next call. */
-  forget(model: Model): void {
-    this.#tables.delete(model.name)
+  /** The same for several tables at once, of which nothing is known yet or it is to be asked again. */
+  async load(models: readonly Model[], query: Query): Promise<void> {
+    const [schemas, names] = [models.map(({ schema }) => schema), models.map(({ table }) => table)]
+    const rows = new Map(((await query(TABLES_SQL, schemas, names)) as TableRow[]).map((row) => [row.position, row]))
+    models.forEach((model, index) => {
+      const row = rows.get(index + 1)
+      if (row) this.#tables.set(model.name, readTable(row))
+      else this.#tables.delete(model.name)
+    })
+    const missing = models.filter((_, index) => !rows.has(index + 1))
+    if (missing.length === 0) return
+    throw new ConfigurationError(
+      missing.map((model) => ({
+        path: '',
+        message: `the table ${tableOf(model)} of the model ${model.name} is not in the database. Apply your migrations.`,
+      })),
+    )
   }
 }
 
 interface TableRow {
+  readonly position: number
   readonly columns: readonly (Column & { readonly name: string })[]
   readonly indexes: readonly (UnfitIndex & {
     readonly isPrimary: boolean
@@ -103,19 +112,31 @@ function readTable({ columns, indexes }: TableRow): Table {
 
 /**
  * A domain leads to its base type, and an array to the type of its elements, until neither is left.
- * The columns of an index are those of its key: what INCLUDE adds does not count for it.
+ * The columns of an index are those of its key: what INCLUDE adds does not count for it. A view of one
+ * table has the keys of that table.
  */
-const TABLE_SQL = `WITH RECURSIVE relation AS (
-  SELECT c.oid
-  FROM pg_catalog.pg_class AS c
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-  WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+const TABLES_SQL = `WITH RECURSIVE relation AS (
+  SELECT given.position, c.oid, c.relkind
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given(schema, name, position)
+  JOIN pg_catalog.pg_namespace AS n ON n.nspname = given.schema
+  JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = given.name
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+), source AS (
+  SELECT oid AS root, oid, relkind FROM relation
+  UNION
+  SELECT source.root, c.oid, c.relkind
+  FROM source
+  JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = source.oid
+  JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> source.oid
+  JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'v')
+  WHERE source.relkind = 'v'
 ), step AS (
-  SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, '' AS brackets, a.attnotnull AS is_required
+  SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS modifier, '' AS brackets, a.attnotnull AS is_required
   FROM relation
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = relation.oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
-  SELECT step.attnum,
+  SELECT step.attrelid, step.attnum,
     CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
     CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE step.modifier END,
     CASE WHEN t.typtype = 'd' THEN step.brackets ELSE '[]' END,
@@ -124,7 +145,7 @@ const TABLE_SQL = `WITH RECURSIVE relation AS (
   JOIN pg_catalog.pg_type AS t ON t.oid = step.type
   WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)
 )
-SELECT (
+SELECT relation.position::int, (
   SELECT jsonb_agg(jsonb_build_object(
     'name', a.attname,
     'type', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
@@ -133,9 +154,10 @@ SELECT (
     'isGenerated', a.attgenerated <> ''
   ))
   FROM step
-  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = relation.oid AND a.attnum = step.attnum
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = step.attrelid AND a.attnum = step.attnum
   JOIN pg_catalog.pg_type AS t ON t.oid = step.type AND t.typtype <> 'd' AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
   JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+  WHERE step.attrelid = relation.oid
 ) AS columns, (
   SELECT coalesce(jsonb_agg(jsonb_build_object(
     'name', c.relname,
@@ -155,6 +177,7 @@ SELECT (
   ) ORDER BY c.relname), '[]'::jsonb)
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-  WHERE i.indrelid = relation.oid AND i.indisunique
+  WHERE i.indisunique
+    AND i.indrelid = (SELECT min(oid::int8)::oid FROM source WHERE root = relation.oid AND relkind <> 'v' HAVING count(*) = 1)
 ) AS indexes
 FROM relation`

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../../errors.js'
 import type { Catalogue, Table } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { checkKeyLength, keyText } from '../../prisma/key-text.js'
+import { RequiredKeys } from '../../prisma/unique-keys.js'
 import { callOptions } from '../../retry/call-options.js'
 import type { RetryPolicy } from '../../retry/policy.js'
 import { transactionOptions } from '../../transaction/method.js'
@@ -47,6 +48,7 @@ const importSchema = z.strictObject({
 export class SerialsMethods {
   readonly #map: SerialsMap
   readonly #catalogue: Catalogue
+  readonly #keys: RequiredKeys
   readonly #retry: RetryPolicy | undefined
   /** Fields that `where` and `data` must not name. */
   readonly #owned: Refusals
@@ -59,6 +61,10 @@ export class SerialsMethods {
     const versions = version ? [[version.name, 'cannot be set: it goes up with every write.'] as const] : []
     this.#map = map
     this.#catalogue = catalogue
+    this.#keys = new RequiredKeys(catalogue, [
+      { model: map.serial.model, fields: key },
+      { model: map.allocation.model, fields: [map.allocation.transactionId] },
+    ])
     this.#retry = retry
     this.#owned = new Map([owner])
     this.#new = new Map([...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
@@ -80,7 +86,7 @@ export class SerialsMethods {
     const call = { transactionId: id, where, data, count, partial, request }
     refuseForeign(client, '$serials.allocate', model, 'updates')
     return run(client, this.#retry, given, async (ways) =>
-      allocate(ways, this.#map, { ...call, columns: await this.#columns(client) }),
+      allocate(ways, this.#map, { ...call, columns: await this.#readyFor(client) }),
     )
   }
 
@@ -89,7 +95,12 @@ export class SerialsMethods {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const call = { transactionId: this.#transactionId(transactionId), numbers }
     refuseForeign(client, '$serials.release', this.#map.serial.model, 'updates')
-    return run(client, this.#retry, given, ({ contained }) => contained((tx) => release(tx, this.#map, call)))
+    return run(client, this.#retry, given, ({ contained }) =>
+      contained(async (tx) => {
+        await this.#readyFor(tx)
+        return release(tx, this.#map, call)
+      }),
+    )
   }
 
   /** `$serials.import` */
@@ -106,7 +117,7 @@ export class SerialsMethods {
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
     refuseForeign(client, '$serials.import', model, 'creates')
     const result = await run(client, this.#retry, given, ({ contained }) =>
-      contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#columns(tx) })),
+      contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#readyFor(tx) })),
     )
     await tellPlanner(client, this.#map, result)
     return result
@@ -118,6 +129,12 @@ export class SerialsMethods {
     const values = readWhere('where', where, model, this.#owned)
     refuseForeign(client, '$serials.free', model, 'reads')
     return countFree(client, this.#map, values, await this.#columns(client))
+  }
+
+  /** Before anything is written: without its keys, a duplicate would take serials again. */
+  async #readyFor(client: PrismaClientLike): Promise<Table> {
+    await this.#keys.check(client)
+    return this.#columns(client)
   }
 
   #columns(client: PrismaClientLike): Promise<Table> {

@@ -1,5 +1,7 @@
+import { Catalogue } from '../../prisma/catalogue.js'
 import type { DataModel, Field, Model } from '../../prisma/data-model.js'
 import { tableOf } from '../../prisma/sql.js'
+import { RequiredKeys } from '../../prisma/unique-keys.js'
 import { sqlTypeOf } from '../columns.js'
 import { MappingCheck, TEXT, WHOLE_NUMBER } from '../mapping.js'
 import { type Series, type SeriesOptions, settled } from './options.js'
@@ -8,6 +10,7 @@ import { DEFAULT_COUNTER_MODEL, DEFAULT_NUMBER_MODEL } from './schema.js'
 /** The user's models and fields, found and checked, and the series that the options define. */
 export interface SeriesMap {
   readonly counter: {
+    readonly source: Model
     readonly model: string
     readonly table: string
     readonly name: Field
@@ -17,6 +20,7 @@ export interface SeriesMap {
     readonly updatedAt: readonly Field[]
   }
   readonly number: {
+    readonly source: Model
     readonly model: string
     readonly table: string
     readonly series: Field
@@ -26,6 +30,8 @@ export interface SeriesMap {
     readonly text: Field
     readonly updatedAt: readonly Field[]
   }
+  /** The unique keys without which numbers would be given twice. */
+  readonly keys: RequiredKeys
   readonly series: ReadonlyMap<string, Series>
   /** The largest number that the columns can hold. */
   readonly largest: bigint
@@ -44,7 +50,12 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
     if (start > highest) check.report(`series.${name}.start`, `must be at most ${highest}, where the series ends`)
   }
   check.finish()
-  return { counter, number, series, largest }
+  const keys = new RequiredKeys(new Catalogue(), [
+    { model: counter.source, fields: [counter.name, counter.period] },
+    { model: number.source, fields: [number.series, number.transactionId] },
+    { model: number.source, fields: [number.series, number.period, number.value] },
+  ])
+  return { counter, number, series, largest, keys }
 }
 
 function mapCounter(check: MappingCheck, options: NonNullable<SeriesOptions['counter']>): SeriesMap['counter'] {
@@ -55,7 +66,16 @@ function mapCounter(check: MappingCheck, options: NonNullable<SeriesOptions['cou
   check.uniqueKey('counter.model', model, [name, period])
   check.insertable('counter.model', model, [name, period, last])
   const version = check.version('counter.model', model, undefined)
-  return { model: model.name, table: tableOf(model), name, period, last, version, updatedAt: updatedAtOf(model) }
+  return {
+    source: model,
+    model: model.name,
+    table: tableOf(model),
+    name,
+    period,
+    last,
+    version,
+    updatedAt: updatedAtOf(model),
+  }
 }
 
 function mapNumber(check: MappingCheck, options: NonNullable<SeriesOptions['number']>): SeriesMap['number'] {
@@ -71,7 +91,7 @@ function mapNumber(check: MappingCheck, options: NonNullable<SeriesOptions['numb
   // The last line of defence: the database itself refuses to note a number twice.
   check.uniqueKey('number.model', model, [fields.series, fields.period, fields.value])
   check.insertable('number.model', model, Object.values(fields))
-  return { ...fields, model: model.name, table: tableOf(model), updatedAt: updatedAtOf(model) }
+  return { ...fields, source: model, model: model.name, table: tableOf(model), updatedAt: updatedAtOf(model) }
 }
 
 function textField(check: MappingCheck, path: string, model: Model, name: string, other?: string): Field {

@@ -81,6 +81,7 @@ export class SeriesStore {
     at: Date | undefined,
     transactionId: string,
   ): Promise<GivenNumber> {
+    await this.#map.keys.check(tx)
     const sql = takeOnceSql(this.#map)
     const values = [...valuesOf(series, at, 1n), transactionId, series.format.width]
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
@@ -116,6 +117,7 @@ export class SeriesStore {
   /** Notes a number from a block for the transaction id; resolves to the one that it has if that is another. */
   async record(tx: PrismaClientLike, series: Series, transactionId: string, number: GivenNumber): Promise<GivenNumber> {
     const { period, value, text } = number
+    await this.#map.keys.check(tx)
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
       const sql = recordSql(this.#map)
       const rows = (await tx.$queryRawUnsafe(sql, series.name, transactionId, period, value, text)) as unknown[]
@@ -139,6 +141,7 @@ export class SeriesStore {
     size: bigint,
     onShort?: (left: bigint) => void,
   ): Promise<Taken | undefined> {
+    await this.#map.keys.check(tx)
     const [row] = (await tx.$queryRawUnsafe(takeSql(this.#map), ...valuesOf(series, at, size))) as [TakenRow]
     const { period, before, after, last, now } = row
     if (last === null) {

@@ -63,6 +63,7 @@ export class Combiner {
   }
 
   async #run(batch: readonly Waiting[], release: (settled: readonly Waiting[]) => void): Promise<void> {
+    if (!(await this.#hasKeys(batch))) return
     const failure = await this.#together(batch)
     if (failure === undefined) return
     const parts = partsOf(batch)
@@ -73,6 +74,19 @@ export class Combiner {
         release(part)
       }),
     )
+  }
+
+  /** Without its keys the database records duplicates, so nobody is let through. Other failures will show again. */
+  async #hasKeys(batch: readonly Waiting[]): Promise<boolean> {
+    try {
+      await this.#map.keys.check(this.#client)
+    } catch (error) {
+      if (isConcurrencyError(error, 'CONFIGURATION')) {
+        for (const { reject } of batch) reject(error)
+        return false
+      }
+    }
+    return true
   }
 
   /** Settles all of them at once. Resolves to what went wrong, if it did: nothing was written then, or it is not known. */
@@ -108,6 +122,7 @@ export class Combiner {
     try {
       const { verdicts, effects } = await this.#client.$transactionWithRetry(
         async (tx) => {
+          await this.#map.keys.check(tx)
           const evidence = await lockAndRead(tx, this.#map, [...items.values()], requests, BATCH_LOCK_TIMEOUT)
           for (const [id, balance] of evidence.balances) this.#known.found(id, balance)
           const judge = new Judge(this.#map, evidence)

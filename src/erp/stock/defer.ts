@@ -62,6 +62,7 @@ async function append(
   { transactionId, lines }: Request,
   lockTimeout?: number,
 ): Promise<boolean> {
+  await map.keys.check(client)
   const { model } = map.movement
   const isForbidden = await takesFromLimited(client, map, lines)
   const entries = lines.map(({ item, quantity }, line) => ({ transactionId, line, item, quantity }))

@@ -1,6 +1,8 @@
 import { isConcurrencyError } from '../../errors.js'
+import { Catalogue } from '../../prisma/catalogue.js'
 import type { DataModel, Field, Model } from '../../prisma/data-model.js'
 import { tableOf } from '../../prisma/sql.js'
+import { RequiredKeys } from '../../prisma/unique-keys.js'
 import { sqlTypeOf } from '../columns.js'
 import { FLAG, MappingCheck, MOMENT, NUMBER, TEXT } from '../mapping.js'
 import type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './options.js'
@@ -25,6 +27,8 @@ export interface StockMap {
     readonly refused: Field | undefined
   }
   readonly reservation: (LinesMap & { readonly state: Field; readonly expiresAt: Field }) | undefined
+  /** The unique keys without which movements would be recorded twice. */
+  readonly keys: RequiredKeys
   readonly quantities: Quantities
   /** What must stay of an item that has no minimum of its own; `null` is no limit. */
   readonly minimum: bigint | null
@@ -62,7 +66,14 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
     check.report('movement.refused', 'must name a Boolean field, for refusals to be remembered in')
   }
   check.finish()
-  return { item, movement, reservation, quantities, minimum, rememberRefusals: options.rememberRefusals ?? false }
+  const keys = new RequiredKeys(new Catalogue(), [
+    { model: item.model, fields: item.key },
+    ...[movement, reservation].flatMap((lines) =>
+      lines ? [{ model: lines.model, fields: [lines.transactionId, lines.line] }] : [],
+    ),
+  ])
+  const rememberRefusals = options.rememberRefusals ?? false
+  return { item, movement, reservation, keys, quantities, minimum, rememberRefusals }
 }
 
 function mapItem(check: MappingCheck, options: ItemMapping): StockMap['item'] {

@@ -132,6 +132,7 @@ LIMIT $1::int`,
  * @returns how many were there, of which that of an item that was deleted meanwhile is not folded
  */
 async function foldSome(client: PrismaClientLike, map: StockMap, limit: number, which: Which): Promise<Batch> {
+  await map.keys.check(client)
   const { item, movement } = map
   const applied = columnOf(movement.applied as NonNullable<typeof movement.applied>)
   const { key } = item

@@ -15,6 +15,7 @@ export async function settleInside(
   map: StockMap,
   request: Request,
 ): Promise<{ readonly verdict: Verdict; readonly effects: Effects }> {
+  await map.keys.check(tx)
   const items = request.lines.map(({ item }) => item)
   // What one look ends, the next one no longer finds, and the item still counts it as reserved.
   const expired = new Map<string, bigint>()
