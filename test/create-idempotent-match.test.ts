@@ -5,7 +5,7 @@ import { concurrency, IdempotencyMismatchError } from '../src/index.js'
 import { useExtended } from './support/extended.js'
 import { rejectionOf } from './support/rejection.js'
 
-const { database, connect } = useExtended({ countsLooks: false })
+const { database, connect } = useExtended()
 
 /** What the compiler refuses, and JavaScript does not. */
 type Loose = (args: unknown) => Promise<{ record: unknown; replayed: boolean }>
@@ -252,8 +252,6 @@ describe('a fingerprint column', () => {
   test('costs no further statement', async () => {
     const { db, statements } = withFingerprint()
     const where = newKey()
-    await db.transfer.createIdempotent({ where: newKey(), data: { amount: 5n } }) // looks for the key
-    statements.length = 0
     await db.transfer.createIdempotent({ where, data: { amount: 5n } })
     await db.transfer.createIdempotent({ where, data: { amount: 5n } })
     expect(statements.map((sql) => sql.split(' ')[0])).toEqual(['INSERT', 'INSERT', 'SELECT'])

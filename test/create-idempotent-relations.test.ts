@@ -8,7 +8,7 @@ import { rejectionOf } from './support/rejection.js'
 import { started } from './support/started.js'
 import { untilBlocked } from './support/until-blocked.js'
 
-const { database, connect } = useExtended({ countsLooks: false })
+const { database, connect } = useExtended()
 
 /** What the compiler refuses, and JavaScript does not. */
 type Loose = (args: unknown) => Promise<unknown>

@@ -11,7 +11,7 @@ import { rejectionOf } from './support/rejection.js'
 import { started } from './support/started.js'
 import { untilBlocked } from './support/until-blocked.js'
 
-const { database, connect } = useExtended({ countsLooks: false })
+const { database, connect } = useExtended()
 
 /** What the compiler refuses, and JavaScript does not. */
 type Loose = (args: unknown) => Promise<unknown>
@@ -65,8 +65,6 @@ describe('an insert by a unique key', () => {
 
   test('is one statement for a new row', async () => {
     const { db, statements } = connect()
-    await db.payment.createIdempotent({ where: { transactionId: newId() }, data: { amount: 5 } }) // looks for the key
-    statements.length = 0
     await db.payment.createIdempotent({ where: { transactionId: newId() }, data: { amount: 5 } })
     expect(statements).toEqual([
       expect.stringMatching(/^INSERT INTO "public"."Payment" .* ON CONFLICT DO NOTHING RETURNING/),
@@ -77,8 +75,6 @@ describe('an insert by a unique key', () => {
     const { db, statements } = connect()
     const transactionId = newId()
     await database.query(INSERT, [transactionId])
-    await db.payment.createIdempotent({ where: { transactionId: newId() }, data: { amount: 5 } }) // looks for the key
-    statements.length = 0
     await db.payment.createIdempotent({ where: { transactionId }, data: { amount: 5 } })
     expect(kinds(statements)).toEqual(['INSERT', 'SELECT'])
   })

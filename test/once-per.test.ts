@@ -44,6 +44,32 @@ test('any number who come later at once, in one process, are all told since when
   expect(outcomes).toEqual(Array.from({ length: 3 }, () => ({ ran: false, since: createdAt })))
 })
 
+test.each(['once per: ', 'once per, at least: '])(
+  'an operation cannot take the scope of a job, which would then be taken for done: %s',
+  async (prefix) => {
+    const { db, statements } = connect()
+    const job = randomUUID()
+    const error = await rejectionOf(db.$idempotent({ scope: `${prefix}${job}`, key: '2026-11-24' }, async () => 1))
+    const sent = statements.length
+    const { ran } = await db.$oncePer({ job, period: '2026-11-24' }, async () => 1)
+
+    expect({ error, sent, ran }).toMatchObject({
+      error: { code: 'INVALID_ARGUMENT', field: 'scope', message: expect.stringContaining('once per: ') },
+      sent: 0,
+      ran: true,
+    })
+  },
+)
+
+test.each(['once per day: a', 'once per', 'Nightly, once per: a'])(
+  'a scope that no job has is one like any other: %s',
+  async (scope) => {
+    const { db } = connect()
+
+    expect(await db.$idempotent({ scope, key: randomUUID() }, async () => 1)).toMatchObject({ replayed: false })
+  },
+)
+
 test('the result of a job is not stored, and may be anything', async () => {
   const { db } = connect()
   const job = randomUUID()

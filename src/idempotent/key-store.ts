@@ -18,6 +18,9 @@ export const DEFAULT_KEY_MODEL = 'IdempotencyKey'
 
 const FIELDS = ['scope', 'key', 'request', 'answer', 'createdAt'] as const
 
+/** What the scope of a job's keys begins with, one for each period. `$idempotent` refuses such a scope. */
+export const ONCE_PER = 'once per: '
+
 /**
  * Of a job with a pause: what its scope begins with, and its key. There is one row for all its runs,
  * and `createdAt` in it is the last success. Neither is the scope of any other key of this package.

@@ -18,7 +18,7 @@ import { readMatch } from './compare.js'
 import { fieldFingerprints } from './fingerprint.js'
 import { type FingerprintSettings, fingerprintFields } from './fingerprint-fields.js'
 import { type InsertCall, type InsertResult, insertOnce, isSingleStatement } from './insert.js'
-import { DEFAULT_KEY_MODEL, KeyStore } from './key-store.js'
+import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER } from './key-store.js'
 import { type OncePerResult, oncePer } from './once-per.js'
 import { Operations } from './operation.js'
 import { readPayload } from './payload.js'
@@ -54,10 +54,13 @@ const ARGUMENTS = ['where', 'data', 'match', 'select', 'include', 'omit', 'retry
 const DEFAULT_ANSWER_LIMIT = 65_536
 
 const { readOnly: _, ...writeOptions } = transactionOptions
+// Both are kept in one table, so a job would be taken for done that never ran.
+const isOfJob = (scope: string) => scope.startsWith(ONCE_PER) || scope.startsWith(AT_LEAST.scope)
+const JOB_SCOPE = `must not begin with ${JSON.stringify(ONCE_PER)} or ${JSON.stringify(AT_LEAST.scope)}, as the scopes of $oncePer do`
 const operationSchema = z.strictObject({
   ...writeOptions,
   key: keyTextSchema,
-  scope: keyTextSchema,
+  scope: keyTextSchema.check(z.refine((scope) => !isOfJob(scope), JOB_SCOPE)),
   request: z.optional(z.unknown()),
   whileRunning: z._default(z.enum(['wait', 'refuse']), 'wait'),
 })

@@ -1,7 +1,7 @@
 import { isConcurrencyError } from '../errors.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import type { Body } from '../transaction/with-retry.js'
-import { AT_LEAST, type KeyStore } from './key-store.js'
+import { AT_LEAST, type KeyStore, ONCE_PER } from './key-store.js'
 import type { OperationCall, Operations } from './operation.js'
 import { currentPeriod, gridOf, type Period, secondsOf } from './period.js'
 
@@ -53,7 +53,7 @@ interface Name {
 
 /** Under which key the period's run is noted; a pause has one key for all its runs, and renews it. */
 function nameOf(job: string, period: Period): Name {
-  const scope = `once per: ${job}`
+  const scope = `${ONCE_PER}${job}`
   if (typeof period === 'string') return { scope, key: period }
   if ('atLeast' in period) {
     return { scope: `${AT_LEAST.scope}${job}`, key: AT_LEAST.key, pause: secondsOf(period.atLeast, 'period.atLeast') }

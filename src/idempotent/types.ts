@@ -27,7 +27,7 @@ export type CreateIdempotentArgs<T, W> = {
 export interface IdempotentOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
   /** Names the operation: what the client sends, such as an `Idempotency-Key` header. */
   key: string
-  /** Whose key it is, and for what: must tell tenants, users and endpoints apart. */
+  /** Whose key it is, and for what: must tell tenants, users and endpoints apart. It does not begin with `once per: ` or `once per, at least: `, as the keys of `$oncePer` do. */
   scope: string
   /** What the operation was asked to do; a duplicate with another request is refused. */
   request?: unknown
