@@ -23,7 +23,7 @@ const modelOf = (table: string, schema = 'odd "schema"'): Model => ({
 
 /** A client of its own, and what its table is found to be. */
 function connect() {
-  const { client, statements } = database.connect()
+  const { client, statements } = database.connect({ countsLooks: true })
   const query: Query = (sql, ...values) => client.$queryRawUnsafe(sql, ...values)
   return { client, statements, query, catalogue: new Catalogue() }
 }

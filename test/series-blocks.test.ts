@@ -251,7 +251,7 @@ describe('a block', () => {
     const errors = await Promise.all(repeat(3, () => rejectionOf(db.$series.next(name))))
     await database.query('ALTER TABLE gone RENAME TO "Series"')
 
-    expect(errors.map(String)).toEqual(repeat(3, () => expect.stringContaining('does not exist')))
+    expect(errors.map(String)).toEqual(repeat(3, () => expect.stringContaining('is not in the database')))
     expect((await db.$series.next(name)).value).toBe(1n)
   })
 

@@ -173,6 +173,7 @@ describe('at once, from two processes,', () => {
     const [first, second] = [await newItem(10), await newItem(10)]
     const transactionId = newId()
     await known(other, second)
+    await known(db, first) // both have looked for the keys
     const rival = await openTransaction(database.url, 'SELECT FROM "Stock" WHERE "productId" = $1 FOR UPDATE', [
       second.productId,
     ])

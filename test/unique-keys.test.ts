@@ -2,27 +2,30 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { serials, series, stock } from '../src/erp/index.js'
 import { concurrency } from '../src/index.js'
-import { useDatabase } from './support/clients.js'
+import { type ClientOptions, useDatabase } from './support/clients.js'
 import { rejectionOf } from './support/rejection.js'
 import { STOCK } from './support/stock-models.js'
 
 const database = useDatabase()
 
-function connect() {
-  const made = database.connect()
+function connect(options?: ClientOptions) {
+  const made = database.connect(options)
   const db = made.client.$extends(concurrency()).$extends(stock(STOCK)).$extends(serials()).$extends(series())
   return { ...made, db }
 }
 
 type Db = ReturnType<typeof connect>['db']
 
-interface Case {
-  readonly what: string
+interface Key {
   readonly table: string
   /** As they are in an index. */
   readonly columns: string
   readonly drop: string
   readonly restore: string
+}
+
+interface Case extends Key {
+  readonly what: string
   readonly call: (db: Db, id: string) => PromiseLike<unknown>
 }
 
@@ -115,7 +118,7 @@ const CASES: readonly Case[] = [
 ]
 
 /** Takes the key away for as long as the test takes, and puts something else in its place. */
-async function without({ drop, restore, table, columns }: Case, instead?: 'partial' | 'deferrable') {
+async function without({ drop, restore, table, columns }: Key, instead?: 'partial' | 'deferrable') {
   await database.query(drop)
   onTestFinished(async () => {
     await database.query(`DROP INDEX IF EXISTS partial`)
@@ -133,7 +136,7 @@ async function without({ drop, restore, table, columns }: Case, instead?: 'parti
   }
 }
 
-const missing = ({ table, columns }: Case) => ({
+const missing = ({ table, columns }: Key) => ({
   code: 'CONFIGURATION',
   message: expect.stringMatching(
     new RegExp(
@@ -190,8 +193,155 @@ describe('a unique key that the database does not have', () => {
   })
 })
 
+/** Writes of the row that `where` names, each under the version 0. */
+const WRITES: Readonly<Record<string, (model: Db['coupon'], where: { code: string }) => PromiseLike<unknown>>> = {
+  updateVersioned: (model, where) => model.updateVersioned({ where: { ...where, version: 0 }, data: { used: 9 } }),
+  'updateVersioned by a function': (model, where) => model.updateVersioned({ where, data: () => ({ used: 9 }) }),
+  tryUpdateVersioned: (model, where) =>
+    model.tryUpdateVersioned({ where: { ...where, version: 0 }, data: { used: 9 } }),
+  deleteVersioned: (model, where) => model.deleteVersioned({ where: { ...where, version: 0 } }),
+  updateManyVersioned: (model, where) =>
+    model.updateManyVersioned([{ where: { ...where, version: 0 }, data: { used: 9 } }]),
+}
+const writes = Object.keys(WRITES)
+const write = (what: string, db: unknown, code: string) =>
+  (WRITES[what] as (typeof WRITES)[string])((db as Db).coupon, { code })
+
+const couponKey = {
+  table: 'Coupon',
+  columns: '"code"',
+  drop: 'DROP INDEX "Coupon_code_key"',
+  restore: 'CREATE UNIQUE INDEX "Coupon_code_key" ON "Coupon" (code)',
+}
+
+/** Two coupons of one code, which has no unique index as long as the test takes. */
+async function newTwins(instead?: 'partial' | 'deferrable'): Promise<string> {
+  const code = instead ? 'none' : randomUUID()
+  await without(couponKey, instead)
+  onTestFinished(async () => void (await database.query('DELETE FROM "Coupon" WHERE code = $1', [code])))
+  const count = instead === 'deferrable' ? 1 : 2
+  await database.query('INSERT INTO "Coupon" (code) SELECT $1 FROM generate_series(1, $2)', [code, count])
+  return code
+}
+
+const changed = () => database.query('SELECT * FROM "Coupon" WHERE used <> 0 OR version <> 0')
+
+describe('a versioned write by a key that the database does not have', () => {
+  test.each(writes)('is refused, and neither of two rows of that key is written: %s', async (what) => {
+    const code = await newTwins()
+    const { db } = connect()
+
+    const error = await rejectionOf(write(what, db, code))
+    const rows = await database.query('SELECT used, version FROM "Coupon" WHERE code = $1', [code])
+    expect({ error, rows }).toMatchObject({ error: missing(couponKey), rows: [{ used: 0 }, { used: 0 }] })
+  })
+
+  test.each(writes)('is refused also if the index is partial: %s', async (what) => {
+    const code = await newTwins('partial')
+    const { db } = connect()
+
+    expect([await rejectionOf(write(what, db, code)), await changed()]).toMatchObject([missing(couponKey), []])
+  })
+
+  test.each(writes)('is refused also if the index is deferrable: %s', async (what) => {
+    const code = await newTwins('deferrable')
+    const { db } = connect()
+
+    expect([await rejectionOf(write(what, db, code)), await changed()]).toMatchObject([missing(couponKey), []])
+  })
+
+  test.each(writes)('does not end the transaction of the caller: %s', async (what) => {
+    const code = await newTwins()
+    const { db } = connect()
+    const customer = randomUUID()
+    const error = await db.$transaction(async (tx) => {
+      await tx.order.create({ data: { customer } })
+      return rejectionOf(write(what, tx, code))
+    })
+
+    expect([error, await db.order.count({ where: { customer } })]).toMatchObject([missing(couponKey), 1])
+  })
+
+  test('is refused also by way of another extension, row by row', async () => {
+    const code = await newTwins()
+    const { client } = connect()
+    const audited = client
+      .$extends({ query: { coupon: { update: ({ args, query }) => query(args) } } })
+      .$extends(concurrency())
+
+    expect([await rejectionOf(write('updateManyVersioned', audited, code)), await changed()]).toMatchObject([
+      missing(couponKey),
+      [],
+    ])
+  })
+
+  test('is refused by the primary key as well', async () => {
+    const key = primaryKey('Stock', '"productId", "warehouse"')
+    await without(key)
+    const { db } = connect()
+    const productId_warehouse = await newItem()
+    const update = db.stock.updateVersioned({ where: { productId_warehouse, version: 0n }, data: { minimum: 1 } })
+
+    expect(await rejectionOf(update)).toMatchObject(missing(key))
+  })
+
+  test('is done once the key is there, without a new client', async () => {
+    const code = randomUUID()
+    await database.query('INSERT INTO "Coupon" (code) VALUES ($1)', [code])
+    const { db } = connect()
+    await database.query(couponKey.drop)
+    const error = await rejectionOf(write('updateVersioned', db, code))
+    await database.query(couponKey.restore)
+
+    expect([error, await write('updateVersioned', db, code)]).toMatchObject([missing(couponKey), { version: 1 }])
+  })
+
+  test('is done if another key in `where` is there', async () => {
+    await without(category)
+    const { db } = connect()
+    const { id, name } = await db.category.create({ data: { name: randomUUID() } })
+
+    expect(await db.category.updateVersioned({ where: { id, name, version: 0 }, data: {} })).toMatchObject({
+      version: 1,
+    })
+  })
+})
+
+test('the first versioned writes of one tick look for the key once, together', async () => {
+  const { db, statements } = connect({ countsLooks: true })
+  const codes = [randomUUID(), randomUUID(), randomUUID()]
+  await database.query('INSERT INTO "Coupon" (code) SELECT unnest($1::text[])', [codes])
+  await Promise.all(codes.map((code) => write('updateVersioned', db, code)))
+
+  expect(statements.filter((sql) => sql.startsWith('WITH RECURSIVE relation'))).toHaveLength(1)
+})
+
+test('a versioned write of a view of several tables, of which no index is known, is left to the database', async () => {
+  const id = randomInt(1, 2 ** 31)
+  await database.query('ALTER TABLE "Coupon" RENAME TO "All Coupons"')
+  await database.query(`CREATE VIEW "Coupon" AS SELECT c.*
+FROM "All Coupons" AS c LEFT JOIN (SELECT 1 FROM "Category" LIMIT 0) AS none ON true`)
+  await database.query(`CREATE FUNCTION write_coupon() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE "All Coupons" SET used = new.used, version = new.version WHERE code = old.code;
+  RETURN new;
+END $$`)
+  await database.query(
+    'CREATE TRIGGER write_coupon INSTEAD OF UPDATE ON "Coupon" FOR EACH ROW EXECUTE FUNCTION write_coupon()',
+  )
+  onTestFinished(async () => {
+    await database.query('DROP VIEW "Coupon"')
+    await database.query('DROP FUNCTION write_coupon')
+    await database.query('ALTER TABLE "All Coupons" RENAME TO "Coupon"')
+  })
+  await database.query('INSERT INTO "All Coupons" (code) VALUES ($1)', [String(id)])
+  const { db } = connect()
+
+  expect(await write('updateVersioned', db, String(id))).toMatchObject({ used: 9, version: 1 })
+})
+
 test('the keys of a feature are looked for once, in one statement', async () => {
-  const { db, statements } = connect()
+  const { db, statements } = connect({ countsLooks: true })
   const item = await newItem()
   for (let i = 0; i < 3; i++) {
     await db.category.createIdempotent({ where: { name: randomUUID() }, data: {} })

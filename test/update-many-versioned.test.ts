@@ -63,7 +63,7 @@ describe('a batch of fresh rows', () => {
   })
 
   test('is one statement, but for the primary key, which is asked once per model', async () => {
-    const { db, statements } = connect()
+    const { db, statements } = connect({ countsLooks: true })
     const [id] = await makeProducts(1)
     const count = async (version: number) => {
       statements.length = 0
@@ -595,6 +595,76 @@ describe('row locks', () => {
     await other.query('COMMIT')
     await done
     expect(free).toEqual([{ productId: 503 }])
+  })
+
+  /** Coupons have a unique key, and no primary key. They lie on disk in the opposite order of the key's. */
+  async function makeCoupons(name: string): Promise<string[]> {
+    const codes = ['a', 'b', 'c', 'd'].map((letter) => `${name} ${letter}`)
+    await database.query('INSERT INTO "Coupon" (code) SELECT unnest($1::text[])', [[...codes].reverse()])
+    return codes
+  }
+  const useAll = (codes: readonly string[]) =>
+    codes.map((code) => ({ where: { code, version: 0 }, data: { used: { increment: 1 } } }))
+
+  test.each(['as given', 'reversed'])(
+    'are taken in the order of a unique key where the table has no primary key, with the rows %s',
+    async (order) => {
+      const { db } = connect()
+      const codes = await makeCoupons(order)
+      const other = await openTransaction(database.url, 'SELECT FROM "Coupon" WHERE code = $1 FOR UPDATE', [codes[1]])
+      const items = useAll(order === 'reversed' ? [...codes].reverse() : codes)
+      const done = db.coupon.updateManyVersioned(items).then((all) => all)
+      await untilBlocked(database.url)
+      const free = await database.query(
+        'SELECT code FROM "Coupon" WHERE code = ANY($1) ORDER BY code FOR UPDATE SKIP LOCKED',
+        [codes],
+      )
+      await other.query('COMMIT')
+      expect({ free, verdicts: await done }).toEqual({
+        free: [{ code: codes[2] }, { code: codes[3] }],
+        verdicts: codes.map(() => ({ status: 'updated', version: 1 })),
+      })
+    },
+  )
+
+  test('let one of two batches through that meet in opposite orders without a primary key, and neither deadlocks', async () => {
+    const { db } = connect()
+    const codes = await makeCoupons('meet')
+    const other = await openTransaction(database.url, 'SELECT FROM "Coupon" WHERE code = $1 FOR UPDATE', [codes[0]])
+    const batches = [codes, [...codes].reverse()].map((rows) =>
+      db.coupon.updateManyVersioned(useAll(rows), { mode: 'each' }).then((verdicts) => verdicts.map((v) => v.status)),
+    )
+    await untilBlocked(database.url, 2)
+    await other.query('COMMIT')
+    const outcomes = await Promise.all(batches)
+
+    expect(outcomes.sort()).toEqual([codes.map(() => 'stale'), codes.map(() => 'updated')])
+  })
+
+  test('have no order in a table without a key, which is an error that names what is missing', async () => {
+    await database.query('DROP INDEX "Coupon_code_key"')
+    onTestFinished(async () => void (await database.query('CREATE UNIQUE INDEX "Coupon_code_key" ON "Coupon" (code)')))
+    const { db } = connect()
+    const codes = await makeCoupons('none')
+    const error = await rejectionOf(db.coupon.updateManyVersioned(useAll(codes)))
+    const written = await database.query('SELECT code FROM "Coupon" WHERE code = ANY($1) AND used > 0', [codes])
+
+    expect({ error, written }).toMatchObject({
+      error: { code: 'CONFIGURATION', message: expect.stringContaining('"public"."Coupon"') },
+      written: [],
+    })
+  })
+
+  test('have no order by a key that may be NULL, which is an error', async () => {
+    await database.query('ALTER TABLE "Coupon" ALTER code DROP NOT NULL')
+    onTestFinished(async () => void (await database.query('ALTER TABLE "Coupon" ALTER code SET NOT NULL')))
+    const { db } = connect()
+    const codes = await makeCoupons('nullable')
+
+    expect(await rejectionOf(db.coupon.updateManyVersioned(useAll(codes)))).toMatchObject({
+      code: 'CONFIGURATION',
+      message: expect.stringMatching(/"Coupon".* has no primary key, and no unique index of columns that are NOT NULL/),
+    })
   })
 
   test('let a row that refers to a written one be inserted meanwhile', async () => {

@@ -42,6 +42,8 @@ export interface Table {
   /** A view of one table has those of the table. That of a partitioned table holds over all of its partitions. */
   readonly uniqueKeys: readonly UniqueKey[]
   readonly unfitIndexes: readonly UnfitIndex[]
+  /** Whether these are all the indexes. Of a foreign table, or a view of several tables, nothing is known. */
+  readonly hasIndexes: boolean
 }
 
 /**
@@ -91,6 +93,7 @@ export class Catalogue {
 
 interface TableRow {
   readonly position: number
+  readonly hasIndexes: boolean
   readonly columns: readonly (Column & { readonly name: string })[]
   readonly indexes: readonly (UnfitIndex & {
     readonly isPrimary: boolean
@@ -98,7 +101,7 @@ interface TableRow {
   })[]
 }
 
-function readTable({ columns, indexes }: TableRow): Table {
+function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
   return {
     columns: new Map(columns.map(({ name, ...column }) => [name, column])),
     uniqueKeys: indexes
@@ -107,6 +110,7 @@ function readTable({ columns, indexes }: TableRow): Table {
     unfitIndexes: indexes
       .filter(({ reason }) => reason !== null)
       .map(({ name, columns, reason }) => ({ name, columns, reason })),
+    hasIndexes,
   }
 }
 
@@ -179,5 +183,7 @@ SELECT relation.position::int, (
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
   WHERE i.indisunique
     AND i.indrelid = (SELECT min(oid::int8)::oid FROM source WHERE root = relation.oid AND relkind <> 'v' HAVING count(*) = 1)
-) AS indexes
+) AS indexes, (
+  SELECT count(*) = 1 AND bool_and(relkind IN ('r', 'p')) FROM source WHERE root = relation.oid AND relkind <> 'v'
+) AS "hasIndexes"
 FROM relation`

@@ -44,7 +44,7 @@ export class RequiredKeys {
   }
 }
 
-function isThere({ fields }: NeededKey, table: Table | undefined): boolean {
+export function isThere({ fields }: NeededKey, table: Table | undefined): boolean {
   return (table?.uniqueKeys ?? []).some(({ columns }) => isKey(columns, fields))
 }
 

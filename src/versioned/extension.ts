@@ -92,7 +92,7 @@ export interface VersionedModelMethods<O> {
 
   /**
    * Updates many records, each if it still has its own expected version, in one statement.
-   * Rows are locked in the order of the primary key, so that batches never deadlock.
+   * Rows are locked in the order of the primary key, or else of a unique key, so that batches never deadlock.
    *
    * @param items `{ where, data }` each; `data` takes scalar values, `set`, `increment` and `decrement`
    * @param options `mode: 'all'` (the default) writes all or, with an error, none; `mode: 'each'`

@@ -22,6 +22,7 @@ import type { Deadline } from '../retry/deadline.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Where } from './arguments.js'
 import { explain } from './explain.js'
+import type { RowKeys } from './row-keys.js'
 import type { VersionedModel } from './versions.js'
 
 /** What a versioned write of one row is about, in all its attempts. */
@@ -30,6 +31,7 @@ export interface Target {
   /** The unique `where`, without the version. */
   readonly row: Where
   readonly catalogue: Catalogue
+  readonly rowKeys: RowKeys
   readonly policy: ResolvedPolicy
   readonly deadline: Deadline
   /** What to read of the row when the write was stale. */
@@ -58,6 +60,8 @@ export class GuardedWrite {
 
   /** Sends the write; throws what kept it from being done. */
   async run(scope: Scope, expected: VersionValue, send: Send, attempt: number): Promise<Row> {
+    const look = this.target.rowKeys.check(scope, this.target.versioned.model, this.target.row)
+    if (look) await look // calls of one tick stay together
     // Twice: a row may have been set back to the expected version since. A third time it is not chance.
     for (let again = 0; ; again++) {
       try {

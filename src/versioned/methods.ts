@@ -12,6 +12,7 @@ import { serialized } from '../transaction/turns.js'
 import { checkArguments, checkNames, isRecord } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
 import { deleteOnce } from './delete.js'
+import { RowKeys } from './row-keys.js'
 import { plainRow, Together } from './together.js'
 import { type Change, type Outcome, updateByFunction, updateOnce } from './update.js'
 import { updateMany, type Verdict } from './update-many.js'
@@ -34,10 +35,12 @@ export class VersionedMethods {
   readonly #own: PrismaClientLike
   readonly #together: Together
   readonly #catalogue: Catalogue
+  readonly #rowKeys: RowKeys
 
   constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy, catalogue: Catalogue) {
     this.#own = own
     this.#catalogue = catalogue
+    this.#rowKeys = new RowKeys(catalogue)
     this.#together = new Together(catalogue)
     this.#versions = versions
     this.#policy = policy
@@ -80,7 +83,7 @@ export class VersionedMethods {
     const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
     const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, call.deadline, (turn) => updateMany(turn, call, entries, this.#catalogue))
+    return serialized(scope, call.deadline, (turn) => updateMany(turn, call, entries, this.#catalogue, this.#rowKeys))
   }
 
   async #update(context: ModelContext, args: Args, wantsCurrent: boolean): Promise<Outcome> {
@@ -103,6 +106,7 @@ export class VersionedMethods {
       versioned,
       row: rowOf(args.where as Where, versioned),
       catalogue: this.#catalogue,
+      rowKeys: this.#rowKeys,
       selection: selectionOf(args),
       currentSelection,
       ...patienceOf(this.#policy, args),

@@ -22,6 +22,7 @@ import { checkedData, requiredVersion, rowOf, type Where } from './arguments.js'
 import { lockOrder } from './lock-order.js'
 import { keyOf, requireKey } from './lock-row.js'
 import { updateOneByOne } from './one-by-one.js'
+import type { RowKeys } from './row-keys.js'
 import { type Item, type Operation, refusalOf, updateManySql } from './update-many-statement.js'
 import type { VersionedModel } from './versions.js'
 
@@ -50,14 +51,17 @@ export async function updateMany(
   call: UpdateManyCall,
   entries: readonly unknown[],
   catalogue: Catalogue,
+  rowKeys: RowKeys,
 ): Promise<Verdict[]> {
   const { versioned, policy, deadline } = call
   const items = entries.map((entry, index) => readItem(entry, index, versioned))
-  if (items.length === 0) return []
+  const [first] = items
+  if (first === undefined) return []
   checkKeys(items, versioned)
 
   let lost: unknown
   const attempt = async (attempt: number): Promise<Verdict[]> => {
+    await rowKeys.check(scope, versioned.model, first.row) // that of all of them
     const table = call.isObserved ? undefined : await catalogue.of(versioned.model, scope.query)
     const written = table ? send(scope, call, items, table) : updateOneByOne(scope, call, items)
     const verdicts = await written.catch((error: unknown) => {

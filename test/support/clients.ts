@@ -7,13 +7,13 @@ import { createDatabase, type Database } from './database.js'
 export interface ClientOptions {
   /** The size of the pool. Default 10, as in pg. */
   readonly poolSize?: number
-  /** Whether looks into the catalogue, one per table and client, are among the statements. Default true. */
+  /** Whether looks into the catalogue, one per table and client, are among the statements. Default false. */
   readonly countsLooks?: boolean
   readonly omit?: ConstructorParameters<typeof PrismaClient>[0]['omit']
 }
 
 /** A plain PrismaClient, and the statements it sends, BEGIN and COMMIT among them. */
-export function createClient(url: string, { poolSize = 10, countsLooks = true, omit }: ClientOptions = {}) {
+export function createClient(url: string, { poolSize = 10, countsLooks = false, omit }: ClientOptions = {}) {
   const statements: string[] = []
   class CountingClient extends pg.Client {
     // biome-ignore lint/suspicious/noExplicitAny: the overloads of pg's query
