@@ -1,13 +1,28 @@
 import { ConcurrencyError, describe } from './concurrency-error.js'
 
+/** What names an item: the value of its key, or an object with a value for each field of the key. */
+export type ItemName = ItemKeyValue | Readonly<Record<string, ItemKeyValue>>
+
+/** The value of one field of an item's key. */
+export type ItemKeyValue = number | bigint | string
+
+/** A number of the type that Prisma gives the column: Int, BigInt, or Decimal. */
+export type StockQuantity = number | bigint | DecimalLike
+
+/** A Decimal as Prisma gives it, whichever copy of its class that is. `toFixed()` gives all digits. */
+export interface DecimalLike {
+  toFixed(): string
+  toString(): string
+}
+
 /** A line of a request for which there is not enough. */
 export interface Shortage {
   /** The item's key, as the call named it. */
-  readonly item: unknown
+  readonly item: ItemName
   /** How much was asked for. */
-  readonly requested: unknown
+  readonly requested: StockQuantity
   /** How much could have been had: what is on hand, less what is reserved, down to the minimum. */
-  readonly available: unknown
+  readonly available: StockQuantity
 }
 
 /** There is not enough on hand. Nothing was written, of no line. */
@@ -15,9 +30,9 @@ export class InsufficientStockError extends ConcurrencyError {
   readonly code = 'INSUFFICIENT_STOCK'
   readonly transactionId: string
   /** The first item that is short. */
-  readonly item: unknown
-  readonly requested: unknown
-  readonly available: unknown
+  readonly item: ItemName
+  readonly requested: StockQuantity
+  readonly available: StockQuantity
   /** Every line that is short. */
   readonly shortages: readonly Shortage[]
 
@@ -42,9 +57,9 @@ export class ItemNotFoundError extends ConcurrencyError {
   readonly code = 'ITEM_NOT_FOUND'
   /** The Prisma model, such as `Stock`. */
   readonly model: string
-  readonly item: unknown
+  readonly item: ItemName
 
-  constructor(model: string, item: unknown) {
+  constructor(model: string, item: ItemName) {
     super(`There is no ${model} ${itemText(item)}. Nothing was written. Create it first, with nothing on hand.`)
     this.model = model
     this.item = item
@@ -155,6 +170,6 @@ export class SeriesOverflowError extends ConcurrencyError {
   }
 }
 
-function itemText(item: unknown): string {
-  return typeof item === 'object' && item !== null ? describe(item as Record<string, unknown>) : String(item)
+function itemText(item: ItemName): string {
+  return typeof item === 'object' ? describe(item) : String(item)
 }

@@ -193,6 +193,8 @@ export class DeadlineExceededError extends ConcurrencyError {
   readonly code = 'DEADLINE_EXCEEDED'
   /** The deadline in ms, counted from the start of the call. */
   readonly deadline: number
+  /** What the call waited for, such as `a connection`. */
+  readonly waitedFor: string
 
   constructor(deadline: number, waitedFor: string, options?: ErrorOptions) {
     super(
@@ -201,6 +203,7 @@ export class DeadlineExceededError extends ConcurrencyError {
       options,
     )
     this.deadline = deadline
+    this.waitedFor = waitedFor
   }
 }
 
@@ -259,7 +262,7 @@ export class IdempotencyMismatchError extends ConcurrencyError {
 
   constructor(model: string, where: Readonly<Record<string, unknown>>, fields: readonly string[]) {
     super(
-      `${model} ${describe(where)} was already used with another payload: ${fields.join(', ')} ${fields.length === 1 ? 'differs' : 'differ'}. Nothing was written. ` +
+      `${model} ${describe(where)} was already used with another payload: ${differing(fields)}. Nothing was written. ` +
         `A new payload needs a new key; find out who uses this one for two different things.`,
     )
     this.model = model
@@ -328,4 +331,10 @@ export class UnsupportedDatabaseError extends ConcurrencyError {
         'Use updateVersioned instead, which needs no lock.',
     )
   }
+}
+
+/** `quantity differs`, `item and quantity differ`, `a, b and c differ` */
+function differing(fields: readonly string[]): string {
+  if (fields.length === 1) return `${fields[0]} differs`
+  return `${fields.slice(0, -1).join(', ')} and ${fields.at(-1)} differ`
 }

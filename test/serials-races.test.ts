@@ -279,6 +279,23 @@ describe('a caller', () => {
     expect(await owners(productId)).toEqual({ 'S-1': null, 'S-2': null })
   })
 
+  test('names the deadline that the caller gave, and not what was left of it', async () => {
+    const { db } = connect()
+    const productId = await newProduct(2)
+    await hold(productId, ['S-1'])
+    const retry = { deadline: 300 }
+
+    const error = await rejectionOf(
+      db.$serials.allocate({ transactionId: newId(), where: { productId }, count: 2, retry }),
+    )
+
+    expect(error).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      deadline: 300,
+      message: expect.stringContaining('The deadline of 300 ms'),
+    })
+  })
+
   test('whose signal is aborted while it waits takes nothing when the wait is over', async () => {
     const { db } = connect()
     const productId = await newProduct(2)

@@ -498,9 +498,13 @@ test('a call whose deadline passes while it waits for a row by itself is told so
   const item = await newItem(10)
   const owner = await holding(item)
   const transactionId = newId()
-  const late = started(db.$stock.move({ transactionId, item, quantity: -1, retry: { deadline: 400 } }))
+  const late = started(db.$stock.move({ transactionId, item, quantity: -1, retry: { deadline: 300 } }))
   const next = started(db.$stock.move({ transactionId: newId(), item, quantity: -2 }))
-  expect(await rejectionOf(late)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  expect(await rejectionOf(late)).toMatchObject({
+    code: 'DEADLINE_EXCEEDED',
+    deadline: 300,
+    message: expect.stringContaining('The deadline of 300 ms'),
+  })
   await owner.query('COMMIT')
 
   expect((await next).balance).toBe(8)

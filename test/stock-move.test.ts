@@ -182,6 +182,28 @@ describe('a call that comes again', () => {
     await expectExact(database)
   })
 
+  test.each([
+    ['one field differs', { quantity: -4, isOther: false }, 'quantity differs.'],
+    ['two fields differ', { quantity: -4, isOther: true }, 'item and quantity differ.'],
+  ])('says in grammatical English that %s', async (_what, { quantity, isOther }, words) => {
+    const { db } = connect()
+    const [item, second, other] = [await newItem(10), await newItem(10), await newItem(10)]
+    const transactionId = newId()
+    const move = (quantity: number, item2: typeof item) =>
+      db.$stock.moveAll({
+        transactionId,
+        lines: [
+          { item, quantity },
+          { item: item2, quantity: -1 },
+        ],
+      })
+    await move(-3, second)
+
+    const error = await rejectionOf(move(quantity, isOther ? other : second))
+
+    expect(error).toHaveProperty('message', expect.stringContaining(`another payload: ${words}`))
+  })
+
   test('with other lines is a mismatch: fewer, more, or others', async () => {
     const { db } = connect()
     const [a, b, c] = [await newItem(10), await newItem(10), await newItem(10)]

@@ -177,7 +177,8 @@ export class Advisory {
   ): Promise<R | typeof NOT_FREE> {
     // Twice: a statement that begins just before the body's time is up has all of it once more.
     const longest = timeoutBehind(wholeMilliseconds(deadline) + 2 * call.bodyTimeout)
-    const whole = new Deadline(longest, call.signal, systemClock)
+    // It only ends a wait for the lock: what it tells is how long that may take.
+    const whole = new Deadline(longest, call.signal, systemClock, call.timeout)
     let state: 'waiting' | 'held' | 'given up' = 'waiting'
     let onHeld = () => {}
     const held = new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-import { isConcurrencyError } from '../errors.js'
+import { DeadlineExceededError, isConcurrencyError } from '../errors.js'
 import { backoff } from './backoff.js'
 import type { Deadline } from './deadline.js'
 import type { ResolvedPolicy } from './policy.js'
@@ -40,4 +40,15 @@ export function withAttempts(error: unknown, attempts: number): unknown {
     Reflect.defineProperty(error, 'attempts', { value: attempts, configurable: true, enumerable: true, writable: true })
   }
   return error
+}
+
+/**
+ * The error of an inner call whose own deadline was what was `left` of this one: it names the number
+ * that the caller gave. An error with any other number, such as the `timeout` of an attempt, stays.
+ */
+export function withGivenDeadline(error: unknown, left: number | undefined, { duration }: Deadline): unknown {
+  if (!isConcurrencyError(error, 'DEADLINE_EXCEEDED') || error.deadline !== left) return error
+  const told = new DeadlineExceededError(duration, error.waitedFor, { cause: error.cause })
+  const { attempts } = error as { readonly attempts?: number }
+  return attempts === undefined ? told : withAttempts(told, attempts)
 }

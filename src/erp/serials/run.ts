@@ -1,6 +1,7 @@
 import { isTransactionClient, type PrismaClientLike } from '../../prisma/client.js'
 import { type CallOptions, patienceOf } from '../../retry/call-options.js'
 import type { Deadline } from '../../retry/deadline.js'
+import { withGivenDeadline } from '../../retry/loop.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../../retry/policy.js'
 import { inSavepoint, inTurn } from '../../transaction/turns.js'
 import type { ConcurrencyClient } from '../client.js'
@@ -39,15 +40,20 @@ export async function run<R>(
   const policy = resolvePolicy(DEFAULT_POLICY, retry)
   const { deadline } = patienceOf(policy, { signal })
   if (!isTransactionClient(client)) {
-    const left = () => (retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) })
     signal?.throwIfAborted()
-    const contained: Contained = (body) =>
-      core.$transactionWithRetry(body, {
-        isolationLevel: 'ReadCommitted',
-        retry: { ...retry, ...left() },
-        signal,
-        timeout,
-      })
+    const contained: Contained = async (body) => {
+      const left = retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) }
+      try {
+        return await core.$transactionWithRetry(body, {
+          isolationLevel: 'ReadCommitted',
+          retry: { ...retry, ...left },
+          signal,
+          timeout,
+        })
+      } catch (error) {
+        throw withGivenDeadline(error, left.deadline, deadline)
+      }
+    }
     return work({ contained, root: { client, deadline } })
   }
   return inTurn(client, deadline, () =>

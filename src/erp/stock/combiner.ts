@@ -8,6 +8,7 @@ import {
 } from '../../prisma/errors.js'
 import { systemClock } from '../../retry/clock.js'
 import { Limiter } from '../../retry/limiter.js'
+import { withGivenDeadline } from '../../retry/loop.js'
 import type { TransactionWithRetryOptions } from '../../transaction/method.js'
 import type { ConcurrencyClient } from '../client.js'
 import { Batches, settle, type Waiting } from './batches.js'
@@ -162,16 +163,18 @@ export class Combiner {
 
   async #alone(waiting: Waiting, isUnknown: boolean): Promise<void> {
     const { request, reject } = waiting
+    const options = transactionOptions(request, isUnknown)
     try {
       if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
       const { verdict, effects } = await this.#client.$transactionWithRetry(
         (tx) => settleInside(tx, this.#map, request),
-        transactionOptions(request, isUnknown),
+        options,
       )
       this.#remember(effects)
       settle(waiting, verdict)
     } catch (error) {
-      reject(explained(error, request, isUnknown))
+      const told = withGivenDeadline(error, options.retry?.deadline, request.deadline)
+      reject(explained(told, request, isUnknown))
     }
   }
 }

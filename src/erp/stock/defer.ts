@@ -122,7 +122,7 @@ LIMIT 1`,
 }
 
 /** The first of the items that does not exist, as the caller named it. */
-async function findMissing(client: PrismaClientLike, map: StockMap, lines: Request['lines']): Promise<unknown> {
+async function findMissing(client: PrismaClientLike, map: StockMap, lines: Request['lines']) {
   const { table, key } = map.item
   const items = lines.map(({ item }) => item)
   const [row] = (await client.$queryRawUnsafe(

@@ -3,7 +3,7 @@ import { columnOf, epochOf, momentOf } from '../../prisma/sql.js'
 import { lockLimit } from '../../transaction/limits.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../columns.js'
 import { lockIds } from './id-locks.js'
-import { type Item, itemOf } from './item.js'
+import { givenOf, type Item, itemOf } from './item.js'
 import type { Balance, Evidence, RecordedMovement, RecordedReservation, ReservationState } from './judge.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import type { Line, Request } from './request.js'
@@ -103,7 +103,10 @@ export async function readMovements(tx: PrismaClientLike, map: StockMap, ids: re
   const found = new Map<string, RecordedMovement & { readonly lines: Line[] }>()
   for (const row of rows) {
     const movement = found.get(row.id) ?? { lines: [] as Line[], isRefused: row.refused === true }
-    movement.lines.push({ item: itemOf(row.key, undefined), quantity: map.quantities.parse(row.quantity) })
+    movement.lines.push({
+      item: itemOf(row.key, givenOf(row.key, map.item.key)),
+      quantity: map.quantities.parse(row.quantity),
+    })
     found.set(row.id, movement)
   }
   return found
@@ -123,7 +126,7 @@ export async function readReservations(tx: PrismaClientLike, map: StockMap, ids:
     // One expired line ends all of it: what it held of that item may be gone.
     const isExpired = row.state === 'expired' || known?.state === 'expired'
     const lines = known?.lines ?? []
-    lines.push({ item: itemOf(row.key, undefined), quantity: map.quantities.parse(row.quantity) })
+    lines.push({ item: itemOf(row.key, givenOf(row.key, map.item.key)), quantity: map.quantities.parse(row.quantity) })
     found.set(row.id, {
       lines,
       state: isExpired ? 'expired' : (row.state as ReservationState),

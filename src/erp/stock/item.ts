@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from '../../errors.js'
+import { InvalidArgumentError, type ItemKeyValue, type ItemName } from '../../errors.js'
 import type { Field } from '../../prisma/data-model.js'
 import { checkKeyLength, keyText } from '../../prisma/key-text.js'
 import { isRecord } from '../../validation.js'
@@ -10,7 +10,7 @@ export interface Item {
   /** The values of its key, as text, in the order of the key's fields. */
   readonly key: readonly string[]
   /** As the caller named it. */
-  readonly given: unknown
+  readonly given: ItemName
 }
 
 const WHOLE = /^-?\d+$/
@@ -19,7 +19,7 @@ const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt:
 /** Reads an item: the value of its key, or an object with one value for each field of the key. */
 export function readItem(value: unknown, fields: readonly Field[], path: string): Item {
   const [field, ...others] = fields as readonly [Field, ...Field[]]
-  if (others.length === 0) return itemOf([keyValue(value, field, path)], value)
+  if (others.length === 0) return itemOf([keyValue(value, field, path)], value as ItemName)
   if (!isRecord(value)) {
     throw new InvalidArgumentError(path, `must be an object with ${fields.map(({ name }) => name).join(' and ')}.`)
   }
@@ -28,11 +28,11 @@ export function readItem(value: unknown, fields: readonly Field[], path: string)
     throw new InvalidArgumentError(`${path}.${stranger}`, 'is not part of the key of an item.')
   const key = fields.map((field) => keyValue(value[field.name], field, `${path}.${field.name}`))
   checkKeyLength(key, path)
-  return itemOf(key, value)
+  return itemOf(key, value as ItemName)
 }
 
 /** The item with these values, as the database has them. */
-export function itemOf(key: readonly string[], given: unknown): Item {
+export function itemOf(key: readonly string[], given: ItemName): Item {
   return { id: key.length === 1 ? (key[0] as string) : JSON.stringify(key), key, given }
 }
 
@@ -52,11 +52,13 @@ export function keyValue(value: unknown, field: Field, path: string): string {
 }
 
 /** The key of a row as the values that the caller knows: of Prisma's types for the fields. */
-export function givenOf(key: readonly string[], fields: readonly Field[]): unknown {
-  const values = fields.map(({ type }, i) => {
+export function givenOf(key: readonly string[], fields: readonly Field[]): ItemName {
+  const values = fields.map(({ type }, i): ItemKeyValue => {
     const text = key[i] as string
     if (!WHOLE.test(text) || type === 'String') return text
     return type === 'Int' ? Number(text) : BigInt(text)
   })
-  return fields.length === 1 ? values[0] : Object.fromEntries(fields.map(({ name }, i) => [name, values[i]]))
+  return fields.length === 1
+    ? (values[0] as ItemKeyValue)
+    : Object.fromEntries(fields.map(({ name }, i) => [name, values[i] as ItemKeyValue]))
 }

@@ -1,5 +1,5 @@
 import { isDecimal } from '../../canonical.js'
-import { InvalidArgumentError } from '../../errors.js'
+import { type DecimalLike, InvalidArgumentError, type StockQuantity } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { decimalMaker } from '../../prisma/decimal.js'
@@ -20,7 +20,7 @@ export class Quantities {
   /** The highest number that the column holds; the lowest is its opposite. */
   readonly highest: bigint
   readonly sqlType: string
-  #makeDecimal: ((text: string) => unknown) | undefined
+  #makeDecimal: ((text: string) => DecimalLike) | undefined
 
   constructor(field: Field) {
     this.type = field.type
@@ -68,7 +68,7 @@ export class Quantities {
   }
 
   /** The number as the caller knows it: of the type that Prisma gives the column. */
-  value(units: bigint): unknown {
+  value(units: bigint): StockQuantity {
     if (this.type === 'Int') return Number(units)
     return this.#makeDecimal ? this.#makeDecimal(this.text(units)) : units
   }
