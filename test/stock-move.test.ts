@@ -95,7 +95,10 @@ describe('move', () => {
     const { db } = connect()
     const item = await newItem(5)
     await db.$stock.move({ transactionId: newId(), item, quantity: -1 })
-    await db.stock.delete({ where: { productId_warehouse: item } })
+    await database.query('DELETE FROM "Stock" WHERE "productId" = $1 AND warehouse = $2', [
+      item.productId,
+      item.warehouse,
+    ])
 
     const error = await rejectionOf(db.$stock.move({ transactionId: newId(), item, quantity: 1 }))
 
