@@ -168,7 +168,7 @@ describe('the version column that concurrency() was told of', () => {
   test('is known to all that lies on top, also past extensions of others, and whatever plain writes do', async () => {
     const { client } = database.connect()
     const db = client
-      .$extends(concurrency({ version: { field: 'rowVersion', bumpPlainWrites: false } }))
+      .$extends(concurrency({ version: { field: 'rowVersion', bumpPlainWrites: false }, transparent: ['watch'] }))
       .$extends({ name: 'watch', query: { $allModels: { findMany: ({ args, query }) => query(args) } } })
       .$extends(serials(CRATE_SERIALS))
       .$extends(stock(CRATES))
