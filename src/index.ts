@@ -133,7 +133,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const dataModel = readDataModel(own)
     const versions = new Versions(dataModel, given.version)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
-    const transactions = new RetryingTransactions()
+    const transactions = new RetryingTransactions(own)
     const catalogue = new Catalogue()
     const versioned = new VersionedMethods(own, versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
@@ -161,7 +161,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...touch.client,
         ...watchedTransaction(own),
       },
-      query: plainCalls(versions),
+      query: plainCalls(versions, transactions),
     })
     noteVersionColumns(extended, versions)
     touch.made(extended)

@@ -112,7 +112,7 @@ export class Operations {
           { cause: error },
         )
       }
-      if (once.isWaiting && isConcurrencyError(error, 'DEADLINE_EXCEEDED')) {
+      if (once.isWaiting && (isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error))) {
         throw new IdempotencyInProgressError(call.scope, call.key, { cause: error })
       }
       throw error
@@ -206,7 +206,9 @@ class OnceInTransaction<R> {
       await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)
       return isClaimed
     } catch (error) {
-      throw isStatementTimeout(error) ? new IdempotencyInProgressError(scope, key, { cause: error }) : error
+      // Without a limit of its own it has the transaction's, which may run again until the deadline.
+      const isOver = lockTimeout !== undefined && isStatementTimeout(error)
+      throw isOver ? new IdempotencyInProgressError(scope, key, { cause: error }) : error
     }
   }
 

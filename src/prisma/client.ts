@@ -106,6 +106,12 @@ export function transactionId(tx: PrismaClientLike): string {
   return scope.txId
 }
 
+/** Sends SQL in an interactive transaction, by Prisma's id of it. */
+export async function sendIn(client: PrismaClientLike, transactionId: string, sql: string): Promise<unknown> {
+  const call = client.$queryRawUnsafe(sql) as unknown as PrismaCall
+  return call.requestTransaction({ kind: 'itx', id: transactionId })
+}
+
 /** A model of a client, by the model's name: `Product` is `client.product`. */
 export function modelOf(client: PrismaClientLike, name: string): ModelContext {
   return (client as unknown as Record<string, ModelContext>)[propertyOf(name)] as ModelContext

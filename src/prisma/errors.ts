@@ -61,6 +61,11 @@ export function isUnsupported(error: unknown): boolean {
   return /^(42883|42501|0A000)$/.test(sqlState(error) ?? '')
 }
 
+/** `lock_timeout` has ended the statement, or a lock was not to be had at once (55P03). */
+export function isLockTimeout(error: unknown): boolean {
+  return sqlState(error) === '55P03'
+}
+
 /** `lock_timeout` (55P03) or `statement_timeout` (57014) has ended the statement. */
 export function isStatementTimeout(error: unknown): boolean {
   const state = sqlState(error)

@@ -86,7 +86,8 @@ function watch(hook: Hook, params: Params, id: string, extension: ExtensionArgs)
   })()
 }
 
-function isWrite(operation: string): boolean {
+/** Whether the operation may write, or lock a row. */
+export function isWrite(operation: string): boolean {
   return /^(?:create|update|upsert|delete|\$execute|\$queryRaw)/.test(operation)
 }
 

@@ -14,6 +14,9 @@ export const LOCK_LIMIT = limitOf('lock_timeout')
  */
 export const LIMITS = `${LOCK_LIMIT},\n  ${limitOf('statement_timeout')}`
 
+/** The same with a limit of `$2` ms for the waits. */
+export const LIMITS_APART = `${limitOf('lock_timeout', '$2::int')},\n  ${limitOf('statement_timeout')}`
+
 /** The second of them alone. */
 export const STATEMENT_LIMIT = limitOf('statement_timeout')
 

@@ -1,7 +1,7 @@
 import type { PrismaClientLike, Row } from '../prisma/client.js'
 import { isConnectionLost, isUnreachable } from '../prisma/errors.js'
 import type { Deadline } from '../retry/deadline.js'
-import { LIMITS } from './limits.js'
+import { LIMITS_APART } from './limits.js'
 
 /**
  * What identifies a transaction to the server that ran it.
@@ -20,12 +20,17 @@ export interface TransactionNote {
 const SERVER = `left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
   (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) AS recovery`
 
-/** Notes the transaction, and limits its statements to `limit` ms, in one statement. */
-export async function noteTransaction(tx: PrismaClientLike, limit: number): Promise<TransactionNote> {
+/** Notes the transaction, and limits its statements to `limit` ms and its waits for locks to `lockLimit`, in one statement. */
+export async function noteTransaction(
+  tx: PrismaClientLike,
+  limit: number,
+  lockLimit: number,
+): Promise<TransactionNote> {
   const [note] = (await tx.$queryRawUnsafe(
     `SELECT pg_current_xact_id()::text AS xid, ${SERVER},
-  ${LIMITS}`,
+  ${LIMITS_APART}`,
     limit,
+    lockLimit,
   )) as [Row]
   return note as unknown as TransactionNote
 }

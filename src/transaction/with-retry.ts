@@ -11,11 +11,13 @@ import {
   sqlState,
 } from '../prisma/errors.js'
 import { relyingOn } from '../prisma/joined.js'
+import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
 import { retrying, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
-import { LIMITS, wholeMilliseconds } from './limits.js'
+import { Deadlocks, type Run, Runs } from './deadlocks.js'
+import { LIMITS_APART, wholeMilliseconds } from './limits.js'
 import { inNestedBody } from './turns.js'
 import { noteTransaction, outcomeOf, type TransactionNote } from './verification.js'
 
@@ -47,6 +49,17 @@ export type Body<R> = (tx: PrismaClientLike, context: TransactionContext) => Pro
 export class RetryingTransactions {
   /** Whether this database lets a transaction be noted; found out by trying. */
   #canNote = true
+  readonly #deadlocks: Deadlocks
+
+  /** `own` is the client that this extension was applied to. */
+  constructor(own: PrismaClientLike) {
+    this.#deadlocks = new Deadlocks(own, systemClock)
+  }
+
+  /** Sends a write, or SQL, in a transaction, by Prisma's id of that. */
+  write<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
+    return this.#deadlocks.write(id, send)
+  }
 
   run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
     if (isTransactionClient(client)) return runInside(client, body, call)
@@ -61,7 +74,9 @@ export class RetryingTransactions {
           call.onLostCommit?.()
         }),
     }
+    const runs = new Runs(this.#deadlocks, call.deadline, call.policy.attempts > 1)
     const isRetryable = (error: unknown): boolean => {
+      runs.note(error)
       if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
       if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isRetryable(error.cause)
       const conflict = conflictOf(error)
@@ -75,14 +90,14 @@ export class RetryingTransactions {
       if (isUnsettled && isUnreachable(error)) return true
       return isTransactionConflict(error) || isConnectionLost(error) || call.policy.retryOn(error)
     }
-    const work = (attempt: number) => this.#once(client, body, told, attempt)
+    const work = () => runs.next((run) => this.#once(client, body, told, run))
     const done = retrying(work, call.policy, call.deadline, isRetryable)
     return done.catch((error: unknown) => {
       throw deadlockAtDeadline(error, call) ?? error
     })
   }
 
-  async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, attempt: number): Promise<R> {
+  async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
     const { deadline } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
@@ -90,7 +105,7 @@ export class RetryingTransactions {
     let isNoteRefused = false
     let hasBegun = false
 
-    const run = async (tx: PrismaClientLike) => {
+    const inside = async (tx: PrismaClientLike) => {
       hasBegun = true
       deadline.signal?.throwIfAborted() // while it waited for a connection
       const told = limit === call.timeout ? limit : deadline.duration
@@ -98,19 +113,24 @@ export class RetryingTransactions {
       const done = await boundedBody(tx, bounds, 'the body of the transaction', async (signal) => {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.
-        const note = await begin(tx, call, limit, isNoted).catch((error: unknown) => {
+        await run.takeTurn?.(tx)
+        const note = await begin(tx, call, limit, run, isNoted).catch((error: unknown) => {
           isNoteRefused = isNoted && isUnsupported(error)
           throw error
         })
         signal.throwIfAborted()
-        return { result: await body(tx, { attempt, signal }), note }
+        return { result: await body(tx, { attempt: run.begins(), signal }), note }
       })
       deadline.signal?.throwIfAborted()
       finished = done
       return done.result
     }
     try {
-      return await client.$transaction((tx) => relyingOn(transactionId(tx), () => run(tx)), {
+      const tracked = (tx: PrismaClientLike) => {
+        const id = transactionId(tx)
+        return relyingOn(id, () => this.#deadlocks.track(id, run, () => inside(tx)))
+      }
+      return await client.$transaction(tracked, {
         isolationLevel: call.isolationLevel,
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
         timeout: timeoutBehind(limit),
@@ -118,7 +138,7 @@ export class RetryingTransactions {
     } catch (error) {
       if (isNoteRefused) {
         this.#canNote = false
-        return this.#once(client, body, call, attempt)
+        return this.#once(client, body, call, run)
       }
       if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
         throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
@@ -137,11 +157,14 @@ async function begin(
   tx: PrismaClientLike,
   { readOnly }: TransactionCall,
   limit: number,
+  run: Run,
   isNoted: boolean,
 ): Promise<TransactionNote | undefined> {
-  if (isNoted) return noteTransaction(tx, limit)
+  run.limitedAt = systemClock.now()
+  const lockLimit = Math.min(limit, run.lockLimit ?? limit)
+  if (isNoted) return noteTransaction(tx, limit, lockLimit)
   const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
-  await tx.$queryRawUnsafe(`SELECT ${refuseWrites}${LIMITS}`, limit)
+  await tx.$queryRawUnsafe(`SELECT ${refuseWrites}${LIMITS_APART}`, limit, lockLimit)
   return undefined
 }
 

@@ -1,6 +1,8 @@
 import { answerAll } from '../prisma/batch-answers.js'
 import type { ActionArgs } from '../prisma/client.js'
+import { isWrite } from '../prisma/joined.js'
 import { heldBack } from '../transaction/turns.js'
+import type { RetryingTransactions } from '../transaction/with-retry.js'
 import { bumpPlainWrite, isPlainWrite } from './bump.js'
 import type { Versions } from './versions.js'
 
@@ -10,16 +12,21 @@ interface PlainCall {
   readonly operation: string
   readonly args: ActionArgs
   readonly query: (args: ActionArgs) => PromiseLike<unknown>
-  readonly __internalParams: { readonly transaction?: { readonly kind: string } | undefined }
+  readonly __internalParams: { readonly transaction?: { readonly kind: string; readonly id: string } | undefined }
 }
 
-/** The hooks of the extension: writes bump versions, and what comes on a `tx` keeps out of the way of savepoints. */
-export function plainCalls(versions: Versions): Record<never, never> {
+/**
+ * The hooks of the extension: writes bump versions, and what comes on a `tx` keeps out of the way of
+ * savepoints and of deadlocks.
+ */
+export function plainCalls(versions: Versions, transactions: RetryingTransactions): Record<never, never> {
   return {
     $allOperations({ model, operation, args, query, __internalParams: { transaction } }: PlainCall) {
       const given =
         model !== undefined && isPlainWrite(operation) ? bumpPlainWrite(versions, model, operation, args) : args
-      return transaction?.kind === 'itx' ? heldBack(transaction, () => query(given)) : query(given)
+      if (transaction?.kind !== 'itx') return query(given)
+      const send = () => query(given)
+      return heldBack(transaction, () => (isWrite(operation) ? transactions.write(transaction.id, send) : send()))
     },
     $__internalBatch: answerAll,
   }

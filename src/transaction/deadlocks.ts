@@ -1,0 +1,219 @@
+import { DeadlineExceededError, isConcurrencyError } from '../errors.js'
+import { type PrismaClientLike, sendIn } from '../prisma/client.js'
+import { isDeadlock, isLockTimeout, isTransactionConflict } from '../prisma/errors.js'
+import type { Clock } from '../retry/clock.js'
+import type { Deadline } from '../retry/deadline.js'
+import { ConflictTurn, type TakeTurn } from './conflict-turn.js'
+import { lockLimit } from './limits.js'
+
+/*
+ * PostgreSQL finds a deadlock only when somebody has waited `deadlock_timeout`, a second, and ends one
+ * transaction of the circle. The next circle waits as long again: ten transactions on two rows, in
+ * opposite orders, take up to nine seconds. So after the first deadlock that this client sees
+ *
+ * - the transactions of the client wait only LIMIT ms for a lock, for a while: those that begin, and
+ *   those that are under way, from their next write on. Whoever waits longer gives way: it is rolled
+ *   back, which lets the other one through, and runs again in its turn (see `ConflictTurn`).
+ * - a transaction in its turn meets none of those that have fought. It can meet one that runs for the
+ *   first time, or another program's. It gives way to these, too, before a deadlock is found, and
+ *   waits twice as long the next time: there may be no circle, but a long queue. Those that run for
+ *   the first time become fewer, since each of them gets through, or comes into its turn.
+ * - another process knows nothing of it, and would wait for a deadlock of its own. So a transaction that
+ *   has waited long for a write asks, before it writes again, whether somebody has the turn.
+ *
+ * Conflicts without deadlocks, such as serialization failures, lead to the turn from the third run on:
+ * two lost races are bad luck, a third would be a habit.
+ */
+
+/** How long a transaction that has not fought yet waits for a lock, in ms, when deadlocks are expected. */
+const LIMIT = 50
+
+/** How long a transaction in its turn waits for a lock at first, in ms: less than `deadlock_timeout`. */
+const FIRST_LIMIT_IN_TURN = 250
+
+/** How long after a deadlock others are expected, in ms. */
+const EXPECTED_FOR = 2_000
+
+/** A write that takes longer, in ms, has waited for a lock. */
+const LONG_WRITE = 200
+
+/** A transaction's run, and how long it waits for a lock. */
+export interface Run {
+  /** Whether the call can run again. */
+  readonly mayGiveWay: boolean
+  readonly takeTurn: TakeTurn | undefined
+  /** In ms; `undefined` for as long as the run may take. */
+  lockLimit: number | undefined
+  /** When `lockLimit` began to hold, or when it was asked for. */
+  limitedAt: number
+  /** Whether a question of ours has ended the transaction. */
+  isSpoiled: boolean
+  /** Called when the body begins; its number among the call's runs: 1, 2, … */
+  begins(): number
+}
+
+/** A run that is under way. */
+interface OpenRun {
+  readonly run: Run
+  readonly id: string
+  /** The statement that limits it, or asks whether it must be limited. */
+  limiting: Promise<void> | undefined
+  hasWaited: boolean
+}
+
+/** What the transactions of one client know of deadlocks. */
+export class Deadlocks {
+  readonly turn = new ConflictTurn()
+  readonly #open = new Map<string, OpenRun>()
+  /** Without our own hooks, which would wait for what is sent here. */
+  readonly #own: PrismaClientLike
+  readonly #clock: Clock
+  #expectedUntil = Number.NEGATIVE_INFINITY
+
+  constructor(own: PrismaClientLike, clock: Clock) {
+    this.#own = own
+    this.#clock = clock
+  }
+
+  /** There was one, here or in another process. */
+  note(): void {
+    this.#expectedUntil = this.#clock.now() + EXPECTED_FOR
+  }
+
+  get areExpected(): boolean {
+    return this.#clock.now() < this.#expectedUntil
+  }
+
+  /** Runs the body of a transaction, by Prisma's id of it. */
+  async track<R>(id: string, run: Run, body: () => Promise<R>): Promise<R> {
+    if (!run.mayGiveWay) return body()
+    this.#open.set(id, { run, id, limiting: undefined, hasWaited: false })
+    try {
+      return await body()
+    } finally {
+      this.#open.delete(id)
+    }
+  }
+
+  /** Sends a write, or SQL, in a transaction. */
+  write<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
+    const open = this.#open.get(id)
+    return open ? this.#watch(open, send) : send()
+  }
+
+  async #watch<R>(open: OpenRun, send: () => PromiseLike<R>): Promise<R> {
+    if (open.run.lockLimit === undefined) {
+      if (this.areExpected) open.limiting ??= this.#limit(open)
+      else if (open.hasWaited) open.limiting ??= this.#ask(open)
+    }
+    if (open.limiting) await open.limiting // also one that another write of the transaction has begun
+    const begin = this.#clock.now()
+    try {
+      return await send()
+    } finally {
+      open.hasWaited ||= this.#clock.now() - begin >= LONG_WRITE
+    }
+  }
+
+  async #limit(open: OpenRun): Promise<void> {
+    this.#noteLimit(open.run)
+    // Where this fails the transaction is over, which the write itself tells.
+    await sendIn(this.#own, open.id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
+    open.limiting = undefined
+  }
+
+  async #ask(open: OpenRun): Promise<void> {
+    open.hasWaited = false
+    const begin = this.#clock.now()
+    const isTaken = await this.turn
+      .ifTaken(lockLimit(LIMIT), (sql) => sendIn(this.#own, open.id, sql))
+      .catch(() => {
+        open.run.isSpoiled = true
+        return false
+      })
+    open.limiting = undefined
+    if (!isTaken) return
+    this.note()
+    this.#noteLimit(open.run, begin)
+  }
+
+  #noteLimit(run: Run, since = this.#clock.now()): void {
+    run.lockLimit = LIMIT
+    run.limitedAt = since
+  }
+}
+
+/** One call's runs: what it has met so far, and how the next run goes. */
+export class Runs {
+  readonly #deadlocks: Deadlocks
+  readonly #deadline: Deadline
+  readonly #mayGiveWay: boolean
+  #bodies = 0
+  #conflicts = 0
+  #hasFought = false
+  #timesInTurn = 0
+
+  constructor(deadlocks: Deadlocks, deadline: Deadline, mayGiveWay: boolean) {
+    this.#deadlocks = deadlocks
+    this.#deadline = deadline
+    this.#mayGiveWay = mayGiveWay
+  }
+
+  /** Notes what a run has failed with. */
+  note(error: unknown): void {
+    if (isDeadlock(error)) this.#deadlocks.note()
+    const isConflict =
+      isTransactionConflict(error) ||
+      isConcurrencyError(error, 'VERSION_CONFLICT') ||
+      isConcurrencyError(error, 'BATCH_VERSION_CONFLICT')
+    if (!isConflict) return
+    this.#conflicts++
+    this.#hasFought ||= isDeadlock(error) || this.#conflicts >= 2 || this.#deadlocks.areExpected
+  }
+
+  /** Runs until it comes to an end other than that it gives way. Only the deadline counts these. */
+  async next<R>(once: (run: Run) => Promise<R>): Promise<R> {
+    for (;;) {
+      let run: Run | undefined
+      const begin = (takeTurn?: TakeTurn) => once((run = this.#begin(takeTurn)))
+      try {
+        return await (this.#hasFought ? this.#deadlocks.turn.run(this.#deadline, begin) : begin())
+      } catch (error) {
+        if (!run || !this.#gaveWay(run, error)) throw error
+        this.#deadline.signal?.throwIfAborted()
+        if (this.#deadline.passed()) {
+          throw new DeadlineExceededError(this.#deadline.duration, 'other transactions, after a deadlock', {
+            cause: error,
+          })
+        }
+        if (this.#hasFought) this.#timesInTurn++
+        this.#hasFought = true
+      }
+    }
+  }
+
+  #begin(takeTurn: TakeTurn | undefined): Run {
+    return {
+      mayGiveWay: this.#mayGiveWay,
+      takeTurn,
+      lockLimit: this.#lockLimit(),
+      limitedAt: this.#deadline.clock.now(),
+      isSpoiled: false,
+      begins: () => ++this.#bodies,
+    }
+  }
+
+  /** Whether it was the limit that ended the run: a lock that the body itself did not wait for is its own affair. */
+  #gaveWay({ mayGiveWay, lockLimit, limitedAt, isSpoiled }: Run, error: unknown): boolean {
+    if (isSpoiled) return true
+    const cause = isConcurrencyError(error, 'TRANSACTION_ABORTED') ? error.cause : error
+    if (!mayGiveWay || lockLimit === undefined || !isLockTimeout(cause)) return false
+    return this.#deadline.clock.now() - limitedAt + 1 >= lockLimit
+  }
+
+  #lockLimit(): number | undefined {
+    if (!this.#mayGiveWay) return undefined
+    if (this.#hasFought) return FIRST_LIMIT_IN_TURN * 2 ** Math.min(this.#timesInTurn, 31)
+    return this.#deadlocks.areExpected ? LIMIT : undefined
+  }
+}
