@@ -2,7 +2,10 @@ import * as z from 'zod/mini'
 
 /** How often, how fast and how long a write is tried again. */
 export interface RetryPolicy {
-  /** How often the work runs at most, the first time included. Default 10. */
+  /**
+   * How often the work runs at most, the first time included. Default 10. A transaction that only gave
+   * way to another one, when there were deadlocks, has not used up one of these: there the deadline counts.
+   */
   attempts?: number | undefined
   /** The first delay's upper bound in ms; it doubles with every attempt. Default 5. */
   baseDelay?: number | undefined

@@ -17,6 +17,10 @@ export interface TransactionClientMethods {
    * a version conflict, a serialization failure (40001) or a deadlock (40P01), and that finds
    * out what became of it if the answer to COMMIT is lost.
    *
+   * After a deadlock, or a second conflict, its runs are in turn with those of others that have fought,
+   * in all processes. While deadlocks are expected, a run that waits long for a lock gives way: it is
+   * rolled back, and runs again.
+   *
    * The body may run several times: what it does outside the database, such as sending a mail
    * or charging a card, belongs after the commit. Inside a transaction it runs once, in a
    * savepoint, and conflicts go up to the outermost transaction.

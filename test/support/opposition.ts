@@ -11,6 +11,8 @@ export interface DeadlockWork {
   readonly orders: readonly ('forwards' | 'backwards')[]
   /** How many writers of one row there are beside them. */
   readonly writers: number
+  /** The deadline of each call, in ms, if it is not the default. */
+  readonly deadline?: number
   /** Whether a transaction waits at the gate, between its two writes, in its first run. */
   readonly waitsAtGate: boolean
 }
@@ -26,9 +28,10 @@ type Db = ReturnType<ReturnType<typeof useExtended>['connect']>['db']
 
 const add = ({ stock }: { stock: number }) => ({ stock: stock + 1 })
 
-/** Writes two rows in opposite orders, in transactions with the defaults. */
+/** Writes two rows in opposite orders, in transactions that begin one after the other. */
 export async function writeInOpposition(db: Db, work: DeadlockWork): Promise<DeadlockOutcome> {
-  const { isolationLevel, rows, orders, writers, waitsAtGate } = work
+  const { isolationLevel, rows, orders, writers, deadline, waitsAtGate } = work
+  const retry = { deadline }
   const failures: string[] = []
   const runs = orders.map(() => 0)
   const noteFailure = (error: unknown) => void failures.push(String(error))
@@ -43,11 +46,11 @@ export async function writeInOpposition(db: Db, work: DeadlockWork): Promise<Dea
         else await sleep(5)
         await tx.product.updateVersioned({ where: { id: second }, data: add })
       },
-      { isolationLevel },
+      { isolationLevel, retry },
     )
   }
   const writer = async (_: unknown, index: number) => {
-    await db.product.updateVersioned({ where: { id: rows[index % 2] as number }, data: add })
+    await db.product.updateVersioned({ where: { id: rows[index % 2] as number }, data: add, retry })
   }
   await Promise.all([
     ...orders.map((order, index) => transaction(order, index).catch(noteFailure)),
