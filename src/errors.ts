@@ -188,22 +188,33 @@ export class OutcomeUnknownError extends ConcurrencyError {
   }
 }
 
-/** The deadline of the call passed while it waited, before there was another error to report. */
+/** The likely cause of a wait that took all the time, where there is one to name. */
+export interface DeadlineHint {
+  /** Sentences that say what may be the cause, and what to do. */
+  readonly hint?: string
+  /** Whether what was sent may still be carried out. Default `false`. */
+  readonly mayTakeEffect?: boolean
+}
+
+/**
+ * The deadline of the call passed while it waited, before there was another error to report. Nothing
+ * was written, unless `mayTakeEffect` says otherwise.
+ */
 export class DeadlineExceededError extends ConcurrencyError {
   readonly code = 'DEADLINE_EXCEEDED'
   /** The deadline in ms, counted from the start of the call. */
   readonly deadline: number
   /** What the call waited for, such as `a connection`. */
   readonly waitedFor: string
+  /** Whether a write that was sent may still be carried out, by an extension that sent it elsewhere. */
+  readonly mayTakeEffect: boolean
 
-  constructor(deadline: number, waitedFor: string, options?: ErrorOptions) {
-    super(
-      `The deadline of ${deadline} ms passed while waiting for ${waitedFor}. ` +
-        `Raise \`retry.deadline\`, or find out what holds it for so long.`,
-      options,
-    )
+  constructor(deadline: number, waitedFor: string, options: ErrorOptions & DeadlineHint = {}) {
+    const { hint = 'Raise `retry.deadline`, or find out what holds it for so long.', mayTakeEffect = false } = options
+    super(`The deadline of ${deadline} ms passed while waiting for ${waitedFor}. ${hint}`, options)
     this.deadline = deadline
     this.waitedFor = waitedFor
+    this.mayTakeEffect = mayTakeEffect
   }
 }
 

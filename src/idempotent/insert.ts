@@ -12,8 +12,7 @@ import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { type Selection, selectsRelations, widened } from '../prisma/selection.js'
 import type { Patience } from '../retry/call-options.js'
 import { retrying } from '../retry/loop.js'
-import { NO_TIMEOUT } from '../transaction/bounded-body.js'
-import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { inOwnTransaction, withinDeadline } from '../transaction/own-transaction.js'
 import { inTurn, withSavepoints } from '../transaction/turns.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
@@ -32,6 +31,9 @@ export interface InsertCall extends Patience {
   /** Looks for the key in the database: without it, nothing would ever be a duplicate. */
   readonly requireKey: (scope: Scope) => Promise<void>
 }
+
+/** The calls of Prisma that an insert is made of. */
+export const INSERT_CALLS = ['findUniqueOrThrow', 'create', 'createManyAndReturn', 'update'] as const
 
 export interface InsertResult {
   readonly record: Row
@@ -57,7 +59,8 @@ export async function insertOnce(
 ): Promise<InsertResult> {
   if (scope.inTransaction) {
     const transaction = withSavepoints(scope, call.deadline)
-    return inTurn(scope.client, call.deadline, () => insertInTransaction(transaction, call))
+    const run = () => insertInTransaction(transaction, call)
+    return inTurn(scope.client, call.deadline, () => withinDeadline(scope, call.deadline, INSERT_CALLS, run))
   }
   let isLost = hint.isLost ?? false
   const isRetryable = (error: unknown) => {
@@ -81,14 +84,7 @@ export function isSingleStatement({ payload, selection, model }: InsertCall): bo
 function attemptOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint): Promise<InsertResult> {
   if (isSingleStatement(call)) return attempt(root, call, isDuplicate)
   if (call.isObserved) return insertAsOne(root, call)
-  const limit = wholeMilliseconds(call.deadline)
-  return root.transaction(
-    async (tx) => {
-      await tx.query(`SELECT ${LIMITS}`, limit)
-      return attempt(tx, call)
-    },
-    { maxWait: limit, timeout: NO_TIMEOUT },
-  )
+  return inOwnTransaction(root, { deadline: call.deadline, calls: INSERT_CALLS }, (tx) => attempt(tx, call))
 }
 
 /**
@@ -96,6 +92,7 @@ function attemptOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint)
  * otherwise leave a row without them behind, which every duplicate would then be given.
  */
 function insertInTransaction(transaction: Scope, call: InsertCall): Promise<InsertResult> {
+  if (call.isObserved && hasChildren(call)) return insertAsOne(transaction, call)
   return hasChildren(call) ? transaction.contained((savepoint) => attempt(savepoint, call)) : attempt(transaction, call)
 }
 
@@ -103,14 +100,15 @@ function insertInTransaction(transaction: Scope, call: InsertCall): Promise<Inse
  * The row and its children as one call of Prisma's. Another extension may send each call in a
  * transaction of its own: a row that is claimed first would then be committed without its children.
  */
-async function insertAsOne(root: RootScope, call: InsertCall): Promise<InsertResult> {
-  const row = await insertedRow(root, call)
-  await call.requireKey(root)
+async function insertAsOne(scope: Scope, call: InsertCall): Promise<InsertResult> {
+  const row = await insertedRow(scope, call)
+  await call.requireKey(scope)
   for (let again = 0; ; again++) {
-    const existing = await findExisting(root, call)
+    const existing = await findExisting(scope, call)
     if (existing) return { record: existing, replayed: true }
     try {
-      const record = await root.call('create', { data: { ...row, ...call.payload.children }, ...call.selection })
+      const args = { data: { ...row, ...call.payload.children }, ...call.selection }
+      const record = await scope.contained((inside) => inside.call('create', args))
       return { record, replayed: false }
     } catch (error) {
       // It may have come meanwhile; else another unique key is in the way.

@@ -77,6 +77,9 @@ const pruneSchema = z.strictObject({
   batchSize: z._default(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(1_000_000)), 1_000),
 })
 
+/** The calls of Prisma that write a row with its children, one after the other. */
+const WRITES = ['create', 'createManyAndReturn', 'update'] as const
+
 /** The methods of this feature, as they are called: they check the arguments. */
 export class IdempotentMethods {
   readonly #setup: IdempotentSetup
@@ -111,7 +114,7 @@ export class IdempotentMethods {
       payload,
       comparison,
       selection: selectionOf(rest),
-      isObserved: foreignIn(wholeClientOf(context), model.name, ['create']) !== undefined,
+      isObserved: foreignIn(wholeClientOf(context), model.name, WRITES) !== undefined,
       keepVersion: this.#setup.keepVersion(model.name),
       requireKey: ({ query }) => requireKeys(this.#setup.catalogue, [{ model, fields }], query),
       ...patienceOf(this.#setup.policy, { retry, signal }),

@@ -11,6 +11,7 @@ import {
   transactionId,
 } from './client.js'
 import type { Field, Model } from './data-model.js'
+import { type Action, foreignIn } from './foreign.js'
 import { type InsertDefault, insertDefaults } from './insert-defaults.js'
 import { relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
@@ -31,6 +32,8 @@ export interface Scope {
   readOther(model: string, args: ActionArgs): Promise<Row>
   /** Sends SQL, with its values as parameters. What fails has the error that a call of the model would have. */
   query(sql: string, ...values: unknown[]): Promise<Row[]>
+  /** What another extension that takes part in these calls of the model is called; `undefined` if none does. */
+  foreign(...actions: readonly Action[]): string | undefined
   /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
   contained<R>(body: (scope: Scope) => Promise<R>): Promise<R>
 }
@@ -66,15 +69,23 @@ function queryOf(context: ModelContext, client: PrismaClientLike): Scope['query'
   return (sql, ...values) => withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
 }
 
+function foreignOf(context: ModelContext): Scope['foreign'] {
+  return (...actions) => {
+    const extension = foreignIn(wholeClientOf(context), context.$name, actions)
+    return extension && (extension.name === undefined ? 'an extension' : `the extension '${extension.name}'`)
+  }
+}
+
 function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
   return {
     inTransaction: true,
     client: parent,
     under: (savepoint) => ownTransaction(context, savepoint),
-    call: (action, args) => relyingOn(transactionId(parent), () => context[action](args)) as Promise<Row>,
+    call: async (action, args) => (await context[action](args)) as Row,
     read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
     readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, parent),
+    foreign: foreignOf(context),
   }
 }
 
@@ -86,6 +97,7 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
     readOther: async (model, args) =>
       (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, parent),
+    foreign: foreignOf(context),
     isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
     insertDefaults,
     contained: (body) => body(root),
@@ -119,6 +131,7 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
     read: (args) => call('findUniqueOrThrow', args),
     readOther: async (name, args) => (await modelOf(tx, name).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, tx),
+    foreign: foreignOf(context),
     contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
   }
 }

@@ -1,4 +1,4 @@
-import { DeadlineExceededError } from '../errors.js'
+import { DeadlineExceededError, type DeadlineHint } from '../errors.js'
 import type { Clock } from './clock.js'
 
 /** The end of a call's patience, and the caller's way to end it sooner. */
@@ -36,7 +36,7 @@ export class Deadline {
    * Settles as `work` does, unless the deadline or the signal comes first. `work` is not stopped
    * by that, only no longer waited for; what it comes to is then ignored.
    */
-  async race<T>(work: PromiseLike<T>, waitedFor: string): Promise<T> {
+  async race<T>(work: PromiseLike<T>, waitedFor: string, hint?: DeadlineHint): Promise<T> {
     const { signal } = this
     let cancelTimer = () => {}
     let onAbort = () => {}
@@ -44,7 +44,9 @@ export class Deadline {
       onAbort = () => reject(signal?.reason)
       if (signal?.aborted) onAbort()
       else signal?.addEventListener('abort', onAbort)
-      cancelTimer = this.clock.timer(this.left(), () => reject(new DeadlineExceededError(this.duration, waitedFor)))
+      cancelTimer = this.clock.timer(this.left(), () =>
+        reject(new DeadlineExceededError(this.duration, waitedFor, hint)),
+      )
     })
     try {
       return await Promise.race([work, interrupted])

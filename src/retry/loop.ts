@@ -21,7 +21,8 @@ export async function retrying<T>(
     } catch (error) {
       if (!isRetryable(error)) {
         // That time is up is not worth telling where there is a reason why it took so long.
-        if (attempt > 1 && isConcurrencyError(error, 'DEADLINE_EXCEEDED')) throw withAttempts(last, attempt)
+        const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') && !error.mayTakeEffect
+        if (attempt > 1 && isLate) throw withAttempts(last, attempt)
         throw attempt === 1 ? error : withAttempts(error, attempt)
       }
       if (attempt >= policy.attempts) throw withAttempts(error, attempt)

@@ -1,6 +1,7 @@
 import type { PrismaClientLike } from '../prisma/client.js'
 import type { Deadline } from '../retry/deadline.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
+import { CALLS_FROM_INSIDE } from './hints.js'
 import { closeConnection } from './turns.js'
 
 /**
@@ -36,7 +37,7 @@ export async function boundedBody<R>(
   const work = (async () => body(over.signal))()
   work.then(settle, settle)
   try {
-    return await deadline.race(work, waitedFor)
+    return await deadline.race(work, waitedFor, CALLS_FROM_INSIDE)
   } catch (error) {
     over.abort(error)
     if (!hasSettled) await closeConnection(tx)

@@ -1,6 +1,13 @@
 import { TransactionAbortedError, TransactionScopeError } from '../errors.js'
-import { isTransactionClient, type PrismaClientLike, type TransactionOptions, transactionOf } from '../prisma/client.js'
+import {
+  isTransactionClient,
+  type PrismaClientLike,
+  type TransactionOptions,
+  transactionId,
+  transactionOf,
+} from '../prisma/client.js'
 import { sqlState } from '../prisma/errors.js'
+import { relyingOn } from '../prisma/joined.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
 import { Limiter } from '../retry/limiter.js'
@@ -170,7 +177,8 @@ function scopeOf(tx: PrismaClientLike): TransactionScope {
  * @throws TransactionScopeError if the transaction is over, or a nested body is open
  */
 export async function inTurn<R>(tx: PrismaClientLike, deadline: Deadline, run: () => Promise<R>): Promise<R> {
-  return scopeOf(tx).turn(deadline, run)
+  // Other extensions may take none of its statements out of the transaction.
+  return scopeOf(tx).turn(deadline, () => relyingOn(transactionId(tx), run))
 }
 
 /** A transaction of the caller's, in which it is the turn of one of our calls. */

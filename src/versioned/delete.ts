@@ -4,8 +4,7 @@ import { isConnectionLost } from '../prisma/errors.js'
 import type { RootScope, Scope } from '../prisma/scope.js'
 import { type Selection, selectsRelations } from '../prisma/selection.js'
 import { retrying } from '../retry/loop.js'
-import { NO_TIMEOUT } from '../transaction/bounded-body.js'
-import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { inOwnTransaction } from '../transaction/own-transaction.js'
 import type { TransactionInTurn } from '../transaction/turns.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
@@ -13,6 +12,9 @@ import { lockRow } from './lock-row.js'
 export interface DeleteTarget extends Target {
   readonly selection: Selection
 }
+
+/** The calls of Prisma that wait for the row. */
+const CALLS = ['delete'] as const
 
 /** Deletes the row if it still has the expected version. */
 export async function deleteOnce(
@@ -25,6 +27,8 @@ export async function deleteOnce(
   // After a lost answer it is the same again, under the same version: it cannot delete twice.
   const attempt = async (attempt: number) => {
     if (!needsLock) return write.run(scope, expected, sendDelete(target), attempt)
+    // Another extension may send the delete on a client of its own, where it would wait for our lock.
+    if (scope.foreign(...CALLS) !== undefined) return write.run(scope, expected, readAndDelete(target), attempt)
     if (scope.inTransaction) return lockedDelete(scope, write, target, expected, attempt)
     return ownTransaction(scope, write, target, expected, attempt)
   }
@@ -74,18 +78,14 @@ async function ownTransaction(
   expected: VersionValue,
   attempt: number,
 ): Promise<Row> {
-  const limit = wholeMilliseconds(target.deadline)
+  const { deadline } = target
   let isSent = false
   try {
-    return await root.transaction(
-      async (tx) => {
-        await tx.query(`SELECT ${LIMITS}`, limit)
-        const record = await lockedDelete(tx, write, target, expected, attempt)
-        isSent = true
-        return record
-      },
-      { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
-    )
+    return await inOwnTransaction(root, { deadline, calls: CALLS, isolationLevel: 'ReadCommitted' }, async (tx) => {
+      const record = await lockedDelete(tx, write, target, expected, attempt)
+      isSent = true
+      return record
+    })
   } catch (error) {
     // Everything was answered but the COMMIT.
     if (isSent && isConnectionLost(error)) write.noteLost(expected, readAndDelete(target), error)

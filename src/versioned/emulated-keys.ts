@@ -1,8 +1,7 @@
 import type { Row } from '../prisma/client.js'
 import type { Model } from '../prisma/data-model.js'
 import type { RootScope, Scope } from '../prisma/scope.js'
-import { NO_TIMEOUT } from '../transaction/bounded-body.js'
-import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { inOwnTransaction } from '../transaction/own-transaction.js'
 import type { Send, Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
 
@@ -30,12 +29,5 @@ export function withRowLocked(target: Target, send: Send): Send {
 
 function atomically(scope: Scope | RootScope, { deadline }: Target, work: (inside: Scope) => Promise<Row>) {
   if (!('transaction' in scope)) return scope.contained(work)
-  const limit = wholeMilliseconds(deadline)
-  return scope.transaction(
-    async (tx) => {
-      await tx.query(`SELECT ${LIMITS}`, limit)
-      return work(tx)
-    },
-    { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
-  )
+  return inOwnTransaction(scope, { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' }, work)
 }

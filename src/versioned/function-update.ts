@@ -5,8 +5,8 @@ import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { allScalars, type Selection } from '../prisma/selection.js'
 import { retrying, withAttempts } from '../retry/loop.js'
 import { snapshot } from '../snapshot.js'
-import { NO_TIMEOUT } from '../transaction/bounded-body.js'
-import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { CALLS_FROM_INSIDE } from '../transaction/hints.js'
+import { inOwnTransaction, patient } from '../transaction/own-transaction.js'
 import { inTurn, type TransactionInTurn, withSavepoints } from '../transaction/turns.js'
 import { checkedData } from './arguments.js'
 import { Company, copyOf } from './company.js'
@@ -17,6 +17,7 @@ import { type Data, type Outcome, sendUpdate, type UpdateTarget } from './send-u
 import type { Place } from './turns.js'
 
 const DATA_FUNCTION = 'the function given as `data`'
+const FROM_DATA = { ...CALLS_FROM_INSIDE, mayTakeEffect: true }
 
 /** The number of the attempt from which the row is locked: two lost races are bad luck, a third would be a habit. */
 const FIRST_LOCKED_ATTEMPT = 3
@@ -99,17 +100,19 @@ export class FunctionUpdate {
    */
   async #attemptInTurns(transaction: TransactionInTurn, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
+    const write = (current: Row, expected: VersionValue, data: unknown) =>
+      patient(transaction, deadline, 'update', () => this.#write(transaction, current, expected, data, attempt))
     const begun = await inTurn(transaction.client, deadline, async () => {
       if (attempt >= FIRST_LOCKED_ATTEMPT) await this.#lock(transaction)
       const { current, expected } = await this.#current(transaction, attempt)
       const answer = this.#change(current, attempt)
       if (isThenable(answer)) return { current, expected, answer }
-      return this.#write(transaction, current, expected, answer, attempt)
+      return write(current, expected, answer)
     })
     if ('status' in begun) return begun
     const { current, expected, answer } = begun
-    const data = await deadline.race(answer, DATA_FUNCTION)
-    return inTurn(transaction.client, deadline, () => this.#write(transaction, current, expected, data, attempt))
+    const data = await deadline.race(answer, DATA_FUNCTION, FROM_DATA)
+    return inTurn(transaction.client, deadline, () => write(current, expected, data))
   }
 
   /** A write whose answer was lost comes first, and alone: whether it took effect decides what is next. */
@@ -132,6 +135,7 @@ export class FunctionUpdate {
     const data = await deadline.race(
       callChange(this.#change, plain ? copyOf(current, plain.scalars) : current, attempt),
       DATA_FUNCTION,
+      scope.inTransaction ? FROM_DATA : undefined,
     )
     return this.#write(scope, current, expected, data, attempt, onSent)
   }
@@ -189,19 +193,15 @@ export class FunctionUpdate {
   /** The row is locked first, so what is read then stays as it is, and the write cannot lose. */
   async #lockedAttempt(root: RootScope, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
-    const limit = wholeMilliseconds(deadline)
+    const options = { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' } as const
     let sent: { expected: VersionValue; send: Send } | undefined
     try {
-      return await root.transaction(
-        async (tx) => {
-          await tx.query(`SELECT ${LIMITS}`, limit)
-          await this.#lock(tx)
-          return this.#attempt(tx, attempt, (expected, send) => {
-            sent = { expected, send }
-          })
-        },
-        { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
-      )
+      return await inOwnTransaction(root, options, async (tx) => {
+        await this.#lock(tx)
+        return this.#attempt(tx, attempt, (expected, send) => {
+          sent = { expected, send }
+        })
+      })
     } catch (error) {
       // Everything was answered but the COMMIT.
       if (sent && isConnectionLost(error)) this.write.noteLost(sent.expected, sent.send, error)

@@ -8,6 +8,7 @@ import { type Selection, selectionOf } from '../prisma/selection.js'
 import { wholeClientOf } from '../prisma/whole-client.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { patient } from '../transaction/own-transaction.js'
 import { serialized } from '../transaction/turns.js'
 import { checkArguments, checkNames, isRecord } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
@@ -72,7 +73,9 @@ export class VersionedMethods {
     const expected = requiredVersion(checked.where, versioned)
     const target = this.#target(checked, versioned, onlyVersion(versioned))
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, target.deadline, (turn) => deleteOnce(turn, target, expected))
+    return serialized(scope, target.deadline, (turn) =>
+      patient(turn, target.deadline, 'delete', () => deleteOnce(turn, target, expected)),
+    )
   }
 
   async updateMany(context: ModelContext, entries: unknown, options: unknown): Promise<Verdict[]> {
@@ -83,7 +86,9 @@ export class VersionedMethods {
     const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
     const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, call.deadline, (turn) => updateMany(turn, call, entries, this.#catalogue, this.#rowKeys))
+    return serialized(scope, call.deadline, (turn) =>
+      patient(turn, call.deadline, 'update', () => updateMany(turn, call, entries, this.#catalogue, this.#rowKeys)),
+    )
   }
 
   async #update(context: ModelContext, args: Args, wantsCurrent: boolean): Promise<Outcome> {

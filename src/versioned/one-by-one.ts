@@ -3,8 +3,7 @@ import { type VersionValue, WriteSuppressedError } from '../errors.js'
 import { isRecordNotFound } from '../prisma/errors.js'
 import type { RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
-import { NO_TIMEOUT } from '../transaction/bounded-body.js'
-import { LIMITS, wholeMilliseconds } from '../transaction/limits.js'
+import { inOwnTransaction } from '../transaction/own-transaction.js'
 import type { TransactionInTurn } from '../transaction/turns.js'
 import type { Where } from './arguments.js'
 import { explain } from './explain.js'
@@ -48,16 +47,10 @@ export async function updateOneByOne(
     if (call.mode === 'all' && verdicts.some(({ status }) => status !== 'updated')) throw new NotAll(verdicts)
     return verdicts
   }
-  const limit = wholeMilliseconds(call.deadline)
+  const { deadline } = call
   try {
     if (scope.inTransaction) return await scope.contained(body)
-    return await scope.transaction(
-      async (tx) => {
-        await tx.query(`SELECT ${LIMITS}`, limit)
-        return body(tx)
-      },
-      { isolationLevel: 'ReadCommitted', maxWait: limit, timeout: NO_TIMEOUT },
-    )
+    return await inOwnTransaction(scope, { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' }, body)
   } catch (error) {
     if (!(error instanceof NotAll)) throw error
     const hasConflict = error.verdicts.some(({ status }) => status === 'stale' || status === 'missing')

@@ -2,6 +2,7 @@ import { canonical } from '../canonical.js'
 import type { VersionValue } from '../errors.js'
 import type { CallersTransaction, RootScope } from '../prisma/scope.js'
 import { retrying } from '../retry/loop.js'
+import { patient } from '../transaction/own-transaction.js'
 import { serialized, type TransactionInTurn } from '../transaction/turns.js'
 import { FunctionUpdate } from './function-update.js'
 import { GuardedWrite } from './guarded-write.js'
@@ -22,7 +23,7 @@ export async function updateOnce(
   return outcomeOf(write, async () => {
     const run = (turn: RootScope | TransactionInTurn) =>
       retrying(
-        (attempt) => write.run(turn, expected, send, attempt),
+        (attempt) => patient(turn, target.deadline, 'update', () => write.run(turn, expected, send, attempt)),
         target.policy,
         target.deadline,
         (error) => write.isRetryable(turn, error),
