@@ -16,7 +16,7 @@ import type {
   SeriesOverflowError,
 } from './erp-errors.js'
 import type { ForeignExtensionError } from './foreign-extension-error.js'
-import type { TransactionAbortedError, TransactionScopeError } from './transaction-errors.js'
+import type { TransactionAbortedError, TransactionRequiredError, TransactionScopeError } from './transaction-errors.js'
 
 export { ConcurrencyError, type ConcurrencyErrorCode } from './concurrency-error.js'
 export * from './erp-errors.js'
@@ -315,20 +315,6 @@ export class LockTimeoutError extends ConcurrencyError {
     )
     this.keys = keys
     this.timeout = timeout
-  }
-}
-
-/** A call that only makes sense inside a transaction was made outside one. */
-export class TransactionRequiredError extends ConcurrencyError {
-  readonly code = 'TRANSACTION_REQUIRED'
-  readonly method: string
-
-  constructor(method: string, reason = 'the lock would be gone at once', otherwise = 'use $withAdvisoryLock') {
-    super(
-      `${method}() was called outside a transaction, where ${reason}. ` +
-        `Call it on the \`tx\` of $transaction or $transactionWithRetry, or ${otherwise}.`,
-    )
-    this.method = method
   }
 }
 

@@ -37,3 +37,17 @@ export class TransactionAbortedError extends ConcurrencyError {
     )
   }
 }
+
+/** A call that only makes sense inside a transaction was made outside one. */
+export class TransactionRequiredError extends ConcurrencyError {
+  readonly code = 'TRANSACTION_REQUIRED'
+  readonly method: string
+
+  constructor(method: string, reason = 'the lock would be gone at once', otherwise = 'use $withAdvisoryLock') {
+    super(
+      `${method}() was called outside a transaction, where ${reason}. ` +
+        `Call it on the \`tx\` of $transaction or $transactionWithRetry, or ${otherwise}.`,
+    )
+    this.method = method
+  }
+}
