@@ -67,6 +67,7 @@ const models: Record<string, { field?: string; table: string; column: string; in
     insert: `("transactionId", line, "depotId", code, quantity, state, "expiresAt") VALUES ('raw', 0, 1, 'raw', 1, 'active', now())`,
     set: `state = 'released'`,
   },
+  Coupon: { table: 'Coupon', column: 'version', insert: `(code) VALUES ('raw')`, set: 'used = 1' },
   Crate: { table: 'Crate', column: 'version', insert: `(code) VALUES ('raw')`, set: 'reserved = 1' },
   Payment: {
     table: 'Payment',
