@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } } })
-const seed = values.seed === undefined ? {} : { FUZZ_SEED: values.seed }
+const seed = { FUZZ_SEED: values.seed ?? String(Math.floor(Math.random() * 2 ** 31)) }
 const { status } = spawnSync('npx', ['vitest', 'run', 'test/fuzz.test.ts'], {
   stdio: 'inherit',
   shell: process.platform === 'win32',

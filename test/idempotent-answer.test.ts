@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Prisma as Extension } from '@prisma/client/extension'
 import { Decimal } from '@prisma/client/runtime/client'
 import { expect, test } from 'vitest'
+import { encodeAnswer } from '../src/idempotent/answer.js'
 import { concurrency } from '../src/index.js'
 import { useExtended } from './support/extended.js'
 import { type Random, randomAnswer, seeded } from './support/random-answer.js'
@@ -224,4 +225,13 @@ test('answers made at random come back as they went', async () => {
     const [, replayed] = await firstAndReplayed(part)
     expect(replayed, `seed ${seed}`).toStrictEqual(part)
   }
+})
+
+test.each([
+  ['Date', new Proxy(new Date(), {})],
+  ['Uint8Array', new Proxy(new Uint8Array(1), {})],
+])('a Proxy of a %s is refused when the answer is stored', (_name, value) => {
+  expect(() => encodeAnswer({ value })).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'result.value' }),
+  )
 })

@@ -49,6 +49,8 @@ function encode(value: unknown, path: string, parents: Set<object>): unknown {
 
 function encodeObject(value: object, path: string, parents: Set<object>): unknown {
   const prototype = Object.getPrototypeOf(value)
+  // A Proxy has the prototype, and none of what the methods of these types work on.
+  if (isHollow(value, prototype)) throw refused(path, 'is a Proxy')
   if (prototype === Date.prototype) {
     const date = value as Date
     return { $: ['date', Number.isNaN(date.getTime()) ? 'NaN' : date.toISOString()] }
@@ -88,6 +90,15 @@ function encodeDecimal(value: object, path: string): unknown {
   if (!/^-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Infinity|NaN)$/.test(text))
     throw refused(path, 'is no Decimal, but looks like one')
   return { $: ['decimal', text] }
+}
+
+function isHollow(value: object, prototype: unknown): boolean {
+  try {
+    if (prototype === Date.prototype) Date.prototype.getTime.call(value)
+    return prototype === Uint8Array.prototype && !ArrayBuffer.isView(value)
+  } catch {
+    return true
+  }
 }
 
 function encodeArray(value: readonly unknown[], path: string, parents: Set<object>): unknown {
