@@ -49,7 +49,6 @@ export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
     }
   }
   for (;;) {
-    const progress = folded + failed.size
     try {
       const batch = await fold({ except: [...failed.keys()] })
       folded += batch.folded
@@ -57,8 +56,10 @@ export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
       if (batch.found < batchSize) break
     } catch (error) {
       if (!isOfItem(error)) throw error
-      await foldApart(await run((client) => findDeferred(client, map, batchSize, [...failed.keys()])))
-      if (folded + failed.size === progress) throw error // it was none of those that are there now
+      const items = await run((client) => findDeferred(client, map, batchSize, [...failed.keys()]))
+      // Where none is left, somebody else has taken them meanwhile, or it was no item that failed: a
+      // statement without any then fails, too.
+      await (items.length > 0 ? foldApart(items) : fold({ only: [] }))
     }
   }
   const unfolded = [...failed].map(([item, error]): Unfolded => ({ item: item.given, error }))
@@ -102,14 +103,21 @@ function deferredOf({ item, movement }: StockMap): string {
     AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${isSame.join(' AND ')})`
 }
 
-/** Items that have deferred movements. */
+/**
+ * Items that have deferred movements which nobody else is folding: what somebody else has locked was
+ * not in the batch that failed.
+ */
 async function findDeferred(client: PrismaClientLike, map: StockMap, limit: number, except: readonly Item[]) {
   const { movement, item } = map
   const condition = conditionOf(map, { except }, 2)
   const rows = (await client.$queryRawUnsafe(
-    `SELECT DISTINCT ARRAY[${movement.item.map((field) => `m.${columnOf(field)}::text`).join(', ')}] AS key
+    `SELECT DISTINCT key
+FROM (
+  SELECT ARRAY[${movement.item.map((field) => `m.${columnOf(field)}::text`).join(', ')}] AS key
   ${deferredOf(map)}${condition.sql}
-LIMIT $1::int`,
+  LIMIT $1::int
+  FOR UPDATE OF m SKIP LOCKED
+) AS found`,
     limit,
     ...condition.values,
   )) as { key: string[] }[]
