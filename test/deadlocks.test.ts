@@ -1,10 +1,13 @@
-import { expect, test, vi } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test, vi } from 'vitest'
 import { concurrency } from '../src/index.js'
+import { openTransaction } from './support/connection.js'
 import { useExtended } from './support/extended.js'
 import { gate } from './support/gate.js'
 import { rejectionOf } from './support/rejection.js'
+import { untilBlocked } from './support/until-blocked.js'
 
-const { connect } = useExtended()
+const { connect, database } = useExtended()
 
 const DEADLOCK = `DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$`
 
@@ -54,4 +57,112 @@ test('a deadlock in the last attempt is thrown itself', async () => {
   )
 
   expect(error).toMatchObject({ attempts: 2, meta: { driverAdapterError: { cause: { originalCode: '40P01' } } } })
+})
+
+type Db = ReturnType<typeof connect>['db']
+
+/** Long enough that no test gets through by its deadline. */
+const PATIENT = { deadline: 600_000 }
+
+/** A transaction that meets a deadlock in its first run. */
+const fight = <R>(db: Db, second: () => Promise<R>) =>
+  db.$transactionWithRetry(
+    async (tx, { attempt }) => {
+      if (attempt > 1) return second()
+      await tx.$executeRawUnsafe(DEADLOCK)
+      throw new Error('unreachable')
+    },
+    { retry: PATIENT },
+  )
+
+const newProduct = async (db: Db) => (await db.product.create({ data: { name: 'Chai' } })).id
+
+/** Somebody else's transaction that holds the product until it ends. */
+const hold = (id: number) => openTransaction(database.url, 'SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [id])
+
+const setStock = (tx: Pick<Db, 'product'>, id: number) => tx.product.update({ where: { id }, data: { stock: 5 } })
+
+describe('a transaction that waits for a row', () => {
+  /** Begins before `meanwhile`, then writes a row that somebody else holds. */
+  const waiting = async (db: Db, attempts: number, meanwhile: () => Promise<unknown>) => {
+    const id = await newProduct(db)
+    const [begun, released] = [gate(), gate()]
+    const runs: number[] = []
+    const done = db.$transactionWithRetry(
+      async (tx, { attempt }) => {
+        runs.push(attempt)
+        await tx.note.count()
+        begun.open()
+        await released.opened
+        await setStock(tx, id)
+      },
+      { retry: { ...PATIENT, attempts } },
+    )
+    await begun.opened
+    await meanwhile()
+    const holder = await hold(id)
+    released.open()
+    return { runs, done, end: () => holder.query('COMMIT') }
+  }
+  const deadlock = (db: Db) => () => fight(db, async () => {})
+
+  test('gives way after a deadlock in its client, also when it had begun before, and runs again', async () => {
+    const { db } = connect()
+    const { runs, done, end } = await waiting(db, 10, deadlock(db))
+    await vi.waitFor(() => expect(runs).toEqual([1, 2, 3]), { timeout: 60_000 })
+    await end()
+    await done
+
+    expect(runs).toEqual([1, 2, 3, ...runs.slice(3)])
+  })
+
+  test.each([
+    ['where there was no deadlock', 10, () => async () => {}],
+    ['where it may not run again', 1, deadlock],
+  ] as const)('goes on waiting %s', async (_, attempts, meanwhile) => {
+    const { db } = connect()
+    const { runs, done, end } = await waiting(db, attempts, meanwhile(db))
+    await untilBlocked(database.url)
+    await sleep(200) // four times what it would wait after a deadlock
+    await end()
+    await done
+
+    expect(runs).toEqual([1])
+  })
+})
+
+describe('the turn after a conflict', () => {
+  test.each([
+    ['in the same client', false],
+    ['in another client', true],
+  ])('is not kept from others by a transaction that does not end %s', async (_, isOther) => {
+    const { db } = connect()
+    const { opened, open } = gate()
+    const inTurn = gate()
+    const first = fight(db, () => {
+      inTurn.open()
+      return opened
+    })
+    await inTurn.opened
+
+    const second = await fight(isOther ? connect().db : db, async () => 'through')
+    open()
+    await first
+
+    expect(second).toBe('through')
+  })
+
+  test('is not had by all of two clients at a time', async () => {
+    const clients = [connect().db, connect().db]
+    let inside = 0
+    let most = 0
+    const work = async () => {
+      most = Math.max(most, ++inside)
+      await sleep(5)
+      inside--
+    }
+    await Promise.all(clients.flatMap((db) => [fight(db, work), fight(db, work)]))
+
+    expect(most).toBeLessThan(4)
+  })
 })

@@ -10,8 +10,6 @@ import { Limiter } from '../retry/limiter.js'
  */
 const LOCK_KEY = 'prisma-extension-concurrency: the turn of a transaction after a conflict'
 
-const LOCK_NUMBER = `hashtextextended('${LOCK_KEY}', 0)`
-
 /** Thrown in a transaction whose turn it is not: it is rolled back, having done nothing. */
 const NOT_YET = Symbol('not yet')
 
@@ -83,32 +81,12 @@ export class ConflictTurn {
 
   async #take(tx: PrismaClientLike): Promise<void> {
     const [row] = (await tx
-      .$queryRawUnsafe(`SELECT pg_try_advisory_xact_lock(${LOCK_NUMBER}) AS taken`)
+      .$queryRawUnsafe(`SELECT pg_try_advisory_xact_lock(hashtextextended('${LOCK_KEY}', 0)) AS taken`)
       .catch((error: unknown) => {
         if (!isUnsupported(error)) throw error
         this.#isSupported = false
         throw NOT_YET
       })) as [{ taken: boolean }]
     if (!row.taken) throw NOT_YET
-  }
-
-  /**
-   * Evaluates an expression in the transaction that `send` stands for, if somebody has the turn now;
-   * whether somebody has. The lock of the session is given back in the same statement.
-   */
-  async ifTaken(expression: string, send: (sql: string) => Promise<unknown>): Promise<boolean> {
-    if (!this.#isSupported) return false
-    try {
-      const [row] = (await send(
-        `SELECT CASE
-  WHEN pg_try_advisory_lock_shared(${LOCK_NUMBER}) THEN NOT pg_advisory_unlock_shared(${LOCK_NUMBER})
-  ELSE (${expression}) IS NOT NULL
-END AS taken`,
-      )) as [{ taken: boolean }]
-      return row.taken
-    } catch (error) {
-      if (isUnsupported(error)) this.#isSupported = false
-      throw error
-    }
   }
 }

@@ -18,8 +18,7 @@ import { lockLimit } from './limits.js'
  *   first time, or another program's. It gives way to these, too, before a deadlock is found, and
  *   waits twice as long the next time: there may be no circle, but a long queue. Those that run for
  *   the first time become fewer, since each of them gets through, or comes into its turn.
- * - another process knows nothing of it, and would wait for a deadlock of its own. So a transaction that
- *   has waited long for a write asks, before it writes again, whether somebody has the turn.
+ * - another process learns of it by a deadlock of its own, a second later at most.
  *
  * Conflicts without deadlocks, such as serialization failures, lead to the turn from the third run on:
  * two lost races are bad luck, a third would be a habit.
@@ -34,9 +33,6 @@ const FIRST_LIMIT_IN_TURN = 250
 /** How long after a deadlock others are expected, in ms. */
 const EXPECTED_FOR = 2_000
 
-/** A write that takes longer, in ms, has waited for a lock. */
-const LONG_WRITE = 200
-
 /** A transaction's run, and how long it waits for a lock. */
 export interface Run {
   /** Whether the call can run again. */
@@ -44,10 +40,8 @@ export interface Run {
   readonly takeTurn: TakeTurn | undefined
   /** In ms; `undefined` for as long as the run may take. */
   lockLimit: number | undefined
-  /** When `lockLimit` began to hold, or when it was asked for. */
+  /** When `lockLimit` began to hold. */
   limitedAt: number
-  /** Whether a question of ours has ended the transaction. */
-  isSpoiled: boolean
   /** Called when the body begins; its number among the call's runs: 1, 2, … */
   begins(): number
 }
@@ -56,9 +50,8 @@ export interface Run {
 interface OpenRun {
   readonly run: Run
   readonly id: string
-  /** The statement that limits it, or asks whether it must be limited. */
+  /** The statement that limits it. */
   limiting: Promise<void> | undefined
-  hasWaited: boolean
 }
 
 /** What the transactions of one client know of deadlocks. */
@@ -75,7 +68,7 @@ export class Deadlocks {
     this.#clock = clock
   }
 
-  /** There was one, here or in another process. */
+  /** There was one. */
   note(): void {
     this.#expectedUntil = this.#clock.now() + EXPECTED_FOR
   }
@@ -87,7 +80,7 @@ export class Deadlocks {
   /** Runs the body of a transaction, by Prisma's id of it. */
   async track<R>(id: string, run: Run, body: () => Promise<R>): Promise<R> {
     if (!run.mayGiveWay) return body()
-    this.#open.set(id, { run, id, limiting: undefined, hasWaited: false })
+    this.#open.set(id, { run, id, limiting: undefined })
     try {
       return await body()
     } finally {
@@ -98,48 +91,16 @@ export class Deadlocks {
   /** Sends a write, or SQL, in a transaction. */
   write<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
     const open = this.#open.get(id)
-    return open ? this.#watch(open, send) : send()
+    if (open && open.run.lockLimit === undefined && this.areExpected) open.limiting = this.#limit(open)
+    // Also for a limit that another write of the transaction has asked for.
+    return open?.limiting ? open.limiting.then(send) : send()
   }
 
-  async #watch<R>(open: OpenRun, send: () => PromiseLike<R>): Promise<R> {
-    if (open.run.lockLimit === undefined) {
-      if (this.areExpected) open.limiting ??= this.#limit(open)
-      else if (open.hasWaited) open.limiting ??= this.#ask(open)
-    }
-    if (open.limiting) await open.limiting // also one that another write of the transaction has begun
-    const begin = this.#clock.now()
-    try {
-      return await send()
-    } finally {
-      open.hasWaited ||= this.#clock.now() - begin >= LONG_WRITE
-    }
-  }
-
-  async #limit(open: OpenRun): Promise<void> {
-    this.#noteLimit(open.run)
-    // Where this fails the transaction is over, which the write itself tells.
-    await sendIn(this.#own, open.id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
-    open.limiting = undefined
-  }
-
-  async #ask(open: OpenRun): Promise<void> {
-    open.hasWaited = false
-    const begin = this.#clock.now()
-    const isTaken = await this.turn
-      .ifTaken(lockLimit(LIMIT), (sql) => sendIn(this.#own, open.id, sql))
-      .catch(() => {
-        open.run.isSpoiled = true
-        return false
-      })
-    open.limiting = undefined
-    if (!isTaken) return
-    this.note()
-    this.#noteLimit(open.run, begin)
-  }
-
-  #noteLimit(run: Run, since = this.#clock.now()): void {
+  async #limit({ run, id }: OpenRun): Promise<void> {
     run.lockLimit = LIMIT
-    run.limitedAt = since
+    run.limitedAt = this.#clock.now()
+    // Where this fails the transaction is over, which the write itself tells.
+    await sendIn(this.#own, id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
   }
 }
 
@@ -198,14 +159,12 @@ export class Runs {
       takeTurn,
       lockLimit: this.#lockLimit(),
       limitedAt: this.#deadline.clock.now(),
-      isSpoiled: false,
       begins: () => ++this.#bodies,
     }
   }
 
   /** Whether it was the limit that ended the run: a lock that the body itself did not wait for is its own affair. */
-  #gaveWay({ mayGiveWay, lockLimit, limitedAt, isSpoiled }: Run, error: unknown): boolean {
-    if (isSpoiled) return true
+  #gaveWay({ mayGiveWay, lockLimit, limitedAt }: Run, error: unknown): boolean {
     const cause = isConcurrencyError(error, 'TRANSACTION_ABORTED') ? error.cause : error
     if (!mayGiveWay || lockLimit === undefined || !isLockTimeout(cause)) return false
     return this.#deadline.clock.now() - limitedAt + 1 >= lockLimit
