@@ -167,6 +167,11 @@ const REFUSED: readonly [string, string, (db: Db) => PromiseLike<unknown>][] = [
     (db) => db.$idempotent({ key: 'a', scope: 'b', request: { f: body } }, body),
   ],
   [
+    'a request with a Map of what cannot be read',
+    'request[0][1].b',
+    (db) => db.$idempotent({ key: 'a', scope: 'b', request: new Map([['a', { b: revoked() }]]) }, body),
+  ],
+  [
     'a request that can be read only once',
     'request',
     (db) => db.$idempotent({ key: 'a', scope: 'b', request: [1].values() }, body),
@@ -216,6 +221,8 @@ describe('an answer of $idempotent', () => {
     ],
     ['that is nested too deeply', nested(20_000), `result${'.a'.repeat(1_000)}`],
     ['with a getter that throws', throwing('a'), 'result.a'],
+    ['with a proxy that was revoked in an array', { a: [1, revoked()] }, 'result.a[1]'],
+    ['whose names cannot be read', { a: new Proxy({}, { ownKeys: () => [7 as never] }) }, 'result.a'],
   ]
   test.each(answers)('%s is refused when it is to be stored', async (_, answer, field) => {
     const { db } = connect()

@@ -47,7 +47,16 @@ function encode(value: unknown, path: string, parents: Set<object>): unknown {
   }
 }
 
+/** What is thrown meanwhile comes from the answer itself: a getter of its own, or a Proxy. */
 function encodeObject(value: object, path: string, parents: Set<object>): unknown {
+  try {
+    return encodeReadable(value, path, parents)
+  } catch (error) {
+    throw error instanceof InvalidArgumentError ? error : refused(path, 'cannot be read')
+  }
+}
+
+function encodeReadable(value: object, path: string, parents: Set<object>): unknown {
   const prototype = Object.getPrototypeOf(value)
   // A Proxy has the prototype, and none of what the methods of these types work on.
   if (isHollow(value, prototype)) throw refused(path, 'is a Proxy')

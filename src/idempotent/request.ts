@@ -15,7 +15,17 @@ export function comparable(request: unknown): unknown {
 
 function comparablePart(value: unknown, path: string, parents: Set<object>): unknown {
   if (typeof value === 'function' || typeof value === 'symbol') throw refused(path, `is a ${typeof value}`)
-  if (typeof value !== 'object' || value === null || isLeaf(value)) return value
+  if (typeof value !== 'object' || value === null) return value
+  try {
+    return comparableObject(value, path, parents)
+  } catch (error) {
+    // What else is thrown comes from the request itself: a getter of its own, or a Proxy.
+    throw error instanceof InvalidArgumentError ? error : refused(path, 'cannot be read')
+  }
+}
+
+function comparableObject(value: object, path: string, parents: Set<object>): unknown {
+  if (isLeaf(value)) return value
   if (parents.has(value)) throw refused(path, 'contains itself')
   if (parents.size >= DEEPEST) throw refused(path, `is nested deeper than ${DEEPEST} levels`)
   parents.add(value)

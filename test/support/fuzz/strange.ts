@@ -160,7 +160,8 @@ export function distort(args: unknown[], chance: Chance): void {
 function distortOnce(args: unknown[], chance: Chance): void {
   const places = placesIn(args)
   const { parent, key } = chance.pick(places)
-  const before = parent[key]
+  // A getter is one that was put there before: what it gives stays unread.
+  const before = Object.getOwnPropertyDescriptor(parent, key)?.value
   const set = (name: string, value: unknown) =>
     Reflect.defineProperty(parent, name, { value, enumerable: true, configurable: true, writable: true })
   const get = (read: () => unknown) =>
