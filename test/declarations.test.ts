@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { schema } from '../bench/types/schema.js'
+import { CORPUS, writeCorpusSchema } from './support/corpus.js'
+import { corpusModule } from './support/corpus-module.js'
 import { type Editor, openEditor } from './support/editor.js'
 import { createFreshApp, type FreshApp } from './support/fresh-app.js'
 import { run } from './support/run.js'
@@ -21,11 +23,18 @@ beforeAll(async () => {
     await writeFile(join(folder, 'schema.prisma'), ours.replace(/(output\s*=\s*)".*"/, '$1"./client"'))
     await mkdir(join(folder, 'large'))
     await writeFile(join(folder, 'large', 'schema.prisma'), schema(60))
+    for (const name of Object.keys(CORPUS)) {
+      await mkdir(join(folder, 'corpus', name), { recursive: true })
+      await writeCorpusSchema(name, join(folder, 'corpus', name, 'schema.prisma'))
+      await writeFile(join(folder, 'corpus', name, 'module.ts'), corpusModule(name))
+    }
     app = await createFreshApp(folder)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-  await run(process.execPath, [join(ROOT, 'scripts', 'generate.mjs'), '--schema', 'large/schema.prisma'], app.folder)
+  for (const name of ['large', ...Object.keys(CORPUS).map((name) => `corpus/${name}`)]) {
+    await run(process.execPath, [join(ROOT, 'scripts/generate.mjs'), '--schema', `${name}/schema.prisma`], app.folder)
+  }
 }, 600_000)
 afterAll(() => app?.remove())
 
@@ -33,6 +42,18 @@ describe('with `declaration: true`, a program exports clients, their types and w
   test.each(['tsconfig.json', 'bundler.json'])('under %s', { timeout: 600_000 }, async (config) => {
     await expect(app.compile(config)).resolves.toBeUndefined()
   })
+})
+
+test('so does a program of each schema of the corpus, with its models, keys and versions in the types', {
+  timeout: 600_000,
+}, async () => {
+  await expect(app.compile('corpus.json')).resolves.toBeUndefined()
+})
+
+test.each(Object.keys(CORPUS))('the declarations of the schema %s say no `any`', async (name) => {
+  const declarations = await readFile(join(app.folder, 'out', 'corpus', name, 'module.d.ts'), 'utf8')
+
+  expect(declarations).not.toMatch(/\bany\b/)
 })
 
 // What the compiler has left above.
