@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { Prisma } from '@prisma/client/extension'
 import { describe, expect, test } from 'vitest'
 import { concurrency } from '../src/index.js'
+import { openTransaction } from './support/connection.js'
 import { useExtended } from './support/extended.js'
+import { gate } from './support/gate.js'
 import { rejectionOf } from './support/rejection.js'
 
 const { database, connect } = useExtended()
@@ -47,6 +49,9 @@ const newProduct = async () => {
   return rows[0]?.id as number
 }
 
+/** No test waits for it: whatever takes this long does not end by its deadline. */
+const ENDLESS = { timeout: 1_000_000 }
+
 const MAY_COME = { code: 'DEADLINE_EXCEEDED', mayTakeEffect: true, message: expect.stringContaining("'on base'") }
 const retry = { deadline: 1_500, baseDelay: 1 }
 
@@ -76,16 +81,13 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
     async (method) => {
       const id = await newProduct()
       const db = stacked(onBase(method === 'updateVersioned' ? 'update' : 'delete'), place)
-      const work = db.$transaction(
-        async (tx) => {
-          await tx.$executeRaw`UPDATE "Product" SET name = 'b' WHERE id = ${id}`
-          const where = { id, version: 0 }
-          return method === 'updateVersioned'
-            ? tx.product.updateVersioned({ where, data: { stock: 1 }, retry })
-            : tx.product.deleteVersioned({ where, include: { lines: true }, retry })
-        },
-        { timeout: 4_000 },
-      )
+      const work = db.$transaction(async (tx) => {
+        await tx.$executeRaw`UPDATE "Product" SET name = 'b' WHERE id = ${id}`
+        const where = { id, version: 0 }
+        return method === 'updateVersioned'
+          ? tx.product.updateVersioned({ where, data: { stock: 1 }, retry })
+          : tx.product.deleteVersioned({ where, include: { lines: true }, retry })
+      }, ENDLESS)
       expect(await rejectionOf(work)).toMatchObject(MAY_COME)
     },
   )
@@ -97,19 +99,16 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
     'is told that createIdempotent of %s waits for a key of the transaction that it was called in',
     async (_, call, items) => {
       const transactionId = randomUUID()
-      const work = stacked(onBase(call), place).$transaction(
-        async (tx) => {
-          await tx.$executeRaw`INSERT INTO "Payment" ("transactionId", amount) VALUES (${transactionId}, 1)`
-          await database.query('SELECT 1')
-          await tx.$executeRaw`DELETE FROM "Payment" WHERE "transactionId" = ${transactionId}`
-          return tx.payment.createIdempotent({
-            where: { transactionId },
-            data: { amount: 1, ...(items && { items }) },
-            retry,
-          })
-        },
-        { timeout: 4_000 },
-      )
+      const work = stacked(onBase(call), place).$transaction(async (tx) => {
+        await tx.$executeRaw`INSERT INTO "Payment" ("transactionId", amount) VALUES (${transactionId}, 1)`
+        await database.query('SELECT 1')
+        await tx.$executeRaw`DELETE FROM "Payment" WHERE "transactionId" = ${transactionId}`
+        return tx.payment.createIdempotent({
+          where: { transactionId },
+          data: { amount: 1, ...(items && { items }) },
+          retry,
+        })
+      }, ENDLESS)
       expect(await rejectionOf(work)).toMatchObject(MAY_COME)
     },
   )
@@ -142,6 +141,159 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
       [transactionId],
     )
     expect(rows).toEqual([{ text: 'a' }])
+  })
+})
+
+const never = () => new Promise<never>(() => {})
+
+/** Takes part in these calls of all models: before they are sent, instead of that, or after they were answered. */
+const hooked = (operations: readonly string[], hook: (send: () => Promise<unknown>) => Promise<unknown>) => () =>
+  Prisma.defineExtension({
+    name: 'on base',
+    query: {
+      $allModels: Object.fromEntries(
+        operations.map((operation) => [
+          operation,
+          ({ args, query }: { args: unknown; query: (args: unknown) => Promise<unknown> }) => hook(() => query(args)),
+        ]),
+      ) as Record<never, never>,
+    },
+  })
+
+const WRITES = ['update', 'delete', 'create', 'createManyAndReturn']
+const READS = ['findUnique', 'findUniqueOrThrow', 'findFirst']
+const short = { deadline: 300, baseDelay: 1 }
+
+/** A call of this package, on a client or on a `tx`. */
+type Call = (db: Db, id: number) => Promise<unknown>
+
+const byVersion: Call = (db, id) =>
+  db.product.updateVersioned({ where: { id, version: 0 }, data: { stock: 1 }, retry: short })
+const byFunction: Call = (db, id) =>
+  db.product.updateVersioned({ where: { id }, data: () => ({ stock: 1 }), retry: short })
+const deleteWithRelations: Call = (db, id) =>
+  db.product.deleteVersioned({ where: { id, version: 0 }, include: { lines: true }, retry: short })
+const insert = (db: Db, items?: { create: { text: string }[] }) =>
+  db.payment.createIdempotent({
+    where: { transactionId: randomUUID() },
+    data: { amount: 1, ...(items && { items }) },
+    retry: short,
+  })
+const CALLS: readonly Call[] = [
+  byVersion,
+  byFunction,
+  deleteWithRelations,
+  (db, id) => db.product.updateVersioned({ where: { id }, data: async () => ({ stock: 1 }), retry: short }),
+  (db, id) => db.product.updateManyVersioned([{ where: { id, version: 0 }, data: { stock: 1 } }], { retry: short }),
+  (db, id) => db.product.deleteVersioned({ where: { id, version: 0 }, retry: short }),
+  (db) => insert(db),
+  (db) => insert(db, { create: [{ text: 'a' }] }),
+]
+const stockOf = async (id: number) =>
+  (await database.query('SELECT stock FROM "Product" WHERE id = $1', [id]))[0]?.stock
+
+describe.each(['below', 'on top'])('an extension %s that does not come to an end', (place) => {
+  describe.each([
+    ['before it has sent the write', (send: () => Promise<unknown>) => never().then(send)],
+    ['after the write was answered', (send: () => Promise<unknown>) => send().then(never)],
+  ])('%s', (_, hook) => {
+    const connected = () => stacked(hooked(WRITES, hook), place)
+
+    test('is not waited for by any call after its deadline', async () => {
+      const db = connected()
+      const errors = CALLS.map(async (call) => rejectionOf(call(db, await newProduct())))
+      expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
+    })
+
+    test('is not waited for on a tx, nor by its end, where the error is caught and the body goes on', async () => {
+      const db = connected()
+      const text = randomUUID()
+      const errors = CALLS.map(async (call) => {
+        const id = await newProduct()
+        return db.$transaction(async (tx) => {
+          const error = await rejectionOf(call(tx as never, id))
+          await tx.note.createMany({ data: [{ text }] })
+          await tx.$transaction((inner) => inner.note.createMany({ data: [{ text }] }))
+          await tx.$transactionWithRetry((inner) => inner.note.createMany({ data: [{ text }] }))
+          await tx.$advisoryXactLock(`${text} ${id}`)
+          return error
+        }, ENDLESS)
+      })
+      expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
+      expect(await database.query('SELECT FROM "Note" WHERE text = $1', [text])).toHaveLength(3 * CALLS.length)
+    })
+
+    test('is not waited for on a tx that is then rolled back', async () => {
+      const db = connected()
+      const ids = await Promise.all(CALLS.map(newProduct))
+      const errors = CALLS.map((call, i) =>
+        rejectionOf(db.$transaction((tx) => call(tx as never, ids[i] as number), ENDLESS)),
+      )
+      expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
+      expect(await Promise.all(ids.map(stockOf))).toEqual(ids.map(() => 0))
+    })
+
+    test('is not waited for by the body of a transaction of this package', async () => {
+      const db = connected()
+      const id = await newProduct()
+      const write = (tx: Pick<Db, 'product'>) => tx.product.update({ where: { id }, data: { stock: 1 } })
+      const work = [
+        db.$transactionWithRetry(write as never, { retry: short }),
+        db.$idempotent({ key: randomUUID(), scope: 'a', retry: short }, write as never),
+        db.$withAdvisoryLock(randomUUID(), write as never, { bodyTimeout: 300 }),
+      ]
+      expect(await Promise.all(work.map(rejectionOf))).toMatchObject(work.map(() => ({ code: 'DEADLINE_EXCEEDED' })))
+      expect(await stockOf(id)).toBe(0)
+    })
+  })
+
+  test('before a read is not waited for, on the client and on a tx', async () => {
+    const db = stacked(hooked(READS, never), place)
+    const id = await newProduct()
+    const work = [byFunction, deleteWithRelations].flatMap((call) => [
+      call(db, id),
+      db.$transaction((tx) => call(tx as never, id), ENDLESS),
+    ])
+    expect(await Promise.all(work.map(rejectionOf))).toMatchObject(work.map(() => MAY_COME))
+  })
+})
+
+describe.each(['below', 'on top'])('a call that an extension %s sends', (place) => {
+  test('too late is not sent: the transaction does what it was told to have done', async () => {
+    const id = await newProduct()
+    const late = gate()
+    let sent: Promise<unknown> | undefined
+    const db = stacked(
+      hooked(['update'], (send) => late.opened.then(() => (sent = send()))),
+      place,
+    )
+    await db.$transaction(async (tx) => {
+      await rejectionOf(byVersion(tx as never, id))
+      late.open()
+      await late.opened
+      await tx.note.count()
+    }, ENDLESS)
+    expect(await rejectionOf(sent as Promise<unknown>)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    expect(await stockOf(id)).toBe(0)
+  })
+
+  test('in the transaction, where it waits for a row of somebody else, is part of it when it commits', async () => {
+    const id = await newProduct()
+    const db = stacked(
+      hooked(['update'], (send) => send()),
+      place,
+    )
+    const other = await openTransaction(database.url, 'SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [id])
+    const isTold = gate()
+    const work = db.$transaction(async (tx) => {
+      const error = await rejectionOf(byVersion(tx as never, id))
+      isTold.open()
+      return error
+    }, ENDLESS)
+    await isTold.opened
+    await other.query('ROLLBACK')
+    expect(await work).toMatchObject(MAY_COME)
+    expect(await stockOf(id)).toBe(1)
   })
 })
 

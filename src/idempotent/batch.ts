@@ -5,6 +5,7 @@ import { isConnectionLost } from '../prisma/errors.js'
 import type { RootScope } from '../prisma/scope.js'
 import { widened } from '../prisma/selection.js'
 import { NO_TIMEOUT } from '../transaction/bounded-body.js'
+import { boundOf } from '../transaction/bounds.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transaction/limits.js'
 import { type InsertCall, type InsertResult, insertedRow, insertOnce } from './insert.js'
 import { insertTogether, plainInsert } from './insert-together.js'
@@ -130,12 +131,14 @@ async function insertAll(scope: RootScope, entries: readonly Entry[], catalogue:
     const table = await catalogue.of(model, scope.query)
     return byName(await insertTogether(scope, plain, table, BATCH_LOCK_TIMEOUT))
   }
+  const soonest = entries.map(({ call }) => call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
   return scope.transaction(
     async (tx) => {
       await tx.query(`SELECT ${LOCK_LIMIT}`, BATCH_LOCK_TIMEOUT)
       const call = { data: rows, skipDuplicates: true, ...wide.selection }
       return byName((await tx.call('createManyAndReturn', call)) as unknown as Row[])
     },
-    { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(call.deadline), timeout: NO_TIMEOUT },
+    boundOf(soonest),
+    { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT },
   )
 }

@@ -12,8 +12,9 @@ import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { type Selection, selectsRelations, widened } from '../prisma/selection.js'
 import type { Patience } from '../retry/call-options.js'
 import { retrying } from '../retry/loop.js'
-import { inOwnTransaction, withinDeadline } from '../transaction/own-transaction.js'
-import { inTurn, withSavepoints } from '../transaction/turns.js'
+import { patient } from '../transaction/bounds.js'
+import { inOwnTransaction } from '../transaction/own-transaction.js'
+import { inPatientTurn } from '../transaction/turns.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
 import { StoredValues } from './stored-values.js'
@@ -58,9 +59,7 @@ export async function insertOnce(
   hint: Hint = {},
 ): Promise<InsertResult> {
   if (scope.inTransaction) {
-    const transaction = withSavepoints(scope, call.deadline)
-    const run = () => insertInTransaction(transaction, call)
-    return inTurn(scope.client, call.deadline, () => withinDeadline(scope, call.deadline, INSERT_CALLS, run))
+    return inPatientTurn(scope, call.deadline, INSERT_CALLS, (turn) => insertInTransaction(turn, call))
   }
   let isLost = hint.isLost ?? false
   const isRetryable = (error: unknown) => {
@@ -72,7 +71,8 @@ export async function insertOnce(
       call.policy.retryOn(error)
     )
   }
-  return retrying(() => attemptOnRoot(scope, call, hint), call.policy, call.deadline, isRetryable)
+  const attempt = () => patient(scope, call.deadline, INSERT_CALLS, () => attemptOnRoot(scope, call, hint))
+  return retrying(attempt, call.policy, call.deadline, isRetryable)
 }
 
 /** Whether the insert is one statement, so that nothing can come between its parts. */

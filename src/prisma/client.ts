@@ -84,15 +84,16 @@ export function transactionOf(tx: PrismaClientLike): object {
   throw new Error('prisma-extension-concurrency does not know this version of Prisma: its transactions have no mark.')
 }
 
-/** The client, with all of its extensions, for the same transaction, or savepoint, as `tx`. */
-export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike): PrismaClientLike {
-  if (isTransactionClient(client)) return tx // no client that would have more extensions is known
+/** The client, with all of its extensions, for the same transaction, or savepoint, as `tx`; its calls have the `mark`. */
+export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike, mark?: object): PrismaClientLike {
+  // No client that would have more extensions is known.
+  if (mark === undefined && isTransactionClient(client)) return tx
   const { scopeId, scopeState } = (tx as unknown as Record<symbol, { scopeId: string; scopeState: object }>)[SCOPE] as {
     scopeId: string
     scopeState: object
   }
   const make = client as unknown as { _createItxClient(mark: object, id: string, state: object): PrismaClientLike }
-  return make._createItxClient(transactionOf(tx), scopeId, scopeState)
+  return make._createItxClient(mark ?? transactionOf(tx), scopeId, scopeState)
 }
 
 type CreatePromise = (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>

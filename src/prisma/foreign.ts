@@ -35,6 +35,8 @@ const OWN_NAME = /^prisma-extension-concurrency(?:\/|$)/
 
 /** By the topmost extension: what was found out about the calls of a model. */
 const known = new WeakMap<Node, Map<string, ExtensionArgs | undefined>>()
+/** By the topmost extension: whether there are hooks of others. */
+const hooked = new WeakMap<Node, boolean>()
 
 /** The extensions that a client is made of, the topmost first. */
 export function extensionsOf(client: PrismaClientLike): ExtensionArgs[] {
@@ -50,6 +52,11 @@ export function headOf(client: PrismaClientLike): Node | undefined {
 /** Whether the extension is of this package. */
 export function isOwn({ name }: ExtensionArgs): boolean {
   return name !== undefined && OWN_NAME.test(name)
+}
+
+/** What an error calls the extension. */
+export function calledBy({ name }: ExtensionArgs): string {
+  return name === undefined ? 'an extension' : `the extension '${name}'`
 }
 
 /** `@prisma/extension-read-replicas`, which has no name. It answers reads outside a transaction, and nothing else. */
@@ -81,15 +88,33 @@ export function foreignIn(
   return byCall.get(call)
 }
 
+/** Whether any other extension takes part in any call of the client, but those that only watch. */
+export function hasForeignHooks(client: PrismaClientLike): boolean {
+  const head = headOf(client)
+  if (head === undefined) return false
+  const found = hooked.get(head) ?? findForeignHooks(client)
+  hooked.set(head, found)
+  return found
+}
+
+function findForeignHooks(client: PrismaClientLike): boolean {
+  const all = extensionsOf(client)
+  const transparent = transparentOf(all)
+  return all.some((extension) => extension.query !== undefined && isForeign(extension, transparent))
+}
+
+/** Whether it may do something else in a call than what the call says. */
+export function isForeign(extension: ExtensionArgs, transparent: ReadonlySet<string>): boolean {
+  return !isOwn(extension) && !isReadReplicas(extension) && !transparent.has(extension.name ?? '')
+}
+
 function findForeign(client: PrismaClientLike, model: string, actions: readonly Action[]): ExtensionArgs | undefined {
   const all = extensionsOf(client)
   const transparent = transparentOf(all)
   const property = propertyOf(model)
   return all.find(
     (extension) =>
-      !isOwn(extension) &&
-      !isReadReplicas(extension) &&
-      !transparent.has(extension.name ?? '') &&
+      isForeign(extension, transparent) &&
       (actions.some((action) => takesPart(extension, property, action)) || makesFieldsOf(extension, client, model)),
   )
 }

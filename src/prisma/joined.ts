@@ -1,6 +1,6 @@
 import { ForeignExtensionError } from '../foreign-extension-error.js'
 import type { PrismaCall } from './client.js'
-import type { ExtensionArgs, Hook } from './foreign.js'
+import { calledBy, type ExtensionArgs, type Hook } from './foreign.js'
 
 /*
  * An extension may send what is called in a transaction in another one, of its own: the usual recipe
@@ -21,19 +21,49 @@ interface Params {
   readonly query: (args: unknown, internal?: unknown) => PrismaCall
 }
 
-/** How many of our calls rely on each transaction, by Prisma's id of it. */
-const relied = new Map<string, number>()
+/** How long the part may take that another extension has in a call. */
+export interface Bound {
+  /** Settles as the work does, or rejects when the time is up. */
+  race<T>(work: PromiseLike<T>, extension: string): Promise<T>
+  /** Throws when whoever made the call has been told that the time is up. */
+  check(): void
+}
 
-/** Watches all calls in the transaction, of whoever makes them, until the work is done. */
-export async function relyingOn<R>(transactionId: string, work: () => PromiseLike<R>): Promise<R> {
-  relied.set(transactionId, (relied.get(transactionId) ?? 0) + 1)
+interface Reliance {
+  readonly bound: Bound | undefined
+}
+
+/** Those of our calls that rely on each transaction, by Prisma's id of it. */
+const relied = new Map<string, Set<Reliance>>()
+
+/** By the object with which Prisma marks each call in a transaction: the time that these calls have. */
+const bounds = new WeakMap<object, Bound>()
+
+/**
+ * Watches all calls in the transaction, of whoever makes them, until the work is done. With a bound,
+ * other extensions take no longer in any of them.
+ */
+export async function relyingOn<R>(transactionId: string, work: () => PromiseLike<R>, bound?: Bound): Promise<R> {
+  const all = relied.get(transactionId) ?? new Set()
+  relied.set(transactionId, all)
+  const own = { bound }
+  all.add(own)
   try {
     return await work()
   } finally {
-    const left = (relied.get(transactionId) ?? 1) - 1
-    if (left > 0) relied.set(transactionId, left)
-    else relied.delete(transactionId)
+    all.delete(own)
+    if (all.size === 0) relied.delete(transactionId)
   }
+}
+
+/** In calls with this mark other extensions take no longer. */
+export function bind(mark: object, bound: Bound): void {
+  bounds.set(mark, bound)
+}
+
+function boundsOf(id: string, transaction: Transaction | undefined): Bound[] {
+  const all = [...(relied.get(id) ?? [])].map(({ bound }) => bound)
+  return [...all, transaction && bounds.get(transaction)].filter((bound) => bound !== undefined)
 }
 
 /** The extension, with hooks that are watched. */
@@ -69,21 +99,63 @@ function joinedId(transaction: Transaction | undefined): string | undefined {
  */
 function watch(hook: Hook, params: Params, id: string, extension: ExtensionArgs): unknown {
   const { model, operation } = params
-  let isSent = false
-  const check = (transaction: Transaction | undefined) => {
-    if (joinedId(transaction) !== id)
+  const transaction = params.__internalParams?.transaction
+  const part = new Part(boundsOf(id, transaction), (joined) => {
+    if (joinedId(joined) !== id)
       throw new ForeignExtensionError('left the transaction', { extension: extension.name, model, operation })
-    isSent = true
-  }
+  })
   const query = (args: unknown, internal: unknown = params.__internalParams) =>
-    new JoinedCall(params.query(args, internal), () => (internal as Params['__internalParams'])?.transaction, check)
-  const result = hook({ ...params, query } as never)
+    new JoinedCall(params.query(args, internal), () => (internal as Params['__internalParams'])?.transaction, part)
+  const result = part.within(calledBy(extension), () => hook({ ...params, query } as never))
   if (!isWrite(operation)) return result
   return (async () => {
     const value = await result
-    if (!isSent) throw new ForeignExtensionError('answered by itself', { extension: extension.name, model, operation })
+    if (!part.hasSent)
+      throw new ForeignExtensionError('answered by itself', { extension: extension.name, model, operation })
     return value
   })()
+}
+
+/** The part that an extension takes in a call. */
+class Part {
+  hasSent = false
+  readonly #bounds: readonly Bound[]
+  readonly #check: (transaction: Transaction | undefined) => void
+  /** What it has sent in the transaction, and has no answer to. */
+  readonly #underWay = new Set<PromiseLike<unknown>>()
+  #end: { readonly reason: unknown } | undefined
+
+  constructor(bounds: readonly Bound[], check: (transaction: Transaction | undefined) => void) {
+    this.#bounds = bounds
+    this.#check = check
+  }
+
+  send(transaction: Transaction | undefined, send: () => PromiseLike<unknown>): PromiseLike<unknown> {
+    if (this.#end) throw this.#end.reason
+    for (const bound of this.#bounds) bound.check()
+    this.#check(transaction)
+    this.hasSent = true
+    const call = send()
+    const forget = () => this.#underWay.delete(call)
+    this.#underWay.add(call)
+    call.then(forget, forget)
+    return call
+  }
+
+  /**
+   * Waits for the hook as long as it has time. Then the call ends here: a statement in the transaction is
+   * waited for, as COMMIT would wait for it on the same connection, and nothing more is sent there.
+   */
+  within(extension: string, hook: () => unknown): unknown {
+    if (this.#bounds.length === 0) return hook()
+    const work = (async () => hook())()
+    const bounded = this.#bounds.reduce<Promise<unknown>>((inner, bound) => bound.race(inner, extension), work)
+    return bounded.catch(async (reason: unknown) => {
+      this.#end = { reason }
+      await Promise.allSettled(this.#underWay)
+      throw reason
+    })
+  }
 }
 
 /** Whether the operation may write, or lock a row. */
@@ -95,16 +167,12 @@ export function isWrite(operation: string): boolean {
 class JoinedCall implements Promise<unknown> {
   readonly #call: PrismaCall
   readonly #transaction: () => Transaction | undefined
-  readonly #check: (transaction: Transaction | undefined) => void
+  readonly #part: Part
 
-  constructor(
-    call: PrismaCall,
-    transaction: () => Transaction | undefined,
-    check: (transaction: Transaction | undefined) => void,
-  ) {
+  constructor(call: PrismaCall, transaction: () => Transaction | undefined, part: Part) {
     this.#call = call
     this.#transaction = transaction
-    this.#check = check
+    this.#part = part
   }
 
   get [Symbol.toStringTag](): string {
@@ -112,8 +180,7 @@ class JoinedCall implements Promise<unknown> {
   }
 
   requestTransaction(transaction: { readonly kind: 'itx'; readonly id: string }): PromiseLike<unknown> {
-    this.#check(transaction)
-    return this.#call.requestTransaction(transaction)
+    return this.#part.send(transaction, () => this.#call.requestTransaction(transaction))
   }
 
   // biome-ignore lint/suspicious/noThenProperty: being awaited is what sends it
@@ -133,7 +200,7 @@ class JoinedCall implements Promise<unknown> {
   }
 
   async #send(): Promise<unknown> {
-    this.#check(this.#transaction())
-    return this.#call
+    // Only this sends a promise of Prisma's.
+    return this.#part.send(this.#transaction(), () => this.#call.then((answer) => answer))
   }
 }

@@ -9,11 +9,12 @@ import {
   type TransactionOptions,
   transactionClient,
   transactionId,
+  transactionOf,
 } from './client.js'
 import type { Field, Model } from './data-model.js'
-import { type Action, foreignIn } from './foreign.js'
+import { type Action, calledBy, foreignIn, hasForeignHooks } from './foreign.js'
 import { type InsertDefault, insertDefaults } from './insert-defaults.js'
-import { relyingOn } from './joined.js'
+import { type Bound, bind, relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { isUnobserved } from './unobserved.js'
 import { wholeClientOf } from './whole-client.js'
@@ -45,13 +46,16 @@ export interface RootScope extends Scope {
   isUnobserved(...actions: readonly ModelAction[]): boolean
   /** What Prisma puts into the fields of the model that an insert leaves out. */
   insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
-  transaction<R>(body: (tx: Scope) => Promise<R>, options: TransactionOptions): Promise<R>
+  /** In it other extensions take no longer than the bound in any call. */
+  transaction<R>(body: (tx: Scope) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>
 }
 
 /** A transaction of the caller's. Its savepoints are for the turns of `transaction/turns.ts` to open. */
 export interface CallersTransaction extends Omit<Scope, 'contained'> {
   readonly inTransaction: true
   readonly client: PrismaClientLike
+  /** The same calls, in which other extensions take no longer. `mark` is told by what Prisma marks them. */
+  bounded(bound: Bound, mark: (mark: object) => void): CallersTransaction
   /** The same calls under a savepoint, by the client that stands for it. */
   under(savepoint: PrismaClientLike): Scope
 }
@@ -72,21 +76,40 @@ function queryOf(context: ModelContext, client: PrismaClientLike): Scope['query'
 function foreignOf(context: ModelContext): Scope['foreign'] {
   return (...actions) => {
     const extension = foreignIn(wholeClientOf(context), context.$name, actions)
-    return extension && (extension.name === undefined ? 'an extension' : `the extension '${extension.name}'`)
+    return extension && calledBy(extension)
   }
 }
 
 function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
-  return {
+  const transaction: CallersTransaction = {
     inTransaction: true,
     client: parent,
+    bounded: (bound, mark) =>
+      hasForeignHooks(wholeClientOf(context)) ? { ...transaction, ...boundedCalls(context, bound, mark) } : transaction,
     under: (savepoint) => ownTransaction(context, savepoint),
-    call: async (action, args) => (await context[action](args)) as Row,
-    read: async (args) => (await context.findUniqueOrThrow(args)) as Row,
-    readOther: async (model, args) => (await modelOf(parent, model).findUniqueOrThrow(args)) as Row,
-    query: queryOf(context, parent),
-    foreign: foreignOf(context),
+    ...callsOf(context, context, parent),
   }
+  return transaction
+}
+
+function callsOf(context: ModelContext, model: ModelContext, client: PrismaClientLike) {
+  return {
+    call: async (action, args) => (await model[action](args)) as Row,
+    read: async (args) => (await model.findUniqueOrThrow(args)) as Row,
+    readOther: async (name, args) => (await modelOf(client, name).findUniqueOrThrow(args)) as Row,
+    query: queryOf(context, client),
+    foreign: foreignOf(context),
+  } satisfies Partial<Scope>
+}
+
+/** The calls by clients of their own, so that they can be told from those that the caller makes meanwhile. */
+function boundedCalls(context: ModelContext, bound: Bound, onMark: (mark: object) => void) {
+  const parent = context.$parent
+  const mark = { ...transactionOf(parent) }
+  bind(mark, bound)
+  onMark(mark)
+  const whole = transactionClient(wholeClientOf(context), parent, mark)
+  return callsOf(context, modelOf(whole, context.$name), transactionClient(parent, parent, mark))
 }
 
 function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaClientLike): RootScope {
@@ -101,8 +124,11 @@ function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaC
     isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
     insertDefaults,
     contained: (body) => body(root),
-    transaction: (body, options) =>
-      parent.$transaction((tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx))), options),
+    transaction: (body, bound, options) =>
+      parent.$transaction(
+        (tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx)), bound),
+        options,
+      ),
   }
   return root
 }

@@ -1,13 +1,5 @@
 import type { ModelContext, PrismaClientLike } from './client.js'
-import {
-  type ExtensionArgs,
-  extensionsOf,
-  headOf,
-  isOwn,
-  isReadReplicas,
-  TRANSPARENT,
-  transparentOf,
-} from './foreign.js'
+import { type ExtensionArgs, extensionsOf, headOf, isForeign, isOwn, TRANSPARENT, transparentOf } from './foreign.js'
 import { watched } from './joined.js'
 
 /*
@@ -71,10 +63,6 @@ function rebuilt(client: PrismaClientLike, transparent: ReadonlySet<string>): Pr
   const isWatched = extension.query !== undefined && isForeign(extension, transparent)
   if (below === parent && !isWatched) return client
   return extendsOf(below).call(below, isWatched ? watched(extension) : extension)
-}
-
-function isForeign(extension: ExtensionArgs, transparent: ReadonlySet<string>): boolean {
-  return !isOwn(extension) && !isReadReplicas(extension) && !transparent.has(extension.name ?? '')
 }
 
 function extendsOf(client: PrismaClientLike): Extends {

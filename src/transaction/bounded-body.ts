@@ -1,6 +1,8 @@
-import type { PrismaClientLike } from '../prisma/client.js'
+import { type PrismaClientLike, transactionId } from '../prisma/client.js'
+import { relyingOn } from '../prisma/joined.js'
 import type { Deadline } from '../retry/deadline.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
+import { boundOf } from './bounds.js'
 import { CALLS_FROM_INSIDE } from './hints.js'
 import { closeConnection } from './turns.js'
 
@@ -34,7 +36,7 @@ export async function boundedBody<R>(
   const settle = () => {
     hasSettled = true
   }
-  const work = (async () => body(over.signal))()
+  const work = relyingOn(transactionId(tx), async () => body(over.signal), boundOf(deadline))
   work.then(settle, settle)
   try {
     return await deadline.race(work, waitedFor, CALLS_FROM_INSIDE)

@@ -7,10 +7,12 @@ import {
   transactionOf,
 } from '../prisma/client.js'
 import { sqlState } from '../prisma/errors.js'
-import { relyingOn } from '../prisma/joined.js'
+import type { Action } from '../prisma/foreign.js'
+import { type Bound, bind, relyingOn } from '../prisma/joined.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
 import { Limiter } from '../retry/limiter.js'
+import { boundOf, withinDeadline } from './bounds.js'
 
 type Body<R> = (tx: PrismaClientLike) => Promise<R>
 
@@ -184,27 +186,56 @@ export async function inTurn<R>(tx: PrismaClientLike, deadline: Deadline, run: (
 /** A transaction of the caller's, in which it is the turn of one of our calls. */
 export interface TransactionInTurn extends CallersTransaction, Pick<Scope, 'contained'> {}
 
-/** Runs a call of this package: in its turn, where it came on the `tx` of a caller's transaction. */
+/**
+ * Runs a call of this package, made of these calls of Prisma: in its turn, where it came on the `tx` of a
+ * caller's transaction.
+ */
 export function serialized<R>(
   scope: RootScope | CallersTransaction,
   deadline: Deadline,
+  calls: readonly Action[],
   run: (scope: RootScope | TransactionInTurn) => Promise<R>,
 ): Promise<R> {
-  if (!scope.inTransaction) return run(scope)
-  return inTurn(scope.client, deadline, () => run(withSavepoints(scope, deadline)))
+  return scope.inTransaction ? inPatientTurn(scope, deadline, calls, run) : run(scope)
+}
+
+/**
+ * The caller is told when the deadline has passed, but the turn is kept until the call has ended: a
+ * statement of it that is still under way is one of the transaction, and COMMIT must not come between
+ * it and the next one. What was sent on another client is none of them, and ends with its bound.
+ */
+export function inPatientTurn<R>(
+  scope: CallersTransaction,
+  deadline: Deadline,
+  calls: readonly Action[],
+  run: (scope: TransactionInTurn) => Promise<R>,
+): Promise<R> {
+  return withinDeadline(scope, deadline, calls, (bound) =>
+    inTurn(scope.client, deadline, () => run(withSavepoints(scope, deadline, bound))),
+  )
 }
 
 /** The transaction for the statements of a turn: with savepoints that keep the caller's own calls out. */
-export function withSavepoints(transaction: CallersTransaction, deadline: Deadline): TransactionInTurn {
+function withSavepoints(transaction: CallersTransaction, deadline: Deadline, bound: Bound): TransactionInTurn {
+  const bounded = transaction.bounded(bound, (mark) => scopes.set(mark, scopeOf(transaction.client)))
   return {
-    ...transaction,
-    contained: (body) => inSavepoint(transaction.client, deadline, (inner) => body(transaction.under(inner))),
+    ...bounded,
+    contained: (body) => inSavepoint(transaction.client, deadline, (inner) => body(transaction.under(inner)), bound),
   }
 }
 
 /** In a turn: runs statements of ours under a savepoint. What fails in them leaves the transaction as it was. */
-export function inSavepoint<R>(tx: PrismaClientLike, deadline: Deadline, body: Body<R>): Promise<R> {
-  return scopeOf(tx).savepoint(tx, deadline, body)
+export function inSavepoint<R>(
+  tx: PrismaClientLike,
+  deadline: Deadline,
+  body: Body<R>,
+  bound: Bound = boundOf(deadline),
+): Promise<R> {
+  const bounded: Body<R> = (inner) => {
+    bind(transactionOf(inner), bound)
+    return body(inner)
+  }
+  return scopeOf(tx).savepoint(tx, deadline, bounded)
 }
 
 /**

@@ -13,7 +13,10 @@ export interface DeleteTarget extends Target {
   readonly selection: Selection
 }
 
-/** The calls of Prisma that wait for the row. */
+/** The calls of Prisma that a delete is made of. */
+export const DELETE_CALLS = ['delete', 'findUniqueOrThrow'] as const
+
+/** Those that wait for the row. */
 const CALLS = ['delete'] as const
 
 /** Deletes the row if it still has the expected version. */

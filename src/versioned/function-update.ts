@@ -5,9 +5,10 @@ import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import { allScalars, type Selection } from '../prisma/selection.js'
 import { retrying, withAttempts } from '../retry/loop.js'
 import { snapshot } from '../snapshot.js'
+import { patient } from '../transaction/bounds.js'
 import { CALLS_FROM_INSIDE } from '../transaction/hints.js'
-import { inOwnTransaction, patient } from '../transaction/own-transaction.js'
-import { inTurn, type TransactionInTurn, withSavepoints } from '../transaction/turns.js'
+import { inOwnTransaction } from '../transaction/own-transaction.js'
+import { inPatientTurn } from '../transaction/turns.js'
 import { checkedData } from './arguments.js'
 import { Company, copyOf } from './company.js'
 import { GuardedWrite, type Send } from './guarded-write.js'
@@ -18,6 +19,9 @@ import type { Place } from './turns.js'
 
 const DATA_FUNCTION = 'the function given as `data`'
 const FROM_DATA = { ...CALLS_FROM_INSIDE, mayTakeEffect: true }
+
+/** The calls of Prisma that an attempt is made of. */
+const CALLS = ['update', 'findUniqueOrThrow'] as const
 
 /** The number of the attempt from which the row is locked: two lost races are bad luck, a third would be a habit. */
 const FIRST_LOCKED_ATTEMPT = 3
@@ -87,7 +91,7 @@ export class FunctionUpdate {
     // Once the row is locked, only calls of the same transaction come in between: as many as there are.
     const attempts = policy.attempts < FIRST_LOCKED_ATTEMPT ? policy.attempts : Number.POSITIVE_INFINITY
     return retrying(
-      (attempt) => this.#attemptInTurns(withSavepoints(transaction, deadline), attempt),
+      (attempt) => this.#attemptInTurns(transaction, attempt),
       { ...policy, attempts, baseDelay: 0 },
       deadline,
       (error) => this.#isConflict(error),
@@ -98,21 +102,19 @@ export class FunctionUpdate {
    * A turn covers statements. A function that gives its answer at once is run in the turn, so that
    * nothing comes in between; an async one may call its own `tx`, and would wait for itself there.
    */
-  async #attemptInTurns(transaction: TransactionInTurn, attempt: number): Promise<Outcome> {
+  async #attemptInTurns(transaction: CallersTransaction, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
-    const write = (current: Row, expected: VersionValue, data: unknown) =>
-      patient(transaction, deadline, 'update', () => this.#write(transaction, current, expected, data, attempt))
-    const begun = await inTurn(transaction.client, deadline, async () => {
-      if (attempt >= FIRST_LOCKED_ATTEMPT) await this.#lock(transaction)
-      const { current, expected } = await this.#current(transaction, attempt)
+    const begun = await inPatientTurn(transaction, deadline, CALLS, async (turn) => {
+      if (attempt >= FIRST_LOCKED_ATTEMPT) await this.#lock(turn)
+      const { current, expected } = await this.#current(turn, attempt)
       const answer = this.#change(current, attempt)
       if (isThenable(answer)) return { current, expected, answer }
-      return write(current, expected, answer)
+      return this.#write(turn, current, expected, answer, attempt)
     })
     if ('status' in begun) return begun
     const { current, expected, answer } = begun
     const data = await deadline.race(answer, DATA_FUNCTION, FROM_DATA)
-    return inTurn(transaction.client, deadline, () => write(current, expected, data))
+    return inPatientTurn(transaction, deadline, CALLS, (turn) => this.#write(turn, current, expected, data, attempt))
   }
 
   /** A write whose answer was lost comes first, and alone: whether it took effect decides what is next. */
@@ -143,7 +145,7 @@ export class FunctionUpdate {
   async #current(scope: Scope, attempt: number): Promise<{ readonly current: Row; readonly expected: VersionValue }> {
     const { versioned, deadline } = this.#target
     deadline.check('the database')
-    const current = await this.#read(scope, allScalars(versioned.model))
+    const current = await patient(scope, deadline, CALLS, () => this.#read(scope, allScalars(versioned.model)))
     const expected = current[versioned.version.name] as VersionValue
     await this.#checkGiven(scope, expected, attempt)
     return { current, expected }
@@ -163,7 +165,7 @@ export class FunctionUpdate {
     if (given === undefined) return this.#unchanged(scope, expected, attempt)
 
     const send = await this.#sendInCompany(scope, current, checkedData(given, versioned))
-    const record = await this.write.run(scope, expected, send, attempt)
+    const record = await patient(scope, deadline, CALLS, () => this.write.run(scope, expected, send, attempt))
     onSent?.(expected, send)
     return { status: 'updated', record }
   }

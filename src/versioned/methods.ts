@@ -8,14 +8,14 @@ import { type Selection, selectionOf } from '../prisma/selection.js'
 import { wholeClientOf } from '../prisma/whole-client.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
-import { patient } from '../transaction/own-transaction.js'
+import { patient } from '../transaction/bounds.js'
 import { serialized } from '../transaction/turns.js'
 import { checkArguments, checkNames, isRecord } from '../validation.js'
 import { checkedData, expectedVersion, requiredVersion, rowOf, type Where } from './arguments.js'
-import { deleteOnce } from './delete.js'
+import { DELETE_CALLS, deleteOnce } from './delete.js'
 import { RowKeys } from './row-keys.js'
 import { plainRow, Together } from './together.js'
-import { type Change, type Outcome, updateByFunction, updateOnce } from './update.js'
+import { type Change, type Outcome, UPDATE_CALLS, updateByFunction, updateOnce } from './update.js'
 import { updateMany, type Verdict } from './update-many.js'
 import type { VersionedModel, Versions } from './versions.js'
 
@@ -73,8 +73,8 @@ export class VersionedMethods {
     const expected = requiredVersion(checked.where, versioned)
     const target = this.#target(checked, versioned, onlyVersion(versioned))
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, target.deadline, (turn) =>
-      patient(turn, target.deadline, 'delete', () => deleteOnce(turn, target, expected)),
+    return serialized(scope, target.deadline, DELETE_CALLS, (turn) =>
+      patient(turn, target.deadline, DELETE_CALLS, () => deleteOnce(turn, target, expected)),
     )
   }
 
@@ -86,8 +86,8 @@ export class VersionedMethods {
     const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
     const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     const scope = scopeOf(context, this.#own)
-    return serialized(scope, call.deadline, (turn) =>
-      patient(turn, call.deadline, 'update', () => updateMany(turn, call, entries, this.#catalogue, this.#rowKeys)),
+    return serialized(scope, call.deadline, UPDATE_CALLS, (turn) =>
+      patient(turn, call.deadline, UPDATE_CALLS, () => updateMany(turn, call, entries, this.#catalogue, this.#rowKeys)),
     )
   }
 

@@ -2,7 +2,7 @@ import { canonical } from '../canonical.js'
 import type { VersionValue } from '../errors.js'
 import type { CallersTransaction, RootScope } from '../prisma/scope.js'
 import { retrying } from '../retry/loop.js'
-import { patient } from '../transaction/own-transaction.js'
+import { patient } from '../transaction/bounds.js'
 import { serialized, type TransactionInTurn } from '../transaction/turns.js'
 import { FunctionUpdate } from './function-update.js'
 import { GuardedWrite } from './guarded-write.js'
@@ -10,6 +10,9 @@ import { type Change, Passenger } from './passenger.js'
 import { type Data, type Outcome, outcomeOf, sendUpdate, type UpdateTarget } from './send-update.js'
 
 export type { Change, Outcome }
+
+/** The calls of Prisma that an update is made of. */
+export const UPDATE_CALLS = ['update', 'findUniqueOrThrow'] as const
 
 /** The caller holds a version: one write under it. Only what cannot have been applied is sent again. */
 export async function updateOnce(
@@ -23,12 +26,12 @@ export async function updateOnce(
   return outcomeOf(write, async () => {
     const run = (turn: RootScope | TransactionInTurn) =>
       retrying(
-        (attempt) => patient(turn, target.deadline, 'update', () => write.run(turn, expected, send, attempt)),
+        (attempt) => patient(turn, target.deadline, UPDATE_CALLS, () => write.run(turn, expected, send, attempt)),
         target.policy,
         target.deadline,
         (error) => write.isRetryable(turn, error),
       )
-    const record = await serialized(scope, target.deadline, run)
+    const record = await serialized(scope, target.deadline, UPDATE_CALLS, run)
     return { status: 'updated', record }
   })
 }
