@@ -8,6 +8,7 @@ import {
 } from '../prisma/client.js'
 import { sqlState } from '../prisma/errors.js'
 import type { Action } from '../prisma/foreign.js'
+import { withHooks } from '../prisma/hooked.js'
 import { type Bound, bind, relyingOn } from '../prisma/joined.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
@@ -272,14 +273,18 @@ function passing(options: object = {}): TransactionOptions {
   return own
 }
 
-/** The client's `$transaction`, which watches over the body. To the types it is Prisma's. */
-export function watchedTransaction(parent: PrismaClientLike): Record<never, never> {
+/**
+ * The client's `$transaction`, which watches over the body, and gives its `tx` the hooks. To the types
+ * it is Prisma's.
+ */
+export function watchedTransaction(parent: PrismaClientLike, hooks: object): Record<never, never> {
+  const hooked = withHooks(parent, hooks)
   const below = (parent as unknown as { readonly $transaction: Transaction }).$transaction
   return {
     $transaction(this: PrismaClientLike, input: unknown, options?: object) {
       if (typeof input !== 'function' || (options && passed.has(options))) return below.call(this, input, options)
       const body = input as Body<unknown>
-      if (!isTransactionClient(this)) return below.call(this, watched(body), passing(options))
+      if (!isTransactionClient(this)) return below.call(hooked(this), watched(body), passing(options))
       return scopeOf(this).nest((enter) => below.call(this, watched(body, enter), passing(options)))
     },
   }

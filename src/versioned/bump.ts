@@ -11,13 +11,9 @@ export const KEEP_VERSION = 'prisma-extension-concurrency: keep'
 type Args = Readonly<Record<string, unknown>>
 
 /** The operations of Prisma whose `data` this file knows. */
-export type PlainWrite = 'update' | 'updateMany' | 'updateManyAndReturn' | 'upsert'
+export const PLAIN_WRITES = ['update', 'updateMany', 'updateManyAndReturn', 'upsert'] as const
 
-const PLAIN_WRITES: ReadonlySet<string> = new Set<PlainWrite>(['update', 'updateMany', 'updateManyAndReturn', 'upsert'])
-
-export function isPlainWrite(operation: string): operation is PlainWrite {
-  return PLAIN_WRITES.has(operation)
-}
+export type PlainWrite = (typeof PLAIN_WRITES)[number]
 
 /**
  * The arguments of a plain write, with `version: { increment: 1 }` added wherever they update a
