@@ -65,7 +65,7 @@ class Copier {
   #copyObject(value: object): unknown {
     if (Array.isArray(value)) return this.#copyArray(value)
     if (isConvertible(value)) return this.copy(value.toJSON())
-    if (isPlain(value)) return isDecimal(value) ? value.toFixed() : this.#copyRecord(value)
+    if (isPlain(value)) return isDecimal(value) ? copyOfLookAlike(value) : this.#copyRecord(value)
     if (ArrayBuffer.isView(value)) return bytesOf(value)
     switch (Object.prototype.toString.call(value)) {
       case '[object Date]':
@@ -103,6 +103,18 @@ class Copier {
     return copy
   }
 }
+
+/**
+ * A plain object that Prisma takes for a Decimal. It stays one: as a text it would do where a text is wanted.
+ * Prisma's clients do not agree on what a text is worth that is no number.
+ */
+function copyOfLookAlike(value: { toFixed(): unknown }): object {
+  const text = value.toFixed()
+  if (typeof text !== 'string' || !DECIMAL.test(text)) throw new Refusal('is no Decimal, but looks like one.')
+  return { ...value, toFixed: () => text }
+}
+
+const DECIMAL = /^-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Infinity|NaN)$/
 
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value)

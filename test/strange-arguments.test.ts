@@ -37,6 +37,7 @@ const nested = (levels: number) => {
   for (let level = 1; level < levels; level++) value = { a: value }
   return value
 }
+const lookAlike = (text: string) => ({ d: [7], e: 0, s: 1, toFixed: () => text })
 const throwing = (name: string) =>
   Object.defineProperty({}, name, {
     enumerable: true,
@@ -146,6 +147,28 @@ const REFUSED: readonly [string, string, (db: Db) => PromiseLike<unknown>][] = [
     (db) => db.product.updateVersioned({ where: where(), data: throwing('stock') }),
   ],
   ['a proxy that was revoked', 'data', (db) => db.product.updateVersioned({ where: where(), data: wrong(revoked()) })],
+  ['a record to delete with data', 'data', (db) => db.product.deleteVersioned(wrong({ where: where(), data: {} }))],
+  [
+    'a selection without names',
+    'select',
+    (db) => db.product.deleteVersioned({ where: where(), select: wrong(new Map()) }),
+  ],
+  [
+    'an inclusion that is a signal',
+    'include',
+    (db) => db.payment.createIdempotent({ ...payment(), include: wrong(AbortSignal.abort()) }),
+  ],
+  [
+    'a name that looks like a Decimal',
+    'transactionId',
+    (db) => db.$stock.move({ transactionId: wrong(lookAlike('7')), item, quantity: 1 }),
+  ],
+  ['a key that looks like a Decimal', 'key', (db) => db.$idempotent({ key: wrong(lookAlike('7')), scope: 'b' }, body)],
+  [
+    'what looks like a Decimal, and is no number',
+    'data.price',
+    (db) => db.product.updateVersioned({ where: where(), data: { price: wrong(lookAlike('0x10')) } }),
+  ],
   [
     'a request that contains itself',
     'request.self[0]',
@@ -185,6 +208,29 @@ test.each(REFUSED)('%s: refused before any SQL, with the name `%s`', async (_, f
 
   expect(error).toBeInstanceOf(InvalidArgumentError)
   expect([(error as InvalidArgumentError).field, statements]).toEqual([field, []])
+})
+
+test.each<[string, string, unknown]>([
+  ['nested writes that are none', 'data.items', 7],
+  ['a nested write that an insert does not have', 'data.items.deleteMany', { deleteMany: {} }],
+  ['a nested row that is a text', 'data.items.create[1]', { create: [{ text: 'a' }, 'b'] }],
+  ['a nested row with a field that is not there', 'data.items.create.no', { create: { text: 'a', no: 1 } }],
+  ['a nested row without what it must have', 'data.items.create.text', { create: {} }],
+  ['a nested row with null for what it must have', 'data.items.create.text', { create: { text: null } }],
+  ['a nested row with a value of another type', 'data.items.create[0].text', { create: [{ text: 7 }] }],
+  ['a nested row with an object for a value', 'data.items.create.text', { create: { text: { a: 1 } } }],
+  ['nested rows without their data', 'data.items.createMany.data', { createMany: {} }],
+  ['one of many nested rows', 'data.items.createMany.data[0].text', { createMany: { data: [{ text: true }] } }],
+  ['a nested row that may be there', 'data.items.connectOrCreate.create', { connectOrCreate: { where: { id: 1 } } }],
+  ['a link to no record', 'data.items.connect', { connect: true }],
+])('%s: refused before any SQL, with the name `%s`', async (_, field, items) => {
+  const { db, statements } = connect()
+
+  const error = await rejectionOf(
+    db.payment.createIdempotent({ where: { transactionId: randomUUID() }, data: { amount: 1, items: wrong(items) } }),
+  )
+
+  expect([error, statements]).toMatchObject([{ code: 'INVALID_ARGUMENT', field }, []])
 })
 
 test('what a function returns is refused in the same way, and nothing is written', async () => {
@@ -328,6 +374,31 @@ describe('data that is strange, and right', () => {
       json: null,
       decimal: new Prisma.Decimal('1.5'),
     })
+  })
+
+  test('what looks like a Decimal is one where a Decimal is wanted', async () => {
+    expect(await update({ decimal: lookAlike('7.25') })).toMatchObject({ decimal: new Prisma.Decimal('7.25') })
+  })
+
+  test('nested writes of every kind are written', async () => {
+    const { db } = connect()
+    const write = (items: object) =>
+      db.payment.createIdempotent({
+        where: { transactionId: randomUUID() },
+        data: { amount: new Prisma.Decimal(1), reference: null, items: wrong(items) },
+        include: { items: { orderBy: { id: 'asc' } } },
+      })
+    const { record } = await write({ create: { text: 'a' }, createMany: { data: [{ text: 'b' }] }, connect: undefined })
+    const [first, second] = record.items
+    const next = await write({
+      connect: { id: first?.id },
+      connectOrCreate: [{ where: { id: second?.id }, create: { text: 'c' } }],
+    })
+
+    expect([record.items, next.record.items]).toMatchObject([
+      [{ text: 'a' }, { text: 'b' }],
+      [{ text: 'a' }, { text: 'b' }],
+    ])
   })
 
   test('a reference to a field stays one', async () => {

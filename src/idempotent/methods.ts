@@ -19,6 +19,7 @@ import { fieldFingerprints } from './fingerprint.js'
 import { type FingerprintSettings, fingerprintFields } from './fingerprint-fields.js'
 import { type InsertCall, type InsertResult, insertOnce, isSingleStatement } from './insert.js'
 import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER } from './key-store.js'
+import { checkNestedWrites } from './nested-writes.js'
 import { type OncePerResult, oncePer } from './once-per.js'
 import { Operations } from './operation.js'
 import { readPayload } from './payload.js'
@@ -119,11 +120,12 @@ export class IdempotentMethods {
       requireKey: ({ query }) => requireKeys(this.#setup.catalogue, [{ model, fields }], query),
       ...patienceOf(this.#setup.policy, { retry, signal }),
     }
+    const isSingle = isSingleStatement(call)
+    // What another extension makes of the data is for Prisma alone to check.
+    if (!isSingle && !call.isObserved) checkNestedWrites(payload, model, this.#setup.dataModel)
     call.deadline.signal?.throwIfAborted()
     const scope = scopeOf(context, this.#setup.own)
-    return !scope.inTransaction && isSingleStatement(call)
-      ? this.#batches.add(context, scope, call)
-      : insertOnce(scope, call)
+    return !scope.inTransaction && isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
   }
 
   /** `$idempotent` */

@@ -1,3 +1,5 @@
+import { InvalidArgumentError } from '../errors.js'
+import { isRecord } from '../validation.js'
 import type { Row } from './client.js'
 import type { Model } from './data-model.js'
 
@@ -8,13 +10,19 @@ export interface Selection {
   readonly omit?: Readonly<Record<string, unknown>> | null | undefined
 }
 
-/** Only the three keys, and only those that are given. */
+/**
+ * Only the three keys, and only those that are given.
+ *
+ * @throws InvalidArgumentError for what has no names in it, which Prisma would take for an empty object, or fail over
+ */
 export function selectionOf(args: Selection): Selection {
-  return Object.fromEntries(
-    Object.entries({ select: args.select, include: args.include, omit: args.omit }).filter(
-      ([, value]) => value !== undefined,
-    ),
+  const given = Object.entries({ select: args.select, include: args.include, omit: args.omit }).filter(
+    ([, value]) => value !== undefined,
   )
+  for (const [name, value] of given) {
+    if (value !== null && !isRecord(value)) throw new InvalidArgumentError(name, 'must be an object.')
+  }
+  return Object.fromEntries(given)
 }
 
 /** Every scalar of the record, also those that the client leaves out by default. */

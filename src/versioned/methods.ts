@@ -48,13 +48,13 @@ export class VersionedMethods {
   }
 
   async update(context: ModelContext, args: unknown): Promise<Row> {
-    const outcome = await this.#update(context, checkArgs(args), false)
+    const outcome = await this.#update(context, checkArgs(args, ARGUMENTS), false)
     if ('record' in outcome) return outcome.record
     throw outcome.error
   }
 
   async tryUpdate(context: ModelContext, args: unknown) {
-    const outcome = await this.#update(context, checkArgs(args), true)
+    const outcome = await this.#update(context, checkArgs(args, ARGUMENTS), true)
     switch (outcome.status) {
       case 'stale': {
         const { status, expected, actual, current } = outcome
@@ -68,7 +68,7 @@ export class VersionedMethods {
   }
 
   async delete(context: ModelContext, args: unknown): Promise<Row> {
-    const checked = checkArgs(args)
+    const checked = checkArgs(args, ARGUMENTS_OF_DELETE)
     const versioned = this.#versions.require(context.$name)
     const expected = requiredVersion(checked.where, versioned)
     const target = this.#target(checked, versioned, onlyVersion(versioned))
@@ -119,11 +119,12 @@ export class VersionedMethods {
   }
 }
 
-const ARGUMENTS = ['where', 'data', 'select', 'include', 'omit', 'retry', 'signal']
+const ARGUMENTS_OF_DELETE = ['where', 'select', 'include', 'omit', 'retry', 'signal']
+const ARGUMENTS = [...ARGUMENTS_OF_DELETE, 'data']
 
-function checkArgs(args: unknown): Args {
+function checkArgs(args: unknown, names: readonly string[]): Args {
   if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
-  checkNames(args, ARGUMENTS)
+  checkNames(args, names)
   return args
 }
 

@@ -4,6 +4,23 @@ import { concurrency } from '../../../src/index.js'
 import type { createClient } from '../clients.js'
 import { STOCK } from '../stock-models.js'
 import type { Chance } from './chance.js'
+import {
+  type PlainCall,
+  plainAllocation,
+  plainAnswer,
+  plainCount,
+  plainCreate,
+  plainDelete,
+  plainFree,
+  plainImport,
+  plainKey,
+  plainLines,
+  plainMove,
+  plainMovement,
+  plainNumber,
+  plainUpdate,
+  plainUpdateMany,
+} from './plain.js'
 
 /** A client with all extensions. */
 export function extended(client: ReturnType<typeof createClient>['client']) {
@@ -18,6 +35,9 @@ export type Db = ReturnType<typeof extended>
 /** Runs SQL past Prisma. */
 export type Query = (sql: string, values?: unknown[]) => Promise<Record<string, unknown>[]>
 
+/** What must be stored alike, by tables: these columns, or all but ids. */
+export type Columns = Readonly<Record<string, readonly string[] | 'all'>>
+
 /** A call with the arguments that its method wants, which may be distorted, and what it must come to if they are not. */
 export interface Call {
   readonly name: string
@@ -25,6 +45,10 @@ export interface Call {
   run(db: Db, args: unknown[]): PromiseLike<unknown>
   /** Whether an answer is the right one. */
   isRight(answer: never): boolean
+  /** What Prisma alone does with the same arguments, if it has a call like this one. */
+  readonly plain?: { readonly run: PlainCall; readonly columns: Columns }
+  /** What may be sent before Prisma refuses an argument: a function has to read first. */
+  readonly mayBeSent?: RegExp
   /** Whether the arguments go on to Prisma, whose own errors are then right as well. */
   readonly isPrismas: boolean
   /** What may be called on the client, in a transaction, or both. */
@@ -62,11 +86,46 @@ const newSerials = async (query: Query, chance: Chance) => {
   return productId
 }
 
+const TABLES: Readonly<Record<string, Columns>> = {
+  everything: { 'every thing': 'all' },
+  product: { Product: 'all' },
+  payment: { Payment: 'all', PaymentItem: 'all' },
+}
+const PLAIN_METHODS: Readonly<Record<string, (model: string) => PlainCall>> = {
+  updateVersioned: plainUpdate,
+  tryUpdateVersioned: plainUpdate,
+  deleteVersioned: plainDelete,
+  updateManyVersioned: plainUpdateMany,
+  createIdempotent: plainCreate,
+}
+const ON_HAND = { Stock: ['productId', 'warehouse', 'onHand', 'reserved'] } as const
+const SERIALS = { Serial: ['productId', 'number', 'transactionId', 'orderId'] } as const
+const PLAIN_ERP: Readonly<Record<string, NonNullable<Call['plain']>>> = {
+  '$stock.move': { run: plainMove, columns: ON_HAND },
+  '$stock.moveAll': { run: plainLines('onHand'), columns: ON_HAND },
+  '$stock.count': { run: plainCount, columns: ON_HAND },
+  '$stock.defer': {
+    run: plainMovement,
+    columns: { StockMovement: ['transactionId', 'line', 'productId', 'warehouse', 'quantity', 'applied'] },
+  },
+  '$stock.reserve': { run: plainLines('reserved'), columns: ON_HAND },
+  // Which ones it takes is up to the database.
+  '$serials.allocate': { run: plainAllocation, columns: { Serial: ['transactionId', 'orderId'] } },
+  '$serials.import': { run: plainImport, columns: SERIALS },
+  '$serials.free': { run: plainFree, columns: {} },
+  '$series.next': { run: plainNumber, columns: { SeriesNumber: ['series', 'transactionId'] } },
+}
+const PLAIN_KEY = { run: plainKey, columns: { IdempotencyKey: ['scope', 'key'] } } as const
+
 const model = (name: string, method: string, args: unknown[], isRight: (answer: never) => boolean): Call => ({
   name: `${name}.${method}`,
   args,
   run: (db, given) => loose(loose(db as never)[name])[method]?.(...given) as PromiseLike<unknown>,
   isRight,
+  plain: {
+    run: (PLAIN_METHODS[method] as (model: string) => PlainCall)(name),
+    columns: TABLES[name] as Columns,
+  },
   isPrismas: true,
   place: 'both',
 })
@@ -80,6 +139,7 @@ const client = (
   args,
   run: (db, given) => loose(db)[name]?.(...given) as PromiseLike<unknown>,
   isRight,
+  ...(name === '$idempotent' ? { plain: PLAIN_KEY } : {}),
   isPrismas: false,
   place,
 })
@@ -94,6 +154,7 @@ const erp = (
   args,
   run: (db, given) => loose(loose(db as never)[space])[name]?.(...given) as PromiseLike<unknown>,
   isRight,
+  ...(PLAIN_ERP[`${space}.${name}`] ? { plain: PLAIN_ERP[`${space}.${name}`] as NonNullable<Call['plain']> } : {}),
   isPrismas: false,
   place,
 })
@@ -123,12 +184,9 @@ export const MAKERS: readonly Maker[] = [
   async (query) => {
     const id = await newProduct(query)
     const data = (current: { stock: number }) => ({ stock: current.stock - 1 })
-    return model(
-      'product',
-      'updateVersioned',
-      [{ where: { id }, data, select: { stock: true, version: true }, retry: { attempts: 5 } }],
-      (row: { stock: number; version: number }) => row.stock === 4 && row.version === 1,
-    )
+    const args = [{ where: { id }, data, select: { stock: true, version: true }, retry: { attempts: 5 } }]
+    const isRight = (row: { stock: number; version: number }) => row.stock === 4 && row.version === 1
+    return { ...model('product', 'updateVersioned', args, isRight), mayBeSent: /^SELECT/ }
   },
   async (query) => {
     const id = await newProduct(query)
@@ -138,6 +196,8 @@ export const MAKERS: readonly Maker[] = [
       ...model('product', 'updateVersioned', result, (row: { stock: number }) => row.stock === 4),
       name: 'the answer of a function',
       run: (db, given) => db.product.updateVersioned({ where: { id }, data: (() => given[0]) as never }),
+      mayBeSent: /^SELECT/,
+      plain: { run: plainAnswer(id), columns: { Product: 'all' } },
     }
   },
   async (query) =>
@@ -178,8 +238,8 @@ export const MAKERS: readonly Maker[] = [
         !answer.replayed && answer.record.transactionId === id,
     )
   },
-  async () =>
-    model(
+  async () => ({
+    ...model(
       'payment',
       'createIdempotent',
       [
@@ -191,6 +251,9 @@ export const MAKERS: readonly Maker[] = [
       ],
       (answer: { record: { items: unknown[] } }) => answer.record.items.length === 2,
     ),
+    // What can be selected only Prisma knows, and it is asked within the transaction, which is rolled back.
+    mayBeSent: /./,
+  }),
   async () =>
     model(
       'everything',
@@ -207,8 +270,13 @@ export const MAKERS: readonly Maker[] = [
   async () => {
     const answer = [{ a: [1, 2n, new Date(0)], b: { c: null } }]
     const key = transactionId()
+    const { plain: _plain, ...call } = client(
+      '$idempotent',
+      answer,
+      (given: { result: [{ a: unknown[] }] }) => given.result[0].a.length === 3,
+    )
     return {
-      ...client('$idempotent', answer, (given: { result: [{ a: unknown[] }] }) => given.result[0].a.length === 3),
+      ...call,
       name: 'the answer of $idempotent',
       // In the array: an async function cannot return a proxy that was revoked.
       run: (db, given) => db.$idempotent({ key, scope: 'answers' }, async () => given),

@@ -2,10 +2,10 @@ import { isConcurrencyError } from '../../../src/index.js'
 import type { createClient } from '../clients.js'
 import { type Call, type Db, extended, MAKERS, type Query } from './calls.js'
 import { Chance } from './chance.js'
-import { distort } from './strange.js'
+import { difference, type Outcome, plainly, rowsSince, transactionId } from './compared.js'
+import { copyOf, distort } from './strange.js'
 
 type Made = ReturnType<typeof createClient>
-type Outcome = { readonly value: unknown } | { readonly error: unknown }
 
 /** Where the calls of each maker may stand. */
 const PLACES = Promise.all(MAKERS.map(async (make) => (await make(async () => [{ id: 0 }], new Chance(0))).place))
@@ -31,6 +31,8 @@ const TABLES = [
  * Distorted calls of every method, and honest ones beside them. What must hold:
  *
  * - each call ends, and an error is one of the package, or of Prisma where the arguments go on to it;
+ * - alone, it comes to the same as Prisma's own call with the same arguments, or is refused by an error of ours
+ *   that names what was distorted; Prisma's own errors about arguments come before any SQL as well;
  * - an argument that is refused is refused before any SQL, and whoever is refused has written nothing;
  * - the honest ones all succeed, with the answers that they have alone;
  * - a transaction in which an argument was refused goes on, and commits.
@@ -57,26 +59,42 @@ export class Rounds {
     const makers = MAKERS.filter((_, i) => places[i] === 'both' || places[i] === place)
     const make = chance.pick(makers)
     const call = await make(this.#query, chance)
-    distort(call.args, chance)
-    if (kind === 'alone') return this.#alone(call, note)
+    const twin = copyOf(call.args) as unknown[]
+    const seedOfBoth = chance.below(2 ** 32)
+    const ways = distort(call.args, new Chance(seedOfBoth))
+    distort(twin, new Chance(seedOfBoth))
+    if (kind === 'alone') return this.#alone(call, twin, ways, note)
     const honest = await Promise.all([make, make, chance.pick(makers)].map((maker) => maker(this.#query, chance)))
     return kind === 'beside' ? this.#beside(call, honest, note) : this.#inside(call, honest, note)
   }
 
-  async #alone(call: Call, note: (problem: string) => void): Promise<void> {
+  async #alone(call: Call, twin: unknown[], ways: string[][], note: (problem: string) => void): Promise<void> {
+    const plain = await plainly(call, twin, this.#made.client)
     const before = await this.#digest()
+    const since = await transactionId(this.#query)
     const { statements } = this.#made
     statements.length = 0
     const outcome = await settled(call, this.#db)
     const sent = [...statements]
+    const about = `${call.name}, distorted at ${ways.map((way) => way.join('.')).join(' and ')}`
     judge(call, outcome, note)
-    if (!('error' in outcome)) return
-    const isOwnAnswer = call.name.includes('answer')
-    if (isConcurrencyError(outcome.error, 'INVALID_ARGUMENT') && sent.length > 0 && !isOwnAnswer) {
-      note(`${call.name}: refused (${outcome.error.message}), but after ${sent[0]}`)
+    if (plain && call.plain) {
+      const rows = 'value' in outcome ? await rowsSince(since, call.plain.columns, this.#query) : []
+      const problem = difference(
+        { outcome, rows },
+        plain,
+        sent.filter((sql) => !call.mayBeSent?.test(sql)),
+      )
+      if (problem !== undefined) note(`${about}: ${problem}`)
     }
-    if (before !== (await this.#digest()))
-      note(`${call.name}: refused (${String(outcome.error)}), but something was written`)
+    if (!('error' in outcome)) return
+    const { error } = outcome
+    const isOwnAnswer = call.name.includes('answer')
+    if (isConcurrencyError(error, 'INVALID_ARGUMENT')) {
+      if (sent.length > 0 && !isOwnAnswer) note(`${about}: refused (${error.message}), but after ${sent[0]}`)
+      if (!isNamed(error, ways)) note(`${about}: the error names ${error.field}: ${error.message}`)
+    }
+    if (before !== (await this.#digest())) note(`${about}: refused (${String(error)}), but something was written`)
   }
 
   async #beside(call: Call, honest: readonly Call[], note: (problem: string) => void): Promise<void> {
@@ -134,6 +152,16 @@ async function settled(call: Call, db: Db): Promise<Outcome> {
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** Whether an error names what is on one of the ways to what was distorted. The whole of an argument may have any name. */
+function isNamed({ field, message }: { field: string; message: string }, ways: readonly string[][]): boolean {
+  const names = [
+    ...field.split(/[.[\]]+/),
+    ...Array.from(message.matchAll(/`(\w+)`|names (\w+)/g), ([, a, b]) => a ?? b),
+  ]
+  const isWhole = /^(?:key|options|arguments|args|body|where)$/.test(field)
+  return isWhole || ways.some((way) => way.length === 1 || way.slice(1).some((name) => names.includes(name)))
 }
 
 class Hang extends Error {

@@ -130,16 +130,18 @@ const NAMES = [
 
 /** A place in the arguments: an object or an array, and the key of what stands there. */
 interface Place {
+  /** The keys that lead from the arguments to it. */
+  readonly way: readonly string[]
   readonly parent: Record<PropertyKey, unknown>
   readonly key: string
 }
 
 /** Where something stands that is not strange yet. */
-function placesIn(value: unknown, depth = 0): Place[] {
-  if (depth > 5 || !isPlain(value)) return []
+function placesIn(value: unknown, before: readonly string[] = []): Place[] {
+  if (before.length > 5 || !isPlain(value)) return []
   const parent = value as Record<PropertyKey, unknown>
   return Object.entries(Object.getOwnPropertyDescriptors(parent)).flatMap(([key, { enumerable, value }]) =>
-    enumerable ? [{ parent, key }, ...placesIn(value, depth + 1)] : [],
+    enumerable ? [{ way: [...before, key], parent, key }, ...placesIn(value, [...before, key])] : [],
   )
 }
 
@@ -152,14 +154,23 @@ function isPlain(value: unknown): boolean {
   }
 }
 
-/** Changes one place of the arguments, sometimes two. */
-export function distort(args: unknown[], chance: Chance): void {
-  for (let again = 0; again === 0 || (again < 3 && chance.next() < 0.2); again++) distortOnce(args, chance)
+/** Changes one place of the arguments, sometimes two. Gives the names that lead there. */
+export function distort(args: unknown[], chance: Chance): string[][] {
+  const ways: string[][] = []
+  for (let again = 0; again === 0 || (again < 3 && chance.next() < 0.2); again++) ways.push(distortOnce(args, chance))
+  return ways
 }
 
-function distortOnce(args: unknown[], chance: Chance): void {
-  const places = placesIn(args)
-  const { parent, key } = chance.pick(places)
+/** A copy of arguments that were not distorted yet. */
+export function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf)
+  if (!isPlain(value)) return value
+  return Object.fromEntries(Object.entries(value as object).map(([key, item]) => [key, copyOf(item)]))
+}
+
+function distortOnce(args: unknown[], chance: Chance): string[] {
+  const { way, parent, key } = chance.pick(placesIn(args))
+  const added = chance.pick(NAMES)
   // A getter is one that was put there before: what it gives stays unread.
   const before = Object.getOwnPropertyDescriptor(parent, key)?.value
   const set = (name: string, value: unknown) =>
@@ -168,18 +179,28 @@ function distortOnce(args: unknown[], chance: Chance): void {
     Reflect.defineProperty(parent, key, { get: read, enumerable: true, configurable: true })
   switch (chance.below(10)) {
     case 0:
-      return void ((parent as unknown) === args ? set(key, undefined) : Reflect.deleteProperty(parent, key))
+      if ((parent as unknown) === args) set(key, undefined)
+      else Reflect.deleteProperty(parent, key)
+      break
     case 1:
-      return void (Array.isArray(parent) ? set(key, [before]) : set(chance.pick(NAMES), chance.pick(STRANGE)()))
+      if (!Array.isArray(parent)) {
+        set(added, chance.pick(STRANGE)())
+        return [...way.slice(0, -1), added]
+      }
+      set(key, [before])
+      break
     case 2: {
       // What is right at the first look, and something else at each one after it.
       const other = chance.pick(STRANGE)()
       let looks = 0
-      return void get(() => (looks++ === 0 ? before : other))
+      get(() => (looks++ === 0 ? before : other))
+      break
     }
     case 3:
-      return void set(key, typeof before === 'object' && before !== null ? new Proxy(before, {}) : Object(before))
+      set(key, typeof before === 'object' && before !== null ? new Proxy(before, {}) : Object(before))
+      break
     default:
-      return void set(key, chance.pick(STRANGE)())
+      set(key, chance.pick(STRANGE)())
   }
+  return [...way]
 }
