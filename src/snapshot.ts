@@ -65,7 +65,8 @@ class Copier {
   #copyObject(value: object): unknown {
     if (Array.isArray(value)) return this.#copyArray(value)
     if (isConvertible(value)) return this.copy(value.toJSON())
-    if (isPlain(value)) return isDecimal(value) ? copyOfLookAlike(value) : this.#copyRecord(value)
+    if (isPlain(value) && !isNamespace(value))
+      return isDecimal(value) ? copyOfLookAlike(value) : this.#copyRecord(value)
     if (ArrayBuffer.isView(value)) return bytesOf(value)
     switch (Object.prototype.toString.call(value)) {
       case '[object Date]':
@@ -120,6 +121,11 @@ function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value)
   // The second is `Object.prototype`, also that of another realm.
   return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Such as `Math`: a copy would pass for an empty object. */
+function isNamespace(value: object): boolean {
+  return Symbol.toStringTag in value && Object.keys(value).length === 0
 }
 
 /**

@@ -48,11 +48,14 @@ export function checkNames(args: object, names: readonly string[]): void {
 
 /**
  * An object with names and values: also an instance of a class, which Prisma takes as data too. A
- * Date, a Map or a Promise has none, so it would pass for an empty object.
+ * Date, a Map or a Promise has none, so it would pass for an empty object; bytes, and a text that is
+ * an object, have items.
  */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  return Object.prototype.toString.call(value) === '[object Object]' || Object.keys(value).length > 0
+  const kind = Object.prototype.toString.call(value)
+  if (kind === '[object Object]') return true
+  return kind !== '[object String]' && !ArrayBuffer.isView(value) && Object.keys(value).length > 0
 }
 
 function issuesOf(issues: readonly z.core.$ZodIssue[], parent: readonly PropertyKey[] = []): ConfigurationIssue[] {

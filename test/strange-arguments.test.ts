@@ -92,6 +92,7 @@ const REFUSED: readonly [string, string, (db: Db) => PromiseLike<unknown>][] = [
     new Error('x'),
     new Uint8Array(),
     new Number(1),
+    Math,
   ].map((data): (typeof REFUSED)[number] => [
     `data that is ${Object.prototype.toString.call(data)}`,
     'data',
@@ -153,6 +154,27 @@ const REFUSED: readonly [string, string, (db: Db) => PromiseLike<unknown>][] = [
     'select',
     (db) => db.product.deleteVersioned({ where: where(), select: wrong(new Map()) }),
   ],
+  [
+    'a selection of a selection without names',
+    'select.category.select',
+    (db) =>
+      db.product.updateVersioned({
+        where: { id: product.id },
+        data: () => ({ stock: 1 }),
+        select: { category: { select: wrong(new Map()) } },
+      }),
+  ],
+  [
+    'a field that is chosen by a signal',
+    'select.stock',
+    (db) => db.product.deleteVersioned({ where: where(), select: { stock: wrong(AbortSignal.abort()) } }),
+  ],
+  [
+    'a selection that is bytes',
+    'omit',
+    (db) => db.product.deleteVersioned({ where: where(), omit: wrong(new Uint8Array(2)) }),
+  ],
+  ['data that is a text', 'data', (db) => db.product.updateVersioned({ where: where(), data: wrong(new String('x')) })],
   [
     'an inclusion that is a signal',
     'include',

@@ -21,8 +21,24 @@ export function selectionOf(args: Selection): Selection {
   )
   for (const [name, value] of given) {
     if (value !== null && !isRecord(value)) throw new InvalidArgumentError(name, 'must be an object.')
+    checkChosen(value, name)
   }
   return Object.fromEntries(given)
+}
+
+/** What is chosen is `true`, `false`, or an object again, which may have a selection of its own. */
+function checkChosen(selection: Readonly<Record<string, unknown>> | null | undefined, path: string): void {
+  for (const [name, value] of Object.entries(selection ?? {})) {
+    if (typeof value !== 'object' || value === null) continue
+    const at = `${path}.${name}`
+    if (!isRecord(value)) throw new InvalidArgumentError(at, 'must be true, false or an object.')
+    for (const part of ['select', 'include', 'omit']) {
+      const inner = value[part]
+      if (isRecord(inner)) checkChosen(inner, `${at}.${part}`)
+      else if (typeof inner === 'object' && inner !== null)
+        throw new InvalidArgumentError(`${at}.${part}`, 'must be an object.')
+    }
+  }
 }
 
 /** Every scalar of the record, also those that the client leaves out by default. */
