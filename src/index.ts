@@ -23,7 +23,7 @@ import { RetryingTransactions } from './transaction/with-retry.js'
 import { KEEP_VERSION } from './versioned/bump.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioned/extension.js'
 import { VersionedMethods } from './versioned/methods.js'
-import { bumpingHooks, transactionHooks } from './versioned/plain-calls.js'
+import { bumpingHooks } from './versioned/plain-calls.js'
 import type { VersioningOf } from './versioned/types.js'
 import { Versions } from './versioned/versions.js'
 
@@ -159,7 +159,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...idempotentClientMethods(idempotent),
         ...lockClientMethods(locks),
         ...touch.client,
-        ...watchedTransaction(own, transactionHooks(transactions)),
+        ...watchedTransaction(own),
       },
       query: bumpingHooks(versions),
     })

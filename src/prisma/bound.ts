@@ -1,4 +1,5 @@
 import type { PrismaClientLike } from './client.js'
+import { withoutHooks } from './hooked.js'
 
 type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise<unknown>
 type Extends = (this: unknown, extension: unknown) => PrismaClientLike
@@ -26,7 +27,11 @@ export function namespace<N extends object>(
     [name]: make(parent),
     $transaction(this: unknown, input: unknown, options?: unknown) {
       const isBody = typeof input === 'function'
-      return below.call(this, isBody ? (tx: PrismaClientLike) => input(bound(tx, name, make(tx))) : input, options)
+      return below.call(
+        this,
+        isBody ? (tx: PrismaClientLike) => input(bound(tx, name, make(withoutHooks(tx)))) : input,
+        options,
+      )
     },
     $extends(this: unknown, extension: object | (() => unknown)) {
       // A function calls this again, with what it is made of.

@@ -1,6 +1,9 @@
 import type { PrismaClientLike } from './client.js'
+import { headOf } from './foreign.js'
 
 type Extends = (this: PrismaClientLike, extension: object) => PrismaClientLike
+
+const NAME = 'prisma-extension-concurrency/tx'
 
 /**
  * Gives clients query hooks that are run right before a call is sent, by Prisma's own `$extends`: an
@@ -10,8 +13,13 @@ export function withHooks(parent: PrismaClientLike, query: object): (client: Pri
   const { $extends } = parent as unknown as { readonly $extends: Extends }
   const known = new WeakMap<PrismaClientLike, PrismaClientLike>()
   return (client) => {
-    const made = known.get(client) ?? $extends.call(client, { name: 'prisma-extension-concurrency/tx', query })
+    const made = known.get(client) ?? $extends.call(client, { name: NAME, query })
     known.set(client, made)
     return made
   }
+}
+
+/** The `tx` for statements of our own, which need none of the hooks. */
+export function withoutHooks(tx: PrismaClientLike): PrismaClientLike {
+  return headOf(tx)?.extension.name === NAME && tx.$parent ? tx.$parent : tx
 }

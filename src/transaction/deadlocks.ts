@@ -46,18 +46,17 @@ export interface Run {
   begins(): number
 }
 
-/** A run that is under way. */
-interface OpenRun {
-  readonly run: Run
-  readonly id: string
-  /** The statement that limits it. */
-  limiting: Promise<void> | undefined
+/** By Prisma's id of a transaction that is under way: what to wait for before it writes. */
+const beforeWrites = new Map<string, () => Promise<void> | undefined>()
+
+/** What must be done in a transaction, by Prisma's id of it, before a write, or SQL, is sent there. */
+export function beforeWrite(id: string): Promise<void> | undefined {
+  return beforeWrites.get(id)?.()
 }
 
 /** What the transactions of one client know of deadlocks. */
 export class Deadlocks {
   readonly turn = new ConflictTurn()
-  readonly #open = new Map<string, OpenRun>()
   /** Without our own hooks, which would wait for what is sent here. */
   readonly #own: PrismaClientLike
   readonly #clock: Clock
@@ -80,23 +79,19 @@ export class Deadlocks {
   /** Runs the body of a transaction, by Prisma's id of it. */
   async track<R>(id: string, run: Run, body: () => Promise<R>): Promise<R> {
     if (!run.mayGiveWay) return body()
-    this.#open.set(id, { run, id, limiting: undefined })
+    let limiting: Promise<void> | undefined
+    beforeWrites.set(id, () => {
+      if (run.lockLimit === undefined && this.areExpected) limiting = this.#limit(run, id)
+      return limiting // also one that another write of the transaction has asked for
+    })
     try {
       return await body()
     } finally {
-      this.#open.delete(id)
+      beforeWrites.delete(id)
     }
   }
 
-  /** Sends a write, or SQL, in a transaction. */
-  write<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
-    const open = this.#open.get(id)
-    if (open && open.run.lockLimit === undefined && this.areExpected) open.limiting = this.#limit(open)
-    // Also for a limit that another write of the transaction has asked for.
-    return open?.limiting ? open.limiting.then(send) : send()
-  }
-
-  async #limit({ run, id }: OpenRun): Promise<void> {
+  async #limit(run: Run, id: string): Promise<void> {
     run.lockLimit = LIMIT
     run.limitedAt = this.#clock.now()
     // Where this fails the transaction is over, which the write itself tells.

@@ -1,166 +1,13 @@
-import { TransactionAbortedError, TransactionScopeError } from '../errors.js'
-import {
-  isTransactionClient,
-  type PrismaClientLike,
-  type TransactionOptions,
-  transactionId,
-  transactionOf,
-} from '../prisma/client.js'
-import { sqlState } from '../prisma/errors.js'
+import { answerAll } from '../prisma/batch-answers.js'
+import { isTransactionClient, type PrismaClientLike, transactionId, transactionOf } from '../prisma/client.js'
 import type { Action } from '../prisma/foreign.js'
 import { withHooks } from '../prisma/hooked.js'
-import { type Bound, bind, relyingOn } from '../prisma/joined.js'
+import { type Bound, bind, isWrite, relyingOn } from '../prisma/joined.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
-import { Limiter } from '../retry/limiter.js'
 import { boundOf, withinDeadline } from './bounds.js'
-
-type Body<R> = (tx: PrismaClientLike) => Promise<R>
-
-/**
- * What runs on one client of a transaction: on the `tx` of a body, or on the client that a nested
- * body was given. A transaction has one connection, so two calls at once can mix their statements.
- *
- * - Calls of this package take turns. A turn covers statements, never code of the user's: a body or
- *   a data function may call its own `tx`, and would wait for itself.
- * - A savepoint of ours undoes whatever runs beside it. So it is opened when no plain call is under
- *   way, and plain calls wait until it is closed.
- * - A nested body is code of the user's. While it is asked for or open, calls on the outer client
- *   are refused: they would be undone with it, or wait for each other.
- * - When a body ends, nothing more may begin, and what is under way comes to its end before Prisma
- *   sends COMMIT or ROLLBACK. Prisma counts its savepoints at that moment, and one that opens later
- *   would take the ROLLBACK for itself, so that the whole transaction is committed.
- */
-class TransactionScope {
-  readonly #turns = new Limiter(1)
-  readonly #plainCalls = new Set<Promise<unknown>>()
-  /** Closed savepoints of ours let plain calls go on. */
-  #savepoint: Promise<void> | undefined
-  #nested: { isOurs: boolean; scope: TransactionScope | undefined } | undefined
-  #isOver = false
-  #isClosing = false
-  #databaseError: unknown
-
-  /** A call of this package: its statements, one after the other. */
-  async turn<R>(deadline: Deadline, run: () => Promise<R>): Promise<R> {
-    this.#check()
-    deadline.signal?.throwIfAborted()
-    const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
-    try {
-      if (this.#isOver) throw new TransactionScopeError('over')
-      return await run()
-    } finally {
-      leave()
-    }
-  }
-
-  /** In a turn: statements of ours under a savepoint, with nobody beside them. */
-  async savepoint<R>(tx: PrismaClientLike, deadline: Deadline, body: Body<R>): Promise<R> {
-    let close = () => {}
-    this.#savepoint = new Promise((resolve) => {
-      close = resolve
-    })
-    try {
-      await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
-      return await tx.$transaction(body, passing())
-    } finally {
-      this.#savepoint = undefined
-      close()
-    }
-  }
-
-  /** A nested body of the user's. Calls that were made before it come to their end first. */
-  async nest<R>(run: (enter: (inner: TransactionScope) => void) => Promise<R>, deadline?: Deadline): Promise<R> {
-    this.#check()
-    const isOurs = deadline !== undefined
-    const nested: { isOurs: boolean; scope: TransactionScope | undefined } = { isOurs, scope: undefined }
-    this.#nested = nested
-    try {
-      const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
-      leave() // the flag keeps others out, and a turn covers no code of the user's
-      if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
-      if (this.#isOver) throw new TransactionScopeError('over')
-      return await run((inner) => {
-        nested.scope = inner
-      })
-    } finally {
-      this.#nested = undefined
-    }
-  }
-
-  /** A call of Prisma's own on this client, as the query hook sees it. */
-  async plain<R>(query: () => PromiseLike<R>): Promise<R> {
-    if (this.#isClosing) return query()
-    while (this.#savepoint) await this.#savepoint
-    if (this.#isOver) throw new TransactionScopeError('over')
-    if (this.#nested?.isOurs) throw new TransactionScopeError('nested')
-    const call = Promise.resolve(query())
-    this.#plainCalls.add(call)
-    try {
-      return await call
-    } catch (error) {
-      if (sqlState(error) !== undefined) this.#databaseError ??= error
-      throw error
-    } finally {
-      this.#plainCalls.delete(call)
-    }
-  }
-
-  /** Lets a call through that ends the connection, whatever is open on it. */
-  async close(query: () => Promise<unknown>): Promise<void> {
-    this.#isClosing = true
-    try {
-      await query()
-    } finally {
-      this.#isClosing = false
-    }
-  }
-
-  /** Runs the body whose client this is. What is under way at its end comes to its end, too. */
-  async run<R>(tx: PrismaClientLike, body: Body<R>): Promise<R> {
-    let result: R
-    try {
-      result = await body(tx)
-      await this.#finish()
-      if (this.#databaseError !== undefined) await checkAlive(tx, this.#databaseError)
-      await this.#finish()
-    } catch (error) {
-      this.end()
-      await this.quiet()
-      throw error
-    }
-    if (this.#isOver) throw new TransactionScopeError('over') // the body around it has ended meanwhile
-    this.end()
-    return result
-  }
-
-  /** Calls that nobody waited for belong to the transaction all the same, and so do those that they lead to. */
-  async #finish(): Promise<void> {
-    while (!this.#isOver && this.#isBusy()) await this.quiet()
-  }
-
-  #isBusy(): boolean {
-    return !this.#turns.isIdle || this.#plainCalls.size > 0
-  }
-
-  /** Waits for the statements that are under way, here and in nested bodies. */
-  async quiet(): Promise<void> {
-    const leave = await this.#turns.enter()
-    leave()
-    await settled(this.#plainCalls)
-    if (this.#isOver) await this.#nested?.scope?.quiet()
-  }
-
-  end(): void {
-    this.#isOver = true
-    this.#nested?.scope?.end()
-  }
-
-  #check(): void {
-    if (this.#isOver) throw new TransactionScopeError('over')
-    if (this.#nested) throw new TransactionScopeError('nested')
-  }
-}
+import { beforeWrite } from './deadlocks.js'
+import { type Body, isPassed, passing, TransactionScope } from './transaction-scope.js'
 
 /** By the object with which Prisma marks the calls of one client of a transaction. */
 const scopes = new WeakMap<object, TransactionScope>()
@@ -181,7 +28,11 @@ function scopeOf(tx: PrismaClientLike): TransactionScope {
  */
 export async function inTurn<R>(tx: PrismaClientLike, deadline: Deadline, run: () => Promise<R>): Promise<R> {
   // Other extensions may take none of its statements out of the transaction.
-  return scopeOf(tx).turn(deadline, () => relyingOn(transactionId(tx), run))
+  const id = transactionId(tx)
+  return scopeOf(tx).turn(deadline, async () => {
+    await beforeWrite(id)
+    return relyingOn(id, run)
+  })
 }
 
 /** A transaction of the caller's, in which it is the turn of one of our calls. */
@@ -256,33 +107,42 @@ export async function closeConnection(tx: PrismaClientLike): Promise<void> {
     .catch(() => {}) // it cannot answer
 }
 
-/** A call of Prisma's own, with the object that marks it as one of a transaction. */
-export function heldBack<R>(transaction: object | undefined, query: () => PromiseLike<R>): PromiseLike<R> {
-  const scope = transaction && scopes.get(transaction)
-  return scope ? scope.plain(query) : query()
+/** A call of Prisma's own, as a query hook is told of it (read on 7.10). */
+interface PlainCall {
+  readonly operation: string
+  readonly args: object
+  readonly query: (args: object) => PromiseLike<unknown>
+  readonly __internalParams: { readonly transaction?: { readonly id: string } | undefined }
+}
+
+/**
+ * The hooks of a `tx`: calls of Prisma's own keep out of the way of savepoints and of deadlocks. A hook
+ * costs a sixth of a read, so the client itself has none of these.
+ */
+const HOOKS = {
+  $allOperations({ operation, args, query, __internalParams: { transaction } }: PlainCall) {
+    const scope = transaction && scopes.get(transaction)
+    if (!scope) return query(args)
+    return scope.plain(() => {
+      const wait = isWrite(operation) ? beforeWrite(transaction.id) : undefined
+      return wait ? wait.then(() => query(args)) : query(args)
+    })
+  },
+  $__internalBatch: answerAll,
 }
 
 type Transaction = (this: PrismaClientLike, input: unknown, options?: object) => Promise<unknown>
-
-/** Options of calls that are watched already, or that run statements of ours alone: layers of others pass options on. */
-const passed = new WeakSet<object>()
-
-function passing(options: object = {}): TransactionOptions {
-  const own = { ...options }
-  passed.add(own)
-  return own
-}
 
 /**
  * The client's `$transaction`, which watches over the body, and gives its `tx` the hooks. To the types
  * it is Prisma's.
  */
-export function watchedTransaction(parent: PrismaClientLike, hooks: object): Record<never, never> {
-  const hooked = withHooks(parent, hooks)
+export function watchedTransaction(parent: PrismaClientLike): Record<never, never> {
+  const hooked = withHooks(parent, HOOKS)
   const below = (parent as unknown as { readonly $transaction: Transaction }).$transaction
   return {
     $transaction(this: PrismaClientLike, input: unknown, options?: object) {
-      if (typeof input !== 'function' || (options && passed.has(options))) return below.call(this, input, options)
+      if (typeof input !== 'function' || isPassed(options)) return below.call(this, input, options)
       const body = input as Body<unknown>
       if (!isTransactionClient(this)) return below.call(hooked(this), watched(body), passing(options))
       return scopeOf(this).nest((enter) => below.call(this, watched(body, enter), passing(options)))
@@ -295,21 +155,5 @@ function watched<R>(body: Body<R>, enter?: (scope: TransactionScope) => void): B
     const scope = scopeOf(tx)
     enter?.(scope)
     return scope.run(tx, body)
-  }
-}
-
-async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {
-  while (calls.size > 0) await Promise.allSettled(calls)
-}
-
-/**
- * A database error ends a transaction also if the body has caught it, and COMMIT then rolls back
- * without a word. So it is asked, where there was one.
- */
-async function checkAlive(tx: PrismaClientLike, error: unknown): Promise<void> {
-  try {
-    await tx.$queryRawUnsafe('SELECT 1')
-  } catch (failure) {
-    throw sqlState(failure) === '25P02' ? new TransactionAbortedError({ cause: error }) : failure
   }
 }

@@ -56,11 +56,6 @@ export class RetryingTransactions {
     this.#deadlocks = new Deadlocks(own, systemClock)
   }
 
-  /** Sends a write, or SQL, in a transaction, by Prisma's id of that. */
-  write<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
-    return this.#deadlocks.write(id, send)
-  }
-
   run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
     if (isTransactionClient(client)) return runInside(client, body, call)
     const conflicts = new Set<string>()
