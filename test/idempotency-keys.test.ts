@@ -124,27 +124,60 @@ test.each([
 })
 
 test.each([
-  { what: 'table', sql: 'ALTER TABLE "IdempotencyKey" RENAME TO gone', says: 'idempotencyKeySql()' },
-  { what: 'column', sql: 'ALTER TABLE "IdempotencyKey" RENAME request TO gone', says: 'idempotencyKeySql()' },
+  {
+    what: 'table',
+    sql: 'ALTER TABLE "IdempotencyKey" RENAME TO gone',
+    says: 'idempotencyKeySql()',
+    originalCode: '42P01',
+  },
+  {
+    what: 'column',
+    sql: 'ALTER TABLE "IdempotencyKey" RENAME request TO gone',
+    says: 'idempotencyKeySql()',
+    originalCode: '42703',
+  },
   {
     what: 'unique key',
     sql: 'ALTER TABLE "IdempotencyKey" DROP CONSTRAINT "IdempotencyKey_pkey"',
     says: 'CREATE UNIQUE INDEX',
+    originalCode: '42P10',
   },
-])('a database without the $what is told what to add, and no body runs', async ({ sql, says }) => {
-  const owner = await openTransaction(without.url, sql)
+])(
+  'a database without the $what is told what to add, with its own error as the cause, and no body runs',
+  async ({ sql, says, originalCode }) => {
+    const owner = await openTransaction(without.url, sql)
+    await owner.query('COMMIT')
+    onTestFinished(async () => {
+      await without.query(`DROP TABLE IF EXISTS "IdempotencyKey", gone; ${idempotencyKeySql()}`)
+    })
+    const db = without.connect().client.$extends(concurrency())
+
+    const error = await rejectionOf(db.$idempotent(operation(), never))
+
+    expect(error).toMatchObject({
+      code: 'CONFIGURATION',
+      message: expect.stringContaining(says),
+      cause: { meta: { driverAdapterError: { cause: { originalCode } } } },
+    })
+  },
+)
+
+test('a database without the table is told so by pruning, and one without the answer by the end of the body', async () => {
+  const owner = await openTransaction(without.url, 'ALTER TABLE "IdempotencyKey" RENAME answer TO gone')
   await owner.query('COMMIT')
   onTestFinished(async () => {
     await without.query(`DROP TABLE IF EXISTS "IdempotencyKey", gone; ${idempotencyKeySql()}`)
   })
   const db = without.connect().client.$extends(concurrency())
-
-  const error = await rejectionOf(db.$idempotent(operation(), never))
-
-  expect(error).toMatchObject({
+  const says = (originalCode: string) => ({
     code: 'CONFIGURATION',
-    message: expect.stringContaining(says),
+    message: expect.stringContaining('idempotencyKeySql()'),
+    cause: { meta: { driverAdapterError: { cause: { originalCode } } } },
   })
+
+  expect(await rejectionOf(db.$idempotent(operation(), async () => 1))).toMatchObject(says('42703'))
+  await without.query('ALTER TABLE "IdempotencyKey" RENAME TO gone')
+  expect(await rejectionOf(db.$pruneIdempotencyKeys({ olderThan: 1 }))).toMatchObject(says('42P01'))
 })
 
 const TOO_LONG = 'x'.repeat(1_001)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { connectStock } from './support/connect-stock.js'
 import { openTransaction } from './support/connection.js'
 import { gate } from './support/gate.js'
 import { rejectionOf } from './support/rejection.js'
@@ -180,7 +181,8 @@ describe('at once, from two processes,', () => {
     const moving = started(Promise.resolve(move(other.$stock, transactionId, second)))
     await untilBlocked(database.url)
     const reserving = started(Promise.resolve(reserve(db.$stock, transactionId, first)))
-    await untilBlocked(database.url, 2)
+    // The move gives its lock of the id back when it has waited for its row too long: the reservation may come first.
+    await Promise.race([untilBlocked(database.url, 2), Promise.allSettled([reserving])])
     await rival.query('COMMIT')
 
     const outcomes = (await Promise.allSettled([moving, reserving])).map(codeOf)
@@ -211,6 +213,52 @@ describe('at once, from two processes,', () => {
         ['IDEMPOTENCY_MISMATCH', 'DONE'],
       ]).toContainEqual([codeOf(reserving), codeOf(moving)])
     }
+    await expectExact(database)
+  })
+})
+
+describe('a reservation that is committed between the snapshot and the lock of a single statement under its id', () => {
+  /** A number of no other lock: whoever waits for it has its snapshot, and has not asked for the lock of its id. */
+  const PAUSE = 4_711
+  /** A client, as in another process, whose statements wait there for whoever has PAUSE. */
+  const connectPaused = async () => {
+    await database.query(`CREATE SCHEMA IF NOT EXISTS paused;
+CREATE OR REPLACE FUNCTION paused.pg_try_advisory_xact_lock_shared(key int8) RETURNS bool
+LANGUAGE plpgsql SET lock_timeout = 0 AS $$
+BEGIN
+  PERFORM pg_catalog.pg_advisory_xact_lock_shared(${PAUSE});
+  RETURN pg_catalog.pg_try_advisory_xact_lock_shared(key);
+END $$`)
+    const url = new URL(database.url)
+    url.searchParams.set('options', '-c search_path=paused,pg_catalog,public')
+    return connectStock(url.href).db
+  }
+  const SINGLE: readonly [name: string, call: (stock: Stock, id: string, items: readonly StockItem[]) => unknown][] = [
+    ['move', ($stock, transactionId, [item]) => $stock.move({ transactionId, item: item as StockItem, quantity: -1 })],
+    [
+      'moveAll of two items',
+      ($stock, transactionId, items) =>
+        $stock.moveAll({ transactionId, lines: items.map((item) => ({ item, quantity: -1 })) }),
+    ],
+    ['defer', ($stock, transactionId, [item]) => $stock.defer({ transactionId, item: item as StockItem, quantity: 1 })],
+  ]
+
+  test.each(SINGLE)('is not seen by %s of other items; it cannot be fulfilled then, but released', async (_, call) => {
+    const [{ db }, paused] = [connect(), await connectPaused()]
+    const [reserved, ...items] = [await newItem(10), await newItem(10), await newItem(10)]
+    for (const item of items) await known(paused, item)
+    await known(db, reserved)
+    const transactionId = newId()
+    const rival = await openTransaction(database.url, `SELECT pg_advisory_xact_lock(${PAUSE})`)
+    const moving = started(Promise.resolve(call(paused.$stock, transactionId, items)))
+    await untilBlocked(database.url)
+    await reserve(db.$stock, transactionId, reserved)
+    await rival.query('COMMIT')
+    await moving
+
+    expect(await rejectionOf(db.$stock.fulfil({ transactionId }))).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+    expect(await db.$stock.release({ transactionId })).toMatchObject({ released: true })
+    expect(await stateOf(reserved)).toMatchObject({ onHand: 12, reserved: 0 })
     await expectExact(database)
   })
 })

@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../errors.js'
-import type { PrismaClientLike, Row } from '../prisma/client.js'
+import type { PrismaClientLike } from '../prisma/client.js'
 import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { sqlState } from '../prisma/errors.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../prisma/sql.js'
@@ -67,20 +67,19 @@ WHERE t.${c.createdAt} <= ${this.#moment('clock_timestamp() - make_interval(secs
     }
 RETURNING 1 AS claimed`
     try {
-      const rows = (await tx.$queryRawUnsafe(sql, scope, key, request, ...(isRenewed ? [pause] : []))) as Row[]
-      return rows.length === 1
+      return (await this.#send(tx, sql, scope, key, request, ...(isRenewed ? [pause] : []))).length === 1
     } catch (error) {
-      const state = sqlState(error) ?? ''
-      if (state === NO_SUCH_KEY || state === DEFERRABLE_KEY) throw missingKey(this.#key, [], { cause: error })
-      if (!LACKS.has(state)) throw error
-      throw lacking(this.model, 'has no such table or columns in the database', { cause: error })
+      const state = sqlState(error)
+      if (state !== NO_SUCH_KEY && state !== DEFERRABLE_KEY) throw error
+      throw missingKey(this.#key, [], { cause: error })
     }
   }
 
   async read(tx: PrismaClientLike, scope: string, key: string): Promise<StoredKey | undefined> {
     const c = this.#columns
     // A driver may drop the time zone of a moment that it reads. Seconds have none.
-    const [row] = (await tx.$queryRawUnsafe(
+    const [row] = (await this.#send(
+      tx,
       `SELECT ${c.request} AS request, ${c.answer} AS answer, ${epochOf(this.#createdAt)} AS "createdAt"
 FROM ${this.#table}
 WHERE ${c.scope} = $1 AND ${c.key} = $2`,
@@ -94,7 +93,8 @@ WHERE ${c.scope} = $1 AND ${c.key} = $2`,
   async store(tx: PrismaClientLike, scope: string, key: string, answer: string, pause?: number): Promise<void> {
     const c = this.#columns
     const renewal = pause === undefined ? '' : `, ${c.createdAt} = ${this.#moment('clock_timestamp()')}`
-    await tx.$queryRawUnsafe(
+    await this.#send(
+      tx,
       `UPDATE ${this.#table} SET ${c.answer} = $3${renewal} WHERE ${c.scope} = $1 AND ${c.key} = $2`,
       scope,
       key,
@@ -110,7 +110,8 @@ WHERE ${c.scope} = $1 AND ${c.key} = $2`,
   async prune(client: PrismaClientLike, olderThan: number, limit: number): Promise<number> {
     const c = this.#columns
     // SKIP LOCKED: two machines that prune at once share the work instead of waiting for each other.
-    const [row] = (await client.$queryRawUnsafe(
+    const [row] = (await this.#send(
+      client,
       `WITH old AS (
   SELECT ${c.scope}, ${c.key}
   FROM ${this.#table}
@@ -130,6 +131,16 @@ SELECT count(*)::int AS count FROM deleted`,
       AT_LEAST.scope,
     )) as [{ count: number }]
     return row.count
+  }
+
+  /** @throws ConfigurationError if the database lacks the table or a column of it */
+  async #send(client: PrismaClientLike, sql: string, ...values: unknown[]): Promise<unknown[]> {
+    try {
+      return (await client.$queryRawUnsafe(sql, ...values)) as unknown[]
+    } catch (error) {
+      if (!LACKS.has(sqlState(error) ?? '')) throw error
+      throw lacking(this.model, 'has no such table or columns in the database', { cause: error })
+    }
   }
 
   #moment(moment: string): string {

@@ -34,6 +34,11 @@ export function lockIds(map: StockMap, first: number, limit: string | undefined)
  * none is reserved. It does not wait: what is committed during a wait would not be seen, for the
  * statement keeps its snapshot. Whoever is refused here waits for the lock in a statement of its own.
  * The condition refers to no row, so it comes before any lock of a row.
+ *
+ * One instant is left, between the snapshot and these locks: a reservation that is committed just then is
+ * not seen. No lock but that of a table can be had before the snapshot of the same statement, and past the
+ * snapshot PostgreSQL shows a statement only what it meets in a unique index or in a row that it locks; a
+ * movement and a reservation of two items meet in neither. Only another statement could tell.
  */
 export function areUnreserved(map: StockMap, ids: string): string {
   const { reservation } = map
