@@ -34,10 +34,6 @@ export const NOT_STORABLE = 'must not contain a NUL character or half a characte
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-export function isUuid(text: string): boolean {
-  return UUID.test(text)
-}
-
 /** A uuid in the one spelling that the database gives it, or `undefined` if it would not take it for one. */
 export function canonicalUuid(text: string): string | undefined {
   if (UUID.test(text)) return text.toLowerCase()

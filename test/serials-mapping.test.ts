@@ -96,6 +96,16 @@ describe('models of the user, with other names throughout', () => {
     expect(await db.$serials.allocate(again)).toMatchObject({ replayed: true, serials: [{ code }] })
   })
 
+  test('take every spelling of a uuid that the database takes', async () => {
+    const { db } = connect()
+    const code = randomUUID()
+    await db.licence.create({ data: { code } })
+    const transactionId: string = randomUUID()
+    await db.$serials.allocate({ transactionId: `{${transactionId.replaceAll('-', '')}}`, where: { code }, count: 1 })
+
+    expect(await db.$serials.allocate({ transactionId, where: { code }, count: 1 })).toMatchObject({ replayed: true })
+  })
+
   test('give all scalar fields, also those that the client leaves out', async () => {
     const { db } = connect({ omit: { licence: { seats: true } } })
     const code = randomUUID()

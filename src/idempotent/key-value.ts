@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../errors.js'
 import { columnValue } from '../prisma/column-value.js'
 import type { Field } from '../prisma/data-model.js'
 import { keyText } from '../prisma/key-text.js'
-import { canonicalUuid, LONGEST_KEY_TEXT } from '../text.js'
+import { LONGEST_KEY_TEXT } from '../text.js'
 import { normalForm } from './normal-form.js'
 
 /**
@@ -15,7 +15,7 @@ import { normalForm } from './normal-form.js'
  */
 export function checkKeyValue(value: unknown, field: Field, path: string): void {
   if (typeof value === 'string' && field.type === 'String' && !field.isList) {
-    keyText((field.nativeType === 'Uuid' && canonicalUuid(value)) || value, field, path)
+    keyText(value, field, path)
   } else if (columnValue(value, field) === undefined) {
     throw new InvalidArgumentError(path, 'must be a plain value, since it goes into the row.')
   } else if (ArrayBuffer.isView(value) && value.byteLength > LONGEST_KEY_TEXT) {

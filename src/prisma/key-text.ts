@@ -1,6 +1,6 @@
 import { isDecimal } from '../canonical.js'
 import { InvalidArgumentError } from '../errors.js'
-import { bytesOf, isStorableText, isUuid, keyTextProblem, LONGEST_KEY, NOT_STORABLE } from '../text.js'
+import { bytesOf, canonicalUuid, isStorableText, keyTextProblem, LONGEST_KEY, NOT_STORABLE } from '../text.js'
 import type { Field } from './data-model.js'
 
 /**
@@ -14,8 +14,9 @@ export function keyText(text: string, { nativeType }: Pick<Field, 'nativeType'>,
   const problem = keyTextProblem(text)
   if (problem !== undefined) throw new InvalidArgumentError(path, `${problem}.`)
   if (nativeType === 'Uuid') {
-    if (!isUuid(text)) throw new InvalidArgumentError(path, 'must be a UUID.')
-    return text.toLowerCase()
+    const uuid = canonicalUuid(text)
+    if (uuid === undefined) throw new InvalidArgumentError(path, 'must be a UUID.')
+    return uuid
   }
   const [, longest] = /^(?:VarChar|Char)\((\d+)\)$/.exec(nativeType ?? '') ?? []
   if (longest !== undefined && [...text].length > Number(longest)) {

@@ -2,7 +2,7 @@ import { canonical, hex } from '../../canonical.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { type ColumnValue, columnValue } from '../../prisma/column-value.js'
 import type { Field, Model } from '../../prisma/data-model.js'
-import { isUuid } from '../../text.js'
+import { canonicalUuid } from '../../text.js'
 import { isRecord } from '../../validation.js'
 
 /** Values of scalar fields, checked, that a call has given. */
@@ -79,7 +79,7 @@ function describe({ type, isList, isOptional, nativeType }: Field): string {
 /** A wrong uuid PostgreSQL would refuse, and end the caller's transaction with it. */
 function fits(stored: ColumnValue, { nativeType }: Field): boolean {
   if (nativeType !== 'Uuid') return true
-  return [stored].flat().every((item) => item === null || isUuid(String(item)))
+  return [stored].flat().every((item) => item === null || canonicalUuid(String(item)) !== undefined)
 }
 
 /** What is noted of a request must stay as it is over the versions of this package. */
@@ -90,7 +90,7 @@ function plain(value: unknown, field: Field): unknown {
   const stored = columnValue(value, field)
   if (field.type === 'Decimal') return decimalText(String(stored))
   if (field.type === 'BigInt' || field.type === 'Int') return String(stored)
-  return field.nativeType === 'Uuid' ? String(stored).toLowerCase() : stored
+  return field.nativeType === 'Uuid' ? canonicalUuid(String(stored)) : stored
 }
 
 /** `05.10` is `5.1`. */

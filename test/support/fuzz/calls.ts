@@ -3,7 +3,6 @@ import { serials, series, stock } from '../../../src/erp/index.js'
 import { concurrency } from '../../../src/index.js'
 import type { createClient } from '../clients.js'
 import { STOCK } from '../stock-models.js'
-import type { Chance } from './chance.js'
 import {
   type PlainCall,
   plainAllocation,
@@ -55,12 +54,14 @@ export interface Call {
   readonly place: 'root' | 'inside' | 'both'
 }
 
-type Maker = (query: Query, chance: Chance) => Promise<Call>
+type Maker = (query: Query) => Promise<Call>
 // Distorted arguments have no type.
 type Loose = Record<string, (...args: unknown[]) => PromiseLike<unknown>>
 const loose = (value: unknown) => value as Loose
 
 const body = async () => 7
+let products = 1_000_000
+const newProductId = () => ++products
 const newProduct = async (query: Query) => {
   const [row] = await query(`INSERT INTO "Product" (name, stock, "updatedAt") VALUES ('Chai', 5, now()) RETURNING id`)
   return (row as { id: number }).id
@@ -69,8 +70,8 @@ const newEverything = async (query: Query) => {
   const [row] = await query(`INSERT INTO "every thing" ("the code") VALUES ($1) RETURNING id`, [randomUUID()])
   return (row as { id: number }).id
 }
-const newItem = async (query: Query, chance: Chance) => {
-  const productId = chance.below(2 ** 31 - 2) + 1
+const newItem = async (query: Query) => {
+  const productId = newProductId()
   await query(`INSERT INTO "Stock" ("productId", warehouse, "onHand") VALUES ($1, 'main', 5)`, [productId])
   await query(
     `INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity) VALUES ($1, 0, $2, 'main', 5)`,
@@ -78,8 +79,8 @@ const newItem = async (query: Query, chance: Chance) => {
   )
   return { productId, warehouse: 'main' }
 }
-const newSerials = async (query: Query, chance: Chance) => {
-  const productId = chance.below(2 ** 31 - 2) + 1
+const newSerials = async (query: Query) => {
+  const productId = newProductId()
   await query(`INSERT INTO "Serial" ("productId", number) SELECT $1, 'S-' || n FROM generate_series(1, 3) AS n`, [
     productId,
   ])
@@ -90,6 +91,7 @@ const TABLES: Readonly<Record<string, Columns>> = {
   everything: { 'every thing': 'all' },
   product: { Product: 'all' },
   payment: { Payment: 'all', PaymentItem: 'all' },
+  transfer: { Transfer: ['tenantId', 'transactionId', 'amount', 'at'] },
 }
 const PLAIN_METHODS: Readonly<Record<string, (model: string) => PlainCall>> = {
   updateVersioned: plainUpdate,
@@ -203,6 +205,63 @@ export const MAKERS: readonly Maker[] = [
   async (query) =>
     model(
       'product',
+      'updateVersioned',
+      [
+        {
+          where: { id: await newProduct(query), version: 0 },
+          data: {
+            price: { multiply: '2' },
+            category: { create: { name: transactionId() } },
+            movements: { create: [{ transactionId: transactionId(), line: 0, quantity: 2 }] },
+          },
+          include: { movements: true },
+        },
+      ],
+      (row: { version: number; movements: unknown[] }) => row.version === 1 && row.movements.length === 1,
+    ),
+  async (query) => {
+    const id = await newProduct(query)
+    return {
+      ...model(
+        'product',
+        'updateManyVersioned',
+        [[{ where: { id, version: 0 }, data: { stock: 9, name: { set: 'Tea' }, price: '1.5', categoryId: null } }]],
+        (answer: { status: string }[]) => answer[0]?.status === 'updated',
+      ),
+      isPrismas: false,
+    }
+  },
+  async () =>
+    model(
+      'transfer',
+      'createIdempotent',
+      [
+        {
+          where: { tenantId_transactionId: { tenantId: 7, transactionId: transactionId() } },
+          data: { amount: 5n, at: '2026-03-08T07:30:00.125Z' },
+          omit: { fingerprint: true },
+        },
+      ],
+      (answer: { record: { amount: bigint } }) => answer.record.amount === 5n,
+    ),
+  async (query) => {
+    const [row] = await query('INSERT INTO "Customer" (email) VALUES ($1) RETURNING id', [transactionId()])
+    return model(
+      'payment',
+      'createIdempotent',
+      [
+        {
+          where: { transactionId: transactionId() },
+          data: { amount: 3, customer: { connect: { id: row?.id } } },
+          select: { customerId: true },
+        },
+      ],
+      (answer: { record: { customerId: number } }) => answer.record.customerId === row?.id,
+    )
+  },
+  async (query) =>
+    model(
+      'product',
       'tryUpdateVersioned',
       [{ where: { id: await newProduct(query), version: 0 }, data: { stock: { increment: 2 } } }],
       (answer: { status: string; record: { stock: number } }) =>
@@ -288,6 +347,12 @@ export const MAKERS: readonly Maker[] = [
       [{ job: transactionId(), period: { every: '1d' } }, body],
       (answer: { ran: boolean }) => answer.ran,
     ),
+  async () =>
+    client(
+      '$oncePer',
+      [{ job: transactionId(), period: { atLeast: '23h' }, timeout: 5_000 }, body],
+      (answer: { ran: boolean }) => answer.ran,
+    ),
   async () => client('$pruneIdempotencyKeys', [{ olderThan: 3_600_000, batchSize: 10 }], any),
   async () =>
     client(
@@ -316,14 +381,14 @@ export const MAKERS: readonly Maker[] = [
       (answer) => answer === true,
       'inside',
     ),
-  async (query, chance) =>
+  async (query) =>
     erp(
       '$stock',
       'move',
-      [{ transactionId: transactionId(), item: await newItem(query, chance), quantity: -3, minimum: 0 }],
+      [{ transactionId: transactionId(), item: await newItem(query), quantity: -3, minimum: 0 }],
       (answer: { balance: number }) => answer.balance === 2,
     ),
-  async (query, chance) =>
+  async (query) =>
     erp(
       '$stock',
       'moveAll',
@@ -331,78 +396,94 @@ export const MAKERS: readonly Maker[] = [
         {
           transactionId: transactionId(),
           lines: [
-            { item: await newItem(query, chance), quantity: -3 },
-            { item: await newItem(query, chance), quantity: 2 },
+            { item: await newItem(query), quantity: -3 },
+            { item: await newItem(query), quantity: 2 },
           ],
         },
       ],
       (answer: { lines: { balance: number }[] }) => answer.lines[0]?.balance === 2 && answer.lines[1]?.balance === 7,
     ),
-  async (query, chance) =>
+  async (query) =>
     erp(
       '$stock',
       'count',
-      [{ transactionId: transactionId(), item: await newItem(query, chance), counted: 9 }],
+      [{ transactionId: transactionId(), item: await newItem(query), counted: 9 }],
       (answer: { balance: number }) => answer.balance === 9,
     ),
-  async (query, chance) =>
+  async (query) =>
     erp(
       '$stock',
       'defer',
-      [{ transactionId: transactionId(), item: await newItem(query, chance), quantity: 2 }],
+      [{ transactionId: transactionId(), item: await newItem(query), quantity: 2 }],
       (answer: { replayed: boolean }) => !answer.replayed,
     ),
-  async (query, chance) =>
+  async (query) =>
     erp(
       '$stock',
       'reserve',
       [
         {
           transactionId: transactionId(),
-          lines: [{ item: await newItem(query, chance), quantity: 2 }],
+          lines: [{ item: await newItem(query), quantity: 2 }],
           expiresIn: 60_000,
         },
       ],
       (answer: { state: string }) => answer.state === 'active',
     ),
+  async (query) => {
+    const { productId } = await newItem(query)
+    const id = transactionId()
+    await query(`UPDATE "Stock" SET reserved = 2 WHERE "productId" = $1`, [productId])
+    await query(
+      `INSERT INTO "StockReservation" ("transactionId", line, "productId", warehouse, quantity, "expiresAt")
+       VALUES ($1, 0, $2, 'main', 2, now() + interval '1 hour')`,
+      [id, productId],
+    )
+    return erp(
+      '$stock',
+      'fulfil',
+      [{ transactionId: id, minimum: 0 }],
+      (answer: { lines: { balance: number }[] }) => answer.lines[0]?.balance === 3,
+    )
+  },
   async () => erp('$stock', 'release', [{ transactionId: transactionId() }], any),
   async () => erp('$stock', 'project', [{ batchSize: 100 }], any),
   async () => erp('$stock', 'audit', [{}], (answer: unknown[]) => answer.length === 0),
-  async (query, chance) =>
+  async (query) =>
     erp(
       '$serials',
       'allocate',
       [
         {
           transactionId: transactionId(),
-          where: { productId: await newSerials(query, chance) },
+          where: { productId: await newSerials(query) },
           count: 2,
           data: { orderId: 3 },
         },
       ],
       (answer: { serials: unknown[] }) => answer.serials.length === 2,
     ),
-  async (_, chance) =>
+  async () =>
     erp(
       '$serials',
       'import',
       [
         {
           transactionId: transactionId(),
-          data: { productId: chance.below(2 ** 31 - 2) + 1 },
+          data: { productId: newProductId() },
           range: { from: 1, to: 20n, format: 'A-{0000}' },
         },
       ],
       any,
     ),
-  async (_, chance) =>
+  async () =>
     erp(
       '$serials',
       'import',
       [
         {
           transactionId: transactionId(),
-          data: { productId: chance.below(2 ** 31 - 2) + 1 },
+          data: { productId: newProductId() },
           numbers: ['a', 'b', 'c'],
         },
       ],
@@ -415,8 +496,7 @@ export const MAKERS: readonly Maker[] = [
       [{ transactionId: transactionId(), numbers: ['S-1'] }],
       (answer: { released: number }) => answer.released === 0,
     ),
-  async (query, chance) =>
-    erp('$serials', 'free', [{ productId: await newSerials(query, chance) }], (answer) => answer === 3),
+  async (query) => erp('$serials', 'free', [{ productId: await newSerials(query) }], (answer) => answer === 3),
   async () => erp('$series', 'next', ['ticket', { transactionId: transactionId() }], any),
   async () =>
     erp('$series', 'next', ['invoice', { transactionId: transactionId(), at: new Date('2026-01-02') }], any, 'inside'),

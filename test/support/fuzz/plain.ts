@@ -70,7 +70,10 @@ export const plainCreate =
   (model: string): PlainCall =>
   async (client, [args]) => {
     const { where, data, ...rest } = prismas(args)
-    return delegate(client, model).create?.({ ...rest, data: { ...valuesOf(data), ...valuesOf(where) } })
+    const key = Object.entries(valuesOf(where)).map(([name, value]) =>
+      name === 'tenantId_transactionId' ? valuesOf(value) : { [name]: value },
+    )
+    return delegate(client, model).create?.({ ...rest, data: Object.assign({}, valuesOf(data), ...key) })
   }
 
 export const plainKey: PlainCall = async (client, [options]) => {
@@ -139,6 +142,6 @@ export const plainImport: PlainCall = async (client, [args]) => {
 export const plainNumber: PlainCall = async (client, [series, options]) => {
   const { transactionId } = options === undefined ? {} : valuesOf(options)
   if (transactionId === undefined) return
-  const data = { series, transactionId, period: '', value: -1, text: '' }
-  await delegate(client, 'seriesNumber').create?.({ data })
+  const data = [{ series, transactionId, period: '', value: -1, text: '' }]
+  await delegate(client, 'seriesNumber').createMany?.({ data, skipDuplicates: true })
 }

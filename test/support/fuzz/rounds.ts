@@ -8,7 +8,7 @@ import { copyOf, distort } from './strange.js'
 type Made = ReturnType<typeof createClient>
 
 /** Where the calls of each maker may stand. */
-const PLACES = Promise.all(MAKERS.map(async (make) => (await make(async () => [{ id: 0 }], new Chance(0))).place))
+const PLACES = Promise.all(MAKERS.map(async (make) => (await make(async () => [{ id: 0 }])).place))
 
 /** Far beyond the deadline of any call. */
 const HANGS = 20_000
@@ -18,6 +18,9 @@ const TABLES = [
   'every thing',
   'Payment',
   'PaymentItem',
+  'Transfer',
+  'Customer',
+  'ProductMovement',
   'Stock',
   'StockMovement',
   'StockReservation',
@@ -58,13 +61,13 @@ export class Rounds {
     const place = kind === 'inside' ? 'inside' : 'root'
     const makers = MAKERS.filter((_, i) => places[i] === 'both' || places[i] === place)
     const make = chance.pick(makers)
-    const call = await make(this.#query, chance)
+    const call = await make(this.#query)
     const twin = copyOf(call.args) as unknown[]
     const seedOfBoth = chance.below(2 ** 32)
     const ways = distort(call.args, new Chance(seedOfBoth))
     distort(twin, new Chance(seedOfBoth))
     if (kind === 'alone') return this.#alone(call, twin, ways, note)
-    const honest = await Promise.all([make, make, chance.pick(makers)].map((maker) => maker(this.#query, chance)))
+    const honest = await Promise.all([make, make, chance.pick(makers)].map((maker) => maker(this.#query)))
     return kind === 'beside' ? this.#beside(call, honest, note) : this.#inside(call, honest, note)
   }
 
