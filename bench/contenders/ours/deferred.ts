@@ -1,7 +1,6 @@
 /** `$stock.defer`: the movement is noted now, and folded into the stock later, as the README shows it. */
-import { stock } from '../../../dist/erp/index.js'
 import type { Contender } from '../../contender.js'
-import { createOurs } from '../../support/ours-client.js'
+import { createOursWithStock } from '../../support/ours-client.js'
 
 export default {
   id: 'ours/deferred',
@@ -12,9 +11,7 @@ export default {
   operations: ['receive'],
 
   async open(env) {
-    const db = createOurs(env).$extends(
-      stock({ item: { model: 'Item', key: 'id', onHand: 'stock' }, movement: { model: 'Movement', item: 'itemId' } }),
-    )
+    const db = createOursWithStock(env)
     return {
       async receive(transactionId, itemId, quantity) {
         await db.$stock.defer({ transactionId, item: itemId, quantity })

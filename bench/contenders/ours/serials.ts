@@ -1,5 +1,4 @@
 /** `$serials.allocate`, as the README shows it. */
-import { serials } from '../../../dist/erp/index.js'
 import { InsufficientSerialsError } from '../../../dist/index.js'
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
@@ -14,7 +13,7 @@ export default {
   operations: ['takeSerials'],
 
   async open(env) {
-    const db = createOurs(env).$extends(serials())
+    const db = createOurs(env)
     return {
       async takeSerials(transactionId, itemId, count) {
         try {

@@ -1,5 +1,4 @@
 /** `$series.next` in the transaction that writes the document, as the README shows it. */
-import { series } from '../../../dist/erp/index.js'
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
 
@@ -14,7 +13,7 @@ export default {
   operations: ['nextNumber'],
 
   async open(env) {
-    const db = createOurs(env).$extends(series({ counter: { model: 'SeriesCounter' } }))
+    const db = createOurs(env)
     return {
       async nextNumber(transactionId, name) {
         let runs = 0

@@ -1,9 +1,7 @@
 /** `$stock.move`, as the README shows it: the callers of a process are combined. */
-
-import { stock } from '../../../dist/erp/index.js'
 import { InsufficientStockError } from '../../../dist/index.js'
 import type { Contender } from '../../contender.js'
-import { createOurs } from '../../support/ours-client.js'
+import { createOursWithStock } from '../../support/ours-client.js'
 
 export default {
   id: 'ours/stock-move',
@@ -16,9 +14,7 @@ export default {
   operations: ['move', 'receive'],
 
   async open(env) {
-    const db = createOurs(env).$extends(
-      stock({ item: { model: 'Item', key: 'id', onHand: 'stock' }, movement: { model: 'Movement', item: 'itemId' } }),
-    )
+    const db = createOursWithStock(env)
     const move = async (transactionId: string, itemId: number, quantity: number) => {
       try {
         await db.$stock.move({ transactionId, item: itemId, quantity })
