@@ -4,6 +4,7 @@ import { useDatabase } from './support/clients.js'
 import { openTransaction } from './support/connection.js'
 import { gate } from './support/gate.js'
 import { rejectionOf } from './support/rejection.js'
+import { started } from './support/started.js'
 import { untilBlocked } from './support/until-blocked.js'
 
 /** Prisma's own timeout is not meant here. */
@@ -116,6 +117,28 @@ describe('calls at once on one tx', () => {
 })
 
 describe('a nested body', () => {
+  test('lets a call of several statements that was made before it come to its end', async () => {
+    const db = connect()
+    const transactionId = crypto.randomUUID()
+    const holder = await openTransaction(
+      database.url,
+      'INSERT INTO "Payment" ("transactionId", amount) VALUES ($1, 1)',
+      [transactionId],
+    )
+    const customer = `beside ${transactionId}`
+
+    const outcomes = await db.$transaction(async (tx) => {
+      const replay = started(tx.payment.createIdempotent({ where: { transactionId }, data: { amount: 1 } }))
+      await untilBlocked(database.url)
+      const nested = tx.$transactionWithRetry((inner) => inner.order.create({ data: { customer } }))
+      await holder.query('COMMIT')
+      return Promise.allSettled([replay, nested])
+    }, PATIENT)
+
+    expect(outcomes).toMatchObject([{ value: { replayed: true } }, { value: { customer } }])
+    expect(await named(customer)).toBe(1)
+  })
+
   test('keeps calls on the outer tx out, which say that the inner client is to be used', async () => {
     const db = connect()
     const { id } = await newOrder(db)
@@ -282,6 +305,24 @@ describe('the end of a body', () => {
       expect(await named('undone')).toBe(0)
     },
   )
+
+  test('says that a failure of SQL of this package, that was caught, has undone everything', async () => {
+    const db = connect()
+    await db.category.create({ data: { name: 'taken before' } })
+    const { id } = await db.category.create({ data: { name: 'free' } })
+
+    const error = await rejectionOf(
+      db.$transaction(async (tx) => {
+        await tx.order.create({ data: { customer: 'undone, too' } })
+        await rejectionOf(
+          tx.category.updateManyVersioned([{ where: { id, version: 0 }, data: { name: 'taken before' } }]),
+        )
+      }),
+    )
+
+    expect(error).toMatchObject({ code: 'TRANSACTION_ABORTED' })
+    expect(await named('undone, too')).toBe(0)
+  })
 
   test('is a commit, where the database error was caught around a nested transaction', async () => {
     const db = connect()

@@ -6,6 +6,14 @@ import { Limiter } from '../retry/limiter.js'
 
 export type Body<R> = (tx: PrismaClientLike) => Promise<R>
 
+/** A nested body, asked for or open. */
+interface Nested {
+  readonly isOurs: boolean
+  /** It waits for a call of this package, whose further statements come as plain calls. */
+  isWaiting: boolean
+  scope: TransactionScope | undefined
+}
+
 /**
  * What runs on one client of a transaction: on the `tx` of a body, or on the client that a nested
  * body was given. A transaction has one connection, so two calls at once can mix their statements.
@@ -25,7 +33,7 @@ export class TransactionScope {
   readonly #plainCalls = new Set<Promise<unknown>>()
   /** Closed savepoints of ours let plain calls go on. */
   #savepoint: Promise<void> | undefined
-  #nested: { isOurs: boolean; scope: TransactionScope | undefined } | undefined
+  #nested: Nested | undefined
   #isOver = false
   #isClosing = false
   /** The first that may have ended the transaction. */
@@ -66,10 +74,11 @@ export class TransactionScope {
   async nest<R>(run: (enter: (inner: TransactionScope) => void) => Promise<R>, deadline?: Deadline): Promise<R> {
     this.#check()
     const isOurs = deadline !== undefined
-    const nested: { isOurs: boolean; scope: TransactionScope | undefined } = { isOurs, scope: undefined }
+    const nested: Nested = { isOurs, isWaiting: !this.#turns.isIdle, scope: undefined }
     this.#nested = nested
     try {
       const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
+      nested.isWaiting = false
       leave() // the flag keeps others out, and a turn covers no code of the user's
       if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
       if (this.#isOver) throw new TransactionScopeError('over')
@@ -86,7 +95,7 @@ export class TransactionScope {
     if (this.#isClosing) return query()
     while (this.#savepoint) await this.#savepoint
     if (this.#isOver) throw new TransactionScopeError('over')
-    if (this.#nested?.isOurs) throw new TransactionScopeError('nested')
+    if (this.#nested?.isOurs && !this.#nested.isWaiting) throw new TransactionScopeError('nested')
     const call = Promise.resolve(query())
     this.#plainCalls.add(call)
     try {
