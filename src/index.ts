@@ -13,14 +13,12 @@ import { Catalogue } from './prisma/catalogue.js'
 import type { PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { Extension, Members } from './prisma/extension.js'
-import { noteVersionColumns } from './prisma/version-columns.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { type TransactionClientMethods, transactionClientMethods } from './transaction/extension.js'
 import { transactionMethod } from './transaction/method.js'
 import { watchedTransaction } from './transaction/turns.js'
 import { RetryingTransactions } from './transaction/with-retry.js'
-import { KEEP_VERSION } from './versioned/bump.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioned/extension.js'
 import { VersionedMethods } from './versioned/methods.js'
 import { bumpingHooks } from './versioned/plain-calls.js'
@@ -133,20 +131,25 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const dataModel = readDataModel(own)
     const versions = new Versions(dataModel, given.version)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
-    const transactions = new RetryingTransactions(own)
+    const transactions = new RetryingTransactions(touch.clients.below)
     const catalogue = new Catalogue()
-    const versioned = new VersionedMethods(own, versions, policy, catalogue)
+    const versioned = new VersionedMethods(touch.clients, versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
-    const keepVersion = (model: string) => {
-      const found = versions.get(model)
-      return found?.bumpsPlainWrites ? { [found.version.name]: KEEP_VERSION } : {}
-    }
+    const keepVersion = (model: string) => versions.keepVersion(model)
     const settings = given.idempotency ?? {}
-    const idempotent = new IdempotentMethods({ own, catalogue, dataModel, policy, transactions, settings, keepVersion })
+    const idempotent = new IdempotentMethods({
+      own: touch.clients,
+      catalogue,
+      dataModel,
+      policy,
+      transactions,
+      settings,
+      keepVersion,
+    })
 
     const extended = client.$extends({
       name: 'prisma-extension-concurrency',
-      ...touch.marks,
+      ...touch.note(versions),
       model: {
         $allModels: {
           ...versionedModelMethods(versioned),
@@ -163,7 +166,6 @@ export function concurrency<const O extends ConcurrencyOptions>(
       },
       query: bumpingHooks(versions),
     })
-    noteVersionColumns(extended, versions)
     touch.made(extended)
     return extended
   })

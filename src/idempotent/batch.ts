@@ -36,6 +36,8 @@ export class InsertBatches {
 
   /** `context` is the model of the client that was called: it tells the clients' extensions apart. */
   add(context: ModelContext, scope: RootScope, call: InsertCall): Promise<InsertResult> {
+    const { scalars, key } = call.payload
+    scope.checkWrite('create', [{ ...scalars, ...key }], 'data') // by the names that Prisma's call would have
     const batches = this.#open.get(context) ?? new Map<string, Entry[]>()
     this.#open.set(context, batches)
     const group = canonical([call.selection, Object.keys(call.payload.key).sort()])

@@ -27,7 +27,7 @@ export function plainInsert(
   rows: readonly Row[],
   selection: Selection,
 ): PlainInsert | undefined {
-  if (!scope.isUnobserved('createManyAndReturn') || !alikeScalars(model)) return undefined
+  if (!scope.canBypassPrisma('createManyAndReturn') || !alikeScalars(model)) return undefined
   const selected = selectedFields(selection, model)
   const keyFields = keyNames.map((name) => model.fields.get(name) as Field)
   if (!selected || !keyFields.every(isSpelledOneWay)) return undefined

@@ -3,11 +3,10 @@ import { InvalidArgumentError } from '../errors.js'
 import type { Catalogue } from '../prisma/catalogue.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import type { DataModel, Field, Model } from '../prisma/data-model.js'
-import { foreignIn } from '../prisma/foreign.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
 import { requireKeys } from '../prisma/unique-keys.js'
-import { wholeClientOf } from '../prisma/whole-client.js'
+import type { OwnClients } from '../prisma/whole-client.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { transactionCall, transactionOptions } from '../transaction/method.js'
@@ -32,7 +31,7 @@ export interface IdempotencySettings extends FingerprintSettings {
 
 /** What the other parts of the extension know, and this one needs. */
 export interface IdempotentSetup {
-  readonly own: PrismaClientLike
+  readonly own: OwnClients
   readonly catalogue: Catalogue
   readonly dataModel: DataModel
   readonly policy: ResolvedPolicy
@@ -109,13 +108,14 @@ export class IdempotentMethods {
       match: readMatch(match, model, payload),
       fingerprint: this.#fingerprint(model, payload.data),
     }
+    const scope = scopeOf(context, this.#setup.own)
     const call: InsertCall = {
       catalogue: this.#setup.catalogue,
       model,
       payload,
       comparison,
       selection: selectionOf(rest),
-      isObserved: foreignIn(wholeClientOf(context), model.name, WRITES) !== undefined,
+      isObserved: scope.foreign(...WRITES) !== undefined,
       keepVersion: this.#setup.keepVersion(model.name),
       requireKey: ({ query }) => requireKeys(this.#setup.catalogue, [{ model, fields }], query),
       ...patienceOf(this.#setup.policy, { retry, signal }),
@@ -124,7 +124,6 @@ export class IdempotentMethods {
     // What another extension makes of the data is for Prisma alone to check.
     if (!isSingle && !call.isObserved) checkNestedWrites(payload, model, this.#setup.dataModel)
     call.deadline.signal?.throwIfAborted()
-    const scope = scopeOf(context, this.#setup.own)
     return !scope.inTransaction && isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
   }
 

@@ -27,6 +27,8 @@ export interface PrismaClientLike {
   }
   /** What the client was told to `omit`, by the model's name on the client, such as `product`. */
   readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>
+  /** The client that is not extended. */
+  readonly _originalClient: object
   readonly $parent?: PrismaClientLike
   readonly $connect?: () => Promise<void>
   /** From `@prisma/extension-read-replicas`: the client whose reads go to the primary. */

@@ -1,6 +1,6 @@
 import { ForeignExtensionError } from '../foreign-extension-error.js'
 import type { PrismaCall } from './client.js'
-import { calledBy, type ExtensionArgs, type Hook } from './foreign.js'
+import { calledBy, type ExtensionArgs, type Hook } from './layers.js'
 
 /*
  * An extension may send what is called in a transaction in another one, of its own: the usual recipe

@@ -12,12 +12,13 @@ import {
   transactionOf,
 } from './client.js'
 import type { Field, Model } from './data-model.js'
-import { type Action, calledBy, foreignIn, hasForeignHooks } from './foreign.js'
+import { type Action, foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
 import { type InsertDefault, insertDefaults } from './insert-defaults.js'
 import { type Bound, bind, relyingOn } from './joined.js'
+import { calledBy, checkWrite } from './layers.js'
 import { withModelErrors } from './model-error.js'
-import { isUnobserved } from './unobserved.js'
-import { wholeClientOf } from './whole-client.js'
+import { readPrimary } from './primary.js'
+import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
 /** Where the statements of one call run: on the root client, or inside a transaction. */
 export interface Scope {
@@ -35,6 +36,12 @@ export interface Scope {
   query(sql: string, ...values: unknown[]): Promise<Row[]>
   /** What another extension that takes part in these calls of the model is called; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
+  /**
+   * Asks the other extensions of this package before SQL writes data, which their hooks do not see.
+   *
+   * @throws InvalidArgumentError that names the field, if one of them refuses it
+   */
+  checkWrite(operation: 'create' | 'update', data: unknown, path: string): void
   /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
   contained<R>(body: (scope: Scope) => Promise<R>): Promise<R>
 }
@@ -42,8 +49,8 @@ export interface Scope {
 /** The root client. Only it can open a transaction. */
 export interface RootScope extends Scope {
   readonly inTransaction: false
-  /** Whether no other extension takes part in these calls of the model, so that SQL may stand for them. */
-  isUnobserved(...actions: readonly ModelAction[]): boolean
+  /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
+  canBypassPrisma(...actions: readonly ModelAction[]): boolean
   /** What Prisma puts into the fields of the model that an insert leaves out. */
   insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
   /** In it other extensions take no longer than the bound in any call. */
@@ -60,92 +67,81 @@ export interface CallersTransaction extends Omit<Scope, 'contained'> {
   under(savepoint: PrismaClientLike): Scope
 }
 
-/**
- * The scope that a model method was called in. `own` is the client that this extension was
- * applied to: as long as it is the model's parent, no other extension lies on top of ours.
- */
-export function scopeOf(context: ModelContext, own: PrismaClientLike): RootScope | CallersTransaction {
+/** The scope that a model method was called in. */
+export function scopeOf(context: ModelContext, own: OwnClients): RootScope | CallersTransaction {
   const parent = context.$parent
-  return isTransactionClient(parent) ? callersTransaction(context, parent) : rootScope(context, parent, own)
+  return isTransactionClient(parent) ? callersTransaction(context, parent, own) : rootScope(context, own)
 }
 
 function queryOf(context: ModelContext, client: PrismaClientLike): Scope['query'] {
   return (sql, ...values) => withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
 }
 
-function foreignOf(context: ModelContext): Scope['foreign'] {
-  return (...actions) => {
-    const extension = foreignIn(wholeClientOf(context), context.$name, actions)
-    return extension && calledBy(extension)
+/** What is known of the extensions of the model's client. */
+function extensionsOf(context: ModelContext): Pick<Scope, 'foreign' | 'checkWrite'> {
+  const whole = wholeClientOf(context)
+  return {
+    foreign(...actions) {
+      const extension = foreignIn(whole, context.$name, actions)
+      return extension && calledBy(extension)
+    },
+    checkWrite: (...write) => checkWrite(whole, context.$name, ...write),
   }
 }
 
-function callersTransaction(context: ModelContext, parent: PrismaClientLike): CallersTransaction {
+function callersTransaction(context: ModelContext, parent: PrismaClientLike, own: OwnClients): CallersTransaction {
+  const whole = wholeClientOf(context)
+  // With the hooks of no extension above ours: whatever lies there, it is the same SQL.
+  const sender = (mark?: object) => transactionClient(own.made, parent, mark)
+  const model = (name: string, mark?: object) => modelOf(transactionClient(whole, parent, mark), name)
+  const client = sender()
   const transaction: CallersTransaction = {
     inTransaction: true,
-    client: parent,
-    bounded: (bound, mark) =>
-      hasForeignHooks(wholeClientOf(context)) ? { ...transaction, ...boundedCalls(context, bound, mark) } : transaction,
+    client,
+    // By clients of their own, so that the calls can be told from those that the caller makes meanwhile.
+    bounded(bound, onMark) {
+      if (!hasForeignHooks(whole)) return transaction
+      const mark = { ...transactionOf(parent) }
+      bind(mark, bound)
+      onMark(mark)
+      return { ...transaction, ...callsOf(model(context.$name, mark), sender(mark)) }
+    },
     under: (savepoint) => ownTransaction(context, savepoint),
-    ...callsOf(context, context, parent),
+    readOther: async (name, args) => (await model(name).findUniqueOrThrow(args)) as Row,
+    ...callsOf(context, client),
+    ...extensionsOf(context),
   }
   return transaction
 }
 
-function callsOf(context: ModelContext, model: ModelContext, client: PrismaClientLike) {
+/** Calls of a model, and SQL. */
+function callsOf(model: ModelContext, client: PrismaClientLike) {
   return {
     call: async (action, args) => (await model[action](args)) as Row,
     read: async (args) => (await model.findUniqueOrThrow(args)) as Row,
-    readOther: async (name, args) => (await modelOf(client, name).findUniqueOrThrow(args)) as Row,
-    query: queryOf(context, client),
-    foreign: foreignOf(context),
+    query: queryOf(model, client),
   } satisfies Partial<Scope>
 }
 
-/** The calls by clients of their own, so that they can be told from those that the caller makes meanwhile. */
-function boundedCalls(context: ModelContext, bound: Bound, onMark: (mark: object) => void) {
-  const parent = context.$parent
-  const mark = { ...transactionOf(parent) }
-  bind(mark, bound)
-  onMark(mark)
-  const whole = transactionClient(wholeClientOf(context), parent, mark)
-  return callsOf(context, modelOf(whole, context.$name), transactionClient(parent, parent, mark))
-}
-
-function rootScope(context: ModelContext, parent: PrismaClientLike, own: PrismaClientLike): RootScope {
+function rootScope(context: ModelContext, own: OwnClients): RootScope {
+  const { below } = own
   const root: RootScope = {
     inTransaction: false,
     call: async (action, args) => (await context[action](args)) as Row,
-    read: async (args) => (await readPrimary(context, parent, own, args)) as Row,
-    readOther: async (model, args) =>
-      (await modelOf(parent.$primary?.() ?? parent, model).findUniqueOrThrow(args)) as Row,
-    query: queryOf(context, parent),
-    foreign: foreignOf(context),
-    isUnobserved: (...actions) => isUnobserved(parent, own, context.$name, actions),
+    read: async (args) => (await readPrimary(context, own, args)) as Row,
+    readOther: async (model, args) => (await readPrimary(modelOf(wholeClientOf(context), model), own, args)) as Row,
+    query: queryOf(context, below),
+    ...extensionsOf(context),
+    canBypassPrisma(...actions) {
+      const whole = knownWholeOf(context)
+      return whole !== undefined && foreignInRecords(whole, context.$name, actions) === undefined
+    },
     insertDefaults,
     contained: (body) => body(root),
     transaction: (body, bound, options) =>
-      parent.$transaction(
-        (tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx)), bound),
-        options,
-      ),
+      below.$transaction((tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx)), bound), options),
   }
   return root
-}
-
-/**
- * An extension may answer reads from a replica, unless they are in a transaction. Where it lies
- * right below ours, `$primary()` leads past it and past nothing else. What lies on top of ours
- * cannot be seen from here, and must not be left out either (it may filter by tenant), so there
- * the read goes through all of it, in a transaction of its own.
- */
-async function readPrimary(context: ModelContext, parent: PrismaClientLike, own: PrismaClientLike, args: ActionArgs) {
-  const primary = parent.$primary?.() ?? parent
-  if (parent === own && (primary === parent || primary === parent.$parent)) {
-    return modelOf(primary, context.$name).findUniqueOrThrow(args)
-  }
-  const [record] = await parent.$transaction([context.findUniqueOrThrow(args)])
-  return record
 }
 
 /** A transaction, or a savepoint, of ours. Its calls go through all of the client's extensions, too. */
@@ -155,11 +151,16 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
     inTransaction: true,
     call,
     read: (args) => call('findUniqueOrThrow', args),
-    readOther: async (name, args) => (await modelOf(tx, name).findUniqueOrThrow(args)) as Row,
+    readOther: async (name, args) => (await modelIn(context, tx, name).findUniqueOrThrow(args)) as Row,
     query: queryOf(context, tx),
-    foreign: foreignOf(context),
+    ...extensionsOf(context),
     contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
   }
+}
+
+/** A model in a transaction, by the client with all of its extensions. */
+function modelIn(context: ModelContext, tx: PrismaClientLike, name: string): ModelContext {
+  return modelOf(transactionClient(wholeClientOf(context), tx), name)
 }
 
 /**
@@ -168,7 +169,7 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
  */
 function callIn(context: ModelContext, tx: PrismaClientLike): Scope['call'] {
   if (isTransactionClient(context.$parent)) {
-    const model = modelOf(transactionClient(wholeClientOf(context), tx), context.$name)
+    const model = modelIn(context, tx, context.$name)
     return async (action, args) => (await model[action](args)) as Row
   }
   const transaction = { kind: 'itx', id: transactionId(tx) } as const

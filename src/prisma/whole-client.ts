@@ -1,6 +1,16 @@
 import type { ModelContext, PrismaClientLike } from './client.js'
-import { type ExtensionArgs, extensionsOf, headOf, isForeign, isOwn, TRANSPARENT, transparentOf } from './foreign.js'
 import { watched } from './joined.js'
+import {
+  type ExtensionArgs,
+  extensionsOf,
+  headOf,
+  isForeign,
+  layerOf,
+  noteLayer,
+  transparentOf,
+  withoutOwnLayers,
+} from './layers.js'
+import type { VersionColumns } from './version-columns.js'
 
 /*
  * A model knows the client below the topmost extension as its parent, but not the topmost one. So
@@ -12,34 +22,68 @@ const WHOLE = '$prismaExtensionConcurrency'
 
 type Extends = (this: unknown, extension: unknown) => PrismaClientLike
 
+/** The clients below and above the extension of `concurrency()`. */
+export interface OwnClients {
+  /**
+   * For SQL and transactions of our own outside a transaction of the caller's: the client that was
+   * extended, without other extensions of this package, and without read replicas, right below.
+   */
+  readonly below: PrismaClientLike
+  /** The client that was made. */
+  readonly made: PrismaClientLike
+}
+
 /** The client, with all of its extensions, that a model belongs to: in a transaction that of the root. */
 export function wholeClientOf(context: ModelContext): PrismaClientLike {
-  const whole = (context as { readonly [WHOLE]?: () => PrismaClientLike | undefined })[WHOLE]
-  return whole?.() ?? context.$parent
+  return toldWholeOf(context) ?? context.$parent
+}
+
+/** The same for a model outside a transaction; `undefined` if there is an extension that we do not know of. */
+export function knownWholeOf(context: ModelContext): PrismaClientLike | undefined {
+  const whole = toldWholeOf(context)
+  return whole?.$parent === context.$parent ? whole : undefined
+}
+
+function toldWholeOf(context: ModelContext): PrismaClientLike | undefined {
+  return (context as { readonly [WHOLE]?: () => PrismaClientLike | undefined })[WHOLE]?.()
 }
 
 /** Parts of this package's extension, which keep it in touch with the extensions on top of it. */
 export function inTouch(own: PrismaClientLike, transparent: readonly string[]) {
   let top: PrismaClientLike | undefined
   const names = new Set([...transparent, ...transparentOf(extensionsOf(own))])
-  const below = extendsOf(own)
+  const extendOwn = extendsOf(own)
   return {
-    marks: { [TRANSPARENT]: names } as Record<never, never>,
+    clients: {
+      below: withoutOwnLayers(own),
+      get made() {
+        return top as PrismaClientLike
+      },
+    } satisfies OwnClients,
+    note: (versions: VersionColumns) => noteLayer({ name: 'concurrency', versions, transparent: names }),
     model: { [WHOLE]: () => top } as Record<never, never>,
     client: {
       $extends(this: unknown, extension: ExtensionArgs | ((client: unknown) => unknown)) {
         // A function calls this again, with what it is made of.
-        if (typeof extension === 'function') return below.call(this, extension)
+        if (typeof extension === 'function') return extendOwn.call(this, extension)
         let made: PrismaClientLike | undefined
         const { model } = extension
         const models = { ...model, $allModels: { ...model?.$allModels, [WHOLE]: () => made } }
-        made = below.call(this, { ...(isForeign(extension, names) ? watched(extension) : extension), model: models })
+        made = extendOwn.call(this, {
+          ...(isForeign(extension, names) ? watched(extension) : extension),
+          model: models,
+        })
         return made
       },
     } as Record<never, never>,
     /** Tells which client the extension has made. */
     made(client: unknown): void {
       top = client as PrismaClientLike
+      const extension = headOf(top)?.extension
+      if (extension && layerOf(extension)) return
+      throw new Error(
+        'prisma-extension-concurrency does not know this version of Prisma: its clients list no extensions.',
+      )
     },
   }
 }
@@ -49,7 +93,7 @@ export function watchedClient<C>(client: C, transparent: readonly string[]): C {
   const own = client as PrismaClientLike
   const all = extensionsOf(own)
   // What is above a layer of ours is watched already.
-  if (all.some(isOwn)) return client
+  if (all.some(layerOf)) return client
   return rebuilt(own, new Set(transparent)) as C
 }
 

@@ -2,12 +2,6 @@ import type { Field } from '../prisma/data-model.js'
 import { isRecord } from '../validation.js'
 import type { Versions } from './versions.js'
 
-/**
- * Given as the version in the data of a plain write, it keeps the version as it is: for nested
- * writes of our own, which create what belongs to a row that was itself just created.
- */
-export const KEEP_VERSION = 'prisma-extension-concurrency: keep'
-
 type Args = Readonly<Record<string, unknown>>
 
 /** The operations of Prisma whose `data` this file knows. */
@@ -32,7 +26,7 @@ function bumped(versions: Versions, model: string, data: Args): Args {
   const result = bumpNested(versions, model, data)
   if (!versioned?.bumpsPlainWrites) return result
   const { name } = versioned.version
-  if (data[name] === KEEP_VERSION) {
+  if (data[name] === versions.keepMark) {
     const { [name]: _keep, ...rest } = result
     return rest
   }

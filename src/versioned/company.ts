@@ -8,7 +8,6 @@ import { GivenColumns } from '../prisma/given-columns.js'
 import { returning, toRecord } from '../prisma/raw-record.js'
 import type { Scope } from '../prisma/scope.js'
 import { columnOf, tableOf } from '../prisma/sql.js'
-import { checkedData } from './arguments.js'
 import type { Answer, Passenger } from './passenger.js'
 import { applied, isMoment, type PlainData, plainData } from './plain-data.js'
 import type { TableFacts } from './table-facts.js'
@@ -190,7 +189,7 @@ function judge(answer: Answer, passenger: Passenger, last: Step, leader: Leader)
   if ('isAsync' in answer) return undefined
   if ('error' in answer) return passenger.retriesOn(answer.error) ? undefined : answer
   if (answer.data === undefined) return { status: 'unchanged', step: last }
-  const plain = plainData(checkedData(answer.data, leader.versioned), leader.versioned.model)
+  const plain = plainData(passenger.dataOf(answer.data), leader.versioned.model)
   const step = plain && next(last, plain, leader)
   return step && { status: 'updated', step }
 }

@@ -9,7 +9,6 @@ import { patient } from '../transaction/bounds.js'
 import { CALLS_FROM_INSIDE } from '../transaction/hints.js'
 import { inOwnTransaction } from '../transaction/own-transaction.js'
 import { inPatientTurn } from '../transaction/turns.js'
-import { checkedData } from './arguments.js'
 import { Company, copyOf } from './company.js'
 import { GuardedWrite, type Send } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
@@ -159,12 +158,12 @@ export class FunctionUpdate {
     attempt: number,
     onSent?: (expected: VersionValue, send: Send) => void,
   ): Promise<Outcome> {
-    const { versioned, deadline } = this.#target
+    const { dataOf, deadline } = this.#target
     deadline.check(DATA_FUNCTION)
     const given = snapshot(data, 'data', 'data')
     if (given === undefined) return this.#unchanged(scope, expected, attempt)
 
-    const send = await this.#sendInCompany(scope, current, checkedData(given, versioned))
+    const send = await this.#sendInCompany(scope, current, dataOf(given))
     const record = await patient(scope, deadline, CALLS, () => this.write.run(scope, expected, send, attempt))
     onSent?.(expected, send)
     return { status: 'updated', record }

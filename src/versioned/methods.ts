@@ -1,11 +1,10 @@
 import * as z from 'zod/mini'
 import { InvalidArgumentError } from '../errors.js'
 import type { Catalogue } from '../prisma/catalogue.js'
-import type { ModelContext, PrismaClientLike, Row } from '../prisma/client.js'
-import { foreignIn } from '../prisma/foreign.js'
+import type { ModelContext, Row } from '../prisma/client.js'
 import { scopeOf } from '../prisma/scope.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
-import { wholeClientOf } from '../prisma/whole-client.js'
+import type { OwnClients } from '../prisma/whole-client.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { patient } from '../transaction/bounds.js'
@@ -33,12 +32,12 @@ const STATEMENT_STANDS_FOR = ['update', 'updateMany', 'updateManyAndReturn', 'fi
 export class VersionedMethods {
   readonly #versions: Versions
   readonly #policy: ResolvedPolicy
-  readonly #own: PrismaClientLike
+  readonly #own: OwnClients
   readonly #together: Together
   readonly #catalogue: Catalogue
   readonly #rowKeys: RowKeys
 
-  constructor(own: PrismaClientLike, versions: Versions, policy: ResolvedPolicy, catalogue: Catalogue) {
+  constructor(own: OwnClients, versions: Versions, policy: ResolvedPolicy, catalogue: Catalogue) {
     this.#own = own
     this.#catalogue = catalogue
     this.#rowKeys = new RowKeys(catalogue)
@@ -83,9 +82,9 @@ export class VersionedMethods {
       throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
     const { mode, ...patience } = checkArguments(updateManyOptions, options ?? {})
     const versioned = this.#versions.require(context.$name)
-    const isObserved = foreignIn(wholeClientOf(context), context.$name, STATEMENT_STANDS_FOR) !== undefined
-    const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     const scope = scopeOf(context, this.#own)
+    const isObserved = scope.foreign(...STATEMENT_STANDS_FOR) !== undefined
+    const call = { versioned, mode, isObserved, ...patienceOf(this.#policy, patience) }
     return serialized(scope, call.deadline, UPDATE_CALLS, (turn) =>
       patient(turn, call.deadline, UPDATE_CALLS, () => updateMany(turn, call, entries, this.#catalogue, this.#rowKeys)),
     )
@@ -97,13 +96,19 @@ export class VersionedMethods {
     const expected = isFunction ? expectedVersion(args.where, versioned) : requiredVersion(args.where, versioned)
     const target = this.#target(args, versioned, wantsCurrent ? selectionOf(args) : onlyVersion(versioned))
     const scope = scopeOf(context, this.#own)
+    const calls = isFunction ? (['update', 'findUniqueOrThrow'] as const) : (['update'] as const)
     const plain =
-      !scope.inTransaction && scope.isUnobserved('update', 'findUniqueOrThrow')
+      !scope.inTransaction && scope.canBypassPrisma(...calls)
         ? plainRow(target.row, target.selection, versioned.model)
         : undefined
-    const update = { ...target, plain, together: this.#together }
+    const dataOf = (given: unknown) => {
+      const data = checkedData(given, versioned)
+      if (plain) scope.checkWrite('update', data, 'data')
+      return data
+    }
+    const update = { ...target, plain, dataOf, together: this.#together }
     if (isFunction) return updateByFunction(scope, update, expected, args.data as Change)
-    return updateOnce(scope, update, expected as number | bigint, checkedData(args.data, versioned))
+    return updateOnce(scope, update, expected as number | bigint, dataOf(args.data))
   }
 
   #target(args: Args, versioned: VersionedModel, currentSelection: Selection) {

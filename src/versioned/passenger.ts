@@ -13,10 +13,18 @@ export type Arrival = { readonly status: 'updated' | 'unchanged'; readonly recor
 /** What the function gave. */
 export type Answer = { readonly data: unknown } | { readonly error: unknown } | { readonly isAsync: true }
 
+interface PassengerCall {
+  readonly policy: ResolvedPolicy
+  readonly deadline: Deadline
+  /** What its function gave as data, checked. */
+  readonly dataOf: (given: unknown) => Row
+}
+
 /** A caller who waits for its turn, and whose function may as well be part of another one's write. */
 export class Passenger {
   /** The fields of the record that it wants back. */
   readonly selected: readonly Field[]
+  readonly dataOf: PassengerCall['dataOf']
   readonly #change: Change
   readonly #policy: ResolvedPolicy
   readonly #deadline: Deadline
@@ -27,9 +35,10 @@ export class Passenger {
   #noteLost = () => {}
   #answer = () => {}
 
-  constructor(change: Change, selected: readonly Field[], policy: ResolvedPolicy, deadline: Deadline) {
+  constructor(change: Change, selected: readonly Field[], { policy, deadline, dataOf }: PassengerCall) {
     this.#change = change
     this.selected = selected
+    this.dataOf = dataOf
     this.#policy = policy
     this.#deadline = deadline
     // An async function may take its time, which nobody else should have to wait for.

@@ -12,6 +12,11 @@ export interface UpdateTarget extends Target {
   readonly selection: Selection
   /** The row, where a statement of our own may stand for Prisma's `update`. */
   readonly plain: PlainRow | undefined
+  /**
+   * What the caller gave as data, checked: also by the other extensions of this package, where a statement
+   * of our own may go past their hooks.
+   */
+  readonly dataOf: (given: unknown) => Data
   /** The other writers of this client. */
   readonly together: Together
 }

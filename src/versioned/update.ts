@@ -52,9 +52,9 @@ export async function updateByFunction(
 ): Promise<Outcome> {
   const update = new FunctionUpdate(target, given, change)
   if (scope.inTransaction) return outcomeOf(update.write, () => update.runInTransaction(scope))
-  const { versioned, row, deadline, policy, plain, together } = target
+  const { versioned, row, deadline, plain, together } = target
   deadline.signal?.throwIfAborted()
-  const passenger = plain && given === undefined ? new Passenger(change, plain.selected, policy, deadline) : undefined
+  const passenger = plain && given === undefined ? new Passenger(change, plain.selected, target) : undefined
   const place = together.turns.join(`${versioned.model.name} ${canonical(row)}`, passenger)
   try {
     for (;;) {

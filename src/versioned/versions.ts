@@ -20,6 +20,12 @@ export interface VersionedModel {
 
 /** Which models are versioned, and why the others are not. */
 export class Versions implements VersionColumns {
+  /**
+   * Given as the version in the data of a plain write, it keeps the version as it is: for nested writes
+   * of our own, which create what belongs to a row that was itself just created. Another `concurrency()`
+   * below has another mark, so it passes this one on.
+   */
+  readonly keepMark = `prisma-extension-concurrency: keep ${crypto.randomUUID()}`
   readonly #versioned = new Map<string, VersionedModel>()
   readonly #reasons = new Map<string, string>()
   readonly #dataModel: DataModel
@@ -52,6 +58,17 @@ export class Versions implements VersionColumns {
   fieldOf(model: string): string | false | undefined {
     if (this.#settings.models?.[model] === false) return false
     return this.#versioned.get(model)?.version.name
+  }
+
+  bumpedBy(model: string): string | undefined {
+    const versioned = this.#versioned.get(model)
+    return versioned?.bumpsPlainWrites ? versioned.version.name : undefined
+  }
+
+  /** What to add to the data of a nested write, so that it does not bump the model's version. */
+  keepVersion(model: string): Readonly<Record<string, unknown>> {
+    const bumped = this.bumpedBy(model)
+    return bumped === undefined ? {} : { [bumped]: this.keepMark }
   }
 
   /** The fields of any model, versioned or not. */

@@ -4,10 +4,11 @@ import { namespace } from '../../prisma/bound.js'
 import { Catalogue } from '../../prisma/catalogue.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
+import { noteLayer } from '../../prisma/layers.js'
 import { withModelErrors } from '../../prisma/model-error.js'
 import { argumentsOf, snapshot } from '../../snapshot.js'
 import { withConcurrency } from '../client.js'
-import { checkModels, keepModels } from '../kept-models.js'
+import { checkModels } from '../kept-models.js'
 import type { ClientExtension } from '../types.js'
 import { mapSerials } from './mapping.js'
 import { SerialsMethods } from './methods.js'
@@ -37,8 +38,8 @@ export function serials<const O extends SerialsOptions, C extends object = objec
   const extension = Prisma.defineExtension((client) => {
     const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
     const map = mapSerials(readDataModel(own), given)
-    const kept = [map.serial.model.name, map.allocation.model.name]
-    checkModels(own, 'serials', kept)
+    const models = [map.serial.model.name, map.allocation.model.name]
+    checkModels(own, 'serials', models)
     const methods = new SerialsMethods(map, given.retry, new Catalogue())
     const told = <R>(work: Promise<R>) => withModelErrors(work, map.serial.model.name)
     const call =
@@ -62,7 +63,8 @@ export function serials<const O extends SerialsOptions, C extends object = objec
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/serials',
-      client: namespace(own, '$serials', (at) => keepModels(make(at), kept)),
+      ...noteLayer({ name: 'serials', models }),
+      client: namespace(own, '$serials', make),
     })
   })
   return extension as unknown as (client: C) => SerialsExtension<C, O>

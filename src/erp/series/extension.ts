@@ -3,10 +3,11 @@ import { lazily } from '../../lazy.js'
 import { namespace } from '../../prisma/bound.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
+import { noteLayer } from '../../prisma/layers.js'
 import { withModelErrors } from '../../prisma/model-error.js'
 import { snapshot } from '../../snapshot.js'
 import { withConcurrency } from '../client.js'
-import { checkModels, keepModels } from '../kept-models.js'
+import { checkModels } from '../kept-models.js'
 import type { ClientExtension } from '../types.js'
 import { mapSeries } from './mapping.js'
 import { SeriesMethods } from './methods.js'
@@ -96,8 +97,8 @@ export function series<const O extends SeriesOptions>(
   const extension = Prisma.defineExtension((client) => {
     const root = withConcurrency(client as unknown as PrismaClientLike, 'series')
     const map = mapSeries(readDataModel(root), given)
-    const kept = [map.counter.model, map.number.model]
-    checkModels(root, 'series', kept)
+    const models = [map.counter.model, map.number.model]
+    checkModels(root, 'series', models)
     const methods = new SeriesMethods(map, root)
     const told = <R>(work: Promise<R>) => withModelErrors(work, map.number.model)
     const make = (at: PrismaClientLike): NumberSeries<O> => ({
@@ -116,7 +117,8 @@ export function series<const O extends SeriesOptions>(
     })
     return client.$extends({
       name: 'prisma-extension-concurrency/series',
-      client: namespace(root, '$series', (at) => keepModels(make(at), kept)),
+      ...noteLayer({ name: 'series', models }),
+      client: namespace(root, '$series', make),
     })
   })
   return extension as unknown as (client: object) => ClientExtension<'$series', NumberSeries<O>>

@@ -2,16 +2,17 @@ import { Prisma } from '@prisma/client/extension'
 import { namespace } from '../../prisma/bound.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import { readDataModel } from '../../prisma/data-model.js'
+import { noteLayer } from '../../prisma/layers.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../../retry/policy.js'
 import { withConcurrency } from '../client.js'
-import { checkModels, keepModels } from '../kept-models.js'
+import { checkModels } from '../kept-models.js'
 import type { ClientExtension } from '../types.js'
 import { Combiner } from './combiner.js'
 import { mapStock } from './mapping.js'
 import { stockMethods } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
 import { Protection } from './protect.js'
-import { protectedModels, protectedQueries } from './protected.js'
+import { protectedQueries } from './protected.js'
 import type { ItemKey, Quantity, Stock } from './types.js'
 
 /** How many calls may wait in this process unless told otherwise. */
@@ -49,8 +50,12 @@ export function stock<const O extends StockOptions, C extends object>(
     }
     return client.$extends({
       name: 'prisma-extension-concurrency/stock',
-      client: namespace(own, '$stock', (bound) => keepModels(stockMethods(core, bound), protection.models)),
-      model: protectedModels(own, protection),
+      ...noteLayer({
+        name: 'stock',
+        models: protection.models,
+        guard: (model, operation, data, path) => protection.check(model, operation, data, path),
+      }),
+      client: namespace(own, '$stock', (bound) => stockMethods(core, bound)),
       query: protectedQueries(protection),
     })
   }) as unknown as (client: C) => ClientExtension<'$stock', Stock<ItemKey<C, O>, Quantity<C, O>>>

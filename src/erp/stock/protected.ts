@@ -1,7 +1,4 @@
-import { lazily } from '../../lazy.js'
-import { modelOf, type PrismaClientLike } from '../../prisma/client.js'
-import { snapshot } from '../../snapshot.js'
-import { isRecord } from '../../validation.js'
+import { propertyOf } from '../../prisma/client.js'
 import type { Protection } from './protect.js'
 
 interface Call {
@@ -37,38 +34,4 @@ function hooks(names: readonly string[], check: (call: Call) => void): Record<st
     return call.query(call.args as never)
   }
   return Object.fromEntries(names.map((name) => [name, hook]))
-}
-
-/** `updateManyVersioned` of the guarded models sends SQL of its own, which no hook of Prisma's sees. */
-export function protectedModels(
-  parent: PrismaClientLike,
-  protection: Protection,
-): Readonly<Record<string, Record<never, never>>> {
-  return Object.fromEntries(
-    protection.models.map((model) => [propertyOf(model), protectedModel(parent, model, protection)]),
-  )
-}
-
-function protectedModel(parent: PrismaClientLike, model: string, protection: Protection): Record<never, never> {
-  const below = (modelOf(parent, model) as unknown as { readonly updateManyVersioned: (...args: unknown[]) => unknown })
-    .updateManyVersioned
-  return {
-    updateManyVersioned(this: unknown, items: unknown, options?: unknown) {
-      return lazily(
-        'updateManyVersioned',
-        () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
-        async (given) => {
-          const list: readonly unknown[] = Array.isArray(given.items) ? given.items : []
-          for (const [i, item] of list.entries()) {
-            if (isRecord(item)) protection.check(model, 'update', item.data, `[${i}].data`)
-          }
-          return below.call(this, given.items, given.options)
-        },
-      )
-    },
-  }
-}
-
-function propertyOf(model: string): string {
-  return model.charAt(0).toLowerCase() + model.slice(1)
 }

@@ -1,0 +1,116 @@
+import type { PrismaClientLike } from './client.js'
+import type { VersionColumns } from './version-columns.js'
+
+/*
+ * SQL of this package goes past the query hooks of all extensions, its own among them. So each of its
+ * extensions leaves a note on itself: the others need not take it for a stranger, and ask its guard.
+ */
+
+/** What an extension of this package tells the others on the same client. */
+export interface Layer {
+  readonly name: 'concurrency' | 'stock' | 'serials' | 'series'
+  /** The version columns, as `concurrency()` was told. */
+  readonly versions?: VersionColumns
+  /** The names of extensions that only watch. */
+  readonly transparent?: ReadonlySet<string>
+  /** The models whose rows it writes with SQL of its own. */
+  readonly models?: readonly string[]
+  readonly guard?: WriteGuard
+}
+
+/**
+ * Refuses what the hooks of the extension would refuse in a `create` or an `update` of the model.
+ *
+ * @throws InvalidArgumentError that names the field, by its path from `path`
+ */
+export type WriteGuard = (model: string, operation: 'create' | 'update', data: unknown, path: string) => void
+
+/** What an extension was made of, as Prisma keeps it (read on 7.10). */
+export interface ExtensionArgs {
+  readonly name?: string
+  readonly query?: Readonly<Record<string, Hook | Readonly<Record<string, Hook>>>>
+  readonly model?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  readonly result?: Readonly<Record<string, unknown>>
+  readonly client?: Readonly<Record<string, unknown>>
+  /** On the extensions of this package. */
+  readonly [LAYER]?: Layer
+}
+
+export type Hook = (params: never) => unknown
+
+/** How Prisma chains the extensions that a client is made of, the topmost first (read on 7.10). */
+export interface Node {
+  readonly extension: ExtensionArgs
+  readonly previous?: Node
+}
+
+/** The same in every copy of this package: an extension of another copy is no stranger. */
+const LAYER = Symbol.for('prisma-extension-concurrency.layer')
+
+/** A part of an extension of this package: its note. */
+export function noteLayer(layer: Layer): Record<never, never> {
+  return { [LAYER]: layer } as Record<never, never>
+}
+
+export function headOf(client: PrismaClientLike): Node | undefined {
+  return (client as { readonly _extensions?: { readonly head?: Node } })._extensions?.head
+}
+
+/** The extensions that a client is made of, the topmost first; only those on top of `below` where it is given. */
+export function extensionsOf(client: PrismaClientLike, below?: PrismaClientLike): ExtensionArgs[] {
+  const end = below && headOf(below)
+  const all: ExtensionArgs[] = []
+  for (let node = headOf(client); node && node !== end; node = node.previous) all.push(node.extension)
+  return all
+}
+
+/** The notes of this package's extensions, the topmost first. */
+export function layersOf(client: PrismaClientLike): Layer[] {
+  return extensionsOf(client).flatMap((extension) => extension[LAYER] ?? [])
+}
+
+export function layerOf(extension: ExtensionArgs): Layer | undefined {
+  return extension[LAYER]
+}
+
+/** What an error calls the extension. */
+export function calledBy({ name }: ExtensionArgs): string {
+  return name === undefined ? 'an extension' : `the extension '${name}'`
+}
+
+/** `@prisma/extension-read-replicas`, which has no name. It answers reads outside a transaction, and nothing else. */
+export function isReadReplicas({ client }: ExtensionArgs): boolean {
+  return typeof client?.$primary === 'function' && typeof client.$replica === 'function'
+}
+
+/** The names that the user has given of extensions that only watch. */
+export function transparentOf(extensions: readonly ExtensionArgs[]): ReadonlySet<string> {
+  return new Set(extensions.flatMap((extension) => [...(extension[LAYER]?.transparent ?? [])]))
+}
+
+/** Whether it is another's extension, and may do something else in a call than what the call says. */
+export function isForeign(extension: ExtensionArgs, transparent: ReadonlySet<string>): boolean {
+  return !extension[LAYER] && !isReadReplicas(extension) && !transparent.has(extension.name ?? '')
+}
+
+/** The client without those of the topmost extensions that are of this package, or lead reads to replicas. */
+export function withoutOwnLayers(client: PrismaClientLike): PrismaClientLike {
+  for (let below = client; ; ) {
+    const head = headOf(below)
+    const parent = below.$parent
+    if (head === undefined || parent === undefined || headOf(parent) !== head.previous) return below
+    if (!head.extension[LAYER] && !isReadReplicas(head.extension)) return below
+    below = parent
+  }
+}
+
+const guards = new WeakMap<Node, readonly WriteGuard[]>()
+
+/** Asks the guards of all of this package's extensions on the client. */
+export function checkWrite(client: PrismaClientLike, ...write: Parameters<WriteGuard>): void {
+  const head = headOf(client)
+  if (head === undefined) return
+  let known = guards.get(head)
+  if (known === undefined) guards.set(head, (known = layersOf(client).flatMap(({ guard }) => guard ?? [])))
+  for (const guard of known) guard(...write)
+}
