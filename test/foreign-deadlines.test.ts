@@ -297,6 +297,31 @@ describe.each(['below', 'on top'])('a call that an extension %s sends', (place) 
   })
 })
 
+test.each(['below', 'on top'])(
+  'calls of one tick on a tx, of which one fails, are each answered beside an extension %s',
+  async (place) => {
+    const ids = [await newProduct(), await newProduct()]
+    const db = stacked(
+      hooked([...WRITES, ...READS], (send) => send()),
+      place,
+    )
+    const outcomes = await db.$transaction((tx) =>
+      Promise.allSettled([
+        tx.product.updateVersioned({ where: { id: ids[0] as number, version: 0 }, data: { stock: 1 } }),
+        tx.product.updateVersioned({ where: { id: ids[1] as number }, data: () => ({ stock: 1 }) }),
+        tx.product.update({ where: { id: -1 }, data: { stock: 1 } }),
+        tx.product.findUniqueOrThrow({ where: { id: -1 } }),
+        tx.note.create({ data: { text: 'beside' } }),
+        tx.product.findUniqueOrThrow({ where: { id: ids[0] as number } }),
+      ]),
+    )
+    const record = { status: 'fulfilled', value: { id: expect.any(Number) } }
+    const missing = { status: 'rejected', reason: { code: 'P2025' } }
+    expect(outcomes).toMatchObject([record, record, missing, missing, record, record])
+    expect(await Promise.all(ids.map(stockOf))).toEqual([1, 1])
+  },
+)
+
 describe('on a pool of one, a call of the client from inside', () => {
   const limits = { retry: { deadline: 500 } }
   const bodies = {

@@ -324,6 +324,33 @@ describe('the end of a body', () => {
     expect(await named('undone, too')).toBe(0)
   })
 
+  test('tells each call after a database error that was caught what has ended the transaction', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+    type Tx = Parameters<Parameters<typeof db.$transaction>[0]>[0]
+    const calls: ((tx: Tx) => PromiseLike<unknown>)[] = [
+      (tx) => tx.order.updateVersioned({ where: { id, version: 0 }, data: { customer: 'after' } }),
+      (tx) => tx.order.updateVersioned({ where: { id }, data: () => ({ customer: 'after' }) }),
+      (tx) => tx.order.updateManyVersioned([{ where: { id, version: 0 }, data: { customer: 'after' } }]),
+      (tx) => tx.payment.createIdempotent({ where: { transactionId: 'after' }, data: { amount: 1 } }),
+      (tx) => tx.$advisoryXactLock('after'),
+      (tx) => tx.$tryAdvisoryXactLock('after'),
+      (tx) => tx.$transactionWithRetry(async () => 'after'),
+      (tx) => tx.$idempotent({ key: 'after', scope: 'after' }, async () => 'after'),
+    ]
+    const errors: unknown[] = []
+
+    await rejectionOf(
+      db.$transaction(async (tx) => {
+        await rejectionOf(tx.$executeRaw`SELECT 1 / 0`)
+        for (const call of calls) errors.push(await rejectionOf(Promise.resolve(call(tx))))
+      }),
+    )
+
+    const cause = { meta: { driverAdapterError: { cause: { originalCode: '22012' } } } }
+    expect(errors).toMatchObject(calls.map(() => ({ code: 'TRANSACTION_ABORTED', cause })))
+  })
+
   test('is a commit, where the database error was caught around a nested transaction', async () => {
     const db = connect()
     await db.category.create({ data: { name: 'taken' } })

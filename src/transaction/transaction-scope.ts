@@ -4,6 +4,9 @@ import { sqlState } from '../prisma/errors.js'
 import type { Deadline } from '../retry/deadline.js'
 import { Limiter } from '../retry/limiter.js'
 
+/** A statement of the transaction has failed, and PostgreSQL takes no other. */
+const ABORTED = '25P02'
+
 export type Body<R> = (tx: PrismaClientLike) => Promise<R>
 
 /** A nested body, asked for or open. */
@@ -48,8 +51,9 @@ export class TransactionScope {
       if (this.#isOver) throw new TransactionScopeError('over')
       return await run()
     } catch (error) {
+      const reason = this.#reasonOf(error)
       this.#failure ??= { error } // also an error of ours may come from one of the database
-      throw error
+      throw reason
     } finally {
       leave()
     }
@@ -85,6 +89,8 @@ export class TransactionScope {
       return await run((inner) => {
         nested.scope = inner
       })
+    } catch (error) {
+      throw isOurs && nested.scope === undefined ? this.#reasonOf(error) : error // else it is the body's
     } finally {
       this.#nested = undefined
     }
@@ -158,6 +164,12 @@ export class TransactionScope {
     this.#nested?.scope?.end()
   }
 
+  /** That the transaction has ended says less than what has ended it. */
+  #reasonOf(error: unknown): unknown {
+    if (sqlState(error) !== ABORTED) return error
+    return new TransactionAbortedError({ cause: this.#failure?.error ?? error })
+  }
+
   #check(): void {
     if (this.#isOver) throw new TransactionScopeError('over')
     if (this.#nested) throw new TransactionScopeError('nested')
@@ -190,6 +202,6 @@ async function checkAlive(tx: PrismaClientLike, error: unknown): Promise<void> {
   try {
     await tx.$queryRawUnsafe('SELECT 1')
   } catch (failure) {
-    throw sqlState(failure) === '25P02' ? new TransactionAbortedError({ cause: error }) : failure
+    throw sqlState(failure) === ABORTED ? new TransactionAbortedError({ cause: error }) : failure
   }
 }
