@@ -125,7 +125,7 @@ function isPlain(value: object): boolean {
 
 /** Such as `Math`: a copy would pass for an empty object. */
 function isNamespace(value: object): boolean {
-  return Symbol.toStringTag in value && Object.keys(value).length === 0
+  return Symbol.toStringTag in value && !hasEntries(value)
 }
 
 /**
@@ -134,7 +134,13 @@ function isNamespace(value: object): boolean {
  */
 function isPrismaValue(value: object): boolean {
   const isFieldReference = 'modelName' in value && 'typeName' in value && 'isList' in value
-  return isDecimal(value) || isFieldReference || Object.keys(value).length === 0
+  return isDecimal(value) || isFieldReference || !hasEntries(value)
+}
+
+/** Inherited ones, too. */
+function hasEntries(value: object): boolean {
+  for (const _ in value) return true
+  return false
 }
 
 /** What has a JSON form of its own, but for what Prisma takes as it is. */

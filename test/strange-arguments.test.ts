@@ -391,6 +391,18 @@ describe('data that is strange, and right', () => {
     expect(await update(Object.freeze(bare))).toMatchObject({ int: 7, json: { a: 1 } })
   })
 
+  test('what an object has inherited is written, as by Prisma, and counts where it cannot be', async () => {
+    const { db } = connect()
+    const inherited = Object.create({ int: 7, json: Object.create({ a: 1 }) })
+    const plain = await db.everything.create({ data: { code: randomUUID() } })
+    const data = wrong(Object.create({ stock: 3 }))
+    const unknown = db.everything.updateManyVersioned([{ where: { id: plain.id, version: 0 }, data }])
+
+    expect(await update(inherited)).toMatchObject({ int: 7, json: { a: 1 } })
+    expect(await rejectionOf(unknown)).toMatchObject({ field: '[0].data.stock' })
+    expect(await rejectionOf(db.$serials.free(data))).toMatchObject({ field: 'where.stock' })
+  })
+
   test('what Prisma knows by its class goes on to Prisma', async () => {
     expect(await update({ json: Prisma.JsonNull, decimal: new Prisma.Decimal('1.5') })).toMatchObject({
       json: null,

@@ -101,7 +101,13 @@ export function difference(ours: Written, plain: Written, sent: readonly string[
       ? undefined
       : `wrote ${JSON.stringify(ours.rows)}, and Prisma ${JSON.stringify(plain.rows)}`
   }
-  if (isConcurrencyError(own.error)) return undefined
+  if (isConcurrencyError(own.error)) {
+    const isWrong =
+      'error' in outcome && (outcome.error instanceof NothingAlike || nameOf(outcome.error) === VALIDATION)
+    return isWrong && own.error.code !== 'INVALID_ARGUMENT'
+      ? `taken for an argument, ${own.error.code}: ${own.error.message}\n${String(outcome.error).slice(-300)}`
+      : undefined
+  }
   if ('value' in outcome) return `Prisma takes it, but ours says ${nameOf(own.error)}: ${String(own.error).slice(-300)}`
   if (outcome.error instanceof NothingAlike)
     return `not refused by an error of ours: ${nameOf(own.error)} ${String(own.error).slice(-300)}`
