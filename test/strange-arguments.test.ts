@@ -74,6 +74,7 @@ const REFUSED: readonly [string, string, (db: Db) => PromiseLike<unknown>][] = [
     (db) => db.payment.createIdempotent(wrong({ ...payment(), match: withHole(1, 'amount') })),
   ],
   ['a hole in a lock key', 'key[0]', (db) => db.$withAdvisoryLock(wrong(withHole(1, 'a')), body)],
+  ['a lock key that was revoked', 'key', (db) => db.$withAdvisoryLock(wrong(revoked()), body)],
   ['a hole among lock keys', 'keys[1]', (db) => db.$withAdvisoryLock(wrong({ keys: withHole(0, 'a', 2, 'b') }), body)],
   ['a name beside `keys`', 'mode', (db) => db.$withAdvisoryLock(wrong({ keys: ['a'], mode: 'shared' }), body)],
   [

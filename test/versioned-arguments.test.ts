@@ -255,9 +255,9 @@ describe('a model without a version column', () => {
     await db.$queryRaw`SELECT 1`
     statements.length = 0
     const delegate = db[model] as unknown as Record<Method, Loose>
-    const args = { where: { id: 1, version: 0 }, data: {} }
+    const where = { id: 1, version: 0 }
     for (const method of ['updateVersioned', 'tryUpdateVersioned', 'deleteVersioned'] as const) {
-      const error = await rejectionOf(delegate[method](args))
+      const error = await rejectionOf(delegate[method](method === 'deleteVersioned' ? { where } : { where, data: {} }))
       expect(error).toMatchObject({ code: 'CONFIGURATION', message: expect.stringContaining(message) })
     }
     expect(statements).toEqual([])

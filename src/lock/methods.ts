@@ -91,5 +91,13 @@ export class LockMethods {
 
 /** One key's parts are named by their place in it; the names of several begin with `keys`. */
 function keysOf(keys: LockKeys): LockKeys {
-  return snapshot(keys, 'key', Array.isArray(keys) ? 'key' : '')
+  return snapshot(keys, 'key', isList(keys) ? 'key' : '')
+}
+
+function isList(keys: LockKeys): boolean {
+  try {
+    return Array.isArray(keys)
+  } catch {
+    return false // a Proxy that was revoked
+  }
 }

@@ -221,15 +221,12 @@ export const MAKERS: readonly Maker[] = [
     ),
   async (query) => {
     const id = await newProduct(query)
-    return {
-      ...model(
-        'product',
-        'updateManyVersioned',
-        [[{ where: { id, version: 0 }, data: { stock: 9, name: { set: 'Tea' }, price: '1.5', categoryId: null } }]],
-        (answer: { status: string }[]) => answer[0]?.status === 'updated',
-      ),
-      isPrismas: false,
-    }
+    return model(
+      'product',
+      'updateManyVersioned',
+      [[{ where: { id, version: 0 }, data: { stock: 9, name: { set: 'Tea' }, price: '1.5', categoryId: null } }]],
+      (answer: { status: string }[]) => answer[0]?.status === 'updated',
+    )
   },
   async () =>
     model(

@@ -36,9 +36,10 @@ function readOnce(value: unknown): unknown {
   if (Array.isArray(value)) return Array.from(value, readOnce)
   if (typeof value !== 'object' || value === null || Object.prototype.toString.call(value) !== '[object Object]')
     return value
+  if ('toJSON' in value && typeof value.toJSON === 'function') return readOnce(value.toJSON())
   const names: string[] = []
   for (const name in value) names.push(name)
-  if (names.length === 0 || 'toJSON' in value || 'toFixed' in value) return value
+  if (names.length === 0 || 'toFixed' in value) return value
   return Object.fromEntries(names.map((name) => [name, readOnce((value as Record<string, unknown>)[name])]))
 }
 
