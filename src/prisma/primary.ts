@@ -1,27 +1,50 @@
-import { type ActionArgs, type ModelContext, modelOf } from './client.js'
+import { type ActionArgs, type ModelContext, modelOf, type PrismaClientLike } from './client.js'
 import { takesPart } from './foreign.js'
 import { extensionsOf, isForeign, isReadReplicas, transparentOf } from './layers.js'
 import { knownWholeOf, type OwnClients } from './whole-client.js'
 
 const READ = 'findUniqueOrThrow'
 
+type Way = 'below' | 'through all' | 'in a transaction'
+
+/** By our own clients and the whole client: the way of each model's reads. */
+const ways = new WeakMap<OwnClients, WeakMap<PrismaClientLike, Map<string, Way>>>()
+
 /**
  * Reads a record outside a transaction: from the primary, and past no extension that has a say in it.
  * What is right below ours has it whichever way the read goes. What lies on top of ours may send the
  * read to a replica, unless it is in a transaction.
  */
-export async function readPrimary(model: ModelContext, { below, made }: OwnClients, args: ActionArgs) {
+export async function readPrimary(model: ModelContext, own: OwnClients, args: ActionArgs): Promise<unknown> {
   const whole = knownWholeOf(model)
-  const all = whole && extensionsOf(whole)
-  if (all) {
-    const above = extensionsOf(whole, made)
-    const transparent = transparentOf(all)
-    const isHooked = above.some((each) => isForeign(each, transparent) && takesPart(each, model.$name, READ))
-    const hasFields = above.some(({ result }) => result !== undefined)
-    if (!isHooked && !hasFields && !extensionsOf(below).some(isReadReplicas))
-      return modelOf(below, model.$name)[READ](args)
-    if (!isHooked && !all.some(isReadReplicas)) return model[READ](args)
+  switch (whole && wayOf(model.$name, whole, own)) {
+    case 'below':
+      return modelOf(own.below, model.$name)[READ](args)
+    case 'through all':
+      return model[READ](args)
+    default: {
+      const [record] = await own.below.$transaction([model[READ](args)])
+      return record
+    }
   }
-  const [record] = await below.$transaction([model[READ](args)])
-  return record
+}
+
+function wayOf(model: string, whole: PrismaClientLike, own: OwnClients): Way {
+  let byClient = ways.get(own)
+  if (byClient === undefined) ways.set(own, (byClient = new WeakMap()))
+  let byModel = byClient.get(whole)
+  if (byModel === undefined) byClient.set(whole, (byModel = new Map()))
+  let way = byModel.get(model)
+  if (way === undefined) byModel.set(model, (way = findWay(model, whole, own)))
+  return way
+}
+
+function findWay(model: string, whole: PrismaClientLike, { below, made }: OwnClients): Way {
+  const all = extensionsOf(whole)
+  const above = extensionsOf(whole, made)
+  const transparent = transparentOf(all)
+  if (above.some((each) => isForeign(each, transparent) && takesPart(each, model, READ))) return 'in a transaction'
+  const hasFields = above.some(({ result }) => result !== undefined)
+  if (!hasFields && !extensionsOf(below).some(isReadReplicas)) return 'below'
+  return all.some(isReadReplicas) ? 'in a transaction' : 'through all'
 }
