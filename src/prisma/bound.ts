@@ -29,7 +29,7 @@ export function namespace<N extends object>(
       const isBody = typeof input === 'function'
       return below.call(
         this,
-        isBody ? (tx: PrismaClientLike) => input(bound(tx, name, make(withoutHooks(tx)))) : input,
+        isBody ? (tx: PrismaClientLike) => input(bound(tx, name, () => make(withoutHooks(tx)))) : input,
         options,
       )
     },
@@ -45,6 +45,8 @@ export function namespace<N extends object>(
   }
 }
 
-function bound(tx: PrismaClientLike, name: string, own: object): PrismaClientLike {
-  return new Proxy(tx, { get: (target, key) => (key === name ? own : Reflect.get(target, key)) })
+/** The same `tx`, with a namespace that is made when it is first asked for. */
+function bound(tx: PrismaClientLike, name: string, make: () => object): PrismaClientLike {
+  let own: object | undefined
+  return Object.create(tx, { [name]: { get: () => (own ??= make()), enumerable: true } })
 }

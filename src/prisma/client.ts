@@ -86,16 +86,30 @@ export function transactionOf(tx: PrismaClientLike): object {
   throw new Error('prisma-extension-concurrency does not know this version of Prisma: its transactions have no mark.')
 }
 
-/** The client, with all of its extensions, for the same transaction, or savepoint, as `tx`; its calls have the `mark`. */
-export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike, mark?: object): PrismaClientLike {
+/**
+ * The clients that were made for a transaction, by its mark: to make one costs Prisma a list of all
+ * models, and several calls in a transaction need the same.
+ */
+const transactionClients = new WeakMap<object, WeakMap<PrismaClientLike, PrismaClientLike>>()
+
+/**
+ * The client, with all of its extensions, for the same transaction, or savepoint, as `tx`. Its calls
+ * are marked as those of `tx` are, unless another mark is `given`.
+ */
+export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike, given?: object): PrismaClientLike {
   // No client that would have more extensions is known.
-  if (mark === undefined && isTransactionClient(client)) return tx
+  if (given === undefined && isTransactionClient(client)) return tx
+  const mark = given ?? transactionOf(tx)
+  const clients = transactionClients.get(mark) ?? new WeakMap<PrismaClientLike, PrismaClientLike>()
+  transactionClients.set(mark, clients)
   const { scopeId, scopeState } = (tx as unknown as Record<symbol, { scopeId: string; scopeState: object }>)[SCOPE] as {
     scopeId: string
     scopeState: object
   }
   const make = client as unknown as { _createItxClient(mark: object, id: string, state: object): PrismaClientLike }
-  return make._createItxClient(mark ?? transactionOf(tx), scopeId, scopeState)
+  const made = clients.get(client) ?? make._createItxClient(mark, scopeId, scopeState)
+  clients.set(client, made)
+  return made
 }
 
 type CreatePromise = (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>

@@ -1,9 +1,7 @@
-import type { PrismaClientLike } from './client.js'
-import { headOf, noteLayer } from './layers.js'
+import { type PrismaClientLike, transactionClient } from './client.js'
+import { headOf, type Node, noteLayer } from './layers.js'
 
 type Extends = (this: PrismaClientLike, extension: object) => PrismaClientLike
-
-const NAME = 'prisma-extension-concurrency/tx'
 
 /**
  * Gives clients query hooks that are run right before a call is sent, by Prisma's own `$extends`: an
@@ -16,14 +14,25 @@ export function withHooks(
   const { $extends } = original as unknown as { readonly $extends: Extends }
   const known = new WeakMap<PrismaClientLike, PrismaClientLike>()
   return (client) => {
-    const made =
-      known.get(client) ?? $extends.call(client, { name: NAME, ...noteLayer({ name: 'concurrency' }), query })
+    const before = known.get(client)
+    if (before) return before
+    const made = $extends.call(client, {
+      name: 'prisma-extension-concurrency/tx',
+      ...noteLayer({ name: 'concurrency' }),
+      query,
+    })
     known.set(client, made)
+    unhooked.set(headOf(made) as Node, client)
     return made
   }
 }
 
+/** By their topmost extension, the clients that others with hooks were made of. */
+const unhooked = new WeakMap<Node, PrismaClientLike>()
+
 /** The `tx` for statements of our own, which need none of the hooks. */
 export function withoutHooks(tx: PrismaClientLike): PrismaClientLike {
-  return headOf(tx)?.extension.name === NAME && tx.$parent ? tx.$parent : tx
+  const head = headOf(tx)
+  const client = head && unhooked.get(head)
+  return client ? transactionClient(client, tx) : tx
 }
