@@ -91,9 +91,10 @@ function extensionsOf(context: ModelContext): Pick<Scope, 'foreign' | 'checkWrit
 
 function callersTransaction(context: ModelContext, parent: PrismaClientLike, own: OwnClients): CallersTransaction {
   const whole = wholeClientOf(context)
-  // With the hooks of no extension above ours: whatever lies there, it is the same SQL.
+  // With the hooks of no extension above ours: whatever lies there, it is the same SQL. Where there are
+  // none, the parent, which is there already.
   const sender = (mark?: object) =>
-    mark === undefined && whole === own.made ? parent : transactionClient(own.made, parent, mark)
+    mark === undefined && !hasForeignHooks(whole) ? parent : transactionClient(own.made, parent, mark)
   const model = (name: string, mark?: object) => modelOf(transactionClient(whole, parent, mark), name)
   const client = sender()
   const transaction: CallersTransaction = {
