@@ -104,10 +104,12 @@ function compiledNumber(value: number): string | undefined {
   if (Number.isSafeInteger(value)) return String(value)
   const text = String(value)
   if (/^-?\d+$/.test(text) && bigIntValue(BigInt(text)) !== undefined) return text
-  if (Number(value.toPrecision(15)) === value) return text
   const digits = value.toPrecision(100).replace(/e.*/, '').replace(/\D/g, '').replace(/^0+/, '')
   const isHalfway = /^\d{16}50*$/.test(digits)
-  return isHalfway ? undefined : value.toPrecision(16)
+  if (isHalfway) return undefined
+  const [mantissa = '', exponent] = value.toPrecision(16).split('e')
+  const short = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa
+  return exponent === undefined ? short : `${short}e${exponent}`
 }
 
 function decimalValue(value: unknown): string | undefined {
