@@ -6,7 +6,7 @@ import { checkConfiguration } from './validation.js'
 export interface VersionOptions {
   /**
    * The name of the version column's field: a required Int or BigInt. Default `version`, in models where that has
-   * `@default(0)` and is part of no unique key.
+   * `@default(0)` and is part of no unique key and no foreign key.
    */
   readonly field?: string
   /** Whether plain `update`, `updateMany`, `updateManyAndReturn` and `upsert` bump the version. Default true. */

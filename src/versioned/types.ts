@@ -14,10 +14,10 @@ type DefaultField<T, O> = O extends { readonly version: { readonly field: infer 
 
 /**
  * A field `version` that nobody has named, if it cannot well be anything else: one that is part of a
- * unique key, or that whoever creates a row must give, may be the number of a document's versions.
+ * unique key or a foreign key, or that whoever creates a row must give, may be the number of a document's versions.
  */
 type UsualField<T> = 'version' extends keyof Scalars<T>
-  ? [KeyWithVersion<UniqueWhere<T>>] extends [never]
+  ? [KeyWithVersion<UniqueWhere<T>> | ForeignVersion<Args<T, 'update'>['data']>] extends [never]
     ? GivenToCreate<T> extends { version: VersionValue }
       ? never
       : 'version'
@@ -30,6 +30,9 @@ type KeyWithVersion<W> = {
     ? K
     : never
 }[keyof W]
+
+/** Of the two forms of `data`, the one with relations has no fields of foreign keys. */
+type ForeignVersion<D> = D extends { version?: infer V } ? ([V] extends [undefined] ? 'version' : never) : never
 
 type GivenToCreate<T> = Args<T, 'createMany'> extends { data: infer D } ? Exclude<D, readonly unknown[]> : unknown
 

@@ -143,6 +143,9 @@ function doubt(field: Field, model: Model): string | undefined {
   const flaw = (what: string) =>
     `has a field '${field.name}' that ${what}; if it is the version column all the same, say so: version: { models: { ${model.name}: { field: '${field.name}' } } }`
   if (model.inKeys.has(field.name)) return flaw('is part of a unique key')
+  if ([...model.fields.values()].some(({ foreignKey }) => foreignKey?.fields.includes(field.name))) {
+    return flaw('is part of a foreign key')
+  }
   const { fallback } = field
   const isZero = fallback.kind === 'value' && fallback.value.kind === 'number' && Number(fallback.value.text) === 0
   return isZero ? undefined : flaw('has no @default(0)')

@@ -64,6 +64,7 @@ export const CORPUS: Readonly<Record<string, readonly CorpusCase[]>> = {
       table: '"Template"',
       where: (version) => ({ nameAndVersion: { name: 't', version } }),
     },
+    { model: 'approval', table: '"Approval"', where: (n) => ({ id: `a${n}` }) },
     { model: 'page', table: '"Page"', where: (n) => ({ slug: `s${n}` }), change: { slug: 'changed' } },
   ],
   schemas: [
