@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { concurrency } from '../src/index.js'
+import { concurrency, type TransactionClient } from '../src/index.js'
 import { openTransaction } from './support/connection.js'
 import { useExtended } from './support/extended.js'
 import { gate } from './support/gate.js'
@@ -60,6 +60,7 @@ test('a deadlock in the last attempt is thrown itself', async () => {
 })
 
 type Db = ReturnType<typeof connect>['db']
+type Tx = TransactionClient<Db>
 
 /** Long enough that no test gets through by its deadline. */
 const PATIENT = { deadline: 600_000 }
@@ -128,6 +129,71 @@ describe('a transaction that waits for a row', () => {
     await done
 
     expect(runs).toEqual([1])
+  })
+})
+
+describe('after a deadlock in its client, a body that is told of the brief limit for locks', () => {
+  const deadlocked = async () => {
+    const { db } = connect()
+    await fight(db, async () => {})
+    return db
+  }
+  /** Runs the body while somebody else has what it waits for, until it has run three times, and then to its end. */
+  const run = async <R>(db: Db, holder: Awaited<ReturnType<typeof openTransaction>>, body: (tx: Tx) => Promise<R>) => {
+    let runs = 0
+    const done = db.$transactionWithRetry(
+      (tx) => {
+        runs++
+        return body(tx)
+      },
+      { retry: PATIENT },
+    )
+    done.catch(() => {})
+    await Promise.race([done.catch(() => {}), vi.waitFor(() => expect(runs).toBeGreaterThan(2), { timeout: 60_000 })])
+    await holder.query('ROLLBACK')
+    return done
+  }
+
+  test('in a savepoint, and takes it for an answer, has not answered: it runs again', async () => {
+    const db = await deadlocked()
+    const id = await newProduct(db)
+    const result = await run(db, await hold(id), (tx) =>
+      tx
+        .$transaction((inner) => setStock(inner, id))
+        .then(
+          () => 'written',
+          () => 'given up',
+        ),
+    )
+
+    expect(result).toBe('written')
+  })
+
+  test('as an error of its own making runs again', async () => {
+    const db = await deadlocked()
+    const id = await newProduct(db)
+    const result = await run(db, await hold(id), async (tx) => {
+      try {
+        return await setStock(tx, id)
+      } catch {
+        throw new Error('somebody else has the product')
+      }
+    })
+
+    expect(result).toMatchObject({ id, stock: 5 })
+  })
+
+  test('in an operation inside it, whose key somebody else has, runs again, and waits for the key', async () => {
+    const db = await deadlocked()
+    const call = { key: crypto.randomUUID(), scope: 'deadlocks' }
+    const holder = await openTransaction(
+      database.url,
+      `INSERT INTO "IdempotencyKey" (scope, key, request) VALUES ($1, $2, '')`,
+      [call.scope, call.key],
+    )
+    const result = await run(db, holder, (tx) => tx.$idempotent(call, async () => 'done'))
+
+    expect(result).toEqual({ result: 'done', replayed: false })
   })
 })
 

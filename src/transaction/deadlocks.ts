@@ -40,18 +40,21 @@ export interface Run {
   readonly takeTurn: TakeTurn | undefined
   /** In ms; `undefined` for as long as the run may take. */
   lockLimit: number | undefined
-  /** When `lockLimit` began to hold. */
-  limitedAt: number
+  /** What a statement has failed with that `lockLimit` has ended: the run gives way, whatever its body makes of it. */
+  endedByLimit: unknown
   /** Called when the body begins; its number among the call's runs: 1, 2, … */
   begins(): number
 }
 
-/** By Prisma's id of a transaction that is under way: what to wait for before it writes. */
-const beforeWrites = new Map<string, () => Promise<void> | undefined>()
+type Send = <R>(send: () => PromiseLike<R>) => PromiseLike<R>
 
-/** What must be done in a transaction, by Prisma's id of it, before a write, or SQL, is sent there. */
-export function beforeWrite(id: string): Promise<void> | undefined {
-  return beforeWrites.get(id)?.()
+/** By Prisma's id of a transaction that is under way: how it sends what may wait for a lock. */
+const limits = new Map<string, Send>()
+
+/** Sends a write, or SQL, in a transaction, by Prisma's id of it: within the limit that it has by then. */
+export function withinLimit<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
+  const limit = limits.get(id)
+  return limit ? limit(send) : send()
 }
 
 /** What the transactions of one client know of deadlocks. */
@@ -80,20 +83,35 @@ export class Deadlocks {
   async track<R>(id: string, run: Run, body: () => Promise<R>): Promise<R> {
     if (!run.mayGiveWay) return body()
     let limiting: Promise<void> | undefined
-    beforeWrites.set(id, () => {
-      if (run.lockLimit === undefined && this.areExpected) limiting = this.#limit(run, id)
-      return limiting // also one that another write of the transaction has asked for
-    })
-    try {
-      return await body()
-    } finally {
-      beforeWrites.delete(id)
+    const withinLimit: Send = async (send) => {
+      await limiting // also one that another write of the transaction has asked for
+      const since = this.#clock.now()
+      try {
+        return await send()
+      } catch (error) {
+        if (this.#clock.now() - since + 1 >= (run.lockLimit as number)) run.endedByLimit ??= lockTimeoutOf(error)
+        throw error
+      }
     }
+    limits.set(id, (send) => {
+      if (run.lockLimit === undefined && this.areExpected) limiting = this.#limit(run, id)
+      return run.lockLimit === undefined ? send() : withinLimit(send)
+    })
+    let result: R
+    try {
+      result = await body()
+    } catch (error) {
+      throw run.endedByLimit ?? error
+    } finally {
+      limits.delete(id)
+    }
+    // The body has caught it, and may have taken it for an answer.
+    if (run.endedByLimit !== undefined) throw run.endedByLimit
+    return result
   }
 
   async #limit(run: Run, id: string): Promise<void> {
     run.lockLimit = LIMIT
-    run.limitedAt = this.#clock.now()
     // Where this fails the transaction is over, which the write itself tells.
     await sendIn(this.#own, id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
   }
@@ -135,7 +153,7 @@ export class Runs {
       try {
         return await (this.#hasFought ? this.#deadlocks.turn.run(this.#deadline, begin) : begin())
       } catch (error) {
-        if (!run || !this.#gaveWay(run, error)) throw error
+        if (run?.endedByLimit === undefined) throw error
         this.#deadline.signal?.throwIfAborted()
         if (this.#deadline.passed()) {
           throw new DeadlineExceededError(this.#deadline.duration, 'other transactions, after a deadlock', {
@@ -153,16 +171,9 @@ export class Runs {
       mayGiveWay: this.#mayGiveWay,
       takeTurn,
       lockLimit: this.#lockLimit(),
-      limitedAt: this.#deadline.clock.now(),
+      endedByLimit: undefined,
       begins: () => ++this.#bodies,
     }
-  }
-
-  /** Whether it was the limit that ended the run: a lock that the body itself did not wait for is its own affair. */
-  #gaveWay({ mayGiveWay, lockLimit, limitedAt }: Run, error: unknown): boolean {
-    const cause = isConcurrencyError(error, 'TRANSACTION_ABORTED') ? error.cause : error
-    if (!mayGiveWay || lockLimit === undefined || !isLockTimeout(cause)) return false
-    return this.#deadline.clock.now() - limitedAt + 1 >= lockLimit
   }
 
   #lockLimit(): number | undefined {
@@ -170,4 +181,11 @@ export class Runs {
     if (this.#hasFought) return FIRST_LIMIT_IN_TURN * 2 ** Math.min(this.#timesInTurn, 31)
     return this.#deadlocks.areExpected ? LIMIT : undefined
   }
+}
+
+/** The lock timeout that an error comes from, unless the call had a limit of its own for the wait. */
+function lockTimeoutOf(error: unknown): unknown {
+  if (isConcurrencyError(error, 'LOCK_TIMEOUT')) return undefined
+  if (isLockTimeout(error)) return error
+  return error instanceof Error && error.cause !== undefined ? lockTimeoutOf(error.cause) : undefined
 }

@@ -6,7 +6,7 @@ import { type Bound, bind, isWrite, relyingOn } from '../prisma/joined.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
 import type { Deadline } from '../retry/deadline.js'
 import { boundOf, withinDeadline } from './bounds.js'
-import { beforeWrite } from './deadlocks.js'
+import { withinLimit } from './deadlocks.js'
 import { type Body, isPassed, passing, TransactionScope } from './transaction-scope.js'
 
 /** By the object with which Prisma marks the calls of one client of a transaction. */
@@ -29,10 +29,7 @@ function scopeOf(tx: PrismaClientLike): TransactionScope {
 export async function inTurn<R>(tx: PrismaClientLike, deadline: Deadline, run: () => Promise<R>): Promise<R> {
   // Other extensions may take none of its statements out of the transaction.
   const id = transactionId(tx)
-  return scopeOf(tx).turn(deadline, async () => {
-    await beforeWrite(id)
-    return relyingOn(id, run)
-  })
+  return scopeOf(tx).turn(deadline, async () => withinLimit(id, () => relyingOn(id, run)))
 }
 
 /** A transaction of the caller's, in which it is the turn of one of our calls. */
@@ -123,10 +120,7 @@ const HOOKS = {
   $allOperations({ operation, args, query, __internalParams: { transaction } }: PlainCall) {
     const scope = transaction && scopes.get(transaction)
     if (!scope) return query(args)
-    return scope.plain(() => {
-      const wait = isWrite(operation) ? beforeWrite(transaction.id) : undefined
-      return wait ? wait.then(() => query(args)) : query(args)
-    })
+    return scope.plain(() => (isWrite(operation) ? withinLimit(transaction.id, () => query(args)) : query(args)))
   },
   $__internalBatch: answerAll,
 }

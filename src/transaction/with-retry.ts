@@ -155,7 +155,6 @@ async function begin(
   run: Run,
   isNoted: boolean,
 ): Promise<TransactionNote | undefined> {
-  run.limitedAt = systemClock.now()
   const lockLimit = Math.min(limit, run.lockLimit ?? limit)
   if (isNoted) return noteTransaction(tx, limit, lockLimit)
   const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
