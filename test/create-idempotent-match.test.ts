@@ -138,6 +138,9 @@ const SAME: readonly (readonly [string, Values, Values])[] = [
   ['a list, plain and with `set`', { numbers: [1, 2] }, { numbers: { set: [1, 2] } }],
   ['a list of enums', { kinds: ['SPECIAL', 'PLAIN'] }, { kinds: ['SPECIAL', 'PLAIN'] }],
   ['an empty list', { tags: [] }, { tags: [] }],
+  ['a text that was cut through a character', { text: 'tea \ud83c' }, { text: 'tea \ud83c' }],
+  ['a fraction in an Int', { int: 1.5 }, { int: 1.5 }],
+  ['Json that is a number with 17 digits', { json: 0.1 + 0.2 }, { json: 0.1 + 0.2 }],
 ]
 
 const DIFFERENT: readonly (readonly [string, Values, Values])[] = [
@@ -152,6 +155,7 @@ const DIFFERENT: readonly (readonly [string, Values, Values])[] = [
   ['lists in another order', { numbers: [1, 2] }, { numbers: [2, 1] }],
   ['a text and null', { text: 'null' }, { text: null }],
   ['an empty text and null', { text: '' }, { text: null }],
+  ['Json with numbers that differ in the 17th digit', { json: { a: 0.1 + 0.2 } }, { json: { a: 0.3 } }],
   ['texts in capitals', { text: 'a' }, { text: 'A' }],
   ['booleans', { flag: true }, { flag: false }],
 ]

@@ -3,7 +3,7 @@ import { IdempotencyMismatchError, InvalidArgumentError } from '../errors.js'
 import type { Row } from '../prisma/client.js'
 import type { Field, Model } from '../prisma/data-model.js'
 import { differingFields } from './fingerprint.js'
-import { normalForm } from './normal-form.js'
+import { storedForm } from './normal-form.js'
 import type { Payload } from './payload.js'
 import type { StoredValues } from './stored-values.js'
 
@@ -70,5 +70,5 @@ async function differingByFingerprint(record: Row, { fingerprint }: Comparison):
 
 /** Whether a stored value is the one given, in whichever of the type's forms it was given. */
 function isSame(stored: unknown, given: unknown, field: Field): boolean {
-  return canonical(normalForm(stored, field)) === canonical(normalForm(given, field))
+  return canonical(storedForm(stored, field)) === canonical(storedForm(given, field))
 }

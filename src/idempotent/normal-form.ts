@@ -13,6 +13,31 @@ export function normalForm(value: unknown, field: Field): unknown {
   return Array.isArray(items) ? items.map((item) => scalarForm(item, field)) : items
 }
 
+/**
+ * The same, as Prisma passes it on to the database: with U+FFFD for half of a surrogate pair, a number in an
+ * Int without its fraction, and one that is Json alone, or in a list of Json, with 16 digits.
+ */
+export function storedForm(value: unknown, field: Field): unknown {
+  const form = normalForm(value, field)
+  return field.isList && Array.isArray(form) ? form.map((item) => passedOn(item, field)) : passedOn(form, field)
+}
+
+function passedOn(value: unknown, field: Field): unknown {
+  if (field.type === 'Json') return shortNumbers(value, field.isList)
+  if (typeof value === 'string') return value.replace(HALF_PAIR, '\ufffd')
+  if (field.type !== 'Int' || typeof value !== 'number') return value
+  return Number.isFinite(value) ? Math.trunc(value) : null
+}
+
+const HALF_PAIR = /\p{Surrogate}/gu
+
+function shortNumbers(value: unknown, isInList: boolean): unknown {
+  if (typeof value === 'number') return Number(value.toPrecision(16))
+  if (!isInList || typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((item) => shortNumbers(item, isInList))
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, shortNumbers(item, isInList)]))
+}
+
 function scalarForm(value: unknown, field: Field): unknown {
   if (value === null || isNullObject(value)) return null
   switch (field.type) {

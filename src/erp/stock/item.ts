@@ -43,7 +43,8 @@ export function keyValue(value: unknown, field: Field, path: string): string {
       throw new InvalidArgumentError(path, 'must be a text that is not empty.')
     return keyText(value, field, path)
   }
-  const isWhole = typeof value === 'bigint' || Number.isSafeInteger(value)
+  // Prisma takes no bigint for an Int.
+  const isWhole = typeof value === 'bigint' ? field.type === 'BigInt' : Number.isSafeInteger(value)
   const highest = HIGHEST[field.type] as bigint
   if (!isWhole || BigInt(value as number) > highest || BigInt(value as number) < -highest - 1n) {
     throw new InvalidArgumentError(path, `must be a whole number that fits a column of type ${field.type}.`)

@@ -39,7 +39,9 @@ export class Quantities {
 
   /** @throws InvalidArgumentError if the value is no number, or one that the column would round or refuse */
   read(value: unknown, path: string): bigint {
-    const isNumber = this.type === 'Decimal' || typeof value === 'number' || typeof value === 'bigint'
+    // Prisma takes no bigint for an Int.
+    const isNumber =
+      this.type === 'Decimal' || typeof value === 'number' || (typeof value === 'bigint' && this.type === 'BigInt')
     const units = isNumber ? this.#units(value) : undefined
     if (units === undefined) throw new InvalidArgumentError(path, `must be ${this.#wanted()}.`)
     if (!this.fits(units)) throw new InvalidArgumentError(path, `is beyond what a column of type ${this.type} holds.`)

@@ -33,11 +33,15 @@ function prismas(args: unknown): Values {
 
 const bumped = (data: unknown) => ({ ...valuesOf(data), version: { increment: 1 } })
 
+/** The record that a function is given. A distorted `where` may name one of those that belong to nobody. */
+const currentOf = async (client: Client, model: string, { where }: Values) =>
+  (await delegate(client, model).findUnique?.({ where })) ?? { stock: 5 }
+
 export const plainUpdate =
   (model: string): PlainCall =>
   async (client, [args]) => {
     const { data: given, ...rest } = prismas(args)
-    const data = typeof given === 'function' ? await given({ stock: 5 }, 1) : given
+    const data = typeof given === 'function' ? await given(await currentOf(client, model, rest), 1) : given
     if (data === undefined && given !== undefined) return delegate(client, model).findUniqueOrThrow?.(rest)
     return delegate(client, model).update?.({ ...rest, data: bumped(data) })
   }
