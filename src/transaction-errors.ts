@@ -2,22 +2,29 @@ import { ConcurrencyError } from './concurrency-error.js'
 
 /**
  * A call came on a transaction client at a moment at which it could be undone, or lost, unseen: a
- * nested body is open (`nested`), or the body that the client was given to has ended (`over`).
+ * nested body is open (`nested`), the body that the client was given to has ended (`over`), or it
+ * ended while a nested body was open (`unfinished`).
  */
 export class TransactionScopeError extends ConcurrencyError {
   readonly code = 'TRANSACTION_SCOPE'
-  readonly reason: 'nested' | 'over'
+  readonly reason: 'nested' | 'over' | 'unfinished'
 
-  constructor(reason: 'nested' | 'over') {
-    super(
-      reason === 'nested'
-        ? 'A nested transaction is open on this `tx`, and would undo this call if it failed. ' +
-            'Use the client that the nested body is given, or await the nested call first. Nothing was sent.'
-        : 'The body that this `tx` was given to has ended, so nothing more can be part of its transaction. ' +
-            'Await every call in the body. Nothing was sent.',
-    )
+  constructor(reason: 'nested' | 'over' | 'unfinished') {
+    super(SCOPE_MESSAGES[reason])
     this.reason = reason
   }
+}
+
+const SCOPE_MESSAGES = {
+  nested:
+    'A nested transaction is open on this `tx`, and would undo this call if it failed. ' +
+    'Use the client that the nested body is given, or await the nested call first. Nothing was sent.',
+  over:
+    'The body that this `tx` was given to has ended, so nothing more can be part of its transaction. ' +
+    'Await every call in the body. Nothing was sent.',
+  unfinished:
+    'The body of the transaction ended while a nested transaction was open on its `tx`. ' +
+    'Everything was rolled back. Await every call in the body.',
 }
 
 /**

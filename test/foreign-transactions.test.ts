@@ -168,3 +168,83 @@ describe.each([
     })
   })
 })
+
+interface Opening {
+  $transaction(this: unknown, body: unknown, options?: object): Promise<unknown>
+}
+type OwnTransaction = (below: Opening) => (this: unknown, body: (tx: Db) => unknown, options?: object) => unknown
+
+/** What extensions do in a `$transaction` of their own. */
+const OWN_TRANSACTIONS: Record<string, OwnTransaction> = {
+  'adds options': ({ $transaction }) =>
+    function (body, options) {
+      return $transaction.call(this, body, { timeout: 20_000, ...options })
+    },
+  'has options of its own only': ({ $transaction }) =>
+    function (body) {
+      return $transaction.call(this, body, { timeout: 20_000 })
+    },
+  'sets something first, and drops the options': ({ $transaction }) =>
+    async function (body) {
+      await null
+      return $transaction.call(this, async (tx: Db) => {
+        await tx.$executeRaw`SELECT set_config('app.tenant', '1', true)`
+        return body(tx)
+      })
+    },
+}
+
+/** Calls on a `tx` that open a savepoint, or run a nested body. */
+const CALLS_WITHIN: Record<string, (tx: Db, text: string) => Promise<unknown>> = {
+  'createIdempotent with a child': (tx, text) =>
+    tx.payment.createIdempotent({
+      where: { transactionId: text },
+      data: { amount: 5, items: { create: { text } }, reference: text },
+    }),
+  $advisoryXactLock: (tx, text) => tx.$advisoryXactLock(text, { timeout: 5_000 }),
+  '$tryAdvisoryXactLock of two keys': (tx, text) => tx.$tryAdvisoryXactLock({ keys: [text, `${text} 2`] }),
+  $idempotent: (tx, text) =>
+    tx.$idempotent({ key: text, scope: 'a' }, (inner) => inner.note.create({ data: { text } })),
+  $transactionWithRetry: (tx, text) => tx.$transactionWithRetry((inner) => inner.note.create({ data: { text } })),
+  $withAdvisoryLock: (tx, text) => tx.$withAdvisoryLock(text, (inner) => inner.note.create({ data: { text } })),
+  'a plain $transaction': (tx, text) => tx.$transaction((inner) => inner.note.create({ data: { text } })),
+}
+
+describe.each(Object.entries(OWN_TRANSACTIONS))('an extension on top whose $transaction %s', (_, make) => {
+  const connected = () => {
+    const { db } = connect()
+    return db.$extends({ client: { $transaction: make(db as unknown as Opening) } as never }) as unknown as Db
+  }
+
+  test.each(Object.entries(CALLS_WITHIN))('leaves %s on a tx its nested transaction', async (_name, call) => {
+    const text = randomUUID()
+
+    const done = connected().$transaction(async (tx) => {
+      await call(tx as never, text)
+      return tx.note.create({ data: { text: `${text} after` } })
+    })
+
+    await expect(done).resolves.toMatchObject({ text: `${text} after` })
+  })
+})
+
+test('an extension that opens nested transactions on another client is stopped before a nested body of ours', async () => {
+  const { db } = connect()
+  const { $transaction } = db as unknown as Opening
+  const elsewhere = db.$extends({
+    name: 'elsewhere',
+    client: {
+      $transaction(this: object, body: unknown, options?: object) {
+        return $transaction.call('$connect' in this ? this : db, body, options)
+      },
+    } as never,
+  }) as unknown as Db
+  const text = randomUUID()
+
+  const error = await rejectionOf(
+    elsewhere.$transaction((tx) => tx.$idempotent({ key: text, scope: 'a' }, (i) => i.note.create({ data: { text } }))),
+  )
+
+  expect(error).toMatchObject({ code: 'FOREIGN_EXTENSION', problem: 'left the transaction', extension: 'elsewhere' })
+  expect(await notes(text)).toBe(0)
+})

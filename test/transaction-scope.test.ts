@@ -268,6 +268,40 @@ describe('the end of a body', () => {
     expect(await named('not awaited')).toBe(2)
   })
 
+  test.each(['$transaction', '$transactionWithRetry', '$idempotent', '$withAdvisoryLock'] as const)(
+    'that returns while the body of a %s is open commits nothing, and says so',
+    async (method) => {
+      const db = connect()
+      const customer = crypto.randomUUID()
+      const begun = gate()
+      const go = gate()
+      const body = async () => {
+        begun.open()
+        await go.opened
+      }
+      let nested: Promise<unknown> | undefined
+
+      const error = await rejectionOf(
+        db.$transaction(async (tx) => {
+          await tx.order.create({ data: { customer } })
+          const calls = {
+            $transaction: () => tx.$transaction(body),
+            $transactionWithRetry: () => tx.$transactionWithRetry(body),
+            $idempotent: () => tx.$idempotent({ key: customer, scope: 'not awaited' }, body),
+            $withAdvisoryLock: () => tx.$withAdvisoryLock(customer, body),
+          }
+          nested = rejectionOf(calls[method]())
+          await begun.opened
+        }),
+      )
+      go.open()
+      await nested
+
+      expect(error).toMatchObject({ code: 'TRANSACTION_SCOPE', reason: 'unfinished' })
+      expect(await named(customer)).toBe(0)
+    },
+  )
+
   test('lets no call begin after it', async () => {
     const db = connect()
     const { id } = await newOrder(db)

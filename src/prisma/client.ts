@@ -123,6 +123,14 @@ export function transactionId(tx: PrismaClientLike): string {
   return scope.txId
 }
 
+/** A savepoint for statements of our own, by Prisma's `$transaction`, past those of other extensions. */
+export function openSavepoint<R>(tx: PrismaClientLike, body: (inner: PrismaClientLike) => Promise<R>): Promise<R> {
+  const { $transaction } = tx._originalClient as unknown as {
+    $transaction(this: PrismaClientLike, body: (inner: PrismaClientLike) => Promise<R>): Promise<R>
+  }
+  return $transaction.call(tx, body)
+}
+
 /** Sends SQL in an interactive transaction, by Prisma's id of it. */
 export async function sendIn(client: PrismaClientLike, transactionId: string, sql: string): Promise<unknown> {
   const call = client.$queryRawUnsafe(sql) as unknown as PrismaCall

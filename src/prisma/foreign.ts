@@ -60,6 +60,11 @@ export function hasForeignHooks(client: PrismaClientLike): boolean {
   return remembered(client, 'any call', find) !== undefined
 }
 
+/** The topmost extension of others that has a `$transaction` of its own. */
+export function foreignTransactions(client: PrismaClientLike): ExtensionArgs | undefined {
+  return extensionsOf(client).find((extension) => !layerOf(extension) && extension.client?.$transaction !== undefined)
+}
+
 function remembered(client: PrismaClientLike, call: string, find: () => ExtensionArgs | undefined) {
   const head = headOf(client)
   if (head === undefined) return undefined

@@ -1,5 +1,5 @@
 import { TransactionAbortedError, TransactionScopeError } from '../errors.js'
-import type { PrismaClientLike, TransactionOptions } from '../prisma/client.js'
+import { openSavepoint, type PrismaClientLike, type TransactionOptions } from '../prisma/client.js'
 import { sqlState } from '../prisma/errors.js'
 import type { Deadline } from '../retry/deadline.js'
 import { Limiter } from '../retry/limiter.js'
@@ -14,6 +14,8 @@ interface Nested {
   readonly isOurs: boolean
   /** It waits for a call of this package, whose further statements come as plain calls. */
   isWaiting: boolean
+  /** It was sent to Prisma. */
+  isSent: boolean
   scope: TransactionScope | undefined
 }
 
@@ -67,7 +69,7 @@ export class TransactionScope {
     })
     try {
       await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
-      return await tx.$transaction(body, passing())
+      return await openSavepoint(tx, body)
     } finally {
       this.#savepoint = undefined
       close()
@@ -78,7 +80,7 @@ export class TransactionScope {
   async nest<R>(run: (enter: (inner: TransactionScope) => void) => Promise<R>, deadline?: Deadline): Promise<R> {
     this.#check()
     const isOurs = deadline !== undefined
-    const nested: Nested = { isOurs, isWaiting: !this.#turns.isIdle, scope: undefined }
+    const nested: Nested = { isOurs, isWaiting: !this.#turns.isIdle, isSent: false, scope: undefined }
     this.#nested = nested
     try {
       const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
@@ -86,6 +88,7 @@ export class TransactionScope {
       leave() // the flag keeps others out, and a turn covers no code of the user's
       if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
       if (this.#isOver) throw new TransactionScopeError('over')
+      nested.isSent = true
       return await run((inner) => {
         nested.scope = inner
       })
@@ -94,6 +97,11 @@ export class TransactionScope {
     } finally {
       this.#nested = undefined
     }
+  }
+
+  /** Whether a nested body is on its way down the client's layers, and has not begun. */
+  get isNesting(): boolean {
+    return this.#nested?.isSent === true && this.#nested.scope === undefined
   }
 
   /** A call of Prisma's own on this client, as the query hook sees it. */
@@ -132,6 +140,8 @@ export class TransactionScope {
       await this.#finish()
       if (this.#failure) await checkAlive(tx, this.#failure.error)
       await this.#finish()
+      // Prisma would COMMIT the savepoint instead of the transaction.
+      if (this.#nested?.isSent) throw new TransactionScopeError('unfinished')
     } catch (error) {
       this.end()
       await this.quiet()
@@ -176,18 +186,16 @@ export class TransactionScope {
   }
 }
 
-/** Options of calls that are watched already, or that run statements of ours alone: layers of others pass options on. */
-const passed = new WeakSet<object>()
+/** Set in the options of a call that is watched already: layers of others pass it on, also in a copy. */
+const PASSED = Symbol('watched')
 
 export function passing(options: object = {}): TransactionOptions {
-  const own = { ...options }
-  passed.add(own)
-  return own
+  return { ...options, [PASSED]: true } as TransactionOptions
 }
 
 /** Whether the options are of such a call. */
 export function isPassed(options: object | undefined): boolean {
-  return options !== undefined && passed.has(options)
+  return options !== undefined && PASSED in options
 }
 
 async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {

@@ -1,6 +1,7 @@
+import { ForeignExtensionError } from '../foreign-extension-error.js'
 import { answerAll } from '../prisma/batch-answers.js'
 import { isTransactionClient, type PrismaClientLike, transactionId, transactionOf } from '../prisma/client.js'
-import type { Action } from '../prisma/foreign.js'
+import { type Action, foreignTransactions } from '../prisma/foreign.js'
 import { withHooks } from '../prisma/hooked.js'
 import { type Bound, bind, isWrite, relyingOn } from '../prisma/joined.js'
 import type { CallersTransaction, RootScope, Scope } from '../prisma/scope.js'
@@ -93,7 +94,15 @@ export function inSavepoint<R>(
  * @throws TransactionScopeError if the transaction is over, or another nested body is open
  */
 export async function inNestedBody<R>(tx: PrismaClientLike, deadline: Deadline, body: Body<R>): Promise<R> {
-  return scopeOf(tx).nest((enter) => tx.$transaction(watched(body, enter), passing()), deadline)
+  const inside: Body<R> = (inner) => {
+    if (transactionId(inner) === transactionId(tx)) return body(inner)
+    throw new ForeignExtensionError('left the transaction', {
+      extension: foreignTransactions(tx)?.name,
+      model: undefined,
+      operation: '$transaction',
+    })
+  }
+  return scopeOf(tx).nest((enter) => tx.$transaction(watched(inside, enter), passing()), deadline)
 }
 
 /** Ends the connection of a transaction, so that a call of several statements ends with the one that is running. */
@@ -139,7 +148,10 @@ export function watchedTransaction(parent: PrismaClientLike): Record<never, neve
       if (typeof input !== 'function' || isPassed(options)) return below.call(this, input, options)
       const body = input as Body<unknown>
       if (!isTransactionClient(this)) return below.call(hooked(this), watched(body), passing(options))
-      return scopeOf(this).nest((enter) => below.call(this, watched(body, enter), passing(options)))
+      const scope = scopeOf(this)
+      // A layer of others has put other options in the place of ours, and perhaps another body around it.
+      if (scope.isNesting && foreignTransactions(this)) return below.call(this, input, options)
+      return scope.nest((enter) => below.call(this, watched(body, enter), passing(options)))
     },
   }
 }
