@@ -191,6 +191,29 @@ describe('the version column that concurrency() was told of', () => {
     expect(await client.crate.findUniqueOrThrow({ where: { code } })).toMatchObject({ version: 2, rowVersion: 1 })
   })
 
+  test('counts also where another concurrency(), on top of it, knows of none', async () => {
+    const { client } = database.connect()
+    const ledger = {
+      model: 'MaterialMovement',
+      transactionId: 'reference',
+      line: 'position',
+      item: 'material',
+    } as const
+    const db = client
+      .$extends(concurrency({ version: { field: 'revision' } }))
+      .$extends(
+        stock({
+          item: { model: 'Material', key: 'code' },
+          movement: { ...ledger, quantity: 'change', applied: 'isApplied' },
+        }),
+      )
+      .$extends(concurrency())
+    const code = newId().slice(0, 20)
+    await db.material.create({ data: { code } })
+    await db.$stock.move({ transactionId: newId(), item: code, quantity: 5 })
+    expect((await client.material.findUniqueOrThrow({ where: { code } })).revision).toBe(1)
+  })
+
   test('is left alone by movements where the model is not versioned, or the mapping says so', async () => {
     const { client } = database.connect()
     const none = client.$extends(concurrency({ version: { models: { Crate: false } } })).$extends(stock(CRATES))

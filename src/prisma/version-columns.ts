@@ -12,7 +12,16 @@ export interface VersionColumns {
   bumpedBy(model: string): string | undefined
 }
 
-/** What the last `concurrency()` that the client is made of knows; `undefined` without one. */
+/**
+ * What the `concurrency()` extensions that the client is made of know; `undefined` without one. Of a model, the
+ * topmost one counts that names its version column, or says that it has none.
+ */
 export function versionColumnsOf(client: object): VersionColumns | undefined {
-  return layersOf(client as PrismaClientLike).find(({ versions }) => versions)?.versions
+  const all = layersOf(client as PrismaClientLike).flatMap(({ versions }) => versions ?? [])
+  if (all.length < 2) return all[0]
+  const knowing = (model: string) => all.find((versions) => versions.fieldOf(model) !== undefined)
+  return {
+    fieldOf: (model) => knowing(model)?.fieldOf(model),
+    bumpedBy: (model) => knowing(model)?.bumpedBy(model),
+  }
 }
