@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { connectStock } from './support/connect-stock.js'
 import { openTransaction } from './support/connection.js'
 import { rejectionOf } from './support/rejection.js'
+import { openRole } from './support/role.js'
 import { expectExact, newId, type StockItem, useStock } from './support/stock.js'
 
 const { database, connect, newItem, onHand } = useStock()
@@ -75,6 +77,52 @@ describe('an item that cannot be changed does not keep the others from being fol
     const result = await refusing(bad, refusal, () => db.$stock.project())
 
     expect(result).toEqual({ folded: 1, failed: [{ item: bad, error: expect.any(Error) }] })
+  })
+
+  test.each([1, 1_000])('where a trigger keeps it as it is without a word, in batches of %i', async (batchSize) => {
+    const { db } = connect()
+    const [bad, item] = [await newItem(), await newItem()]
+    for (const each of [bad, item]) await defer(db, each)
+
+    const result = await refusing(bad, 'RETURN NULL', () => db.$stock.project({ batchSize }))
+
+    const error = expect.objectContaining({ code: 'WRITE_SUPPRESSED', model: 'Stock' })
+    expect(result).toEqual({ folded: 1, failed: [{ item: bad, error }] })
+    expect(await db.$stock.project()).toEqual({ folded: 1 })
+    await expectExact(database)
+  })
+
+  test.each([1, 1_000])('where a policy hides it from the write, in batches of %i', async (batchSize) => {
+    const { db } = connect()
+    const [bad, item] = [await newItem(), await newItem()]
+    for (const each of [bad, item]) await defer(db, each)
+    const ordinary = connectStock(await openRole(database))
+    await database.query(`
+CREATE POLICY seen ON "Stock" FOR SELECT USING (true);
+CREATE POLICY changed ON "Stock" FOR UPDATE USING ("productId" <> ${bad.productId});
+ALTER TABLE "Stock" ENABLE ROW LEVEL SECURITY`)
+    const result = await ordinary.db.$stock.project({ batchSize }).finally(async () => {
+      await database.query(`
+DROP POLICY seen ON "Stock"; DROP POLICY changed ON "Stock"; ALTER TABLE "Stock" DISABLE ROW LEVEL SECURITY`)
+    })
+
+    const error = expect.objectContaining({ code: 'WRITE_SUPPRESSED', model: 'Stock' })
+    expect(result).toEqual({ folded: 1, failed: [{ item: bad, error }] })
+  })
+
+  test('where a trigger keeps its movement from being marked as folded', async () => {
+    const { db } = connect()
+    const [bad, item] = [await newItem(), await newItem()]
+    for (const each of [bad, item]) await defer(db, each)
+    await database.query(`
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER keep BEFORE UPDATE ON "StockMovement" FOR EACH ROW WHEN (NEW."productId" = ${bad.productId}) EXECUTE FUNCTION keep()`)
+    const result = await db.$stock.project()
+    await database.query('DROP TRIGGER keep ON "StockMovement"; DROP FUNCTION keep')
+
+    const error = expect.objectContaining({ code: 'WRITE_SUPPRESSED', model: 'StockMovement' })
+    expect(result).toEqual({ folded: 1, failed: [{ item: bad, error }] })
+    expect(await onHand(bad)).toBe(0)
   })
 
   test('inside a transaction, which goes on', async () => {

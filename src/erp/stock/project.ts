@@ -1,4 +1,4 @@
-import { WriteSuppressedError } from '../../errors.js'
+import { isConcurrencyError, WriteSuppressedError } from '../../errors.js'
 import type { PrismaClientLike } from '../../prisma/client.js'
 import type { Field } from '../../prisma/data-model.js'
 import { sqlState } from '../../prisma/errors.js'
@@ -32,15 +32,18 @@ export type RunOne = <R>(statement: (client: PrismaClientLike) => Promise<R>) =>
 export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
   const failed = new Map<Item, unknown>()
   let folded = 0
-  const fold = (which: Which) => run((client) => foldSome(client, map, batchSize, which))
+  const fold = async (which: Which): Promise<Batch> => {
+    const batch = await run((client) => foldSome(client, map, batchSize, which))
+    folded += batch.folded
+    // A trigger or a policy keeps an item as it is: its movements would be found again and again. One that was
+    // deleted meanwhile is not found any more.
+    if (batch.folded < batch.found) throw new WriteSuppressedError(map.item.model.name, {})
+    return batch
+  }
   const foldApart = async (items: readonly Item[]): Promise<void> => {
     if (items.length === 0) return
     try {
-      for (let found = batchSize; found === batchSize; ) {
-        const batch = await fold({ only: items })
-        folded += batch.folded
-        found = batch.found
-      }
+      for (let found = batchSize; found === batchSize; ) found = (await fold({ only: items })).found
     } catch (error) {
       if (!isOfItem(error)) throw error
       const half = items.length >> 1
@@ -50,10 +53,9 @@ export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
   }
   for (;;) {
     try {
-      const batch = await fold({ except: [...failed.keys()] })
-      folded += batch.folded
+      const { found } = await fold({ except: [...failed.keys()] })
       // That was all there was. What came since is the next call's: this one would else never end.
-      if (batch.found < batchSize) break
+      if (found < batchSize) break
     } catch (error) {
       if (!isOfItem(error)) throw error
       const items = await run((client) => findDeferred(client, map, batchSize, [...failed.keys()]))
@@ -79,6 +81,7 @@ const NOT_OF_A_ROW = /^(?:08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|F0|HV|XX)
 const INSUFFICIENT_PRIVILEGE = '42501'
 
 function isOfItem(error: unknown): boolean {
+  if (isConcurrencyError(error, 'WRITE_SUPPRESSED')) return true
   const state = sqlState(error)
   return state !== undefined && (state === INSUFFICIENT_PRIVILEGE || !NOT_OF_A_ROW.test(state))
 }
