@@ -1,11 +1,11 @@
 import { ConcurrencyError } from './concurrency-error.js'
 
 /** What another extension and a call of this package do to each other. */
-export type ForeignExtensionProblem = 'passed over' | 'left the transaction' | 'answered by itself'
+export type ForeignExtensionProblem = 'passed over' | 'left the transaction' | 'answered by itself' | 'gave no record'
 
 /**
  * Another extension takes part in a call in a way that this package cannot go together with: its
- * hooks would be passed over by SQL, or they take a call out of the transaction that it belongs to.
+ * hooks would be passed over by SQL, take a call out of the transaction that it belongs to, or keep its record back.
  */
 export class ForeignExtensionError extends ConcurrencyError {
   readonly code = 'FOREIGN_EXTENSION'
@@ -46,6 +46,10 @@ const MESSAGES: Readonly<Record<ForeignExtensionProblem, Message>> = {
     `what it did instead may have been carried out, and is not undone with the rest. ` +
     `Let the extension use query(args), call this on a client without it, or, ` +
     `if what it does belongs to the transaction, ${transparent(name)}.`,
+  'gave no record': (name, call) =>
+    `${described(name, 'The')} answered ${named(call)} without a record, where Prisma has one or throws: ` +
+    `what was called may have been carried out, or not. Look at the data. ` +
+    `Let the extension return what query(args) gives, and let its errors through.`,
 }
 
 function described(name: string | undefined, article = 'the'): string {

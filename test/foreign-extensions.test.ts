@@ -222,3 +222,38 @@ describe('SQL of the ERP goes past no other extension:', () => {
     })
   })
 })
+
+/** What careless extensions make of an answer. */
+const CARELESS: Record<string, (answer: Promise<unknown>) => Promise<unknown>> = {
+  'answers null in place of an error': (answer) => answer.catch(() => null),
+  'forgets to return': (answer) => answer.then(() => undefined),
+}
+
+describe.each(Object.entries(CARELESS))('an extension that %s', (_, make) => {
+  const careless = Prisma.defineExtension({
+    name: 'careless',
+    query: { product: { $allOperations: ({ args, query }) => make(query(args as never)) } },
+  })
+  const calls: Record<string, (db: Pick<Db, 'product'>) => Promise<unknown>> = {
+    updateVersioned: (db) => db.product.updateVersioned(set(theirs, 1, 9)),
+    tryUpdateVersioned: (db) => db.product.tryUpdateVersioned(set(theirs, 1, 9)),
+    updateManyVersioned: (db) => db.product.updateManyVersioned([set(theirs, 1, 9)]),
+    deleteVersioned: (db) => db.product.deleteVersioned({ where: { id: theirs, version: 9 } }),
+    'deleteVersioned with include': (db) =>
+      db.product.deleteVersioned({ where: { id: theirs, version: 9 }, include: { lines: true } }),
+  }
+
+  test.each(
+    Object.entries(calls).flatMap(([name, call]) =>
+      (['below', 'on top'] as const).map((place) => [name, place, call] as const),
+    ),
+  )('is refused by %s, where it lies %s, on the client and on a tx', async (_name, place, call) => {
+    const { client, db: own } = connect()
+    const db = place === 'below' ? client.$extends(careless).$extends(concurrency()) : own.$extends(careless)
+
+    const errors = [await rejectionOf(call(db as never)), await rejectionOf(db.$transaction((tx) => call(tx as never)))]
+
+    const refused = { code: 'FOREIGN_EXTENSION', problem: 'gave no record', extension: 'careless', model: 'Product' }
+    expect(errors).toMatchObject([refused, refused])
+  })
+})

@@ -3,7 +3,7 @@ import { takesPart } from './foreign.js'
 import { extensionsOf, isForeign, isReadReplicas, transparentOf } from './layers.js'
 import { knownWholeOf, type OwnClients } from './whole-client.js'
 
-const READ = 'findUniqueOrThrow'
+export const READ = 'findUniqueOrThrow'
 
 type Way = 'below' | 'through all' | 'in a transaction'
 

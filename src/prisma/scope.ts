@@ -1,3 +1,4 @@
+import { ForeignExtensionError } from '../foreign-extension-error.js'
 import {
   type ActionArgs,
   isTransactionClient,
@@ -17,7 +18,7 @@ import { type InsertDefault, insertDefaults } from './insert-defaults.js'
 import { type Bound, bind, relyingOn } from './joined.js'
 import { calledBy, checkWrite } from './layers.js'
 import { withModelErrors } from './model-error.js'
-import { readPrimary } from './primary.js'
+import { READ, readPrimary } from './primary.js'
 import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
 /** Where the statements of one call run: on the root client, or inside a transaction. */
@@ -89,6 +90,25 @@ function extensionsOf(context: ModelContext): Pick<Scope, 'foreign' | 'checkWrit
   }
 }
 
+/**
+ * What a call of Prisma's has answered. Where it has a record, or throws, an extension can answer with
+ * nothing: one that catches errors, or forgets to return.
+ */
+async function recordOf(model: ModelContext, action: ModelAction, send: () => PromiseLike<unknown>): Promise<Row> {
+  const answer = await send()
+  if (typeof answer === 'object' && answer !== null) return answer as Row
+  const extension = foreignIn(wholeClientOf(model), model.$name, [action])
+  throw new ForeignExtensionError('gave no record', {
+    extension: extension?.name,
+    model: model.$name,
+    operation: action,
+  })
+}
+
+function found(model: ModelContext, args: ActionArgs): Promise<Row> {
+  return recordOf(model, READ, () => model[READ](args))
+}
+
 function callersTransaction(context: ModelContext, parent: PrismaClientLike, own: OwnClients): CallersTransaction {
   const whole = wholeClientOf(context)
   // With the hooks of no extension above ours: whatever lies there, it is the same SQL. Where there are
@@ -109,7 +129,7 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike, own
       return { ...transaction, ...callsOf(model(context.$name, mark), sender(mark)) }
     },
     under: (savepoint) => ownTransaction(context, savepoint),
-    readOther: async (name, args) => (await model(name).findUniqueOrThrow(args)) as Row,
+    readOther: (name, args) => found(model(name), args),
     ...callsOf(context, client),
     ...extensionsOf(context),
   }
@@ -119,8 +139,8 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike, own
 /** Calls of a model, and SQL. */
 function callsOf(model: ModelContext, client: PrismaClientLike) {
   return {
-    call: async (action, args) => (await model[action](args)) as Row,
-    read: async (args) => (await model.findUniqueOrThrow(args)) as Row,
+    call: (action, args) => recordOf(model, action, () => model[action](args)),
+    read: (args) => found(model, args),
     query: queryOf(model, client),
   } satisfies Partial<Scope>
 }
@@ -129,9 +149,12 @@ function rootScope(context: ModelContext, own: OwnClients): RootScope {
   const { below } = own
   const root: RootScope = {
     inTransaction: false,
-    call: async (action, args) => (await context[action](args)) as Row,
-    read: async (args) => (await readPrimary(context, own, args)) as Row,
-    readOther: async (model, args) => (await readPrimary(modelOf(wholeClientOf(context), model), own, args)) as Row,
+    call: (action, args) => recordOf(context, action, () => context[action](args)),
+    read: (args) => recordOf(context, READ, () => readPrimary(context, own, args)),
+    readOther(name, args) {
+      const model = modelOf(wholeClientOf(context), name)
+      return recordOf(model, READ, () => readPrimary(model, own, args))
+    },
     query: queryOf(context, below),
     ...extensionsOf(context),
     canBypassPrisma(...actions) {
@@ -153,7 +176,7 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): Scope {
     inTransaction: true,
     call,
     read: (args) => call('findUniqueOrThrow', args),
-    readOther: async (name, args) => (await modelIn(context, tx, name).findUniqueOrThrow(args)) as Row,
+    readOther: (name, args) => found(modelIn(context, tx, name), args),
     query: queryOf(context, tx),
     ...extensionsOf(context),
     contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
@@ -172,8 +195,8 @@ function modelIn(context: ModelContext, tx: PrismaClientLike, name: string): Mod
 function callIn(context: ModelContext, tx: PrismaClientLike): Scope['call'] {
   if (isTransactionClient(context.$parent)) {
     const model = modelIn(context, tx, context.$name)
-    return async (action, args) => (await model[action](args)) as Row
+    return (action, args) => recordOf(model, action, () => model[action](args))
   }
   const transaction = { kind: 'itx', id: transactionId(tx) } as const
-  return async (action, args) => (await context[action](args).requestTransaction(transaction)) as Row
+  return (action, args) => recordOf(context, action, () => context[action](args).requestTransaction(transaction))
 }
