@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from './retry/policy.js'
-import { checkConfiguration } from './validation.js'
+import { checkConfiguration, wholeNumber } from './validation.js'
 
 /** How one model, or every model, is versioned. */
 export interface VersionOptions {
@@ -51,28 +51,32 @@ const versionOptions = {
   bumpPlainWrites: z.optional(z.boolean('must be true or false')),
 }
 
+/** `false`: for the same reason no `z.literal`. */
+const off = z.boolean().check(z.refine((value) => !value, { abort: true }))
+
+/** What is said of each model, by its name. It weighs less than a `z.record`, which brings its own code. */
+function byModel<T extends z.ZodMiniType>(options: T) {
+  return z.catchall(z.object({}), options)
+}
+
 const concurrencyOptions = z.strictObject({
   version: z.optional(
     z.strictObject({
       ...versionOptions,
       models: z.optional(
-        z.record(
-          z.string(),
-          z.union([z.literal(false), z.strictObject(versionOptions)], 'must be an object of options, or false'),
-        ),
+        byModel(z.union([off, z.strictObject(versionOptions)], 'must be an object of options, or false')),
       ),
     }),
   ),
   idempotency: z.optional(
     z.strictObject({
       model: z.optional(z.string('must be the name of a model').check(z.minLength(1))),
-      answerLimit: z.optional(z.int('must be a whole number').check(z.gte(1))),
+      answerLimit: z.optional(wholeNumber().check(z.gte(1))),
       fingerprint: z.optional(z.string('must be the name of a field').check(z.minLength(1))),
       models: z.optional(
-        z.record(
-          z.string(),
+        byModel(
           z.strictObject({
-            fingerprint: z.optional(z.union([z.literal(false), z.string().check(z.minLength(1))])),
+            fingerprint: z.optional(z.union([off, z.string().check(z.minLength(1))])),
           }),
         ),
       ),
@@ -80,7 +84,7 @@ const concurrencyOptions = z.strictObject({
   ),
   lock: z.optional(
     z.strictObject({
-      maxWaiting: z.optional(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'))),
+      maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))),
     }),
   ),
   retry: z.optional(retryPolicySchema),

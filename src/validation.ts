@@ -1,11 +1,11 @@
 import * as z from 'zod/mini'
-import en from 'zod/v4/locales/en.js'
 import { ConfigurationError, type ConfigurationIssue, InvalidArgumentError } from './errors.js'
+import { messageOf } from './issue-messages.js'
 import { snapshot } from './snapshot.js'
 import { keyTextProblem } from './text.js'
 
-// zod/mini has no messages of its own. The messages of an application that calls `z.config` stay out of ours.
-const ENGLISH = { error: en().localeError }
+// The messages of an application that calls `z.config` stay out of ours.
+const ENGLISH = { error: messageOf }
 
 /** A name, such as a transaction id or a scope, that is kept in an index. */
 export const keyTextSchema = z.string('must be a string').check(
@@ -15,6 +15,12 @@ export const keyTextSchema = z.string('must be a string').check(
     if (message !== undefined) context.addIssue({ code: 'custom', message })
   }),
 )
+
+/** A number of things. It weighs less than `z.int`, which knows all formats of numbers. */
+export function wholeNumber(): z.ZodMiniNumber {
+  const message = 'must be a whole number'
+  return z.number(message).check(z.refine((value) => Number.isSafeInteger(value), message))
+}
 
 /**
  * Checks options given when the client is extended: all mistakes at once, each with its path. They

@@ -11,7 +11,7 @@ import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { transactionCall, transactionOptions } from '../transaction/method.js'
 import type { Body, RetryingTransactions } from '../transaction/with-retry.js'
-import { checkArguments, checkNames, isRecord, keyTextSchema } from '../validation.js'
+import { checkArguments, checkNames, isRecord, keyTextSchema, wholeNumber } from '../validation.js'
 import { InsertBatches } from './batch.js'
 import { readMatch } from './compare.js'
 import { fieldFingerprints } from './fingerprint.js'
@@ -74,7 +74,7 @@ const pruneSchema = z.strictObject({
   olderThan: z
     .number('must be a number of ms')
     .check(z.gte(0, 'must not be negative'), z.lte(HUNDRED_YEARS, 'must not be more than a hundred years')),
-  batchSize: z._default(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(1_000_000)), 1_000),
+  batchSize: z._default(wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(1_000_000)), 1_000),
 })
 
 /** The calls of Prisma that write a row with its children, one after the other. */

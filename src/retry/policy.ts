@@ -1,4 +1,5 @@
 import * as z from 'zod/mini'
+import { wholeNumber } from '../validation.js'
 
 /** How often, how fast and how long a write is tried again. */
 export interface RetryPolicy {
@@ -36,7 +37,7 @@ const milliseconds = z
   .check(z.gte(0, 'must not be negative'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
 export const retryPolicySchema = z.strictObject({
-  attempts: z.optional(z.int('must be a whole number').check(z.gte(1, 'must be at least 1: the first run counts'))),
+  attempts: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1: the first run counts'))),
   baseDelay: z.optional(milliseconds),
   maxDelay: z.optional(milliseconds),
   deadline: z.optional(milliseconds.check(z.gte(1, 'must be at least 1 ms'))),

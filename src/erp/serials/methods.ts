@@ -7,7 +7,7 @@ import { RequiredKeys } from '../../prisma/unique-keys.js'
 import { callOptions } from '../../retry/call-options.js'
 import type { RetryPolicy } from '../../retry/policy.js'
 import { transactionOptions } from '../../transaction/method.js'
-import { checkArguments, keyTextSchema } from '../../validation.js'
+import { checkArguments, keyTextSchema, wholeNumber } from '../../validation.js'
 import { refuseForeign } from '../foreign.js'
 import { type Allocation, allocate, countFree } from './allocate.js'
 import { readFormat } from './format.js'
@@ -21,7 +21,7 @@ import { type Refusals, readData, readWhere, type Values } from './values.js'
 const MOST = 2_147_483_647 // the count is noted in an Int
 
 const numbers = z.array(keyTextSchema, 'must be an array of serial numbers')
-const whole = z.union([z.int(), z.bigint()], 'must be a whole number').check(
+const whole = z.union([wholeNumber(), z.bigint()], 'must be a whole number').check(
   z.refine((value) => value >= 0, 'must not be negative'),
   z.refine((value) => value < 2n ** 63n, 'must fit into 64 bits'),
 )
@@ -31,7 +31,7 @@ const allocateSchema = z.strictObject({
   transactionId: keyTextSchema,
   where: z.optional(z.unknown()),
   data: z.optional(z.unknown()),
-  count: z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(MOST, `must be at most ${MOST}`)),
+  count: wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(MOST, `must be at most ${MOST}`)),
   partial: z._default(z.boolean('must be true or false'), false),
 })
 const releaseSchema = z.strictObject({ ...callOptions, transactionId: keyTextSchema, numbers: z.optional(numbers) })

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { isTimeZone } from '../../time-zone.js'
-import { checkConfiguration, keyTextSchema } from '../../validation.js'
+import { checkConfiguration, keyTextSchema, wholeNumber } from '../../validation.js'
 import { type Format, parseFormat } from './format.js'
 
 /** One series: how its numbers look, and how they are taken. */
@@ -85,7 +85,7 @@ const definition = z.strictObject(
     format: z.optional(format),
     start: z.optional(
       z
-        .union([z.int(), z.bigint()], 'must be a whole number')
+        .union([wholeNumber(), z.bigint()], 'must be a whole number')
         .check(z.refine((start) => start >= 0, 'must not be negative')),
     ),
     timeZone: z.optional(

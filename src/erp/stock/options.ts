@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../../retry/policy.js'
-import { checkConfiguration } from '../../validation.js'
+import { checkConfiguration, wholeNumber } from '../../validation.js'
 
 /** The model with a row per item, and its fields. */
 export interface ItemMapping {
@@ -123,7 +123,7 @@ const stockOptions = z.strictObject({
   ),
   minimum: z.optional(z.union([z.number(), z.bigint(), z.string(), z.null()], 'must be a number, or null')),
   rememberRefusals: z.optional(flag),
-  maxWaiting: z.optional(z.int('must be a whole number').check(z.gte(1, 'must be at least 1'))),
+  maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))),
   retry: z.optional(retryPolicySchema),
 })
 
