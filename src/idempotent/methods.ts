@@ -62,7 +62,7 @@ const operationSchema = z.strictObject({
   key: keyTextSchema,
   scope: keyTextSchema.check(z.refine((scope) => !isOfJob(scope), JOB_SCOPE)),
   request: z.optional(z.unknown()),
-  whileRunning: z._default(z.enum(['wait', 'refuse']), 'wait'),
+  whileRunning: z.optional(z.enum(['wait', 'refuse'])),
 })
 const periodSchema = z.union(
   [keyTextSchema, gridSchema, atLeastSchema],
@@ -74,7 +74,7 @@ const pruneSchema = z.strictObject({
   olderThan: z
     .number('must be a number of ms')
     .check(z.gte(0, 'must not be negative'), z.lte(HUNDRED_YEARS, 'must not be more than a hundred years')),
-  batchSize: z._default(wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(1_000_000)), 1_000),
+  batchSize: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(1_000_000))),
 })
 
 /** The calls of Prisma that write a row with its children, one after the other. */
@@ -130,7 +130,7 @@ export class IdempotentMethods {
   /** `$idempotent` */
   async run<R>(client: PrismaClientLike, options: unknown, body: Body<R>): Promise<{ result: R; replayed: boolean }> {
     checkBody(body)
-    const { key, scope, request, whileRunning, ...transaction } = checkArguments(operationSchema, options)
+    const { key, scope, request, whileRunning = 'wait', ...transaction } = checkArguments(operationSchema, options)
     const { result, replayed } = await this.#operations.run(
       client,
       this.#storeOfKeys(),
@@ -157,7 +157,7 @@ export class IdempotentMethods {
 
   /** `$pruneIdempotencyKeys` */
   async prune(client: PrismaClientLike, options: unknown): Promise<{ count: number }> {
-    const { olderThan, batchSize } = checkArguments(pruneSchema, options)
+    const { olderThan, batchSize = 1_000 } = checkArguments(pruneSchema, options)
     const store = this.#storeOfKeys()
     for (let count = 0; ; ) {
       const deleted = await store.prune(client, olderThan, batchSize)

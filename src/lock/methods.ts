@@ -40,9 +40,9 @@ export interface WithAdvisoryLockOptions {
 const DEFAULT_TIMEOUT = 5_000
 
 const milliseconds = z.number('must be a number of ms').check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER))
-const wait = z._default(milliseconds, DEFAULT_TIMEOUT)
-const mode = z._default(z.enum(['exclusive', 'shared']), 'exclusive')
-const snapshotRule = z._default(z.enum(['refuse', 'accept']), 'refuse')
+const wait = z.optional(milliseconds)
+const mode = z.optional(z.enum(['exclusive', 'shared']))
+const snapshotRule = z.optional(z.enum(['refuse', 'accept']))
 
 const takeOptions = z.strictObject({ mode, snapshot: snapshotRule, timeout: wait })
 const tryOptions = z.strictObject({ mode, snapshot: snapshotRule })
@@ -63,14 +63,14 @@ export class LockMethods {
 
   async take(client: PrismaClientLike, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
     const given = keysOf(keys)
-    const checked = checkArguments(takeOptions, options)
-    await this.#advisory.take(client, given, checked.mode, checked.snapshot, Math.ceil(checked.timeout))
+    const { mode = 'exclusive', snapshot = 'refuse', timeout = DEFAULT_TIMEOUT } = checkArguments(takeOptions, options)
+    await this.#advisory.take(client, given, mode, snapshot, Math.ceil(timeout))
   }
 
   async tryTake(client: PrismaClientLike, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
     const given = keysOf(keys)
-    const checked = checkArguments(tryOptions, options)
-    return this.#advisory.tryTake(client, given, checked.mode, checked.snapshot)
+    const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
+    return this.#advisory.tryTake(client, given, mode, snapshot)
   }
 
   async hold<R>(
@@ -83,9 +83,14 @@ export class LockMethods {
       throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
     }
     const given = keysOf(keys)
-    const { timeout, bodyTimeout, ...checked } = checkArguments(holdOptions, options)
+    const {
+      mode = 'exclusive',
+      timeout = DEFAULT_TIMEOUT,
+      bodyTimeout = DEFAULT_TIMEOUT,
+      ...checked
+    } = checkArguments(holdOptions, options)
     const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
-    return this.#advisory.hold(client, { keys: given, ...checked, ...limits }, body)
+    return this.#advisory.hold(client, { keys: given, mode, ...checked, ...limits }, body)
   }
 }
 

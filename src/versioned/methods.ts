@@ -22,7 +22,7 @@ type Args = Selection & { readonly where?: unknown; readonly data?: unknown; ret
 
 const updateManyOptions = z.strictObject({
   ...callOptions,
-  mode: z._default(z.enum(['all', 'each'], "must be 'all' or 'each'"), 'all'),
+  mode: z.optional(z.enum(['all', 'each'], "must be 'all' or 'each'")),
 })
 
 /** What the statement of `updateManyVersioned` does, by the names of Prisma's calls. */
@@ -80,7 +80,7 @@ export class VersionedMethods {
   async updateMany(context: ModelContext, entries: unknown, options: unknown): Promise<Verdict[]> {
     if (!Array.isArray(entries))
       throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
-    const { mode, ...patience } = checkArguments(updateManyOptions, options ?? {})
+    const { mode = 'all', ...patience } = checkArguments(updateManyOptions, options ?? {})
     const versioned = this.#versions.require(context.$name)
     const scope = scopeOf(context, this.#own)
     const isObserved = scope.foreign(...STATEMENT_STANDS_FOR) !== undefined

@@ -32,7 +32,7 @@ const allocateSchema = z.strictObject({
   where: z.optional(z.unknown()),
   data: z.optional(z.unknown()),
   count: wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(MOST, `must be at most ${MOST}`)),
-  partial: z._default(z.boolean('must be true or false'), false),
+  partial: z.optional(z.boolean('must be true or false')),
 })
 const releaseSchema = z.strictObject({ ...callOptions, transactionId: keyTextSchema, numbers: z.optional(numbers) })
 const importSchema = z.strictObject({
@@ -78,7 +78,7 @@ export class SerialsMethods {
   /** `$serials.allocate` */
   async allocate(client: PrismaClientLike, args: unknown): Promise<Allocation> {
     const { model } = this.#map.serial
-    const { transactionId, count, partial, ...given } = checkArguments(allocateSchema, args)
+    const { transactionId, count, partial = false, ...given } = checkArguments(allocateSchema, args)
     const id = this.#transactionId(transactionId)
     const where = readWhere('where', given.where, model, this.#owned)
     const data = readData('data', given.data, model, this.#kept)
