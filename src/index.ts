@@ -21,7 +21,7 @@ import { watchedTransaction } from './transaction/turns.js'
 import { RetryingTransactions } from './transaction/with-retry.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioned/extension.js'
 import { VersionedMethods } from './versioned/methods.js'
-import { bumpingHooks } from './versioned/plain-calls.js'
+import { clientHooks } from './versioned/plain-calls.js'
 import type { VersioningOf } from './versioned/types.js'
 import { Versions } from './versioned/versions.js'
 
@@ -131,7 +131,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const dataModel = readDataModel(own)
     const versions = new Versions(dataModel, given.version)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
-    const transactions = new RetryingTransactions(touch.clients.below)
+    const transactions = new RetryingTransactions(touch.clients)
     const catalogue = new Catalogue()
     const versioned = new VersionedMethods(touch.clients, versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
@@ -164,7 +164,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...touch.client,
         ...watchedTransaction(own),
       },
-      query: bumpingHooks(versions),
+      query: clientHooks(versions),
     })
     touch.made(extended)
     return extended

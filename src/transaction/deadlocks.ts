@@ -1,6 +1,7 @@
 import { DeadlineExceededError, isConcurrencyError } from '../errors.js'
-import { type PrismaClientLike, sendIn } from '../prisma/client.js'
+import { sendIn } from '../prisma/client.js'
 import { isDeadlock, isLockTimeout, isTransactionConflict } from '../prisma/errors.js'
+import type { OwnClients } from '../prisma/whole-client.js'
 import type { Clock } from '../retry/clock.js'
 import type { Deadline } from '../retry/deadline.js'
 import { ConflictTurn, type TakeTurn } from './conflict-turn.js'
@@ -60,13 +61,13 @@ export function withinLimit<R>(id: string, send: () => PromiseLike<R>): PromiseL
 /** What the transactions of one client know of deadlocks. */
 export class Deadlocks {
   readonly turn = new ConflictTurn()
-  /** Without our own hooks, which would wait for what is sent here. */
-  readonly #own: PrismaClientLike
+  /** It has our hook of batches, should other calls of the transaction come in the same tick. */
+  readonly #clients: Pick<OwnClients, 'made'>
   readonly #clock: Clock
   #expectedUntil = Number.NEGATIVE_INFINITY
 
-  constructor(own: PrismaClientLike, clock: Clock) {
-    this.#own = own
+  constructor(clients: Pick<OwnClients, 'made'>, clock: Clock) {
+    this.#clients = clients
     this.#clock = clock
   }
 
@@ -113,7 +114,7 @@ export class Deadlocks {
   async #limit(run: Run, id: string): Promise<void> {
     run.lockLimit = LIMIT
     // Where this fails the transaction is over, which the write itself tells.
-    await sendIn(this.#own, id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
+    await sendIn(this.#clients.made, id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
   }
 }
 

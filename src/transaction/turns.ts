@@ -1,5 +1,4 @@
 import { ForeignExtensionError } from '../foreign-extension-error.js'
-import { answerAll } from '../prisma/batch-answers.js'
 import { isTransactionClient, type PrismaClientLike, transactionId, transactionOf } from '../prisma/client.js'
 import { type Action, foreignTransactions } from '../prisma/foreign.js'
 import { withHooks } from '../prisma/hooked.js'
@@ -131,7 +130,6 @@ const HOOKS = {
     if (!scope) return query(args)
     return scope.plain(() => (isWrite(operation) ? withinLimit(transaction.id, () => query(args)) : query(args)))
   },
-  $__internalBatch: answerAll,
 }
 
 type Transaction = (this: PrismaClientLike, input: unknown, options?: object) => Promise<unknown>

@@ -11,6 +11,7 @@ import {
   sqlState,
 } from '../prisma/errors.js'
 import { relyingOn } from '../prisma/joined.js'
+import type { OwnClients } from '../prisma/whole-client.js'
 import { systemClock } from '../retry/clock.js'
 import { Deadline } from '../retry/deadline.js'
 import { retrying, withAttempts } from '../retry/loop.js'
@@ -51,9 +52,8 @@ export class RetryingTransactions {
   #canNote = true
   readonly #deadlocks: Deadlocks
 
-  /** `own` is the client that this extension was applied to. */
-  constructor(own: PrismaClientLike) {
-    this.#deadlocks = new Deadlocks(own, systemClock)
+  constructor(clients: Pick<OwnClients, 'made'>) {
+    this.#deadlocks = new Deadlocks(clients, systemClock)
   }
 
   run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
