@@ -385,6 +385,23 @@ describe('the end of a body', () => {
     expect(errors).toMatchObject(calls.map(() => ({ code: 'TRANSACTION_ABORTED', cause })))
   })
 
+  test('is told also of a call that nobody waited for, and that fails while the end of the body is looked into', async () => {
+    const db = connect()
+    const { id } = await newOrder(db)
+    const stale = { where: { id, version: 9 }, data: { customer: 'stale' } }
+
+    const error = await rejectionOf(
+      db.$transaction(async (tx) => {
+        await tx.order.create({ data: { customer: 'beside a late failure' } })
+        await rejectionOf(tx.order.updateVersioned(stale))
+        setImmediate(() => void tx.$executeRaw`SELECT 1 / 0`.catch(() => {}))
+      }),
+    )
+
+    expect(error).toMatchObject({ code: 'TRANSACTION_ABORTED' })
+    expect(await named('beside a late failure')).toBe(0)
+  })
+
   test('is a commit, where the database error was caught around a nested transaction', async () => {
     const db = connect()
     await db.category.create({ data: { name: 'taken' } })

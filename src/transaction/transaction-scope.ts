@@ -137,9 +137,8 @@ export class TransactionScope {
     let result: R
     try {
       result = await body(tx)
-      await this.#finish()
-      if (this.#failure) await checkAlive(tx, this.#failure.error)
-      await this.#finish()
+      // Nothing may come between the last look and the end: a call that fails there would undo it all unseen.
+      while (!this.#isOver && (this.#isBusy() || this.#failure)) await this.#settle(tx)
       // Prisma would COMMIT the savepoint instead of the transaction.
       if (this.#nested?.isSent) throw new TransactionScopeError('unfinished')
     } catch (error) {
@@ -153,8 +152,11 @@ export class TransactionScope {
   }
 
   /** Calls that nobody waited for belong to the transaction all the same, and so do those that they lead to. */
-  async #finish(): Promise<void> {
-    while (!this.#isOver && this.#isBusy()) await this.quiet()
+  async #settle(tx: PrismaClientLike): Promise<void> {
+    await this.quiet()
+    const failure = this.#failure
+    this.#failure = undefined
+    if (failure) await checkAlive(tx, failure.error)
   }
 
   #isBusy(): boolean {
