@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
-import type { BenchResult, Cell } from '../bench/result.js'
+import type { BenchResult, Cell, Figures } from '../bench/result.js'
 import { findContenders, whyMissing } from '../bench/runner/contenders.js'
 import { failureMessage } from '../bench/runner/failure-message.js'
 import { Plan, takersOf } from '../bench/runner/plan.js'
@@ -33,6 +33,17 @@ async function resultIn(file: string): Promise<BenchResult> {
   return JSON.parse(await readFile(file, 'utf8'))
 }
 
+const CALLERS = 16
+
+/**
+ * How many more or fewer than so many for each operation. A call of each caller may be under way
+ * when the measuring begins, and when it ends.
+ */
+function offBy(figures: Figures | undefined, name: 'statements' | 'transactions', each: number): number {
+  const { operations, [name]: measured } = figures as Figures
+  return Math.round(Math.abs(measured - each) * operations)
+}
+
 test('the bench shows who loses updates, and what each call costs, and leaves no database behind', async () => {
   const output = join(await temporaryFolder(), 'result.json')
   const chosen = ['prisma/unguarded', 'prisma/select-for-update', 'pg/guarded-update', 'ours/versioned-update']
@@ -55,11 +66,10 @@ test('the bench shows who loses updates, and what each call costs, and leaves no
     cell('pg/guarded-update').rounds[0].figures,
     cell('prisma/select-for-update').rounds[0].figures,
   ]
-  // Not to the last digit: a few calls are under way when the measuring begins, and when it ends.
-  expect(update?.statements).toBeCloseTo(1, 0)
+  expect(offBy(update, 'statements', 1)).toBeLessThanOrEqual(CALLERS)
   expect(update?.transactions).toBe(update?.statements)
-  expect(lock?.statements).toBeCloseTo(4, 0)
-  expect(lock?.transactions).toBeCloseTo(1, 0)
+  expect(offBy(lock, 'statements', 4)).toBeLessThanOrEqual(CALLERS * 4)
+  expect(offBy(lock, 'transactions', 1)).toBeLessThanOrEqual(CALLERS)
   expect([update?.failures, lock?.failures]).toEqual([0, 0])
   expect(lock?.waitingConnections).toBeGreaterThan(0)
   expect(contenders.find(({ id }) => id === 'prisma/upsert')?.missing).toBe('was not asked for')
