@@ -1,0 +1,169 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { Catalogue, type Query } from '../../src/prisma/catalogue.js'
+import type { Model } from '../../src/prisma/data-model.js'
+import { useDatabase } from '../support/clients.js'
+import { rejectionOf } from '../support/rejection.js'
+
+const database = useDatabase()
+
+const modelOf = (table: string, schema = 'odd "schema"'): Model => ({
+  name: table,
+  table,
+  schema,
+  fields: new Map(),
+  uniques: new Set(),
+  keys: [],
+  compoundKeys: new Map(),
+  relationMode: 'foreignKeys' as const,
+  emulatedKeys: new Set<string>(),
+  inKeys: new Set(),
+  version: undefined,
+  omitted: new Set(),
+})
+
+/** A client of its own, and what its table is found to be. */
+function connect() {
+  const { client, statements } = database.connect({ countsLooks: true })
+  const query: Query = (sql, ...values) => client.$queryRawUnsafe(sql, ...values)
+  return { client, statements, query, catalogue: new Catalogue() }
+}
+
+const tableOf = async (table: string, schema?: string) => {
+  const { catalogue, query } = connect()
+  return catalogue.of(modelOf(table, schema), query)
+}
+
+beforeAll(async () => {
+  await database.query(`
+CREATE SCHEMA "odd ""schema""";
+SET search_path TO "odd ""schema""";
+CREATE TYPE "Odd Status" AS ENUM ('a', 'b');
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE DOMAIN needed AS positive NOT NULL;
+CREATE DOMAIN codes AS varchar(5)[];
+CREATE TABLE "Odd Columns" (
+  "An Id" int PRIMARY KEY,
+  gone int,
+  amount numeric(12, 2) NOT NULL,
+  code varchar(5),
+  padded char(3),
+  flags bit(4),
+  at timestamp(3),
+  status "Odd Status",
+  statuses "Odd Status"[],
+  one needed,
+  more needed[],
+  codes codes,
+  twice int GENERATED ALWAYS AS ("An Id" * 2) STORED
+);
+ALTER TABLE "Odd Columns" DROP COLUMN gone;
+CREATE TABLE keys (
+  a int NOT NULL, b int NOT NULL, c int, d int, e int UNIQUE DEFERRABLE, f int, g int,
+  CONSTRAINT keys_b_a PRIMARY KEY (b, a)
+);
+CREATE UNIQUE INDEX keys_full ON keys (c, a) INCLUDE (g);
+CREATE UNIQUE INDEX keys_part ON keys (d) WHERE c IS NULL;
+CREATE UNIQUE INDEX keys_expression ON keys (a, (f + 1));
+CREATE INDEX keys_plain ON keys (g);
+CREATE TABLE parted (id int, region text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu');
+CREATE TABLE drifted (a int);
+INSERT INTO drifted VALUES (1), (1);
+`)
+  // Fails because of the two rows, and leaves an index behind that is not valid.
+  await database.query('CREATE UNIQUE INDEX CONCURRENTLY drifted_a ON "odd ""schema""".drifted (a)').catch(() => {})
+})
+
+describe('the catalogue', () => {
+  test('gives each column with the type to cast to: domains as their base type, types of the user with their schema', async () => {
+    const { columns } = await tableOf('Odd Columns')
+
+    const own = '"odd ""schema"""."Odd Status"'
+    const column = (type: string, { isRequired = false, isGenerated = false } = {}) => ({
+      type,
+      isRequired,
+      isGenerated,
+    })
+    const withoutSizes = Array.from(columns, ([name, { exactType: _, ...facts }]) => [name, facts])
+    expect(Object.fromEntries(withoutSizes)).toEqual({
+      'An Id': column('integer', { isRequired: true }),
+      amount: column('numeric', { isRequired: true }),
+      code: column('character varying'),
+      padded: column('bpchar'),
+      flags: column('"bit"'),
+      at: column('timestamp without time zone'),
+      status: column(own),
+      statuses: column(`${own}[]`),
+      one: column('integer', { isRequired: true }),
+      more: column('integer[]'),
+      codes: column('character varying[]'),
+      twice: column('integer', { isGenerated: true }),
+    })
+  })
+
+  test('gives each type with its length and scale, too, those of a domain among them', async () => {
+    const { columns } = await tableOf('Odd Columns')
+    const exact = ['amount', 'code', 'padded', 'flags', 'at', 'one'].map((name) => columns.get(name)?.exactType)
+    expect(exact).toEqual([
+      'numeric(12,2)',
+      'character varying(5)',
+      'character(3)',
+      'bit(4)',
+      'timestamp(3) without time zone',
+      'integer',
+    ])
+  })
+
+  test('knows the keys that hold for every two rows at every moment, and says of the others why they do not', async () => {
+    const { uniqueKeys, unfitIndexes } = await tableOf('keys')
+
+    expect({ uniqueKeys, unfitIndexes }).toEqual({
+      uniqueKeys: [
+        { columns: ['b', 'a'], isPrimary: true },
+        { columns: ['c', 'a'], isPrimary: false },
+      ],
+      unfitIndexes: [
+        { name: 'keys_e_key', columns: ['e'], reason: 'deferrable' },
+        { name: 'keys_expression', columns: ['a', null], reason: 'expression' },
+        { name: 'keys_part', columns: ['d'], reason: 'partial' },
+      ],
+    })
+  })
+
+  test('does not take an index for a key that could not be built', async () => {
+    expect(await tableOf('drifted')).toMatchObject({
+      uniqueKeys: [],
+      unfitIndexes: [{ name: 'drifted_a', columns: ['a'], reason: 'invalid' }],
+    })
+  })
+
+  test('knows the key of a partitioned table', async () => {
+    expect((await tableOf('parted')).uniqueKeys).toEqual([{ columns: ['id', 'region'], isPrimary: true }])
+  })
+
+  test('is asked once for each table', async () => {
+    const { catalogue, query, statements } = connect()
+
+    const first = await catalogue.of(modelOf('keys'), query)
+    const second = await catalogue.of(modelOf('keys'), query)
+
+    expect({ isSame: first === second, statements: statements.length }).toEqual({ isSame: true, statements: 1 })
+  })
+
+  test('names a table that is not there, leaves the transaction as it was, and looks again the next time', async () => {
+    const { catalogue, client } = connect()
+    const missing = modelOf('late', 'no schema')
+
+    const [error, answer] = await client.$transaction(async (tx) => {
+      const query: Query = (sql, ...values) => tx.$queryRawUnsafe(sql, ...values)
+      const error = await rejectionOf(catalogue.of(missing, query))
+      await tx.$queryRawUnsafe('SELECT 1')
+      await tx.$executeRawUnsafe('CREATE SCHEMA "no schema"')
+      await tx.$executeRawUnsafe('CREATE TABLE "no schema".late (a int PRIMARY KEY)')
+      return [error, await catalogue.of(missing, query)] as const
+    })
+
+    expect(error).toMatchObject({ code: 'CONFIGURATION', message: expect.stringContaining('"no schema"."late"') })
+    expect(answer.uniqueKeys).toEqual([{ columns: ['a'], isPrimary: true }])
+  })
+})

@@ -1,0 +1,101 @@
+import { expect, test } from 'vitest'
+import { type Client, clientOf, type Tx } from '../support/calls-on-tx.js'
+import { useDatabase } from '../support/clients.js'
+
+const database = useDatabase()
+
+type Db = Client | Tx
+
+const ITEM = { productId: 1, warehouse: 'main' }
+const ten = Array.from({ length: 10 }, (_, index) => ({
+  item: { productId: index + 1, warehouse: 'main' },
+  quantity: 1,
+}))
+
+/** One call each, on a client or on a `tx`, under transaction ids that nobody else has. */
+const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> = {
+  'updateVersioned with an object': async (db) => {
+    const { version } = await db.order.findUniqueOrThrow({ where: { id: 1 } })
+    return db.order.updateVersioned({ where: { id: 1, version }, data: { customer: 'a' } })
+  },
+  'updateVersioned with a function': (db) =>
+    db.order.updateVersioned({ where: { id: 1 }, data: ({ customer }) => ({ customer }) }),
+  'updateVersioned with a relation in its answer': (db) =>
+    db.order.updateVersioned({ where: { id: 1 }, data: () => ({ customer: 'b' }), include: { lines: true } }),
+  updateManyVersioned: async (db) => {
+    const orders = await db.order.findMany({ where: { id: { in: [1, 2] } }, orderBy: { id: 'asc' } })
+    return db.order.updateManyVersioned(
+      orders.map(({ id, version }) => ({ where: { id, version }, data: { customer: 'c' } })),
+    )
+  },
+  deleteVersioned: async (db) => {
+    const { id, version } = await db.order.create({ data: { customer: 'd' } })
+    return db.order.deleteVersioned({ where: { id, version } })
+  },
+  'createIdempotent, new': (db, transactionId) =>
+    db.payment.createIdempotent({ where: { transactionId }, data: { amount: 1 } }),
+  'createIdempotent, a duplicate': (db) =>
+    db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 }, match: ['amount'] }),
+  'createIdempotent with a child': (db, transactionId) =>
+    db.payment.createIdempotent({
+      where: { transactionId },
+      data: { amount: 1, items: { create: { text: 'child' } } },
+    }),
+  '$idempotent, new': (db, key) => db.$idempotent({ scope: 'frozen', key }, (tx) => tx.order.count()),
+  '$idempotent, a duplicate': (db) => db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count()),
+  $transactionWithRetry: (db) => db.$transactionWithRetry((tx) => tx.order.count()),
+  '$stock.move': (db, transactionId) => db.$stock.move({ transactionId, item: ITEM, quantity: 1 }),
+  '$stock.moveAll of ten lines': (db, transactionId) => db.$stock.moveAll({ transactionId, lines: ten }),
+  '$stock.defer': (db, transactionId) => db.$stock.defer({ transactionId, item: ITEM, quantity: 1 }),
+  '$stock.project': (db) => db.$stock.project(),
+  '$stock.reserve and fulfil': async (db, transactionId) => {
+    await db.$stock.reserve({ transactionId, item: ITEM, quantity: 1, expiresIn: 60_000 })
+    await db.$stock.fulfil({ transactionId })
+  },
+  '$stock.count': (db, transactionId) => db.$stock.count({ transactionId, item: ITEM, counted: 100 }),
+  '$stock.audit': (db) => db.$stock.audit(),
+  '$serials.allocate': (db, transactionId) =>
+    db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 3 }),
+  '$serials.release': (db) => db.$serials.release({ transactionId: 'known' }),
+  '$serials.free': (db) => db.$serials.free({ productId: 1 }),
+}
+
+const ON_A_TX_ALONE: typeof CALLS = {
+  '$series.next': (tx, transactionId) => tx.$series.next('frozen', { transactionId }),
+  $advisoryXactLock: (tx) => (tx as Tx).$advisoryXactLock('frozen'),
+  $tryAdvisoryXactLock: (tx) => (tx as Tx).$tryAdvisoryXactLock('frozen'),
+}
+const ON_THE_CLIENT_ALONE: typeof CALLS = {
+  $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
+  $oncePer: (db, job) => (db as Client).$oncePer({ job, period: { every: '1d' } }, (tx) => tx.order.count()),
+}
+
+test('every public call sends the SQL that is written down', async () => {
+  await database.query(`
+INSERT INTO "Order" (customer) VALUES ('one'), ('two');
+INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 10) AS n;
+INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n`)
+  const made = database.connect()
+  const db = clientOf(made)
+  await db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 } })
+  await db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count())
+  await db.$serials.allocate({ transactionId: 'known', where: { productId: 1 }, count: 1 })
+  const chapters: string[] = []
+  const write = async (title: string, call: () => Promise<unknown>) => {
+    made.statements.length = 0
+    await call()
+    chapters.push(`## ${title}\n\n${made.statements.map((sql) => `${sql.trim()};\n`).join('\n')}`)
+  }
+  // Twice: the first call looks into the catalogue, and finds out what the database can do.
+  for (const round of [1, 2]) {
+    chapters.length = 0
+    for (const [name, call] of Object.entries({ ...CALLS, ...ON_THE_CLIENT_ALONE })) {
+      await write(`${name}, on the client`, () => call(db, `client ${name} ${round}`))
+    }
+    for (const [name, call] of Object.entries({ ...CALLS, ...ON_A_TX_ALONE })) {
+      await write(`${name}, on a tx`, () => db.$transaction((tx) => call(tx, `tx ${name} ${round}`)))
+    }
+  }
+
+  await expect(`${chapters.join('\n')}\n`).toMatchFileSnapshot('../frozen/sql.md')
+})

@@ -1,0 +1,89 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { useDatabase } from '../support/clients.js'
+import { createFreshApp, type FreshApp } from '../support/fresh-app.js'
+
+const database = useDatabase()
+let app: FreshApp
+
+beforeAll(async () => {
+  app = await createFreshApp(fileURLToPath(new URL('../fresh-app', import.meta.url)))
+  await app.compile()
+})
+afterAll(() => app?.remove())
+
+test('the package works in an ES module of a strict TypeScript app that installs its tarball', async () => {
+  const printed = await app.node('out/main.js', { DATABASE_URL: database.url })
+
+  expect(JSON.parse(printed)).toEqual({ version: 1, conflict: [0, 1] })
+})
+
+test('the package works with require', async () => {
+  expect(await app.node('main.cjs', { DATABASE_URL: database.url })).toBe('Herbs\n')
+})
+
+test('the package imports nothing but Prisma and zod, and so no module of Node', async () => {
+  const imported = new Set<string>()
+  for (const file of await filesOf('dist', '.js')) {
+    for (const [, specifier = ''] of file.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*'([^'\s]+)'/g)) {
+      if (!specifier.startsWith('.')) imported.add(specifier)
+    }
+  }
+
+  expect([...imported].sort()).toEqual(['@prisma/client/extension', 'zod/mini'])
+})
+
+test.each(['index', 'erp/index'])(
+  'dist/%s.js and all that it imports but Prisma weigh less than 60 kB, gzipped',
+  async (entry) => {
+    const bundle = await build({
+      entryPoints: [join(app.packageFolder, 'dist', `${entry}.js`)],
+      bundle: true,
+      minify: true,
+      platform: 'neutral',
+      mainFields: ['module', 'main'],
+      external: ['@prisma/client/*'],
+      write: false,
+    })
+
+    expect(gzipSync(bundle.outputFiles[0]?.contents ?? '').length).toSatisfy((size) => size > 20_000 && size < 60_000)
+  },
+)
+
+test('every source map names a source that is in the tarball', async () => {
+  const dist = join(app.packageFolder, 'dist')
+  const maps = (await readdir(dist, { recursive: true })).filter((name) => name.endsWith('.map'))
+  const sources = await Promise.all(
+    maps.map(async (name) => {
+      const { sources } = JSON.parse(await readFile(join(dist, name), 'utf8')) as { sources: string[] }
+      return sources.map((source) => join(dist, dirname(name), source))
+    }),
+  )
+
+  expect(maps.some((name) => name.endsWith('.d.ts.map'))).toBe(true)
+  await expect(Promise.all(sources.flat().map((source) => stat(source)))).resolves.toBeDefined()
+})
+
+test('the tarball holds what is built, its sources, the licence, the changelog and the README, and nothing else', async () => {
+  expect((await readdir(app.packageFolder)).sort()).toEqual([
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist',
+    'package.json',
+    'src',
+  ])
+})
+
+async function filesOf(folder: string, extension: string): Promise<string[]> {
+  const names = await readdir(join(app.packageFolder, folder), { recursive: true })
+  return Promise.all(
+    names
+      .filter((name) => name.endsWith(extension))
+      .map((name) => readFile(join(app.packageFolder, folder, name), 'utf8')),
+  )
+}

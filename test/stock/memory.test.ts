@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest'
+import { openTransaction } from '../support/connection.js'
+import { startProcess } from '../support/process.js'
+import { expectExact, useStock } from '../support/stock.js'
+import type { MemoryReport, MemoryWork } from '../support/stock-memory-worker.js'
+
+const { database, newItem, onHand } = useStock()
+const CALLS = 100_000
+
+test('a hundred thousand moves that wait cost less than 100 MB, and all of them are carried out', async () => {
+  const item = await newItem(0)
+  const owner = await openTransaction(database.url, 'SELECT FROM "Stock" WHERE "productId" = $1 FOR UPDATE', [
+    item.productId,
+  ])
+  const work: MemoryWork = { url: database.url, item, calls: CALLS }
+  const { cost, ended } = await startProcess('stock-memory-worker.ts', work).answer<MemoryReport>()
+  expect(ended).toBe(0)
+  expect(cost).toBeLessThan(100_000_000)
+  await owner.query('COMMIT')
+
+  await expect.poll(() => onHand(item), { timeout: 110_000, interval: 100 }).toBe(CALLS)
+  await expectExact(database)
+})
