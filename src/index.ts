@@ -4,28 +4,28 @@ import {
   type IdempotentModelMethods,
   idempotentClientMethods,
   idempotentModelMethods,
-} from './idempotent/extension.js'
-import { IdempotentMethods } from './idempotent/methods.js'
-import { type LockClientMethods, lockClientMethods } from './lock/extension.js'
-import { LockMethods } from './lock/methods.js'
+} from './idempotency/extension.js'
+import { IdempotentMethods } from './idempotency/methods.js'
+import { type LockClientMethods, lockClientMethods } from './locking/extension.js'
+import { LockMethods } from './locking/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
-import { Catalogue } from './prisma/catalogue.js'
 import type { PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { Extension, Members } from './prisma/extension.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
-import { type TransactionClientMethods, transactionClientMethods } from './transaction/extension.js'
-import { transactionMethod } from './transaction/method.js'
-import { watchedTransaction } from './transaction/turns.js'
-import { RetryingTransactions } from './transaction/with-retry.js'
-import { type VersionedModelMethods, versionedModelMethods } from './versioned/extension.js'
-import { VersionedMethods } from './versioned/methods.js'
-import { clientHooks } from './versioned/plain-calls.js'
-import type { VersioningOf } from './versioned/types.js'
-import { Versions } from './versioned/versions.js'
+import { Catalogue } from './sql/catalogue.js'
+import { type TransactionClientMethods, transactionClientMethods } from './transactions/extension.js'
+import { transactionMethod } from './transactions/method.js'
+import { watchedTransaction } from './transactions/serialize.js'
+import { RetryingTransactions } from './transactions/with-retry.js'
+import { type VersionedModelMethods, versionedModelMethods } from './versioning/extension.js'
+import { VersionedMethods } from './versioning/methods.js'
+import { clientHooks } from './versioning/plain-calls.js'
+import type { VersioningOf } from './versioning/types.js'
+import { VersionedModels } from './versioning/versioned-models.js'
 
-export * from './errors.js'
+export * from './errors/index.js'
 export type {
   CreateIdempotent,
   Idempotent,
@@ -33,20 +33,20 @@ export type {
   IdempotentModelMethods,
   OncePer,
   PruneIdempotencyKeys,
-} from './idempotent/extension.js'
-export type { OncePerResult } from './idempotent/once-per.js'
-export type { AtLeastPeriod, GridPeriod, Period } from './idempotent/period.js'
-export { idempotencyKeySchema, idempotencyKeySql } from './idempotent/schema.js'
+} from './idempotency/extension.js'
+export type { OncePerResult } from './idempotency/once-per.js'
+export type { AtLeastPeriod, GridPeriod, Period } from './idempotency/period.js'
+export { idempotencyKeySchema, idempotencyKeySql } from './idempotency/schema.js'
 export type {
   CreateData,
   CreateIdempotentArgs,
   IdempotentOptions,
   OncePerOptions,
   PruneOptions,
-} from './idempotent/types.js'
-export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './lock/extension.js'
-export type { LockKey, LockKeyPart, LockKeys } from './lock/key.js'
-export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './lock/methods.js'
+} from './idempotency/types.js'
+export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './locking/extension.js'
+export type { LockKey, LockKeyPart, LockKeys } from './locking/key.js'
+export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './locking/methods.js'
 export type { ConcurrencyOptions, IdempotencyOptions, VersionOptions } from './options.js'
 export type { Extension, Members } from './prisma/extension.js'
 export type {
@@ -60,17 +60,17 @@ export type {
 } from './prisma/types.js'
 export type { CallOptions } from './retry/call-options.js'
 export type { RetryPolicy } from './retry/policy.js'
-export type { TransactionClientMethods, TransactionWithRetry } from './transaction/extension.js'
-export type { TransactionWithRetryOptions } from './transaction/method.js'
-export type { TransactionContext } from './transaction/with-retry.js'
+export type { TransactionClientMethods, TransactionWithRetry } from './transactions/extension.js'
+export type { TransactionWithRetryOptions } from './transactions/method.js'
+export type { TransactionContext } from './transactions/with-retry.js'
 export type {
   DeleteVersioned,
   TryUpdateVersioned,
   UpdateManyVersioned,
   UpdateVersioned,
   VersionedModelMethods,
-} from './versioned/extension.js'
-export { versionTriggerSql } from './versioned/trigger.js'
+} from './versioning/extension.js'
+export { versionTriggerSql } from './versioning/trigger.js'
 export type {
   Change,
   Data,
@@ -87,7 +87,7 @@ export type {
   VersioningOf,
   VersionOf,
   WhereVersion,
-} from './versioned/types.js'
+} from './versioning/types.js'
 
 /** Half of a pool of ten, which is what node-postgres has unless told otherwise. */
 const DEFAULT_MAX_WAITING = 5
@@ -129,7 +129,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const own = client as unknown as PrismaClientLike
     const touch = inTouch(own, transparent)
     const dataModel = readDataModel(own)
-    const versions = new Versions(dataModel, given.version)
+    const versions = new VersionedModels(dataModel, given.version)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
     const transactions = new RetryingTransactions(touch.clients)
     const catalogue = new Catalogue()

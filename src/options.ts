@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from './retry/policy.js'
-import { checkConfiguration, wholeNumber } from './validation.js'
+import { checkConfiguration, wholeNumber } from './values/validation.js'
 
 /** How one model, or every model, is versioned. */
 export interface VersionOptions {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
-import { stock } from '../../dist/erp/index.js'
+import { stock } from '../../dist/erp.js'
 import { concurrency } from '../../dist/index.js'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import { createDatabase } from '../../test/support/database.js'

@@ -3,7 +3,7 @@
  * beginner would not have. From the build, as its users have it. By its path, since the bench is a package of its
  * own, for which the root is not to be had by its name.
  */
-import { serials, series, stock } from '../../dist/erp/index.js'
+import { serials, series, stock } from '../../dist/erp.js'
 import { concurrency } from '../../dist/index.js'
 import type { Environment } from '../contender.js'
 import { createPrisma } from './prisma-client.js'

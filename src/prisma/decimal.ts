@@ -1,4 +1,4 @@
-import type { DecimalLike } from '../errors.js'
+import type { DecimalLike } from '../errors/index.js'
 import type { PrismaClientLike } from './client.js'
 
 /**

@@ -1,4 +1,4 @@
-import { ForeignExtensionError } from '../foreign-extension-error.js'
+import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import type { PrismaCall } from './client.js'
 import { calledBy, type ExtensionArgs, type Hook } from './layers.js'
 

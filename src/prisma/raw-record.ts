@@ -1,7 +1,7 @@
+import { columnOf } from '../sql/sql.js'
 import type { Row } from './client.js'
 import type { Field, Model } from './data-model.js'
 import type { Selection } from './selection.js'
-import { columnOf } from './sql.js'
 
 /** Column types whose values come out of raw SQL in another form than out of a model call. */
 const OTHERWISE = /^(?:Time|Timetz|Real|Money|Bit|VarBit|Char|Xml|Inet|Oid)\b/
@@ -15,7 +15,7 @@ function isAlike(field: Field): boolean {
 }
 
 /** The scalar fields of a model, if raw SQL gives each of them as a model call does. */
-export function alikeScalars({ fields }: Model): readonly Field[] | undefined {
+export function rawReadable({ fields }: Model): readonly Field[] | undefined {
   const scalars = [...fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
   return scalars.every(isAlike) ? scalars : undefined
 }

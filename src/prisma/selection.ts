@@ -1,5 +1,5 @@
-import { InvalidArgumentError } from '../errors.js'
-import { isRecord } from '../validation.js'
+import { InvalidArgumentError } from '../errors/index.js'
+import { isRecord } from '../values/validation.js'
 import type { Row } from './client.js'
 import type { Model } from './data-model.js'
 

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js'
+import type { Clock } from '../sync/clock.js'
 import type { ResolvedPolicy } from './policy.js'
 
 /**

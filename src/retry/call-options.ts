@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
-import { checkArguments } from '../validation.js'
-import { systemClock } from './clock.js'
-import { Deadline } from './deadline.js'
+import { systemClock } from '../sync/clock.js'
+import { Deadline } from '../sync/deadline.js'
+import { checkArguments } from '../values/validation.js'
 import { type ResolvedPolicy, type RetryPolicy, resolvePolicy, retryPolicySchema } from './policy.js'
 
 /** What every call takes besides its own arguments. */

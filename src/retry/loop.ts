@@ -1,13 +1,13 @@
-import { DeadlineExceededError, isConcurrencyError } from '../errors.js'
+import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
+import type { Deadline } from '../sync/deadline.js'
 import { backoff } from './backoff.js'
-import type { Deadline } from './deadline.js'
 import type { ResolvedPolicy } from './policy.js'
 
 /**
  * Runs `work` until it succeeds, fails in a way that is not worth another try, or the policy
  * gives up; then throws the last error itself, with the number of `attempts` on it.
  */
-export async function retrying<T>(
+export async function retry<T>(
   work: (attempt: number) => Promise<T>,
   policy: ResolvedPolicy,
   deadline: Deadline,

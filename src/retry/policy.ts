@@ -1,5 +1,5 @@
 import * as z from 'zod/mini'
-import { wholeNumber } from '../validation.js'
+import { wholeNumber } from '../values/validation.js'
 
 /** How often, how fast and how long a write is tried again. */
 export interface RetryPolicy {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { currentPeriod, gridOf } from '../../src/idempotent/period.js'
+import { currentPeriod, gridOf } from '../../src/idempotency/period.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
 import { rejectionOf } from '../support/rejection.js'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { LockKey, LockKeys } from '../../src/index.js'
-import { encodeKeys } from '../../src/lock/key.js'
+import { encodeKeys } from '../../src/locking/key.js'
 import { isFree, lockElsewhere } from '../support/advisory.js'
 import { useExtended } from '../support/extended.js'
 import { rejectionOf } from '../support/rejection.js'

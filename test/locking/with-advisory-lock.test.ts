@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { type ConcurrencyOptions, concurrency } from '../../src/index.js'
-import { KeyedQueue } from '../../src/lock/queue.js'
 import { sqlState } from '../../src/prisma/errors.js'
-import { systemClock } from '../../src/retry/clock.js'
+import { systemClock } from '../../src/sync/clock.js'
+import { KeyedLock } from '../../src/sync/keyed-lock.js'
 import { advisoryWaiters, isFree, lockElsewhere } from '../support/advisory.js'
 import { type ClientOptions, createClient, useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
@@ -799,7 +799,7 @@ describe('a call', () => {
     let timers = 0
     const timer = systemClock.timer
     const spies = [
-      vi.spyOn(KeyedQueue.prototype, 'enter'),
+      vi.spyOn(KeyedLock.prototype, 'enter'),
       vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => {
         timers++
         let isOver = false
@@ -833,7 +833,7 @@ describe('a call', () => {
     const left = {
       timers,
       listeners: getEventListeners(signal, 'abort').length,
-      keys: spies[0].mock.contexts.map((queue) => (queue as KeyedQueue).size),
+      keys: spies[0].mock.contexts.map((queue) => (queue as KeyedLock).size),
     }
     expect(left).toEqual({ timers: 0, listeners: 0, keys: left.keys.map(() => 0) })
   })

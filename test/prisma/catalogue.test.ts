@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { Catalogue, type Query } from '../../src/prisma/catalogue.js'
 import type { Model } from '../../src/prisma/data-model.js'
+import { Catalogue, type Query } from '../../src/sql/catalogue.js'
 import { useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { serials } from '../../src/erp/serials/extension.js'
-import { series } from '../../src/erp/series/extension.js'
+import { serials } from '../../src/serials/extension.js'
+import { series } from '../../src/series/extension.js'
 import { expectExact, newId, useStock } from '../support/stock.js'
 
 const stock = useStock()

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { series, stock } from '../../src/erp/index.js'
+import { series, stock } from '../../src/erp.js'
 import { concurrency } from '../../src/index.js'
 import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'

@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { serials, series, stock } from '../../src/erp/index.js'
+import { serials, series, stock } from '../../src/erp.js'
 import { concurrency } from '../../src/index.js'
 import { type ClientOptions, useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Prisma } from '../../generated/prisma/client.js'
-import { serials } from '../../src/erp/index.js'
+import { serials } from '../../src/erp.js'
 import { useExtended } from '../support/extended.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { series } from '../../src/erp/series/extension.js'
+import { series } from '../../src/series/extension.js'
 import { openConnection } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { startProcess } from '../support/process.js'

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
@@ -58,11 +58,8 @@ describe('the README', async () => {
   })
 
   test('names every error of the package, with its code, and no other', async () => {
-    const sources = await Promise.all(
-      ['errors', 'erp-errors', 'foreign-extension-error', 'transaction-errors'].map((name) =>
-        readFile(`${ROOT}/src/${name}.ts`, 'utf8'),
-      ),
-    )
+    const files = await readdir(`${ROOT}/src/errors`)
+    const sources = await Promise.all(files.map((name) => readFile(`${ROOT}/src/errors/${name}`, 'utf8')))
     const source = sources.join()
     const classes = [...source.matchAll(/export class (\w+) extends ConcurrencyError \{\n\s+readonly code = '(\w+)'/g)]
     const table = [...readme.matchAll(/^\| `(\w+Error)` \| `(\w+)` \|/gm)]

@@ -80,53 +80,32 @@ test('what is private to Prisma is touched in src/prisma alone', async () => {
   ).toEqual([])
 })
 
-/** What a folder may import besides itself and the files at the top of src. The others are features. */
-const LAYERS: Readonly<Record<string, readonly string[]>> = {
-  prisma: [],
-  retry: [],
-  transaction: ['prisma', 'retry'],
+/** The folders of src, and what each of them may import besides itself. */
+async function layers(): Promise<Record<string, readonly string[]>> {
+  return JSON.parse(await readFile(join(ROOT, 'docs/internals/layers.json'), 'utf8'))
 }
 
-test('the lower layers import nothing from the features, nor from the layers above them', async () => {
+test('each folder of the sources imports what the map of layers allows, and nothing else', async () => {
+  const allowed = await layers()
   const wrong = (await importsInSrc()).filter(([from, to]) => {
-    const allowed = LAYERS[folderOf(from)]
-    return allowed !== undefined && !['', folderOf(from), ...allowed].includes(folderOf(to))
+    const [own, other] = [folderOf(from), folderOf(to)]
+    return own !== '' && own !== other && !allowed[own]?.includes(other)
   })
 
   expect(wrong.map(describe)).toEqual([])
 })
 
-test('the features do not import one another, but for the queue', async () => {
-  const isFeature = (folder: string) => folder !== '' && LAYERS[folder] === undefined
-  const wrong = (await importsInSrc()).filter(
-    ([from, to]) =>
-      isFeature(folderOf(from)) && isFeature(folderOf(to)) && folderOf(from) !== folderOf(to) && to !== 'lock/queue.js',
+test('the map of layers names the folders that there are, and allows nothing that is not used', async () => {
+  const used = new Map<string, Set<string>>()
+  for (const [from, to] of await importsInSrc()) {
+    const [own, other] = [folderOf(from), folderOf(to)]
+    if (!used.has(own)) used.set(own, new Set())
+    if (own !== other) used.get(own)?.add(other)
+  }
+  used.delete('')
+
+  const map = Object.entries(await layers()).map(([folder, allowed]) => [folder, [...allowed].sort()])
+  expect(Object.fromEntries(map)).toEqual(
+    Object.fromEntries(Array.from(used, ([folder, others]) => [folder, [...others].sort()])),
   )
-
-  expect(wrong.map(describe)).toEqual([])
-})
-
-test('stock, serials and series do not import one another', async () => {
-  const featureOf = (path: string) => /^erp\/(\w+)\//.exec(path)?.[1]
-  const wrong = (await importsInSrc()).filter(([from, to]) => {
-    const [own, other] = [featureOf(from), featureOf(to)]
-    return own !== undefined && other !== undefined && own !== other
-  })
-
-  expect(wrong.map(describe)).toEqual([])
-})
-
-test('nothing of the core imports the ERP', async () => {
-  const wrong = (await importsInSrc()).filter(([from, to]) => folderOf(from) !== 'erp' && folderOf(to) === 'erp')
-
-  expect(wrong.map(describe)).toEqual([])
-})
-
-test('the queue, and the files that all may import, import nothing from above', async () => {
-  const isShared = (from: string) => folderOf(from) === '' && from !== 'index.ts' && from !== 'options.ts'
-  const wrong = (await importsInSrc()).filter(([from, to]) =>
-    from === 'lock/queue.ts' ? folderOf(to) !== 'retry' && folderOf(to) !== '' : isShared(from) && folderOf(to) !== '',
-  )
-
-  expect(wrong.map(describe)).toEqual([])
 })

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { serials } from '../../src/erp/serials/extension.js'
+import { serials } from '../../src/serials/extension.js'
 import { connectTo } from '../support/connect-to.js'
 import { openTransaction } from '../support/connection.js'
 import { gate } from '../support/gate.js'

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { Deadline } from '../../src/retry/deadline.js'
+import { Deadline } from '../../src/sync/deadline.js'
 import { fakeClock, stoppedClock } from '../support/fake-clock.js'
 import { gate } from '../support/gate.js'
 import { rejectionOf } from '../support/rejection.js'

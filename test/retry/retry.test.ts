@@ -1,9 +1,9 @@
 import { expect, test, vi } from 'vitest'
 import { concurrency, isConcurrencyError } from '../../src/index.js'
 import { backoff } from '../../src/retry/backoff.js'
-import { Deadline } from '../../src/retry/deadline.js'
-import { retrying } from '../../src/retry/loop.js'
+import { retry as retryWith } from '../../src/retry/loop.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../../src/retry/policy.js'
+import { Deadline } from '../../src/sync/deadline.js'
 import { useDatabase } from '../support/clients.js'
 import { fakeClock, stoppedClock } from '../support/fake-clock.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -27,7 +27,7 @@ function retry<T>(
   } = {},
 ) {
   const resolved = { ...DEFAULT_POLICY, ...policy }
-  return retrying(work, resolved, new Deadline(resolved.deadline, signal, time.clock), isRetryable)
+  return retryWith(work, resolved, new Deadline(resolved.deadline, signal, time.clock), isRetryable)
 }
 
 /** Work that fails this often, and then succeeds; it counts its runs. */
@@ -160,7 +160,7 @@ test('a timer that fires a little early does not let one more run slip in before
   const work = failing(Number.POSITIVE_INFINITY)
   const policy = { ...DEFAULT_POLICY, deadline: 4 }
 
-  await rejectionOf(retrying(work, policy, new Deadline(4, undefined, early), () => true))
+  await rejectionOf(retryWith(work, policy, new Deadline(4, undefined, early), () => true))
 
   expect(work).toHaveBeenCalledTimes(1)
 })
@@ -187,7 +187,7 @@ test('a later attempt that only runs out of time leaves the conflict to be throw
     deadline.check('the database')
   }
 
-  const error = await rejectionOf(retrying(work, resolved, deadline, (thrown) => thrown === first))
+  const error = await rejectionOf(retryWith(work, resolved, deadline, (thrown) => thrown === first))
 
   expect(error).toBe(first)
   expect(error).toHaveProperty('attempts', 2)
@@ -205,7 +205,7 @@ test('a signal aborted in a delay ends it at once, with its reason', async () =>
   const aborter = new AbortController()
   const work = failing(Number.POSITIVE_INFINITY)
   const run = rejectionOf(
-    retrying(work, DEFAULT_POLICY, new Deadline(DEFAULT_POLICY.deadline, aborter.signal, clock), () => true),
+    retryWith(work, DEFAULT_POLICY, new Deadline(DEFAULT_POLICY.deadline, aborter.signal, clock), () => true),
   )
   await vi.waitFor(() => expect(count.timers).toBe(1))
 

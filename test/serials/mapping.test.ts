@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { serials } from '../../src/erp/serials/extension.js'
-import type { SerialsOptions } from '../../src/erp/serials/options.js'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import type { SerialsOptions } from '../../src/serials/options.js'
 import { type ClientOptions, useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 

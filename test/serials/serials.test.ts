@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { serialsSchema, serialsSql } from '../../src/erp/serials/schema.js'
 import { concurrency } from '../../src/index.js'
+import { serialsSchema, serialsSql } from '../../src/serials/schema.js'
 import { createClient } from '../support/clients.js'
 import { openConnection } from '../support/connection.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -443,7 +443,7 @@ test('a database whose default is SERIALIZABLE changes nothing', async () => {
   const url = new URL(database.url)
   url.searchParams.set('options', '-c default_transaction_isolation=serializable')
   const { client } = createClient(url.href)
-  const { serials } = await import('../../src/erp/serials/extension.js')
+  const { serials } = await import('../../src/serials/extension.js')
   const db = client.$extends(concurrency({ retry: { attempts: 1, deadline: 60_000 } })).$extends(serials())
   const productId = await newProduct(30)
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { series } from '../../src/erp/series/extension.js'
 import { concurrency } from '../../src/index.js'
+import { series } from '../../src/series/extension.js'
 import { openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'

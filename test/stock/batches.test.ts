@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Clock } from '../../src/retry/clock.js'
+import type { Clock } from '../../src/sync/clock.js'
 import { queueOf } from '../support/batches.js'
 import { stoppedClock } from '../support/fake-clock.js'
 import { rejectionOf } from '../support/rejection.js'

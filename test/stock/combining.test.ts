@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { systemClock } from '../../src/retry/clock.js'
+import { systemClock } from '../../src/sync/clock.js'
 import { connectStock } from '../support/connect-stock.js'
 import { openTransaction } from '../support/connection.js'
 import { rejectionOf } from '../support/rejection.js'

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { serials } from '../../src/erp/serials/extension.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import { stock } from '../../src/stock/extension.js'
 import { rejectionOf } from '../support/rejection.js'
 import { newId, useStock } from '../support/stock.js'
 

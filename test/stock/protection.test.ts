@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
 import { rejectionOf } from '../support/rejection.js'
 import { newId, STOCK, useStock } from '../support/stock.js'
 import { MATERIAL } from '../support/stock-models.js'

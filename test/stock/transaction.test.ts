@@ -1,7 +1,7 @@
 import { Prisma } from '@prisma/client/extension'
 import { describe, expect, test } from 'vitest'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
 import { openTransaction } from '../support/connection.js'
 import { gate } from '../support/gate.js'
 import { rejectionOf } from '../support/rejection.js'

@@ -1,9 +1,9 @@
-import { Batches, settle, type Waiting } from '../../src/erp/stock/batches.js'
-import { itemOf } from '../../src/erp/stock/item.js'
-import type { Request, Verdict } from '../../src/erp/stock/request.js'
-import type { Clock } from '../../src/retry/clock.js'
-import { Deadline } from '../../src/retry/deadline.js'
 import { DEFAULT_POLICY } from '../../src/retry/policy.js'
+import { Batcher, type Job, settle } from '../../src/stock/batches.js'
+import { itemOf } from '../../src/stock/item.js'
+import type { Decision, Request } from '../../src/stock/request.js'
+import type { Clock } from '../../src/sync/clock.js'
+import { Deadline } from '../../src/sync/deadline.js'
 import { gate } from './gate.js'
 import { started } from './started.js'
 
@@ -19,8 +19,8 @@ interface Batch {
 /** The queue by itself: its batches are under way until the test says what becomes of them. */
 export function queueOf(clock: Clock, limit = 1_000_000) {
   const batches: Batch[] = []
-  const done: Verdict = { status: 'done', replayed: false, lines: [] }
-  const run = async (waiting: readonly Waiting[], release: (settled: readonly Waiting[]) => void) => {
+  const done: Decision = { status: 'done', replayed: false, lines: [] }
+  const run = async (waiting: readonly Job[], release: (settled: readonly Job[]) => void) => {
     const { opened, open } = gate()
     batches.push({
       ids: waiting.map(({ request }) => request.transactionId),
@@ -30,7 +30,7 @@ export function queueOf(clock: Clock, limit = 1_000_000) {
     await opened
     for (const each of waiting) settle(each, done)
   }
-  const queue = new Batches(run, limit, clock)
+  const queue = new Batcher(run, limit, clock)
   /** A request for these items: `x y` are two. */
   const add = (transactionId: string, items: string, options: { signal?: AbortSignal; deadline?: number } = {}) => {
     const request: Request = {

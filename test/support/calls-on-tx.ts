@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { serials } from '../../src/erp/serials/extension.js'
-import { series } from '../../src/erp/series/extension.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import { series } from '../../src/series/extension.js'
+import { stock } from '../../src/stock/extension.js'
 import type { createClient } from './clients.js'
 import { STOCK } from './stock-models.js'
 

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest'
-import { stock } from '../../src/erp/stock/extension.js'
-import type { StockOptions } from '../../src/erp/stock/options.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
+import type { StockOptions } from '../../src/stock/options.js'
 import { createClient } from './clients.js'
 import { STOCK } from './stock.js'
 

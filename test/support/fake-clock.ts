@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/retry/clock.js'
+import type { Clock } from '../../src/sync/clock.js'
 
 /** A clock whose timers fire at once and move its time on, so that a test knows every delay and waits for none. */
 export function fakeClock(random: () => number = Math.random) {

@@ -1,7 +1,7 @@
-import { serials } from '../../src/erp/serials/extension.js'
-import { series } from '../../src/erp/series/extension.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import { series } from '../../src/series/extension.js'
+import { stock } from '../../src/stock/extension.js'
 import type { createClient } from './clients.js'
 
 export type LayerName = 'concurrency' | 'stock' | 'serials' | 'series'

@@ -1,8 +1,8 @@
 /** A process of its own whose callers take serials of one product, each under a transaction id of its own. */
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { serials } from '../../src/erp/serials/extension.js'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
 import { STARTING_LINE } from './starting-line.js'
 
 export interface SerialsWork {

@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
-import { serials } from '../../src/erp/serials/extension.js'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
 import { type ClientOptions, useDatabase } from './clients.js'
 
 /** A database for this test file, clients of it with serials, and products with serials of their own. */

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { series } from '../../src/erp/series/extension.js'
 import { concurrency } from '../../src/index.js'
+import { series } from '../../src/series/extension.js'
 import { STARTING_LINE } from './starting-line.js'
 
 export interface SeriesWork {

@@ -4,8 +4,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
 import { STOCK, type StockItem } from './stock-models.js'
 
 export interface MemoryWork {

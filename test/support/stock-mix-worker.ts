@@ -1,8 +1,8 @@
 /** A process of its own whose callers do all that can be done with stock, each step at random, often twice. */
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
 import { STARTING_LINE } from './starting-line.js'
 import { STOCK, type StockItem } from './stock-models.js'
 

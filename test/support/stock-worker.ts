@@ -1,8 +1,8 @@
 /** A process of its own that sends orders for stock, some of them at once. */
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
 import { STARTING_LINE } from './starting-line.js'
 import { STOCK, type StockItem, WORKER } from './stock-models.js'
 

@@ -1,7 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
-import { stock } from '../../src/erp/stock/extension.js'
 import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/stock/extension.js'
 import { type ClientOptions, useDatabase } from './clients.js'
 import { STOCK, type StockItem } from './stock-models.js'
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { KeyedQueue, type LockMode } from '../../src/lock/queue.js'
-import { Deadline } from '../../src/retry/deadline.js'
-import { Limiter } from '../../src/retry/limiter.js'
+import { Deadline } from '../../src/sync/deadline.js'
+import { KeyedLock, type LockMode } from '../../src/sync/keyed-lock.js'
+import { Semaphore } from '../../src/sync/semaphore.js'
 import { fakeClock, stoppedClock } from '../support/fake-clock.js'
 import { rejectionOf } from '../support/rejection.js'
 
@@ -11,7 +11,7 @@ const settle = () => new Promise((resolve) => setImmediate(resolve))
 describe('a queue with shared callers', () => {
   function arrange() {
     const { clock, count } = stoppedClock()
-    const queue = new KeyedQueue()
+    const queue = new KeyedLock()
     const log: string[] = []
     const enter = async (mode: LockMode, name: string, signal?: AbortSignal) => {
       const leave = await queue.enter('key', new Deadline(1_000, signal, clock), 'its turn', mode)
@@ -112,7 +112,7 @@ describe('a queue with shared callers', () => {
 
   test('ends the wait of a shared caller at its deadline', async () => {
     const { clock } = fakeClock()
-    const queue = new KeyedQueue()
+    const queue = new KeyedLock()
     await queue.enter('key', new Deadline(10, undefined, clock), 'its turn')
     const error = await rejectionOf(queue.enter('key', new Deadline(10, undefined, clock), 'its turn', 'shared'))
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 10 })
@@ -150,7 +150,7 @@ describe('a queue with shared callers', () => {
 describe('a limiter', () => {
   function arrange(size: number) {
     const { clock, count } = stoppedClock()
-    const limiter = new Limiter(size)
+    const limiter = new Semaphore(size)
     const log: string[] = []
     const enter = async (name: string, signal?: AbortSignal) => {
       const leave = await limiter.enter(new Deadline(1_000, signal, clock), 'a place')
@@ -213,7 +213,7 @@ describe('a limiter', () => {
 
   test('rejects with the reason of the signal, or with the deadline', async () => {
     const { clock } = fakeClock()
-    const limiter = new Limiter(1)
+    const limiter = new Semaphore(1)
     const reason = new Error('changed my mind')
     await limiter.enter(new Deadline(10, undefined, clock), 'a place')
     const aborted = await rejectionOf(limiter.enter(new Deadline(10, AbortSignal.abort(reason), clock), 'a place'))

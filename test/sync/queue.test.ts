@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { KeyedQueue } from '../../src/lock/queue.js'
-import type { Clock } from '../../src/retry/clock.js'
-import { Deadline } from '../../src/retry/deadline.js'
+import type { Clock } from '../../src/sync/clock.js'
+import { Deadline } from '../../src/sync/deadline.js'
+import { KeyedLock } from '../../src/sync/keyed-lock.js'
 import { rejectionOf } from '../support/rejection.js'
 
 /** A clock that stands still until it is moved. */
@@ -34,7 +34,7 @@ const settle = () => new Promise((resolve) => setImmediate(resolve))
 
 function arrange() {
   const time = stoppedClock()
-  const queue = new KeyedQueue()
+  const queue = new KeyedLock()
   const log: string[] = []
   const enter = async (
     key: string,

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import { serials, series, stock } from '../../src/erp/index.js'
+import { serials, series, stock } from '../../src/erp.js'
 import { concurrency } from '../../src/index.js'
 import { sqlState } from '../../src/prisma/errors.js'
 import { useDatabase } from '../support/clients.js'

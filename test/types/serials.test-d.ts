@@ -1,6 +1,6 @@
 import { expectTypeOf, test } from 'vitest'
 import type { Licence, Serial } from '../../generated/prisma/client.js'
-import { serials } from '../../src/erp/serials/extension.js'
+import { serials } from '../../src/serials/extension.js'
 import { base, db as core, type Flat } from './support.js'
 
 const db = core.$extends(serials())

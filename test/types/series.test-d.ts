@@ -1,5 +1,5 @@
-import { series } from '../../src/erp/series/extension.js'
-import type { Gap, GivenNumber } from '../../src/erp/series/store.js'
+import { series } from '../../src/series/extension.js'
+import type { Gap, GivenNumber } from '../../src/series/store.js'
 import { db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
 
 const db = concurrent.$extends(

@@ -1,6 +1,6 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js'
-import { stock } from '../../src/erp/stock/extension.js'
-import type { StockOptions } from '../../src/erp/stock/options.js'
+import { stock } from '../../src/stock/extension.js'
+import type { StockOptions } from '../../src/stock/options.js'
 import { MATERIAL } from '../support/stock-models.js'
 import { base, db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { serials } from '../../src/erp/serials/extension.js'
-import { series } from '../../src/erp/series/extension.js'
-import { stock } from '../../src/erp/stock/extension.js'
 import { ConfigurationError, concurrency, versionTriggerSql } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import { series } from '../../src/series/extension.js'
+import { stock } from '../../src/stock/extension.js'
 import { useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 

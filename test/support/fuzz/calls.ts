@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { serials, series, stock } from '../../../src/erp/index.js'
+import { serials, series, stock } from '../../../src/erp.js'
 import { concurrency } from '../../../src/index.js'
 import type { createClient } from '../clients.js'
 import { STOCK } from '../stock-models.js'

@@ -1,0 +1,44 @@
+export type { ClientExtension, FieldOf, Input } from './mapping/types.js'
+export { type SerialsExtension, serials } from './serials/extension.js'
+export type { AllocationMapping, SerialMapping, SerialsOptions } from './serials/options.js'
+export { serialsSchema, serialsSql } from './serials/schema.js'
+export type {
+  AllocateArgs,
+  ImportArgs,
+  NewSerial,
+  ReleaseArgs,
+  SerialData,
+  SerialOf,
+  SerialRange,
+  Serials,
+  SerialWhere,
+} from './serials/types.js'
+export {
+  type GapsOptions,
+  type NextNumberOptions,
+  type NumberSeries,
+  type SeriesName,
+  series,
+} from './series/extension.js'
+export type { CounterMapping, NumberMapping, SeriesDefinition, SeriesOptions } from './series/options.js'
+export { seriesSchema, seriesSql } from './series/schema.js'
+export type { Gap, GivenNumber } from './series/store.js'
+export { stock } from './stock/extension.js'
+export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
+export { stockSchema, stockSql } from './stock/schema.js'
+export type {
+  ItemKey,
+  Minimum,
+  MoveAllResult,
+  MovedLine,
+  MoveResult,
+  Named,
+  OneOrMany,
+  ProjectResult,
+  Quantity,
+  ReleaseResult,
+  ReserveResult,
+  Stock,
+  StockDiscrepancy,
+  StockLine,
+} from './stock/types.js'

@@ -1,0 +1,33 @@
+import type { Model } from '../prisma/data-model.js'
+import { canonical, hex } from '../values/canonical.js'
+import { normalForm } from './normal-form.js'
+
+/** The SHA-256 of a value's canonical text, as hexadecimal text. The order of an object's keys plays no part. */
+export async function fingerprint(value: unknown): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical(value)))
+  return hex(new Uint8Array(digest))
+}
+
+/** Per field, so that a mismatch can name the fields: 64 bits of each field's own fingerprint. */
+export async function fieldFingerprints(model: Model, data: Readonly<Record<string, unknown>>): Promise<string> {
+  const names = Object.keys(data)
+    .filter((name) => data[name] !== undefined)
+    .sort()
+  const parts = await Promise.all(
+    names.map(async (name) => {
+      const field = model.fields.get(name)
+      const value = field === undefined || field.kind === 'relation' ? data[name] : normalForm(data[name], field)
+      return [name, (await fingerprint(value)).slice(0, 16)] as const
+    }),
+  )
+  return JSON.stringify(Object.fromEntries(parts))
+}
+
+/** The fields in which two fingerprints differ; `undefined` if the stored one is not of `fieldFingerprints`. */
+export function differingFields(stored: string, given: string): string[] | undefined {
+  if (!stored.startsWith('{')) return undefined
+  const before = JSON.parse(stored) as Record<string, string>
+  const now = JSON.parse(given) as Record<string, string>
+  const names = new Set([...Object.keys(before), ...Object.keys(now)])
+  return [...names].filter((name) => before[name] !== now[name])
+}

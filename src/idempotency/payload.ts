@@ -1,0 +1,149 @@
+import { InvalidArgumentError } from '../errors/index.js'
+import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
+import type { Session } from '../prisma/session.js'
+import { checkKeyLength, checkTexts } from '../sql/key-text.js'
+import { canonical } from '../values/canonical.js'
+import { canonicalUuid } from '../values/text.js'
+import { isRecord } from '../values/validation.js'
+import { checkKeyValue } from './key-value.js'
+import { normalForm } from './normal-form.js'
+
+type Values = Readonly<Record<string, unknown>>
+
+/** What a row to insert is made of. */
+export interface Payload {
+  /** The unique `where` of the call, as it came. */
+  readonly where: Values
+  /** The fields of the key, with their values; they go into the row. */
+  readonly key: Values
+  /** The data as it came, for the comparison with an earlier one. */
+  readonly data: Values
+  /** The scalars among the data. */
+  readonly scalars: Values
+  /** Links to rows that this one refers to: their keys become scalars of the row. */
+  readonly links: readonly Link[]
+  /** Nested writes of rows that refer to this one: they come after it. */
+  readonly children: Values
+}
+
+interface Link {
+  readonly field: Field
+  readonly where: Values
+}
+
+/** @throws InvalidArgumentError that names the field, before any SQL */
+export function readPayload(model: Model, where: unknown, data: unknown): Payload {
+  if (!isRecord(where))
+    throw new InvalidArgumentError('where', `of ${model.name} must be an object that names one record.`)
+  if (!isRecord(data)) throw new InvalidArgumentError('data', `of ${model.name} must be an object.`)
+  const key = readKey(model, where)
+  const scalars: Record<string, unknown> = {}
+  const children: Record<string, unknown> = {}
+  const links: Link[] = []
+  for (const [name, value] of Object.entries(data)) {
+    if (value === undefined) continue
+    const field = model.fields.get(name)
+    if (field === undefined) throw new InvalidArgumentError(`data.${name}`, `is not a field of ${model.name}.`)
+    if (Object.hasOwn(key, name))
+      throw new InvalidArgumentError(`data.${name}`, 'is given by `where` already; leave it out of `data`.')
+    if (field.kind !== 'relation') scalars[name] = value
+    else if (field.foreignKey === undefined) children[name] = value
+    else links.push(readLink(field, value))
+  }
+  return { where, key, data, scalars, links, children }
+}
+
+/**
+ * The plain values of the unique `where`, those of a compound key one by one. Nothing may stand
+ * beside the key: a row that has the key, but not the rest, would be in the way and yet not found.
+ */
+function readKey(model: Model, where: Values): Values {
+  const [entry, ...others] = Object.entries(where)
+  if (entry === undefined || others.length > 0) {
+    throw new InvalidArgumentError(
+      'where',
+      `of ${model.name} must name one unique key and nothing else. The values of other fields go into \`data\`.`,
+    )
+  }
+  const [name, value] = entry
+  const key: Record<string, unknown> = {}
+  const add = (path: string, name: string, value: unknown) => {
+    const field = model.fields.get(name)
+    if (field === undefined) throw new InvalidArgumentError(path, `is not a field of ${model.name}.`)
+    if (value === undefined || value === null) {
+      throw new InvalidArgumentError(
+        path,
+        `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
+      )
+    }
+    checkKeyValue(value, field, path)
+    key[name] = value
+  }
+  const fields = uniqueKeyOf(model, name)
+  if (fields === undefined) {
+    throw new InvalidArgumentError(`where.${name}`, `is not a unique key of ${model.name}.`)
+  }
+  if (fields.length === 1) {
+    add(`where.${name}`, name, value)
+    return key
+  }
+  if (!isRecord(value)) {
+    throw new InvalidArgumentError(`where.${name}`, `must be an object with ${fields.join(' and ')}.`)
+  }
+  for (const part of new Set([...Object.keys(value), ...fields])) {
+    if (!fields.includes(part)) throw new InvalidArgumentError(`where.${name}.${part}`, 'is not part of this key.')
+    add(`where.${name}.${part}`, part, value[part])
+  }
+  checkKeyLength(Object.values(key), `where.${name}`)
+  return key
+}
+
+function readLink(field: Field, value: unknown): Link {
+  const path = `data.${field.name}`
+  const { connect, ...others } = isRecord(value) ? value : {}
+  if (!isRecord(connect) || Object.keys(others).length > 0) {
+    throw new InvalidArgumentError(
+      path,
+      'must be { connect }: the row is claimed first, so what it refers to must be there already. Create that before.',
+    )
+  }
+  checkTexts(connect, `${path}.connect`)
+  return { field, where: connect }
+}
+
+/** The row to insert: key, scalars, and the keys of what it refers to, looked up where need be. */
+export async function rowOf(payload: Payload, model: Model, scope: Session): Promise<Record<string, unknown>> {
+  const { links, key } = payload
+  const foreignKeys = await Promise.all(links.map((link) => foreignKeyOf(link, scope)))
+  links.forEach(({ field }, index) => {
+    const both = Object.entries(foreignKeys[index] as Values).filter(([name]) => Object.hasOwn(key, name))
+    const inKey = Object.fromEntries(both.map(([name]) => [name, key[name]]))
+    if (keyName(Object.fromEntries(both), model) !== keyName(inKey, model)) {
+      throw new InvalidArgumentError(`data.${field.name}`, 'connects another record than the one that `where` names.')
+    }
+  })
+  return Object.assign({}, payload.scalars, ...foreignKeys, key)
+}
+
+/** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
+async function foreignKeyOf({ field, where }: Link, scope: Session): Promise<Values> {
+  const { fields = [], references = [] } = field.foreignKey ?? {}
+  // Whatever is not the key itself, and nothing else, Prisma looks up, or refuses.
+  const isComplete =
+    Object.keys(where).length === references.length &&
+    references.every((name) => where[name] !== undefined && where[name] !== null)
+  const select = Object.fromEntries(references.map((name) => [name, true]))
+  const target = isComplete ? where : await scope.readOther(field.type, { where, select })
+  return Object.fromEntries(fields.map((name, index) => [name, target[references[index] as string]]))
+}
+
+/** One text per key, whichever of a type's forms its values came in. */
+export function keyName(key: Values, model: Model): string {
+  const normal = Object.entries(key).map(([name, value]) => [name, keyForm(value, model.fields.get(name) as Field)])
+  return canonical(Object.fromEntries(normal))
+}
+
+function keyForm(value: unknown, field: Field): unknown {
+  const isUuid = field.nativeType === 'Uuid' && typeof value === 'string'
+  return (isUuid && canonicalUuid(value)) || normalForm(value, field)
+}

@@ -1,0 +1,54 @@
+import type { Args, Scalars } from '../prisma/types.js'
+import type { CallOptions } from '../retry/call-options.js'
+import type { TransactionWithRetryOptions } from '../transactions/method.js'
+import type { Period } from './period.js'
+
+type Plain = string | number | bigint | boolean | Date | Uint8Array | { toFixed(): string }
+
+/** The fields that the key gives, those of a compound key one by one. */
+type KeyField<W> = { [K in keyof W]: W[K] extends Plain ? K : keyof W[K] }[keyof W]
+
+/** Prisma's own `data`, without the fields of the key. */
+export type CreateData<T, W> = Args<T, 'create'>['data'] extends infer D
+  ? D extends unknown
+    ? Omit<D, KeyField<W>> & { [K in KeyField<W> & PropertyKey]?: never }
+    : never
+  : never
+
+export type CreateIdempotentArgs<T, W> = {
+  /** A unique key, such as a transaction id. Its values go into the record. */
+  where: W
+  /** The other values of the record. */
+  data: CreateData<T, W>
+  /** Fields whose values a duplicate must bring as they are in the record now. */
+  match?: readonly (keyof Scalars<T> & string)[] | undefined
+} & CallOptions
+
+export interface IdempotentOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
+  /** Names the operation: what the client sends, such as an `Idempotency-Key` header. */
+  key: string
+  /** Whose key it is, and for what: must tell tenants, users and endpoints apart. It does not begin with `once per: ` or `once per, at least: `, as the keys of `$oncePer` do. */
+  scope: string
+  /** What the operation was asked to do; a duplicate with another request is refused. */
+  request?: unknown
+  /** What a duplicate does while the first one runs: `wait` for its answer (the default), or be `refuse`d at once (within 50 ms if it runs elsewhere). */
+  whileRunning?: 'wait' | 'refuse' | undefined
+}
+
+export interface OncePerOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
+  /** The name of the job. */
+  job: string
+  /**
+   * When the job may run again: a name of the period, such as `'2026-11-24'`; `{ every: '1d' }`, once in
+   * each period of a grid; or `{ atLeast: '23h' }`, so long after its last success. For a scheduler
+   * take `atLeast`, with less than its interval.
+   */
+  period: Period
+}
+
+export interface PruneOptions {
+  /** The age in ms from which keys are deleted, by the database's clock. */
+  olderThan: number
+  /** How many rows each statement deletes at most. Default 1,000. */
+  batchSize?: number | undefined
+}

@@ -1,0 +1,108 @@
+import * as z from 'zod/mini'
+import { InvalidArgumentError } from '../errors/index.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import { callOptions } from '../retry/call-options.js'
+import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import type { LockMode } from '../sync/keyed-lock.js'
+import type { RetryingTransactions } from '../transactions/with-retry.js'
+import { snapshot } from '../values/snapshot.js'
+import { checkArguments } from '../values/validation.js'
+import type { SnapshotRule } from './acquire.js'
+import { Advisory, type LockedBody } from './advisory.js'
+import type { LockKeys } from './key.js'
+
+/** What is said to a lock taken inside a transaction. */
+export interface AdvisoryXactLockOptions {
+  /** `shared` locks exclude only exclusive ones. Default `exclusive`. */
+  mode?: LockMode | undefined
+  /** How long to wait, in ms. Default 5,000. */
+  timeout?: number | undefined
+  /**
+   * At REPEATABLE READ and above the lock would come after the snapshot, so that what its last
+   * holder wrote cannot be seen; it is refused there, unless `accept` says that this is fine.
+   */
+  snapshot?: SnapshotRule | undefined
+}
+
+export interface TryAdvisoryXactLockOptions extends Omit<AdvisoryXactLockOptions, 'timeout'> {}
+
+export interface WithAdvisoryLockOptions {
+  /** `shared` locks exclude only exclusive ones. Default `exclusive`. */
+  mode?: LockMode | undefined
+  /** How long to wait for the locks, in the process and in the database, over all keys together, in ms. Default 5,000. */
+  timeout?: number | undefined
+  /** How long the body may take once it holds the locks, in ms. Default 5,000. */
+  bodyTimeout?: number | undefined
+  /** Ends the wait, or the body, at once. */
+  signal?: AbortSignal | undefined
+}
+
+const DEFAULT_TIMEOUT = 5_000
+
+const milliseconds = z.number('must be a number of ms').check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER))
+const wait = z.optional(milliseconds)
+const mode = z.optional(z.enum(['exclusive', 'shared']))
+const snapshotRule = z.optional(z.enum(['refuse', 'accept']))
+
+const takeOptions = z.strictObject({ mode, snapshot: snapshotRule, timeout: wait })
+const tryOptions = z.strictObject({ mode, snapshot: snapshotRule })
+const holdOptions = z.strictObject({
+  mode,
+  timeout: wait,
+  bodyTimeout: wait,
+  signal: callOptions.signal,
+})
+
+/** The client methods of the lock, as they are called: they check the arguments. */
+export class LockMethods {
+  readonly #advisory: Advisory
+
+  constructor(transactions: RetryingTransactions, policy: ResolvedPolicy, maxWaiting: number) {
+    this.#advisory = new Advisory(transactions, policy, maxWaiting)
+  }
+
+  async take(client: PrismaClientLike, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
+    const given = keysOf(keys)
+    const { mode = 'exclusive', snapshot = 'refuse', timeout = DEFAULT_TIMEOUT } = checkArguments(takeOptions, options)
+    await this.#advisory.take(client, given, mode, snapshot, Math.ceil(timeout))
+  }
+
+  async tryTake(client: PrismaClientLike, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
+    const given = keysOf(keys)
+    const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
+    return this.#advisory.tryTake(client, given, mode, snapshot)
+  }
+
+  async hold<R>(
+    client: PrismaClientLike,
+    keys: LockKeys,
+    body: LockedBody<R>,
+    options: WithAdvisoryLockOptions = {},
+  ): Promise<R> {
+    if (typeof body !== 'function') {
+      throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+    }
+    const given = keysOf(keys)
+    const {
+      mode = 'exclusive',
+      timeout = DEFAULT_TIMEOUT,
+      bodyTimeout = DEFAULT_TIMEOUT,
+      ...checked
+    } = checkArguments(holdOptions, options)
+    const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
+    return this.#advisory.hold(client, { keys: given, mode, ...checked, ...limits }, body)
+  }
+}
+
+/** One key's parts are named by their place in it; the names of several begin with `keys`. */
+function keysOf(keys: LockKeys): LockKeys {
+  return snapshot(keys, 'key', isList(keys) ? 'key' : '')
+}
+
+function isList(keys: LockKeys): boolean {
+  try {
+    return Array.isArray(keys)
+  } catch {
+    return false // a Proxy that was revoked
+  }
+}

@@ -1,0 +1,21 @@
+import { ConfigurationError } from '../errors/index.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import type { TransactionWithRetryOptions } from '../transactions/method.js'
+import type { TransactionContext } from '../transactions/with-retry.js'
+
+/** A client with `concurrency()` on it: its public method is all that this entry point builds on. */
+export interface ConcurrencyClient extends PrismaClientLike {
+  $transactionWithRetry<R>(
+    body: (tx: PrismaClientLike, context: TransactionContext) => Promise<R>,
+    options?: TransactionWithRetryOptions,
+  ): Promise<R>
+}
+
+/** @throws ConfigurationError if `concurrency()` was not applied before */
+export function withConcurrency(client: PrismaClientLike, extension: string): ConcurrencyClient {
+  if (typeof (client as Partial<ConcurrencyClient>).$transactionWithRetry === 'function') {
+    return client as ConcurrencyClient
+  }
+  const message = `${extension}() builds on concurrency(): apply that first, base.$extends(concurrency()).$extends(${extension}({ … }))`
+  throw new ConfigurationError([{ path: '', message }])
+}

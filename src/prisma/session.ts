@@ -1,0 +1,202 @@
+import { ForeignExtensionError } from '../errors/foreign-extension.js'
+import {
+  type ActionArgs,
+  isTransactionClient,
+  type ModelAction,
+  type ModelContext,
+  modelOf,
+  type PrismaClientLike,
+  type Row,
+  type TransactionOptions,
+  transactionClient,
+  transactionId,
+  transactionOf,
+} from './client.js'
+import type { Field, Model } from './data-model.js'
+import { type Action, foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
+import { type InsertDefault, insertDefaults } from './insert-defaults.js'
+import { type Bound, bind, relyingOn } from './joined.js'
+import { calledBy, checkWrite } from './layers.js'
+import { withModelErrors } from './model-error.js'
+import { READ, readPrimary } from './primary.js'
+import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
+
+/** Where the statements of one call run: on the root client, or inside a transaction. */
+export interface Session {
+  readonly inTransaction: boolean
+  /** Sends a call through all of the client's extensions. */
+  call(action: ModelAction, args: ActionArgs): Promise<Row>
+  /**
+   * Reads a record from the primary, whatever replicas other extensions have in store.
+   * A record that is not there is Prisma's P2025.
+   */
+  read(args: ActionArgs): Promise<Row>
+  /** Reads a record of another model, for a key that this one refers to. */
+  readOther(model: string, args: ActionArgs): Promise<Row>
+  /** Sends SQL, with its values as parameters. What fails has the error that a call of the model would have. */
+  query(sql: string, ...values: unknown[]): Promise<Row[]>
+  /** What another extension that takes part in these calls of the model is called; `undefined` if none does. */
+  foreign(...actions: readonly Action[]): string | undefined
+  /**
+   * Asks the other extensions of this package before SQL writes data, which their hooks do not see.
+   *
+   * @throws InvalidArgumentError that names the field, if one of them refuses it
+   */
+  checkWrite(operation: 'create' | 'update', data: unknown, path: string): void
+  /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
+  contained<R>(body: (scope: Session) => Promise<R>): Promise<R>
+}
+
+/** The root client. Only it can open a transaction. */
+export interface RootScope extends Session {
+  readonly inTransaction: false
+  /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
+  canBypassPrisma(...actions: readonly ModelAction[]): boolean
+  /** What Prisma puts into the fields of the model that an insert leaves out. */
+  insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
+  /** In it other extensions take no longer than the bound in any call. */
+  transaction<R>(body: (tx: Session) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>
+}
+
+/** A transaction of the caller's. Its savepoints are for the turns of `transaction/turns.ts` to open. */
+export interface CallersTransaction extends Omit<Session, 'contained'> {
+  readonly inTransaction: true
+  readonly client: PrismaClientLike
+  /** The same calls, in which other extensions take no longer. `mark` is told by what Prisma marks them. */
+  bounded(bound: Bound, mark: (mark: object) => void): CallersTransaction
+  /** The same calls under a savepoint, by the client that stands for it. */
+  under(savepoint: PrismaClientLike): Session
+}
+
+/** The scope that a model method was called in. */
+export function scopeOf(context: ModelContext, own: OwnClients): RootScope | CallersTransaction {
+  const parent = context.$parent
+  return isTransactionClient(parent) ? callersTransaction(context, parent, own) : rootScope(context, own)
+}
+
+function queryOf(context: ModelContext, client: PrismaClientLike): Session['query'] {
+  return (sql, ...values) => withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
+}
+
+/** What is known of the extensions of the model's client. */
+function extensionsOf(context: ModelContext): Pick<Session, 'foreign' | 'checkWrite'> {
+  const whole = wholeClientOf(context)
+  return {
+    foreign(...actions) {
+      const extension = foreignIn(whole, context.$name, actions)
+      return extension && calledBy(extension)
+    },
+    checkWrite: (...write) => checkWrite(whole, context.$name, ...write),
+  }
+}
+
+/**
+ * What a call of Prisma's has answered. Where it has a record, or throws, an extension can answer with
+ * nothing: one that catches errors, or forgets to return.
+ */
+async function recordOf(model: ModelContext, action: ModelAction, send: () => PromiseLike<unknown>): Promise<Row> {
+  const answer = await send()
+  if (typeof answer === 'object' && answer !== null) return answer as Row
+  const extension = foreignIn(wholeClientOf(model), model.$name, [action])
+  throw new ForeignExtensionError('gave no record', {
+    extension: extension?.name,
+    model: model.$name,
+    operation: action,
+  })
+}
+
+function found(model: ModelContext, args: ActionArgs): Promise<Row> {
+  return recordOf(model, READ, () => model[READ](args))
+}
+
+function callersTransaction(context: ModelContext, parent: PrismaClientLike, own: OwnClients): CallersTransaction {
+  const whole = wholeClientOf(context)
+  // With the hooks of no extension above ours: whatever lies there, it is the same SQL. Where there are
+  // none, the parent, which is there already.
+  const sender = (mark?: object) =>
+    mark === undefined && !hasForeignHooks(whole) ? parent : transactionClient(own.made, parent, mark)
+  const model = (name: string, mark?: object) => modelOf(transactionClient(whole, parent, mark), name)
+  const client = sender()
+  const transaction: CallersTransaction = {
+    inTransaction: true,
+    client,
+    // By clients of their own, so that the calls can be told from those that the caller makes meanwhile.
+    bounded(bound, onMark) {
+      if (!hasForeignHooks(whole)) return transaction
+      const mark = { ...transactionOf(parent) }
+      bind(mark, bound)
+      onMark(mark)
+      return { ...transaction, ...callsOf(model(context.$name, mark), sender(mark)) }
+    },
+    under: (savepoint) => ownTransaction(context, savepoint),
+    readOther: (name, args) => found(model(name), args),
+    ...callsOf(context, client),
+    ...extensionsOf(context),
+  }
+  return transaction
+}
+
+/** Calls of a model, and SQL. */
+function callsOf(model: ModelContext, client: PrismaClientLike) {
+  return {
+    call: (action, args) => recordOf(model, action, () => model[action](args)),
+    read: (args) => found(model, args),
+    query: queryOf(model, client),
+  } satisfies Partial<Session>
+}
+
+function rootScope(context: ModelContext, own: OwnClients): RootScope {
+  const { below } = own
+  const root: RootScope = {
+    inTransaction: false,
+    call: (action, args) => recordOf(context, action, () => context[action](args)),
+    read: (args) => recordOf(context, READ, () => readPrimary(context, own, args)),
+    readOther(name, args) {
+      const model = modelOf(wholeClientOf(context), name)
+      return recordOf(model, READ, () => readPrimary(model, own, args))
+    },
+    query: queryOf(context, below),
+    ...extensionsOf(context),
+    canBypassPrisma(...actions) {
+      const whole = knownWholeOf(context)
+      return whole !== undefined && foreignInRecords(whole, context.$name, actions) === undefined
+    },
+    insertDefaults,
+    contained: (body) => body(root),
+    transaction: (body, bound, options) =>
+      below.$transaction((tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx)), bound), options),
+  }
+  return root
+}
+
+/** A transaction, or a savepoint, of ours. Its calls go through all of the client's extensions, too. */
+function ownTransaction(context: ModelContext, tx: PrismaClientLike): Session {
+  const call = callIn(context, tx)
+  return {
+    inTransaction: true,
+    call,
+    read: (args) => call('findUniqueOrThrow', args),
+    readOther: (name, args) => found(modelIn(context, tx, name), args),
+    query: queryOf(context, tx),
+    ...extensionsOf(context),
+    contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
+  }
+}
+
+/** A model in a transaction, by the client with all of its extensions. */
+function modelIn(context: ModelContext, tx: PrismaClientLike, name: string): ModelContext {
+  return modelOf(transactionClient(wholeClientOf(context), tx), name)
+}
+
+/**
+ * A model of the root client can be asked to join a transaction. One of a transaction always stays on
+ * its own client, so a savepoint in there has a model of its own.
+ */
+function callIn(context: ModelContext, tx: PrismaClientLike): Session['call'] {
+  if (isTransactionClient(context.$parent)) {
+    const model = modelIn(context, tx, context.$name)
+    return (action, args) => recordOf(model, action, () => model[action](args))
+  }
+  const transaction = { kind: 'itx', id: transactionId(tx) } as const
+  return (action, args) => recordOf(context, action, () => context[action](args).requestTransaction(transaction))
+}

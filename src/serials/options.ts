@@ -1,0 +1,50 @@
+import * as z from 'zod/mini'
+import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
+import { checkConfiguration } from '../values/validation.js'
+
+/** The model with a row per serial. */
+export interface SerialMapping {
+  /** Default `Serial`. */
+  readonly model?: string
+  /** The serial number, a String: in a unique key, alone or together with others such as the product. Default `number`. */
+  readonly number?: string
+  /** Who has the serial: an optional String, NULL while it is free. Default `transactionId`. */
+  readonly transactionId?: string
+  /** The version column. Default: the one that `concurrency()` has for the model. */
+  readonly version?: string
+}
+
+/** The model with a row per transaction id. */
+export interface AllocationMapping {
+  /** Default `SerialAllocation`. */
+  readonly model?: string
+  /** Default `transactionId`. */
+  readonly transactionId?: string
+  /** What was asked for, a String. Default `request`. */
+  readonly request?: string
+  /** How many serials it was, an Int. Default `count`. */
+  readonly count?: string
+}
+
+export interface SerialsOptions {
+  /** Where the serials are, if not where `serialsSchema()` puts them. */
+  readonly serial?: SerialMapping
+  /** Where the transaction ids are noted, if not where `serialsSchema()` puts them. */
+  readonly allocation?: AllocationMapping
+  /** The retry policy of every call, over that of `concurrency()`, unless the call brings its own values. */
+  readonly retry?: RetryPolicy
+}
+
+const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
+const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
+
+const serialsOptions = z.strictObject({
+  serial: z.optional(z.strictObject({ model, number: field, transactionId: field, version: field })),
+  allocation: z.optional(z.strictObject({ model, transactionId: field, request: field, count: field })),
+  retry: z.optional(retryPolicySchema),
+})
+
+/** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
+export function checkSerialsOptions(options: SerialsOptions): SerialsOptions {
+  return checkConfiguration(serialsOptions, options)
+}

@@ -1,0 +1,68 @@
+import { quoted } from '../sql/sql.js'
+
+/** The names of the user's models, unless the options give others. */
+export const DEFAULT_SERIAL_MODEL = 'Serial'
+export const DEFAULT_ALLOCATION_MODEL = 'SerialAllocation'
+
+/**
+ * The models of the serials, for your `schema.prisma`: who has which one, and what was allocated
+ * and imported. Fields of your own may stand beside them, such as a warehouse. The index makes the
+ * first free ones of a product cheap to find, and those that a transaction id has.
+ *
+ * @example
+ * console.log(serialsSchema())
+ */
+export function serialsSchema(
+  serial: string = DEFAULT_SERIAL_MODEL,
+  allocation: string = DEFAULT_ALLOCATION_MODEL,
+): string {
+  return `/// The serial numbers, and who has each of them: none has a free one. Written by prisma-extension-concurrency.
+model ${serial} {
+  productId     Int
+  number        String
+  transactionId String?
+  orderId       Int?
+
+  @@id([productId, number])
+  @@index([transactionId, productId, number])
+}
+
+/// What was allocated and imported, once per transaction id. Written by prisma-extension-concurrency.
+model ${allocation} {
+  transactionId String   @id
+  request       String
+  count         Int
+  createdAt     DateTime @default(now()) @db.Timestamptz(3)
+}
+`
+}
+
+/** The migration that goes with `serialsSchema()`: the same SQL that Prisma makes of it. */
+export function serialsSql(
+  serial: string = DEFAULT_SERIAL_MODEL,
+  allocation: string = DEFAULT_ALLOCATION_MODEL,
+): string {
+  return `-- CreateTable
+CREATE TABLE ${quoted(serial)} (
+    "productId" INTEGER NOT NULL,
+    "number" TEXT NOT NULL,
+    "transactionId" TEXT,
+    "orderId" INTEGER,
+
+    CONSTRAINT ${quoted(`${serial}_pkey`)} PRIMARY KEY ("productId","number")
+);
+
+-- CreateTable
+CREATE TABLE ${quoted(allocation)} (
+    "transactionId" TEXT NOT NULL,
+    "request" TEXT NOT NULL,
+    "count" INTEGER NOT NULL,
+    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT ${quoted(`${allocation}_pkey`)} PRIMARY KEY ("transactionId")
+);
+
+-- CreateIndex
+CREATE INDEX ${quoted(`${serial}_transactionId_productId_number_idx`)} ON ${quoted(serial)}("transactionId", "productId", "number");
+`
+}

@@ -1,0 +1,101 @@
+import { InvalidArgumentError } from '../errors/index.js'
+import type { Field, Model } from '../prisma/data-model.js'
+import { type ColumnValue, columnValue } from '../sql/column-value.js'
+import { canonical, hex } from '../values/canonical.js'
+import { canonicalUuid } from '../values/text.js'
+import { isRecord } from '../values/validation.js'
+
+/** Values of scalar fields, checked, that a call has given. */
+export interface Values {
+  readonly fields: readonly Field[]
+  /** By field, as given. */
+  readonly given: Readonly<Record<string, unknown>>
+  /** By column, as a statement takes them. */
+  readonly json: string
+}
+
+/** Why a field must not be among the values, by its name. */
+export type Refusals = ReadonlyMap<string, string>
+
+/** Values to compare with: of a `where`, where `undefined` would mean more than was meant. */
+export function readWhere(path: string, value: unknown, model: Model, refusals: Refusals): Values {
+  const values = record(path, value, model)
+  for (const [name, item] of Object.entries(values)) {
+    if (item === undefined) throw new InvalidArgumentError(`${path}.${name}`, 'is undefined; leave it out instead.')
+    const field = model.fields.get(name)
+    if (field && (field.isList || field.type === 'Json')) {
+      throw new InvalidArgumentError(`${path}.${name}`, `of type ${field.type} cannot be compared here.`)
+    }
+  }
+  return read(path, values, model, refusals)
+}
+
+/** Values to write: of a `data`, where `undefined` is as good as nothing, as everywhere in Prisma. */
+export function readData(path: string, value: unknown, model: Model, refusals: Refusals): Values {
+  const given = Object.entries(record(path, value ?? {}, model)).filter(([, item]) => item !== undefined)
+  return read(path, Object.fromEntries(given), model, refusals)
+}
+
+/** One short text per value, the same for all forms of one value. */
+export async function textOf(value: unknown, field?: Field): Promise<string> {
+  const text = canonical(field ? plain(value, field) : value)
+  if (text.length <= LONGEST_TEXT) return text
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
+  return `sha256:${hex(new Uint8Array(digest))}`
+}
+
+const LONGEST_TEXT = 200
+
+function record(path: string, value: unknown, { name }: Model): Readonly<Record<string, unknown>> {
+  if (!isRecord(value)) throw new InvalidArgumentError(path, `must be an object with values of fields of ${name}.`)
+  return value
+}
+
+function read(path: string, given: Readonly<Record<string, unknown>>, model: Model, refusals: Refusals): Values {
+  const stored: Record<string, ColumnValue> = {}
+  const fields = Object.entries(given).map(([name, value]) => {
+    const field = model.fields.get(name)
+    const at = `${path}.${name}`
+    if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
+    if (field.kind !== 'scalar' && field.kind !== 'enum') {
+      throw new InvalidArgumentError(at, `is not a scalar field of ${model.name}.`)
+    }
+    const refusal = refusals.get(name)
+    if (refusal !== undefined) throw new InvalidArgumentError(at, refusal)
+    const own = columnValue(value, field)
+    if (own === undefined || !fits(own, field)) {
+      throw new InvalidArgumentError(at, `is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
+    }
+    stored[field.column] = own
+    return field
+  })
+  return { fields, given, json: JSON.stringify(stored) }
+}
+
+function describe({ type, isList, isOptional, nativeType }: Field): string {
+  return `${type}${isList ? '[]' : isOptional ? '?' : ''}${nativeType ? ` @db.${nativeType}` : ''}`
+}
+
+/** A wrong uuid PostgreSQL would refuse, and end the caller's transaction with it. */
+function fits(stored: ColumnValue, { nativeType }: Field): boolean {
+  if (nativeType !== 'Uuid') return true
+  return [stored].flat().every((item) => item === null || canonicalUuid(String(item)) !== undefined)
+}
+
+/** What is noted of a request must stay as it is over the versions of this package. */
+function plain(value: unknown, field: Field): unknown {
+  if (field.isList && Array.isArray(value)) return value.map((item) => plain(item, { ...field, isList: false }))
+  if (value === null || field.type === 'Json') return value
+  if (field.type === 'DateTime') return new Date(value as string).toISOString().slice(0, -1)
+  const stored = columnValue(value, field)
+  if (field.type === 'Decimal') return decimalText(String(stored))
+  if (field.type === 'BigInt' || field.type === 'Int') return String(stored)
+  return field.nativeType === 'Uuid' ? canonicalUuid(String(stored)) : stored
+}
+
+/** `05.10` is `5.1`. */
+function decimalText(text: string): string {
+  const [, sign, whole = '', fraction = ''] = /^([+-]?)0*(\d*)\.?(\d*?)0*$/.exec(text) ?? [text]
+  if (whole === '' && fraction === '') return sign === undefined ? text : '0'
+  return `${sign === '-' ? '-' : ''}${whole || '0'}${fraction && `.${fraction}`}`
+}

@@ -1,0 +1,119 @@
+import { isConcurrencyError } from '../errors/index.js'
+import type { ConcurrencyClient } from '../mapping/client.js'
+import { LONGEST_TIMER } from '../retry/policy.js'
+import { type Clock, systemClock } from '../sync/clock.js'
+import { Deadline } from '../sync/deadline.js'
+import type { Unit } from './format.js'
+import type { Series } from './options.js'
+import { type GivenNumber, given, type SeriesStore, type Taken } from './store.js'
+
+/** Numbers of one period that this process has taken and not given out yet. */
+interface Block extends Taken {
+  next: bigint
+  /** When its period begins and ends, by this process's clock. */
+  readonly since: number
+  readonly until: number
+}
+
+interface Fetch {
+  readonly startedAt: number
+  readonly done: Promise<void>
+}
+
+/** How many blocks of one series are kept: of other periods than the current one, for callers who say `at`. */
+const MOST_BLOCKS = 50
+
+/**
+ * Gives numbers out of blocks. Who comes while a block is fetched waits for that one fetch. It runs
+ * on the root client, in a transaction of its own, so that no caller's transaction holds the counter.
+ */
+export class BlockAllocator {
+  readonly #store: SeriesStore
+  readonly #root: ConcurrencyClient
+  readonly #clock: Clock
+  readonly #blocks = new Map<string, Block[]>()
+  readonly #fetches = new Map<string, Fetch>()
+
+  constructor(store: SeriesStore, root: ConcurrencyClient, clock: Clock = systemClock) {
+    this.#store = store
+    this.#root = root
+    this.#clock = clock
+  }
+
+  /**
+   * The next number. With a `patience` in ms it resolves to `undefined` if a fetch takes longer.
+   *
+   * @throws SeriesOverflowError
+   */
+  async take(
+    series: Series,
+    at: Date | undefined,
+    { signal, patience }: { readonly signal?: AbortSignal | undefined; readonly patience?: number },
+  ): Promise<GivenNumber | undefined> {
+    for (;;) {
+      const number = this.#fromMemory(series, at)
+      if (number !== undefined) return number
+      const fetch = this.#fetchOf(series, at)
+      const left = patience === undefined ? LONGEST_TIMER : fetch.startedAt + patience - this.#clock.now()
+      try {
+        await new Deadline(left, signal, this.#clock).race(fetch.done, 'a block of numbers')
+      } catch (error) {
+        if (patience !== undefined && isConcurrencyError(error, 'DEADLINE_EXCEEDED')) return undefined
+        throw error
+      }
+    }
+  }
+
+  #fromMemory({ name }: Series, at: Date | undefined): GivenNumber | undefined {
+    const blocks = this.#blocks.get(name) ?? []
+    const block = blocks.find((block) => this.#covers(block, at))
+    if (block === undefined) return undefined
+    const value = block.next++
+    if (block.next > block.last) blocks.splice(blocks.indexOf(block), 1)
+    return given(block, value)
+  }
+
+  #covers(block: Block, at: Date | undefined): boolean {
+    if (at !== undefined) return block.begins <= at.getTime() && at.getTime() < block.ends
+    const now = this.#clock.now()
+    return block.since <= now && now < block.until
+  }
+
+  /** The fetch that is under way for this moment, or a new one. */
+  #fetchOf(series: Series, at: Date | undefined): Fetch {
+    const key = JSON.stringify([series.name, momentOf(series, at)])
+    const pending = this.#fetches.get(key)
+    if (pending) return pending
+    const done = this.#fetch(series, at).finally(() => this.#fetches.delete(key))
+    done.catch(() => {}) // whoever waits for it is told, and the next caller fetches anew
+    const fetch = { startedAt: this.#clock.now(), done }
+    this.#fetches.set(key, fetch)
+    return fetch
+  }
+
+  async #fetch(series: Series, at: Date | undefined): Promise<void> {
+    const block = await this.#root.$transactionWithRetry(
+      async (tx): Promise<Block> => {
+        const sent = this.#clock.now()
+        const taken = await this.#store.takeBlock(tx, series, at)
+        return {
+          ...taken,
+          next: taken.first,
+          // It begins and ends a little too soon or too late, such that the database is asked once more.
+          since: this.#clock.now() + (taken.begins - taken.now),
+          until: sent + (taken.ends - taken.now),
+        }
+      },
+      { isolationLevel: 'ReadCommitted' },
+    )
+    const blocks = this.#blocks.get(series.name) ?? []
+    this.#blocks.set(series.name, [...blocks, block].slice(-MOST_BLOCKS))
+  }
+}
+
+const LENGTHS: Readonly<Record<Unit, number>> = { year: 4, month: 7, day: 10 }
+
+/** What callers have in common who may share a fetch: roughly, since in UTC; each looks whether the block is for it. */
+function momentOf({ format: { unit } }: Series, at: Date | undefined): string {
+  return unit === undefined || at === undefined ? 'now' : at.toISOString().slice(0, LENGTHS[unit])
+}

@@ -1,0 +1,125 @@
+import { Prisma } from '@prisma/client/extension'
+import { withConcurrency } from '../mapping/client.js'
+import { checkModels } from '../mapping/kept-models.js'
+import type { ClientExtension } from '../mapping/types.js'
+import { namespace } from '../prisma/bound.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import { readDataModel } from '../prisma/data-model.js'
+import { noteLayer } from '../prisma/layers.js'
+import { lazyPromise } from '../prisma/lazy-promise.js'
+import { withModelErrors } from '../prisma/model-error.js'
+import { snapshot } from '../values/snapshot.js'
+import { mapSeries } from './mapping.js'
+import { SeriesMethods } from './methods.js'
+import { checkSeriesOptions, type SeriesOptions } from './options.js'
+import type { Gap, GivenNumber } from './store.js'
+
+/** The names of the series that the options define, and any other. */
+export type SeriesName<O> =
+  | Extract<keyof NonNullable<O extends SeriesOptions ? O['series'] : never>, string>
+  | (string & {})
+
+export interface NextNumberOptions {
+  /** Who the number is for: it is given one of the series, however often it asks. */
+  readonly transactionId?: string | undefined
+  /** The moment whose period the number belongs to, such as the invoice's date. Default: the transaction's start. */
+  readonly at?: Date | undefined
+  /** Ends the wait for a block of numbers at once. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface GapsOptions {
+  /** Only this period, such as `2026`. */
+  readonly period?: string | undefined
+}
+
+/** `db.$series`, and `tx.$series` inside a transaction. */
+export interface NumberSeries<O> {
+  /**
+   * The next number of a series.
+   *
+   * **Gapless**, unless the series has `blocks`: only on the `tx` of a transaction. The number is
+   * used up when the transaction commits, and by nobody if it rolls back. That has a price: the
+   * counter is one row, locked from this call until the end of the transaction, and everybody
+   * else who wants a number of the same series and period waits for it. So take it last, and
+   * commit. Who takes of several series in one transaction takes them in one order everywhere,
+   * or two transactions deadlock, and one of them is run again.
+   *
+   * **In blocks**: also on the client itself. The process takes so many numbers at a time and
+   * gives them out from memory; nobody waits for anybody else's transaction. What is not given out
+   * when the process ends, or given to a transaction that rolls back, is a gap. No number is given
+   * twice. In a transaction, where a block cannot be had at once since all connections are in
+   * use, the one number is taken like a gapless one.
+   *
+   * With a `transactionId` the number is noted, and a second call with it gets the same number,
+   * with `replayed: true`, whatever its `at` is.
+   *
+   * @throws SeriesOverflowError if the format has no room for another number; none is used up
+   * @throws TransactionRequiredError for a gapless number outside a transaction
+   *
+   * @example
+   * await db.$transactionWithRetry(async (tx) => {
+   *   const invoice = await tx.invoice.create({ data })
+   *   const { text } = await tx.$series.next('invoice', { transactionId }) // INV-2026-000001
+   *   await tx.invoice.update({ where: { id: invoice.id }, data: { number: text } })
+   * })
+   *
+   * Source: PostgreSQL manual, INSERT, "ON CONFLICT Clause".
+   */
+  next(series: SeriesName<O>, options?: NextNumberOptions): Promise<GivenNumber>
+
+  /**
+   * The numbers that were taken, but that no transaction id has: none, for a gapless series whose
+   * numbers were all taken with a `transactionId`, as long as nobody deletes any.
+   *
+   * @example
+   * await db.$series.gaps('invoice', { period: '2026' }) // [{ period: '2026', from: 7n, to: 8n }]
+   */
+  gaps(series: SeriesName<O>, options?: GapsOptions): Promise<Gap[]>
+}
+
+/**
+ * The extension for number series, on top of `concurrency()`. Without options it uses the models
+ * that `seriesSchema()` prints.
+ *
+ * @throws ConfigurationError if the options are no options, and when the client is extended, if they do not
+ *   fit its schema
+ *
+ * @example
+ * const db = base.$extends(concurrency()).$extends(
+ *   series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }),
+ * )
+ */
+export function series<const O extends SeriesOptions>(
+  options?: O,
+): (client: object) => ClientExtension<'$series', NumberSeries<O>> {
+  const given = checkSeriesOptions(options ?? {})
+  const extension = Prisma.defineExtension((client) => {
+    const root = withConcurrency(client as unknown as PrismaClientLike, 'series')
+    const map = mapSeries(readDataModel(root), given)
+    const models = [map.counter.model, map.number.model]
+    checkModels(root, 'series', models)
+    const methods = new SeriesMethods(map, root)
+    const told = <R>(work: Promise<R>) => withModelErrors(work, map.number.model)
+    const make = (at: PrismaClientLike): NumberSeries<O> => ({
+      next: (name, args) =>
+        lazyPromise(
+          '$series.next',
+          () => snapshot(args, 'options'),
+          (given) => told(methods.next(at, name, given)),
+        ),
+      gaps: (name, args) =>
+        lazyPromise(
+          '$series.gaps',
+          () => snapshot(args, 'options'),
+          (given) => told(methods.gaps(at, name, given)),
+        ),
+    })
+    return client.$extends({
+      name: 'prisma-extension-concurrency/series',
+      ...noteLayer({ name: 'series', models }),
+      client: namespace(root, '$series', make),
+    })
+  })
+  return extension as unknown as (client: object) => ClientExtension<'$series', NumberSeries<O>>
+}

@@ -1,0 +1,127 @@
+import * as z from 'zod/mini'
+import { isTimeZone } from '../values/time-zone.js'
+import { checkConfiguration, keyTextSchema, wholeNumber } from '../values/validation.js'
+import { type Format, parseFormat } from './format.js'
+
+/** One series: how its numbers look, and how they are taken. */
+export interface SeriesDefinition {
+  /**
+   * Text with one place for the number: `{000000}` has room for six digits, filled up with zeros,
+   * and ends at 999999; `{0}` has room for any number. With `{yyyy}` or `{yy}`, `{MM}` and `{dd}`
+   * the series begins again each year, month or day. A brace itself is `{{` or `}}`. Default `{0}`.
+   */
+  readonly format?: string
+  /** The first number, also of each period. Default 1. */
+  readonly start?: number | bigint
+  /** Where the periods begin at midnight: `UTC`, or a name such as `Europe/Vienna`. Default `UTC`. */
+  readonly timeZone?: string
+  /**
+   * How many numbers a process takes at a time, to give them out from memory. There can be gaps then, but
+   * nobody waits for anybody. Without it the series is gapless.
+   */
+  readonly blocks?: number
+}
+
+/** The model with a row per series and period. */
+export interface CounterMapping {
+  /** Default `Series`. */
+  readonly model?: string
+  /** Default `name`. */
+  readonly name?: string
+  /** Default `period`. */
+  readonly period?: string
+  /** The last number that was taken. Default `last`. */
+  readonly last?: string
+}
+
+/** The model with a row per transaction id and series. */
+export interface NumberMapping {
+  /** Default `SeriesNumber`. */
+  readonly model?: string
+  /** Default `series`. */
+  readonly series?: string
+  /** Default `transactionId`. */
+  readonly transactionId?: string
+  /** Default `period`. */
+  readonly period?: string
+  /** Default `value`. */
+  readonly value?: string
+  /** Default `text`. */
+  readonly text?: string
+}
+
+export interface SeriesOptions {
+  /** The series, by their names. A name that is not among them is a gapless series of the format `{0}`. */
+  readonly series?: Readonly<Record<string, SeriesDefinition>>
+  /** Where the counters are, if not where `seriesSchema()` puts them. */
+  readonly counter?: CounterMapping
+  /** Where the numbers of transaction ids are, if not where `seriesSchema()` puts them. */
+  readonly number?: NumberMapping
+}
+
+/** A definition with every value settled. */
+export interface Series {
+  readonly name: string
+  readonly format: Format
+  readonly start: bigint
+  /** The last number that there can be. */
+  readonly highest: bigint
+  readonly timeZone: string
+  readonly blocks: bigint | undefined
+}
+
+const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
+const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
+
+const format = keyTextSchema.check(
+  z.superRefine((text, context) => {
+    const parsed = parseFormat(text)
+    if ('problem' in parsed) context.addIssue({ code: 'custom', message: parsed.problem })
+  }),
+)
+
+const definition = z.strictObject(
+  {
+    format: z.optional(format),
+    start: z.optional(
+      z
+        .union([wholeNumber(), z.bigint()], 'must be a whole number')
+        .check(z.refine((start) => start >= 0, 'must not be negative')),
+    ),
+    timeZone: z.optional(
+      z.string('must be a string').check(z.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
+    ),
+    blocks: z.optional(
+      z
+        .int('must be a whole number')
+        .check(z.gte(1, 'must be at least 1'), z.lte(1_000_000, 'must be at most 1,000,000')),
+    ),
+  },
+  'must be an object of options',
+)
+
+const seriesOptions = z.strictObject({
+  series: z.optional(z.record(keyTextSchema, definition)),
+  counter: z.optional(z.strictObject({ model, name: field, period: field, last: field })),
+  number: z.optional(
+    z.strictObject({ model, series: field, transactionId: field, period: field, value: field, text: field }),
+  ),
+})
+
+/** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
+export function checkSeriesOptions(options: SeriesOptions): SeriesOptions {
+  return checkConfiguration(seriesOptions, options)
+}
+
+/** @param largest the largest number that the columns can hold */
+export function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
+  const parsed = parseFormat(definition.format ?? '{0}') as Format // has been checked
+  return {
+    name,
+    format: parsed,
+    start: BigInt(definition.start ?? 1),
+    highest: parsed.highest < largest ? parsed.highest : largest,
+    timeZone: definition.timeZone ?? 'UTC',
+    blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
+  }
+}

@@ -1,0 +1,189 @@
+import { ConfigurationError } from '../errors/index.js'
+import type { Model } from '../prisma/data-model.js'
+import { tableOf } from './sql.js'
+
+/** Sends SQL with its values: `$queryRawUnsafe` of a client, or `query` of a scope. */
+export type Query = (sql: string, ...values: unknown[]) => PromiseLike<unknown>
+
+/** A column, as the database has it. */
+export interface Column {
+  /**
+   * The type to cast a value to: `integer`, `text[]`, `"sales"."Status"`. A domain is given as its
+   * base type, and a type of the user's with its schema. Lengths and scales are left out: a cast to
+   * `varchar(5)` would cut a text off, while the assignment to the column refuses it.
+   */
+  readonly type: string
+  /** The same with lengths and scales, such as `timestamp(0) without time zone`: what the column makes of a value. */
+  readonly exactType: string
+  /** Whether it refuses NULL, by itself or by its domain. */
+  readonly isRequired: boolean
+  /** Whether the database computes it, so that it cannot be written. */
+  readonly isGenerated: boolean
+}
+
+/** The columns, in the order of the index, of which no two rows have the same values. */
+export interface UniqueKey {
+  readonly columns: readonly string[]
+  readonly isPrimary: boolean
+}
+
+/** A unique index that does not keep every two rows apart at every moment. */
+export interface UnfitIndex {
+  readonly name: string
+  /** Its columns; an expression is `null`. */
+  readonly columns: readonly (string | null)[]
+  readonly reason: 'partial' | 'deferrable' | 'invalid' | 'expression'
+}
+
+/** What the catalogue says about the table of a model. */
+export interface Table {
+  /** By the columns' names. */
+  readonly columns: ReadonlyMap<string, Column>
+  /** A view of one table has those of the table. That of a partitioned table holds over all of its partitions. */
+  readonly uniqueKeys: readonly UniqueKey[]
+  readonly unfitIndexes: readonly UnfitIndex[]
+  /** Whether these are all the indexes. Of a foreign table, or a view of several tables, nothing is known. */
+  readonly hasIndexes: boolean
+}
+
+/**
+ * The tables of the models, asked of the database once for each: migrations are expected to be
+ * applied before a program starts. What is not there is asked for again.
+ */
+export class Catalogue {
+  readonly #tables = new Map<string, Table>()
+
+  /** What has been asked for already. */
+  known(model: Model): Table | undefined {
+    return this.#tables.get(model.name)
+  }
+
+  /**
+   * One statement, which fails in no state of the database, so that it can be sent in a transaction
+   * of the caller's. Two first calls at once may both send it.
+   *
+   * @throws ConfigurationError if the table is not there
+   */
+  async of(model: Model, query: Query): Promise<Table> {
+    const known = this.#tables.get(model.name)
+    if (known) return known
+    await this.load([model], query)
+    return this.#tables.get(model.name) as Table
+  }
+
+  /** The same for several tables at once, of which nothing is known yet or it is to be asked again. */
+  async load(models: readonly Model[], query: Query): Promise<void> {
+    const [schemas, names] = [models.map(({ schema }) => schema), models.map(({ table }) => table)]
+    const rows = new Map(((await query(TABLES_SQL, schemas, names)) as TableRow[]).map((row) => [row.position, row]))
+    models.forEach((model, index) => {
+      const row = rows.get(index + 1)
+      if (row) this.#tables.set(model.name, readTable(row))
+      else this.#tables.delete(model.name)
+    })
+    const missing = models.filter((_, index) => !rows.has(index + 1))
+    if (missing.length === 0) return
+    throw new ConfigurationError(
+      missing.map((model) => ({
+        path: '',
+        message: `the table ${tableOf(model)} of the model ${model.name} is not in the database. Apply your migrations.`,
+      })),
+    )
+  }
+}
+
+interface TableRow {
+  readonly position: number
+  readonly hasIndexes: boolean
+  readonly columns: readonly (Column & { readonly name: string })[]
+  readonly indexes: readonly (UnfitIndex & {
+    readonly isPrimary: boolean
+    readonly reason: UnfitIndex['reason'] | null
+  })[]
+}
+
+function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
+  return {
+    columns: new Map(columns.map(({ name, ...column }) => [name, column])),
+    uniqueKeys: indexes
+      .filter(({ reason }) => reason === null)
+      .map(({ columns, isPrimary }) => ({ columns: columns as string[], isPrimary })),
+    unfitIndexes: indexes
+      .filter(({ reason }) => reason !== null)
+      .map(({ name, columns, reason }) => ({ name, columns, reason })),
+    hasIndexes,
+  }
+}
+
+/**
+ * A domain leads to its base type, and an array to the type of its elements, until neither is left.
+ * The columns of an index are those of its key: what INCLUDE adds does not count for it. A view of one
+ * table has the keys of that table.
+ */
+const TABLES_SQL = `WITH RECURSIVE relation AS (
+  SELECT given.position, c.oid, c.relkind
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given(schema, name, position)
+  JOIN pg_catalog.pg_namespace AS n ON n.nspname = given.schema
+  JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = given.name
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+), source AS (
+  SELECT oid AS root, oid, relkind FROM relation
+  UNION
+  SELECT source.root, c.oid, c.relkind
+  FROM source
+  JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = source.oid
+  JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> source.oid
+  JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'v')
+  WHERE source.relkind = 'v'
+), step AS (
+  SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS modifier, '' AS brackets, a.attnotnull AS is_required
+  FROM relation
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = relation.oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT step.attrelid, step.attnum,
+    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+    CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE step.modifier END,
+    CASE WHEN t.typtype = 'd' THEN step.brackets ELSE '[]' END,
+    step.is_required OR (t.typtype = 'd' AND t.typnotnull AND step.brackets = '')
+  FROM step
+  JOIN pg_catalog.pg_type AS t ON t.oid = step.type
+  WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)
+)
+SELECT relation.position::int, (
+  SELECT jsonb_agg(jsonb_build_object(
+    'name', a.attname,
+    'type', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
+    'exactType', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, step.modifier) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
+    'isRequired', step.is_required,
+    'isGenerated', a.attgenerated <> ''
+  ))
+  FROM step
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = step.attrelid AND a.attnum = step.attnum
+  JOIN pg_catalog.pg_type AS t ON t.oid = step.type AND t.typtype <> 'd' AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+  WHERE step.attrelid = relation.oid
+) AS columns, (
+  SELECT coalesce(jsonb_agg(jsonb_build_object(
+    'name', c.relname,
+    'columns', (
+      SELECT jsonb_agg(a.attname ORDER BY k.position)
+      FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
+      LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+      WHERE k.position <= i.indnkeyatts
+    ),
+    'isPrimary', i.indisprimary,
+    'reason', CASE
+      WHEN i.indpred IS NOT NULL THEN 'partial'
+      WHEN i.indexprs IS NOT NULL THEN 'expression'
+      WHEN NOT i.indimmediate THEN 'deferrable'
+      WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) THEN 'invalid'
+    END
+  ) ORDER BY c.relname), '[]'::jsonb)
+  FROM pg_catalog.pg_index AS i
+  JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+  WHERE i.indisunique
+    AND i.indrelid = (SELECT min(oid::int8)::oid FROM source WHERE root = relation.oid AND relkind <> 'v' HAVING count(*) = 1)
+) AS indexes, (
+  SELECT count(*) = 1 AND bool_and(relkind IN ('r', 'p')) FROM source WHERE root = relation.oid AND relkind <> 'v'
+) AS "hasIndexes"
+FROM relation`

@@ -1,0 +1,189 @@
+import type { Field } from '../prisma/data-model.js'
+import { hex } from '../values/canonical.js'
+import { isStorableText } from '../values/text.js'
+import { jsonText } from './json-text.js'
+
+type Scalar = string | number | boolean
+
+/**
+ * A value as a statement of ours sends it, in JSON: a text or a number that the input function of the
+ * column's type reads as the parameter of Prisma's statement. Json is the text of it.
+ */
+export type ColumnValue = Scalar | null | readonly Scalar[]
+
+/**
+ * The one check of a value for all statements of our own, and its only reading. What comes of it is
+ * what Prisma stores for the same value (serializeJsonQuery.ts, the query compiler's
+ * query_document/parser.rs, and the adapter's conversion.ts, on 7.10).
+ *
+ * `undefined` is everything else: what Prisma refuses, and what it stores as something else than was
+ * given (NaN as NULL, 1.5 in an Int as 1, half a surrogate pair as U+FFFD). Where Prisma can be asked
+ * instead, it is for Prisma to judge; where not, it is refused. Whether the column takes the value (its
+ * length, its range, a wrong uuid) is for the database to say, in either case.
+ */
+export function columnValue(value: unknown, field: Field): ColumnValue | undefined {
+  if (field.isList) return listValue(value, field)
+  // `null` for Json could be that of SQL or that of JSON, which Prisma has `DbNull` and `JsonNull` for.
+  if (value === null) return field.isOptional && field.type !== 'Json' ? null : undefined
+  return scalarValue(value, field)
+}
+
+function listValue(value: unknown, field: Field): readonly Scalar[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const items: Scalar[] = []
+  for (let i = 0; i < value.length; i++) {
+    const item = scalarValue(value[i], field)
+    if (item === undefined) return undefined
+    items.push(item)
+  }
+  return items
+}
+
+function scalarValue(value: unknown, field: Field): Scalar | undefined {
+  if (field.kind === 'enum') return typeof value === 'string' ? field.enumValues?.get(value) : undefined
+  if (field.kind !== 'scalar') return undefined
+  switch (field.type) {
+    case 'String':
+      return typeof value === 'string' && isStorableText(value) ? value : undefined
+    case 'Boolean':
+      return typeof value === 'boolean' ? value : undefined
+    case 'Int':
+      return intValue(value, field)
+    case 'BigInt':
+      return bigIntValue(value)
+    case 'Float':
+      return typeof value === 'number' && Number.isFinite(value) ? floatValue(value, field) : undefined
+    case 'Decimal':
+      return decimalValue(value)
+    case 'DateTime':
+      return dateTimeValue(value, field)
+    case 'Bytes':
+      return ArrayBuffer.isView(value) ? `\\x${hex(value)}` : undefined
+    case 'Json':
+      return jsonText(value, field.isList)
+    default:
+      return undefined
+  }
+}
+
+const INT_RANGES: Readonly<Record<string, readonly [lowest: number, highest: number]>> = {
+  Integer: [-(2 ** 31), 2 ** 31 - 1],
+  SmallInt: [-(2 ** 15), 2 ** 15 - 1],
+  Oid: [0, 2 ** 32 - 1],
+}
+
+function intValue(value: unknown, { nativeType }: Field): number | undefined {
+  const [lowest, highest] = INT_RANGES[nativeType ?? 'Integer'] ?? [0, -1]
+  return Number.isInteger(value) && (value as number) >= lowest && (value as number) <= highest
+    ? (value as number)
+    : undefined
+}
+
+const HIGHEST_BIGINT = 2n ** 63n - 1n
+
+function bigIntValue(value: unknown): string | undefined {
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? String(value) : undefined
+  if (typeof value !== 'bigint' && !(typeof value === 'string' && /^[+-]?\d{1,30}$/.test(value))) return undefined
+  const number = BigInt(typeof value === 'string' ? value.replace('+', '') : value)
+  return number <= HIGHEST_BIGINT && number >= -HIGHEST_BIGINT - 1n ? String(number) : undefined
+}
+
+/** A fraction goes to the database as it is, but not one in a list, nor what is too large for an Int. */
+function floatValue(value: number, { isList }: Field): number | string | undefined {
+  const isPlain = Number.isInteger(value) ? intValue(value, INTEGER) !== undefined : !isList
+  return isPlain ? value : compiledNumber(value)
+}
+
+const INTEGER = { nativeType: 'Integer' } as Field
+
+/**
+ * A number as the query compiler passes it on: a 64-bit integer exactly, and whatever else with 16
+ * digits. Where it is half-way between two such numbers, nothing is said.
+ */
+function compiledNumber(value: number): string | undefined {
+  if (Number.isSafeInteger(value)) return String(value)
+  const text = String(value)
+  if (/^-?\d+$/.test(text) && bigIntValue(BigInt(text)) !== undefined) return text
+  const digits = value.toPrecision(100).replace(/e.*/, '').replace(/\D/g, '').replace(/^0+/, '')
+  const isHalfway = /^\d{16}50*$/.test(digits)
+  if (isHalfway) return undefined
+  const [mantissa = '', exponent] = value.toPrecision(16).split('e')
+  const short = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa
+  return exponent === undefined ? short : `${short}e${exponent}`
+}
+
+function decimalValue(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'number': {
+      if (Number.isSafeInteger(value)) return String(value)
+      const text = Number.isFinite(value) ? compiledNumber(value) : undefined
+      return text === undefined ? undefined : plainDecimal(text)
+    }
+    case 'string':
+      return plainDecimal(value)
+    case 'object': {
+      const text = value !== null && isDecimalObject(value) ? value.toFixed() : undefined
+      return typeof text === 'string' && /^-?\d+(?:\.\d+)?$/.test(text) ? text : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+/** What Prisma takes for a Decimal, its own ones among them. */
+function isDecimalObject(value: object): value is { toFixed(): unknown } {
+  return (
+    'toFixed' in value &&
+    typeof value.toFixed === 'function' &&
+    's' in value &&
+    typeof value.s === 'number' &&
+    'e' in value &&
+    typeof value.e === 'number' &&
+    'd' in value &&
+    Array.isArray(value.d)
+  )
+}
+
+const DECIMAL = /^([+-]?)(?=\.?\d)(\d*)\.?(\d*)(?:[eE]([+-]?\d{1,3}))?$/
+
+/** Without an exponent, which `money` does not read: `-1.5e2` is `-150`. */
+function plainDecimal(text: string): string | undefined {
+  const [found, sign, whole = '', fraction = '', exponent = '0'] = DECIMAL.exec(text) ?? []
+  if (found === undefined) return undefined
+  const point = whole.length + Number(exponent)
+  const digits = (whole + fraction).padEnd(point, '0')
+  const shifted = point <= 0 ? `0.${'0'.repeat(-point)}${digits}` : `${digits.slice(0, point)}.${digits.slice(point)}`
+  return `${sign === '-' ? '-' : ''}${shifted.replace(/\.$/, '')}`
+}
+
+/** RFC 3339, as the query compiler reads it. */
+const MOMENT =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
+
+/**
+ * The hours of UTC without a zone, as Prisma's adapters send it and read it back: where a session
+ * is not at UTC, that puts another moment into a `timestamptz`, but both sides mean the same one.
+ */
+function dateTimeValue(value: unknown, { nativeType = '', isList }: Field): string | undefined {
+  const time = typeof value === 'string' ? momentOf(value) : isDate(value) ? value.getTime() : Number.NaN
+  if (Number.isNaN(time)) return undefined
+  const text = new Date(time).toISOString()
+  if (isList && !/^\d/.test(text)) return undefined
+  if (/^Time(?:tz)?\b/.test(nativeType)) return text.slice(-13, -1)
+  // PostgreSQL knows no year 0, and Prisma cannot read a year of five digits.
+  if (text.startsWith('0000') || !/^\d/.test(text)) return undefined
+  return nativeType === 'Date' ? text.slice(0, 10) : text.slice(0, -1)
+}
+
+function isDate(value: unknown): value is Date {
+  return value instanceof Date || Object.prototype.toString.call(value) === '[object Date]'
+}
+
+/** In ms since 1970. `Date` itself takes the 30th of February for the 1st of March. */
+function momentOf(text: string): number {
+  const [, year, month, day] = MOMENT.exec(text) ?? []
+  const date = new Date(0)
+  date.setUTCFullYear(Number(year), Number(month) - 1, Number(day))
+  const isInCalendar = date.getUTCMonth() === Number(month) - 1 && date.getUTCDate() === Number(day)
+  return isInCalendar ? Date.parse(`${text.slice(0, 10)}T${text.slice(11).toUpperCase()}`) : Number.NaN
+}

@@ -1,0 +1,81 @@
+import { ConfigurationError } from '../errors/index.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import type { Field, Model } from '../prisma/data-model.js'
+import type { Catalogue, Query, Table, UnfitIndex } from './catalogue.js'
+import { columnOf, quoted, tableOf } from './sql.js'
+
+/** A unique key that a feature relies on: without it, duplicates would be recorded in silence. */
+export interface NeededKey {
+  readonly model: Model
+  readonly fields: readonly Field[]
+}
+
+/**
+ * Looks the keys up in the catalogue, where this was not done before: each must be a unique index that
+ * holds for all rows at every moment. A key that is not there is looked for again by the next call.
+ *
+ * @throws ConfigurationError that names the key, and has the SQL for it
+ */
+export async function requireKeys(catalogue: Catalogue, keys: readonly NeededKey[], query: Query): Promise<void> {
+  const isMissing = (key: NeededKey) => !isThere(key, catalogue.known(key.model))
+  const unsure = keys.filter(isMissing)
+  if (unsure.length === 0) return
+  await catalogue.load([...new Set(unsure.map(({ model }) => model))], query)
+  const missing = unsure.find(isMissing)
+  if (missing) throw missingKey(missing, catalogue.known(missing.model)?.unfitIndexes ?? [])
+}
+
+/** The keys of one feature, which are looked up before its first write. */
+export class RequiredKeys {
+  readonly #catalogue: Catalogue
+  readonly #keys: readonly NeededKey[]
+  #areThere = false
+
+  constructor(catalogue: Catalogue, keys: readonly NeededKey[]) {
+    this.#catalogue = catalogue
+    this.#keys = keys
+  }
+
+  /** @throws ConfigurationError if one of them is not there */
+  async check(client: PrismaClientLike): Promise<void> {
+    if (this.#areThere) return
+    await requireKeys(this.#catalogue, this.#keys, (sql, ...values) => client.$queryRawUnsafe(sql, ...values))
+    this.#areThere = true
+  }
+}
+
+export function isThere({ fields }: NeededKey, table: Table | undefined): boolean {
+  return (table?.uniqueKeys ?? []).some(({ columns }) => isKey(columns, fields))
+}
+
+function isKey(columns: readonly (string | null)[], fields: readonly Field[]): boolean {
+  return columns.length === fields.length && fields.every(({ column }) => columns.includes(column))
+}
+
+const REASONS: Readonly<Record<UnfitIndex['reason'], string>> = {
+  partial: 'is partial: it does not hold for all rows',
+  deferrable: 'is deferrable: it does not hold before the commit',
+  invalid: 'is not valid: it could not be built, and must be dropped first',
+  expression: 'is one of expressions, not of the columns themselves',
+}
+
+/** For a key that is not in the database, or only in a form that does not keep every two rows apart. */
+export function missingKey(
+  { model, fields }: NeededKey,
+  found: readonly UnfitIndex[],
+  options?: ErrorOptions,
+): ConfigurationError {
+  const columns = fields.map(columnOf).join(', ')
+  const names = fields.map(({ name }) => name).join(', ')
+  const unfit = found.filter((index) => isKey(index.columns, fields))
+  const seen = unfit.map(({ name, reason }) => ` There is ${quoted(name)}, but it ${REASONS[reason]}.`).join('')
+  const name = `${model.table}_${fields.map(({ column }) => column).join('_')}_key`
+  const isFree = name.length <= LONGEST_NAME && !found.some((index) => index.name === name)
+  const sql = `CREATE UNIQUE INDEX ${isFree ? `${quoted(name)} ` : ''}ON ${tableOf(model)} (${columns});`
+  const message =
+    `the table ${tableOf(model)} has no unique index of (${columns}), on which this call relies for the key (${names}) of ${model.name}: ` +
+    `a duplicate would be written a second time. Nothing was written.${seen} Apply your migrations, or create it, and call again: ${sql}`
+  return new ConfigurationError([{ path: '', message }], options)
+}
+
+const LONGEST_NAME = 63

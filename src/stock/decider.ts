@@ -1,0 +1,336 @@
+import {
+  IdempotencyMismatchError,
+  InsufficientStockError,
+  InvalidArgumentError,
+  ItemNotFoundError,
+  ReservationActiveError,
+  ReservationEndedError,
+  type Shortage,
+} from '../errors/index.js'
+import type { Item } from './item.js'
+import type { StockMap } from './mapping.js'
+import type { Decision, Line, Request } from './request.js'
+
+/** What an item has, in the stock's smallest unit. */
+export interface Balance {
+  readonly onHand: bigint
+  readonly reserved: bigint
+  /** `null` is no limit. */
+  readonly minimum: bigint | null
+}
+
+/** The lines that were recorded under a transaction id. */
+export interface RecordedMovement {
+  readonly lines: readonly Line[]
+  readonly isRefused: boolean
+}
+
+export type ReservationState = 'active' | 'released' | 'fulfilled' | 'expired'
+
+export interface RecordedReservation {
+  readonly lines: readonly Line[]
+  readonly state: ReservationState
+  readonly expiresAt: Date
+}
+
+/** What the database says when the requests are judged. Their items are locked, or will be checked. */
+export interface Snapshot {
+  readonly balances: ReadonlyMap<string, Balance>
+  readonly movements: ReadonlyMap<string, RecordedMovement>
+  readonly reservations: ReadonlyMap<string, RecordedReservation>
+  /** What of `reserved` is no longer, for its reservation has expired. */
+  readonly expired: ReadonlyMap<string, bigint>
+  /** The time, by the database's clock. */
+  readonly now: Date
+}
+
+export interface MovementEntry {
+  readonly transactionId: string
+  readonly line: number
+  readonly item: Item
+  readonly quantity: bigint
+  readonly isRefused: boolean
+}
+
+export interface ReservationEntry extends Omit<MovementEntry, 'isRefused'> {
+  readonly expiresAt: Date
+}
+
+/** What is to be written for the requests that were granted. */
+export interface WriteSet {
+  readonly items: readonly { readonly item: Item; readonly known: Balance; readonly next: Balance }[]
+  readonly movements: readonly MovementEntry[]
+  readonly reservations: readonly ReservationEntry[]
+  readonly ended: readonly { readonly transactionId: string; readonly state: ReservationState }[]
+}
+
+type Running = { -readonly [K in keyof Balance]: Balance[K] }
+
+/**
+ * Judges requests one after the other, each against what those before it have left. A request that
+ * is refused leaves no trace, so it takes nothing from those behind it.
+ */
+export class Decider {
+  readonly #map: StockMap
+  readonly #known: ReadonlyMap<string, Balance>
+  readonly #running = new Map<string, Running>()
+  readonly #recorded: Map<string, RecordedMovement>
+  readonly #reserved: Map<string, RecordedReservation>
+  readonly #touched = new Map<string, Item>()
+  readonly #movements: MovementEntry[] = []
+  readonly #reservations: ReservationEntry[] = []
+  readonly #ended: { transactionId: string; state: ReservationState }[] = []
+  readonly #expired: ReadonlyMap<string, bigint>
+  readonly #now: Date
+
+  constructor(map: StockMap, { balances, movements, reservations, expired, now }: Snapshot) {
+    this.#map = map
+    this.#now = now
+    this.#known = balances
+    for (const [id, balance] of balances) this.#running.set(id, { ...balance })
+    this.#recorded = new Map(movements)
+    this.#reserved = new Map(reservations)
+    this.#expired = expired
+    for (const [id, quantity] of expired) (this.#running.get(id) as Running).reserved -= quantity
+  }
+
+  judge(request: Request): Decision {
+    try {
+      return this.#judge(request)
+    } catch (error) {
+      return { status: 'refused', error }
+    }
+  }
+
+  /** What to write. Items that only expired reservations have changed are among them. */
+  effects(items: Iterable<Item>): WriteSet {
+    for (const item of items) if (this.#expired.has(item.id)) this.#touched.set(item.id, item)
+    return {
+      items: [...this.#touched.values()].map((item) => ({
+        item,
+        known: this.#known.get(item.id) as Balance,
+        next: this.#running.get(item.id) as Balance,
+      })),
+      movements: this.#movements,
+      reservations: this.#reservations,
+      ended: this.#ended,
+    }
+  }
+
+  #judge(request: Request): Decision {
+    switch (request.kind) {
+      case 'move':
+        return this.#move(request)
+      case 'count':
+        return this.#count(request)
+      case 'reserve':
+        return this.#reserve(request)
+      case 'release':
+        return this.#release(request)
+      case 'fulfil':
+        return this.#fulfil(request)
+    }
+  }
+
+  #move(request: Request): Decision {
+    const { transactionId, lines } = request
+    const recorded = this.#recorded.get(transactionId)
+    if (recorded) {
+      checkSame(this.#map.movement.model.name, transactionId, lines, recorded.lines)
+      if (recorded.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
+      return this.#replay(lines)
+    }
+    checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
+    const shortages = this.#shortages(request, lines, false)
+    if (shortages.length > 0) {
+      if (this.#map.rememberRefusals) this.#record(transactionId, lines, true)
+      throw this.#insufficient(request, shortages, this.#map.rememberRefusals)
+    }
+    this.#record(transactionId, lines, false)
+    return this.#done(lines)
+  }
+
+  /** A stocktake is a fact: whatever was found is what is there, reserved or not. */
+  #count({ transactionId, lines }: Request): Decision {
+    const recorded = this.#recorded.get(transactionId)
+    if (recorded) {
+      const { name } = this.#map.movement.model
+      checkSame(name, transactionId, lines, recorded.lines, 'item')
+      if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
+      return this.#replay(recorded.lines.map(({ quantity }, i) => ({ item: (lines[i] as Line).item, quantity })))
+    }
+    checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
+    const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
+    this.#record(transactionId, differences, false)
+    return this.#done(differences)
+  }
+
+  #reserve(request: Request): Decision {
+    const { transactionId, lines, expiresIn = 0 } = request
+    const recorded = this.#reserved.get(transactionId)
+    if (recorded) {
+      checkSame(this.#map.reservation?.model.name ?? '', transactionId, lines, recorded.lines)
+      return { ...this.#replay(lines), expiresAt: recorded.expiresAt, state: recorded.state }
+    }
+    if (this.#recorded.has(transactionId)) {
+      throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
+    }
+    const taken = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
+    const shortages = this.#shortages(request, taken, false)
+    if (shortages.length > 0) throw this.#insufficient(request, shortages)
+    this.#checkRange(lines, 'reserved')
+    const expiresAt = new Date(this.#now.getTime() + expiresIn)
+    lines.forEach(({ item, quantity }, line) => {
+      this.#change(item, 0n, quantity)
+      this.#reservations.push({ transactionId, line, item, quantity, expiresAt })
+    })
+    this.#reserved.set(transactionId, { lines, state: 'active', expiresAt })
+    return { ...this.#done(lines), expiresAt, state: 'active' }
+  }
+
+  #release({ transactionId, lines }: Request): Decision {
+    const recorded = this.#reservation(transactionId, lines)
+    if (recorded?.state !== 'active') {
+      return { status: 'done', replayed: true, lines: [], state: recorded?.state ?? 'missing' }
+    }
+    this.#giveBack(lines)
+    this.#end(transactionId, recorded, 'released')
+    return { ...this.#done(lines), state: 'released' }
+  }
+
+  /** What is reserved is there for whoever reserved it, unless a stocktake has found less: the minimum counts. */
+  #fulfil(request: Request): Decision {
+    const { transactionId, lines } = request
+    const reservation = this.#reservation(transactionId, lines)
+    const moved = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
+    const recorded = this.#recorded.get(transactionId)
+    if (recorded) {
+      checkSame(this.#map.movement.model.name, transactionId, moved, recorded.lines)
+      if (reservation?.state === 'fulfilled') return this.#replay(moved)
+      throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
+    }
+    if (reservation?.state !== 'active') throw new ReservationEndedError(transactionId, reservation?.state ?? 'missing')
+    const shortages = this.#shortages(request, moved, false)
+    if (shortages.length > 0) throw this.#insufficient(request, shortages)
+    this.#record(transactionId, moved, false)
+    this.#giveBack(lines)
+    this.#end(transactionId, reservation, 'fulfilled')
+    return this.#done(moved)
+  }
+
+  /** Who found no lines came before the reservation was there: its items are not locked. */
+  #reservation(transactionId: string, lines: readonly Line[]): RecordedReservation | undefined {
+    return lines.length > 0 ? this.#reserved.get(transactionId) : undefined
+  }
+
+  /** Notes the lines as movements, and, unless they were refused, moves them. */
+  #record(transactionId: string, lines: readonly Line[], isRefused: boolean): void {
+    if (!isRefused) this.#checkRange(lines, 'onHand')
+    let line = 0
+    for (const { item, quantity } of lines) {
+      this.#change(item, isRefused ? 0n : quantity, 0n)
+      this.#movements.push({ transactionId, line: line++, item, quantity, isRefused })
+    }
+    this.#recorded.set(transactionId, { lines, isRefused })
+  }
+
+  #end(transactionId: string, reservation: RecordedReservation, state: ReservationState): void {
+    this.#ended.push({ transactionId, state })
+    this.#reserved.set(transactionId, { ...reservation, state })
+  }
+
+  #giveBack(lines: readonly Line[]): void {
+    for (const { item } of lines) this.#balance(item) // none is changed if one of them is no longer there
+    for (const { item, quantity } of lines) this.#change(item, 0n, -quantity)
+  }
+
+  #change(item: Item, onHand: bigint, reserved: bigint): void {
+    const balance = this.#balance(item)
+    balance.onHand += onHand
+    balance.reserved += reserved
+    this.#touched.set(item.id, item)
+  }
+
+  #balance(item: Item): Running {
+    const balance = this.#running.get(item.id)
+    if (balance === undefined) throw new ItemNotFoundError(this.#map.item.model.name, item.given)
+    return balance
+  }
+
+  /** The lines that take more than there is. What adds to the stock is never short. */
+  #shortages({ kind, minimum }: Request, lines: readonly Line[], isRemembered: boolean): readonly Shortage[] {
+    const shortages: Shortage[] = []
+    for (const { item, quantity } of lines) {
+      const balance = this.#balance(item)
+      const limit = minimum === undefined ? balance.minimum : minimum
+      const reserved = kind === 'fulfil' ? 0n : balance.reserved
+      const available = balance.onHand - reserved - (limit ?? 0n)
+      const isEnough = limit === null || available + quantity >= 0n
+      if (quantity >= 0n || (isEnough && !isRemembered)) continue
+      const { quantities } = this.#map
+      shortages.push({
+        item: item.given,
+        requested: quantities.value(-quantity),
+        available: quantities.value(available > 0n ? available : 0n),
+      })
+    }
+    return shortages
+  }
+
+  #insufficient({ transactionId }: Request, shortages: readonly Shortage[], isRemembered = false) {
+    return new InsufficientStockError(transactionId, shortages as [Shortage, ...Shortage[]], isRemembered)
+  }
+
+  #checkRange(lines: readonly Line[], of: 'onHand' | 'reserved'): void {
+    for (const { item, quantity } of lines) {
+      const next = this.#balance(item)[of] + quantity
+      if (this.#map.quantities.fits(next) && this.#map.quantities.fits(quantity)) continue
+      throw new InvalidArgumentError('quantity', 'would take the balance beyond what its column holds.')
+    }
+  }
+
+  #done(lines: readonly Line[]) {
+    return { status: 'done', replayed: false, lines: this.#withBalances(lines) } as const
+  }
+
+  #replay(lines: readonly Line[]) {
+    return { status: 'done', replayed: true, lines: this.#withBalances(lines) } as const
+  }
+
+  #withBalances(lines: readonly Line[]) {
+    return lines.map(({ item, quantity }) => ({ item, quantity, balance: this.#balance(item).onHand }))
+  }
+}
+
+/**
+ * A transaction id has one meaning: of one that was reserved, only `fulfil` makes movements. It stays
+ * taken when the reservation has ended, or a late duplicate of the reservation would meet a movement.
+ *
+ * @throws ReservationActiveError or ReservationEndedError if there is a reservation under the id
+ */
+export function checkUnreserved(id: string, reservation: RecordedReservation | undefined, now: Date): void {
+  if (reservation === undefined) return
+  const { state, expiresAt } = reservation
+  if (state === 'active' && expiresAt > now) throw new ReservationActiveError(id, expiresAt)
+  throw new ReservationEndedError(id, state === 'active' ? 'expired' : state)
+}
+
+/**
+ * A transaction id stands for one set of lines, all of it.
+ *
+ * @throws IdempotencyMismatchError if these are others than the recorded ones
+ */
+export function checkSame(
+  model: string,
+  transactionId: string,
+  lines: readonly Line[],
+  recorded: readonly Line[],
+  by: 'item' | 'quantity' = 'quantity',
+): void {
+  const quantities = new Map(recorded.map(({ item, quantity }) => [item.id, quantity]))
+  const fields = []
+  if (lines.length !== quantities.size || lines.some(({ item }) => !quantities.has(item.id))) fields.push('item')
+  const differs = ({ item, quantity }: Line) => (quantities.get(item.id) ?? quantity) !== quantity
+  if (by === 'quantity' && lines.some(differs)) fields.push('quantity')
+  if (fields.length > 0) throw new IdempotencyMismatchError(model, { transactionId }, fields)
+}

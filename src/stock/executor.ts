@@ -1,0 +1,278 @@
+import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
+import type { ConcurrencyClient } from '../mapping/client.js'
+import {
+  isConnectionLost,
+  isStatementTimeout,
+  isTransactionConflict,
+  isTransactionTimeout,
+  isUnreachable,
+} from '../prisma/errors.js'
+import { withGivenDeadline } from '../retry/loop.js'
+import { systemClock } from '../sync/clock.js'
+import { Semaphore } from '../sync/semaphore.js'
+import type { TransactionWithRetryOptions } from '../transactions/method.js'
+import { BalanceCache } from './balance-cache.js'
+import { Batcher, type Job, settle } from './batches.js'
+import { Decider, type WriteSet } from './decider.js'
+import { executeInTransaction } from './execute-in-transaction.js'
+import type { Item } from './item.js'
+import { loadSnapshot } from './load-snapshot.js'
+import type { StockMap } from './mapping.js'
+import type { Decision, Request } from './request.js'
+import { writeReservations } from './write-locked.js'
+import { writeOptimistic } from './write-optimistic.js'
+
+/** How long a batch waits for a row, in ms, before those who do not need it go on without. */
+const BATCH_LOCK_TIMEOUT = 100
+/** Requests in one batch at most where each takes a lock of its id: the server's table of locks is small. */
+const LARGEST_WITH_LOCKS = 250
+/** Connections for what is left of failed batches: for those that may be quick, and for those that wait. */
+const REST_AT_ONCE = 2
+const PATIENT_AT_ONCE = 3
+
+/**
+ * Settles the requests of this process in batches, each on one connection with one lock per item.
+ *
+ * A batch is first judged by the balances that this process knows, and written by one statement
+ * that checks them. Where that fails, or cannot be tried (an item is new here, others write it, a
+ * request would be refused, or is a reservation), the items are locked and read, and judged anew. A
+ * batch that waits too long for a row, or that one bad row fails, is taken apart: first by what has
+ * items in common, then one by one, so that strangers do not wait for each other.
+ */
+export class StockExecutor {
+  readonly #client: ConcurrencyClient
+  readonly #map: StockMap
+  readonly #known = new BalanceCache()
+  readonly #batches: Batcher
+  readonly #rest = new Semaphore(REST_AT_ONCE)
+  readonly #patient = new Semaphore(PATIENT_AT_ONCE)
+
+  constructor(client: ConcurrencyClient, map: StockMap, maxWaiting: number) {
+    this.#client = client
+    this.#map = map
+    this.#batches = new Batcher(
+      (batch, release) => this.#run(batch, release),
+      maxWaiting,
+      systemClock,
+      map.reservation ? LARGEST_WITH_LOCKS : undefined,
+    )
+  }
+
+  /** @throws OverloadedError if too many calls wait already */
+  settle<R>(request: Request, answer: (verdict: Decision) => R): Promise<R> {
+    return this.#batches.add(request, answer)
+  }
+
+  async #run(batch: readonly Job[], release: (settled: readonly Job[]) => void): Promise<void> {
+    if (!(await this.#hasKeys(batch))) return
+    const failure = await this.#together(batch)
+    if (failure === undefined) return
+    const parts = partsOf(batch)
+    release([])
+    await Promise.all(
+      parts.map(async (part) => {
+        await this.#part(part, failure, parts.length > 1)
+        release(part)
+      }),
+    )
+  }
+
+  /** Without its keys the database records duplicates, so nobody is let through. Other failures will show again. */
+  async #hasKeys(batch: readonly Job[]): Promise<boolean> {
+    try {
+      await this.#map.keys.check(this.#client)
+    } catch (error) {
+      if (isConcurrencyError(error, 'CONFIGURATION')) {
+        for (const { reject } of batch) reject(error)
+        return false
+      }
+    }
+    return true
+  }
+
+  /** Settles all of them at once. Resolves to what went wrong, if it did: nothing was written then, or it is not known. */
+  async #together(batch: readonly Job[]): Promise<Failure | undefined> {
+    try {
+      if (await this.#guessed(batch)) return undefined
+    } catch (error) {
+      // A guess that others got ahead of, at the isolation level that the database has set, is only wrong.
+      if (!isTransactionConflict(error)) return { isUnknown: isOutcomeUnknown(error) }
+    }
+    return this.#locked(batch)
+  }
+
+  async #guessed(batch: readonly Job[]): Promise<boolean> {
+    if (batch.some(({ request }) => request.kind !== 'move')) return false
+    const items = itemsOf(batch)
+    const balances = this.#known.guess(items.values())
+    if (balances === undefined) return false
+    const judge = new Decider(this.#map, { ...NO_EVIDENCE, balances })
+    const verdicts = batch.map(({ request }) => judge.judge(request))
+    // A refusal has nothing in the statement that could check it.
+    if (verdicts.some(({ status }) => status === 'refused')) return false
+    const effects = judge.effects([])
+    if (!(await writeOptimistic(this.#client, this.#map, effects, BATCH_LOCK_TIMEOUT, true))) return false
+    this.#remember(effects)
+    answer(batch, verdicts)
+    return true
+  }
+
+  async #locked(batch: readonly Job[]): Promise<Failure | undefined> {
+    const items = itemsOf(batch)
+    const requests = batch.map(({ request }) => request)
+    try {
+      const { verdicts, effects } = await this.#client.$transactionWithRetry(
+        async (tx) => {
+          await this.#map.keys.check(tx)
+          const evidence = await loadSnapshot(tx, this.#map, [...items.values()], requests, BATCH_LOCK_TIMEOUT)
+          for (const [id, balance] of evidence.balances) this.#known.found(id, balance)
+          const judge = new Decider(this.#map, evidence)
+          const verdicts = batch.map(({ request }) => judge.judge(request))
+          const effects = judge.effects(items.values())
+          if (effects.items.length > 0 && !(await writeOptimistic(tx, this.#map, effects, BATCH_LOCK_TIMEOUT)))
+            throw CLAIMED
+          if (!(await writeReservations(tx, this.#map, effects))) throw CLAIMED
+          return { verdicts, effects }
+        },
+        transactionOptions(longest(batch)),
+      )
+      this.#remember(effects)
+      answer(batch, verdicts)
+      return undefined
+    } catch (error) {
+      return { isUnknown: isOutcomeUnknown(error) }
+    }
+  }
+
+  #remember({ items }: WriteSet): void {
+    for (const { item, next } of items) this.#known.wrote(item.id, next)
+  }
+
+  /** A part of a failed batch: once more together, where it is not all of it, and then one by one. */
+  async #part(part: readonly Job[], failure: Failure, isSmaller: boolean): Promise<void> {
+    let { isUnknown } = failure
+    if (isSmaller) {
+      const again = await within(this.#rest, () => this.#locked(part))
+      if (again === undefined) return
+      isUnknown ||= again.isUnknown
+    }
+    await within(this.#patient, async () => {
+      for (const waiting of part) await this.#alone(waiting, isUnknown)
+    })
+  }
+
+  async #alone(waiting: Job, isUnknown: boolean): Promise<void> {
+    const { request, reject } = waiting
+    const options = transactionOptions(request, isUnknown)
+    try {
+      if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
+      const { verdict, effects } = await this.#client.$transactionWithRetry(
+        (tx) => executeInTransaction(tx, this.#map, request),
+        options,
+      )
+      this.#remember(effects)
+      settle(waiting, verdict)
+    } catch (error) {
+      const told = withGivenDeadline(error, options.retry?.deadline, request.deadline)
+      reject(explained(told, request, isUnknown))
+    }
+  }
+}
+
+async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
+  const leave = await limiter.enter()
+  try {
+    return await work()
+  } finally {
+    leave()
+  }
+}
+
+interface Failure {
+  /** Whether some of it may have been written all the same. */
+  readonly isUnknown: boolean
+}
+
+/** Somebody else has recorded one of the transaction ids since they were looked up. */
+const CLAIMED = new Error('A transaction id was taken meanwhile.')
+
+const NO_EVIDENCE = { movements: new Map(), reservations: new Map(), expired: new Map(), now: new Date(0) }
+
+function itemsOf(batch: readonly Job[]): Map<string, Item> {
+  const items = new Map<string, Item>()
+  for (const { request } of batch) for (const { item } of request.lines) items.set(item.id, item)
+  return items
+}
+
+function answer(batch: readonly Job[], verdicts: readonly Decision[]): void {
+  batch.forEach((waiting, i) => {
+    settle(waiting, verdicts[i] as Decision)
+  })
+}
+
+function longest(batch: readonly Job[]): Request {
+  return batch.map(({ request }) => request).reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
+}
+
+/** READ COMMITTED, whatever the database's default: what is read after a lock must be of after the lock. */
+function transactionOptions({ policy, deadline }: Request, isUnknown = false): TransactionWithRetryOptions {
+  const { attempts, baseDelay, maxDelay, retryOn } = policy
+  return {
+    isolationLevel: 'ReadCommitted',
+    retry: {
+      attempts,
+      baseDelay,
+      maxDelay,
+      deadline: Math.max(1, deadline.left()),
+      retryOn: (error) => retryOn(error) || (isUnknown && isUnreachable(error)),
+    },
+  }
+}
+
+function isOutcomeUnknown(error: unknown): boolean {
+  return isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')
+}
+
+function explained(error: unknown, { deadline }: Request, isUnknown: boolean): unknown {
+  if (isUnknown && isNoAnswer(error)) return new OutcomeUnknownError('the connection was lost', { cause: error })
+  // The server, or Prisma, may notice the deadline sooner than our own clock.
+  const isOutOfTime = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
+  return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
+}
+
+/** Whether the error says nothing about what became of a request that was sent before. */
+function isNoAnswer(error: unknown): boolean {
+  return (
+    isUnreachable(error) ||
+    isConnectionLost(error) ||
+    isStatementTimeout(error) ||
+    isTransactionTimeout(error) ||
+    isConcurrencyError(error, 'DEADLINE_EXCEEDED')
+  )
+}
+
+/** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */
+function partsOf(batch: readonly Job[]): Job[][] {
+  const leaders = batch.map((_, i) => i)
+  const leaderOf = (i: number): number => {
+    let leader = i
+    while (leaders[leader] !== leader) leader = leaders[leader] = leaders[leaders[leader] as number] as number
+    return leader
+  }
+  const firstWith = new Map<string, number>()
+  batch.forEach(({ request }, i) => {
+    for (const { item } of request.lines) {
+      const first = firstWith.get(item.id)
+      if (first === undefined) firstWith.set(item.id, i)
+      else leaders[leaderOf(i)] = leaderOf(first)
+    }
+  })
+  const parts = new Map<number, Job[]>()
+  batch.forEach((waiting, i) => {
+    const leader = leaderOf(i)
+    const part = parts.get(leader)
+    if (part) part.push(waiting)
+    else parts.set(leader, [waiting])
+  })
+  return [...parts.values()]
+}

@@ -1,0 +1,59 @@
+import type { Field, Model } from '../prisma/data-model.js'
+import type { LinesMap, StockMap } from './mapping.js'
+
+/** What must not be written in a model of the stock, and what each refusal says. */
+export interface Guard {
+  readonly model: Model
+  /** Why no row may be created, where none may. */
+  readonly create: string | undefined
+  readonly delete: string
+  /** Why these fields stay as they are. */
+  readonly fields: ReadonlySet<Field>
+  readonly update: string
+}
+
+/**
+ * The balance is the sum of the movements, and a movement knows its item by the key alone. So an
+ * item keeps its key and stays, and the rows of the ledger are written by `$stock` alone. Whether an
+ * item has movements cannot be asked beforehand: one may come between the question and the DELETE.
+ */
+export function guardsOf({ item, movement, reservation }: StockMap): readonly Guard[] {
+  const guards: Guard[] = [
+    {
+      model: item.model,
+      create: undefined,
+      delete:
+        'is refused: movements and reservations may name the item. Delete it with a client without stock(), ' +
+        'or with SQL, once none of them is left there or all are archived.',
+      fields: new Set(item.key),
+      update:
+        'must stay as it is: the movements name the item by its key. ' +
+        'Create another item, and move the stock there with $stock.moveAll.',
+    },
+    {
+      model: movement.model,
+      create: 'is refused: movements are recorded by $stock alone. Use $stock.move, $stock.count or $stock.defer.',
+      delete:
+        'is refused: the balance is the sum of the movements. Take one back with $stock.move, ' +
+        'or archive movements with a client without stock().',
+      fields: new Set([...linesFields(movement), movement.applied, movement.refused].filter((field) => !!field)),
+      update:
+        'must stay as it was recorded: the balance is the sum of the movements. Use $stock.move for a movement that corrects it.',
+    },
+  ]
+  if (reservation) {
+    guards.push({
+      model: reservation.model,
+      create: 'is refused: what is reserved is kept by $stock. Use $stock.reserve.',
+      delete:
+        'is refused: what is reserved of an item is the sum of its reservations. Use $stock.release, ' +
+        'or archive those that have ended with a client without stock().',
+      // When it expires may be changed: that is no part of any sum.
+      fields: new Set([...linesFields(reservation), reservation.state]),
+      update: 'must stay as it was recorded. Use $stock.fulfil or $stock.release, and reserve anew.',
+    })
+  }
+  return guards
+}
+
+const linesFields = ({ transactionId, line, item, quantity }: LinesMap) => [transactionId, line, ...item, quantity]

@@ -1,0 +1,65 @@
+import { InvalidArgumentError, type ItemKeyValue, type ItemName } from '../errors/index.js'
+import type { Field } from '../prisma/data-model.js'
+import { checkKeyLength, keyText } from '../sql/key-text.js'
+import { isRecord } from '../values/validation.js'
+
+/** An item, by its key. */
+export interface Item {
+  /** One text per item, equal exactly where the database's keys are. */
+  readonly id: string
+  /** The values of its key, as text, in the order of the key's fields. */
+  readonly key: readonly string[]
+  /** As the caller named it. */
+  readonly given: ItemName
+}
+
+const WHOLE = /^-?\d+$/
+const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
+
+/** Reads an item: the value of its key, or an object with one value for each field of the key. */
+export function readItem(value: unknown, fields: readonly Field[], path: string): Item {
+  const [field, ...others] = fields as readonly [Field, ...Field[]]
+  if (others.length === 0) return itemOf([keyValue(value, field, path)], value as ItemName)
+  if (!isRecord(value)) {
+    throw new InvalidArgumentError(path, `must be an object with ${fields.map(({ name }) => name).join(' and ')}.`)
+  }
+  const stranger = Object.keys(value).find((name) => !fields.some((field) => field.name === name))
+  if (stranger !== undefined)
+    throw new InvalidArgumentError(`${path}.${stranger}`, 'is not part of the key of an item.')
+  const key = fields.map((field) => keyValue(value[field.name], field, `${path}.${field.name}`))
+  checkKeyLength(key, path)
+  return itemOf(key, value as ItemName)
+}
+
+/** The item with these values, as the database has them. */
+export function itemOf(key: readonly string[], given: ItemName): Item {
+  return { id: key.length === 1 ? (key[0] as string) : JSON.stringify(key), key, given }
+}
+
+/** A value of a key, such as a transaction id, as the text that the database has for it. */
+export function keyValue(value: unknown, field: Field, path: string): string {
+  if (field.type === 'String') {
+    if (typeof value !== 'string' || value === '')
+      throw new InvalidArgumentError(path, 'must be a text that is not empty.')
+    return keyText(value, field, path)
+  }
+  // Prisma takes no bigint for an Int.
+  const isWhole = typeof value === 'bigint' ? field.type === 'BigInt' : Number.isSafeInteger(value)
+  const highest = HIGHEST[field.type] as bigint
+  if (!isWhole || BigInt(value as number) > highest || BigInt(value as number) < -highest - 1n) {
+    throw new InvalidArgumentError(path, `must be a whole number that fits a column of type ${field.type}.`)
+  }
+  return String(value)
+}
+
+/** The key of a row as the values that the caller knows: of Prisma's types for the fields. */
+export function givenOf(key: readonly string[], fields: readonly Field[]): ItemName {
+  const values = fields.map(({ type }, i): ItemKeyValue => {
+    const text = key[i] as string
+    if (!WHOLE.test(text) || type === 'String') return text
+    return type === 'Int' ? Number(text) : BigInt(text)
+  })
+  return fields.length === 1
+    ? (values[0] as ItemKeyValue)
+    : Object.fromEntries(fields.map(({ name }, i) => [name, values[i] as ItemKeyValue]))
+}

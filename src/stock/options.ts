@@ -1,0 +1,133 @@
+import * as z from 'zod/mini'
+import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
+import { checkConfiguration, wholeNumber } from '../values/validation.js'
+
+/** The model with a row per item, and its fields. */
+export interface ItemMapping {
+  /** The model's name, such as `Stock`. */
+  readonly model: string
+  /** The field, or the fields, that name an item: a unique key of the model. */
+  readonly key: string | readonly string[]
+  /** What is on hand. Default `onHand`. */
+  readonly onHand?: string
+  /** What is reserved of it; only with reservations. Default `reserved`, if there is such a field. */
+  readonly reserved?: string
+  /** What must stay on hand; NULL is no limit. Default `minimum`, if there is such a field. */
+  readonly minimum?: string
+  /** What was there before the first movement. Without it, that is a movement too. */
+  readonly opening?: string
+  /** The version column. Default: the one that `concurrency()` has for the model. */
+  readonly version?: string
+  /** Whether a movement bumps the version. Default true. */
+  readonly bumpVersion?: boolean
+}
+
+/** The model with a row per movement and item. */
+export interface MovementMapping {
+  readonly model: string
+  /** Default `transactionId`. */
+  readonly transactionId?: string
+  /** The number of the line in its transaction; unique together with the transaction id. Default `line`. */
+  readonly line?: string
+  /** The fields that hold the item's key, in its order. Default: the names that they have in the item. */
+  readonly item?: string | readonly string[]
+  /** Default `quantity`. */
+  readonly quantity?: string
+  /** Whether the movement is in the balance already; for `defer`. Default `applied`, if there is such a field. */
+  readonly applied?: string
+  /** Whether the line was refused; for `rememberRefusals`. */
+  readonly refused?: string
+}
+
+/** The model with a row per reservation and item. */
+export interface ReservationMapping {
+  readonly model: string
+  /** Default `transactionId`. */
+  readonly transactionId?: string
+  /** Default `line`. */
+  readonly line?: string
+  /** Default: the names that they have in the item. */
+  readonly item?: string | readonly string[]
+  /** Default `quantity`. */
+  readonly quantity?: string
+  /** A text: `active`, `released`, `fulfilled` or `expired`. Default `state`. */
+  readonly state?: string
+  /** Default `expiresAt`. */
+  readonly expiresAt?: string
+}
+
+export interface StockOptions {
+  /** The model with a row per item, which holds its balance. */
+  readonly item: ItemMapping
+  /** The model with a row per movement. */
+  readonly movement: MovementMapping
+  /** For `reserve`, `release` and `fulfil`. */
+  readonly reservation?: ReservationMapping
+  /** What must stay of every item that has no minimum of its own; `null` is no limit. Default 0. */
+  readonly minimum?: number | bigint | string | null
+  /** Whether a request that was refused stays refused when it comes again. Default false. */
+  readonly rememberRefusals?: boolean
+  /** How many calls may wait in this process; the next one is an OverloadedError. Default 10,000. */
+  readonly maxWaiting?: number
+  /**
+   * The retry policy of every call, unless the call brings its own values. Default: the package's own;
+   * what `concurrency({ retry })` says does not count here.
+   */
+  readonly retry?: RetryPolicy
+}
+
+const name = z.string('must be the name of a field').check(z.minLength(1, 'must not be empty'))
+const names = z.union(
+  [name, z.array(name).check(z.minLength(1, 'must not be empty'))],
+  'must be the name of a field, or a list of them',
+)
+const model = z.string('must be the name of a model').check(z.minLength(1, 'must not be empty'))
+const flag = z.boolean('must be true or false')
+
+const stockOptions = z.strictObject({
+  item: z.strictObject(
+    {
+      model,
+      key: names,
+      onHand: z.optional(name),
+      reserved: z.optional(name),
+      minimum: z.optional(name),
+      opening: z.optional(name),
+      version: z.optional(name),
+      bumpVersion: z.optional(flag),
+    },
+    'must be the mapping of the items',
+  ),
+  movement: z.strictObject(
+    {
+      model,
+      transactionId: z.optional(name),
+      line: z.optional(name),
+      item: z.optional(names),
+      quantity: z.optional(name),
+      applied: z.optional(name),
+      refused: z.optional(name),
+    },
+    'must be the mapping of the movements',
+  ),
+  reservation: z.optional(
+    z.strictObject({
+      model,
+      transactionId: z.optional(name),
+      line: z.optional(name),
+      item: z.optional(names),
+      quantity: z.optional(name),
+      state: z.optional(name),
+      expiresAt: z.optional(name),
+    }),
+  ),
+  minimum: z.optional(z.union([z.number(), z.bigint(), z.string(), z.null()], 'must be a number, or null')),
+  rememberRefusals: z.optional(flag),
+  maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))),
+  retry: z.optional(retryPolicySchema),
+})
+
+/** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
+export function checkStockOptions(options: StockOptions): StockOptions {
+  return checkConfiguration(stockOptions, options)
+}

@@ -1,0 +1,194 @@
+import { isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
+import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import type { Field } from '../prisma/data-model.js'
+import { sqlState } from '../prisma/errors.js'
+import { asModelError } from '../prisma/model-error.js'
+import { columnOf } from '../sql/sql.js'
+import { givenOf, type Item, itemOf } from './item.js'
+import { keyArrays, keyParameters } from './load-snapshot.js'
+import type { StockMap } from './mapping.js'
+import { isRefusal } from './write-optimistic.js'
+
+interface Batch {
+  readonly found: number
+  readonly folded: number
+}
+
+/** An item whose deferred movements could not be folded, and what the database says against it. */
+export interface Unfolded {
+  readonly item: unknown
+  readonly error: unknown
+}
+
+/** Runs one statement so that its failure undoes it alone, and nothing else of a transaction. */
+export type RunOne = <R>(statement: (client: PrismaClientLike) => Promise<R>) => Promise<R>
+
+/**
+ * Folds what is deferred, batch by batch. A batch that fails because of an item is taken apart, by
+ * halves, until that item is alone. Such an item is left out of the batches that follow, so that
+ * the others are folded; the next call tries it again.
+ */
+export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
+  const failed = new Map<Item, unknown>()
+  let folded = 0
+  const fold = async (which: Which): Promise<Batch> => {
+    const batch = await run((client) => applyDeferred(client, map, batchSize, which))
+    folded += batch.folded
+    // A trigger or a policy keeps an item as it is: its movements would be found again and again. One that was
+    // deleted meanwhile is not found any more.
+    if (batch.folded < batch.found) throw new WriteSuppressedError(map.item.model.name, {})
+    return batch
+  }
+  const foldApart = async (items: readonly Item[]): Promise<void> => {
+    if (items.length === 0) return
+    try {
+      for (let found = batchSize; found === batchSize; ) found = (await fold({ only: items })).found
+    } catch (error) {
+      if (!isOfItem(error)) throw error
+      const half = items.length >> 1
+      if (half === 0) failed.set(items[0] as Item, asModelError(error, map.item.model.name))
+      else for (const part of [items.slice(0, half), items.slice(half)]) await foldApart(part)
+    }
+  }
+  for (;;) {
+    try {
+      const { found } = await fold({ except: [...failed.keys()] })
+      // That was all there was. What came since is the next call's: this one would else never end.
+      if (found < batchSize) break
+    } catch (error) {
+      if (!isOfItem(error)) throw error
+      const items = await run((client) => findDeferred(client, map, batchSize, [...failed.keys()]))
+      // Where none is left, somebody else has taken them meanwhile, or it was no item that failed: a
+      // statement without any then fails, too.
+      await (items.length > 0 ? foldApart(items) : fold({ only: [] }))
+    }
+  }
+  const unfolded = [...failed].map(([item, error]): Unfolded => ({ item: item.given, error }))
+  return unfolded.length > 0 ? { folded, failed: unfolded } : { folded }
+}
+
+/** Which items' movements are folded: these alone, or all but these. */
+type Which = { readonly only: readonly Item[] } | { readonly except: readonly Item[] }
+
+/**
+ * Classes of errors that say nothing about a row: of the connection, the transaction, the schema,
+ * the server and its resources (manual, "Appendix A"). Others come from a value, a constraint, or a
+ * trigger of the user's, which may raise a code of its own.
+ */
+const NOT_OF_A_ROW = /^(?:08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|F0|HV|XX)/
+/** Also what a policy says that refuses a row. */
+const INSUFFICIENT_PRIVILEGE = '42501'
+
+function isOfItem(error: unknown): boolean {
+  if (isConcurrencyError(error, 'WRITE_SUPPRESSED')) return true
+  const state = sqlState(error)
+  return state !== undefined && (state === INSUFFICIENT_PRIVILEGE || !NOT_OF_A_ROW.test(state))
+}
+
+/** A condition on the movements `m`, and its parameters, from `$first` on. Empty for all of them. */
+function conditionOf(map: StockMap, which: Which, first: number) {
+  const isOnly = 'only' in which
+  const items = isOnly ? which.only : which.except
+  if (!isOnly && items.length === 0) return { sql: '', values: [] }
+  const { key } = map.item
+  const columns = columnsOf(map.movement.item, 'm')
+  const list = `SELECT * FROM unnest(${keyParameters(key.map(sqlTypeOf), first)})`
+  return { sql: `\n    AND (${columns}) ${isOnly ? '' : 'NOT '}IN (${list})`, values: keyArrays(map, items) }
+}
+
+/** The movements that are deferred, of items that are there. */
+function deferredOf({ item, movement }: StockMap): string {
+  const applied = columnOf(movement.applied as NonNullable<typeof movement.applied>)
+  const isSame = movement.item.map((field, i) => `t.${columnOf(item.key[i] as Field)} = m.${columnOf(field)}`)
+  return `FROM ${movement.table} AS m
+  WHERE NOT m.${applied}
+    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${isSame.join(' AND ')})`
+}
+
+/**
+ * Items that have deferred movements which nobody else is folding: what somebody else has locked was
+ * not in the batch that failed.
+ */
+async function findDeferred(client: PrismaClientLike, map: StockMap, limit: number, except: readonly Item[]) {
+  const { movement, item } = map
+  const condition = conditionOf(map, { except }, 2)
+  const rows = (await client.$queryRawUnsafe(
+    `SELECT DISTINCT key
+FROM (
+  SELECT ARRAY[${movement.item.map((field) => `m.${columnOf(field)}::text`).join(', ')}] AS key
+  ${deferredOf(map)}${condition.sql}
+  LIMIT $1::int
+  FOR UPDATE OF m SKIP LOCKED
+) AS found`,
+    limit,
+    ...condition.values,
+  )) as { key: string[] }[]
+  return rows.map(({ key }) => itemOf(key, givenOf(key, item.key)))
+}
+
+/**
+ * Folds up to `limit` deferred movements into the balances, in one statement: it is done as a
+ * whole or not at all, so it can be stopped and started again at any point.
+ *
+ * Each movement has a flag of its own. A high-water mark would miss the movement that got its place
+ * in the order first and was committed last. SKIP LOCKED shares the movements out among those who
+ * fold at once; the items are then locked in the order of their keys, as everywhere. What is added
+ * is added to the row as it is, so it does not matter who else has changed it.
+ *
+ * The CTEs are not joined with one another: the planner knows nothing of their size, and would go
+ * through one of them for each row of the other. The locks are taken by a sub-select that counts
+ * them, and what was changed is looked up in a hash, which CASE keeps from becoming a join.
+ *
+ * @returns how many were there, of which that of an item that was deleted meanwhile is not folded
+ */
+async function applyDeferred(client: PrismaClientLike, map: StockMap, limit: number, which: Which): Promise<Batch> {
+  await map.keys.check(client)
+  const { item, movement } = map
+  const applied = columnOf(movement.applied as NonNullable<typeof movement.applied>)
+  const { key } = item
+  const [id, line, quantity] = [movement.transactionId, movement.line, movement.quantity].map(columnOf)
+  const keys = movement.item.map((field, i) => `m.${columnOf(field)} AS k${i}`).join(', ')
+  const onHand = columnOf(item.onHand)
+  const condition = conditionOf(map, which, 2)
+  const isChanged = `CASE WHEN (${keyNames(key, 'b.')}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END`
+  const statement = client.$queryRawUnsafe(
+    `WITH batch AS MATERIALIZED (
+  SELECT m.${id} AS id, m.${line} AS line, m.${quantity} AS quantity, ${keys}
+  ${deferredOf(map)}${condition.sql}
+  LIMIT $1::int
+  FOR UPDATE OF m SKIP LOCKED
+), sums AS MATERIALIZED (
+  SELECT ${keyNames(key)}, sum(quantity) AS quantity FROM batch GROUP BY ${keyNames(key)}
+), locked AS MATERIALIZED (
+  SELECT ${columnsOf(key, 't')}
+  FROM ${item.table} AS t
+  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM sums)
+  ORDER BY ${columnsOf(key, 't')}
+  FOR NO KEY UPDATE OF t
+), changed AS (
+  UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${touches(item, 't')}
+  FROM sums AS s
+  WHERE ${keysEqual(key, 't', 's')} AND (SELECT count(*) FROM locked) > 0
+  RETURNING ${keyNames(key, 's.')}
+), folded AS (
+  UPDATE ${movement.table} AS m SET ${applied} = true${touches(movement, 'm')}
+  FROM batch AS b
+  WHERE m.${id} = b.id AND m.${line} = b.line AND ${isChanged}
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM batch)::int AS found, f.count::int AS folded,
+  CASE WHEN f.count <> w.count THEN ('refused:' || f.count || ' of ' || w.count)::int END AS refusal
+FROM (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM batch AS b WHERE ${isChanged}) AS w`,
+    limit,
+    ...condition.values,
+  )
+  try {
+    const [{ found, folded }] = (await statement) as [Batch]
+    return { found, folded }
+  } catch (error) {
+    // A balance that has it, and a movement that says it has not: it would be added again and again.
+    if (isRefusal(error)) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })
+    throw error
+  }
+}

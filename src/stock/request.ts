@@ -1,0 +1,43 @@
+import type { Patience } from '../retry/call-options.js'
+import type { Deadline } from '../sync/deadline.js'
+import type { Item } from './item.js'
+
+/** What is asked of the stock. `release` and `fulfil` end a reservation. */
+export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil'
+
+/** So much of one item. In a `count`, how much was found. */
+export interface Line {
+  readonly item: Item
+  readonly quantity: bigint
+}
+
+/** A call that has been checked. */
+export interface Request extends Patience {
+  readonly kind: Kind
+  readonly transactionId: string
+  /** One per item. */
+  readonly lines: readonly Line[]
+  /** What must stay of each item; `null` is no limit, `undefined` leaves it to the item. */
+  readonly minimum: bigint | null | undefined
+  /** For a reservation: how long it lasts, in ms. */
+  readonly expiresIn: number | undefined
+  readonly deadline: Deadline
+}
+
+/** What a request came to. */
+export type Decision =
+  | {
+      readonly status: 'done'
+      readonly replayed: boolean
+      /** As recorded: for a replay, by the call that came first. */
+      readonly lines: readonly VerdictLine[]
+      /** Of a reservation. */
+      readonly expiresAt?: Date
+      readonly state?: 'active' | 'released' | 'fulfilled' | 'expired' | 'missing'
+    }
+  | { readonly status: 'refused'; readonly error: unknown }
+
+export interface VerdictLine extends Line {
+  /** What is on hand after it; for a replay, what is on hand now. */
+  readonly balance: bigint
+}

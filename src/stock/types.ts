@@ -1,0 +1,224 @@
+import type { FieldOf, Input } from '../mapping/types.js'
+import type { CallOptions } from '../retry/call-options.js'
+import type { StockOptions } from './options.js'
+
+type Model<O extends StockOptions> = O['item']['model']
+
+/** What names an item: the value of its key, or an object with a value for each field of the key. */
+export type ItemKey<C, O extends StockOptions> = O['item']['key'] extends readonly (infer F extends string)[]
+  ? { [K in F]: FieldOf<C, Model<O>, K> }
+  : FieldOf<C, Model<O>, O['item']['key']>
+
+/** The type of the field that holds what is on hand: `number`, `bigint`, or Prisma's `Decimal`. */
+export type Quantity<C, O extends StockOptions> = FieldOf<
+  C,
+  Model<O>,
+  O['item'] extends { readonly onHand: infer F extends string } ? F : 'onHand'
+>
+
+/** So much of one item. */
+export interface StockLine<Key, Q> {
+  item: Key
+  /** Positive for what comes in, negative for what goes out. */
+  quantity: Input<Q>
+}
+
+export interface Minimum<Q> {
+  /** What must stay on hand of each item; `null` is no limit. Default: the item's own minimum, or that of the options. */
+  minimum?: Input<Q> | null | undefined
+}
+
+export interface Named {
+  /** Names the request. However often it arrives, it is carried out once. */
+  transactionId: string
+}
+
+/** What became of one line. */
+export interface MovedLine<Key, Q> {
+  readonly item: Key
+  /** As recorded, by the call that came first. */
+  readonly quantity: Q
+  /** What is on hand after it; for a replay, what is on hand now. */
+  readonly balance: Q
+}
+
+export interface MoveResult<Q> {
+  readonly quantity: Q
+  readonly balance: Q
+  /** Whether it had been carried out before, by another call under the same transaction id. */
+  readonly replayed: boolean
+}
+
+export interface MoveAllResult<Key, Q> {
+  /** One per item, in the order in which the items were first named. */
+  readonly lines: readonly MovedLine<Key, Q>[]
+  readonly replayed: boolean
+}
+
+export interface ReserveResult {
+  /** When the reservation ends by itself, by the database's clock. */
+  readonly expiresAt: Date
+  /** `active`, unless this is a replay and it has ended meanwhile. */
+  readonly state: 'active' | 'released' | 'fulfilled' | 'expired'
+  readonly replayed: boolean
+}
+
+export interface ReleaseResult {
+  /** Whether this call has released it. */
+  readonly released: boolean
+  readonly state: 'released' | 'fulfilled' | 'expired' | 'missing'
+}
+
+export interface ProjectResult<Key> {
+  /** How many movements were folded. */
+  readonly folded: number
+  /** The items of which nothing more could be folded, with the error of each. Left out where there is none. */
+  readonly failed?: readonly { readonly item: Key; readonly error: unknown }[]
+}
+
+/**
+ * An item whose balance is not what its movements, or whose reserved quantity is not what its
+ * reservations add up to; or an item that is not there, though movements or active reservations
+ * name it.
+ */
+export interface StockDiscrepancy<Key, Q> {
+  readonly item: Key
+  readonly balance: Q
+  /** The opening balance and all applied movements. */
+  readonly expected: Q
+  readonly reserved: Q
+  /** All active reservations. */
+  readonly expectedReserved: Q
+  /** Where there is no such item: it was deleted, or has another key now. Its balance is given as 0. */
+  readonly missing?: true
+}
+
+/** One line, or several, of which an item may have more than one: they are added up. */
+export type OneOrMany<Key, Q> = StockLine<Key, Q> | { lines: readonly StockLine<Key, Q>[] }
+
+/**
+ * `db.$stock`, and `tx.$stock` inside a transaction, where everything is part of the transaction.
+ *
+ * `Key` is what names an item (`ItemKey`), and `Q` the type of the quantities (`Quantity`).
+ *
+ * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
+ * has been sent is not undone, and resolves.
+ */
+export interface Stock<Key, Q> {
+  /**
+   * Moves stock of one item, once per transaction id, and never below the minimum.
+   *
+   * Calls of one process are combined: those that come while a batch is under way are the next
+   * batch, judged one after the other.
+   *
+   * @throws InsufficientStockError if less than that is available; nothing is moved
+   * @throws IdempotencyMismatchError if the transaction id stands for something else
+   * @throws ReservationActiveError if it is reserved: fulfil it; ReservationEndedError if it was
+   * @throws ItemNotFoundError if there is no such item
+   * @throws OverloadedError if too many calls wait in this process
+   *
+   * @example
+   * const { balance, replayed } = await db.$stock.move({ transactionId, item: 11, quantity: -3 })
+   */
+  move(args: Named & StockLine<Key, Q> & Minimum<Q> & CallOptions): Promise<MoveResult<Q>>
+
+  /**
+   * Moves all lines, or none: an order, or a transfer from one warehouse to another.
+   *
+   * @throws InsufficientStockError with every line that is short in `shortages`
+   * @throws IdempotencyMismatchError if the transaction id stands for other lines
+   *
+   * @example
+   * await db.$stock.moveAll({ transactionId, lines: [{ item: 11, quantity: -3 }, { item: 42, quantity: -1 }] })
+   */
+  moveAll(
+    args: Named & { lines: readonly StockLine<Key, Q>[] } & Minimum<Q> & CallOptions,
+  ): Promise<MoveAllResult<Key, Q>>
+
+  /**
+   * Records what was counted in a stocktake: the movement is the difference to what was on hand.
+   * It is a fact, so there is no minimum for it.
+   *
+   * @returns `quantity` is the difference
+   *
+   * @example
+   * const { quantity } = await db.$stock.count({ transactionId, item: 11, counted: 37 })
+   */
+  count(args: Named & { item: Key; counted: Input<Q> } & CallOptions): Promise<MoveResult<Q>>
+
+  /**
+   * Records a movement now, and leaves the balance to `project()`: no lock of the item, so nobody
+   * waits for anybody. Only for what comes in, unless the item has no minimum.
+   *
+   * @throws InvalidArgumentError for what goes out of an item that has a minimum
+   *
+   * @example
+   * await db.$stock.defer({ transactionId, item: 11, quantity: 5 })
+   */
+  defer(args: Named & OneOrMany<Key, Q> & CallOptions): Promise<{ readonly replayed: boolean }>
+
+  /**
+   * Folds what is deferred into the balances: all of it that was recorded before the call, and that
+   * nobody else is folding. May run on several machines at once, and be killed
+   * at any point: each batch is one statement.
+   *
+   * An item that the database refuses to change (its column cannot hold the sum, a constraint or a
+   * trigger of yours says no) stays as it is with all that is deferred of it, and is named in
+   * `failed`; the others are folded. The next call tries it again.
+   *
+   * @returns how many movements were folded, and the items that could not be
+   *
+   * @example
+   * const { folded, failed = [] } = await db.$stock.project()
+   * for (const { item, error } of failed) report(item, error)
+   */
+  project(args?: {
+    /** Movements per statement. Default 1,000. */
+    batchSize?: number | undefined
+    /** Ends it after the batch that is under way. */
+    signal?: AbortSignal | undefined
+  }): Promise<ProjectResult<Key>>
+
+  /**
+   * Holds stock back for a while, for a basket: what is reserved is not available to others. It
+   * ends by `fulfil`, by `release`, or by itself, by the database's clock.
+   *
+   * @throws InsufficientStockError if less than that is available; nothing is reserved
+   * @throws IdempotencyMismatchError if there is a movement under the transaction id already
+   *
+   * @example
+   * await db.$stock.reserve({ transactionId: basketId, item: 11, quantity: 2, expiresIn: 15 * 60_000 })
+   */
+  reserve(
+    args: Named &
+      OneOrMany<Key, Q> &
+      Minimum<Q> &
+      CallOptions & {
+        /** How long it lasts, in ms. */
+        expiresIn: number
+      },
+  ): Promise<ReserveResult>
+
+  /** Gives back what is reserved. To release what has ended already is no error. */
+  release(args: Named & CallOptions): Promise<ReleaseResult>
+
+  /**
+   * Takes what is reserved out of the stock, as movements under the reservation's transaction id.
+   * The minimum counts once more: a stocktake may have found less than is reserved. Who has reserved
+   * with a lower minimum gives it here too.
+   *
+   * @throws ReservationEndedError if it has expired, was released, or never was
+   * @throws InsufficientStockError if it is no longer there; nothing is moved, and it stays reserved
+   */
+  fulfil(args: Named & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
+
+  /**
+   * The items whose balance is not what their movements add up to, and those that movements or
+   * active reservations name although they are not there (`missing`). None, unless somebody has
+   * written around this package: with raw SQL, with another client, or by a cascade of the database.
+   *
+   * @example
+   * for (const { item, balance, expected, missing } of await db.$stock.audit()) report(item, balance, expected, missing)
+   */
+  audit(): Promise<StockDiscrepancy<Key, Q>[]>
+}

@@ -1,0 +1,70 @@
+import type { DeadlineHint } from '../errors/index.js'
+import type { Action } from '../prisma/foreign.js'
+import type { Bound } from '../prisma/joined.js'
+import type { Session } from '../prisma/session.js'
+import type { Deadline } from '../sync/deadline.js'
+
+/** The time that other extensions have in a call with this deadline. */
+export interface CallBound extends Bound {
+  /** The caller has been told. */
+  end(reason: unknown): void
+}
+
+export function boundOf(deadline: Deadline): CallBound {
+  let over: { readonly reason: unknown } | undefined
+  return {
+    race: (work, extension) => deadline.race(work, extension, sentElsewhere(extension)),
+    check() {
+      if (over) throw over.reason
+    },
+    end(reason) {
+      over = { reason }
+    },
+  }
+}
+
+/** Runs calls of Prisma; not past the deadline, where another extension takes part in them. */
+export async function withinDeadline<R>(
+  scope: Pick<Session, 'foreign' | 'query'>,
+  deadline: Deadline,
+  calls: readonly Action[],
+  work: (bound: Bound) => Promise<R>,
+  isOurs = false,
+): Promise<R> {
+  const bound = boundOf(deadline)
+  const extension = scope.foreign(...calls)
+  if (extension === undefined) return work(bound)
+  let isOver = false
+  const done = work(bound).finally(() => {
+    isOver = true
+  })
+  done.catch(() => {}) // it may come after the deadline
+  try {
+    return await deadline.race(done, extension, sentElsewhere(extension))
+  } catch (error) {
+    bound.end(error)
+    // A call of several statements would go on behind the ROLLBACK, so the connection is closed.
+    if (isOurs && !isOver) await scope.query('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {})
+    throw error
+  }
+}
+
+/** The same on the root client; in a transaction, whoever waits for the turn takes care of it. */
+export function patient<R>(
+  scope: Pick<Session, 'inTransaction' | 'foreign' | 'query'>,
+  deadline: Deadline,
+  calls: readonly Action[],
+  run: () => Promise<R>,
+): Promise<R> {
+  return scope.inTransaction ? run() : withinDeadline(scope, deadline, calls, run)
+}
+
+function sentElsewhere(extension: string): DeadlineHint {
+  return {
+    hint:
+      `If ${extension} sends the call on another client, it waits there for a row that the transaction of this ` +
+      `call has locked, and it may still be carried out now that the transaction ends: look at the data. ` +
+      `Let the extension use query(args), or call this on a client without it.`,
+    mayTakeEffect: true,
+  }
+}

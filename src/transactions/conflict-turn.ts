@@ -1,0 +1,92 @@
+import { isConcurrencyError } from '../errors/index.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import { isUnsupported } from '../prisma/errors.js'
+import { Deadline } from '../sync/deadline.js'
+import { Semaphore } from '../sync/semaphore.js'
+
+/**
+ * The text whose `hashtextextended(text, 0)` is the number of the lock. A key of the user's is a JSON
+ * array, which this is not.
+ */
+const LOCK_KEY = 'prisma-extension-concurrency: the turn of a transaction after a conflict'
+
+/** Thrown in a transaction whose turn it is not: it is rolled back, having done nothing. */
+const NOT_YET = Symbol('not yet')
+
+/** The longest pause between two questions for the turn, in ms. */
+const LONGEST_PAUSE = 50
+
+/** How long one transaction may keep the others waiting, in ms, in the process and again in the database. */
+const LONGEST_TURN = 500
+
+/** The first statement of a transaction that runs in its turn. */
+export type TakeTurn = (tx: PrismaClientLike) => Promise<void>
+
+/**
+ * Lets transactions that have fought run one after the other, so that they do not meet again.
+ *
+ * In the process they queue before they take a connection, first come, first served. So each process
+ * has at most one that asks for the lock of the database, which one has in all processes. It asks
+ * in the first statement of its transaction, and does not wait there: a transaction that waits holds
+ * a connection, and at REPEATABLE READ and above also the snapshot from before the wait, in which the
+ * work of the holder before is missing. Whoever does not get it ends the transaction, and asks in
+ * another one a moment later, whose snapshot is younger. The holder's commit becomes visible before
+ * its lock is free; it may come between the snapshot and the lock of the very same statement, which
+ * then is at worst a conflict like any other.
+ *
+ * No transaction depends on its turn: the turn saves time, and the rows' own locks keep the data right.
+ * So a slow holder, or one that waits for the next in the queue, keeps it waiting for LONGEST_TURN only,
+ * and whoever has waited three quarters of the time that is left runs without a turn.
+ */
+export class ConflictTurn {
+  readonly #queue = new Semaphore(1)
+  #isSupported = true
+
+  async run<R>(deadline: Deadline, run: (takeTurn?: TakeTurn) => Promise<R>): Promise<R> {
+    const { signal, clock } = deadline
+    const leave = await this.#enter(new Deadline(deadline.left() * 0.75, signal, clock))
+    if (leave === undefined) return run()
+    const cancelTimer = clock.timer(LONGEST_TURN, leave)
+    const patience = new Deadline(Math.min(LONGEST_TURN, deadline.left()), signal, clock)
+    try {
+      while (this.#isSupported && !patience.passed()) {
+        try {
+          return await run((tx) => this.#take(tx))
+        } catch (error) {
+          if (error !== NOT_YET) throw error
+        }
+        await patience.sleep(clock.random() * LONGEST_PAUSE)
+      }
+      return await run()
+    } finally {
+      cancelTimer()
+      leave()
+    }
+  }
+
+  /** Returns the function that lets the next one in; `undefined` if the wait was too long. */
+  async #enter(patience: Deadline): Promise<(() => void) | undefined> {
+    try {
+      const leave = await this.#queue.enter(patience, 'the turn of a transaction after a conflict')
+      let isIn = true
+      return () => {
+        if (isIn) leave()
+        isIn = false
+      }
+    } catch (error) {
+      if (isConcurrencyError(error, 'DEADLINE_EXCEEDED')) return undefined
+      throw error
+    }
+  }
+
+  async #take(tx: PrismaClientLike): Promise<void> {
+    const [row] = (await tx
+      .$queryRawUnsafe(`SELECT pg_try_advisory_xact_lock(hashtextextended('${LOCK_KEY}', 0)) AS taken`)
+      .catch((error: unknown) => {
+        if (!isUnsupported(error)) throw error
+        this.#isSupported = false
+        throw NOT_YET
+      })) as [{ taken: boolean }]
+    if (!row.taken) throw NOT_YET
+  }
+}

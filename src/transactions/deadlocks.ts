@@ -1,0 +1,192 @@
+import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
+import { sendIn } from '../prisma/client.js'
+import { isDeadlock, isLockTimeout, isTransactionConflict } from '../prisma/errors.js'
+import type { OwnClients } from '../prisma/whole-client.js'
+import type { Clock } from '../sync/clock.js'
+import type { Deadline } from '../sync/deadline.js'
+import { ConflictTurn, type TakeTurn } from './conflict-turn.js'
+import { lockLimit } from './limits.js'
+
+/*
+ * PostgreSQL finds a deadlock only when somebody has waited `deadlock_timeout`, a second, and ends one
+ * transaction of the circle. The next circle waits as long again: ten transactions on two rows, in
+ * opposite orders, take up to nine seconds. So after the first deadlock that this client sees
+ *
+ * - the transactions of the client wait only LIMIT ms for a lock, for a while: those that begin, and
+ *   those that are under way, from their next write on. Whoever waits longer gives way: it is rolled
+ *   back, which lets the other one through, and runs again in its turn (see `ConflictTurn`).
+ * - a transaction in its turn meets none of those that have fought. It can meet one that runs for the
+ *   first time, or another program's. It gives way to these, too, before a deadlock is found, and
+ *   waits twice as long the next time: there may be no circle, but a long queue. Those that run for
+ *   the first time become fewer, since each of them gets through, or comes into its turn.
+ * - another process learns of it by a deadlock of its own, a second later at most.
+ *
+ * Conflicts without deadlocks, such as serialization failures, lead to the turn from the third run on:
+ * two lost races are bad luck, a third would be a habit.
+ */
+
+/** How long a transaction that has not fought yet waits for a lock, in ms, when deadlocks are expected. */
+const LIMIT = 50
+
+/** How long a transaction in its turn waits for a lock at first, in ms: less than `deadlock_timeout`. */
+const FIRST_LIMIT_IN_TURN = 250
+
+/** How long after a deadlock others are expected, in ms. */
+const EXPECTED_FOR = 2_000
+
+/** A transaction's run, and how long it waits for a lock. */
+export interface Run {
+  /** Whether the call can run again. */
+  readonly mayGiveWay: boolean
+  readonly takeTurn: TakeTurn | undefined
+  /** In ms; `undefined` for as long as the run may take. */
+  lockLimit: number | undefined
+  /** What a statement has failed with that `lockLimit` has ended: the run gives way, whatever its body makes of it. */
+  endedByLimit: unknown
+  /** Called when the body begins; its number among the call's runs: 1, 2, … */
+  begins(): number
+}
+
+type Send = <R>(send: () => PromiseLike<R>) => PromiseLike<R>
+
+/** By Prisma's id of a transaction that is under way: how it sends what may wait for a lock. */
+const limits = new Map<string, Send>()
+
+/** Sends a write, or SQL, in a transaction, by Prisma's id of it: within the limit that it has by then. */
+export function withinLimit<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
+  const limit = limits.get(id)
+  return limit ? limit(send) : send()
+}
+
+/** What the transactions of one client know of deadlocks. */
+export class Deadlocks {
+  readonly turn = new ConflictTurn()
+  /** It has our hook of batches, should other calls of the transaction come in the same tick. */
+  readonly #clients: Pick<OwnClients, 'made'>
+  readonly #clock: Clock
+  #expectedUntil = Number.NEGATIVE_INFINITY
+
+  constructor(clients: Pick<OwnClients, 'made'>, clock: Clock) {
+    this.#clients = clients
+    this.#clock = clock
+  }
+
+  /** There was one. */
+  note(): void {
+    this.#expectedUntil = this.#clock.now() + EXPECTED_FOR
+  }
+
+  get areExpected(): boolean {
+    return this.#clock.now() < this.#expectedUntil
+  }
+
+  /** Runs the body of a transaction, by Prisma's id of it. */
+  async track<R>(id: string, run: Run, body: () => Promise<R>): Promise<R> {
+    if (!run.mayGiveWay) return body()
+    let limiting: Promise<void> | undefined
+    const withinLimit: Send = async (send) => {
+      await limiting // also one that another write of the transaction has asked for
+      const since = this.#clock.now()
+      try {
+        return await send()
+      } catch (error) {
+        if (this.#clock.now() - since + 1 >= (run.lockLimit as number)) run.endedByLimit ??= lockTimeoutOf(error)
+        throw error
+      }
+    }
+    limits.set(id, (send) => {
+      if (run.lockLimit === undefined && this.areExpected) limiting = this.#limit(run, id)
+      return run.lockLimit === undefined ? send() : withinLimit(send)
+    })
+    let result: R
+    try {
+      result = await body()
+    } catch (error) {
+      throw run.endedByLimit ?? error
+    } finally {
+      limits.delete(id)
+    }
+    // The body has caught it, and may have taken it for an answer.
+    if (run.endedByLimit !== undefined) throw run.endedByLimit
+    return result
+  }
+
+  async #limit(run: Run, id: string): Promise<void> {
+    run.lockLimit = LIMIT
+    // Where this fails the transaction is over, which the write itself tells.
+    await sendIn(this.#clients.made, id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
+  }
+}
+
+/** One call's runs: what it has met so far, and how the next run goes. */
+export class Runs {
+  readonly #deadlocks: Deadlocks
+  readonly #deadline: Deadline
+  readonly #mayGiveWay: boolean
+  #bodies = 0
+  #conflicts = 0
+  #hasFought = false
+  #timesInTurn = 0
+
+  constructor(deadlocks: Deadlocks, deadline: Deadline, mayGiveWay: boolean) {
+    this.#deadlocks = deadlocks
+    this.#deadline = deadline
+    this.#mayGiveWay = mayGiveWay
+  }
+
+  /** Notes what a run has failed with. */
+  note(error: unknown): void {
+    if (isDeadlock(error)) this.#deadlocks.note()
+    const isConflict =
+      isTransactionConflict(error) ||
+      isConcurrencyError(error, 'VERSION_CONFLICT') ||
+      isConcurrencyError(error, 'BATCH_VERSION_CONFLICT')
+    if (!isConflict) return
+    this.#conflicts++
+    this.#hasFought ||= isDeadlock(error) || this.#conflicts >= 2 || this.#deadlocks.areExpected
+  }
+
+  /** Runs until it comes to an end other than that it gives way. Only the deadline counts these. */
+  async next<R>(once: (run: Run) => Promise<R>): Promise<R> {
+    for (;;) {
+      let run: Run | undefined
+      const begin = (takeTurn?: TakeTurn) => once((run = this.#begin(takeTurn)))
+      try {
+        return await (this.#hasFought ? this.#deadlocks.turn.run(this.#deadline, begin) : begin())
+      } catch (error) {
+        if (run?.endedByLimit === undefined) throw error
+        this.#deadline.signal?.throwIfAborted()
+        if (this.#deadline.passed()) {
+          throw new DeadlineExceededError(this.#deadline.duration, 'other transactions, after a deadlock', {
+            cause: error,
+          })
+        }
+        if (this.#hasFought) this.#timesInTurn++
+        this.#hasFought = true
+      }
+    }
+  }
+
+  #begin(takeTurn: TakeTurn | undefined): Run {
+    return {
+      mayGiveWay: this.#mayGiveWay,
+      takeTurn,
+      lockLimit: this.#lockLimit(),
+      endedByLimit: undefined,
+      begins: () => ++this.#bodies,
+    }
+  }
+
+  #lockLimit(): number | undefined {
+    if (!this.#mayGiveWay) return undefined
+    if (this.#hasFought) return FIRST_LIMIT_IN_TURN * 2 ** Math.min(this.#timesInTurn, 31)
+    return this.#deadlocks.areExpected ? LIMIT : undefined
+  }
+}
+
+/** The lock timeout that an error comes from, unless the call had a limit of its own for the wait. */
+function lockTimeoutOf(error: unknown): unknown {
+  if (isConcurrencyError(error, 'LOCK_TIMEOUT')) return undefined
+  if (isLockTimeout(error)) return error
+  return error instanceof Error && error.cause !== undefined ? lockTimeoutOf(error.cause) : undefined
+}

@@ -1,0 +1,53 @@
+import * as z from 'zod/mini'
+import { InvalidArgumentError } from '../errors/index.js'
+import type { IsolationLevel, PrismaClientLike } from '../prisma/client.js'
+import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
+import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { checkArguments } from '../values/validation.js'
+import type { Body, RetryingTransactions, TransactionCall } from './with-retry.js'
+
+export interface TransactionWithRetryOptions extends CallOptions {
+  /** The isolation level of the transaction; the database's default unless given. */
+  isolationLevel?: IsolationLevel | undefined
+  /** How long to wait for a connection in each attempt, in ms. Default: what is left of the deadline. */
+  maxWait?: number | undefined
+  /** How long each attempt may take, in ms. Default: the deadline, which it extends if it is longer. */
+  timeout?: number | undefined
+  /** For a body that only reads: it is kept from writing, and costs no transaction id. */
+  readOnly?: boolean | undefined
+}
+
+const milliseconds = z
+  .number('must be a number of ms')
+  .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
+
+/** The options of a transaction, for the schema of any call that runs one. */
+export const transactionOptions = {
+  ...callOptions,
+  isolationLevel: z.optional(z.enum(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable'])),
+  maxWait: z.optional(milliseconds),
+  timeout: z.optional(milliseconds),
+  readOnly: z.optional(z.boolean('must be true or false')),
+}
+
+const optionsSchema = z.strictObject(transactionOptions)
+
+/** Checked options, settled with the client's policy. Its deadline begins now. */
+export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
+  const { retry, signal, isolationLevel, maxWait, timeout, readOnly = false } = options
+  // Who allows an attempt a minute does not mean to be cut off by the default deadline.
+  const deadline = retry?.deadline ?? Math.max(clientPolicy.deadline, timeout ?? 0)
+  const patience = patienceOf(clientPolicy, { retry: { ...retry, deadline }, signal })
+  // The database takes whole ms only.
+  return { ...patience, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }
+}
+
+/** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */
+export function transactionMethod(transactions: RetryingTransactions, clientPolicy: ResolvedPolicy) {
+  return async <R>(client: PrismaClientLike, body: Body<R>, options: unknown): Promise<R> => {
+    if (typeof body !== 'function') {
+      throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+    }
+    return transactions.run(client, body, transactionCall(clientPolicy, checkArguments(optionsSchema, options ?? {})))
+  }
+}

@@ -1,0 +1,35 @@
+import type { IsolationLevel } from '../prisma/client.js'
+import type { Action } from '../prisma/foreign.js'
+import type { RootScope, Session } from '../prisma/session.js'
+import type { Deadline } from '../sync/deadline.js'
+import { NO_TIMEOUT } from './bounded-body.js'
+import { boundOf, withinDeadline } from './bounds.js'
+import { LIMITS, wholeMilliseconds } from './limits.js'
+
+interface OwnTransaction {
+  readonly deadline: Deadline
+  /** The calls of Prisma that are sent in it. */
+  readonly calls: readonly Action[]
+  /** The database's default unless given. */
+  readonly isolationLevel?: IsolationLevel
+}
+
+/**
+ * A transaction of a call's own, whose every statement the server ends at the deadline. What another
+ * extension sends on another client the server cannot: it may wait for a row of this transaction.
+ */
+export function inOwnTransaction<R>(
+  root: RootScope,
+  { deadline, calls, isolationLevel }: OwnTransaction,
+  work: (tx: Session) => Promise<R>,
+): Promise<R> {
+  const limit = wholeMilliseconds(deadline)
+  return root.transaction(
+    async (tx) => {
+      await tx.query(`SELECT ${LIMITS}`, limit)
+      return withinDeadline(tx, deadline, calls, () => work(tx), true)
+    },
+    boundOf(deadline),
+    { ...(isolationLevel && { isolationLevel }), maxWait: limit, timeout: NO_TIMEOUT },
+  )
+}

@@ -1,0 +1,217 @@
+import { TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
+import { openSavepoint, type PrismaClientLike, type TransactionOptions } from '../prisma/client.js'
+import { sqlState } from '../prisma/errors.js'
+import type { Deadline } from '../sync/deadline.js'
+import { Semaphore } from '../sync/semaphore.js'
+
+/** A statement of the transaction has failed, and PostgreSQL takes no other. */
+const ABORTED = '25P02'
+
+export type Body<R> = (tx: PrismaClientLike) => Promise<R>
+
+/** A nested body, asked for or open. */
+interface Nested {
+  readonly isOurs: boolean
+  /** It waits for a call of this package, whose further statements come as plain calls. */
+  isWaiting: boolean
+  /** It was sent to Prisma. */
+  isSent: boolean
+  scope: TransactionScope | undefined
+}
+
+/**
+ * What runs on one client of a transaction: on the `tx` of a body, or on the client that a nested
+ * body was given. A transaction has one connection, so two calls at once can mix their statements.
+ *
+ * - Calls of this package take turns. A turn covers statements, never code of the user's: a body or
+ *   a data function may call its own `tx`, and would wait for itself.
+ * - A savepoint of ours undoes whatever runs beside it. So it is opened when no plain call is under
+ *   way, and plain calls wait until it is closed.
+ * - A nested body is code of the user's. While it is asked for or open, calls on the outer client
+ *   are refused: they would be undone with it, or wait for each other.
+ * - When a body ends, nothing more may begin, and what is under way comes to its end before Prisma
+ *   sends COMMIT or ROLLBACK. Prisma counts its savepoints at that moment, and one that opens later
+ *   would take the ROLLBACK for itself, so that the whole transaction is committed.
+ */
+export class TransactionScope {
+  readonly #turns = new Semaphore(1)
+  readonly #plainCalls = new Set<Promise<unknown>>()
+  /** Closed savepoints of ours let plain calls go on. */
+  #savepoint: Promise<void> | undefined
+  #nested: Nested | undefined
+  #isOver = false
+  #isClosing = false
+  /** The first that may have ended the transaction. */
+  #failure: { readonly error: unknown } | undefined
+
+  /** A call of this package: its statements, one after the other. */
+  async turn<R>(deadline: Deadline, run: () => Promise<R>): Promise<R> {
+    this.#check()
+    deadline.signal?.throwIfAborted()
+    const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
+    try {
+      if (this.#isOver) throw new TransactionScopeError('over')
+      return await run()
+    } catch (error) {
+      const reason = this.#reasonOf(error)
+      this.#failure ??= { error } // also an error of ours may come from one of the database
+      throw reason
+    } finally {
+      leave()
+    }
+  }
+
+  /** In a turn: statements of ours under a savepoint, with nobody beside them. */
+  async savepoint<R>(tx: PrismaClientLike, deadline: Deadline, body: Body<R>): Promise<R> {
+    let close = () => {}
+    this.#savepoint = new Promise((resolve) => {
+      close = resolve
+    })
+    try {
+      await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
+      return await openSavepoint(tx, body)
+    } finally {
+      this.#savepoint = undefined
+      close()
+    }
+  }
+
+  /** A nested body of the user's. Calls that were made before it come to their end first. */
+  async nest<R>(run: (enter: (inner: TransactionScope) => void) => Promise<R>, deadline?: Deadline): Promise<R> {
+    this.#check()
+    const isOurs = deadline !== undefined
+    const nested: Nested = { isOurs, isWaiting: !this.#turns.isIdle, isSent: false, scope: undefined }
+    this.#nested = nested
+    try {
+      const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
+      nested.isWaiting = false
+      leave() // the flag keeps others out, and a turn covers no code of the user's
+      if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
+      if (this.#isOver) throw new TransactionScopeError('over')
+      nested.isSent = true
+      return await run((inner) => {
+        nested.scope = inner
+      })
+    } catch (error) {
+      throw isOurs && nested.scope === undefined ? this.#reasonOf(error) : error // else it is the body's
+    } finally {
+      this.#nested = undefined
+    }
+  }
+
+  /** Whether a nested body is on its way down the client's layers, and has not begun. */
+  get isNesting(): boolean {
+    return this.#nested?.isSent === true && this.#nested.scope === undefined
+  }
+
+  /** A call of Prisma's own on this client, as the query hook sees it. */
+  async plain<R>(query: () => PromiseLike<R>): Promise<R> {
+    if (this.#isClosing) return query()
+    while (this.#savepoint) await this.#savepoint
+    if (this.#isOver) throw new TransactionScopeError('over')
+    if (this.#nested?.isOurs && !this.#nested.isWaiting) throw new TransactionScopeError('nested')
+    const call = Promise.resolve(query())
+    this.#plainCalls.add(call)
+    try {
+      return await call
+    } catch (error) {
+      if (sqlState(error) !== undefined) this.#failure ??= { error }
+      throw error
+    } finally {
+      this.#plainCalls.delete(call)
+    }
+  }
+
+  /** Lets a call through that ends the connection, whatever is open on it. */
+  async close(query: () => Promise<unknown>): Promise<void> {
+    this.#isClosing = true
+    try {
+      await query()
+    } finally {
+      this.#isClosing = false
+    }
+  }
+
+  /** Runs the body whose client this is. What is under way at its end comes to its end, too. */
+  async run<R>(tx: PrismaClientLike, body: Body<R>): Promise<R> {
+    let result: R
+    try {
+      result = await body(tx)
+      // Nothing may come between the last look and the end: a call that fails there would undo it all unseen.
+      while (!this.#isOver && (this.#isBusy() || this.#failure)) await this.#settle(tx)
+      // Prisma would COMMIT the savepoint instead of the transaction.
+      if (this.#nested?.isSent) throw new TransactionScopeError('unfinished')
+    } catch (error) {
+      this.end()
+      await this.quiet()
+      throw error
+    }
+    if (this.#isOver) throw new TransactionScopeError('over') // the body around it has ended meanwhile
+    this.end()
+    return result
+  }
+
+  /** Calls that nobody waited for belong to the transaction all the same, and so do those that they lead to. */
+  async #settle(tx: PrismaClientLike): Promise<void> {
+    await this.quiet()
+    const failure = this.#failure
+    this.#failure = undefined
+    if (failure) await checkAlive(tx, failure.error)
+  }
+
+  #isBusy(): boolean {
+    return !this.#turns.isIdle || this.#plainCalls.size > 0
+  }
+
+  /** Waits for the statements that are under way, here and in nested bodies. */
+  async quiet(): Promise<void> {
+    const leave = await this.#turns.enter()
+    leave()
+    await settled(this.#plainCalls)
+    if (this.#isOver) await this.#nested?.scope?.quiet()
+  }
+
+  end(): void {
+    this.#isOver = true
+    this.#nested?.scope?.end()
+  }
+
+  /** That the transaction has ended says less than what has ended it. */
+  #reasonOf(error: unknown): unknown {
+    if (sqlState(error) !== ABORTED) return error
+    return new TransactionAbortedError({ cause: this.#failure?.error ?? error })
+  }
+
+  #check(): void {
+    if (this.#isOver) throw new TransactionScopeError('over')
+    if (this.#nested) throw new TransactionScopeError('nested')
+  }
+}
+
+/** Set in the options of a call that is watched already: layers of others pass it on, also in a copy. */
+const PASSED = Symbol('watched')
+
+export function passing(options: object = {}): TransactionOptions {
+  return { ...options, [PASSED]: true } as TransactionOptions
+}
+
+/** Whether the options are of such a call. */
+export function isPassed(options: object | undefined): boolean {
+  return options !== undefined && PASSED in options
+}
+
+async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {
+  while (calls.size > 0) await Promise.allSettled(calls)
+}
+
+/**
+ * A database error ends a transaction also if the body has caught it, and COMMIT then rolls back
+ * without a word. So it is asked, where there was one.
+ */
+async function checkAlive(tx: PrismaClientLike, error: unknown): Promise<void> {
+  try {
+    await tx.$queryRawUnsafe('SELECT 1')
+  } catch (failure) {
+    throw sqlState(failure) === ABORTED ? new TransactionAbortedError({ cause: error }) : failure
+  }
+}

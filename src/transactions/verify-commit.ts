@@ -1,0 +1,72 @@
+import type { PrismaClientLike, Row } from '../prisma/client.js'
+import { isConnectionLost, isUnreachable } from '../prisma/errors.js'
+import type { Deadline } from '../sync/deadline.js'
+import { LIMITS_APART } from './limits.js'
+
+/**
+ * What identifies a transaction to the server that ran it.
+ *
+ * The id alone is no proof: after a crash or a failover the same number can belong to another
+ * transaction. A promotion begins a new timeline, and crash recovery resets the statistics, so
+ * with both as they were, the id still means what it meant (PostgreSQL manual, "26.3.5.
+ * Timelines", and "27.2. The Cumulative Statistics System").
+ */
+export interface TransactionNote {
+  readonly xid: string
+  readonly timeline: string
+  readonly recovery: string
+}
+
+const SERVER = `left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
+  (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) AS recovery`
+
+/** Notes the transaction, and limits its statements to `limit` ms and its waits for locks to `lockLimit`, in one statement. */
+export async function recordTransaction(
+  tx: PrismaClientLike,
+  limit: number,
+  lockLimit: number,
+): Promise<TransactionNote> {
+  const [note] = (await tx.$queryRawUnsafe(
+    `SELECT pg_current_xact_id()::text AS xid, ${SERVER},
+  ${LIMITS_APART}`,
+    limit,
+    lockLimit,
+  )) as [Row]
+  return note as unknown as TransactionNote
+}
+
+/**
+ * Asks what became of a transaction whose COMMIT was not answered. While it is still under way, or
+ * the server is away, it is asked again until the deadline, or until the caller gives up: neither
+ * of them says what became of it.
+ */
+export async function outcomeOf(
+  note: TransactionNote,
+  client: PrismaClientLike,
+  deadline: Deadline,
+): Promise<'committed' | 'aborted' | 'unknown'> {
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const status = await deadline.race(ask(note, client), 'the outcome of a transaction')
+      if (status !== 'again') return status
+      deadline.check('the outcome of a transaction')
+      await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
+    }
+  } catch {
+    return 'unknown'
+  }
+}
+
+async function ask(note: TransactionNote, client: PrismaClientLike) {
+  try {
+    const [row] = (await client.$queryRawUnsafe(`SELECT pg_xact_status($1::xid8) AS status, ${SERVER}`, note.xid)) as [
+      Row,
+    ]
+    if (row.timeline !== note.timeline || row.recovery !== note.recovery) return 'unknown'
+    if (row.status === 'in progress') return 'again'
+    return row.status === 'committed' || row.status === 'aborted' ? row.status : 'unknown'
+  } catch (error) {
+    // Anything else, such as an id that the server has not got to (yet), is no answer.
+    return isConnectionLost(error) || isUnreachable(error) ? 'again' : 'unknown'
+  }
+}

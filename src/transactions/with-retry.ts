@@ -1,0 +1,259 @@
+import {
+  DeadlineExceededError,
+  InvalidArgumentError,
+  isConcurrencyError,
+  OutcomeUnknownError,
+} from '../errors/index.js'
+import { type IsolationLevel, isTransactionClient, type PrismaClientLike, transactionId } from '../prisma/client.js'
+import {
+  isConnectionLost,
+  isDeadlock,
+  isTransactionConflict,
+  isTransactionTimeout,
+  isUnreachable,
+  isUnsupported,
+  sqlState,
+} from '../prisma/errors.js'
+import { relyingOn } from '../prisma/joined.js'
+import type { OwnClients } from '../prisma/whole-client.js'
+import { retry, withAttempts } from '../retry/loop.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { systemClock } from '../sync/clock.js'
+import { Deadline } from '../sync/deadline.js'
+import { canonical } from '../values/canonical.js'
+import { boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
+import { Deadlocks, type Run, Runs } from './deadlocks.js'
+import { LIMITS_APART, wholeMilliseconds } from './limits.js'
+import { inNestedBody } from './serialize.js'
+import { outcomeOf, recordTransaction, type TransactionNote } from './verify-commit.js'
+
+export interface TransactionCall {
+  readonly policy: ResolvedPolicy
+  readonly deadline: Deadline
+  readonly isolationLevel: IsolationLevel | undefined
+  readonly maxWait: number | undefined
+  readonly timeout: number | undefined
+  readonly readOnly: boolean
+  /**
+   * For a caller who can find out by itself, by running again, whether a COMMIT went through whose
+   * answer was lost: it is told, and the transaction is neither noted nor verified.
+   */
+  readonly onLostCommit?: (() => void) | undefined
+}
+
+/** What the body of a transaction is told besides its client. */
+export interface TransactionContext {
+  /** 1 in the first run, 2 in the second, … */
+  readonly attempt: number
+  /** Aborted when the transaction is over: committed, out of time, or given up by the caller. */
+  readonly signal: AbortSignal
+}
+
+export type Body<R> = (tx: PrismaClientLike, context: TransactionContext) => Promise<R>
+
+/** Transactions that run again after a conflict, and find out what became of a lost COMMIT. */
+export class RetryingTransactions {
+  /** Whether this database lets a transaction be noted; found out by trying. */
+  #canNote = true
+  readonly #deadlocks: Deadlocks
+
+  constructor(clients: Pick<OwnClients, 'made'>) {
+    this.#deadlocks = new Deadlocks(clients, systemClock)
+  }
+
+  run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
+    if (isTransactionClient(client)) return runInside(client, body, call)
+    const conflicts = new Set<string>()
+    let isUnsettled = false
+    const told: TransactionCall = {
+      ...call,
+      onLostCommit:
+        call.onLostCommit &&
+        (() => {
+          isUnsettled = true
+          call.onLostCommit?.()
+        }),
+    }
+    const runs = new Runs(this.#deadlocks, call.deadline, call.policy.attempts > 1)
+    const isRetryable = (error: unknown): boolean => {
+      runs.note(error)
+      if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
+      if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isRetryable(error.cause)
+      const conflict = conflictOf(error)
+      if (conflict !== undefined) {
+        // The same row and the same expected version again: the version comes from outside the
+        // body, and no number of runs can make it right.
+        const isHopeless = conflicts.has(conflict)
+        conflicts.add(conflict)
+        return !isHopeless
+      }
+      if (isUnsettled && isUnreachable(error)) return true
+      return isTransactionConflict(error) || isConnectionLost(error) || call.policy.retryOn(error)
+    }
+    const work = () => runs.next((run) => this.#once(client, body, told, run))
+    const done = retry(work, call.policy, call.deadline, isRetryable)
+    return done.catch((error: unknown) => {
+      throw deadlockAtDeadline(error, call) ?? error
+    })
+  }
+
+  async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
+    const { deadline } = call
+    const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
+    let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
+    const isNoted = this.#canNote && !call.readOnly && !call.onLostCommit
+    let isNoteRefused = false
+    let hasBegun = false
+
+    const inside = async (tx: PrismaClientLike) => {
+      hasBegun = true
+      deadline.signal?.throwIfAborted() // while it waited for a connection
+      const told = limit === call.timeout ? limit : deadline.duration
+      const bounds = new Deadline(limit, deadline.signal, deadline.clock, told)
+      const done = await boundedBody(tx, bounds, 'the body of the transaction', async (signal) => {
+        // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
+        // it answers the others with undefined.
+        await run.takeTurn?.(tx)
+        const note = await begin(tx, call, limit, run, isNoted).catch((error: unknown) => {
+          isNoteRefused = isNoted && isUnsupported(error)
+          throw error
+        })
+        signal.throwIfAborted()
+        return { result: await body(tx, { attempt: run.begins(), signal }), note }
+      })
+      deadline.signal?.throwIfAborted()
+      finished = done
+      return done.result
+    }
+    try {
+      const tracked = (tx: PrismaClientLike) => {
+        const id = transactionId(tx)
+        return relyingOn(id, () => this.#deadlocks.track(id, run, () => inside(tx)))
+      }
+      return await client.$transaction(tracked, {
+        isolationLevel: call.isolationLevel,
+        maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
+        timeout: timeoutBehind(limit),
+      })
+    } catch (error) {
+      if (isNoteRefused) {
+        this.#canNote = false
+        return this.#once(client, body, call, run)
+      }
+      if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
+        throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
+      }
+      // COMMIT was not sent, or the server has said no to it.
+      if (finished === undefined || isRefusal(error)) throw error
+      if (call.onLostCommit === undefined) return settle(finished, error, client, call)
+      call.onLostCommit()
+      throw error
+    }
+  }
+}
+
+/** The transaction's first statement, which sets its limits and, if it is to be noted, notes it. */
+async function begin(
+  tx: PrismaClientLike,
+  { readOnly }: TransactionCall,
+  limit: number,
+  run: Run,
+  isNoted: boolean,
+): Promise<TransactionNote | undefined> {
+  const lockLimit = Math.min(limit, run.lockLimit ?? limit)
+  if (isNoted) return recordTransaction(tx, limit, lockLimit)
+  const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
+  await tx.$queryRawUnsafe(`SELECT ${refuseWrites}${LIMITS_APART}`, limit, lockLimit)
+  return undefined
+}
+
+/**
+ * A deadlock that was the last error when the time was up, and not when the attempts were: it was the
+ * waiting that took the time.
+ */
+function deadlockAtDeadline(error: unknown, { policy, deadline }: TransactionCall): unknown {
+  if (!isDeadlock(error)) return undefined
+  const { attempts = policy.attempts } = error as { readonly attempts?: number }
+  if (attempts >= policy.attempts) return undefined
+  return withAttempts(
+    new DeadlineExceededError(deadline.duration, 'the end of its deadlocks', { cause: error }),
+    attempts,
+  )
+}
+
+/** COMMIT was sent, and its answer did not come. */
+async function settle<R>(
+  finished: { readonly result: R; readonly note: TransactionNote | undefined },
+  error: unknown,
+  client: PrismaClientLike,
+  { readOnly, deadline }: TransactionCall,
+): Promise<R> {
+  if (readOnly) return finished.result // there is nothing that could have been lost
+  if (finished.note === undefined) {
+    throw new OutcomeUnknownError(
+      'the answer to COMMIT was lost, and this database does not tell the id of a transaction',
+      {
+        cause: error,
+      },
+    )
+  }
+  const outcome = await outcomeOf(finished.note, client, deadline)
+  if (outcome === 'committed') return finished.result
+  if (outcome === 'aborted') throw error
+  throw new OutcomeUnknownError('the answer to COMMIT was lost, and the server can no longer tell what became of it', {
+    cause: error,
+  })
+}
+
+/** Whether the error says for certain that nothing was committed. */
+function isRefusal(error: unknown): boolean {
+  // Found out at the end of the body, before COMMIT.
+  if (isConcurrencyError(error, 'TRANSACTION_ABORTED') || isConcurrencyError(error, 'TRANSACTION_SCOPE')) return true
+  if (isTransactionTimeout(error)) return true // Prisma rolled back instead of sending COMMIT
+  const state = sqlState(error)
+  return state !== undefined && state !== '40003' && !isConnectionLost(error)
+}
+
+/** Names a version conflict by its row and expected version; `undefined` for any other error. */
+function conflictOf(error: unknown): string | undefined {
+  if (isConcurrencyError(error, 'VERSION_CONFLICT')) return canonical([error.model, error.where, error.expected])
+  if (isConcurrencyError(error, 'BATCH_VERSION_CONFLICT')) {
+    return canonical([error.model, ...error.conflicts.map(({ where, expected }) => [where, expected])])
+  }
+  return undefined
+}
+
+/**
+ * Inside a transaction the body runs once, under a savepoint: a conflict there can only be
+ * resolved by running the whole transaction again, which is for the outermost call to do.
+ */
+async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
+  call.deadline.signal?.throwIfAborted()
+  if (call.isolationLevel !== undefined) await checkIsolation(tx, call.isolationLevel)
+  return inNestedBody(tx, call.deadline, async (inner) => {
+    // It lasts until the savepoint is released.
+    if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
+    return untilOver(call.deadline.signal, (signal) =>
+      relyingOn(transactionId(inner), () => body(inner, { attempt: 1, signal })),
+    )
+  })
+}
+
+const STRENGTHS: Readonly<Record<string, number>> = {
+  readuncommitted: 0,
+  readcommitted: 0, // to PostgreSQL the two are one
+  repeatableread: 1,
+  serializable: 2,
+}
+
+async function checkIsolation(tx: PrismaClientLike, wanted: IsolationLevel): Promise<void> {
+  const [row] = (await tx.$queryRawUnsafe(`SELECT current_setting('transaction_isolation') AS level`)) as [
+    { level: string },
+  ]
+  const strength = (level: string) => STRENGTHS[level.toLowerCase().replaceAll(' ', '')] ?? 0
+  if (strength(row.level) >= strength(wanted)) return
+  throw new InvalidArgumentError(
+    'isolationLevel',
+    `is ${wanted}, but the transaction around this call runs at ${row.level}. Give it to the outermost transaction.`,
+  )
+}

@@ -1,0 +1,148 @@
+import { type Implementation, modelContext } from '../prisma/extension.js'
+import { lazyPromise } from '../prisma/lazy-promise.js'
+import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
+import type { CallOptions } from '../retry/call-options.js'
+import { argumentsOf, snapshot } from '../values/snapshot.js'
+import type { VersionedMethods } from './methods.js'
+import type {
+  DeleteVersionedArgs,
+  Returned,
+  TryUpdateResult,
+  UpdateManyResult,
+  UpdateManyVersionedItem,
+  UpdateVersionedArgs,
+} from './types.js'
+
+// `in out`: two of these are the same only for the same options. The compiler finds no use of O that it
+// can compare, and would take the methods of a client that is extended twice for one.
+
+/** The type of `updateVersioned`. */
+export type UpdateVersioned<in out O> = <T, const S extends GivenArgs, R extends Returned<T, O, R>>(
+  this: T,
+  args: UpdateVersionedArgs<T, O, S, R> & Exactly<T, S>,
+) => Promise<RecordOf<T, S>>
+
+/** The type of `tryUpdateVersioned`. */
+export type TryUpdateVersioned<in out O> = <T, const S extends GivenArgs, R extends Returned<T, O, R>>(
+  this: T,
+  args: UpdateVersionedArgs<T, O, S, R> & Exactly<T, S>,
+) => Promise<TryUpdateResult<T, S, O>>
+
+/** The type of `deleteVersioned`. */
+export type DeleteVersioned<in out O> = <T, const S extends GivenArgs>(
+  this: T,
+  args: DeleteVersionedArgs<T, O> & Exactly<T, S>,
+) => Promise<RecordOf<T, S>>
+
+/** The type of `updateManyVersioned`. */
+export type UpdateManyVersioned<in out O> = <T, const M extends 'all' | 'each' = 'all'>(
+  this: T,
+  items: readonly UpdateManyVersionedItem<T, O>[],
+  options?: { mode?: M } & CallOptions,
+) => Promise<UpdateManyResult<T, O, M>>
+
+/** The methods of versioned writes that every model has. O is the type of the options of `concurrency()`. */
+export interface VersionedModelMethods<O> {
+  /**
+   * Updates one record if nobody else has written it meanwhile, and adds 1 to its version.
+   *
+   * With `data` as a function the record is read, given to the function, and written under
+   * the version that was read; on a conflict all of it is done again, until it wins. The
+   * function may run several times, and must not use the root client. What it returns is
+   * written; `undefined` writes nothing.
+   *
+   * With `data` as an object, `where` holds the version that the caller has read, and the
+   * write is tried once.
+   *
+   * @throws VersionConflictError if the record has another version than expected
+   * @throws P2025 of Prisma's if there is no such record
+   * @throws OutcomeUnknownError if the connection was lost and the record has moved on
+   *
+   * @example
+   * await db.product.updateVersioned({ where: { id }, data: (current) => ({ stock: current.stock - 1 }) })
+   * @example
+   * await db.product.updateVersioned({ where: { id, version: 7 }, data: { name: 'Chai' } })
+   */
+  updateVersioned: UpdateVersioned<O>
+
+  /**
+   * Like `updateVersioned`, with a stale or missing record as a value instead of an error.
+   *
+   * @returns `{ status: 'updated', record }`, `{ status: 'stale', expected, actual, current }`
+   *   with the record as it is now, `{ status: 'missing' }`, or `{ status: 'unchanged', record }`
+   *   if the function returned `undefined`
+   *
+   * @example
+   * const result = await db.product.tryUpdateVersioned({ where: { id, version: 7 }, data: { name: 'Chai' } })
+   * if (result.status === 'stale') return reply.code(412).send(result.current)
+   */
+  tryUpdateVersioned: TryUpdateVersioned<O>
+
+  /**
+   * Deletes one record if it still has the version that the caller has read.
+   *
+   * @throws VersionConflictError if it has another version
+   * @throws P2025 of Prisma's if there is no such record
+   * @throws OutcomeUnknownError if the connection was lost, and the record is gone or has moved on
+   *
+   * @example
+   * await db.product.deleteVersioned({ where: { id, version: 7 } })
+   */
+  deleteVersioned: DeleteVersioned<O>
+
+  /**
+   * Updates many records, each if it still has its own expected version, in one statement.
+   * Rows are locked in the order of the primary key, or else of a unique key, so that batches never deadlock.
+   *
+   * @param items `{ where, data }` each; `data` takes scalar values, `set`, `increment` and `decrement`
+   * @param options `mode: 'all'` (the default) writes all or, with an error, none; `mode: 'each'`
+   *   writes those that are fresh
+   * @returns a verdict per item, in the order given
+   * @throws BatchVersionConflictError in mode `all`, with every record that is stale or missing
+   *
+   * @example
+   * await db.product.updateManyVersioned([
+   *   { where: { id: 1, version: 3 }, data: { stock: { decrement: 2 } } },
+   *   { where: { id: 2, version: 0 }, data: { stock: 4 } },
+   * ])
+   */
+  updateManyVersioned: UpdateManyVersioned<O>
+}
+
+/** The methods as they are run. */
+export function versionedModelMethods(versioned: VersionedMethods): Implementation<VersionedModelMethods<unknown>> {
+  return {
+    updateVersioned(args) {
+      const context = modelContext(this)
+      return lazyPromise(
+        'updateVersioned',
+        () => argumentsOf(args),
+        (given) => versioned.update(context, given),
+      )
+    },
+    tryUpdateVersioned(args) {
+      const context = modelContext(this)
+      return lazyPromise(
+        'tryUpdateVersioned',
+        () => argumentsOf(args),
+        (given) => versioned.tryUpdate(context, given),
+      )
+    },
+    deleteVersioned(args) {
+      const context = modelContext(this)
+      return lazyPromise(
+        'deleteVersioned',
+        () => argumentsOf(args),
+        (given) => versioned.delete(context, given),
+      )
+    },
+    updateManyVersioned(items, options) {
+      const context = modelContext(this)
+      return lazyPromise(
+        'updateManyVersioned',
+        () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
+        (given) => versioned.updateMany(context, given.items, given.options),
+      )
+    },
+  }
+}
