@@ -1,5 +1,6 @@
-import type { ModelContext, Row } from '../prisma/client.js'
-import { isConnectionLost } from '../prisma/errors.js'
+import { isConnectionLost } from '../engine/error-facts.js'
+import type { Row } from '../engine/session.js'
+import type { ModelContext } from '../prisma/client.js'
 import { widened } from '../prisma/selection.js'
 import type { RootScope } from '../prisma/session.js'
 import type { Catalogue } from '../sql/catalogue.js'

@@ -1,6 +1,6 @@
+import type { Field, Model } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
 import { IdempotencyMismatchError, InvalidArgumentError } from '../errors/index.js'
-import type { Row } from '../prisma/client.js'
-import type { Field, Model } from '../prisma/data-model.js'
 import { canonical } from '../values/canonical.js'
 import { differingFields } from './fingerprint.js'
 import { storedForm } from './normal-form.js'

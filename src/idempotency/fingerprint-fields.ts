@@ -1,5 +1,5 @@
+import type { DataModel, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
-import type { DataModel, Model } from '../prisma/data-model.js'
 
 export interface FingerprintSettings {
   readonly fingerprint?: string

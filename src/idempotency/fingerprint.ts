@@ -1,4 +1,4 @@
-import type { Model } from '../prisma/data-model.js'
+import type { Model } from '../engine/data-model.js'
 import { canonical, hex } from '../values/canonical.js'
 import { normalForm } from './normal-form.js'
 

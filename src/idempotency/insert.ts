@@ -1,12 +1,7 @@
-import type { Row } from '../prisma/client.js'
-import type { Model } from '../prisma/data-model.js'
-import {
-  isConnectionLost,
-  isRecordNotFound,
-  isTransactionConflict,
-  isUniqueViolation,
-  isUnreachable,
-} from '../prisma/errors.js'
+import type { Model } from '../engine/data-model.js'
+import { isConnectionLost, isTransactionConflict, isUnreachable } from '../engine/error-facts.js'
+import type { Row } from '../engine/session.js'
+import { isRecordNotFound, isUniqueViolation } from '../prisma/errors.js'
 import { type Selection, selectsRelations, widened } from '../prisma/selection.js'
 import type { CallersTransaction, RootScope, Session } from '../prisma/session.js'
 import type { Patience } from '../retry/call-options.js'

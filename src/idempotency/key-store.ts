@@ -1,7 +1,7 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
+import { sqlState } from '../engine/error-facts.js'
 import { ConfigurationError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
-import { sqlState } from '../prisma/errors.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../sql/sql.js'
 import { missingKey, type NeededKey } from '../sql/unique-keys.js'
 

@@ -1,5 +1,5 @@
+import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { Field } from '../prisma/data-model.js'
 import { columnValue } from '../sql/column-value.js'
 import { keyText } from '../sql/key-text.js'
 import { canonical, isDecimal } from '../values/canonical.js'

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
 import { scopeOf } from '../prisma/session.js'
 import type { OwnClients } from '../prisma/whole-client.js'

@@ -1,5 +1,5 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { isNullObject } from '../prisma/null-object.js'
 import { isDecimal } from '../values/canonical.js'
 import { isRecord } from '../values/validation.js'

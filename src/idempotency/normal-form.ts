@@ -1,4 +1,4 @@
-import type { Field } from '../prisma/data-model.js'
+import type { Field } from '../engine/data-model.js'
 import { isNullObject } from '../prisma/null-object.js'
 import { isDecimal } from '../values/canonical.js'
 

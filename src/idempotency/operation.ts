@@ -1,3 +1,4 @@
+import { isStatementTimeout } from '../engine/error-facts.js'
 import {
   IdempotencyInProgressError,
   IdempotencyMismatchError,
@@ -7,7 +8,6 @@ import {
 } from '../errors/index.js'
 import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { decimalMaker } from '../prisma/decimal.js'
-import { isStatementTimeout } from '../prisma/errors.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'

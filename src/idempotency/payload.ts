@@ -1,5 +1,5 @@
+import { type Field, type Model, uniqueKeyOf } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
 import type { Session } from '../prisma/session.js'
 import { checkKeyLength, checkTexts } from '../sql/key-text.js'
 import { canonical } from '../values/canonical.js'

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
+import { sqlState } from '../engine/error-facts.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { sqlState } from '../prisma/errors.js'
 import { isTimeZone } from '../values/time-zone.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { Field, Model } from '../prisma/data-model.js'
+import type { Field, Model } from '../engine/data-model.js'
 import type { Session } from '../prisma/session.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'

@@ -1,5 +1,6 @@
+import type { Row } from '../engine/session.js'
 import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
-import type { PrismaClientLike, Row } from '../prisma/client.js'
+import type { PrismaClientLike } from '../prisma/client.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import { bodyLimits } from '../transactions/limits.js'
 

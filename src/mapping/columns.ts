@@ -1,4 +1,4 @@
-import type { Field } from '../prisma/data-model.js'
+import type { Field } from '../engine/data-model.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 
 /** The type under which a field's values are sent as a parameter, or `undefined` where this package knows none. */

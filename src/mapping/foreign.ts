@@ -1,6 +1,6 @@
+import type { Model } from '../engine/data-model.js'
 import { ForeignExtensionError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import type { Model } from '../prisma/data-model.js'
 import { type Action, foreignIn } from '../prisma/foreign.js'
 
 const READS = ['findUnique', 'findUniqueOrThrow', 'findFirst', 'findFirstOrThrow', 'findMany'] as const

@@ -1,5 +1,5 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 
 /** What a mapped field must be like. */
 export interface FieldRule {

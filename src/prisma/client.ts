@@ -1,3 +1,5 @@
+import type { TransactionOptions } from '../engine/session.js'
+
 /**
  * The parts of a Prisma client that this package uses. What begins with an underscore, and the
  * symbol below, is Prisma's own business: read on 7.10, looked at nowhere else but in this folder.
@@ -38,19 +40,8 @@ export interface PrismaClientLike {
   $transaction(calls: readonly PromiseLike<unknown>[]): Promise<unknown[]>
 }
 
-export interface TransactionOptions {
-  /** How long to wait for a connection, in ms. */
-  readonly maxWait?: number | undefined
-  /** How long the transaction may take, in ms. */
-  readonly timeout?: number | undefined
-  readonly isolationLevel?: IsolationLevel | undefined
-}
-
-export type IsolationLevel = 'ReadUncommitted' | 'ReadCommitted' | 'RepeatableRead' | 'Serializable'
-
 export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
 export type ActionArgs = Readonly<Record<string, unknown>>
-export type Row = Record<string, unknown>
 
 /** A promise of Prisma's: not yet sent, and willing to join a transaction. */
 export interface PrismaCall extends PromiseLike<unknown> {

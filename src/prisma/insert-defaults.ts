@@ -1,5 +1,4 @@
-import type { Field, Model } from './data-model.js'
-import type { Expression } from './schema-syntax.js'
+import type { Expression, Field, Model } from '../engine/data-model.js'
 
 /**
  * What Prisma puts into a field that an insert leaves out: a value, the time, nothing (the database

@@ -1,6 +1,7 @@
-import type { ActionArgs, PrismaClientLike, Row } from './client.js'
+import type { Model } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
+import type { ActionArgs, PrismaClientLike } from './client.js'
 import { modelOf } from './client.js'
-import type { Model } from './data-model.js'
 
 interface Reader {
   findMany(args: ActionArgs): PromiseLike<Row[]>

@@ -1,3 +1,5 @@
+import type { Argument, Expression } from '../engine/data-model.js'
+
 /**
  * The syntax of the Prisma schema language: a reader of tokens, and a parser that makes blocks of
  * them. What the blocks mean is told in schema-text.ts.
@@ -5,21 +7,6 @@
  * Prisma's own parser is a WASM module of several megabytes. The ones on npm need `fs` or `util`
  * of Node, and are 31 and 44 kB gzip. The language is small: this is all of it.
  */
-
-/** A value in the arguments of an attribute, or behind a `=`. */
-export type Expression =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'number'; readonly text: string }
-  | { readonly kind: 'name'; readonly name: string }
-  | { readonly kind: 'call'; readonly name: string; readonly args: readonly Argument[] }
-  | { readonly kind: 'list'; readonly items: readonly Expression[] }
-  | { readonly kind: 'record' }
-
-export interface Argument {
-  /** `undefined` where the value stands alone. */
-  readonly name: string | undefined
-  readonly value: Expression
-}
 
 /** `@default(0)` has the name `default`, `@db.VarChar(20)` the name `db.VarChar`. */
 export interface Attribute {

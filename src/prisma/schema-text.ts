@@ -1,4 +1,5 @@
-import { type Argument, type Attribute, type Expression, type FieldDeclaration, parseSchema } from './schema-syntax.js'
+import type { Argument, Expression, FieldDefault, ForeignKey, RelationMode } from '../engine/data-model.js'
+import { type Attribute, type FieldDeclaration, parseSchema } from './schema-syntax.js'
 
 /**
  * Facts that only the schema's text has: Prisma's runtime data model leaves out nullability,
@@ -12,9 +13,6 @@ export interface SchemaText {
   readonly enums: ReadonlyMap<string, ReadonlyMap<string, string>>
   readonly relationMode: RelationMode
 }
-
-/** Who keeps foreign keys true: the database, or Prisma with statements of its own. */
-export type RelationMode = 'foreignKeys' | 'prisma'
 
 export interface UniqueKey {
   /** By which `where` calls it: the field, or the name of several, such as `orderId_productId`. */
@@ -33,25 +31,6 @@ export interface FieldText {
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key: its fields, and those they refer to. */
   readonly foreignKey: ForeignKey | undefined
-}
-
-/**
- * What a field has where an INSERT leaves it out.
- *
- * - `none`: nothing is said about it
- * - `value`: what the schema says, which Prisma sends and the database has as well
- * - `now`: the time, likewise
- * - `autoincrement`, `database`: the database makes the value, and only it
- * - `client`: Prisma makes the value, and only it, such as `uuid()`
- * - `unknown`: this package does not understand the schema here, so only Prisma itself can tell
- */
-export type FieldDefault =
-  | { readonly kind: 'none' | 'now' | 'autoincrement' | 'database' | 'client' | 'unknown' }
-  | { readonly kind: 'value'; readonly value: Expression }
-
-export interface ForeignKey {
-  readonly fields: readonly string[]
-  readonly references: readonly string[]
 }
 
 export function readSchemaText(text: string): SchemaText {

@@ -1,7 +1,7 @@
+import type { Field, Model } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { isRecord } from '../values/validation.js'
-import type { Row } from './client.js'
-import type { Model } from './data-model.js'
 
 /** Prisma's own `select`, `include` and `omit`. */
 export interface Selection {
@@ -72,4 +72,19 @@ export function widened(selection: Selection, names: readonly string[], { omitte
       return Object.fromEntries(Object.entries(record).filter(([name]) => !unasked.includes(name)))
     },
   }
+}
+
+/** The fields that a selection asks for, if they are scalars alone and it is written as Prisma wants it. */
+export function selectedFields(selection: Selection, model: Model): readonly Field[] | undefined {
+  const { select, include, omit } = selection
+  if (include !== undefined || (select !== undefined && omit !== undefined)) return undefined
+  const choices = Object.entries(select ?? omit ?? {})
+  const isPlain = choices.every(
+    ([name, value]) => typeof value === 'boolean' && /^(?:scalar|enum)$/.test(model.fields.get(name)?.kind ?? ''),
+  )
+  if (!isPlain || select === null || omit === null) return undefined
+  const isSelected = ({ name }: Field) => (select ? select[name] === true : !(omit?.[name] ?? model.omitted.has(name)))
+  const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
+  const selected = scalars.filter(isSelected)
+  return selected.length > 0 ? selected : undefined
 }

@@ -1,3 +1,5 @@
+import type { Field, Model } from '../engine/data-model.js'
+import type { Row, TransactionOptions } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import {
   type ActionArgs,
@@ -6,13 +8,10 @@ import {
   type ModelContext,
   modelOf,
   type PrismaClientLike,
-  type Row,
-  type TransactionOptions,
   transactionClient,
   transactionId,
   transactionOf,
 } from './client.js'
-import type { Field, Model } from './data-model.js'
 import { type Action, foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
 import { type InsertDefault, insertDefaults } from './insert-defaults.js'
 import { type Bound, bind, relyingOn } from './joined.js'

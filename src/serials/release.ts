@@ -1,6 +1,6 @@
+import type { Field } from '../engine/data-model.js'
 import { keysEqual, sqlTypeOf, stampColumns, stamps, touches } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import type { Field } from '../prisma/data-model.js'
 import { columnOf } from '../sql/sql.js'
 import type { SerialsMap } from './mapping.js'
 import { fieldsSetBy } from './request.js'

@@ -1,5 +1,5 @@
+import type { Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { Field, Model } from '../prisma/data-model.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { canonical, hex } from '../values/canonical.js'
 import { canonicalUuid } from '../values/text.js'

@@ -1,6 +1,6 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { sqlTypeOf } from '../mapping/columns.js'
 import { MappingCheck, TEXT, WHOLE_NUMBER } from '../mapping/mapping.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { tableOf } from '../sql/sql.js'
 import { RequiredKeys } from '../sql/unique-keys.js'

@@ -1,5 +1,5 @@
+import type { Model } from '../engine/data-model.js'
 import { ConfigurationError } from '../errors/index.js'
-import type { Model } from '../prisma/data-model.js'
 import { tableOf } from './sql.js'
 
 /** Sends SQL with its values: `$queryRawUnsafe` of a client, or `query` of a scope. */

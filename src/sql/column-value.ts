@@ -1,4 +1,4 @@
-import type { Field } from '../prisma/data-model.js'
+import type { Field } from '../engine/data-model.js'
 import { hex } from '../values/canonical.js'
 import { isStorableText } from '../values/text.js'
 import { jsonText } from './json-text.js'

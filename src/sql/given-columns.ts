@@ -1,4 +1,4 @@
-import type { Field } from '../prisma/data-model.js'
+import type { Field } from '../engine/data-model.js'
 import type { Table } from './catalogue.js'
 import { columnOf, literal } from './sql.js'
 

@@ -1,5 +1,5 @@
+import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { Field } from '../prisma/data-model.js'
 import { isDecimal } from '../values/canonical.js'
 import { bytesOf, canonicalUuid, isStorableText, keyTextProblem, LONGEST_KEY, NOT_STORABLE } from '../values/text.js'
 

@@ -1,4 +1,4 @@
-import type { Field, Model } from '../prisma/data-model.js'
+import type { Field, Model } from '../engine/data-model.js'
 import { raw, type SqlText } from './statement.js'
 
 /** A quoted identifier: `stock"x` becomes `"stock""x"`. */

@@ -1,6 +1,5 @@
+import type { Field, Model } from '../engine/data-model.js'
 import { ConfigurationError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import type { Field, Model } from '../prisma/data-model.js'
 import type { Catalogue, Query, Table, UnfitIndex } from './catalogue.js'
 import { columnOf, quoted, tableOf } from './sql.js'
 
@@ -37,7 +36,7 @@ export class RequiredKeys {
   }
 
   /** @throws ConfigurationError if one of them is not there */
-  async check(client: PrismaClientLike): Promise<void> {
+  async check(client: { $queryRawUnsafe: Query }): Promise<void> {
     if (this.#areThere) return
     await requireKeys(this.#catalogue, this.#keys, (sql, ...values) => client.$queryRawUnsafe(sql, ...values))
     this.#areThere = true

@@ -1,6 +1,6 @@
+import type { Field } from '../engine/data-model.js'
 import { keyNames, keysEqual } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import type { Field } from '../prisma/data-model.js'
 import { columnOf } from '../sql/sql.js'
 import { givenOf } from './item.js'
 import type { LinesMap, StockMap } from './mapping.js'

@@ -1,5 +1,5 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { isRecord } from '../values/validation.js'
 import { type Guard, guardsOf } from './guards.js'
 import type { StockMap } from './mapping.js'

@@ -1,5 +1,5 @@
+import type { Field } from '../engine/data-model.js'
 import { touches } from '../mapping/columns.js'
-import type { Field } from '../prisma/data-model.js'
 import { columnOf } from '../sql/sql.js'
 import type { LinesMap, StockMap } from './mapping.js'
 

@@ -1,3 +1,4 @@
+import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../engine/error-facts.js'
 import {
   DeadlineExceededError,
   IdempotencyMismatchError,
@@ -7,7 +8,6 @@ import {
 } from '../errors/index.js'
 import { keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../prisma/errors.js'
 import { retry } from '../retry/loop.js'
 import { columnOf } from '../sql/sql.js'
 import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'

@@ -1,12 +1,12 @@
-import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
-import type { ConcurrencyClient } from '../mapping/client.js'
 import {
   isConnectionLost,
   isStatementTimeout,
   isTransactionConflict,
   isTransactionTimeout,
   isUnreachable,
-} from '../prisma/errors.js'
+} from '../engine/error-facts.js'
+import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
+import type { ConcurrencyClient } from '../mapping/client.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { systemClock } from '../sync/clock.js'
 import { Semaphore } from '../sync/semaphore.js'

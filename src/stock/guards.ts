@@ -1,4 +1,4 @@
-import type { Field, Model } from '../prisma/data-model.js'
+import type { Field, Model } from '../engine/data-model.js'
 import type { LinesMap, StockMap } from './mapping.js'
 
 /** What must not be written in a model of the stock, and what each refusal says. */

@@ -1,5 +1,5 @@
+import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError, type ItemKeyValue, type ItemName } from '../errors/index.js'
-import type { Field } from '../prisma/data-model.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
 import { isRecord } from '../values/validation.js'
 

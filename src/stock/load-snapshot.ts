@@ -1,5 +1,6 @@
+import type { Row } from '../engine/session.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
-import type { PrismaClientLike, Row } from '../prisma/client.js'
+import type { PrismaClientLike } from '../prisma/client.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { Balance, RecordedMovement, RecordedReservation, ReservationState, Snapshot } from './decider.js'

@@ -1,7 +1,7 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { isConcurrencyError } from '../errors/index.js'
 import { sqlTypeOf } from '../mapping/columns.js'
 import { FLAG, MappingCheck, MOMENT, NUMBER, TEXT } from '../mapping/mapping.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { tableOf } from '../sql/sql.js'
 import { RequiredKeys } from '../sql/unique-keys.js'

@@ -1,6 +1,6 @@
+import type { Field } from '../engine/data-model.js'
 import { type DecimalLike, InvalidArgumentError, type StockQuantity } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import type { Field } from '../prisma/data-model.js'
 import { decimalMaker } from '../prisma/decimal.js'
 import { isDecimal } from '../values/canonical.js'
 

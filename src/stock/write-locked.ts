@@ -1,7 +1,7 @@
+import { isOutOfRange } from '../engine/error-facts.js'
 import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
 import { keyNames, keysEqual, sqlTypeOf, stamps, touches } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { isOutOfRange } from '../prisma/errors.js'
 import { withModelErrors } from '../prisma/model-error.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 import { lockLimit } from '../transactions/limits.js'

@@ -1,6 +1,6 @@
+import { sqlState } from '../engine/error-facts.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, stamps } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { sqlState } from '../prisma/errors.js'
 import { asModelError } from '../prisma/model-error.js'
 import { columnOf } from '../sql/sql.js'
 import { lockLimit } from '../transactions/limits.js'

@@ -1,6 +1,6 @@
+import { isUnsupported } from '../engine/error-facts.js'
 import { isConcurrencyError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { isUnsupported } from '../prisma/errors.js'
 import { Deadline } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 

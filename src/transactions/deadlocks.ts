@@ -1,6 +1,6 @@
+import { isDeadlock, isLockTimeout, isTransactionConflict } from '../engine/error-facts.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import { sendIn } from '../prisma/client.js'
-import { isDeadlock, isLockTimeout, isTransactionConflict } from '../prisma/errors.js'
 import type { OwnClients } from '../prisma/whole-client.js'
 import type { Clock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'

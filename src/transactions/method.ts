@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
+import type { IsolationLevel } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { IsolationLevel, PrismaClientLike } from '../prisma/client.js'
+import type { PrismaClientLike } from '../prisma/client.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments } from '../values/validation.js'

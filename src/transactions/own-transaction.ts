@@ -1,4 +1,4 @@
-import type { IsolationLevel } from '../prisma/client.js'
+import type { IsolationLevel } from '../engine/session.js'
 import type { Action } from '../prisma/foreign.js'
 import type { RootScope, Session } from '../prisma/session.js'
 import type { Deadline } from '../sync/deadline.js'

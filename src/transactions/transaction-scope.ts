@@ -1,6 +1,7 @@
+import { sqlState } from '../engine/error-facts.js'
+import type { TransactionOptions } from '../engine/session.js'
 import { TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
-import { openSavepoint, type PrismaClientLike, type TransactionOptions } from '../prisma/client.js'
-import { sqlState } from '../prisma/errors.js'
+import { openSavepoint, type PrismaClientLike } from '../prisma/client.js'
 import type { Deadline } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 

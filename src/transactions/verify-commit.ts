@@ -1,5 +1,6 @@
-import type { PrismaClientLike, Row } from '../prisma/client.js'
-import { isConnectionLost, isUnreachable } from '../prisma/errors.js'
+import { isConnectionLost, isUnreachable } from '../engine/error-facts.js'
+import type { Row } from '../engine/session.js'
+import type { PrismaClientLike } from '../prisma/client.js'
 import type { Deadline } from '../sync/deadline.js'
 import { LIMITS_APART } from './limits.js'
 

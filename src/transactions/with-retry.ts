@@ -1,11 +1,4 @@
 import {
-  DeadlineExceededError,
-  InvalidArgumentError,
-  isConcurrencyError,
-  OutcomeUnknownError,
-} from '../errors/index.js'
-import { type IsolationLevel, isTransactionClient, type PrismaClientLike, transactionId } from '../prisma/client.js'
-import {
   isConnectionLost,
   isDeadlock,
   isTransactionConflict,
@@ -13,7 +6,15 @@ import {
   isUnreachable,
   isUnsupported,
   sqlState,
-} from '../prisma/errors.js'
+} from '../engine/error-facts.js'
+import type { IsolationLevel } from '../engine/session.js'
+import {
+  DeadlineExceededError,
+  InvalidArgumentError,
+  isConcurrencyError,
+  OutcomeUnknownError,
+} from '../errors/index.js'
+import { isTransactionClient, type PrismaClientLike, transactionId } from '../prisma/client.js'
 import { relyingOn } from '../prisma/joined.js'
 import type { OwnClients } from '../prisma/whole-client.js'
 import { retry, withAttempts } from '../retry/loop.js'

@@ -1,4 +1,4 @@
-import type { Field } from '../prisma/data-model.js'
+import type { Field } from '../engine/data-model.js'
 import { isRecord } from '../values/validation.js'
 import type { VersionedModels } from './versioned-models.js'
 

@@ -1,4 +1,4 @@
-import type { Field, Model } from '../prisma/data-model.js'
+import type { Field, Model } from '../engine/data-model.js'
 import type { Session } from '../prisma/session.js'
 import { tableOf } from '../sql/sql.js'
 

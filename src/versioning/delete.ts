@@ -1,6 +1,6 @@
+import { isConnectionLost } from '../engine/error-facts.js'
+import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
-import type { Row } from '../prisma/client.js'
-import { isConnectionLost } from '../prisma/errors.js'
 import { type Selection, selectsRelations } from '../prisma/selection.js'
 import type { RootScope, Session } from '../prisma/session.js'
 import { retry } from '../retry/loop.js'

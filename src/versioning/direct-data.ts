@@ -1,4 +1,4 @@
-import type { Field, Model } from '../prisma/data-model.js'
+import type { Field, Model } from '../engine/data-model.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 
 export type Operation = 'set' | 'increment' | 'decrement'

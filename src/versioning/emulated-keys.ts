@@ -1,5 +1,5 @@
-import type { Row } from '../prisma/client.js'
-import type { Model } from '../prisma/data-model.js'
+import type { Model } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
 import type { RootScope, Session } from '../prisma/session.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import type { Send, Target } from './guarded-write.js'

@@ -1,5 +1,5 @@
+import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
-import type { Row } from '../prisma/client.js'
 import { isRecordNotFound } from '../prisma/errors.js'
 import { type Selection, widened } from '../prisma/selection.js'
 import type { Session } from '../prisma/session.js'

@@ -1,20 +1,19 @@
 import {
+  isConnectionLost,
+  isOutOfRange,
+  isTransactionConflict,
+  isUnreachable,
+  sqlState,
+} from '../engine/error-facts.js'
+import type { Row } from '../engine/session.js'
+import {
   OutcomeUnknownError,
   VersionConflictError,
   VersionOverflowError,
   type VersionValue,
   WriteSuppressedError,
 } from '../errors/index.js'
-import type { Row } from '../prisma/client.js'
-import {
-  isConnectionLost,
-  isOutOfRange,
-  isOwnRecordNotFound,
-  isRecordNotFound,
-  isTransactionConflict,
-  isUnreachable,
-  sqlState,
-} from '../prisma/errors.js'
+import { isOwnRecordNotFound, isRecordNotFound } from '../prisma/errors.js'
 import type { Selection } from '../prisma/selection.js'
 import type { Session } from '../prisma/session.js'
 import type { ResolvedPolicy } from '../retry/policy.js'

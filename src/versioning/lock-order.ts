@@ -1,5 +1,5 @@
+import type { Model } from '../engine/data-model.js'
 import { ConfigurationError } from '../errors/index.js'
-import type { Model } from '../prisma/data-model.js'
 import type { Table, UniqueKey } from '../sql/catalogue.js'
 import { tableOf } from '../sql/sql.js'
 

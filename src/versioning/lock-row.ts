@@ -1,5 +1,5 @@
+import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { Field } from '../prisma/data-model.js'
 import { isRecordNotFound } from '../prisma/errors.js'
 import type { Session } from '../prisma/session.js'
 import type { Catalogue } from '../sql/catalogue.js'

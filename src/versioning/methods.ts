@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
+import type { Row } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { ModelContext, Row } from '../prisma/client.js'
+import type { ModelContext } from '../prisma/client.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
 import { scopeOf } from '../prisma/session.js'
 import type { OwnClients } from '../prisma/whole-client.js'

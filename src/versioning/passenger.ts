@@ -1,6 +1,6 @@
+import type { Field } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
 import { OutcomeUnknownError } from '../errors/index.js'
-import type { Row } from '../prisma/client.js'
-import type { Field } from '../prisma/data-model.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
 import { snapshot } from '../values/snapshot.js'

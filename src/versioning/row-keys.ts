@@ -1,4 +1,4 @@
-import { type Field, type Model, uniqueKeyOf } from '../prisma/data-model.js'
+import { type Field, type Model, uniqueKeyOf } from '../engine/data-model.js'
 import type { Session } from '../prisma/session.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { isThere, missingKey, type NeededKey } from '../sql/unique-keys.js'

@@ -1,5 +1,5 @@
+import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
-import type { Row } from '../prisma/client.js'
 import type { Selection } from '../prisma/selection.js'
 import { directData, stamped } from './direct-data.js'
 import { changesEmulatedKey, withRowLocked } from './emulated-keys.js'

@@ -1,5 +1,5 @@
-import type { Row } from '../prisma/client.js'
-import type { Field } from '../prisma/data-model.js'
+import type { Field } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
 import type { Table } from '../sql/catalogue.js'
 import type { ColumnValue } from '../sql/column-value.js'
 import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'

@@ -1,3 +1,11 @@
+import type { Field } from '../engine/data-model.js'
+import {
+  isConnectionLost,
+  isOutOfRange,
+  isTransactionConflict,
+  isUnreachable,
+  sqlState,
+} from '../engine/error-facts.js'
 import {
   type BatchConflict,
   BatchVersionConflictError,
@@ -7,8 +15,6 @@ import {
   type VersionValue,
   WriteSuppressedError,
 } from '../errors/index.js'
-import type { Field } from '../prisma/data-model.js'
-import { isConnectionLost, isOutOfRange, isTransactionConflict, isUnreachable, sqlState } from '../prisma/errors.js'
 import type { RootScope } from '../prisma/session.js'
 import { retry } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'

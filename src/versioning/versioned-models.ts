@@ -1,5 +1,5 @@
+import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
-import type { DataModel, Field, Model } from '../prisma/data-model.js'
 import type { VersionColumns } from '../prisma/version-columns.js'
 
 /** What the options say about versions, of the default and of single models. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { isConnectionLost, isUnreachable, sqlState } from '../../src/prisma/errors.js'
+import { isConnectionLost, isUnreachable, sqlState } from '../../src/engine/error-facts.js'
 import { connectTo } from '../support/connect-to.js'
 import { openConnection } from '../support/connection.js'
 import { createDatabase, type Database } from '../support/database.js'

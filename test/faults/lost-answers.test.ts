@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { sqlState } from '../../src/prisma/errors.js'
+import { sqlState } from '../../src/engine/error-facts.js'
 import { AT_COMMIT_TRIGGER, atCommit } from '../support/at-commit.js'
 import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { isUnreachable } from '../../src/prisma/errors.js'
+import { isUnreachable } from '../../src/engine/error-facts.js'
 import { connectStock, type StockClient } from '../support/connect-stock.js'
 import { openConnection, openTransaction } from '../support/connection.js'
 import { openProxy } from '../support/proxy.js'

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { sqlState } from '../../src/prisma/errors.js'
+import { sqlState } from '../../src/engine/error-facts.js'
 import { isFree, lockElsewhere } from '../support/advisory.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
+import { sqlState } from '../../src/engine/error-facts.js'
 import { type ConcurrencyOptions, concurrency } from '../../src/index.js'
-import { sqlState } from '../../src/prisma/errors.js'
 import { systemClock } from '../../src/sync/clock.js'
 import { KeyedLock } from '../../src/sync/keyed-lock.js'
 import { advisoryWaiters, isFree, lockElsewhere } from '../support/advisory.js'

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { Model } from '../../src/prisma/data-model.js'
+import type { Model } from '../../src/engine/data-model.js'
 import { Catalogue, type Query } from '../../src/sql/catalogue.js'
 import { useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'

@@ -6,13 +6,13 @@ import { PrismaClient } from '../../generated/prisma/client.js'
 import {
   isConnectionLost,
   isOutOfRange,
-  isRecordNotFound,
   isStatementTimeout,
   isTransactionConflict,
   isTransactionTimeout,
   isUnreachable,
   sqlState,
-} from '../../src/prisma/errors.js'
+} from '../../src/engine/error-facts.js'
+import { isRecordNotFound } from '../../src/prisma/errors.js'
 import { AT_COMMIT_TRIGGER, atCommit } from '../support/at-commit.js'
 import { useDatabase } from '../support/clients.js'
 import { openConnection, openTransaction } from '../support/connection.js'

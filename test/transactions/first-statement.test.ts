@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { sqlState } from '../../src/engine/error-facts.js'
 import { serials, series, stock } from '../../src/erp.js'
 import { concurrency } from '../../src/index.js'
-import { sqlState } from '../../src/prisma/errors.js'
 import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
 import { openProxy } from '../support/proxy.js'

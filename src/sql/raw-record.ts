@@ -1,7 +1,6 @@
-import { columnOf } from '../sql/sql.js'
-import type { Row } from './client.js'
-import type { Field, Model } from './data-model.js'
-import type { Selection } from './selection.js'
+import type { Field, Model } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
+import { columnOf } from './sql.js'
 
 /** Column types whose values come out of raw SQL in another form than out of a model call. */
 const OTHERWISE = /^(?:Time|Timetz|Real|Money|Bit|VarBit|Char|Xml|Inet|Oid)\b/
@@ -18,21 +17,6 @@ function isAlike(field: Field): boolean {
 export function rawReadable({ fields }: Model): readonly Field[] | undefined {
   const scalars = [...fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
   return scalars.every(isAlike) ? scalars : undefined
-}
-
-/** The fields that a selection asks for, if they are scalars alone and it is written as Prisma wants it. */
-export function selectedFields(selection: Selection, model: Model): readonly Field[] | undefined {
-  const { select, include, omit } = selection
-  if (include !== undefined || (select !== undefined && omit !== undefined)) return undefined
-  const choices = Object.entries(select ?? omit ?? {})
-  const isPlain = choices.every(
-    ([name, value]) => typeof value === 'boolean' && /^(?:scalar|enum)$/.test(model.fields.get(name)?.kind ?? ''),
-  )
-  if (!isPlain || select === null || omit === null) return undefined
-  const isSelected = ({ name }: Field) => (select ? select[name] === true : !(omit?.[name] ?? model.omitted.has(name)))
-  const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
-  const selected = scalars.filter(isSelected)
-  return selected.length > 0 ? selected : undefined
 }
 
 /** A list of RETURNING that names each column as its field. */

@@ -1,0 +1,98 @@
+/** The models of a program, with the names that they have in the database. */
+
+export type FieldKind = 'scalar' | 'enum' | 'relation' | 'unsupported'
+
+export interface Field {
+  readonly name: string
+  /** The column's name in the database (`@map`). */
+  readonly column: string
+  readonly kind: FieldKind
+  /** A Prisma scalar such as `Int`, or the name of the enum or of the related model. */
+  readonly type: string
+  readonly isList: boolean
+  readonly isOptional: boolean
+  readonly isUpdatedAt: boolean
+  /** What it has where an INSERT leaves it out. */
+  readonly fallback: FieldDefault
+  /** Whether the database itself fills it in then. A `uuid()` or `cuid()` is made by Prisma's client. */
+  readonly hasDefault: boolean
+  /** The column's type where the schema gives one (`@db.`), such as `Decimal(12, 2)`. */
+  readonly nativeType: string | undefined
+  /** On the side of a relation that holds the foreign key. */
+  readonly foreignKey: ForeignKey | undefined
+  /** Of a relation: what both of its sides have in common. */
+  readonly relationName: string | undefined
+  /** For an enum: each value's name in the database. */
+  readonly enumValues: ReadonlyMap<string, string> | undefined
+}
+
+export interface Model {
+  readonly name: string
+  /** The table's name in the database (`@@map`), and the schema it is in. */
+  readonly table: string
+  readonly schema: string
+  readonly fields: ReadonlyMap<string, Field>
+  /** The fields that are a unique key by themselves. */
+  readonly uniques: ReadonlySet<string>
+  /** The fields of each unique key, the primary key among them. */
+  readonly keys: readonly (readonly string[])[]
+  /** The fields of each unique key that has several, by its name in `where`, such as `orderId_productId`. */
+  readonly compoundKeys: ReadonlyMap<string, readonly string[]>
+  /** Who keeps foreign keys true. It is the same for all models. */
+  readonly relationMode: RelationMode
+  /**
+   * The fields that relations refer to, where Prisma itself (`relationMode = "prisma"`) changes the rows that
+   * refer to them, by statements of its own. Empty where the database does.
+   */
+  readonly emulatedKeys: ReadonlySet<string>
+  /** The fields of any key that keeps rows apart, also of one that is unique only among some of them. */
+  readonly inKeys: ReadonlySet<string>
+  /** The version column's field, as `concurrency()` below knows it; `false` where its options say that there is none. */
+  readonly version: string | false | undefined
+  /** The fields that the client leaves out unless they are asked for. */
+  readonly omitted: ReadonlySet<string>
+}
+
+export type DataModel = ReadonlyMap<string, Model>
+
+/** Who keeps foreign keys true: the database, or Prisma with statements of its own. */
+export type RelationMode = 'foreignKeys' | 'prisma'
+
+/**
+ * What a field has where an INSERT leaves it out.
+ *
+ * - `none`: nothing is said about it
+ * - `value`: what the schema says, which Prisma sends and the database has as well
+ * - `now`: the time, likewise
+ * - `autoincrement`, `database`: the database makes the value, and only it
+ * - `client`: Prisma makes the value, and only it, such as `uuid()`
+ * - `unknown`: this package does not understand the schema here, so only Prisma itself can tell
+ */
+export type FieldDefault =
+  | { readonly kind: 'none' | 'now' | 'autoincrement' | 'database' | 'client' | 'unknown' }
+  | { readonly kind: 'value'; readonly value: Expression }
+
+/** A value in the arguments of an attribute, or behind a `=`. */
+export type Expression =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'number'; readonly text: string }
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'call'; readonly name: string; readonly args: readonly Argument[] }
+  | { readonly kind: 'list'; readonly items: readonly Expression[] }
+  | { readonly kind: 'record' }
+
+export interface Argument {
+  /** `undefined` where the value stands alone. */
+  readonly name: string | undefined
+  readonly value: Expression
+}
+
+export interface ForeignKey {
+  readonly fields: readonly string[]
+  readonly references: readonly string[]
+}
+
+/** The fields of a unique key, by the name that `where` has for it; `undefined` where it is no key. */
+export function uniqueKeyOf({ uniques, compoundKeys }: Model, name: string): readonly string[] | undefined {
+  return uniques.has(name) ? [name] : compoundKeys.get(name)
+}
