@@ -1,4 +1,3 @@
-import { isConnectionLost } from '../engine/error-facts.js'
 import type { Row } from '../engine/session.js'
 import type { ModelContext } from '../prisma/client.js'
 import { widened } from '../prisma/selection.js'
@@ -73,7 +72,7 @@ async function settle(scope: RootScope, entries: readonly Entry[], catalogue: Ca
     else if (!byName.get(entry.name)?.push(entry)) byName.set(entry.name, [entry])
   }
   const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, callers]) => callers)
-  const { inserted, isLost } = await tryTogether(
+  const { inserted, failure } = await tryTogether(
     scope,
     keys.map(([speaker]) => speaker),
     catalogue,
@@ -82,19 +81,23 @@ async function settle(scope: RootScope, entries: readonly Entry[], catalogue: Ca
     const record = inserted?.get(speaker.name)
     const result: Promise<InsertResult> = record
       ? Promise.resolve({ record, replayed: false })
-      : insertOnce(scope, speaker.call, { isDuplicate: inserted !== undefined, isLost })
+      : insertOnce(scope, speaker.call, { isDuplicate: inserted !== undefined, failure })
     speaker.resolve(result)
     for (const other of others) other.resolve(insertAfter(result, scope, other.call))
   }
 }
 
 /** Nothing was inserted if the batch is of one, or failed, whatever the reason: it will show again. */
-async function tryTogether(scope: RootScope, entries: readonly Entry[], catalogue: Catalogue) {
-  if (entries.length < 2) return { inserted: undefined, isLost: false }
+async function tryTogether(
+  scope: RootScope,
+  entries: readonly Entry[],
+  catalogue: Catalogue,
+): Promise<{ inserted?: Map<string, Row>; failure?: unknown }> {
+  if (entries.length < 2) return {}
   try {
-    return { inserted: await insertAll(scope, entries, catalogue), isLost: false }
-  } catch (error) {
-    return { inserted: undefined, isLost: isConnectionLost(error) }
+    return { inserted: await insertAll(scope, entries, catalogue) }
+  } catch (failure) {
+    return { failure }
   }
 }
 

@@ -1,11 +1,12 @@
 import type { Model } from '../engine/data-model.js'
-import { isConnectionLost, isTransactionConflict, isUnreachable } from '../engine/error-facts.js'
 import type { Row } from '../engine/session.js'
 import { isRecordNotFound, isUniqueViolation } from '../prisma/errors.js'
 import { type Selection, selectsRelations, widened } from '../prisma/selection.js'
 import type { CallersTransaction, RootScope, Session } from '../prisma/session.js'
+import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
+import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import { patient } from '../transactions/bounds.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
@@ -40,8 +41,8 @@ export interface InsertResult {
 export interface Hint {
   /** The row is likely to be there. */
   readonly isDuplicate?: boolean
-  /** The connection was lost already, so the server may be away for a while. */
-  readonly isLost?: boolean
+  /** Why the statement of the batch failed. */
+  readonly failure?: unknown
 }
 
 /**
@@ -56,18 +57,13 @@ export async function insertOnce(
   if (scope.inTransaction) {
     return inPatientTurn(scope, call.deadline, INSERT_CALLS, (turn) => insertInTransaction(turn, call))
   }
-  let isLost = hint.isLost ?? false
-  const isRetryable = (error: unknown) => {
-    isLost ||= isConnectionLost(error)
-    return (
-      isTransactionConflict(error) ||
-      isConnectionLost(error) ||
-      (isLost && isUnreachable(error)) ||
-      call.policy.retryOn(error)
-    )
-  }
+  const outcome = new AmbiguousOutcome()
+  outcome.note(hint.failure)
   const attempt = () => patient(scope, call.deadline, INSERT_CALLS, () => attemptOnRoot(scope, call, hint))
-  return retry(attempt, call.policy, call.deadline, isRetryable)
+  return retry(attempt, call.policy, call.deadline, (error) => {
+    outcome.note(error)
+    return isRetryable(error, call.policy, outcome)
+  })
 }
 
 /** Whether the insert is one statement, so that nothing can come between its parts. */

@@ -4,10 +4,10 @@ import {
   IdempotencyMismatchError,
   InvalidArgumentError,
   isConcurrencyError,
-  OutcomeUnknownError,
 } from '../errors/index.js'
 import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { decimalMaker } from '../prisma/decimal.js'
+import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'
@@ -21,7 +21,7 @@ export interface OperationCall {
   readonly key: string
   readonly request: unknown
   readonly whileRunning: 'wait' | 'refuse'
-  readonly transaction: Omit<TransactionCall, 'onLostCommit'>
+  readonly transaction: Omit<TransactionCall, 'outcome'>
   /** The longest answer that is stored, in characters of its JSON text. */
   readonly answerLimit: number
   /** Whether the answer is kept for a replay. */
@@ -99,19 +99,14 @@ export class Operations {
     call: OperationCall,
     once: OnceInTransaction<R>,
   ): Promise<OperationResult<R>> {
-    const onLostCommit = () => once.noteLostCommit()
+    const { outcome } = once
     try {
       return await this.#transactions.run(client, (tx, context) => once.run(tx, context), {
         ...call.transaction,
-        onLostCommit,
+        outcome,
       })
     } catch (error) {
-      if (once.isUnsettled) {
-        throw new OutcomeUnknownError(
-          'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so',
-          { cause: error },
-        )
-      }
+      if (outcome.isAmbiguous) throw outcome.lastError(error, NOT_LOOKED_UP)
       if (once.isWaiting && (isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error))) {
         throw new IdempotencyInProgressError(call.scope, call.key, { cause: error })
       }
@@ -119,6 +114,9 @@ export class Operations {
     }
   }
 }
+
+const NOT_LOOKED_UP =
+  'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so'
 
 /**
  * What `refuse` waits for a key, in ms. Not less: any lock that the statement needs, such as the one
@@ -135,7 +133,8 @@ class OnceInTransaction<R> {
   readonly #author = crypto.randomUUID()
   /** What the body came to in its last run here. */
   #own: { readonly result: R } | undefined
-  #isUnsettled = false
+  /** Of the COMMIT of the last run: only the key tells what became of it. */
+  readonly outcome = new AmbiguousOutcome()
   #isWaiting = false
   #hasClaimed = false
 
@@ -146,25 +145,16 @@ class OnceInTransaction<R> {
     this.#body = body
   }
 
-  /** Whether a COMMIT was sent of which nothing is known yet. */
-  get isUnsettled(): boolean {
-    return this.#isUnsettled
-  }
-
   /** Whether the claim of the key was sent, and has not been answered. */
   get isWaiting(): boolean {
     return this.#isWaiting
-  }
-
-  noteLostCommit(): void {
-    this.#isUnsettled = true
   }
 
   /** In a transaction of ours, whose statements are limited to what is left of the deadline. */
   run(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
     // Who would be refused by a transaction of its own, still under way in the server after its
     // connection was lost, waits for that to end.
-    const refuses = this.#call.whileRunning === 'refuse' && !this.#isUnsettled && !this.#hasClaimed
+    const refuses = this.#call.whileRunning === 'refuse' && !this.outcome.isAmbiguous && !this.#hasClaimed
     return this.#run(tx, context, refuses ? REFUSAL_DELAY : undefined)
   }
 
@@ -186,7 +176,7 @@ class OnceInTransaction<R> {
       const isClaimed = await this.#claim(tx, lockTimeout)
       this.#isWaiting = false
       const stored = isClaimed ? undefined : await this.#store.read(tx, scope, key)
-      this.#isUnsettled = false // either way, what was sent before has come to its end
+      this.outcome.settle() // either way, what was sent before has come to its end
       this.#hasClaimed ||= isClaimed
       if (isClaimed) return this.#execute(tx, context)
       if (stored) return this.#replay(tx, stored)

@@ -1,9 +1,9 @@
-import { isConnectionLost, isTransactionConflict } from '../engine/error-facts.js'
 import type { Row } from '../engine/session.js'
 import { InsufficientSerialsError, isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
 import { sqlTypeOf } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { readAll } from '../prisma/read-all.js'
+import { isTransient } from '../retry/retryable.js'
 import type { Table } from '../sql/catalogue.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { columnOf } from '../sql/sql.js'
@@ -94,7 +94,7 @@ async function takeAlone(root: Root, map: SerialsMap, call: AllocateCall): Promi
     return 'look again'
   } catch (error) {
     if (isTooFewError(error)) return 'look again'
-    if (isTransactionConflict(error) || isConnectionLost(error)) return 'look'
+    if (isTransient(error)) return 'look'
     throw error
   }
 }

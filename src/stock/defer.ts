@@ -1,4 +1,4 @@
-import { isConnectionLost, isStatementTimeout, isTransactionConflict, isUnreachable } from '../engine/error-facts.js'
+import { isStatementTimeout } from '../engine/error-facts.js'
 import {
   DeadlineExceededError,
   IdempotencyMismatchError,
@@ -8,7 +8,9 @@ import {
 } from '../errors/index.js'
 import { keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
+import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { retry } from '../retry/loop.js'
+import { isRetryable } from '../retry/retryable.js'
 import { columnOf } from '../sql/sql.js'
 import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'
 import { checkSame, checkUnreserved } from './decider.js'
@@ -32,15 +34,14 @@ export async function defer(
   inTransaction: boolean,
 ): Promise<boolean> {
   if (inTransaction) return append(client, map, request)
-  let isLost = false
+  const outcome = new AmbiguousOutcome()
   return retry(
     () => appendInTime(client, map, request),
     request.policy,
     request.deadline,
     (error) => {
-      isLost ||= isConnectionLost(error)
-      const isTransient = isTransactionConflict(error) || isConnectionLost(error)
-      return isTransient || (isLost && isUnreachable(error)) || request.policy.retryOn(error)
+      outcome.note(error)
+      return isRetryable(error, request.policy, outcome)
     },
   )
 }

@@ -1,13 +1,9 @@
-import {
-  isConnectionLost,
-  isStatementTimeout,
-  isTransactionConflict,
-  isTransactionTimeout,
-  isUnreachable,
-} from '../engine/error-facts.js'
-import { DeadlineExceededError, isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
+import { isStatementTimeout, isTransactionConflict, isTransactionTimeout } from '../engine/error-facts.js'
+import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import type { ConcurrencyClient } from '../mapping/client.js'
+import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { withGivenDeadline } from '../retry/loop.js'
+import { isRetryable } from '../retry/retryable.js'
 import { systemClock } from '../sync/clock.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { TransactionWithRetryOptions } from '../transactions/method.js'
@@ -96,7 +92,7 @@ export class StockExecutor {
       if (await this.#guessed(batch)) return undefined
     } catch (error) {
       // A guess that others got ahead of, at the isolation level that the database has set, is only wrong.
-      if (!isTransactionConflict(error)) return { isUnknown: isOutcomeUnknown(error) }
+      if (!isTransactionConflict(error)) return { error }
     }
     return this.#locked(batch)
   }
@@ -140,7 +136,7 @@ export class StockExecutor {
       answer(batch, verdicts)
       return undefined
     } catch (error) {
-      return { isUnknown: isOutcomeUnknown(error) }
+      return { error }
     }
   }
 
@@ -150,20 +146,21 @@ export class StockExecutor {
 
   /** A part of a failed batch: once more together, where it is not all of it, and then one by one. */
   async #part(part: readonly Job[], failure: Failure, isSmaller: boolean): Promise<void> {
-    let { isUnknown } = failure
+    const outcome = new AmbiguousOutcome()
+    noteFailure(outcome, failure)
     if (isSmaller) {
       const again = await within(this.#rest, () => this.#locked(part))
       if (again === undefined) return
-      isUnknown ||= again.isUnknown
+      noteFailure(outcome, again)
     }
     await within(this.#patient, async () => {
-      for (const waiting of part) await this.#alone(waiting, isUnknown)
+      for (const waiting of part) await this.#alone(waiting, outcome)
     })
   }
 
-  async #alone(waiting: Job, isUnknown: boolean): Promise<void> {
+  async #alone(waiting: Job, outcome: AmbiguousOutcome): Promise<void> {
     const { request, reject } = waiting
-    const options = transactionOptions(request, isUnknown)
+    const options = transactionOptions(request, outcome)
     try {
       if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
       const { verdict, effects } = await this.#client.$transactionWithRetry(
@@ -174,7 +171,7 @@ export class StockExecutor {
       settle(waiting, verdict)
     } catch (error) {
       const told = withGivenDeadline(error, options.retry?.deadline, request.deadline)
-      reject(explained(told, request, isUnknown))
+      reject(explained(told, request, outcome))
     }
   }
 }
@@ -189,8 +186,13 @@ async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R>
 }
 
 interface Failure {
-  /** Whether some of it may have been written all the same. */
-  readonly isUnknown: boolean
+  readonly error: unknown
+}
+
+/** Some of the batch may have been written all the same. */
+function noteFailure(outcome: AmbiguousOutcome, { error }: Failure): void {
+  if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) outcome.lose(error)
+  else outcome.note(error)
 }
 
 /** Somebody else has recorded one of the transaction ids since they were looked up. */
@@ -215,8 +217,8 @@ function longest(batch: readonly Job[]): Request {
 }
 
 /** READ COMMITTED, whatever the database's default: what is read after a lock must be of after the lock. */
-function transactionOptions({ policy, deadline }: Request, isUnknown = false): TransactionWithRetryOptions {
-  const { attempts, baseDelay, maxDelay, retryOn } = policy
+function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOutcome): TransactionWithRetryOptions {
+  const { attempts, baseDelay, maxDelay } = policy
   return {
     isolationLevel: 'ReadCommitted',
     retry: {
@@ -224,31 +226,16 @@ function transactionOptions({ policy, deadline }: Request, isUnknown = false): T
       baseDelay,
       maxDelay,
       deadline: Math.max(1, deadline.left()),
-      retryOn: (error) => retryOn(error) || (isUnknown && isUnreachable(error)),
+      retryOn: (error) => isRetryable(error, policy, outcome),
     },
   }
 }
 
-function isOutcomeUnknown(error: unknown): boolean {
-  return isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')
-}
-
-function explained(error: unknown, { deadline }: Request, isUnknown: boolean): unknown {
-  if (isUnknown && isNoAnswer(error)) return new OutcomeUnknownError('the connection was lost', { cause: error })
+function explained(error: unknown, { deadline }: Request, outcome: AmbiguousOutcome): unknown {
+  if (outcome.isAmbiguous && isNoAnswer(error)) return outcome.error('the connection was lost', error)
   // The server, or Prisma, may notice the deadline sooner than our own clock.
   const isOutOfTime = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
-}
-
-/** Whether the error says nothing about what became of a request that was sent before. */
-function isNoAnswer(error: unknown): boolean {
-  return (
-    isUnreachable(error) ||
-    isConnectionLost(error) ||
-    isStatementTimeout(error) ||
-    isTransactionTimeout(error) ||
-    isConcurrencyError(error, 'DEADLINE_EXCEEDED')
-  )
 }
 
 /** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */

@@ -1,6 +1,6 @@
-import { isConnectionLost, isUnreachable } from '../engine/error-facts.js'
 import type { Row } from '../engine/session.js'
 import type { PrismaClientLike } from '../prisma/client.js'
+import { isServerAway } from '../retry/ambiguous-outcome.js'
 import type { Deadline } from '../sync/deadline.js'
 import { LIMITS_APART } from './limits.js'
 
@@ -68,6 +68,6 @@ async function ask(note: TransactionNote, client: PrismaClientLike) {
     return row.status === 'committed' || row.status === 'aborted' ? row.status : 'unknown'
   } catch (error) {
     // Anything else, such as an id that the server has not got to (yet), is no answer.
-    return isConnectionLost(error) || isUnreachable(error) ? 'again' : 'unknown'
+    return isServerAway(error) ? 'again' : 'unknown'
   }
 }

@@ -1,12 +1,4 @@
-import {
-  isConnectionLost,
-  isDeadlock,
-  isTransactionConflict,
-  isTransactionTimeout,
-  isUnreachable,
-  isUnsupported,
-  sqlState,
-} from '../engine/error-facts.js'
+import { isConnectionLost, isDeadlock, isTransactionTimeout, isUnsupported, sqlState } from '../engine/error-facts.js'
 import type { IsolationLevel } from '../engine/session.js'
 import {
   DeadlineExceededError,
@@ -17,8 +9,10 @@ import {
 import { isTransactionClient, type PrismaClientLike, transactionId } from '../prisma/client.js'
 import { relyingOn } from '../prisma/joined.js'
 import type { OwnClients } from '../prisma/whole-client.js'
+import type { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { retry, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { isRetryable } from '../retry/retryable.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
@@ -36,10 +30,10 @@ export interface TransactionCall {
   readonly timeout: number | undefined
   readonly readOnly: boolean
   /**
-   * For a caller who can find out by itself, by running again, whether a COMMIT went through whose
-   * answer was lost: it is told, and the transaction is neither noted nor verified.
+   * Of a caller that finds out by running again whether a COMMIT went through whose answer was lost: the
+   * loss is noted here, and the transaction is neither recorded nor verified.
    */
-  readonly onLostCommit?: (() => void) | undefined
+  readonly outcome?: AmbiguousOutcome | undefined
 }
 
 /** What the body of a transaction is told besides its client. */
@@ -65,21 +59,10 @@ export class RetryingTransactions {
   run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
     if (isTransactionClient(client)) return runInside(client, body, call)
     const conflicts = new Set<string>()
-    let isUnsettled = false
-    const told: TransactionCall = {
-      ...call,
-      onLostCommit:
-        call.onLostCommit &&
-        (() => {
-          isUnsettled = true
-          call.onLostCommit?.()
-        }),
-    }
     const runs = new Runs(this.#deadlocks, call.deadline, call.policy.attempts > 1)
-    const isRetryable = (error: unknown): boolean => {
+    const isWorthAnother = (error: unknown): boolean => {
       runs.note(error)
-      if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
-      if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isRetryable(error.cause)
+      if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isWorthAnother(error.cause)
       const conflict = conflictOf(error)
       if (conflict !== undefined) {
         // The same row and the same expected version again: the version comes from outside the
@@ -88,11 +71,10 @@ export class RetryingTransactions {
         conflicts.add(conflict)
         return !isHopeless
       }
-      if (isUnsettled && isUnreachable(error)) return true
-      return isTransactionConflict(error) || isConnectionLost(error) || call.policy.retryOn(error)
+      return isRetryable(error, call.policy, call.outcome)
     }
-    const work = () => runs.next((run) => this.#once(client, body, told, run))
-    const done = retry(work, call.policy, call.deadline, isRetryable)
+    const work = () => runs.next((run) => this.#once(client, body, call, run))
+    const done = retry(work, call.policy, call.deadline, isWorthAnother)
     return done.catch((error: unknown) => {
       throw deadlockAtDeadline(error, call) ?? error
     })
@@ -102,7 +84,7 @@ export class RetryingTransactions {
     const { deadline } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
-    const isNoted = this.#canNote && !call.readOnly && !call.onLostCommit
+    const isNoted = this.#canNote && !call.readOnly && !call.outcome
     let isNoteRefused = false
     let hasBegun = false
 
@@ -146,8 +128,8 @@ export class RetryingTransactions {
       }
       // COMMIT was not sent, or the server has said no to it.
       if (finished === undefined || isRefusal(error)) throw error
-      if (call.onLostCommit === undefined) return settle(finished, error, client, call)
-      call.onLostCommit()
+      if (call.outcome === undefined) return settle(finished, error, client, call)
+      call.outcome.lose(error)
       throw error
     }
   }

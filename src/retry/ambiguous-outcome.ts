@@ -1,0 +1,58 @@
+import { isConnectionLost, isStatementTimeout, isTransactionTimeout, isUnreachable } from '../engine/error-facts.js'
+import { isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
+
+const LOST = 'the connection was lost before the answer came'
+
+/**
+ * What is known of a write whose answer was lost. The connection broke while the write, or its COMMIT,
+ * was under way, so the database may have carried it out. The outcome is ambiguous until the write has
+ * been sent again, under a key or a version that does not let it happen twice, and has been answered.
+ */
+export class AmbiguousOutcome {
+  #lost: { readonly error: unknown } | undefined
+
+  /** Whether a write may have been carried out of which nothing is known. */
+  get isAmbiguous(): boolean {
+    return this.#lost !== undefined
+  }
+
+  /** Remembers that an answer was lost, with this error. */
+  lose(error: unknown): void {
+    this.#lost = { error }
+  }
+
+  /** The same, if the error is a lost connection. */
+  note(error: unknown): void {
+    if (isConnectionLost(error)) this.lose(error)
+  }
+
+  /** It is known now what became of the write. */
+  settle(): void {
+    this.#lost = undefined
+  }
+
+  /** The error for the caller. The cause is the error with which the answer was lost, unless there is a later one. */
+  error(reason: string = LOST, cause: unknown = this.#lost?.error): OutcomeUnknownError {
+    return new OutcomeUnknownError(reason, { cause })
+  }
+
+  /** What to throw in the end: the error that kept the outcome ambiguous must not hide that it is. */
+  lastError(error: unknown, reason: string = LOST): unknown {
+    return this.isAmbiguous && !isConcurrencyError(error, 'OUTCOME_UNKNOWN') ? this.error(reason, error) : error
+  }
+}
+
+/** Whether the server, or the way to it, is gone for now: to ask again may give an answer. */
+export function isServerAway(error: unknown): boolean {
+  return isConnectionLost(error) || isUnreachable(error)
+}
+
+/** Whether the error says nothing about a write that was sent before. */
+export function isNoAnswer(error: unknown): boolean {
+  return (
+    isServerAway(error) ||
+    isStatementTimeout(error) ||
+    isTransactionTimeout(error) ||
+    isConcurrencyError(error, 'DEADLINE_EXCEEDED')
+  )
+}
