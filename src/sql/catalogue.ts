@@ -1,4 +1,4 @@
-import type { Model } from '../engine/data-model.js'
+import type { Field, Model } from '../engine/data-model.js'
 import { ConfigurationError } from '../errors/index.js'
 import { tableOf } from './sql.js'
 
@@ -19,6 +19,10 @@ export interface Column {
   readonly isRequired: boolean
   /** Whether the database computes it, so that it cannot be written. */
   readonly isGenerated: boolean
+  /** No other row of any table decides what may be written here: no foreign key, unique key or trigger. */
+  readonly isUnkeyed: boolean
+  /** Besides, nothing sees each single state of it: no check, policy, rule or generated column. */
+  readonly isUnconstrained: boolean
 }
 
 /** The columns, in the order of the index, of which no two rows have the same values. */
@@ -91,6 +95,12 @@ export class Catalogue {
   }
 }
 
+/** Whether only the last of several states of the field's column matters. Prisma reads no NULL that its schema forgets. */
+export function isUnconstrained(field: Field, { columns }: Table): boolean {
+  const column = columns.get(field.column)
+  return column?.isUnconstrained === true && !(column.isRequired && field.isOptional)
+}
+
 interface TableRow {
   readonly position: number
   readonly hasIndexes: boolean
@@ -118,9 +128,21 @@ function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
  * A domain leads to its base type, and an array to the type of its elements, until neither is left.
  * The columns of an index are those of its key: what INCLUDE adds does not count for it. A view of one
  * table has the keys of that table.
+ *
+ * PostgreSQL records what depends on a column: keys, checks, indexes, policies, views, generated columns
+ * (manual, "5.15. Dependency Tracking"). An index that only orders values constrains nothing, except on
+ * texts, of which it refuses the long ones. The trigger of `versionTriggerSql` is known to change the version only.
  */
 const TABLES_SQL = `WITH RECURSIVE relation AS (
-  SELECT given.position, c.oid, c.relkind
+  SELECT given.position, c.oid, c.relkind,
+    c.relkind = 'r' AND NOT c.relhasrules AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_trigger AS g
+      WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname NOT LIKE 'concurrency\\_bump\\_%'
+    ) AS is_quiet,
+    c.relrowsecurity OR EXISTS (
+      SELECT FROM pg_catalog.pg_constraint AS k
+      WHERE k.conrelid = c.oid AND k.contype = 'c' AND (k.conkey IS NULL OR 0 = ANY (k.conkey))
+    ) AS is_checked
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given(schema, name, position)
   JOIN pg_catalog.pg_namespace AS n ON n.nspname = given.schema
   JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = given.name
@@ -155,12 +177,30 @@ SELECT relation.position::int, (
     'type', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
     'exactType', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, step.modifier) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
     'isRequired', step.is_required,
-    'isGenerated', a.attgenerated <> ''
+    'isGenerated', a.attgenerated <> '',
+    'isUnkeyed', relation.is_quiet AND NOT dependents.are_keys,
+    'isUnconstrained', relation.is_quiet AND NOT relation.is_checked AND NOT dependents.are_keys AND NOT dependents.are_constraints
+      AND a.attgenerated = '' AND a.atttypid IN ('int4'::regtype, 'int8'::regtype, 'bool'::regtype, 'text'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
   ))
   FROM step
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = step.attrelid AND a.attnum = step.attnum
   JOIN pg_catalog.pg_type AS t ON t.oid = step.type AND t.typtype <> 'd' AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
   JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+  CROSS JOIN LATERAL (
+    SELECT coalesce(bool_or(i.indisunique OR k.contype IN ('f', 'u', 'p', 'x')), false) AS are_keys,
+      coalesce(bool_or(NOT (
+        coalesce(f.adnum = a.attnum, false)
+        OR coalesce(k.contype = 'n', false)
+        OR coalesce(r.ev_class <> relation.oid, false)
+        OR coalesce(NOT i.indisunique AND i.indexprs IS NULL AND i.indpred IS NULL AND a.atttypid <> 'text'::regtype, false)
+      )), false) AS are_constraints
+    FROM pg_catalog.pg_depend AS d
+    LEFT JOIN pg_catalog.pg_index AS i ON d.classid = 'pg_catalog.pg_class'::regclass AND i.indexrelid = d.objid
+    LEFT JOIN pg_catalog.pg_constraint AS k ON d.classid = 'pg_catalog.pg_constraint'::regclass AND k.oid = d.objid
+    LEFT JOIN pg_catalog.pg_rewrite AS r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
+    LEFT JOIN pg_catalog.pg_attrdef AS f ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND f.oid = d.objid
+    WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+  ) AS dependents
   WHERE step.attrelid = relation.oid
 ) AS columns, (
   SELECT coalesce(jsonb_agg(jsonb_build_object(

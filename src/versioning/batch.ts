@@ -9,7 +9,6 @@ import { GivenColumns } from '../sql/given-columns.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { columnOf, tableOf } from '../sql/sql.js'
 import type { Clock } from '../sync/clock.js'
-import type { TablesFacts } from './column-facts.js'
 import type { DirectData } from './direct-data.js'
 import type { RowKey } from './together.js'
 import type { VersionedModel } from './versioned-models.js'
@@ -43,12 +42,10 @@ const LONGEST_WAIT = 10
  */
 export class WriteBatches {
   readonly #lanes = new Map<string, Lane>()
-  readonly #facts: TablesFacts
   readonly #catalogue: Catalogue
   readonly #clock: Clock
 
-  constructor(facts: TablesFacts, catalogue: Catalogue, clock: Clock) {
-    this.#facts = facts
+  constructor(catalogue: Catalogue, clock: Clock) {
     this.#catalogue = catalogue
     this.#clock = clock
   }
@@ -70,9 +67,9 @@ export class WriteBatches {
 
   async #send(scope: Session, items: readonly BatchItem[]): Promise<ReadonlyMap<number, Row>> {
     const [{ versioned, data }] = items as [BatchItem]
-    const { alone } = await this.#facts.of(versioned.model, scope)
-    if (![...data.keys()].every((field) => alone.has(field))) return new Map()
-    return writeTogether(scope, items, await this.#catalogue.of(versioned.model, scope.query))
+    const table = await this.#catalogue.of(versioned.model, scope.query)
+    if (![...data.keys()].every(({ column }) => table.columns.get(column)?.isUnkeyed)) return new Map()
+    return writeTogether(scope, items, table)
   }
 }
 

@@ -3,12 +3,11 @@ import { isConnectionLost } from '../engine/error-facts.js'
 import type { Row } from '../engine/session.js'
 import { OutcomeUnknownError, type VersionValue } from '../errors/index.js'
 import type { Session } from '../prisma/session.js'
-import type { Table } from '../sql/catalogue.js'
+import { isUnconstrained, type Table } from '../sql/catalogue.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { GivenColumns } from '../sql/given-columns.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { columnOf, tableOf } from '../sql/sql.js'
-import type { ColumnFacts } from './column-facts.js'
 import { applied, type DirectData, directData, isMoment } from './direct-data.js'
 import type { Answer, Passenger } from './passenger.js'
 import type { DirectRow } from './together.js'
@@ -19,7 +18,6 @@ import type { VersionedModel } from './versioned-models.js'
 export interface Leader extends DirectRow {
   readonly versioned: VersionedModel
   readonly place: Place<Passenger>
-  readonly facts: ColumnFacts
   readonly table: Table
 }
 
@@ -195,7 +193,7 @@ function judge(answer: Answer, passenger: Passenger, last: Step, leader: Leader)
 }
 
 /** The row after one more write, if it can be told exactly. */
-function next(last: Step, data: DirectData, { versioned, facts }: Leader): Step | undefined {
+function next(last: Step, data: DirectData, { versioned, table }: Leader): Step | undefined {
   const { model, version, highest } = versioned
   const before = last.record[version.name] as VersionValue
   if (BigInt(before) >= highest) return undefined
@@ -205,14 +203,14 @@ function next(last: Step, data: DirectData, { versioned, facts }: Leader): Step 
   const written = new Set(last.written)
   const summed = new Set(last.summed)
   for (const [field, value] of values) {
-    if (!facts.free.has(field) || field.isUpdatedAt) return undefined
+    if (!isUnconstrained(field, table) || field.isUpdatedAt) return undefined
     record[field.name] = value
     written.add(field)
     if (data.get(field)?.operation !== 'set') summed.add(field)
   }
   for (const field of model.fields.values()) {
     if (!field.isUpdatedAt) continue
-    if (!facts.free.has(field) || !isMoment(field)) return undefined
+    if (!isUnconstrained(field, table) || !isMoment(field)) return undefined
     record[field.name] = new Date()
     written.add(field)
   }

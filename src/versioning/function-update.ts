@@ -177,12 +177,10 @@ export class FunctionUpdate {
     const place = this.#place
     if (!plain || !place?.hasCompany()) return alone
     const { model } = versioned
-    const { facts: known, catalogue } = together
-    const facts = scope.inTransaction ? known.known(model) : await known.of(model, scope)
-    // A column is known to be free only if the table was found.
-    const table = facts && (scope.inTransaction ? catalogue.known(model) : await catalogue.of(model, scope.query))
-    if (!facts || !table) return alone
-    this.#company = await Company.gather({ ...plain, versioned, place, facts, table }, current, data)
+    const { catalogue } = together
+    const table = scope.inTransaction ? catalogue.known(model) : await catalogue.of(model, scope.query)
+    if (!table) return alone
+    this.#company = await Company.gather({ ...plain, versioned, place, table }, current, data)
     return async (scope, expected) => {
       const record = await this.#company?.send(scope)
       if (record) return record

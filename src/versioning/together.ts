@@ -8,20 +8,18 @@ import { systemClock } from '../sync/clock.js'
 import { isRecord } from '../values/validation.js'
 import type { Where } from './arguments.js'
 import { WriteBatches } from './batch.js'
-import { TablesFacts } from './column-facts.js'
 import type { Passenger } from './passenger.js'
 import { Turns } from './turns.js'
 
 /** What the versioned writers of one client share: their turns, and their statements. */
 export class Together {
   readonly turns = new Turns<Passenger>()
-  readonly facts = new TablesFacts()
   readonly catalogue: Catalogue
   readonly batches: WriteBatches
 
   constructor(catalogue: Catalogue) {
     this.catalogue = catalogue
-    this.batches = new WriteBatches(this.facts, catalogue, systemClock)
+    this.batches = new WriteBatches(catalogue, systemClock)
   }
 }
 

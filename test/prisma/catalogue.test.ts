@@ -67,6 +67,17 @@ CREATE UNIQUE INDEX keys_expression ON keys (a, (f + 1));
 CREATE INDEX keys_plain ON keys (g);
 CREATE TABLE parted (id int, region text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
 CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu');
+CREATE TABLE watched (
+  id int PRIMARY KEY, parent int REFERENCES watched, code text UNIQUE,
+  checked int CHECK (checked > 0), counted int, doubled int GENERATED ALWAYS AS (counted * 2) STORED,
+  amount numeric, free text, sorted int, flag bool NOT NULL DEFAULT false
+);
+CREATE INDEX watched_sorted ON watched (sorted);
+CREATE TABLE by_trigger (a int);
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER own BEFORE UPDATE ON by_trigger FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TABLE by_rule (a int);
+CREATE RULE own AS ON UPDATE TO by_rule DO ALSO NOTIFY changed;
 CREATE TABLE drifted (a int);
 INSERT INTO drifted VALUES (1), (1);
 `)
@@ -84,8 +95,11 @@ describe('the catalogue', () => {
       isRequired,
       isGenerated,
     })
-    const withoutSizes = Array.from(columns, ([name, { exactType: _, ...facts }]) => [name, facts])
-    expect(Object.fromEntries(withoutSizes)).toEqual({
+    const found = Array.from(columns, ([name, { type, isRequired, isGenerated }]) => [
+      name,
+      column(type, { isRequired, isGenerated }),
+    ])
+    expect(Object.fromEntries(found)).toEqual({
       'An Id': column('integer', { isRequired: true }),
       amount: column('numeric', { isRequired: true }),
       code: column('character varying'),
@@ -112,6 +126,23 @@ describe('the catalogue', () => {
       'timestamp(3) without time zone',
       'integer',
     ])
+  })
+
+  test('says of each column whether a key decides what it holds, and whether anything sees its single states', async () => {
+    const { columns } = await tableOf('watched')
+
+    const named = (fact: 'isUnkeyed' | 'isUnconstrained') =>
+      [...columns]
+        .filter(([, c]) => c[fact])
+        .map(([name]) => name)
+        .sort()
+    expect(named('isUnkeyed')).toEqual(['amount', 'checked', 'counted', 'doubled', 'flag', 'free', 'sorted'])
+    expect(named('isUnconstrained')).toEqual(['flag', 'free', 'sorted'])
+  })
+
+  test.each(['by_trigger', 'by_rule', 'parted'])('says of no column of %s that it is free of keys', async (table) => {
+    const { columns } = await tableOf(table)
+    expect([...columns.values()].filter(({ isUnkeyed }) => isUnkeyed)).toEqual([])
   })
 
   test('knows the keys that hold for every two rows at every moment, and says of the others why they do not', async () => {
