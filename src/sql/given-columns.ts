@@ -1,6 +1,7 @@
 import type { Field } from '../engine/data-model.js'
 import type { Table } from './catalogue.js'
 import { columnOf, literal } from './sql.js'
+import { join, type Parameter, raw, type SqlText, type Statement, sql } from './statement.js'
 
 /** The name of a column, quoted where need be, and its type. */
 type Definition = readonly [name: string, type: string]
@@ -23,46 +24,66 @@ export class GivenColumns {
   }
 
   /** One row. */
-  record(parameter: string, alias: string): string {
-    return `json_to_record(${parameter}::json) AS ${alias}(${this.#list()})`
+  record(parameter: Parameter, alias: string): Statement
+  record(parameter: string, alias: string): string
+  record(parameter: Parameter | string, alias: string): Statement | string {
+    return asGiven(parameter, (json) => sql`json_to_record(${json}::json) AS ${raw(alias)}(${this.#list()})`)
   }
 
   /** A row per entry of a list. */
-  recordset(parameter: string, alias: string): string {
-    return `json_to_recordset(${parameter}::json) AS ${alias}(${this.#list()})`
+  recordset(parameter: Parameter, alias: string): Statement
+  recordset(parameter: string, alias: string): string
+  recordset(parameter: Parameter | string, alias: string): Statement | string {
+    return asGiven(parameter, (json) => sql`json_to_recordset(${json}::json) AS ${raw(alias)}(${this.#list()})`)
   }
 
   /** The same, with their numbers from 1 on in a column of the given name. */
-  numbered(parameter: string, alias: string, number: string): string {
-    const names = [...this.#definitions.map(([name]) => name), number].join(', ')
-    return `ROWS FROM (json_to_recordset(${parameter}::json) AS (${this.#list()})) WITH ORDINALITY AS ${alias}(${names})`
+  numbered(parameter: Parameter, alias: string, number: string): Statement
+  numbered(parameter: string, alias: string, number: string): string
+  numbered(parameter: Parameter | string, alias: string, number: string): Statement | string {
+    const names = join([...this.#definitions.map(([name]) => raw(name)), raw(number)])
+    return asGiven(
+      parameter,
+      (json) =>
+        sql`ROWS FROM (json_to_recordset(${json}::json) AS (${this.#list()})) WITH ORDINALITY AS ${raw(alias)}(${names})`,
+    )
   }
 
-  #list(): string {
-    return this.#definitions.map(([name, type]) => `${name} ${type}`).join(', ')
+  #list(): SqlText {
+    return join(this.#definitions.map(([name, type]) => raw(`${name} ${type}`)))
   }
 }
 
+/** A parameter by its number is for statements that are not templates yet. */
+function asGiven(parameter: Parameter | string, of: (json: Parameter | SqlText) => Statement): Statement | string {
+  return typeof parameter === 'string' ? of(raw(parameter)).text : of(parameter)
+}
+
 /** The type in which a value is given. Some Json is given as text, so that every letter of it is kept. */
-export function givenType(field: Field, table: Table): string {
-  if (field.type === 'Json') return field.isList ? 'text[]' : 'text'
+export function givenType(field: Field, table: Table): SqlText {
+  if (field.type === 'Json') return raw(field.isList ? 'text[]' : 'text')
   return typeOf(field, table)
 }
 
 /** What was given, in the type of its column. */
-export function inColumnType(given: string, field: Field, table: Table): string {
-  return field.type === 'Json' ? `${given}::${typeOf(field, table)}` : given
+export function inColumnType(given: string, field: Field, table: Table): SqlText {
+  return raw(field.type === 'Json' ? `${given}::${typeOf(field, table)}` : given)
 }
 
 /** One value out of a JSON object in a parameter, in the type of its column. */
-export function givenValue(field: Field, table: Table, parameter: string): string {
+export function givenValue(field: Field, table: Table, parameter: Parameter): Statement
+export function givenValue(field: Field, table: Table, parameter: string): string
+export function givenValue(field: Field, table: Table, parameter: Parameter | string): Statement | string {
   const name = literal(field.column)
-  return field.isList
-    ? `ARRAY(SELECT json_array_elements_text(${parameter}::json -> ${name}))::${typeOf(field, table)}`
-    : `(${parameter}::json ->> ${name})::${typeOf(field, table)}`
+  const type = typeOf(field, table)
+  return asGiven(parameter, (json) =>
+    field.isList
+      ? sql`ARRAY(SELECT json_array_elements_text(${json}::json -> ${name}))::${type}`
+      : sql`(${json}::json ->> ${name})::${type}`,
+  )
 }
 
-/** A column that is not there, the database itself complains of. */
-function typeOf(field: Field, { columns }: Table): string {
-  return columns.get(field.column)?.type ?? 'text'
+/** A column that is not there, the database itself complains of. The catalogue has quoted its types. */
+function typeOf(field: Field, { columns }: Table): SqlText {
+  return raw(columns.get(field.column)?.type ?? 'text')
 }
