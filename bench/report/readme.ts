@@ -1,13 +1,13 @@
 /**
- * Writes the short table of the README, between its markers, from a result of the bench:
+ * Writes the tables of docs/benchmarks.md and of the README, between their markers, from a result of the bench:
  *
- *     tsx bench/report/readme.ts bench/results/full-20261124.json [README.md]
+ *     tsx bench/report/readme.ts bench/results/full-20261124.json
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Family } from '../contender.js'
-import type { BenchResult, PainResult, WorkloadResult } from '../result.js'
+import type { BenchResult, PainResult } from '../result.js'
 import { digits } from './number.js'
 import { readResult } from './read-result.js'
 import { brokenRounds, headlines, isWrong, type Taker, takersOf, wrongs } from './reading.js'
@@ -16,26 +16,40 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const BEGIN = '<!-- bench -->'
 const END = '<!-- /bench -->'
 
-/** What stands between the markers; undefined if there are none. */
-export function benchSection(readme: string): string | undefined {
-  const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)]
-  return begin < 0 || end < begin ? undefined : readme.slice(begin + BEGIN.length, end).trim()
+/** What stands between the markers of a page; undefined if there are none. */
+export function benchSection(page: string): string | undefined {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
+  return begin < 0 || end < begin ? undefined : page.slice(begin + BEGIN.length, end).trim()
 }
 
-/**
- * @param file where the result is, as seen from the README
- * @throws Error if the README has no markers
- */
-export function withBenchSection(readme: string, result: BenchResult, file: string): string {
-  if (benchSection(readme) === undefined) throw new Error(`The README has no ${BEGIN} and ${END} to write between.`)
-  const before = readme.slice(0, readme.indexOf(BEGIN) + BEGIN.length)
-  return `${before}\n${sectionOf(result, file)}\n${readme.slice(readme.indexOf(END))}`
+/** @throws Error if the page has no markers */
+export function withBenchSection(page: string, section: string): string {
+  if (benchSection(page) === undefined) throw new Error(`The page has no ${BEGIN} and ${END} to write between.`)
+  return `${page.slice(0, page.indexOf(BEGIN) + BEGIN.length)}\n${section}\n${page.slice(page.indexOf(END))}`
 }
 
-/** @param file where the result is, as seen from the README */
+/** The README's table: every line of the long one, and of each only what is compared. */
+export function shortSectionOf(result: BenchResult): string {
+  const { date, machine, server, method } = result
+  const rows = compared(result).map(
+    ({ workload, own, base }) =>
+      `| ${workload.title} | ${digits(own.throughput.median)} | ${digits(base.throughput.median)} | ${timesOf(own.ratio)} |`,
+  )
+  const { lost, seconds } = stoppedHolders(result)
+  const names = lost.map(({ contender }) => `\`${contender}\``).join(', ')
+  const stop =
+    names === '' ? '' : ` Lost updates when their holder was stopped for ${seconds} s before its write: ${names}.`
+  return `| calls per second | this library | by hand on Prisma | ratio |
+|---|--:|--:|--:|
+${rows.join('\n')}
+
+Medians of ${method.rounds} rounds on ${date.slice(0, 10)}, ${machine.cores} cores, ${server.version}.${stop}`
+}
+
+/** @param file where the result is, as seen from the root */
 export function sectionOf(result: BenchResult, file: string): string {
   const { date, machine, server, method, form } = result
-  const rows = headlines(result).flatMap((workload) => rowOf(result, workload) ?? [])
+  const rows = compared(result).map(rowOf)
   return `| calls per second | ours | by hand on Prisma | ratio | p99, ms | by hand | with pg alone | the fastest lock |
 |---|--:|--:|--:|--:|--:|--:|--:|
 ${rows.join('\n')}
@@ -46,43 +60,58 @@ ${machine.system}, Node ${machine.node}), ${server.version}, fsync ${server.sett
 yourself: \`npm run bench\`.`
 }
 
-/** Who overwrote what others had written while it was stopped, and who did not. */
-function painOf({ pain }: BenchResult): string {
-  const measured = pain.filter(({ moment, error }) => moment === 'writing' && error === undefined)
-  const [first] = measured
-  if (first === undefined) return ''
+/** The holders that were stopped right before they wrote: which of them overwrote what others had written. */
+function stoppedHolders({ pain }: BenchResult) {
+  const stopped = pain.filter(({ moment }) => moment === 'writing')
+  const measured = stopped.filter(({ error }) => error === undefined)
+  return {
+    rounds: measured[0]?.rounds,
+    seconds: Math.round((measured[0]?.stoppedMilliseconds ?? 0) / 1_000),
+    lost: measured.filter((result) => result.corrupted > 0),
+    right: measured.filter((result) => result.corrupted === 0),
+    unknown: stopped.filter(({ error }) => error !== undefined),
+  }
+}
+
+function painOf(result: BenchResult): string {
+  const { rounds, seconds, lost, right, unknown } = stoppedHolders(result)
+  if (rounds === undefined) return ''
   const code = (results: readonly PainResult[], text: (result: PainResult) => string) =>
     results.map((result) => `\`${result.contender}\`${text(result)}`).join(', ')
-  const corrupted = measured.filter((result) => result.corrupted > 0)
-  const right = measured.filter((result) => result.corrupted === 0)
-  const unknown = pain.filter(({ moment, error }) => moment === 'writing' && error !== undefined)
-  return `Then the holder is stopped right before its write, for ${Math.round(first.stoppedMilliseconds / 1_000)} s, longer than any lease, in ${first.rounds} sections at
-once, and goes on. Updates lost by it: ${code(corrupted, (result) => ` ${result.corrupted}`) || 'none'}. None lost: ${code(right, () => '') || 'nobody'}.${
+  return `Then the holder is stopped right before its write, for ${seconds} s, longer than any lease, in ${rounds} sections at
+once, and goes on. Updates lost by it: ${code(lost, (result) => ` ${result.corrupted}`) || 'none'}. None lost: ${code(right, () => '') || 'nobody'}.${
     unknown.length === 0 ? '' : ` Not measured: ${code(unknown, () => '')}.`
   }
 
 `
 }
 
-/** Undefined if there is nothing of ours, or nothing to compare it with. */
-function rowOf(result: BenchResult, workload: WorkloadResult): string | undefined {
-  const takers = takersOf(result, workload)
-  const fastest = (family: Family) =>
-    takers.find(({ contender, cell }) => contender.family === family && cell.summary !== undefined && !isWrong(cell))
-  const [ours, byHand] = [fastest('ours'), takers.find(({ isBaseline }) => isBaseline)]
-  const [own, base] = [ours?.cell.summary, byHand?.cell.summary]
-  if (!own?.ratio || !base) return undefined
+/** The workloads in which there is one of ours, and something to compare it with. */
+function compared(result: BenchResult) {
+  return headlines(result).flatMap((workload) => {
+    const takers = takersOf(result, workload)
+    const fastest = (family: Family) =>
+      takers.find(({ contender, cell }) => contender.family === family && cell.summary !== undefined && !isWrong(cell))
+    const [ours, byHand] = [fastest('ours'), takers.find(({ isBaseline }) => isBaseline)]
+    const [own, base] = [ours?.cell.summary, byHand?.cell.summary]
+    return own?.ratio && base ? [{ workload, ours, byHand, own, base, pg: fastest('pg'), lock: fastest('lock') }] : []
+  })
+}
+
+function rowOf({ workload, ours, byHand, own, base, pg, lock }: ReturnType<typeof compared>[number]): string {
   return `| ${[
     workload.title,
     named(ours),
     named(byHand),
-    `${digits(own.ratio.median)}×`,
+    timesOf(own.ratio),
     own.p99Milliseconds ? digits(own.p99Milliseconds.median) : '–',
     base.p99Milliseconds ? digits(base.p99Milliseconds.median) : '–',
-    named(fastest('pg')),
-    named(fastest('lock')),
+    named(pg),
+    named(lock),
   ].join(' | ')} |`
 }
+
+const timesOf = (ratio: { readonly median: number } | undefined) => (ratio ? `${digits(ratio.median)}×` : '–')
 
 /** How many per second, who, and what the figure must not be shown without. */
 function named(taker: Taker | undefined): string {
@@ -99,11 +128,14 @@ function named(taker: Taker | undefined): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [file, readme = `${ROOT}README.md`] = process.argv.slice(2)
+  const [file] = process.argv.slice(2)
   if (file === undefined) {
-    console.error('tsx bench/report/readme.ts RESULT.json [README.md]')
+    console.error('tsx bench/report/readme.ts RESULT.json')
     process.exit(2)
   }
-  const path = relative(ROOT, resolve(file)).split(sep).join('/')
-  await writeFile(readme, withBenchSection(await readFile(readme, 'utf8'), await readResult(file), path))
+  const result = await readResult(file)
+  const write = async (page: string, section: string) =>
+    writeFile(page, withBenchSection(await readFile(page, 'utf8'), section))
+  await write(`${ROOT}docs/benchmarks.md`, sectionOf(result, relative(ROOT, resolve(file)).split(sep).join('/')))
+  await write(`${ROOT}README.md`, shortSectionOf(result))
 }

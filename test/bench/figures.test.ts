@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { readResult } from '../../bench/report/read-result.js'
-import { benchSection, sectionOf, withBenchSection } from '../../bench/report/readme.js'
+import { benchSection, sectionOf, shortSectionOf, withBenchSection } from '../../bench/report/readme.js'
 import type { BenchResult } from '../../bench/result.js'
 import { madeUpResult } from '../support/bench-result.js'
 
-const README = fileURLToPath(new URL('../../README.md', import.meta.url))
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const EMPTY = '# Title\n\n<!-- bench -->\n<!-- /bench -->\n\nThe rest.\n'
 
 /**
@@ -37,18 +37,21 @@ function numbersIn(value: unknown): number[] {
 
 const result = () => madeUpResult({ form: 'full', missing: () => undefined })
 
-describe('the figures of the bench in the README', async () => {
-  const readme = await readFile(README, 'utf8')
-  const section = benchSection(readme) as string
-  const [, file = ''] = /\[(bench\/results\/[^\]]+\.json)\]/.exec(section) ?? []
-  const committed = () => readResult(join(dirname(README), file))
+describe('the figures of the bench in docs/benchmarks.md and in the README', async () => {
+  const [long, short] = (await Promise.all(
+    ['docs/benchmarks.md', 'README.md'].map(async (page) => benchSection(await readFile(join(ROOT, page), 'utf8'))),
+  )) as [string, string]
+  const [, file = ''] = /\[(bench\/results\/[^\]]+\.json)\]/.exec(long) ?? []
+  const committed = () => readResult(join(ROOT, file))
 
   test('are all in the committed result', async () => {
-    expect(figuresNotIn(section, await committed())).toEqual([])
+    expect(figuresNotIn(long, await committed())).toEqual([])
+    expect(figuresNotIn(short, await committed())).toEqual([])
   })
 
   test('are what the script makes of it, with date, machine and how to run it', async () => {
-    expect(section).toBe(sectionOf(await committed(), file))
+    expect(long).toBe(sectionOf(await committed(), file))
+    expect(short).toBe(shortSectionOf(await committed()))
   })
 
   test('are of the full form, run to its end', async () => {
@@ -56,9 +59,9 @@ describe('the figures of the bench in the README', async () => {
   })
 })
 
-test('the table that is written into a README holds only figures of the result', async () => {
+test('the table that is written into a page holds only figures of the result', async () => {
   const full = await result()
-  const section = benchSection(withBenchSection(EMPTY, full, 'bench/results/full.json')) as string
+  const section = benchSection(withBenchSection(EMPTY, sectionOf(full, 'bench/results/full.json'))) as string
 
   expect(figuresNotIn(section, full)).toEqual([])
   expect(section).toContain('2026-11-24')
@@ -76,18 +79,16 @@ test('a figure that the result does not contain is found', async () => {
   expect(found).toEqual([`${full.workloads[0]?.title}: 77.7`])
 })
 
-test('writing the table leaves the rest of the README as it is, and can be done again', async () => {
+test('writing the table leaves the rest of the page as it is, and can be done again', async () => {
   const full = await result()
 
-  const once = withBenchSection(EMPTY, full, 'bench/results/full.json')
-  const twice = withBenchSection(once, full, 'bench/results/full.json')
+  const once = withBenchSection(EMPTY, sectionOf(full, 'bench/results/full.json'))
+  const twice = withBenchSection(once, sectionOf(full, 'bench/results/full.json'))
 
   expect(once.replace(benchSection(once) as string, '').replace('\n\n<!-- /', '\n<!-- /')).toBe(EMPTY)
   expect(twice).toBe(once)
 })
 
-test('a README without the markers is refused', async () => {
-  const full = await result()
-
-  expect(() => withBenchSection('# Title', full, 'x.json')).toThrow('The README has no <!-- bench -->')
+test('a page without the markers is refused', () => {
+  expect(() => withBenchSection('# Title', 'a table')).toThrow('The page has no <!-- bench -->')
 })

@@ -1,4 +1,4 @@
-/** `$withAdvisoryLock`, as the README shows it: one key, the work in its transaction. */
+/** `$withAdvisoryLock`, as the guide shows it: one key, the work in its transaction. */
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
 import { rowsOf } from '../../support/prisma-rows.js'
@@ -7,7 +7,7 @@ export default {
   id: 'ours/advisory-lock',
   title: '$withAdvisoryLock',
   family: 'ours',
-  source: 'README.md#the-lock',
+  source: 'docs/guide/advisory-locks.md',
   choices: 'As it comes: READ COMMITTED, 5 s for the wait and 5 s for the body, at most 5 connections wait.',
   operations: ['readChangeWrite', 'critical'],
 

@@ -1,4 +1,4 @@
-/** `createIdempotent`, as the README shows it. */
+/** `createIdempotent`, as the guide shows it. */
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
 
@@ -6,7 +6,7 @@ export default {
   id: 'ours/create-idempotent',
   title: 'createIdempotent',
   family: 'ours',
-  source: 'README.md#insert-once',
+  source: 'docs/guide/insert-once.md',
   choices:
     'As it comes. It gives the record back, as Prisma does. Inserts that a process makes in one moment go in one statement.',
   operations: ['insertOnce'],

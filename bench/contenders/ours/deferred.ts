@@ -1,4 +1,4 @@
-/** `$stock.defer`: the movement is noted now, and folded into the stock later, as the README shows it. */
+/** `$stock.defer`: the movement is noted now, and folded into the stock later, as the guide shows it. */
 import type { Contender } from '../../contender.js'
 import { createOursWithStock } from '../../support/ours-client.js'
 
@@ -6,7 +6,7 @@ export default {
   id: 'ours/deferred',
   title: '$stock.defer, then project',
   family: 'ours',
-  source: 'README.md#stock',
+  source: 'docs/guide/stock.md',
   choices: 'As it comes. All is folded into the stock once, at the end of the run, in the time that counts.',
   operations: ['receive'],
 

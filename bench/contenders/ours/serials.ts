@@ -1,4 +1,4 @@
-/** `$serials.allocate`, as the README shows it. */
+/** `$serials.allocate`, as the guide shows it. */
 import { InsufficientSerialsError } from '../../../dist/index.js'
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
@@ -7,7 +7,7 @@ export default {
   id: 'ours/serials',
   title: '$serials.allocate',
   family: 'ours',
-  source: 'README.md#serial-numbers',
+  source: 'docs/guide/serial-numbers.md',
   choices:
     'As it comes. It gives the records of the serials back, and knows a request again that differs from the first. It does not tell how often it has tried.',
   operations: ['takeSerials'],

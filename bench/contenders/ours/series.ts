@@ -1,4 +1,4 @@
-/** `$series.next` in the transaction that writes the document, as the README shows it. */
+/** `$series.next` in the transaction that writes the document, as the guide shows it. */
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
 
@@ -6,7 +6,7 @@ export default {
   id: 'ours/series',
   title: '$series.next, gapless',
   family: 'ours',
-  source: 'README.md#number-series',
+  source: 'docs/guide/number-series.md',
   choices:
     'As it comes, in $transactionWithRetry. Beside the document it notes which transaction id has which number, ' +
     'and the text that the format makes of it.',

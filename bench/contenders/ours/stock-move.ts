@@ -1,4 +1,4 @@
-/** `$stock.move`, as the README shows it: the callers of a process are combined. */
+/** `$stock.move`, as the guide shows it: the callers of a process are combined. */
 import { InsufficientStockError } from '../../../dist/index.js'
 import type { Contender } from '../../contender.js'
 import { createOursWithStock } from '../../support/ours-client.js'
@@ -7,7 +7,7 @@ export default {
   id: 'ours/stock-move',
   title: '$stock.move',
   family: 'ours',
-  source: 'README.md#stock',
+  source: 'docs/guide/stock.md',
   choices:
     'As it comes. Moves of a process that come while one is under way go together in the next statement. A refused ' +
     'move is an InsufficientStockError. It does not tell how often it has tried.',

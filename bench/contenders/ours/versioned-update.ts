@@ -1,4 +1,4 @@
-/** `updateVersioned` with a function, as the README shows it. */
+/** `updateVersioned` with a function, as the guide shows it. */
 import type { Contender } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
 
@@ -6,7 +6,7 @@ export default {
   id: 'ours/versioned-update',
   title: 'updateVersioned',
   family: 'ours',
-  source: 'README.md#versioned-writes',
+  source: 'docs/guide/versioned-updates.md',
   choices:
     'As it comes: up to 10 attempts within 5 s, the row locked from the third on. Calls of a process that wait for one ' +
     'row are written together, and those of one moment on several rows go in one statement.',

@@ -4,7 +4,7 @@ import { concurrency } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
 import { PrismaClient } from '../../generated/prisma/client.js'
 
-/** What the README's examples take for granted: a client, a product, and a request to handle. */
+/** What the examples of the README and of docs take for granted: a client, a product, and a request to handle. */
 const adapter = new PrismaPg({ connectionString: process.env.DATABASE_URL })
 export const base = new PrismaClient({ adapter })
 const db = base
@@ -19,11 +19,18 @@ const db = base
   .$extends(serials())
   .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }))
 
+/** A lock as programs take it from Redis. */
+const redis = {
+  acquire: async (_name: string, _leaseMilliseconds: number) => randomUUID(),
+  release: async (_name: string, _token: string) => {},
+}
+
 export async function context() {
   const { id } = await db.product.create({ data: { name: 'Chai', stock: 39 } })
   return {
     base,
     db,
+    redis,
     id,
     transactionId: randomUUID(),
     tenantId: 1,

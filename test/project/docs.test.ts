@@ -1,0 +1,179 @@
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { concurrency, versionTriggerSql } from '../../src/index.js'
+import { useDatabase } from '../support/clients.js'
+import { anchorsOf, blocksOf, linksOf, type Page, readPages } from '../support/pages.js'
+import { run } from '../support/run.js'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const FOLDER = `${ROOT}/generated/docs`
+const REPOSITORY = 'https://github.com/prisma-extension-concurrency/prisma-extension-concurrency'
+const NAMES = ['base', 'db', 'redis', 'id', 'transactionId', 'tenantId', 'sku', 'body', 'sendMail']
+
+const database = useDatabase()
+const pages = await readPages()
+const pageAt = (path: string): Page => {
+  const page = pages.find((page) => page.path === path)
+  if (page === undefined) throw new Error(`There is no ${path}.`)
+  return page
+}
+const withBlocks = (language: string) =>
+  pages.flatMap((page) => blocksOf(page, language).map((code, index) => ({ path: page.path, index, code })))
+
+describe('the README and docs', () => {
+  const examples = withBlocks('ts').map(({ path, index, code }) => ({
+    name: `${path
+      .replace(/^docs\//, '')
+      .replace(/\.md$/, '')
+      .replaceAll('/', '-')}-${index}`,
+    code,
+  }))
+
+  beforeAll(async () => {
+    await rm(FOLDER, { recursive: true, force: true })
+    await mkdir(FOLDER, { recursive: true })
+    await Promise.all(examples.map(({ name, code }) => writeFile(`${FOLDER}/${name}.ts`, moduleOf(code))))
+    await writeFile(`${FOLDER}/tsconfig.json`, JSON.stringify({ extends: '../../tsconfig.json', include: ['.'] }))
+    await writeFile(`${FOLDER}/all.ts`, runnerOf(examples.map(({ name }) => name)))
+  })
+  afterAll(() => rm(FOLDER, { recursive: true, force: true }))
+
+  test('have examples that compile', async () => {
+    expect(await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', FOLDER], ROOT)).toBe('')
+  })
+
+  test('have examples that run, and print what their comments say', async () => {
+    const output = await run(process.execPath, ['--import', 'tsx', `${FOLDER}/all.ts`], ROOT, {
+      DATABASE_URL: database.url,
+    })
+    expect(output).toMatch(/stock: 37,/)
+    expect(output).toMatch(/version: 2,/)
+    expect(output).toMatch(/Somebody was faster: Chai Latte/)
+    expect(output).toMatch(/\[ \{ status: 'stale', expected: 0, actual: 1 \} \]/)
+    expect(output).toMatch(/deleted: Chai/)
+    expect(output).toMatch(/There already\./)
+    expect(output).toMatch(/The record has version 0 now\./)
+    expect(output).toMatch(/model IdempotencyKey \{/)
+    expect(output).toMatch(/written: \d+/)
+    expect(output).toMatch(/model StockReservation \{/)
+    expect(output).toMatch(/discrepancies: \[\]/)
+    expect(output).toMatch(/\[ 'SN-000001', 'SN-000002', 'SN-000003' \]/)
+    expect(output).toMatch(/^48$/m)
+  })
+
+  test('have models that Prisma accepts', async () => {
+    const generator = 'generator client {\n  provider = "prisma-client"\n  output   = "./client"\n}\n'
+    for (const model of new Set(withBlocks('prisma').map(({ code }) => code))) {
+      await writeFile(`${FOLDER}/docs.prisma`, `${generator}datasource db {\n  provider = "postgresql"\n}\n${model}`)
+      const generate = ['scripts/generate.mjs', '--schema', `${FOLDER}/docs.prisma`]
+      expect(await run(process.execPath, generate, ROOT)).toBe('')
+    }
+  })
+
+  test('show the trigger as the package writes it', () => {
+    const db = database.connect().client.$extends(concurrency())
+    expect(blocksOf(pageAt('docs/guide/version-trigger.md'), 'sql')).toEqual([versionTriggerSql(db, 'Product')])
+  })
+
+  test('show a formula of the lock that names the same lock', async () => {
+    const db = database.connect().client.$extends(concurrency())
+    const [sql = ''] = blocksOf(pageAt('docs/guide/advisory-locks.md'), 'sql')
+    const formula = sql.replace('pg_advisory', 'pg_try_advisory').replace(';', ' AS taken')
+    const rows = await db.$withAdvisoryLock(['stock', 'A-1'], () => database.query(formula))
+    expect(rows).toEqual([{ taken: false }])
+  })
+
+  test('name every error of the package, with its code, and no other', async () => {
+    const files = await readdir(`${ROOT}/src/errors`)
+    const sources = await Promise.all(files.map((name) => readFile(`${ROOT}/src/errors/${name}`, 'utf8')))
+    const source = sources.join()
+    const classes = [...source.matchAll(/export class (\w+) extends ConcurrencyError \{\n\s+readonly code = '(\w+)'/g)]
+    const table = [...pageAt('docs/guide/errors.md').text.matchAll(/^\| `(\w+Error)` \| `(\w+)` \|/gm)]
+    const pairs = (matches: RegExpMatchArray[]) => matches.map(([, name, code]) => `${name} ${code}`).sort()
+    expect(pairs(table)).toEqual(pairs(classes))
+  })
+
+  test('name Prisma 7 wherever they say what to install', () => {
+    for (const { text, path } of pages) {
+      const installs = text.match(/^npm (?:install|i) .*$/gm) ?? []
+      const packages = installs.flatMap(
+        (line) => line.replace(/#.*/, '').match(/(?<= )@?prisma(?:\/\S+|@\S+)?(?= |$)/g) ?? [],
+      )
+      if (path === 'README.md')
+        expect(packages.sort()).toEqual(['@prisma/adapter-pg@7', '@prisma/client@7', 'prisma@7'])
+      expect(packages.filter((name) => !name.endsWith('@7'))).toEqual([])
+    }
+  })
+
+  test('name commands that there are', async () => {
+    const { scripts } = JSON.parse(await readFile(`${ROOT}/package.json`, 'utf8')) as { scripts: object }
+    const named = [...pages, { path: 'CONTRIBUTING.md', text: await readFile(`${ROOT}/CONTRIBUTING.md`, 'utf8') }]
+      .flatMap(({ text }) => [...text.matchAll(/\bnpm run ([\w:]+)/g)])
+      .map(([, name]) => name)
+    expect(named.length).toBeGreaterThan(5)
+    expect(named.filter((name) => !Object.keys(scripts).includes(name as string))).toEqual([])
+  })
+
+  test('link to nothing that is not there, the README on npm either, which has no other files of the repository', async () => {
+    for (const page of pages) {
+      for (const target of linksOf(page)) {
+        const [place = '', anchor] = target.replace(REPOSITORY, '').split('#')
+        if (target.startsWith(REPOSITORY)) await expectLink(page, place.replace(/^\/(?:blob|tree)\/main\//, ''), anchor)
+        else if (/^\w+:/.test(target)) expect(target).toMatch(/^https:/)
+        else if (place === '') await expectLink(page, page.path, anchor)
+        else {
+          expect(page.path, `${target} must be absolute`).not.toBe('README.md')
+          await expectLink(page, posix.join(posix.dirname(page.path), place), anchor)
+        }
+      }
+    }
+  })
+
+  test('the README can be read in five minutes', () => {
+    expect(Buffer.byteLength(pageAt('README.md').text)).toBeLessThan(10_000)
+  })
+})
+
+test('docs/guarantees.md names tests that there are', async () => {
+  const { text } = pageAt('docs/guarantees.md')
+  const names = [...text.matchAll(/^\|.*\| (`[^|]+) \|$/gm)].flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
+  )
+  expect(names.length).toBeGreaterThan(40)
+  for (const name of new Set(names.filter((name) => name !== 'types/'))) {
+    await expect(readFile(`${ROOT}/test/${name}.test.ts`), name).resolves.toBeDefined()
+  }
+})
+
+/** A link leads to a file or folder, and to a heading in it if it names one. */
+async function expectLink(from: Page, path: string, anchor: string | undefined): Promise<void> {
+  await expect(stat(`${ROOT}/${path}`), `${path} in ${from.path}`).resolves.toBeDefined()
+  if (anchor !== undefined) expect(anchorsOf(pageAt(path)), `${path} in ${from.path}`).toContain(anchor)
+}
+
+/** An example as a module of its own. Those that make a client themselves need nothing else. */
+function moduleOf(code: string): string {
+  const moved = code.replace("'./generated/prisma/client.js'", "'../prisma/client.js'")
+  if (code.includes('new PrismaClient(')) return `${moved}\nexport {}\n`
+  const imports = moved.match(/^import .*$/gm) ?? []
+  const rest = moved.replace(/^import .*\n/gm, '')
+  return [
+    ...imports,
+    "import { context } from '../../test/support/docs-context.js'",
+    `const { ${NAMES.filter((name) => !code.includes(`const ${name} = `)).join(', ')} } = await context()`,
+    rest,
+    'export {}',
+  ].join('\n')
+}
+
+function runnerOf(names: readonly string[]): string {
+  return [
+    "import { base } from '../../test/support/docs-context.js'",
+    'try {',
+    ...names.map((name) => `await import('./${name}.js')`),
+    '} finally { await base.$disconnect() }',
+    'export {}',
+  ].join('\n')
+}
