@@ -4,11 +4,11 @@ import type { ConcurrencyClient } from '../mapping/client.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
+import { Batcher, type BatcherBounds, type Job } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { TransactionWithRetryOptions } from '../transactions/method.js'
 import { BalanceCache } from './balance-cache.js'
-import { Batcher, type Job, settle } from './batches.js'
 import { Decider, type WriteSet } from './decider.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import type { Item } from './item.js'
@@ -20,8 +20,16 @@ import { writeOptimistic } from './write-optimistic.js'
 
 /** How long a batch waits for a row, in ms, before those who do not need it go on without. */
 const BATCH_LOCK_TIMEOUT = 100
-/** Requests in one batch at most where each takes a lock of its id: the server's table of locks is small. */
-const LARGEST_WITH_LOCKS = 250
+const BOUNDS: BatcherBounds = {
+  largestBatch: 1_000,
+  batchesAtOnce: 3,
+  gatheringTurns: 12,
+  waitedFor: 'other calls for the same items',
+}
+/** Where each request takes a lock of its id: the server's table of locks is small. */
+const LARGEST_BATCH_WITH_LOCKS = 250
+
+type StockJob = Job<Request, Decision>
 /** Connections for what is left of failed batches: for those that may be quick, and for those that wait. */
 const REST_AT_ONCE = 2
 const PATIENT_AT_ONCE = 3
@@ -39,27 +47,27 @@ export class StockExecutor {
   readonly #client: ConcurrencyClient
   readonly #map: StockMap
   readonly #known = new BalanceCache()
-  readonly #batches: Batcher
+  readonly #batcher: Batcher<Request, Decision>
   readonly #rest = new Semaphore(REST_AT_ONCE)
   readonly #patient = new Semaphore(PATIENT_AT_ONCE)
 
   constructor(client: ConcurrencyClient, map: StockMap, maxWaiting: number) {
     this.#client = client
     this.#map = map
-    this.#batches = new Batcher(
+    const largestBatch = map.reservation ? LARGEST_BATCH_WITH_LOCKS : BOUNDS.largestBatch
+    this.#batcher = new Batcher(
       (batch, release) => this.#run(batch, release),
-      maxWaiting,
+      { ...BOUNDS, largestBatch, maxWaiting },
       systemClock,
-      map.reservation ? LARGEST_WITH_LOCKS : undefined,
     )
   }
 
   /** @throws OverloadedError if too many calls wait already */
   settle<R>(request: Request, answer: (verdict: Decision) => R): Promise<R> {
-    return this.#batches.add(request, answer)
+    return this.#batcher.add(request, answer)
   }
 
-  async #run(batch: readonly Job[], release: (settled: readonly Job[]) => void): Promise<void> {
+  async #run(batch: readonly StockJob[], release: (settled: readonly StockJob[]) => void): Promise<void> {
     if (!(await this.#hasKeys(batch))) return
     const failure = await this.#together(batch)
     if (failure === undefined) return
@@ -74,7 +82,7 @@ export class StockExecutor {
   }
 
   /** Without its keys the database records duplicates, so nobody is let through. Other failures will show again. */
-  async #hasKeys(batch: readonly Job[]): Promise<boolean> {
+  async #hasKeys(batch: readonly StockJob[]): Promise<boolean> {
     try {
       await this.#map.keys.check(this.#client)
     } catch (error) {
@@ -87,7 +95,7 @@ export class StockExecutor {
   }
 
   /** Settles all of them at once. Resolves to what went wrong, if it did: nothing was written then, or it is not known. */
-  async #together(batch: readonly Job[]): Promise<Failure | undefined> {
+  async #together(batch: readonly StockJob[]): Promise<Failure | undefined> {
     try {
       if (await this.#guessed(batch)) return undefined
     } catch (error) {
@@ -97,13 +105,13 @@ export class StockExecutor {
     return this.#locked(batch)
   }
 
-  async #guessed(batch: readonly Job[]): Promise<boolean> {
-    if (batch.some(({ request }) => request.kind !== 'move')) return false
+  async #guessed(batch: readonly StockJob[]): Promise<boolean> {
+    if (batch.some(({ task }) => task.kind !== 'move')) return false
     const items = itemsOf(batch)
     const balances = this.#known.guess(items.values())
     if (balances === undefined) return false
     const judge = new Decider(this.#map, { ...NO_EVIDENCE, balances })
-    const verdicts = batch.map(({ request }) => judge.judge(request))
+    const verdicts = batch.map(({ task }) => judge.judge(task))
     // A refusal has nothing in the statement that could check it.
     if (verdicts.some(({ status }) => status === 'refused')) return false
     const effects = judge.effects([])
@@ -113,9 +121,9 @@ export class StockExecutor {
     return true
   }
 
-  async #locked(batch: readonly Job[]): Promise<Failure | undefined> {
+  async #locked(batch: readonly StockJob[]): Promise<Failure | undefined> {
     const items = itemsOf(batch)
-    const requests = batch.map(({ request }) => request)
+    const requests = batch.map(({ task }) => task)
     try {
       const { verdicts, effects } = await this.#client.$transactionWithRetry(
         async (tx) => {
@@ -123,7 +131,7 @@ export class StockExecutor {
           const evidence = await loadSnapshot(tx, this.#map, [...items.values()], requests, BATCH_LOCK_TIMEOUT)
           for (const [id, balance] of evidence.balances) this.#known.found(id, balance)
           const judge = new Decider(this.#map, evidence)
-          const verdicts = batch.map(({ request }) => judge.judge(request))
+          const verdicts = batch.map(({ task }) => judge.judge(task))
           const effects = judge.effects(items.values())
           if (effects.items.length > 0 && !(await writeOptimistic(tx, this.#map, effects, BATCH_LOCK_TIMEOUT)))
             throw CLAIMED
@@ -145,7 +153,7 @@ export class StockExecutor {
   }
 
   /** A part of a failed batch: once more together, where it is not all of it, and then one by one. */
-  async #part(part: readonly Job[], failure: Failure, isSmaller: boolean): Promise<void> {
+  async #part(part: readonly StockJob[], failure: Failure, isSmaller: boolean): Promise<void> {
     const outcome = new AmbiguousOutcome()
     noteFailure(outcome, failure)
     if (isSmaller) {
@@ -158,8 +166,8 @@ export class StockExecutor {
     })
   }
 
-  async #alone(waiting: Job, outcome: AmbiguousOutcome): Promise<void> {
-    const { request, reject } = waiting
+  async #alone(waiting: StockJob, outcome: AmbiguousOutcome): Promise<void> {
+    const { task: request } = waiting
     const options = transactionOptions(request, outcome)
     try {
       if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
@@ -168,10 +176,10 @@ export class StockExecutor {
         options,
       )
       this.#remember(effects)
-      settle(waiting, verdict)
+      waiting.resolve(verdict)
     } catch (error) {
       const told = withGivenDeadline(error, options.retry?.deadline, request.deadline)
-      reject(explained(told, request, outcome))
+      waiting.reject(explained(told, request, outcome))
     }
   }
 }
@@ -200,20 +208,20 @@ const CLAIMED = new Error('A transaction id was taken meanwhile.')
 
 const NO_EVIDENCE = { movements: new Map(), reservations: new Map(), expired: new Map(), now: new Date(0) }
 
-function itemsOf(batch: readonly Job[]): Map<string, Item> {
+function itemsOf(batch: readonly StockJob[]): Map<string, Item> {
   const items = new Map<string, Item>()
-  for (const { request } of batch) for (const { item } of request.lines) items.set(item.id, item)
+  for (const { task } of batch) for (const { item } of task.lines) items.set(item.id, item)
   return items
 }
 
-function answer(batch: readonly Job[], verdicts: readonly Decision[]): void {
+function answer(batch: readonly StockJob[], verdicts: readonly Decision[]): void {
   batch.forEach((waiting, i) => {
-    settle(waiting, verdicts[i] as Decision)
+    waiting.resolve(verdicts[i] as Decision)
   })
 }
 
-function longest(batch: readonly Job[]): Request {
-  return batch.map(({ request }) => request).reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
+function longest(batch: readonly StockJob[]): Request {
+  return batch.map(({ task }) => task).reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
 }
 
 /** READ COMMITTED, whatever the database's default: what is read after a lock must be of after the lock. */
@@ -239,7 +247,7 @@ function explained(error: unknown, { deadline }: Request, outcome: AmbiguousOutc
 }
 
 /** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */
-function partsOf(batch: readonly Job[]): Job[][] {
+function partsOf(batch: readonly StockJob[]): StockJob[][] {
   const leaders = batch.map((_, i) => i)
   const leaderOf = (i: number): number => {
     let leader = i
@@ -247,14 +255,14 @@ function partsOf(batch: readonly Job[]): Job[][] {
     return leader
   }
   const firstWith = new Map<string, number>()
-  batch.forEach(({ request }, i) => {
-    for (const { item } of request.lines) {
+  batch.forEach(({ task }, i) => {
+    for (const { item } of task.lines) {
       const first = firstWith.get(item.id)
       if (first === undefined) firstWith.set(item.id, i)
       else leaders[leaderOf(i)] = leaderOf(first)
     }
   })
-  const parts = new Map<number, Job[]>()
+  const parts = new Map<number, StockJob[]>()
   batch.forEach((waiting, i) => {
     const leader = leaderOf(i)
     const part = parts.get(leader)

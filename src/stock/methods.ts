@@ -61,23 +61,21 @@ export function stockMethods(core: StockCore, client: PrismaClientLike) {
   const isInside = isTransactionClient(client)
   const place = { client, isInside }
   let isChecked = false
-  const call =
-    <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) =>
-    (given: unknown = {}) =>
-      lazyPromise(
-        `$stock.${method}`,
-        () => argumentsOf(given),
-        (args) => {
-          try {
-            // What is on top of a client stays the same, so it is looked at once for each.
-            if (!isChecked) refuseForeigners(client, map, `$stock.${method}`)
-            isChecked = true
-            return run(args)
-          } catch (error) {
-            return Promise.reject(error)
-          }
-        },
-      )
+  const call = <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) => {
+    const name = `$stock.${method}`
+    // Once for all calls of the method, since a hundred thousand of them may wait.
+    const checkAndRun = (given: unknown) => {
+      try {
+        // The extensions on top of a client stay the same, so they are looked at once for each.
+        if (!isChecked) refuseForeigners(client, map, name)
+        isChecked = true
+        return run(given)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
+    return (given: unknown = {}) => lazyPromise(name, () => argumentsOf(given), checkAndRun)
+  }
   const value = (units: bigint) => map.quantities.value(units)
   const moved = ({ lines, replayed }: Done) => ({
     lines: lines.map(({ item, quantity, balance }) => ({
@@ -212,7 +210,10 @@ async function endReservation(core: StockCore, place: Place, kind: Kind, args: A
   const { client, isInside } = place
   const reservation = requireReservation(core.map)
   const request = requestOf(core, kind, args, [])
-  const complete = async () => ({ ...request, lines: await linesOf(core.map, client, reservation, request) })
+  const complete = async () => {
+    const lines = await linesOf(core.map, client, reservation, request)
+    return { ...request, lines, resources: idsOf(lines) }
+  }
   if (!isInside) return settle(core, place, await complete())
   return serializeInTransaction(client, request.deadline, async () =>
     granted((await executeInTransaction(client, core.map, await complete())).verdict),
@@ -237,9 +238,15 @@ function requestOf(core: StockCore, kind: Kind, args: Args, lines: readonly Line
     kind,
     transactionId: keyValue(args.transactionId, map.movement.transactionId, 'transactionId'),
     lines,
+    resources: idsOf(lines),
     minimum: minimum === undefined || minimum === null ? minimum : map.quantities.read(minimum, 'minimum'),
-    expiresIn: undefined,
   }
+}
+
+/** The ids of their items. */
+function idsOf(lines: readonly Line[]): string | readonly string[] {
+  const ids = lines.map(({ item }) => item.id)
+  return ids.length === 1 ? (ids[0] as string) : ids
 }
 
 function oneOrMany(map: StockMap, args: Args): readonly Line[] {

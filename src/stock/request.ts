@@ -17,10 +17,12 @@ export interface Request extends Patience {
   readonly transactionId: string
   /** One per item. */
   readonly lines: readonly Line[]
+  /** The ids of their items. */
+  readonly resources: string | readonly string[]
   /** What must stay of each item; `null` is no limit, `undefined` leaves it to the item. */
   readonly minimum: bigint | null | undefined
   /** For a reservation: how long it lasts, in ms. */
-  readonly expiresIn: number | undefined
+  readonly expiresIn?: number
   readonly deadline: Deadline
 }
 

@@ -1,60 +1,83 @@
-import { DEFAULT_POLICY } from '../../src/retry/policy.js'
-import { Batcher, type Job, settle } from '../../src/stock/batches.js'
-import { itemOf } from '../../src/stock/item.js'
-import type { Decision, Request } from '../../src/stock/request.js'
+import { Batcher, type BatcherBounds, type Job, type Task } from '../../src/sync/batcher.js'
 import type { Clock } from '../../src/sync/clock.js'
 import { Deadline } from '../../src/sync/deadline.js'
 import { gate } from './gate.js'
 import { started } from './started.js'
 
-interface Batch {
-  /** The transaction ids of its requests, in their order. */
-  readonly ids: readonly string[]
-  /** Settles all of it. */
-  finish(): void
-  /** It goes on in parts: so much of it is settled, and the rest is not. */
-  release(...ids: readonly string[]): void
+interface NamedTask extends Task {
+  readonly name: string
 }
 
-/** The queue by itself: its batches are under way until the test says what becomes of them. */
-export function queueOf(clock: Clock, limit = 1_000_000) {
+interface Batch {
+  /** The names of its tasks, in their order. */
+  readonly names: readonly string[]
+  /** Every job of it gets `done`, and the name of its task. */
+  finish(): void
+  /** The executor fails. */
+  fail(error: unknown): void
+  /** It goes on in parts: so much of it is settled, and the rest is not. */
+  release(...names: readonly string[]): void
+}
+
+interface AddOptions {
+  readonly group?: string
+  readonly signal?: AbortSignal
+  readonly deadline?: number
+  readonly answer?: (result: string) => unknown
+}
+
+const BOUNDS: BatcherBounds = {
+  largestBatch: 1_000,
+  batchesAtOnce: 3,
+  gatheringTurns: 12,
+  waitedFor: 'other calls for the same items',
+}
+
+/** A batcher by itself: its batches are under way until the test says what becomes of them. */
+export function batcherOf(clock: Clock, bounds: Partial<BatcherBounds> = {}) {
   const batches: Batch[] = []
-  const done: Decision = { status: 'done', replayed: false, lines: [] }
-  const run = async (waiting: readonly Job[], release: (settled: readonly Job[]) => void) => {
+  const execute = async (
+    jobs: readonly Job<NamedTask, string>[],
+    release: (settled: readonly Job<NamedTask, string>[]) => void,
+  ) => {
     const { opened, open } = gate()
+    let failure: { readonly error: unknown } | undefined
     batches.push({
-      ids: waiting.map(({ request }) => request.transactionId),
+      names: jobs.map(({ task }) => task.name),
       finish: open,
-      release: (...ids) => release(waiting.filter(({ request }) => ids.includes(request.transactionId))),
+      fail(error) {
+        failure = { error }
+        open()
+      },
+      release: (...names) => release(jobs.filter(({ task }) => names.includes(task.name))),
     })
     await opened
-    for (const each of waiting) settle(each, done)
+    if (failure) throw failure.error
+    for (const job of jobs) job.resolve(`done: ${job.task.name}`)
   }
-  const queue = new Batcher(run, limit, clock)
-  /** A request for these items: `x y` are two. */
-  const add = (transactionId: string, items: string, options: { signal?: AbortSignal; deadline?: number } = {}) => {
-    const request: Request = {
-      policy: DEFAULT_POLICY,
-      deadline: new Deadline(options.deadline ?? 1_000_000, options.signal, clock),
-      kind: 'move',
-      transactionId,
-      lines: items.split(' ').map((key) => ({ item: itemOf([key], key), quantity: 1n })),
-      minimum: undefined,
-      expiresIn: undefined,
+  const batcher = new Batcher<NamedTask, string>(execute, { ...BOUNDS, ...bounds }, clock)
+  /** A task for these resources: `x y` are two. */
+  const add = (name: string, resources: string, options: AddOptions = {}) => {
+    const { group = '', deadline = 1_000_000, signal, answer = (result: string) => result } = options
+    const task = {
+      name,
+      group,
+      resources: resources.split(' ').filter((resource) => resource !== ''),
+      deadline: new Deadline(deadline, signal, clock),
     }
-    return started(queue.add(request, (verdict) => verdict))
+    return started(batcher.add(task, answer))
   }
-  /** The batches that were sent so far, by the transaction ids in them. */
+  /** The batches that were sent so far, by the names of their tasks. */
   const sent = async () => {
     await settled()
-    return batches.map(({ ids }) => ids.join(' '))
+    return batches.map(({ names }) => names.join(' '))
   }
-  const batch = (id: string): Batch => {
-    const found = batches.findLast(({ ids }) => ids.includes(id))
-    if (found === undefined) throw new Error(`${id} is in none of the batches.`)
+  const batch = (name: string): Batch => {
+    const found = batches.findLast(({ names }) => names.includes(name))
+    if (found === undefined) throw new Error(`${name} is in none of the batches.`)
     return found
   }
-  return { queue, add, sent, batch }
+  return { batcher, add, sent, batch }
 }
 
 /** Gives everything that needs no more than turns of the microtask queue the time to happen. */

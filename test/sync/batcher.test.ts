@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Clock } from '../../src/sync/clock.js'
-import { queueOf } from '../support/batches.js'
+import { batcherOf } from '../support/batches.js'
 import { stoppedClock } from '../support/fake-clock.js'
 import { rejectionOf } from '../support/rejection.js'
 
@@ -26,7 +26,7 @@ function handClock() {
   return { clock, pass, timers }
 }
 
-const still = () => queueOf(stoppedClock().clock)
+const still = () => batcherOf(stoppedClock().clock)
 
 test('requests of one turn are one batch, in the order in which they came', async () => {
   const { add, sent } = still()
@@ -183,18 +183,18 @@ test('a batch that goes on in parts no longer takes one of the three places', as
 })
 
 test('one call more than may wait is refused, and nothing of it is sent', async () => {
-  const { add, sent, queue } = queueOf(stoppedClock().clock, 2)
+  const { add, sent, batcher } = batcherOf(stoppedClock().clock, { maxWaiting: 2 })
   add('a', 'x')
   await sent()
   add('b', 'x')
   add('c', 'x')
 
-  expect(await rejectionOf(called(() => add('d', 'x')))).toMatchObject({ code: 'OVERLOADED', limit: 2 })
-  expect(queue.size).toBe(2)
+  expect(await rejectionOf(add('d', 'x'))).toMatchObject({ code: 'OVERLOADED', limit: 2 })
+  expect(batcher.size).toBe(2)
 })
 
 test('those who gave up waiting make room for others', async () => {
-  const { add, sent, batch } = queueOf(stoppedClock().clock, 1)
+  const { add, sent, batch } = batcherOf(stoppedClock().clock, { maxWaiting: 1 })
   const waits = new AbortController()
   add('a', 'x')
   await sent()
@@ -208,15 +208,15 @@ test('those who gave up waiting make room for others', async () => {
 })
 
 test('a call whose signal is aborted already is not sent', async () => {
-  const { add, sent, queue } = still()
+  const { add, sent, batcher } = still()
 
-  expect(await rejectionOf(called(() => add('a', 'x', { signal: AbortSignal.abort('never mind') })))).toBe('never mind')
+  expect(await rejectionOf(add('a', 'x', { signal: AbortSignal.abort('never mind') }))).toBe('never mind')
   expect(await sent()).toEqual([])
-  expect(queue.size).toBe(0)
+  expect(batcher.size).toBe(0)
 })
 
 test('a call that is aborted before its batch is sent is not in it', async () => {
-  const { add, sent, queue } = still()
+  const { add, sent, batcher } = still()
   const waits = new AbortController()
   const given = add('a', 'x', { signal: waits.signal })
   add('b', 'x')
@@ -224,7 +224,7 @@ test('a call that is aborted before its batch is sent is not in it', async () =>
 
   expect(await rejectionOf(given)).toBe('enough')
   expect(await sent()).toEqual(['b'])
-  expect(queue.size).toBe(0)
+  expect(batcher.size).toBe(0)
 })
 
 test('a signal that comes when the call has been sent changes nothing', async () => {
@@ -235,7 +235,7 @@ test('a signal that comes when the call has been sent changes nothing', async ()
   waits.abort('too late')
   batch('a').finish()
 
-  expect(await call).toMatchObject({ status: 'done' })
+  expect(await call).toBe('done: a')
 })
 
 test('who waits behind somebody who gave up is not held back by the items of the one who left', async () => {
@@ -254,26 +254,26 @@ test('who waits behind somebody who gave up is not held back by the items of the
 
 test('a call that waits is told when its deadline passes, and is not sent', async () => {
   const { clock, pass } = handClock()
-  const { add, sent, batch, queue } = queueOf(clock)
+  const { add, sent, batch, batcher } = batcherOf(clock)
   add('a', 'x')
   await sent()
   const short = add('b', 'x', { deadline: 200 })
   const long = add('c', 'x', { deadline: 10_000 })
   await sent()
   pass(199)
-  expect(queue.size).toBe(2)
+  expect(batcher.size).toBe(2)
   pass(51)
   expect(await rejectionOf(short)).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 200 })
   batch('a').finish()
   expect(await sent()).toEqual(['a', 'c'])
   batch('c').finish()
 
-  expect(await long).toMatchObject({ status: 'done' })
+  expect(await long).toBe('done: c')
 })
 
 test('a call that waits for a free place is told, too', async () => {
   const { clock, pass } = handClock()
-  const { add, sent, batch } = queueOf(clock)
+  const { add, sent, batch } = batcherOf(clock)
   for (const item of ['w', 'x', 'y']) {
     add(item, item)
     await sent()
@@ -289,7 +289,7 @@ test('a call that waits for a free place is told, too', async () => {
 
 test('when all is done nobody waits, and no timer runs', async () => {
   const { clock, pass, timers } = handClock()
-  const { add, sent, batch, queue } = queueOf(clock)
+  const { add, sent, batch, batcher } = batcherOf(clock)
   add('a', 'x')
   await sent()
   add('b', 'x y')
@@ -302,7 +302,7 @@ test('when all is done nobody waits, and no timer runs', async () => {
   await sent()
   pass(50)
 
-  expect(queue.size).toBe(0)
+  expect(batcher.size).toBe(0)
   expect(timers.size).toBe(0)
 })
 
@@ -322,7 +322,138 @@ test('when all is done every item is free', async () => {
   expect((await sent()).at(-1)).toBe('of x of y of z')
 })
 
-/** As the promise that it would be, were it called by an async function. */
-async function called<T>(call: () => Promise<T>): Promise<T> {
-  return call()
-}
+test('tasks of different groups are never in one batch, and do not wait for each other', async () => {
+  const { add, sent } = batcherOf(stoppedClock().clock, { batchesAtOnce: 1 })
+  add('a', '', { group: 'one' })
+  add('b', '', { group: 'other' })
+  add('c', '', { group: 'one' })
+
+  expect(await sent()).toEqual(['a c', 'b'])
+})
+
+test('a group has so many batches under way at once, and the next one has all that has come meanwhile', async () => {
+  const { add, sent, batch } = batcherOf(stoppedClock().clock, { batchesAtOnce: 1 })
+  add('a', '')
+  await sent()
+  add('b', '')
+  await sent()
+  add('c', '')
+  expect(await sent()).toEqual(['a'])
+  batch('a').finish()
+
+  expect(await sent()).toEqual(['a', 'b c'])
+})
+
+test('a resource is in one batch at a time, across the groups', async () => {
+  const { add, sent, batch } = still()
+  add('a', 'x', { group: 'one' })
+  add('b', 'x', { group: 'other' })
+  add('c', 'y', { group: 'other' })
+  expect(await sent()).toEqual(['a', 'c'])
+  batch('a').finish()
+
+  expect(await sent()).toEqual(['a', 'c', 'b'])
+})
+
+test('a job that has waited for a place for the longest time departs beside the batch under way', async () => {
+  const { clock, pass } = handClock()
+  const { add, sent } = batcherOf(clock, { batchesAtOnce: 1, longestWait: 10 })
+  add('a', '')
+  await sent()
+  add('b', '')
+  await sent()
+  pass(9)
+  expect(await sent()).toEqual(['a'])
+  pass(1)
+
+  expect(await sent()).toEqual(['a', 'b'])
+})
+
+test('a job that gets a place in time leaves no timer behind', async () => {
+  const { clock, pass, timers } = handClock()
+  const { add, sent, batch } = batcherOf(clock, { batchesAtOnce: 1, longestWait: 10 })
+  add('a', '')
+  await sent()
+  add('b', '')
+  await sent()
+  batch('a').finish()
+  await sent()
+  batch('b').finish()
+  await sent()
+  pass(50)
+
+  expect(timers.size).toBe(0)
+})
+
+test('calls of one microtask depart together, with no turn of the queue more than is asked for', async () => {
+  const { add, sent } = batcherOf(stoppedClock().clock, { gatheringTurns: 1 })
+  add('a', '')
+  await undefined
+  await undefined
+  add('b', '')
+
+  expect(await sent()).toEqual(['a', 'b'])
+})
+
+test('what the executor leaves open when it fails is rejected with its error', async () => {
+  const { add, sent, batch } = still()
+  const calls = [add('a', 'x'), add('b', 'y')]
+  await sent()
+  batch('a').fail('out of order')
+
+  expect(await Promise.all(calls.map(rejectionOf))).toEqual(['out of order', 'out of order'])
+})
+
+test('an executor that fails leaves the resources and the place of its batch free', async () => {
+  const { add, sent, batch } = batcherOf(stoppedClock().clock, { batchesAtOnce: 1 })
+  add('a', 'x')
+  await sent()
+  batch('a').fail('out of order')
+  add('b', 'x')
+
+  expect(await sent()).toEqual(['a', 'b'])
+})
+
+test('a result that one caller makes an error of is the error of that caller alone', async () => {
+  const { add, sent, batch } = still()
+  const refuse = () => {
+    throw 'refused'
+  }
+  const [bad, good] = [add('a', 'x', { answer: refuse }), add('b', 'x')]
+  await sent()
+  batch('a').finish()
+
+  expect([await rejectionOf(bad), await good]).toEqual(['refused', 'done: b'])
+})
+
+test('a group that went on in parts has lost none of the jobs that came meanwhile', async () => {
+  const { add, sent, batch } = still()
+  add('a', 'x')
+  await sent()
+  batch('a').release()
+  await sent()
+  add('b', 'y')
+  add('c', 'x')
+  await sent()
+  batch('a').finish()
+
+  expect(await sent()).toEqual(['a', 'b', 'c'])
+})
+
+test('ten thousand jobs for one resource and as many for others are sent in no more batches than they need', async () => {
+  const { add, sent, batch, batcher } = still()
+  for (let n = 0; n < 10_000; n++) {
+    add(`hot ${n}`, 'hot')
+    add(`own ${n}`, `own ${n}`)
+  }
+  let known = 0
+  for (;;) {
+    const all = await sent()
+    if (all.length === known) break
+    for (const names of all.slice(known)) batch(names.match(/^\w+ \d+/)?.[0] ?? '').finish()
+    known = all.length
+  }
+
+  expect(batcher.size).toBe(0)
+  expect(known).toBeLessThan(40)
+})

@@ -1,0 +1,339 @@
+import { DeadlineExceededError, OverloadedError } from '../errors/index.js'
+import type { Clock } from './clock.js'
+import type { Deadline } from './deadline.js'
+
+/*
+ * Calls that come together go as one.
+ *
+ *   const batcher = new Batcher<Move, Balance>(execute, bounds, clock)
+ *   const balance = await batcher.add({ resources: ['item 7'], deadline }, (balance) => balance)
+ *
+ * Task      what a call asks for. It names its group, and the resources that it needs alone.
+ * Job       a task with the caller that waits for its result.
+ * Batch     jobs of one group that the executor of the feature carries out together.
+ * Resource  such as a row: it is in one batch at a time, and its jobs stay in their order. Jobs that
+ *           wait for it are the next batch. Batches of other resources and groups go on beside it.
+ *
+ * A batch departs when its group has gathered for a few turns of the microtask queue, and a place is
+ * free. The executor gives every job of the batch its own result or error, so that a bad job fails
+ * alone. While it still works on a part of the batch, it releases the resources of the others.
+ * A job that is aborted or out of time before its batch departs is in no batch; later it is the
+ * executor's.
+ */
+
+/** What the batcher has to know of a call. */
+export interface Task {
+  /** Only tasks of one group can be in one batch, such as those of one form of statement. */
+  readonly group?: string
+  /** What must be in one batch at a time. Several tasks of one batch may share a resource. */
+  readonly resources?: string | readonly string[]
+  readonly deadline?: Deadline
+}
+
+/** A task with the caller that waits for its result. */
+export interface Job<T, R> {
+  readonly task: T
+  resolve(result: R): void
+  reject(error: unknown): void
+}
+
+/**
+ * Carries out a batch: it resolves or rejects every job. `release` frees the place of the batch, and
+ * the resources of all jobs that are `settled` and of which no other open job has one.
+ */
+export type Execute<T, R> = (
+  batch: readonly Job<T, R>[],
+  release: (settled: readonly Job<T, R>[]) => void,
+) => Promise<void>
+
+/** Every bound of a batcher. */
+export interface BatcherBounds {
+  /** Jobs in one batch. */
+  readonly largestBatch: number
+  /** Batches of one group under way at once; each needs a connection. */
+  readonly batchesAtOnce: number
+  /** Turns of the microtask queue in which calls gather. Callers that were answered together come back together. */
+  readonly gatheringTurns: number
+  /** How long jobs wait for a place, in ms; then they depart all the same, for a connection may hang. Default: for ever. */
+  readonly longestWait?: number
+  /** Jobs that may wait at once. Default: any number. */
+  readonly maxWaiting?: number
+  /** What a job waits for, for the error of its deadline. */
+  readonly waitedFor: string
+}
+
+/** How often the deadlines of waiting jobs are looked at, in ms. */
+const SWEEP_INTERVAL = 50
+
+interface QueuedJob<T, R> extends Job<T, R> {
+  /** How many came before it. */
+  readonly sequence: number
+  /** Whether its caller has been told already that it is aborted, or out of time. */
+  isOver: boolean
+  onAbort: (() => void) | undefined
+}
+
+/** A class, so that a hundred thousand jobs do not have closures of their own. */
+class WaitingJob<T, R, A> implements QueuedJob<T, R> {
+  readonly task: T
+  readonly sequence: number
+  readonly #answer: (result: R) => A
+  #resolve: (answer: A) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
+  isOver = false
+  onAbort: (() => void) | undefined
+
+  constructor(task: T, answer: (result: R) => A, sequence: number) {
+    this.task = task
+    this.#answer = answer
+    this.sequence = sequence
+  }
+
+  settlesBy(resolve: (answer: A) => void, reject: (error: unknown) => void): void {
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  resolve(result: R): void {
+    try {
+      this.#resolve(this.#answer(result))
+    } catch (error) {
+      this.#reject(error)
+    }
+  }
+
+  reject(error: unknown): void {
+    this.#reject(error)
+  }
+}
+
+interface Group<T, R> {
+  readonly name: string
+  /** In the order in which they came. */
+  ready: QueuedJob<T, R>[]
+  underWay: number
+  isGathering: boolean
+  cancelWait: (() => void) | undefined
+}
+
+/** Resources in use, and the jobs that wait for them. A job that waits for two holds is behind both. */
+interface ResourceHold<T, R> {
+  readonly resources: Set<string>
+  readonly waiting: Set<QueuedJob<T, R>>
+}
+
+export class Batcher<T extends Task, R> {
+  readonly #execute: Execute<T, R>
+  readonly #bounds: BatcherBounds
+  readonly #clock: Clock
+  readonly #groups = new Map<string, Group<T, R>>()
+  readonly #holds = new Map<string, ResourceHold<T, R>>()
+  #waiting = 0
+  #sequence = 0
+  #isSweeping = false
+
+  constructor(execute: Execute<T, R>, bounds: BatcherBounds, clock: Clock) {
+    this.#execute = execute
+    this.#bounds = bounds
+    this.#clock = clock
+  }
+
+  /** Jobs that wait, in no batch yet. */
+  get size(): number {
+    return this.#waiting
+  }
+
+  /**
+   * Resolves to what `answer` makes of the result. There is no promise between the two, since a
+   * hundred thousand calls may wait.
+   *
+   * @throws OverloadedError if too many wait already
+   */
+  add<A>(task: T, answer: (result: R) => A): Promise<A> {
+    return new Promise((resolve, reject) => {
+      const { maxWaiting = Number.POSITIVE_INFINITY, waitedFor } = this.#bounds
+      if (this.#waiting >= maxWaiting) throw new OverloadedError(maxWaiting)
+      task.deadline?.check(waitedFor)
+      const job = new WaitingJob(task, answer, this.#sequence++)
+      job.settlesBy(resolve, reject)
+      this.#watch(job)
+      this.#waiting++
+      const group = this.#groupOf(task)
+      group.ready.push(job)
+      this.#gather(group)
+      this.#sweepLater()
+    })
+  }
+
+  #groupOf({ group: name = '' }: Task): Group<T, R> {
+    const known = this.#groups.get(name)
+    if (known) return known
+    const group: Group<T, R> = { name, ready: [], underWay: 0, isGathering: false, cancelWait: undefined }
+    this.#groups.set(name, group)
+    return group
+  }
+
+  #gather(group: Group<T, R>): void {
+    if (group.isGathering) return
+    group.isGathering = true
+    void this.#dispatch(group)
+  }
+
+  async #dispatch(group: Group<T, R>): Promise<void> {
+    const { gatheringTurns, batchesAtOnce, longestWait } = this.#bounds
+    for (let turn = 0; turn < gatheringTurns; turn++) await undefined
+    group.isGathering = false
+    while (group.ready.length > 0 && group.underWay < batchesAtOnce) this.#depart(group)
+    if (group.ready.length > 0 && longestWait !== undefined) {
+      group.cancelWait ??= this.#clock.timer(longestWait, () => {
+        this.#depart(group)
+        this.#gather(group)
+      })
+    }
+    this.#forget(group)
+  }
+
+  #depart(group: Group<T, R>): void {
+    group.cancelWait?.()
+    group.cancelWait = undefined
+    const hold: ResourceHold<T, R> = { resources: new Set(), waiting: new Set() }
+    const batch = this.#next(group, hold)
+    if (batch.length > 0) void this.#run(group, batch, hold)
+  }
+
+  /** A group leaves no trace while nobody uses it. */
+  #forget(group: Group<T, R>): void {
+    if (group.ready.length > 0 || group.underWay > 0 || group.isGathering) return
+    // A batch that goes on in parts has no place: there may be another group of the name by now.
+    if (this.#groups.get(group.name) === group) this.#groups.delete(group.name)
+  }
+
+  /** The next batch, in the order of arrival. A job that must wait for a resource is put behind it. */
+  #next(group: Group<T, R>, own: ResourceHold<T, R>): QueuedJob<T, R>[] {
+    const batch: QueuedJob<T, R>[] = []
+    /** Of the jobs that must wait: the jobs behind them wait for these, too. */
+    const passed = new Set<string>()
+    const isTaken = (resource: string) => passed.has(resource) || (this.#holds.get(resource) ?? own) !== own
+    let scanned = 0
+    for (const job of group.ready) {
+      if (batch.length === this.#bounds.largestBatch) break
+      scanned++
+      this.#check(job)
+      if (job.isOver) continue
+      const resources = resourcesOf(job.task)
+      if (resources.some(isTaken)) {
+        for (const resource of resources) passed.add(resource)
+        this.#putBehind(job)
+      } else {
+        this.#take(job, own)
+        batch.push(job)
+      }
+    }
+    group.ready = group.ready.slice(scanned)
+    return batch
+  }
+
+  /** Puts it behind all holds that have one of its resources. */
+  #putBehind(job: QueuedJob<T, R>): void {
+    let last: ResourceHold<T, R> | undefined
+    for (const resource of resourcesOf(job.task)) {
+      const hold = this.#holds.get(resource)
+      hold?.waiting.add(job)
+      last = hold ?? last
+    }
+    // Its other resources count as held, too, so that it is not overtaken.
+    if (last) this.#take(job, last)
+  }
+
+  #take({ task }: Job<T, R>, hold: ResourceHold<T, R>): void {
+    for (const resource of resourcesOf(task)) {
+      if (this.#holds.has(resource)) continue
+      this.#holds.set(resource, hold)
+      hold.resources.add(resource)
+    }
+  }
+
+  async #run(group: Group<T, R>, batch: readonly QueuedJob<T, R>[], hold: ResourceHold<T, R>): Promise<void> {
+    group.underWay++
+    this.#waiting -= batch.length
+    for (const job of batch) this.#unwatch(job)
+    const open = new Set<Job<T, R>>(batch)
+    let current = hold
+    let hasPlace = true
+    const release = (settled: readonly Job<T, R>[]) => {
+      if (hasPlace) group.underWay--
+      hasPlace = false
+      for (const job of settled) open.delete(job)
+      current = this.#release(current, open)
+      if (group.ready.length > 0) this.#gather(group)
+      else this.#forget(group)
+    }
+    try {
+      await this.#execute(batch, release)
+    } catch (error) {
+      for (const job of batch) job.reject(error)
+    }
+    release(batch)
+  }
+
+  /** Frees the resources of the settled jobs for the jobs that wait. The open jobs keep theirs, in the hold returned. */
+  #release(hold: ResourceHold<T, R>, open: Iterable<Job<T, R>>): ResourceHold<T, R> {
+    for (const resource of hold.resources) this.#holds.delete(resource)
+    const rest: ResourceHold<T, R> = { resources: new Set(), waiting: new Set() }
+    for (const job of open) this.#take(job, rest)
+    const groups = new Set<Group<T, R>>()
+    for (const job of hold.waiting) {
+      if (job.isOver) continue
+      const group = this.#groupOf(job.task)
+      group.ready.push(job)
+      groups.add(group)
+    }
+    for (const group of groups) {
+      // A job that waited for two holds is in it twice if both have ended by now.
+      group.ready = group.ready.sort((a, b) => a.sequence - b.sequence).filter((job, i, all) => job !== all[i - 1])
+      this.#gather(group)
+    }
+    return rest
+  }
+
+  #watch(job: QueuedJob<T, R>): void {
+    const signal = job.task.deadline?.signal
+    if (signal === undefined) return
+    job.onAbort = () => this.#giveUp(job, signal.reason)
+    signal.addEventListener('abort', job.onAbort, { once: true })
+  }
+
+  #unwatch({ onAbort, task: { deadline } }: QueuedJob<T, R>): void {
+    if (onAbort) deadline?.signal?.removeEventListener('abort', onAbort)
+  }
+
+  #giveUp(job: QueuedJob<T, R>, reason: unknown): void {
+    this.#unwatch(job)
+    job.isOver = true
+    this.#waiting--
+    job.reject(reason)
+  }
+
+  /** One timer for all that wait, so that a hundred thousand of them are cheap. */
+  #sweepLater(): void {
+    if (this.#isSweeping || this.#waiting === 0) return
+    this.#isSweeping = true
+    this.#clock.timer(SWEEP_INTERVAL, () => {
+      this.#isSweeping = false
+      for (const { ready } of this.#groups.values()) for (const job of ready) this.#check(job)
+      for (const { waiting } of new Set(this.#holds.values())) for (const job of waiting) this.#check(job)
+      this.#sweepLater()
+    })
+  }
+
+  #check(job: QueuedJob<T, R>): void {
+    const { deadline } = job.task
+    if (job.isOver || !deadline?.passed()) return
+    this.#giveUp(job, new DeadlineExceededError(deadline.duration, this.#bounds.waitedFor))
+  }
+}
+
+/** A task with a single resource needs no array: a hundred thousand of them wait. */
+function resourcesOf({ resources = [] }: Task): readonly string[] {
+  return typeof resources === 'string' ? [resources] : resources
+}
