@@ -87,7 +87,7 @@ export class StockExecutor {
       await this.#map.keys.check(this.#client)
     } catch (error) {
       if (isConcurrencyError(error, 'CONFIGURATION')) {
-        for (const { reject } of batch) reject(error)
+        for (const job of batch) job.reject(error)
         return false
       }
     }
