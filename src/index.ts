@@ -15,9 +15,12 @@ import type { Extension, Members } from './prisma/extension.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { Catalogue } from './sql/catalogue.js'
-import { type TransactionClientMethods, transactionClientMethods } from './transactions/extension.js'
+import {
+  type TransactionClientMethods,
+  transactionClientMethods,
+  watchedTransaction,
+} from './transactions/extension.js'
 import { transactionMethod } from './transactions/method.js'
-import { watchedTransaction } from './transactions/serialize.js'
 import { RetryingTransactions } from './transactions/with-retry.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioning/extension.js'
 import { VersionedMethods } from './versioning/methods.js'
@@ -131,7 +134,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const dataModel = readDataModel(own)
     const versions = new VersionedModels(dataModel, given.version)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
-    const transactions = new RetryingTransactions(touch.clients)
+    const transactions = new RetryingTransactions()
     const catalogue = new Catalogue()
     const versioned = new VersionedMethods(touch.clients, versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)

@@ -25,26 +25,58 @@ export interface TransactionOptions {
   readonly isolationLevel?: IsolationLevel | undefined
 }
 
+/** How long the part may take that another extension has in a call. */
+export interface Bound {
+  /** Settles as the work does, or rejects when the time is up. */
+  race<T>(work: PromiseLike<T>, extension: string): Promise<T>
+  /** Throws once the caller has been told that the time is up. */
+  check(): void
+}
+
 /** Where statements run: on the root client, each by itself, or in a transaction. */
-export interface Session {
-  readonly inTransaction: boolean
-  /** What tells this transaction from others; the same in all of its savepoints. `undefined` outside of one. */
-  readonly id: string | undefined
+export type Session = RootSession | TransactionSession
+
+interface AnySession {
   /** What a body of the user's is given: the client, or the `tx`, with all that it has been extended by. */
   readonly client: object
   /**
-   * Sends one statement, past the hooks of other extensions.
+   * Sends one statement, whose rows are of the type `R`.
    *
    * @throws what the engine throws: `sqlState` and its neighbours read it
    */
-  rows(statement: SqlStatement): Promise<Row[]>
-  /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
-  contained<R>(body: (session: Session) => Promise<R>): Promise<R>
+  rows<R extends object = Row>(statement: SqlStatement): Promise<R[]>
 }
 
 /** The root session. Only it can open a transaction. */
-export interface RootSession extends Session {
+export interface RootSession extends AnySession {
   readonly inTransaction: false
   /** Rolls back if the body rejects. */
-  transaction<R>(options: TransactionOptions, body: (session: Session) => Promise<R>): Promise<R>
+  transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R>
+}
+
+/** A transaction, on the `tx` of its body or on that of a nested one. */
+export interface TransactionSession extends AnySession {
+  readonly inTransaction: true
+  /** What tells this transaction from others; the same in all of its savepoints. */
+  readonly id: string
+  /** What tells this body from those around it and in it: the turns of its calls are kept by it. */
+  readonly scope: object
+  /** Sends a statement past the turns of the transaction: one that limits what is under way, or ends the connection. */
+  rowsAtOnce(statement: SqlStatement): Promise<Row[]>
+  /** Runs statements of ours in a savepoint: what fails in it leaves the transaction as it was. */
+  contained<R>(body: (session: TransactionSession) => Promise<R>, bound?: Bound): Promise<R>
+  /** Runs a body of the user's in a savepoint, as the user's own `tx.$transaction` does. */
+  nested<R>(body: (session: TransactionSession) => Promise<R>): Promise<R>
+  /**
+   * While the work runs, no call of anyone's may leave the transaction. With a bound, other extensions take
+   * no longer in any of them.
+   */
+  keepingCalls<R>(work: () => PromiseLike<R>, bound?: Bound): Promise<R>
+}
+
+/** The row of a statement that has one in any case. */
+export async function rowOf<R extends object = Row>(session: Session, statement: SqlStatement): Promise<R> {
+  const [row] = await session.rows<R>(statement)
+  if (row === undefined) throw new Error('The database has given no row to a statement that always has one.')
+  return row
 }

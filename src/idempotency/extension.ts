@@ -1,3 +1,4 @@
+import { sessionOf } from '../prisma/client-session.js'
 import { clientContext, type Implementation, modelContext } from '../prisma/extension.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
@@ -126,13 +127,13 @@ export interface IdempotentClientMethods {
 export function idempotentClientMethods(idempotent: IdempotentMethods): Implementation<IdempotentClientMethods> {
   return {
     $idempotent(options, body) {
-      return idempotent.run(clientContext(this), options, body)
+      return idempotent.run(sessionOf(clientContext(this)), options, body)
     },
     $oncePer(options, body) {
-      return idempotent.oncePer(clientContext(this), options, body)
+      return idempotent.oncePer(sessionOf(clientContext(this)), options, body)
     },
     $pruneIdempotencyKeys(options) {
-      return idempotent.prune(clientContext(this), options)
+      return idempotent.prune(sessionOf(clientContext(this)), options)
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { sqlState } from '../engine/error-facts.js'
+import type { Row, Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../sql/sql.js'
 import { missingKey, type NeededKey } from '../sql/unique-keys.js'
 
@@ -53,7 +53,7 @@ export class KeyStore {
    * With a `pause`, in seconds, a key that is so old is claimed anew. Its row is locked before its age
    * is looked at, and the clock is that of this moment: whoever waited sees the success it waited for.
    */
-  async claim(tx: PrismaClientLike, scope: string, key: string, request: string, pause?: number): Promise<boolean> {
+  async claim(tx: Session, scope: string, key: string, request: string, pause?: number): Promise<boolean> {
     const c = this.#columns
     const isRenewed = pause !== undefined
     // The conflict names its columns: without a unique key of them, nothing would ever be refused.
@@ -75,7 +75,7 @@ RETURNING 1 AS claimed`
     }
   }
 
-  async read(tx: PrismaClientLike, scope: string, key: string): Promise<StoredKey | undefined> {
+  async read(tx: Session, scope: string, key: string): Promise<StoredKey | undefined> {
     const c = this.#columns
     // A driver may drop the time zone of a moment that it reads. Seconds have none.
     const [row] = (await this.#send(
@@ -90,7 +90,7 @@ WHERE ${c.scope} = $1 AND ${c.key} = $2`,
   }
 
   /** Stores the answer; for a key with a `pause`, also that its success was now. */
-  async store(tx: PrismaClientLike, scope: string, key: string, answer: string, pause?: number): Promise<void> {
+  async store(tx: Session, scope: string, key: string, answer: string, pause?: number): Promise<void> {
     const c = this.#columns
     const renewal = pause === undefined ? '' : `, ${c.createdAt} = ${this.#moment('clock_timestamp()')}`
     await this.#send(
@@ -107,11 +107,11 @@ WHERE ${c.scope} = $1 AND ${c.key} = $2`,
    * The last success of a job with a pause stays: it is a row per job, and without it the job would
    * run too early.
    */
-  async prune(client: PrismaClientLike, olderThan: number, limit: number): Promise<number> {
+  async prune(session: Session, olderThan: number, limit: number): Promise<number> {
     const c = this.#columns
     // SKIP LOCKED: two machines that prune at once share the work instead of waiting for each other.
     const [row] = (await this.#send(
-      client,
+      session,
       `WITH old AS (
   SELECT ${c.scope}, ${c.key}
   FROM ${this.#table}
@@ -134,9 +134,9 @@ SELECT count(*)::int AS count FROM deleted`,
   }
 
   /** @throws ConfigurationError if the database lacks the table or a column of it */
-  async #send(client: PrismaClientLike, sql: string, ...values: unknown[]): Promise<unknown[]> {
+  async #send(session: Session, sql: string, ...values: unknown[]): Promise<Row[]> {
     try {
-      return (await client.$queryRawUnsafe(sql, ...values)) as unknown[]
+      return await session.rows({ text: sql, values })
     } catch (error) {
       if (!LACKS.has(sqlState(error) ?? '')) throw error
       throw lacking(this.model, 'has no such table or columns in the database', { cause: error })

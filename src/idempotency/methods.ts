@@ -1,7 +1,8 @@
 import * as z from 'zod/mini'
 import type { DataModel, Field, Model } from '../engine/data-model.js'
+import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
+import type { ModelContext } from '../prisma/client.js'
 import { type Selection, selectionOf } from '../prisma/selection.js'
 import { scopeOf } from '../prisma/session.js'
 import type { OwnClients } from '../prisma/whole-client.js'
@@ -9,7 +10,7 @@ import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import { requireKeys } from '../sql/unique-keys.js'
-import { transactionCall, transactionOptions } from '../transactions/method.js'
+import { transactionCall, transactionOptions, type UserBody } from '../transactions/method.js'
 import type { Body, RetryingTransactions } from '../transactions/with-retry.js'
 import { checkArguments, checkNames, isRecord, keyTextSchema, wholeNumber } from '../values/validation.js'
 import { InsertBatches } from './batch.js'
@@ -128,11 +129,11 @@ export class IdempotentMethods {
   }
 
   /** `$idempotent` */
-  async run<R>(client: PrismaClientLike, options: unknown, body: Body<R>): Promise<{ result: R; replayed: boolean }> {
+  async run<R>(session: Session, options: unknown, body: UserBody<R>): Promise<{ result: R; replayed: boolean }> {
     checkBody(body)
     const { key, scope, request, whileRunning = 'wait', ...transaction } = checkArguments(operationSchema, options)
     const { result, replayed } = await this.#operations.run(
-      client,
+      session,
       this.#storeOfKeys(),
       {
         key,
@@ -142,25 +143,25 @@ export class IdempotentMethods {
         keepsAnswer: true,
         ...this.#operationOptions(transaction),
       },
-      body,
+      bodyOf(body),
     )
     return { result, replayed }
   }
 
   /** `$oncePer` */
-  async oncePer<R>(client: PrismaClientLike, options: unknown, body: Body<R>): Promise<OncePerResult<R>> {
+  async oncePer<R>(session: Session, options: unknown, body: UserBody<R>): Promise<OncePerResult<R>> {
     checkBody(body)
     const { job, period, ...transaction } = checkArguments(oncePerSchema, options)
     const store = this.#storeOfKeys()
-    return oncePer(this.#operations, client, store, job, period, this.#operationOptions(transaction), body)
+    return oncePer(this.#operations, session, store, job, period, this.#operationOptions(transaction), bodyOf(body))
   }
 
   /** `$pruneIdempotencyKeys` */
-  async prune(client: PrismaClientLike, options: unknown): Promise<{ count: number }> {
+  async prune(session: Session, options: unknown): Promise<{ count: number }> {
     const { olderThan, batchSize = 1_000 } = checkArguments(pruneSchema, options)
     const store = this.#storeOfKeys()
     for (let count = 0; ; ) {
-      const deleted = await store.prune(client, olderThan, batchSize)
+      const deleted = await store.prune(session, olderThan, batchSize)
       count += deleted
       if (deleted < batchSize) return { count }
     }
@@ -183,6 +184,11 @@ export class IdempotentMethods {
     if (field === undefined || data[field] !== undefined) return undefined
     return { field, compute: () => fieldFingerprints(model, data) }
   }
+}
+
+/** The user's body, which is given the `tx`. */
+function bodyOf<R>(body: UserBody<R>): Body<R> {
+  return (tx, context) => body(tx.client, context)
 }
 
 function checkBody(body: unknown): void {

@@ -1,5 +1,5 @@
+import type { Session } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import type { Body } from '../transactions/with-retry.js'
 import { AT_LEAST, type KeyStore, ONCE_PER } from './key-store.js'
 import type { OperationCall, Operations } from './operation.js'
@@ -14,7 +14,7 @@ export type OncePerResult<R> =
 /** Runs the job's body once per period: who comes second is told so at once. */
 export async function oncePer<R>(
   operations: Operations,
-  client: PrismaClientLike,
+  session: Session,
   store: KeyStore,
   job: string,
   period: Period,
@@ -23,7 +23,7 @@ export async function oncePer<R>(
 ): Promise<OncePerResult<R>> {
   const name = nameOf(job, period)
   const key =
-    typeof name.key === 'string' ? name.key : await options.transaction.deadline.race(name.key(client), 'the database')
+    typeof name.key === 'string' ? name.key : await options.transaction.deadline.race(name.key(session), 'the database')
   const call: OperationCall = {
     ...options,
     scope: name.scope,
@@ -34,7 +34,7 @@ export async function oncePer<R>(
     pause: name.pause,
   }
   try {
-    const outcome = await operations.run(client, store, call, body)
+    const outcome = await operations.run(session, store, call, body)
     return outcome.replayed ? { ran: false, since: outcome.since } : { ran: true, result: outcome.result }
   } catch (error) {
     // The body may have asked for other operations, and met one that runs.
@@ -47,7 +47,7 @@ export async function oncePer<R>(
 
 interface Name {
   readonly scope: string
-  readonly key: string | ((client: PrismaClientLike) => Promise<string>)
+  readonly key: string | ((session: Session) => Promise<string>)
   readonly pause?: number
 }
 
@@ -59,5 +59,5 @@ function nameOf(job: string, period: Period): Name {
     return { scope: `${AT_LEAST.scope}${job}`, key: AT_LEAST.key, pause: secondsOf(period.atLeast, 'period.atLeast') }
   }
   const grid = gridOf(period)
-  return { scope, key: (client) => currentPeriod(client, grid) }
+  return { scope, key: (session) => currentPeriod(session, grid) }
 }

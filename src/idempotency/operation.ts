@@ -1,12 +1,12 @@
+import { decimalMaker } from '../engine/decimal.js'
 import { isStatementTimeout } from '../engine/error-facts.js'
+import { type RootSession, rowOf, type Session, type TransactionSession } from '../engine/session.js'
 import {
   IdempotencyInProgressError,
   IdempotencyMismatchError,
   InvalidArgumentError,
   isConcurrencyError,
 } from '../errors/index.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
-import { decimalMaker } from '../prisma/decimal.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
@@ -50,12 +50,7 @@ export class Operations {
    * together or not at all. Duplicates of one process take turns without a connection; those of
    * other processes wait in the database for the first one's end.
    */
-  async run<R>(
-    client: PrismaClientLike,
-    store: KeyStore,
-    call: OperationCall,
-    body: Body<R>,
-  ): Promise<OperationResult<R>> {
+  async run<R>(session: Session, store: KeyStore, call: OperationCall, body: Body<R>): Promise<OperationResult<R>> {
     const turn = JSON.stringify([call.scope, call.key])
     const tracked: Body<R> = async (tx, context) => {
       this.#running.add(turn)
@@ -66,18 +61,18 @@ export class Operations {
       }
     }
     const once = new OnceInTransaction(store, call, await fingerprint(comparable(call.request)), tracked)
-    if (isTransactionClient(client)) {
+    if (session.inTransaction) {
       // In a savepoint: a body that fails does not leave its claim behind.
-      return this.#transactions.run(client, (tx, context) => once.runInside(tx, context), call.transaction)
+      return this.#transactions.run(session, (tx, context) => once.runInside(tx, context), call.transaction)
     }
     if (call.whileRunning === 'refuse') {
       if (this.#running.has(turn)) throw new IdempotencyInProgressError(call.scope, call.key)
       // Others may only be looking an answer up, or wait for another process: the database tells.
-      if (this.#queue.isBusy(turn)) return this.#runOnRoot(client, call, once)
+      if (this.#queue.isBusy(turn)) return this.#runOnRoot(session, call, once)
     }
     const leave = await this.#enter(turn, call)
     try {
-      return await this.#runOnRoot(client, call, once)
+      return await this.#runOnRoot(session, call, once)
     } finally {
       leave()
     }
@@ -95,13 +90,13 @@ export class Operations {
 
   /** A lost COMMIT needs no verification here: run again, the key itself tells whether it was committed. */
   async #runOnRoot<R>(
-    client: PrismaClientLike,
+    session: RootSession,
     call: OperationCall,
     once: OnceInTransaction<R>,
   ): Promise<OperationResult<R>> {
     const { outcome } = once
     try {
-      return await this.#transactions.run(client, (tx, context) => once.run(tx, context), {
+      return await this.#transactions.run(session, (tx, context) => once.run(tx, context), {
         ...call.transaction,
         outcome,
       })
@@ -151,7 +146,7 @@ class OnceInTransaction<R> {
   }
 
   /** In a transaction of ours, whose statements are limited to what is left of the deadline. */
-  run(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+  run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
     // Who would be refused by a transaction of its own, still under way in the server after its
     // connection was lost, waits for that to end.
     const refuses = this.#call.whileRunning === 'refuse' && !this.outcome.isAmbiguous && !this.#hasClaimed
@@ -159,13 +154,13 @@ class OnceInTransaction<R> {
   }
 
   /** In a transaction of the caller's, whose statements are limited by the caller alone. */
-  runInside(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+  runInside(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
     const { whileRunning, transaction } = this.#call
     return this.#run(tx, context, whileRunning === 'refuse' ? REFUSAL_DELAY : wholeMilliseconds(transaction.deadline))
   }
 
   async #run(
-    tx: PrismaClientLike,
+    tx: TransactionSession,
     context: TransactionContext,
     lockTimeout: number | undefined,
   ): Promise<OperationResult<R>> {
@@ -184,16 +179,16 @@ class OnceInTransaction<R> {
     throw new IdempotencyInProgressError(scope, key)
   }
 
-  async #claim(tx: PrismaClientLike, lockTimeout: number | undefined): Promise<boolean> {
+  async #claim(tx: TransactionSession, lockTimeout: number | undefined): Promise<boolean> {
     const { scope, key, pause } = this.#call
     try {
       if (lockTimeout === undefined) return await this.#store.claim(tx, scope, key, this.#request, pause)
-      const [{ previous }] = (await tx.$queryRawUnsafe(
-        `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`,
-        lockTimeout,
-      )) as [{ previous: string }]
+      const { previous } = await rowOf<{ previous: string }>(tx, {
+        text: `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`,
+        values: [lockTimeout],
+      })
       const isClaimed = await this.#store.claim(tx, scope, key, this.#request, pause)
-      await tx.$queryRawUnsafe(`SELECT set_config('lock_timeout', $1, true)`, previous)
+      await tx.rows({ text: `SELECT set_config('lock_timeout', $1, true)`, values: [previous] })
       return isClaimed
     } catch (error) {
       // Without a limit of its own it has the transaction's, which may run again until the deadline.
@@ -202,7 +197,7 @@ class OnceInTransaction<R> {
     }
   }
 
-  async #execute(tx: PrismaClientLike, context: TransactionContext): Promise<OperationResult<R>> {
+  async #execute(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
     const { scope, key, keepsAnswer, answerLimit, pause } = this.#call
     const result = await this.#body(tx, context)
     const answer = encodeAnswer(keepsAnswer ? result : undefined)
@@ -217,7 +212,7 @@ class OnceInTransaction<R> {
     return { replayed: false, result }
   }
 
-  async #replay(tx: PrismaClientLike, stored: StoredKey): Promise<OperationResult<R>> {
+  async #replay(tx: TransactionSession, stored: StoredKey): Promise<OperationResult<R>> {
     const { scope, key } = this.#call
     if (stored.request !== this.#request) {
       throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import { sqlState } from '../engine/error-facts.js'
+import { rowOf, type Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { isTimeZone } from '../values/time-zone.js'
 
 /**
@@ -113,16 +113,11 @@ FROM period`
  *
  * @throws InvalidArgumentError if the database does not know the time zone
  */
-export async function currentPeriod(
-  client: PrismaClientLike,
-  { every, timeZone, offset }: Grid,
-  at?: Date,
-): Promise<string> {
+export async function currentPeriod(session: Session, { every, timeZone, offset }: Grid, at?: Date): Promise<string> {
   try {
-    const [row] = (await client.$queryRawUnsafe(START_SQL, every, timeZone, offset, at?.toISOString() ?? null)) as [
-      { start: string },
-    ]
-    return `${row.start}/${every}s`
+    const values = [every, timeZone, offset, at?.toISOString() ?? null]
+    const { start } = await rowOf<{ start: string }>(session, { text: START_SQL, values })
+    return `${start}/${every}s`
   } catch (error) {
     if (sqlState(error) !== '22023') throw error
     throw new InvalidArgumentError('period.timeZone', `is ${timeZone}, which the database does not know.`, {

@@ -1,11 +1,15 @@
-import type { Row } from '../engine/session.js'
+import { rowOf, type TransactionSession } from '../engine/session.js'
 import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import { bodyLimits } from '../transactions/limits.js'
 
 /** What to do where a lock's snapshot would be older than the lock. */
 export type SnapshotRule = 'refuse' | 'accept'
+
+interface Taken {
+  /** Empty for a lock that was waited for, `true` or `false` for one that was tried, or `refused`. */
+  readonly taken: string
+}
 
 /**
  * Takes transaction-level advisory locks, waiting for whoever has them (PostgreSQL manual,
@@ -16,7 +20,7 @@ export class AdvisoryLocks {
   #isProven = false
 
   /** Waits until all are taken. */
-  async take(tx: PrismaClientLike, keys: readonly string[], mode: LockMode, snapshot: SnapshotRule): Promise<void> {
+  async take(tx: TransactionSession, keys: readonly string[], mode: LockMode, snapshot: SnapshotRule): Promise<void> {
     const suffix = mode === 'shared' ? '_shared' : ''
     await this.#call(tx, `pg_advisory_xact_lock${suffix}`, keys, snapshot)
   }
@@ -26,7 +30,7 @@ export class AdvisoryLocks {
    * `bodyTimeout` the transaction is limited to it from here on, if all were free.
    */
   async tryTake(
-    tx: PrismaClientLike,
+    tx: TransactionSession,
     keys: readonly string[],
     mode: LockMode,
     snapshot: SnapshotRule,
@@ -48,26 +52,22 @@ export class AdvisoryLocks {
    * The limits of a body go into the last statement of these, so that they cut off none of them.
    */
   async #call(
-    tx: PrismaClientLike,
+    tx: TransactionSession,
     lock: string,
     keys: readonly string[],
     snapshot: SnapshotRule,
     bodyTimeout?: number,
-  ): Promise<Row[]> {
+  ): Promise<Taken[]> {
     const isProven = this.#isProven // others may prove it meanwhile
     const limit = withLimits('$3', isProven ? bodyTimeout : undefined)
-    const rows = (await tx.$queryRawUnsafe(
-      `SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+    const text = `SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
   THEN ${lock}(number)::text ELSE 'refused' END AS taken${limit.sql}
 FROM (
   SELECT DISTINCT hashtextextended(key, 0) AS number
   FROM unnest($1::text[]) AS key
   ORDER BY number
-) AS sorted`,
-      keys,
-      snapshot === 'accept',
-      ...limit.values,
-    )) as Row[]
+) AS sorted`
+    const rows = await tx.rows<Taken>({ text, values: [keys, snapshot === 'accept', ...limit.values] })
     if (rows.some(({ taken }) => taken === 'refused')) {
       throw new InvalidArgumentError(
         'isolationLevel',
@@ -80,14 +80,12 @@ FROM (
   }
 
   /** Some engines have the function, and it does nothing. So look once whether the lock is there. */
-  async #prove(tx: PrismaClientLike, bodyTimeout?: number): Promise<void> {
+  async #prove(tx: TransactionSession, bodyTimeout?: number): Promise<void> {
     const limit = withLimits('$1', bodyTimeout)
-    const [row] = (await tx.$queryRawUnsafe(
-      `SELECT EXISTS (
+    const text = `SELECT EXISTS (
   SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-) AS is_held${limit.sql}`,
-      ...limit.values,
-    )) as [Row]
+) AS is_held${limit.sql}`
+    const row = await rowOf(tx, { text, values: limit.values })
     if (row.is_held !== true) throw new UnsupportedDatabaseError()
     this.#isProven = true
   }

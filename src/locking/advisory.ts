@@ -1,7 +1,12 @@
 import { isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
-import type { IsolationLevel } from '../engine/session.js'
+import {
+  type IsolationLevel,
+  type RootSession,
+  rowOf,
+  type Session,
+  type TransactionSession,
+} from '../engine/session.js'
 import { isConcurrencyError, LockTimeoutError, TransactionRequiredError } from '../errors/index.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
@@ -24,7 +29,7 @@ export interface LockCall {
   readonly signal?: AbortSignal | undefined
 }
 
-export type LockedBody<R> = (tx: PrismaClientLike, signal: AbortSignal) => Promise<R>
+export type LockedBody<R> = (tx: object, signal: AbortSignal) => Promise<R>
 
 /** Advisory locks of one extended client. */
 export class Advisory {
@@ -43,8 +48,8 @@ export class Advisory {
   }
 
   /** `$advisoryXactLock` */
-  async take(tx: PrismaClientLike, keys: unknown, mode: LockMode, snapshot: SnapshotRule, timeout: number) {
-    requireTransaction(tx, '$advisoryXactLock')
+  async take(tx: Session, keys: unknown, mode: LockMode, snapshot: SnapshotRule, timeout: number) {
+    if (!tx.inTransaction) throw new TransactionRequiredError('$advisoryXactLock')
     const encoded = encodeKeys(keys)
     const deadline = new Deadline(timeout, undefined, systemClock)
     try {
@@ -63,8 +68,8 @@ export class Advisory {
   }
 
   /** `$tryAdvisoryXactLock`: all of the keys, or none. */
-  async tryTake(tx: PrismaClientLike, keys: unknown, mode: LockMode, snapshot: SnapshotRule): Promise<boolean> {
-    requireTransaction(tx, '$tryAdvisoryXactLock')
+  async tryTake(tx: Session, keys: unknown, mode: LockMode, snapshot: SnapshotRule): Promise<boolean> {
+    if (!tx.inTransaction) throw new TransactionRequiredError('$tryAdvisoryXactLock')
     const encoded = encodeKeys(keys)
     const deadline = new Deadline(this.#policy.deadline, undefined, systemClock)
     try {
@@ -87,14 +92,14 @@ export class Advisory {
    * of the encoded keys. Whoever has come through the queue waits for nothing but the database, and
    * there all locks are taken in the order of their numbers: neither order can close a circle.
    */
-  async hold<R>(client: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
+  async hold<R>(session: Session, call: LockCall, body: LockedBody<R>): Promise<R> {
     const keys = encodeKeys(call.keys)
-    if (isTransactionClient(client)) return this.#holdInside(client, call, body)
+    if (session.inTransaction) return this.#holdInside(session, call, body)
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
     const leave: (() => void)[] = []
     try {
       for (const key of keys) leave.push(await this.#enterQueue(key, keys, call, deadline))
-      return await this.#holdInDatabase(client, keys, call, deadline, body)
+      return await this.#holdInDatabase(session, keys, call, deadline, body)
     } finally {
       for (const pass of leave.reverse()) pass()
     }
@@ -105,13 +110,13 @@ export class Advisory {
    * lock ends with the caller's transaction, whose timeout is the body's too: a body cut short in a
    * savepoint could still write into the transaction around it.
    */
-  async #holdInside<R>(tx: PrismaClientLike, call: LockCall, body: LockedBody<R>): Promise<R> {
+  async #holdInside<R>(tx: TransactionSession, call: LockCall, body: LockedBody<R>): Promise<R> {
     call.signal?.throwIfAborted()
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
     return inNestedBody(tx, deadline, async (inner) => {
       await this.take(inner, call.keys, call.mode, 'refuse', call.timeout)
       call.signal?.throwIfAborted() // a statement that waits cannot be taken back
-      return untilOver(call.signal, (signal) => body(inner, signal))
+      return untilOver(call.signal, (signal) => body(inner.client, signal))
     })
   }
 
@@ -128,14 +133,14 @@ export class Advisory {
    * waiting never takes up more than so many connections of the pool.
    */
   async #holdInDatabase<R>(
-    client: PrismaClientLike,
+    session: RootSession,
     keys: readonly string[],
     call: LockCall,
     deadline: Deadline,
     body: LockedBody<R>,
   ): Promise<R> {
     const attempt = (acquire: Acquire, whenOver: () => void) =>
-      this.#transaction(client, keys, call, deadline, body, acquire, whenOver)
+      this.#transaction(session, keys, call, deadline, body, acquire, whenOver)
 
     const first = await attempt(
       (tx) => this.#locks.tryTake(tx, keys, call.mode, 'refuse', call.bodyTimeout),
@@ -168,7 +173,7 @@ export class Advisory {
    * and the lock, should it still come, is given back at once.
    */
   async #transaction<R>(
-    client: PrismaClientLike,
+    session: RootSession,
     keys: readonly string[],
     call: LockCall,
     deadline: Deadline,
@@ -185,17 +190,17 @@ export class Advisory {
     const held = new Promise<void>((resolve) => {
       onHeld = resolve
     })
-    const run = async (tx: PrismaClientLike) => {
+    const run = async (tx: TransactionSession) => {
       if (!(await acquire(tx))) throw NOT_FREE // rolls back, and so gives back what was taken
       if (state === 'given up') throw NOT_FREE
       state = 'held'
       onHeld()
       const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
-      return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx, signal))
+      return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx.client, signal))
     }
     const isHeld = () => state === 'held'
     const begin = (isolationLevel: IsolationLevel | undefined) =>
-      this.#transactions.run(client, run, {
+      this.#transactions.run(session, run, {
         policy: { ...this.#policy, attempts: 1, retryOn: () => false },
         deadline: whole,
         isolationLevel,
@@ -240,7 +245,7 @@ export class Advisory {
 }
 
 /** Takes the locks, and limits what comes after to the body's time; whether they were to be had. */
-type Acquire = (tx: PrismaClientLike) => Promise<boolean>
+type Acquire = (tx: TransactionSession) => Promise<boolean>
 
 const NOT_FREE = Symbol('not free')
 
@@ -253,33 +258,23 @@ interface Limits {
  * Limits the wait for the locks; resolves to the limits before. `lock_timeout` counts anew for each
  * lock that a statement waits for, `statement_timeout` for all of them together.
  */
-async function limitWait(tx: PrismaClientLike, milliseconds: number): Promise<Limits> {
-  const [row] = (await tx.$queryRawUnsafe(
-    `SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
+function limitWait(tx: TransactionSession, milliseconds: number): Promise<Limits> {
+  const text = `SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
   set_config('lock_timeout', $1::int::text, true),
-  ${STATEMENT_LIMIT}`,
-    milliseconds,
-  )) as [Limits]
-  return row
+  ${STATEMENT_LIMIT}`
+  return rowOf(tx, { text, values: [milliseconds] })
 }
 
-async function restoreLimits(tx: PrismaClientLike, { lock, statement }: Limits): Promise<void> {
-  await tx.$queryRawUnsafe(
-    `SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
-    lock,
-    statement,
-  )
+async function restoreLimits(tx: TransactionSession, { lock, statement }: Limits): Promise<void> {
+  const text = `SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`
+  await tx.rows({ text, values: [lock, statement] })
 }
 
 /** Puts `lock_timeout` back, and limits the body; a `statement_timeout` from before the wait stays where it is shorter. */
-async function limitBody(tx: PrismaClientLike, { lock, statement }: Limits, bodyTimeout: number): Promise<void> {
-  await tx.$queryRawUnsafe(
-    `SELECT set_config('lock_timeout', $2, true),
-  ${bodyLimits('$1', '$3::text')}`,
-    bodyTimeout,
-    lock,
-    statement,
-  )
+async function limitBody(tx: TransactionSession, { lock, statement }: Limits, bodyTimeout: number): Promise<void> {
+  const text = `SELECT set_config('lock_timeout', $2, true),
+  ${bodyLimits('$1', '$3::text')}`
+  await tx.rows({ text, values: [bodyTimeout, lock, statement] })
 }
 
 /** Any way of running out of time before the lock was held is one and the same to the caller. */
@@ -287,10 +282,6 @@ function timeoutOf(error: unknown, keys: readonly string[], { timeout }: LockCal
   const isTimeout =
     isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error) || isTransactionTimeout(error)
   return isTimeout ? new LockTimeoutError(keys, timeout, { cause: error }) : error
-}
-
-function requireTransaction(client: PrismaClientLike, method: string): void {
-  if (!isTransactionClient(client)) throw new TransactionRequiredError(method)
 }
 
 /** The function, which does something only the first time it is called. */

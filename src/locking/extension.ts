@@ -1,3 +1,4 @@
+import { sessionOf } from '../prisma/client-session.js'
 import { clientContext, type Implementation } from '../prisma/extension.js'
 import type { TransactionClient } from '../prisma/types.js'
 import type { LockKeys } from './key.js'
@@ -72,13 +73,13 @@ export interface LockClientMethods {
 export function lockClientMethods(locks: LockMethods): Implementation<LockClientMethods> {
   return {
     $withAdvisoryLock(keys, body, options) {
-      return locks.hold(clientContext(this), keys, body, options)
+      return locks.hold(sessionOf(clientContext(this)), keys, body, options)
     },
     $advisoryXactLock(keys, options) {
-      return locks.take(clientContext(this), keys, options)
+      return locks.take(sessionOf(clientContext(this)), keys, options)
     },
     $tryAdvisoryXactLock(keys, options) {
-      return locks.tryTake(clientContext(this), keys, options)
+      return locks.tryTake(sessionOf(clientContext(this)), keys, options)
     },
   }
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
+import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { callOptions } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import type { LockMode } from '../sync/keyed-lock.js'
@@ -61,20 +61,20 @@ export class LockMethods {
     this.#advisory = new Advisory(transactions, policy, maxWaiting)
   }
 
-  async take(client: PrismaClientLike, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
+  async take(session: Session, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
     const given = keysOf(keys)
     const { mode = 'exclusive', snapshot = 'refuse', timeout = DEFAULT_TIMEOUT } = checkArguments(takeOptions, options)
-    await this.#advisory.take(client, given, mode, snapshot, Math.ceil(timeout))
+    await this.#advisory.take(session, given, mode, snapshot, Math.ceil(timeout))
   }
 
-  async tryTake(client: PrismaClientLike, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
+  async tryTake(session: Session, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
     const given = keysOf(keys)
     const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
-    return this.#advisory.tryTake(client, given, mode, snapshot)
+    return this.#advisory.tryTake(session, given, mode, snapshot)
   }
 
   async hold<R>(
-    client: PrismaClientLike,
+    session: Session,
     keys: LockKeys,
     body: LockedBody<R>,
     options: WithAdvisoryLockOptions = {},
@@ -90,7 +90,7 @@ export class LockMethods {
       ...checked
     } = checkArguments(holdOptions, options)
     const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
-    return this.#advisory.hold(client, { keys: given, mode, ...checked, ...limits }, body)
+    return this.#advisory.hold(session, { keys: given, mode, ...checked, ...limits }, body)
   }
 }
 

@@ -1,6 +1,9 @@
 import { ConfigurationError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
+import { transactionSession } from '../prisma/client-session.js'
+import type { Deadline } from '../sync/deadline.js'
 import type { TransactionWithRetryOptions } from '../transactions/method.js'
+import * as sessions from '../transactions/serialize.js'
 import type { TransactionContext } from '../transactions/with-retry.js'
 
 /** A client with `concurrency()` on it: its public method is all that this entry point builds on. */
@@ -18,4 +21,18 @@ export function withConcurrency(client: PrismaClientLike, extension: string): Co
   }
   const message = `${extension}() builds on concurrency(): apply that first, base.$extends(concurrency()).$extends(${extension}({ … }))`
   throw new ConfigurationError([{ path: '', message }])
+}
+
+/** `serializeInTransaction`, by the `tx`. */
+export function serializeInTransaction<R>(tx: PrismaClientLike, deadline: Deadline, run: () => Promise<R>): Promise<R> {
+  return sessions.serializeInTransaction(transactionSession(tx), deadline, run)
+}
+
+/** `inSavepoint`, by the `tx`. */
+export function inSavepoint<R>(
+  tx: PrismaClientLike,
+  deadline: Deadline,
+  body: (inner: PrismaClientLike) => Promise<R>,
+): Promise<R> {
+  return sessions.inSavepoint(transactionSession(tx), deadline, (inner) => body(inner.client as PrismaClientLike))
 }

@@ -1,7 +1,8 @@
 import type { Model } from '../engine/data-model.js'
+import type { Action } from '../engine/records.js'
 import { ForeignExtensionError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { type Action, foreignIn } from '../prisma/foreign.js'
+import { foreignIn } from '../prisma/foreign.js'
 
 const READS = ['findUnique', 'findUniqueOrThrow', 'findFirst', 'findFirstOrThrow', 'findMany'] as const
 const UPDATES = ['update', 'updateMany', 'updateManyAndReturn'] as const

@@ -1,4 +1,5 @@
-import type { TransactionOptions } from '../engine/session.js'
+import type { ActionArgs, ModelAction } from '../engine/records.js'
+import type { SqlStatement, TransactionOptions } from '../engine/session.js'
 
 /**
  * The parts of a Prisma client that this package uses. What begins with an underscore, and the
@@ -35,17 +36,14 @@ export interface PrismaClientLike {
   readonly $connect?: () => Promise<void>
   /** From `@prisma/extension-read-replicas`: the client whose reads go to the primary. */
   readonly $primary?: () => PrismaClientLike
-  $queryRawUnsafe(sql: string, ...values: unknown[]): Promise<unknown>
+  $queryRawUnsafe<R = unknown>(sql: string, ...values: unknown[]): Promise<R>
   $transaction<R>(body: (tx: PrismaClientLike) => Promise<R>, options?: TransactionOptions): Promise<R>
   $transaction(calls: readonly PromiseLike<unknown>[]): Promise<unknown[]>
 }
 
-export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
-export type ActionArgs = Readonly<Record<string, unknown>>
-
 /** A promise of Prisma's: not yet sent, and willing to join a transaction. */
-export interface PrismaCall extends PromiseLike<unknown> {
-  requestTransaction(transaction: { readonly kind: 'itx'; readonly id: string }): PromiseLike<unknown>
+export interface PrismaCall<R = unknown> extends PromiseLike<R> {
+  requestTransaction(transaction: { readonly kind: 'itx'; readonly id: string }): PromiseLike<R>
 }
 
 /** `this` in a model method, such as `db.product`. */
@@ -123,8 +121,12 @@ export function openSavepoint<R>(tx: PrismaClientLike, body: (inner: PrismaClien
 }
 
 /** Sends SQL in an interactive transaction, by Prisma's id of it. */
-export async function sendIn(client: PrismaClientLike, transactionId: string, sql: string): Promise<unknown> {
-  const call = client.$queryRawUnsafe(sql) as unknown as PrismaCall
+export async function sendIn<R>(
+  client: PrismaClientLike,
+  transactionId: string,
+  { text, values }: SqlStatement,
+): Promise<R[]> {
+  const call = client.$queryRawUnsafe(text, ...values) as unknown as PrismaCall<R[]>
   return call.requestTransaction({ kind: 'itx', id: transactionId })
 }
 

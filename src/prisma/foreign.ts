@@ -1,17 +1,7 @@
-import { type ModelAction, type PrismaClientLike, propertyOf } from './client.js'
+import type { Action } from '../engine/records.js'
+import { type PrismaClientLike, propertyOf } from './client.js'
 import { type ExtensionArgs, extensionsOf, type Hook, headOf, isForeign, layerOf, transparentOf } from './layers.js'
 import { versionColumnsOf } from './version-columns.js'
-
-/** The actions of Prisma's that a statement of our own may stand for. */
-export type Action =
-  | ModelAction
-  | 'createMany'
-  | 'updateMany'
-  | 'updateManyAndReturn'
-  | 'findUnique'
-  | 'findFirst'
-  | 'findFirstOrThrow'
-  | 'findMany'
 
 /** How our own statements are sent. */
 const RAW = '$queryRawUnsafe'

@@ -1,10 +1,5 @@
 import type { Expression, Field, Model } from '../engine/data-model.js'
-
-/**
- * What Prisma puts into a field that an insert leaves out: a value, the time, nothing (the database
- * fills it in), or something that only Prisma itself can tell.
- */
-export type InsertDefault = { readonly value: unknown } | 'now' | 'nothing' | 'unknown'
+import type { InsertDefault } from '../engine/records.js'
 
 const DEFAULTS = new WeakMap<Model, ReadonlyMap<Field, InsertDefault>>()
 

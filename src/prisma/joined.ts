@@ -1,3 +1,4 @@
+import type { Bound } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import type { PrismaCall } from './client.js'
 import { calledBy, type ExtensionArgs, type Hook } from './layers.js'
@@ -19,14 +20,6 @@ interface Params {
   readonly operation: string
   readonly __internalParams?: { readonly transaction?: Transaction }
   readonly query: (args: unknown, internal?: unknown) => PrismaCall
-}
-
-/** How long the part may take that another extension has in a call. */
-export interface Bound {
-  /** Settles as the work does, or rejects when the time is up. */
-  race<T>(work: PromiseLike<T>, extension: string): Promise<T>
-  /** Throws when whoever made the call has been told that the time is up. */
-  check(): void
 }
 
 interface Reliance {

@@ -106,6 +106,14 @@ export function withoutOwnLayers(client: PrismaClientLike): PrismaClientLike {
 
 const guards = new WeakMap<Node, readonly WriteGuard[]>()
 
+/** The client of `concurrency()` that a client, or a `tx`, was made of; the topmost one, if there are several. */
+export function coreOf(client: PrismaClientLike): PrismaClientLike | undefined {
+  for (let own: PrismaClientLike | undefined = client; own; own = own.$parent) {
+    if (headOf(own)?.extension[LAYER]?.versions) return own
+  }
+  return undefined
+}
+
 /** Asks the guards of all of this package's extensions on the client. */
 export function checkWrite(client: PrismaClientLike, ...write: Parameters<WriteGuard>): void {
   const head = headOf(client)

@@ -1,4 +1,5 @@
-import { type ActionArgs, type ModelContext, modelOf, type PrismaClientLike } from './client.js'
+import type { ActionArgs } from '../engine/records.js'
+import { type ModelContext, modelOf, type PrismaClientLike } from './client.js'
 import { takesPart } from './foreign.js'
 import { extensionsOf, isForeign, isReadReplicas, transparentOf } from './layers.js'
 import { knownWholeOf, type OwnClients } from './whole-client.js'

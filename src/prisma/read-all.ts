@@ -1,6 +1,7 @@
 import type { Model } from '../engine/data-model.js'
+import type { ActionArgs } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import type { ActionArgs, PrismaClientLike } from './client.js'
+import type { PrismaClientLike } from './client.js'
 import { modelOf } from './client.js'
 
 interface Reader {

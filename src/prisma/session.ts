@@ -1,10 +1,8 @@
-import type { Field, Model } from '../engine/data-model.js'
-import type { Row, TransactionOptions } from '../engine/session.js'
+import type { ActionArgs, CallersTransaction, ModelAction, RecordSession, RootScope } from '../engine/records.js'
+import type { Row } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import {
-  type ActionArgs,
   isTransactionClient,
-  type ModelAction,
   type ModelContext,
   modelOf,
   type PrismaClientLike,
@@ -12,60 +10,16 @@ import {
   transactionId,
   transactionOf,
 } from './client.js'
-import { type Action, foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
-import { type InsertDefault, insertDefaults } from './insert-defaults.js'
-import { type Bound, bind, relyingOn } from './joined.js'
+import { transactionSession } from './client-session.js'
+import { foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
+import { insertDefaults } from './insert-defaults.js'
+import { bind, relyingOn } from './joined.js'
 import { calledBy, checkWrite } from './layers.js'
 import { withModelErrors } from './model-error.js'
 import { READ, readPrimary } from './primary.js'
 import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
-/** Where the statements of one call run: on the root client, or inside a transaction. */
-export interface Session {
-  readonly inTransaction: boolean
-  /** Sends a call through all of the client's extensions. */
-  call(action: ModelAction, args: ActionArgs): Promise<Row>
-  /**
-   * Reads a record from the primary, whatever replicas other extensions have in store.
-   * A record that is not there is Prisma's P2025.
-   */
-  read(args: ActionArgs): Promise<Row>
-  /** Reads a record of another model, for a key that this one refers to. */
-  readOther(model: string, args: ActionArgs): Promise<Row>
-  /** Sends SQL, with its values as parameters. What fails has the error that a call of the model would have. */
-  query(sql: string, ...values: unknown[]): Promise<Row[]>
-  /** What another extension that takes part in these calls of the model is called; `undefined` if none does. */
-  foreign(...actions: readonly Action[]): string | undefined
-  /**
-   * Asks the other extensions of this package before SQL writes data, which their hooks do not see.
-   *
-   * @throws InvalidArgumentError that names the field, if one of them refuses it
-   */
-  checkWrite(operation: 'create' | 'update', data: unknown, path: string): void
-  /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
-  contained<R>(body: (scope: Session) => Promise<R>): Promise<R>
-}
-
-/** The root client. Only it can open a transaction. */
-export interface RootScope extends Session {
-  readonly inTransaction: false
-  /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
-  canBypassPrisma(...actions: readonly ModelAction[]): boolean
-  /** What Prisma puts into the fields of the model that an insert leaves out. */
-  insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
-  /** In it other extensions take no longer than the bound in any call. */
-  transaction<R>(body: (tx: Session) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>
-}
-
-/** A transaction of the caller's. Its savepoints are for the turns of `transaction/turns.ts` to open. */
-export interface CallersTransaction extends Omit<Session, 'contained'> {
-  readonly inTransaction: true
-  readonly client: PrismaClientLike
-  /** The same calls, in which other extensions take no longer. `mark` is told by what Prisma marks them. */
-  bounded(bound: Bound, mark: (mark: object) => void): CallersTransaction
-  /** The same calls under a savepoint, by the client that stands for it. */
-  under(savepoint: PrismaClientLike): Session
-}
+export type { CallersTransaction, RecordSession as Session, RootScope } from '../engine/records.js'
 
 /** The scope that a model method was called in. */
 export function scopeOf(context: ModelContext, own: OwnClients): RootScope | CallersTransaction {
@@ -73,12 +27,12 @@ export function scopeOf(context: ModelContext, own: OwnClients): RootScope | Cal
   return isTransactionClient(parent) ? callersTransaction(context, parent, own) : rootScope(context, own)
 }
 
-function queryOf(context: ModelContext, client: PrismaClientLike): Session['query'] {
+function queryOf(context: ModelContext, client: PrismaClientLike): RecordSession['query'] {
   return (sql, ...values) => withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
 }
 
 /** What is known of the extensions of the model's client. */
-function extensionsOf(context: ModelContext): Pick<Session, 'foreign' | 'checkWrite'> {
+function extensionsOf(context: ModelContext): Pick<RecordSession, 'foreign' | 'checkWrite'> {
   const whole = wholeClientOf(context)
   return {
     foreign(...actions) {
@@ -118,7 +72,7 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike, own
   const client = sender()
   const transaction: CallersTransaction = {
     inTransaction: true,
-    client,
+    session: transactionSession(client),
     // By clients of their own, so that the calls can be told from those that the caller makes meanwhile.
     bounded(bound, onMark) {
       if (!hasForeignHooks(whole)) return transaction
@@ -127,7 +81,7 @@ function callersTransaction(context: ModelContext, parent: PrismaClientLike, own
       onMark(mark)
       return { ...transaction, ...callsOf(model(context.$name, mark), sender(mark)) }
     },
-    under: (savepoint) => ownTransaction(context, savepoint),
+    under: (savepoint) => ownTransaction(context, savepoint.client as PrismaClientLike),
     readOther: (name, args) => found(model(name), args),
     ...callsOf(context, client),
     ...extensionsOf(context),
@@ -141,7 +95,7 @@ function callsOf(model: ModelContext, client: PrismaClientLike) {
     call: (action, args) => recordOf(model, action, () => model[action](args)),
     read: (args) => found(model, args),
     query: queryOf(model, client),
-  } satisfies Partial<Session>
+  } satisfies Partial<RecordSession>
 }
 
 function rootScope(context: ModelContext, own: OwnClients): RootScope {
@@ -169,7 +123,7 @@ function rootScope(context: ModelContext, own: OwnClients): RootScope {
 }
 
 /** A transaction, or a savepoint, of ours. Its calls go through all of the client's extensions, too. */
-function ownTransaction(context: ModelContext, tx: PrismaClientLike): Session {
+function ownTransaction(context: ModelContext, tx: PrismaClientLike): RecordSession {
   const call = callIn(context, tx)
   return {
     inTransaction: true,
@@ -191,7 +145,7 @@ function modelIn(context: ModelContext, tx: PrismaClientLike, name: string): Mod
  * A model of the root client can be asked to join a transaction. One of a transaction always stays on
  * its own client, so a savepoint in there has a model of its own.
  */
-function callIn(context: ModelContext, tx: PrismaClientLike): Session['call'] {
+function callIn(context: ModelContext, tx: PrismaClientLike): RecordSession['call'] {
   if (isTransactionClient(context.$parent)) {
     const model = modelIn(context, tx, context.$name)
     return (action, args) => recordOf(model, action, () => model[action](args))

@@ -1,10 +1,10 @@
 import type { ConcurrencyClient } from '../mapping/client.js'
+import { inSavepoint, serializeInTransaction } from '../mapping/client.js'
 import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { type CallOptions, patienceOf } from '../retry/call-options.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
-import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 
 /** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
 export type Contained = <R>(body: (tx: PrismaClientLike) => Promise<R>) => Promise<R>

@@ -1,7 +1,8 @@
 import type { Field } from '../engine/data-model.js'
+import { decimalMaker } from '../engine/decimal.js'
 import { type DecimalLike, InvalidArgumentError, type StockQuantity } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { decimalMaker } from '../prisma/decimal.js'
+import { sessionOf } from '../prisma/client-session.js'
 import { isDecimal } from '../values/canonical.js'
 
 const LIMITS: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
@@ -66,7 +67,7 @@ export class Quantities {
 
   /** Needed once before `value` gives Decimals: their class is taken from one that Prisma made. */
   async prepare(client: PrismaClientLike): Promise<void> {
-    if (this.type === 'Decimal') this.#makeDecimal ??= await decimalMaker(client)
+    if (this.type === 'Decimal') this.#makeDecimal ??= await decimalMaker(sessionOf(client))
   }
 
   /** The number as the caller knows it: of the type that Prisma gives the column. */

@@ -1,5 +1,4 @@
-import { type PrismaClientLike, transactionId } from '../prisma/client.js'
-import { relyingOn } from '../prisma/joined.js'
+import type { TransactionSession } from '../engine/session.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
 import { boundOf } from './bounds.js'
@@ -26,7 +25,7 @@ export function timeoutBehind(limit: number): number {
  * through: if it still runs, the connection is closed, which is more than a ROLLBACK (see above).
  */
 export async function boundedBody<R>(
-  tx: PrismaClientLike,
+  tx: TransactionSession,
   deadline: Deadline,
   waitedFor: string,
   body: (signal: AbortSignal) => Promise<R>,
@@ -36,7 +35,7 @@ export async function boundedBody<R>(
   const settle = () => {
     hasSettled = true
   }
-  const work = relyingOn(transactionId(tx), async () => body(over.signal), boundOf(deadline))
+  const work = tx.keepingCalls(async () => body(over.signal), boundOf(deadline))
   work.then(settle, settle)
   try {
     return await deadline.race(work, waitedFor, CALLS_FROM_INSIDE)

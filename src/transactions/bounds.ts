@@ -1,7 +1,6 @@
+import type { Action, RecordSession } from '../engine/records.js'
+import type { Bound } from '../engine/session.js'
 import type { DeadlineHint } from '../errors/index.js'
-import type { Action } from '../prisma/foreign.js'
-import type { Bound } from '../prisma/joined.js'
-import type { Session } from '../prisma/session.js'
 import type { Deadline } from '../sync/deadline.js'
 
 /** The time that other extensions have in a call with this deadline. */
@@ -25,7 +24,7 @@ export function boundOf(deadline: Deadline): CallBound {
 
 /** Runs calls of Prisma; not past the deadline, where another extension takes part in them. */
 export async function withinDeadline<R>(
-  scope: Pick<Session, 'foreign' | 'query'>,
+  scope: Pick<RecordSession, 'foreign' | 'query'>,
   deadline: Deadline,
   calls: readonly Action[],
   work: (bound: Bound) => Promise<R>,
@@ -51,7 +50,7 @@ export async function withinDeadline<R>(
 
 /** The same on the root client; in a transaction, whoever waits for the turn takes care of it. */
 export function patient<R>(
-  scope: Pick<Session, 'inTransaction' | 'foreign' | 'query'>,
+  scope: Pick<RecordSession, 'inTransaction' | 'foreign' | 'query'>,
   deadline: Deadline,
   calls: readonly Action[],
   run: () => Promise<R>,

@@ -1,6 +1,6 @@
 import { isUnsupported } from '../engine/error-facts.js'
+import { rowOf, type TransactionSession } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { Deadline } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 
@@ -20,7 +20,7 @@ const LONGEST_PAUSE = 50
 const LONGEST_TURN = 500
 
 /** The first statement of a transaction that runs in its turn. */
-export type TakeTurn = (tx: PrismaClientLike) => Promise<void>
+export type TakeTurn = (tx: TransactionSession) => Promise<void>
 
 /**
  * Lets transactions that have fought run one after the other, so that they do not meet again.
@@ -79,14 +79,13 @@ export class ConflictTurn {
     }
   }
 
-  async #take(tx: PrismaClientLike): Promise<void> {
-    const [row] = (await tx
-      .$queryRawUnsafe(`SELECT pg_try_advisory_xact_lock(hashtextextended('${LOCK_KEY}', 0)) AS taken`)
-      .catch((error: unknown) => {
-        if (!isUnsupported(error)) throw error
-        this.#isSupported = false
-        throw NOT_YET
-      })) as [{ taken: boolean }]
-    if (!row.taken) throw NOT_YET
+  async #take(tx: TransactionSession): Promise<void> {
+    const text = `SELECT pg_try_advisory_xact_lock(hashtextextended('${LOCK_KEY}', 0)) AS taken`
+    const { taken } = await rowOf<{ taken: boolean }>(tx, { text, values: [] }).catch((error: unknown) => {
+      if (!isUnsupported(error)) throw error
+      this.#isSupported = false
+      throw NOT_YET
+    })
+    if (!taken) throw NOT_YET
   }
 }

@@ -1,7 +1,6 @@
 import { isDeadlock, isLockTimeout, isTransactionConflict } from '../engine/error-facts.js'
+import type { TransactionSession } from '../engine/session.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
-import { sendIn } from '../prisma/client.js'
-import type { OwnClients } from '../prisma/whole-client.js'
 import type { Clock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'
 import { ConflictTurn, type TakeTurn } from './conflict-turn.js'
@@ -49,10 +48,10 @@ export interface Run {
 
 type Send = <R>(send: () => PromiseLike<R>) => PromiseLike<R>
 
-/** By Prisma's id of a transaction that is under way: how it sends what may wait for a lock. */
+/** By the id of a transaction that is under way: how it sends what may wait for a lock. */
 const limits = new Map<string, Send>()
 
-/** Sends a write, or SQL, in a transaction, by Prisma's id of it: within the limit that it has by then. */
+/** Sends a write, or SQL, in a transaction, by its id: within the limit that it has by then. */
 export function withinLimit<R>(id: string, send: () => PromiseLike<R>): PromiseLike<R> {
   const limit = limits.get(id)
   return limit ? limit(send) : send()
@@ -61,13 +60,10 @@ export function withinLimit<R>(id: string, send: () => PromiseLike<R>): PromiseL
 /** What the transactions of one client know of deadlocks. */
 export class Deadlocks {
   readonly turn = new ConflictTurn()
-  /** It has our hook of batches, should other calls of the transaction come in the same tick. */
-  readonly #clients: Pick<OwnClients, 'made'>
   readonly #clock: Clock
   #expectedUntil = Number.NEGATIVE_INFINITY
 
-  constructor(clients: Pick<OwnClients, 'made'>, clock: Clock) {
-    this.#clients = clients
+  constructor(clock: Clock) {
     this.#clock = clock
   }
 
@@ -80,8 +76,9 @@ export class Deadlocks {
     return this.#clock.now() < this.#expectedUntil
   }
 
-  /** Runs the body of a transaction, by Prisma's id of it. */
-  async track<R>(id: string, run: Run, body: () => Promise<R>): Promise<R> {
+  /** Runs the body of a transaction. */
+  async track<R>(tx: TransactionSession, run: Run, body: () => Promise<R>): Promise<R> {
+    const { id } = tx
     if (!run.mayGiveWay) return body()
     let limiting: Promise<void> | undefined
     const withinLimit: Send = async (send) => {
@@ -95,7 +92,7 @@ export class Deadlocks {
       }
     }
     limits.set(id, (send) => {
-      if (run.lockLimit === undefined && this.areExpected) limiting = this.#limit(run, id)
+      if (run.lockLimit === undefined && this.areExpected) limiting = this.#limit(run, tx)
       return run.lockLimit === undefined ? send() : withinLimit(send)
     })
     let result: R
@@ -111,10 +108,10 @@ export class Deadlocks {
     return result
   }
 
-  async #limit(run: Run, id: string): Promise<void> {
+  async #limit(run: Run, tx: TransactionSession): Promise<void> {
     run.lockLimit = LIMIT
     // Where this fails the transaction is over, which the write itself tells.
-    await sendIn(this.#clients.made, id, `SELECT ${lockLimit(LIMIT)}`).catch(() => {})
+    await tx.rowsAtOnce({ text: `SELECT ${lockLimit(LIMIT)}`, values: [] }).catch(() => {})
   }
 }
 

@@ -1,11 +1,10 @@
 import * as z from 'zod/mini'
-import type { IsolationLevel } from '../engine/session.js'
+import type { IsolationLevel, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments } from '../values/validation.js'
-import type { Body, RetryingTransactions, TransactionCall } from './with-retry.js'
+import type { RetryingTransactions, TransactionCall, TransactionContext } from './with-retry.js'
 
 export interface TransactionWithRetryOptions extends CallOptions {
   /** The isolation level of the transaction; the database's default unless given. */
@@ -43,12 +42,16 @@ export function transactionCall(clientPolicy: ResolvedPolicy, options: Transacti
   return { ...patience, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }
 }
 
+/** A body of the user's: it is given the `tx`. */
+export type UserBody<R> = (tx: object, context: TransactionContext) => Promise<R>
+
 /** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */
 export function transactionMethod(transactions: RetryingTransactions, clientPolicy: ResolvedPolicy) {
-  return async <R>(client: PrismaClientLike, body: Body<R>, options: unknown): Promise<R> => {
+  return async <R>(session: Session, body: UserBody<R>, options: unknown): Promise<R> => {
     if (typeof body !== 'function') {
       throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
     }
-    return transactions.run(client, body, transactionCall(clientPolicy, checkArguments(optionsSchema, options ?? {})))
+    const call = transactionCall(clientPolicy, checkArguments(optionsSchema, options ?? {}))
+    return transactions.run(session, (tx, context) => body(tx.client, context), call)
   }
 }

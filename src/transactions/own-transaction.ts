@@ -1,6 +1,5 @@
+import type { Action, RecordSession, RootScope } from '../engine/records.js'
 import type { IsolationLevel } from '../engine/session.js'
-import type { Action } from '../prisma/foreign.js'
-import type { RootScope, Session } from '../prisma/session.js'
 import type { Deadline } from '../sync/deadline.js'
 import { NO_TIMEOUT } from './bounded-body.js'
 import { boundOf, withinDeadline } from './bounds.js'
@@ -21,7 +20,7 @@ interface OwnTransaction {
 export function inOwnTransaction<R>(
   root: RootScope,
   { deadline, calls, isolationLevel }: OwnTransaction,
-  work: (tx: Session) => Promise<R>,
+  work: (tx: RecordSession) => Promise<R>,
 ): Promise<R> {
   const limit = wholeMilliseconds(deadline)
   return root.transaction(

@@ -1,14 +1,13 @@
 import { sqlState } from '../engine/error-facts.js'
-import type { TransactionOptions } from '../engine/session.js'
+import type { TransactionSession } from '../engine/session.js'
 import { TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
-import { openSavepoint, type PrismaClientLike } from '../prisma/client.js'
 import type { Deadline } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 
 /** A statement of the transaction has failed, and PostgreSQL takes no other. */
 const ABORTED = '25P02'
 
-export type Body<R> = (tx: PrismaClientLike) => Promise<R>
+export type Body<R> = (tx: TransactionSession) => Promise<R>
 
 /** A nested body, asked for or open. */
 interface Nested {
@@ -41,7 +40,6 @@ export class TransactionScope {
   #savepoint: Promise<void> | undefined
   #nested: Nested | undefined
   #isOver = false
-  #isClosing = false
   /** The first that may have ended the transaction. */
   #failure: { readonly error: unknown } | undefined
 
@@ -63,14 +61,14 @@ export class TransactionScope {
   }
 
   /** In a turn: statements of ours under a savepoint, with nobody beside them. */
-  async savepoint<R>(tx: PrismaClientLike, deadline: Deadline, body: Body<R>): Promise<R> {
+  async savepoint<R>(deadline: Deadline, open: () => Promise<R>): Promise<R> {
     let close = () => {}
     this.#savepoint = new Promise((resolve) => {
       close = resolve
     })
     try {
       await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
-      return await openSavepoint(tx, body)
+      return await open()
     } finally {
       this.#savepoint = undefined
       close()
@@ -105,9 +103,8 @@ export class TransactionScope {
     return this.#nested?.isSent === true && this.#nested.scope === undefined
   }
 
-  /** A call of Prisma's own on this client, as the query hook sees it. */
+  /** A call of the user's own on this client. */
   async plain<R>(query: () => PromiseLike<R>): Promise<R> {
-    if (this.#isClosing) return query()
     while (this.#savepoint) await this.#savepoint
     if (this.#isOver) throw new TransactionScopeError('over')
     if (this.#nested?.isOurs && !this.#nested.isWaiting) throw new TransactionScopeError('nested')
@@ -123,18 +120,8 @@ export class TransactionScope {
     }
   }
 
-  /** Lets a call through that ends the connection, whatever is open on it. */
-  async close(query: () => Promise<unknown>): Promise<void> {
-    this.#isClosing = true
-    try {
-      await query()
-    } finally {
-      this.#isClosing = false
-    }
-  }
-
   /** Runs the body whose client this is. What is under way at its end comes to its end, too. */
-  async run<R>(tx: PrismaClientLike, body: Body<R>): Promise<R> {
+  async run<R>(tx: TransactionSession, body: Body<R>): Promise<R> {
     let result: R
     try {
       result = await body(tx)
@@ -153,7 +140,7 @@ export class TransactionScope {
   }
 
   /** Calls that nobody waited for belong to the transaction all the same, and so do those that they lead to. */
-  async #settle(tx: PrismaClientLike): Promise<void> {
+  async #settle(tx: TransactionSession): Promise<void> {
     await this.quiet()
     const failure = this.#failure
     this.#failure = undefined
@@ -189,18 +176,6 @@ export class TransactionScope {
   }
 }
 
-/** Set in the options of a call that is watched already: layers of others pass it on, also in a copy. */
-const PASSED = Symbol('watched')
-
-export function passing(options: object = {}): TransactionOptions {
-  return { ...options, [PASSED]: true } as TransactionOptions
-}
-
-/** Whether the options are of such a call. */
-export function isPassed(options: object | undefined): boolean {
-  return options !== undefined && PASSED in options
-}
-
 async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {
   while (calls.size > 0) await Promise.allSettled(calls)
 }
@@ -209,9 +184,9 @@ async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {
  * A database error ends a transaction also if the body has caught it, and COMMIT then rolls back
  * without a word. So it is asked, where there was one.
  */
-async function checkAlive(tx: PrismaClientLike, error: unknown): Promise<void> {
+async function checkAlive(tx: TransactionSession, error: unknown): Promise<void> {
   try {
-    await tx.$queryRawUnsafe('SELECT 1')
+    await tx.rows({ text: 'SELECT 1', values: [] })
   } catch (failure) {
     throw sqlState(failure) === ABORTED ? new TransactionAbortedError({ cause: error }) : failure
   }

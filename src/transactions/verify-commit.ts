@@ -1,5 +1,4 @@
-import type { Row } from '../engine/session.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import { type RootSession, rowOf, type TransactionSession } from '../engine/session.js'
 import { isServerAway } from '../retry/ambiguous-outcome.js'
 import type { Deadline } from '../sync/deadline.js'
 import { LIMITS_APART } from './limits.js'
@@ -22,18 +21,10 @@ const SERVER = `left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
   (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) AS recovery`
 
 /** Notes the transaction, and limits its statements to `limit` ms and its waits for locks to `lockLimit`, in one statement. */
-export async function recordTransaction(
-  tx: PrismaClientLike,
-  limit: number,
-  lockLimit: number,
-): Promise<TransactionNote> {
-  const [note] = (await tx.$queryRawUnsafe(
-    `SELECT pg_current_xact_id()::text AS xid, ${SERVER},
-  ${LIMITS_APART}`,
-    limit,
-    lockLimit,
-  )) as [Row]
-  return note as unknown as TransactionNote
+export function recordTransaction(tx: TransactionSession, limit: number, lockLimit: number): Promise<TransactionNote> {
+  const text = `SELECT pg_current_xact_id()::text AS xid, ${SERVER},
+  ${LIMITS_APART}`
+  return rowOf(tx, { text, values: [limit, lockLimit] })
 }
 
 /**
@@ -43,12 +34,12 @@ export async function recordTransaction(
  */
 export async function outcomeOf(
   note: TransactionNote,
-  client: PrismaClientLike,
+  session: RootSession,
   deadline: Deadline,
 ): Promise<'committed' | 'aborted' | 'unknown'> {
   try {
     for (let attempt = 1; ; attempt++) {
-      const status = await deadline.race(ask(note, client), 'the outcome of a transaction')
+      const status = await deadline.race(ask(note, session), 'the outcome of a transaction')
       if (status !== 'again') return status
       deadline.check('the outcome of a transaction')
       await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
@@ -58,11 +49,13 @@ export async function outcomeOf(
   }
 }
 
-async function ask(note: TransactionNote, client: PrismaClientLike) {
+async function ask(note: TransactionNote, session: RootSession) {
   try {
-    const [row] = (await client.$queryRawUnsafe(`SELECT pg_xact_status($1::xid8) AS status, ${SERVER}`, note.xid)) as [
-      Row,
-    ]
+    const text = `SELECT pg_xact_status($1::xid8) AS status, ${SERVER}`
+    const row = await rowOf<Omit<TransactionNote, 'xid'> & { status: string | null }>(session, {
+      text,
+      values: [note.xid],
+    })
     if (row.timeline !== note.timeline || row.recovery !== note.recovery) return 'unknown'
     if (row.status === 'in progress') return 'again'
     return row.status === 'committed' || row.status === 'aborted' ? row.status : 'unknown'

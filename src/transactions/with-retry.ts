@@ -1,14 +1,17 @@
 import { isConnectionLost, isDeadlock, isTransactionTimeout, isUnsupported, sqlState } from '../engine/error-facts.js'
-import type { IsolationLevel } from '../engine/session.js'
+import {
+  type IsolationLevel,
+  type RootSession,
+  rowOf,
+  type Session,
+  type TransactionSession,
+} from '../engine/session.js'
 import {
   DeadlineExceededError,
   InvalidArgumentError,
   isConcurrencyError,
   OutcomeUnknownError,
 } from '../errors/index.js'
-import { isTransactionClient, type PrismaClientLike, transactionId } from '../prisma/client.js'
-import { relyingOn } from '../prisma/joined.js'
-import type { OwnClients } from '../prisma/whole-client.js'
 import type { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { retry, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
@@ -44,20 +47,16 @@ export interface TransactionContext {
   readonly signal: AbortSignal
 }
 
-export type Body<R> = (tx: PrismaClientLike, context: TransactionContext) => Promise<R>
+export type Body<R> = (tx: TransactionSession, context: TransactionContext) => Promise<R>
 
 /** Transactions that run again after a conflict, and find out what became of a lost COMMIT. */
 export class RetryingTransactions {
   /** Whether this database lets a transaction be noted; found out by trying. */
   #canNote = true
-  readonly #deadlocks: Deadlocks
+  readonly #deadlocks = new Deadlocks(systemClock)
 
-  constructor(clients: Pick<OwnClients, 'made'>) {
-    this.#deadlocks = new Deadlocks(clients, systemClock)
-  }
-
-  run<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
-    if (isTransactionClient(client)) return runInside(client, body, call)
+  run<R>(session: Session, body: Body<R>, call: TransactionCall): Promise<R> {
+    if (session.inTransaction) return runInside(session, body, call)
     const conflicts = new Set<string>()
     const runs = new Runs(this.#deadlocks, call.deadline, call.policy.attempts > 1)
     const isWorthAnother = (error: unknown): boolean => {
@@ -73,14 +72,14 @@ export class RetryingTransactions {
       }
       return isRetryable(error, call.policy, call.outcome)
     }
-    const work = () => runs.next((run) => this.#once(client, body, call, run))
+    const work = () => runs.next((run) => this.#once(session, body, call, run))
     const done = retry(work, call.policy, call.deadline, isWorthAnother)
     return done.catch((error: unknown) => {
       throw deadlockAtDeadline(error, call) ?? error
     })
   }
 
-  async #once<R>(client: PrismaClientLike, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
+  async #once<R>(session: RootSession, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
     const { deadline } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
@@ -88,7 +87,7 @@ export class RetryingTransactions {
     let isNoteRefused = false
     let hasBegun = false
 
-    const inside = async (tx: PrismaClientLike) => {
+    const inside = async (tx: TransactionSession) => {
       hasBegun = true
       deadline.signal?.throwIfAborted() // while it waited for a connection
       const told = limit === call.timeout ? limit : deadline.duration
@@ -109,26 +108,25 @@ export class RetryingTransactions {
       return done.result
     }
     try {
-      const tracked = (tx: PrismaClientLike) => {
-        const id = transactionId(tx)
-        return relyingOn(id, () => this.#deadlocks.track(id, run, () => inside(tx)))
-      }
-      return await client.$transaction(tracked, {
+      const options = {
         isolationLevel: call.isolationLevel,
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
         timeout: timeoutBehind(limit),
-      })
+      }
+      return await session.transaction(options, (tx) =>
+        tx.keepingCalls(() => this.#deadlocks.track(tx, run, () => inside(tx))),
+      )
     } catch (error) {
       if (isNoteRefused) {
         this.#canNote = false
-        return this.#once(client, body, call, run)
+        return this.#once(session, body, call, run)
       }
       if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
         throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
       }
       // COMMIT was not sent, or the server has said no to it.
       if (finished === undefined || isRefusal(error)) throw error
-      if (call.outcome === undefined) return settle(finished, error, client, call)
+      if (call.outcome === undefined) return settle(finished, error, session, call)
       call.outcome.lose(error)
       throw error
     }
@@ -137,7 +135,7 @@ export class RetryingTransactions {
 
 /** The transaction's first statement, which sets its limits and, if it is to be noted, notes it. */
 async function begin(
-  tx: PrismaClientLike,
+  tx: TransactionSession,
   { readOnly }: TransactionCall,
   limit: number,
   run: Run,
@@ -146,7 +144,7 @@ async function begin(
   const lockLimit = Math.min(limit, run.lockLimit ?? limit)
   if (isNoted) return recordTransaction(tx, limit, lockLimit)
   const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
-  await tx.$queryRawUnsafe(`SELECT ${refuseWrites}${LIMITS_APART}`, limit, lockLimit)
+  await tx.rows({ text: `SELECT ${refuseWrites}${LIMITS_APART}`, values: [limit, lockLimit] })
   return undefined
 }
 
@@ -168,7 +166,7 @@ function deadlockAtDeadline(error: unknown, { policy, deadline }: TransactionCal
 async function settle<R>(
   finished: { readonly result: R; readonly note: TransactionNote | undefined },
   error: unknown,
-  client: PrismaClientLike,
+  session: RootSession,
   { readOnly, deadline }: TransactionCall,
 ): Promise<R> {
   if (readOnly) return finished.result // there is nothing that could have been lost
@@ -180,7 +178,7 @@ async function settle<R>(
       },
     )
   }
-  const outcome = await outcomeOf(finished.note, client, deadline)
+  const outcome = await outcomeOf(finished.note, session, deadline)
   if (outcome === 'committed') return finished.result
   if (outcome === 'aborted') throw error
   throw new OutcomeUnknownError('the answer to COMMIT was lost, and the server can no longer tell what became of it', {
@@ -210,15 +208,13 @@ function conflictOf(error: unknown): string | undefined {
  * Inside a transaction the body runs once, under a savepoint: a conflict there can only be
  * resolved by running the whole transaction again, which is for the outermost call to do.
  */
-async function runInside<R>(tx: PrismaClientLike, body: Body<R>, call: TransactionCall): Promise<R> {
+async function runInside<R>(tx: TransactionSession, body: Body<R>, call: TransactionCall): Promise<R> {
   call.deadline.signal?.throwIfAborted()
   if (call.isolationLevel !== undefined) await checkIsolation(tx, call.isolationLevel)
   return inNestedBody(tx, call.deadline, async (inner) => {
     // It lasts until the savepoint is released.
-    if (call.readOnly) await inner.$queryRawUnsafe(`SELECT set_config('transaction_read_only', 'on', true)`)
-    return untilOver(call.deadline.signal, (signal) =>
-      relyingOn(transactionId(inner), () => body(inner, { attempt: 1, signal })),
-    )
+    if (call.readOnly) await inner.rows({ text: `SELECT set_config('transaction_read_only', 'on', true)`, values: [] })
+    return untilOver(call.deadline.signal, (signal) => inner.keepingCalls(() => body(inner, { attempt: 1, signal })))
   })
 }
 
@@ -229,14 +225,13 @@ const STRENGTHS: Readonly<Record<string, number>> = {
   serializable: 2,
 }
 
-async function checkIsolation(tx: PrismaClientLike, wanted: IsolationLevel): Promise<void> {
-  const [row] = (await tx.$queryRawUnsafe(`SELECT current_setting('transaction_isolation') AS level`)) as [
-    { level: string },
-  ]
+async function checkIsolation(tx: TransactionSession, wanted: IsolationLevel): Promise<void> {
+  const text = `SELECT current_setting('transaction_isolation') AS level`
+  const { level: current } = await rowOf<{ level: string }>(tx, { text, values: [] })
   const strength = (level: string) => STRENGTHS[level.toLowerCase().replaceAll(' ', '')] ?? 0
-  if (strength(row.level) >= strength(wanted)) return
+  if (strength(current) >= strength(wanted)) return
   throw new InvalidArgumentError(
     'isolationLevel',
-    `is ${wanted}, but the transaction around this call runs at ${row.level}. Give it to the outermost transaction.`,
+    `is ${wanted}, but the transaction around this call runs at ${current}. Give it to the outermost transaction.`,
   )
 }

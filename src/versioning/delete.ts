@@ -5,7 +5,7 @@ import { type Selection, selectsRelations } from '../prisma/selection.js'
 import type { RootScope, Session } from '../prisma/session.js'
 import { retry } from '../retry/loop.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
-import type { TransactionInTurn } from '../transactions/serialize.js'
+import type { TransactionInTurn } from '../transactions/records-in-turn.js'
 import { GuardedWrite, type Send, type Target } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
 

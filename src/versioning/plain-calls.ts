@@ -1,5 +1,5 @@
+import type { ActionArgs } from '../engine/records.js'
 import { answerAll } from '../prisma/batch-answers.js'
-import type { ActionArgs } from '../prisma/client.js'
 import { bumpPlainWrite, PLAIN_WRITES, type PlainWrite } from './bump.js'
 import type { VersionedModels } from './versioned-models.js'
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { currentPeriod, gridOf } from '../../src/idempotency/period.js'
+import { sessionOf } from '../../src/prisma/client-session.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -185,7 +186,7 @@ describe('a period of at least some time', () => {
 
 describe('a grid of local time', () => {
   const periodAt = async (period: Parameters<typeof gridOf>[0], at: string) =>
-    currentPeriod(connect().db as never, gridOf(period), new Date(at))
+    currentPeriod(sessionOf(connect().db as never), gridOf(period), new Date(at))
 
   test.each([
     ['a winter day', '2026-11-29T11:00Z', '2026-11-28T23:00:00Z'],
@@ -290,7 +291,7 @@ describe('a grid of local time', () => {
 
   test('of a zone that the database does not know is refused before the job runs', async () => {
     const unknown = gridOf({ every: '1d', timeZone: 'Moon/Tycho' }) // past the check of the zone's name
-    const error = await rejectionOf(currentPeriod(connect().db as never, unknown))
+    const error = await rejectionOf(currentPeriod(sessionOf(connect().db as never), unknown))
 
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'period.timeZone' })
   })
