@@ -1,5 +1,17 @@
 import { ConcurrencyError } from './concurrency-error.js'
 
+/** A call of this package was put into an array `$transaction([…])`. Nothing was written. */
+export class BatchTransactionError extends ConcurrencyError {
+  readonly code = 'BATCH_TRANSACTION'
+
+  constructor(readonly method: string) {
+    super(
+      `${method}() cannot be part of an array $transaction([…]), since it needs more than one step. Nothing was written. ` +
+        `Use $transactionWithRetry(async (tx) => …), or $transaction(async (tx) => …).`,
+    )
+  }
+}
+
 /**
  * A call came on a transaction client at a moment at which it could be undone, or lost, unseen: a
  * nested body is open (`nested`), the body that the client was given to has ended (`over`), or it
@@ -7,11 +19,9 @@ import { ConcurrencyError } from './concurrency-error.js'
  */
 export class TransactionScopeError extends ConcurrencyError {
   readonly code = 'TRANSACTION_SCOPE'
-  readonly reason: 'nested' | 'over' | 'unfinished'
 
-  constructor(reason: 'nested' | 'over' | 'unfinished') {
+  constructor(readonly reason: 'nested' | 'over' | 'unfinished') {
     super(SCOPE_MESSAGES[reason])
-    this.reason = reason
   }
 }
 
@@ -48,13 +58,15 @@ export class TransactionAbortedError extends ConcurrencyError {
 /** A call that only makes sense inside a transaction was made outside one. */
 export class TransactionRequiredError extends ConcurrencyError {
   readonly code = 'TRANSACTION_REQUIRED'
-  readonly method: string
 
-  constructor(method: string, reason = 'the lock would be gone at once', otherwise = 'use $withAdvisoryLock') {
+  constructor(
+    readonly method: string,
+    reason = 'the lock would be gone at once',
+    otherwise = 'use $withAdvisoryLock',
+  ) {
     super(
       `${method}() was called outside a transaction, where ${reason}. ` +
         `Call it on the \`tx\` of $transaction or $transactionWithRetry, or ${otherwise}.`,
     )
-    this.method = method
   }
 }
