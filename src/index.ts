@@ -38,6 +38,7 @@ export type {
   PruneIdempotencyKeys,
 } from './idempotency/extension.js'
 export type { OncePerResult } from './idempotency/once-per.js'
+export type { IdempotencyOptions } from './idempotency/options.js'
 export type { AtLeastPeriod, GridPeriod, Period } from './idempotency/period.js'
 export { idempotencyKeySchema, idempotencyKeySql } from './idempotency/schema.js'
 export type {
@@ -50,7 +51,7 @@ export type {
 export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './locking/extension.js'
 export type { LockKey, LockKeyPart, LockKeys } from './locking/key.js'
 export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './locking/methods.js'
-export type { ConcurrencyOptions, IdempotencyOptions, VersionOptions } from './options.js'
+export type { ConcurrencyOptions } from './options.js'
 export type { Extension, Members } from './prisma/extension.js'
 export type {
   Exactly,
@@ -73,6 +74,7 @@ export type {
   UpdateVersioned,
   VersionedModelMethods,
 } from './versioning/extension.js'
+export type { VersionOptions, VersionSettings } from './versioning/options.js'
 export { versionTriggerSql } from './versioning/trigger.js'
 export type {
   Change,

@@ -1,17 +1,13 @@
 import type { DataModel, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
-
-export interface FingerprintSettings {
-  readonly fingerprint?: string
-  readonly models?: Readonly<Record<string, { readonly fingerprint?: string | false }>>
-}
+import type { IdempotencyOptions } from './options.js'
 
 /**
  * The field of each model in which the fingerprint of a payload is kept, by the model's name.
  *
  * @throws ConfigurationError that names every setting that does not fit the data model
  */
-export function fingerprintFields(dataModel: DataModel, settings: FingerprintSettings): ReadonlyMap<string, string> {
+export function fingerprintFields(dataModel: DataModel, settings: IdempotencyOptions): ReadonlyMap<string, string> {
   const issues: ConfigurationIssue[] = []
   const fields = new Map<string, string>()
   for (const name of Object.keys(settings.models ?? {})) {

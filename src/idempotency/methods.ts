@@ -16,19 +16,15 @@ import { checkArguments, checkNames, isRecord, keyTextSchema, wholeNumber } from
 import { InsertBatches } from './batch.js'
 import { readMatch } from './compare.js'
 import { fieldFingerprints } from './fingerprint.js'
-import { type FingerprintSettings, fingerprintFields } from './fingerprint-fields.js'
+import { fingerprintFields } from './fingerprint-fields.js'
 import { type InsertCall, type InsertResult, insertOnce, isSingleStatement } from './insert.js'
 import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER } from './key-store.js'
 import { checkNestedWrites } from './nested-writes.js'
 import { type OncePerResult, oncePer } from './once-per.js'
 import { Operations } from './operation.js'
+import type { IdempotencyOptions } from './options.js'
 import { readPayload } from './payload.js'
 import { atLeastSchema, gridSchema } from './period.js'
-
-export interface IdempotencySettings extends FingerprintSettings {
-  readonly model?: string
-  readonly answerLimit?: number
-}
 
 /** What the other parts of the extension know, and this one needs. */
 export interface IdempotentSetup {
@@ -37,7 +33,7 @@ export interface IdempotentSetup {
   readonly dataModel: DataModel
   readonly policy: ResolvedPolicy
   readonly transactions: RetryingTransactions
-  readonly settings: IdempotencySettings
+  readonly settings: IdempotencyOptions
   /** What to add to the data of a nested write, so that it does not bump the model's version. */
   readonly keepVersion: (model: string) => Readonly<Record<string, unknown>>
 }

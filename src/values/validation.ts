@@ -22,6 +22,19 @@ export function wholeNumber(): z.ZodMiniNumber {
   return z.number(message).check(z.refine((value) => Number.isSafeInteger(value), message))
 }
 
+/** The name of a model, a field or an extension, in options. */
+export function nameSchema(what: string): z.ZodMiniString {
+  return z.string(`must be the name of ${what}`).check(z.minLength(1, 'must not be empty'))
+}
+
+/** `false`. A `z.literal` would bring more code. */
+export const off = z.boolean().check(z.refine((value) => !value, { abort: true }))
+
+/** Options for single models, by the model's name. It weighs less than a `z.record`, which brings its own code. */
+export function byModel<T extends z.ZodMiniType>(options: T) {
+  return z.catchall(z.object({}), options)
+}
+
 /**
  * Checks options given when the client is extended: all mistakes at once, each with its path. They
  * may be changed afterwards, so what is checked is a copy.

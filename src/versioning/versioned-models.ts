@@ -1,13 +1,7 @@
 import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
 import type { VersionColumns } from '../prisma/version-columns.js'
-
-/** What the options say about versions, of the default and of single models. */
-export interface VersionSettings {
-  readonly field?: string
-  readonly bumpPlainWrites?: boolean
-  readonly models?: Readonly<Record<string, { readonly field?: string; readonly bumpPlainWrites?: boolean } | false>>
-}
+import type { VersionSettings } from './options.js'
 
 /** A model that has a version column. */
 export interface VersionedModel {

@@ -1,0 +1,29 @@
+import * as z from 'zod/mini'
+import { byModel, nameSchema, off } from '../values/validation.js'
+
+/** How one model, or every model, is versioned. */
+export interface VersionOptions {
+  /**
+   * The name of the version column's field: a required Int or BigInt. Default `version`, in models where that has
+   * `@default(0)` and is part of no unique key and no foreign key.
+   */
+  readonly field?: string
+  /** Whether plain `update`, `updateMany`, `updateManyAndReturn` and `upsert` bump the version. Default true. */
+  readonly bumpPlainWrites?: boolean
+}
+
+/** What the options say about versions, of the default and of single models. */
+export interface VersionSettings extends VersionOptions {
+  /** What is different for single models, by the model's name; `false` for a model that is not versioned. */
+  readonly models?: Readonly<Record<string, VersionOptions | false>>
+}
+
+const versionOptions = {
+  field: z.optional(nameSchema('a field')),
+  bumpPlainWrites: z.optional(z.boolean('must be true or false')),
+}
+
+export const versionSettings = z.strictObject({
+  ...versionOptions,
+  models: z.optional(byModel(z.union([off, z.strictObject(versionOptions)], 'must be an object of options, or false'))),
+})
