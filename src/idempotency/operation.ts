@@ -80,7 +80,7 @@ export class Operations {
 
   async #enter(turn: string, { scope, key, transaction }: OperationCall): Promise<() => void> {
     try {
-      return await this.#queue.enter(turn, transaction.deadline, 'the same operation in this process')
+      return await this.#queue.acquire(turn, transaction.deadline, 'the same operation in this process')
     } catch (error) {
       throw isConcurrencyError(error, 'DEADLINE_EXCEEDED')
         ? new IdempotencyInProgressError(scope, key, { cause: error })

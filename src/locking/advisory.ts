@@ -122,7 +122,7 @@ export class Advisory {
 
   async #enterQueue(key: string, keys: readonly string[], call: LockCall, deadline: Deadline): Promise<() => void> {
     try {
-      return await this.#queue.enter(key, deadline, 'the lock', call.mode)
+      return await this.#queue.acquire(key, deadline, 'the lock', call.mode)
     } catch (error) {
       throw timeoutOf(error, keys, call)
     }
@@ -161,7 +161,7 @@ export class Advisory {
 
   async #enterWaiters(keys: readonly string[], call: LockCall, deadline: Deadline): Promise<() => void> {
     try {
-      return once(await this.#waiters.enter(deadline, 'a connection to wait for the lock on'))
+      return once(await this.#waiters.acquire(deadline, 'a connection to wait for the lock on'))
     } catch (error) {
       throw timeoutOf(error, keys, call)
     }

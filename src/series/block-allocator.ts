@@ -3,6 +3,7 @@ import type { ConcurrencyClient } from '../mapping/client.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import { type Clock, systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
+import { SingleFlight } from '../sync/single-flight.js'
 import type { Unit } from './format.js'
 import type { Series } from './options.js'
 import { type GivenNumber, given, type SeriesStore, type Taken } from './store.js'
@@ -13,11 +14,6 @@ interface Block extends Taken {
   /** When its period begins and ends, by this process's clock. */
   readonly since: number
   readonly until: number
-}
-
-interface Fetch {
-  readonly startedAt: number
-  readonly done: Promise<void>
 }
 
 /** How many blocks of one series are kept: of other periods than the current one, for callers who say `at`. */
@@ -32,12 +28,13 @@ export class BlockAllocator {
   readonly #root: ConcurrencyClient
   readonly #clock: Clock
   readonly #blocks = new Map<string, Block[]>()
-  readonly #fetches = new Map<string, Fetch>()
+  readonly #fetches: SingleFlight<void>
 
   constructor(store: SeriesStore, root: ConcurrencyClient, clock: Clock = systemClock) {
     this.#store = store
     this.#root = root
     this.#clock = clock
+    this.#fetches = new SingleFlight(clock)
   }
 
   /**
@@ -53,7 +50,8 @@ export class BlockAllocator {
     for (;;) {
       const number = this.#fromMemory(series, at)
       if (number !== undefined) return number
-      const fetch = this.#fetchOf(series, at)
+      const key = JSON.stringify([series.name, momentOf(series, at)])
+      const fetch = this.#fetches.join(key, () => this.#fetch(series, at))
       const left = patience === undefined ? LONGEST_TIMER : fetch.startedAt + patience - this.#clock.now()
       try {
         await new Deadline(left, signal, this.#clock).race(fetch.done, 'a block of numbers')
@@ -77,18 +75,6 @@ export class BlockAllocator {
     if (at !== undefined) return block.begins <= at.getTime() && at.getTime() < block.ends
     const now = this.#clock.now()
     return block.since <= now && now < block.until
-  }
-
-  /** The fetch that is under way for this moment, or a new one. */
-  #fetchOf(series: Series, at: Date | undefined): Fetch {
-    const key = JSON.stringify([series.name, momentOf(series, at)])
-    const pending = this.#fetches.get(key)
-    if (pending) return pending
-    const done = this.#fetch(series, at).finally(() => this.#fetches.delete(key))
-    done.catch(() => {}) // whoever waits for it is told, and the next caller fetches anew
-    const fetch = { startedAt: this.#clock.now(), done }
-    this.#fetches.set(key, fetch)
-    return fetch
   }
 
   async #fetch(series: Series, at: Date | undefined): Promise<void> {

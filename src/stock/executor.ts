@@ -185,7 +185,7 @@ export class StockExecutor {
 }
 
 async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
-  const leave = await limiter.enter()
+  const leave = await limiter.acquire()
   try {
     return await work()
   } finally {

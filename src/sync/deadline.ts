@@ -36,40 +36,39 @@ export class Deadline {
    * Settles as `work` does, unless the deadline or the signal comes first. `work` is not stopped
    * by that, only no longer waited for; what it comes to is then ignored.
    */
-  async race<T>(work: PromiseLike<T>, waitedFor: string, hint?: DeadlineHint): Promise<T> {
-    const { signal } = this
-    let cancelTimer = () => {}
-    let onAbort = () => {}
-    const interrupted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal?.reason)
-      if (signal?.aborted) onAbort()
-      else signal?.addEventListener('abort', onAbort)
-      cancelTimer = this.clock.timer(this.left(), () =>
-        reject(new DeadlineExceededError(this.duration, waitedFor, hint)),
-      )
-    })
-    try {
-      return await Promise.race([work, interrupted])
-    } finally {
-      cancelTimer()
-      signal?.removeEventListener('abort', onAbort)
-    }
+  race<T>(work: PromiseLike<T>, waitedFor: string, hint?: DeadlineHint): Promise<T> {
+    return this.#wait<T>(work, this.left(), (_, reject) =>
+      reject(new DeadlineExceededError(this.duration, waitedFor, hint)),
+    )
   }
 
   /** Waits `ms`, but never past the deadline. Rejects at once with the signal's reason if it is aborted. */
   sleep(ms: number): Promise<void> {
+    return this.#wait<void>(undefined, Math.min(ms, this.left()), (resolve) => resolve())
+  }
+
+  /** Waits for the work, a time or the signal, whichever comes first. It leaves neither a timer nor a listener behind. */
+  async #wait<T>(
+    work: PromiseLike<T> | undefined,
+    ms: number,
+    onTime: (resolve: (value: T) => void, reject: (reason: unknown) => void) => void,
+  ): Promise<T> {
     const { signal } = this
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason)
-      const onAbort = () => {
+    let stop = () => {}
+    const interrupted = new Promise<T>((resolve, reject) => {
+      const onAbort = () => reject(signal?.reason)
+      if (signal?.aborted) return onAbort()
+      signal?.addEventListener('abort', onAbort)
+      const cancelTimer = this.clock.timer(ms, () => onTime(resolve, reject))
+      stop = () => {
         cancelTimer()
-        reject(signal?.reason)
-      }
-      const cancelTimer = this.clock.timer(Math.min(ms, this.left()), () => {
         signal?.removeEventListener('abort', onAbort)
-        resolve()
-      })
-      signal?.addEventListener('abort', onAbort, { once: true })
+      }
     })
+    try {
+      return await (work ? Promise.race([work, interrupted]) : interrupted)
+    } finally {
+      stop()
+    }
   }
 }

@@ -1,15 +1,22 @@
 import type { Deadline } from './deadline.js'
 
-/** Lets so many callers through at once; the others wait in the order in which they came. */
-export class Semaphore {
-  #free: number
-  readonly #waiting: (() => void)[] = []
+interface Waiter {
+  readonly weight: number
+  readonly admit: () => void
+}
 
+/**
+ * Lets callers through up to a total weight; the others wait in the order in which they came. It holds
+ * nothing while they wait: no connection, and no timer but that of a caller's own deadline.
+ */
+export class Semaphore {
   readonly #size: number
+  #free: number
+  readonly #waiting = new Set<Waiter>()
 
   constructor(size: number) {
-    this.#free = size
     this.#size = size
+    this.#free = size
   }
 
   /** Whether nobody is in, and nobody waits. */
@@ -18,35 +25,45 @@ export class Semaphore {
   }
 
   /**
-   * Waits for a place, without end if there is no deadline. Returns the function that gives it back;
-   * call it exactly once.
+   * Waits for a place, without end if there is no deadline. Resolves to the function that gives it
+   * back; call it exactly once.
+   *
+   * @throws DeadlineExceededError, or the signal's reason, if the wait ends first
    */
-  async enter(deadline?: Deadline, waitedFor = 'a place'): Promise<() => void> {
-    if (this.#free > 0) this.#free--
-    else await this.#wait(deadline, waitedFor)
-    return () => this.#leave()
+  async acquire(deadline?: Deadline, waitedFor = 'a place', weight = 1): Promise<() => void> {
+    if (this.#waiting.size === 0 && weight <= this.#free) this.#free -= weight
+    else await this.#wait(weight, deadline, waitedFor)
+    return () => this.#release(weight)
   }
 
-  async #wait(deadline: Deadline | undefined, waitedFor: string): Promise<void> {
+  async #wait(weight: number, deadline: Deadline | undefined, waitedFor: string): Promise<void> {
     let admit = () => {}
     const admitted = new Promise<void>((resolve) => {
       admit = resolve
     })
-    this.#waiting.push(admit)
+    const waiter = { weight, admit }
+    this.#waiting.add(waiter)
     try {
       await (deadline ? deadline.race(admitted, waitedFor) : admitted)
     } catch (error) {
-      const index = this.#waiting.indexOf(admit)
-      // Not among the waiting any more: the place was given while the wait ended, so it goes on.
-      if (index === -1) this.#leave()
-      else this.#waiting.splice(index, 1)
+      if (this.#waiting.delete(waiter)) this.#admitNext()
+      else this.#release(weight) // its turn came while the wait ended
       throw error
     }
   }
 
-  #leave(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#free++
+  #release(weight: number): void {
+    this.#free += weight
+    this.#admitNext()
+  }
+
+  /** No caller overtakes another: the first that has to wait keeps all behind it waiting. */
+  #admitNext(): void {
+    for (const waiter of this.#waiting) {
+      if (waiter.weight > this.#free) break
+      this.#free -= waiter.weight
+      this.#waiting.delete(waiter)
+      waiter.admit()
+    }
   }
 }

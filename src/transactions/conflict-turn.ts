@@ -67,7 +67,7 @@ export class ConflictTurn {
   /** Returns the function that lets the next one in; `undefined` if the wait was too long. */
   async #enter(patience: Deadline): Promise<(() => void) | undefined> {
     try {
-      const leave = await this.#queue.enter(patience, 'the turn of a transaction after a conflict')
+      const leave = await this.#queue.acquire(patience, 'the turn of a transaction after a conflict')
       let isIn = true
       return () => {
         if (isIn) leave()

@@ -47,7 +47,7 @@ export class TransactionScope {
   async turn<R>(deadline: Deadline, run: () => Promise<R>): Promise<R> {
     this.#check()
     deadline.signal?.throwIfAborted()
-    const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
+    const leave = await this.#turns.acquire(deadline, 'other calls in this transaction')
     try {
       if (this.#isOver) throw new TransactionScopeError('over')
       return await run()
@@ -82,7 +82,7 @@ export class TransactionScope {
     const nested: Nested = { isOurs, isWaiting: !this.#turns.isIdle, isSent: false, scope: undefined }
     this.#nested = nested
     try {
-      const leave = await this.#turns.enter(deadline, 'other calls in this transaction')
+      const leave = await this.#turns.acquire(deadline, 'other calls in this transaction')
       nested.isWaiting = false
       leave() // the flag keeps others out, and a turn covers no code of the user's
       if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
@@ -153,7 +153,7 @@ export class TransactionScope {
 
   /** Waits for the statements that are under way, here and in nested bodies. */
   async quiet(): Promise<void> {
-    const leave = await this.#turns.enter()
+    const leave = await this.#turns.acquire()
     leave()
     await settled(this.#plainCalls)
     if (this.#isOver) await this.#nested?.scope?.quiet()

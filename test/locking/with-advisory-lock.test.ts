@@ -799,7 +799,7 @@ describe('a call', () => {
     let timers = 0
     const timer = systemClock.timer
     const spies = [
-      vi.spyOn(KeyedLock.prototype, 'enter'),
+      vi.spyOn(KeyedLock.prototype, 'acquire'),
       vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => {
         timers++
         let isOver = false

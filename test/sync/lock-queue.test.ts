@@ -14,7 +14,7 @@ describe('a queue with shared callers', () => {
     const queue = new KeyedLock()
     const log: string[] = []
     const enter = async (mode: LockMode, name: string, signal?: AbortSignal) => {
-      const leave = await queue.enter('key', new Deadline(1_000, signal, clock), 'its turn', mode)
+      const leave = await queue.acquire('key', new Deadline(1_000, signal, clock), 'its turn', mode)
       log.push(name)
       return leave
     }
@@ -113,8 +113,8 @@ describe('a queue with shared callers', () => {
   test('ends the wait of a shared caller at its deadline', async () => {
     const { clock } = fakeClock()
     const queue = new KeyedLock()
-    await queue.enter('key', new Deadline(10, undefined, clock), 'its turn')
-    const error = await rejectionOf(queue.enter('key', new Deadline(10, undefined, clock), 'its turn', 'shared'))
+    await queue.acquire('key', new Deadline(10, undefined, clock), 'its turn')
+    const error = await rejectionOf(queue.acquire('key', new Deadline(10, undefined, clock), 'its turn', 'shared'))
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 10 })
   })
 
@@ -153,7 +153,7 @@ describe('a limiter', () => {
     const limiter = new Semaphore(size)
     const log: string[] = []
     const enter = async (name: string, signal?: AbortSignal) => {
-      const leave = await limiter.enter(new Deadline(1_000, signal, clock), 'a place')
+      const leave = await limiter.acquire(new Deadline(1_000, signal, clock), 'a place')
       log.push(name)
       return leave
     }
@@ -215,9 +215,9 @@ describe('a limiter', () => {
     const { clock } = fakeClock()
     const limiter = new Semaphore(1)
     const reason = new Error('changed my mind')
-    await limiter.enter(new Deadline(10, undefined, clock), 'a place')
-    const aborted = await rejectionOf(limiter.enter(new Deadline(10, AbortSignal.abort(reason), clock), 'a place'))
-    const late = await rejectionOf(limiter.enter(new Deadline(10, undefined, clock), 'a place'))
+    await limiter.acquire(new Deadline(10, undefined, clock), 'a place')
+    const aborted = await rejectionOf(limiter.acquire(new Deadline(10, AbortSignal.abort(reason), clock), 'a place'))
+    const late = await rejectionOf(limiter.acquire(new Deadline(10, undefined, clock), 'a place'))
     expect(aborted).toBe(reason)
     expect(late).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 10 })
   })

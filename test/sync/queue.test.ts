@@ -41,7 +41,7 @@ function arrange() {
     name: string,
     { duration = 1_000, signal }: { duration?: number; signal?: AbortSignal } = {},
   ) => {
-    const leave = await queue.enter(key, new Deadline(duration, signal, time.clock), 'its turn')
+    const leave = await queue.acquire(key, new Deadline(duration, signal, time.clock), 'its turn')
     log.push(name)
     return leave
   }
