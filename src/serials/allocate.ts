@@ -6,13 +6,14 @@ import { readAll } from '../prisma/read-all.js'
 import { isTransient } from '../retry/retryable.js'
 import type { Table } from '../sql/catalogue.js'
 import { returning, toRecord } from '../sql/raw-record.js'
+import { refusalOf } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
 import type { SerialsMap } from './mapping.js'
 import { checkSame, type Request, readNoted } from './request.js'
 import type { Root, Ways } from './run.js'
 import { inOrder, matches } from './statements.js'
-import { claimAndTake, isTooFewError, SKIPPING, singleStatement, WAITING } from './take.js'
+import { claimAndTake, SKIPPING, singleStatement, WAITING } from './take.js'
 import type { Values } from './values.js'
 
 /** A call of `allocate` that has been checked. */
@@ -93,7 +94,7 @@ async function takeAlone(root: Root, map: SerialsMap, call: AllocateCall): Promi
     if (!partial) throw new InsufficientSerialsError(transactionId, count, visible)
     return 'look again'
   } catch (error) {
-    if (isTooFewError(error)) return 'look again'
+    if (refusalOf(error) !== undefined) return 'look again'
     if (isTransient(error)) return 'look'
     throw error
   }

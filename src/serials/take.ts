@@ -1,10 +1,11 @@
-import { sqlState } from '../engine/error-facts.js'
 import type { Row } from '../engine/session.js'
 import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { givenValue } from '../sql/given-columns.js'
 import { returning, toRecord } from '../sql/raw-record.js'
+import { refusal } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
+import { raw } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { AllocateCall } from './allocate.js'
 import type { SerialsMap } from './mapping.js'
@@ -101,13 +102,8 @@ function availability(map: SerialsMap, free: string, limit: number): string {
 }
 
 /** Claimed, but took too few, as others have locked them, or a trigger is in the way: only an error undoes the claim. */
-const TOO_FEW = 'too few serials that are not locked'
 const VISIBLE_OR_ABORT = `CASE
     WHEN (SELECT count(*) FROM taken) < $3::int4 * (SELECT count(*) FROM claim)
-    THEN ('${TOO_FEW}: ' || (SELECT count(*) FROM taken))::int4
+    THEN ${refusal('taken ', raw('(SELECT count(*) FROM taken)'))}
     ELSE (SELECT visible FROM circumstances)
   END`
-
-export function isTooFewError(error: unknown): boolean {
-  return sqlState(error) === '22P02' && error instanceof Error && error.message.includes(TOO_FEW)
-}

@@ -4,11 +4,12 @@ import { isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { asModelError } from '../prisma/model-error.js'
+import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
+import { raw } from '../sql/statement.js'
 import { givenOf, type Item, itemOf } from './item.js'
 import { keyArrays, keyParameters } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
-import { isRefusal } from './write-optimistic.js'
 
 interface Batch {
   readonly found: number
@@ -178,7 +179,7 @@ async function applyDeferred(client: PrismaClientLike, map: StockMap, limit: num
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM batch)::int AS found, f.count::int AS folded,
-  CASE WHEN f.count <> w.count THEN ('refused:' || f.count || ' of ' || w.count)::int END AS refusal
+  CASE WHEN f.count <> w.count THEN ${refusedCount(raw('f.count'), raw('w.count'))} END AS refusal
 FROM (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM batch AS b WHERE ${isChanged}) AS w`,
     limit,
     ...condition.values,
@@ -188,7 +189,7 @@ FROM (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM batch AS b WHERE 
     return { found, folded }
   } catch (error) {
     // A balance that has it, and a movement that says it has not: it would be added again and again.
-    if (isRefusal(error)) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })
+    if (refusalOf(error) !== undefined) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })
     throw error
   }
 }

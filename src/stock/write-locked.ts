@@ -3,14 +3,15 @@ import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
 import { keyNames, keysEqual, sqlTypeOf, stamps, touches } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { withModelErrors } from '../prisma/model-error.js'
+import { isWritten, refusedCount } from '../sql/refusal.js'
 import { columnOf, momentOf } from '../sql/sql.js'
+import { raw } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import type { MovementEntry, ReservationEntry, WriteSet } from './decider.js'
 import { areUnreserved } from './id-locks.js'
 import { keyArrays, keyParameters } from './load-snapshot.js'
 import type { LinesMap, StockMap } from './mapping.js'
-import { isWritten } from './write-optimistic.js'
 
 /**
  * Writes the effects of one request whose items are locked, in the transaction that locked them.
@@ -150,7 +151,7 @@ async function changeItems(tx: PrismaClientLike, map: StockMap, items: WriteSet[
   WHERE ${keysEqual(key, 't', 'item')}
   RETURNING 1
 )
-SELECT CASE WHEN count(*) <> ${count} THEN ('refused:' || count(*) || ' of ' || ${count})::int END AS refusal
+SELECT CASE WHEN count(*) <> ${count} THEN ${refusedCount(raw('count(*)'), raw(count))} END AS refusal
 FROM changed`,
     ...keyArrays(
       map,
@@ -161,7 +162,7 @@ FROM changed`,
     items.length,
   )
   try {
-    if (!(await isWritten(statement, model.name))) throw new WriteSuppressedError(model.name, {})
+    if (!(await isWritten(withModelErrors(statement, model.name)))) throw new WriteSuppressedError(model.name, {})
   } catch (error) {
     // The quantities have been checked.
     if (version && isOutOfRange(error)) throw new VersionOverflowError(model.name, version.name, { cause: error })

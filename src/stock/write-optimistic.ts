@@ -1,8 +1,9 @@
-import { sqlState } from '../engine/error-facts.js'
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, stamps } from '../mapping/columns.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { asModelError } from '../prisma/model-error.js'
+import { withModelErrors } from '../prisma/model-error.js'
+import { isWritten, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
+import { raw } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
 import type { MovementEntry, WriteSet } from './decider.js'
@@ -33,53 +34,32 @@ export async function writeOptimistic(
   const [item, ...otherItems] = items
   if (item && otherItems.length === 0 && movements.length > 0) {
     const statement = client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout, isGuess))
-    return isWritten(statement, map.movement.model.name)
+    return isWritten(withModelErrors(statement, map.movement.model.name))
   }
   const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
   const { quantities } = map
   const texts = (values: readonly bigint[]) => values.map((value) => quantities.text(value))
-  return isWritten(
-    client.$queryRawUnsafe(
-      checkedStatement(map, lockTimeout, isGuess),
-      ...keyArrays(
-        map,
-        items.map(({ item }) => item),
-      ),
-      texts(items.map(({ known }) => known.onHand)),
-      texts(items.map(({ next }) => next.onHand)),
-      texts(items.map(({ known }) => known.reserved)),
-      texts(items.map(({ next }) => next.reserved)),
-      items.map(({ known }) => (known.minimum === null ? null : quantities.text(known.minimum))),
-      movements.map(({ transactionId }) => transactionId),
-      movements.map(({ line }) => line),
-      movements.map(({ item }) => positions.get(item.id)),
-      texts(movements.map(({ quantity }) => quantity)),
-      movements.map(({ isRefused }) => isRefused),
-      items.length,
-      movements.length,
+  const statement = client.$queryRawUnsafe(
+    checkedStatement(map, lockTimeout, isGuess),
+    ...keyArrays(
+      map,
+      items.map(({ item }) => item),
     ),
-    map.movement.model.name,
+    texts(items.map(({ known }) => known.onHand)),
+    texts(items.map(({ next }) => next.onHand)),
+    texts(items.map(({ known }) => known.reserved)),
+    texts(items.map(({ next }) => next.reserved)),
+    items.map(({ known }) => (known.minimum === null ? null : quantities.text(known.minimum))),
+    movements.map(({ transactionId }) => transactionId),
+    movements.map(({ line }) => line),
+    movements.map(({ item }) => positions.get(item.id)),
+    texts(movements.map(({ quantity }) => quantity)),
+    movements.map(({ isRefused }) => isRefused),
+    items.length,
+    movements.length,
   )
+  return isWritten(withModelErrors(statement, map.movement.model.name))
 }
-
-/** Whether a statement went through that refuses itself by a cast of `refused:1 of 2` to a number. */
-export async function isWritten(statement: Promise<unknown>, model: string): Promise<boolean> {
-  try {
-    await statement
-    return true
-  } catch (error) {
-    if (isRefusal(error)) return false
-    throw asModelError(error, model)
-  }
-}
-
-/** Whether a statement has refused itself. */
-export function isRefusal(error: unknown): boolean {
-  return sqlState(error) === INVALID_TEXT && REFUSAL.test(String(error))
-}
-
-const INVALID_TEXT = '22P02'
-const REFUSAL = /refused:\d+ of \d+/
 
 /** The same for movements of a single item, such as the hottest: sooner planned, and with no order of locks to keep. */
 function oneItem(
@@ -137,7 +117,7 @@ function oneItem(
   ON CONFLICT DO NOTHING
   RETURNING 1
 )
-SELECT CASE WHEN count(*) <> ${wanted} THEN ('refused:' || count(*) || ' of ' || ${wanted})::int END AS refusal
+SELECT CASE WHEN count(*) <> ${wanted} THEN ${refusedCount(raw('count(*)'), raw(wanted))} END AS refusal
 FROM added`
   return [sql, ...parameters]
 }
@@ -179,8 +159,8 @@ function checkedStatement(map: StockMap, lockTimeout: number, isGuess: boolean):
   RETURNING 1
 )
 SELECT CASE
-    WHEN c.count <> $${k + 11}::int THEN ('refused:' || c.count || ' of ' || $${k + 11}::int)::int
-    WHEN a.count <> $${k + 12}::int THEN ('refused:' || a.count || ' of ' || $${k + 12}::int)::int
+    WHEN c.count <> $${k + 11}::int THEN ${refusedCount(raw('c.count'), raw(`$${k + 11}::int`))}
+    WHEN a.count <> $${k + 12}::int THEN ${refusedCount(raw('a.count'), raw(`$${k + 12}::int`))}
   END AS refusal
 FROM (SELECT count(*) FROM changed) AS c, (SELECT count(*) FROM added) AS a`
 }

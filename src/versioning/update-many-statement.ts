@@ -3,7 +3,9 @@ import type { Row } from '../engine/session.js'
 import type { Table } from '../sql/catalogue.js'
 import type { ColumnValue } from '../sql/column-value.js'
 import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
+import { refusal, refusalOf } from '../sql/refusal.js'
 import { columnOf, quoted, tableOf } from '../sql/sql.js'
+import { raw } from '../sql/statement.js'
 import type { RowKey } from './lock-row.js'
 import type { Single } from './one-by-one.js'
 import type { VersionedModel } from './versioned-models.js'
@@ -15,6 +17,8 @@ export interface Item extends Single {
   readonly key: RowKey
   readonly operations: ReadonlyMap<Field, { readonly operation: Operation; readonly value: ColumnValue }>
 }
+
+const POSITION = raw('v.position')
 
 /** What some row of the batch does to a column; `v0` is the value, and `w0` whether the row does it. */
 interface Write {
@@ -86,10 +90,10 @@ export function updateManySql(
 )
 SELECT v.actual, w.version,
   CASE
-    WHEN v.matches > 1 THEN ('refused:ambiguous:' || v.position)::int
-    WHEN v.actual IS NOT NULL AND v.first < v.last THEN ('refused:twin:' || v.last || ':' || v.first)::int
+    WHEN v.matches > 1 THEN ${refusal('ambiguous:', POSITION)}
+    WHEN v.actual IS NOT NULL AND v.first < v.last THEN ${refusal('twin:', raw("v.last || ':' || v.first"))}
     WHEN $2::text = 'all' AND w.version IS NULL AND NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh)
-      THEN ('refused:suppressed:' || v.position)::int
+      THEN ${refusal('suppressed:', POSITION)}
   END AS refusal
 FROM verdict AS v
 LEFT JOIN written AS w USING (position)
@@ -97,9 +101,9 @@ ORDER BY v.position`
   return { sql, json: JSON.stringify(items.map((item) => toJson(item, writes))) }
 }
 
-/** Why the statement made itself fail, and for which row, by its number from 0 on. */
-export function refusalOf(message: string) {
-  const [, reason, position, first] = /refused:(suppressed|twin|ambiguous):(\d+)(?::(\d+))?/.exec(message) ?? []
+/** Why the statement took itself back, and for which row, by its number from 0 on. */
+export function refusedRow(error: unknown) {
+  const [reason, position, first] = refusalOf(error)?.split(':') ?? []
   return reason === undefined ? undefined : { reason, index: Number(position) - 1, first: Number(first) - 1 }
 }
 

@@ -29,7 +29,7 @@ import { lockOrder } from './lock-order.js'
 import { keyOf, requireKey } from './lock-row.js'
 import { updateOneByOne } from './one-by-one.js'
 import type { RowKeys } from './row-keys.js'
-import { type Item, type Operation, refusalOf, updateManySql } from './update-many-statement.js'
+import { type Item, type Operation, refusedRow, updateManySql } from './update-many-statement.js'
 import type { VersionedModel } from './versioned-models.js'
 
 /** What became of one row of the batch. */
@@ -230,7 +230,7 @@ function refuseConflicts(
 
 /** An error of the database under the name it has here. */
 function named(error: unknown, items: readonly Item[], { model, version, highest }: VersionedModel): unknown {
-  const refusal = sqlState(error) === INVALID_TEXT ? refusalOf(String(error)) : undefined
+  const refusal = refusedRow(error)
   if (refusal) {
     const { reason, index, first } = refusal
     const path = `[${index}].where`
@@ -248,5 +248,3 @@ function named(error: unknown, items: readonly Item[], { model, version, highest
     ? new VersionOverflowError(model.name, version.name, { cause: error })
     : error
 }
-
-const INVALID_TEXT = '22P02'
