@@ -1,10 +1,10 @@
 import { ConfigurationError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { transactionSession } from '../prisma/client-session.js'
+import { rootSession, transactionSession } from '../prisma/client-session.js'
 import type { Deadline } from '../sync/deadline.js'
-import type { TransactionWithRetryOptions } from '../transactions/method.js'
+import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import * as sessions from '../transactions/serialize.js'
-import type { TransactionContext } from '../transactions/with-retry.js'
+import type { Body, TransactionContext } from '../transactions/with-retry.js'
 
 /** A client with `concurrency()` on it: its public method is all that this entry point builds on. */
 export interface ConcurrencyClient extends PrismaClientLike {
@@ -21,6 +21,14 @@ export function withConcurrency(client: PrismaClientLike, extension: string): Co
   }
   const message = `${extension}() builds on concurrency(): apply that first, base.$extends(concurrency()).$extends(${extension}({ … }))`
   throw new ConfigurationError([{ path: '', message }])
+}
+
+/** The session of the client, with its retried transactions. */
+export function retryingRoot(client: ConcurrencyClient): RetryingRoot {
+  return Object.assign(rootSession(client), {
+    transactionWithRetry: <R>(body: Body<R>, options?: TransactionWithRetryOptions) =>
+      client.$transactionWithRetry((tx, context) => body(transactionSession(tx), context), options),
+  })
 }
 
 /** `serializeInTransaction`, by the `tx`. */

@@ -26,6 +26,11 @@ export function sessionOf(client: PrismaClientLike): Session {
   return isTransactionClient(client) ? new PrismaTransaction(client) : new PrismaRoot(client)
 }
 
+/** The same of a client that is not that of a transaction. */
+export function rootSession(client: PrismaClientLike): RootSession {
+  return new PrismaRoot(client)
+}
+
 /** The same of a `tx`. */
 export function transactionSession(tx: PrismaClientLike): TransactionSession {
   return new PrismaTransaction(tx)

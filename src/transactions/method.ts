@@ -1,10 +1,10 @@
 import * as z from 'zod/mini'
-import type { IsolationLevel, Session } from '../engine/session.js'
+import type { IsolationLevel, RootSession, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import { checkArguments } from '../values/validation.js'
-import type { RetryingTransactions, TransactionCall, TransactionContext } from './with-retry.js'
+import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from './with-retry.js'
 
 export interface TransactionWithRetryOptions extends CallOptions {
   /** The isolation level of the transaction; the database's default unless given. */
@@ -15,6 +15,11 @@ export interface TransactionWithRetryOptions extends CallOptions {
   timeout?: number | undefined
   /** For a body that only reads: it is kept from writing, and costs no transaction id. */
   readOnly?: boolean | undefined
+}
+
+/** A root session whose transactions run again after a conflict: what the ERP's features build on. */
+export interface RetryingRoot extends RootSession {
+  transactionWithRetry<R>(body: Body<R>, options?: TransactionWithRetryOptions): Promise<R>
 }
 
 const milliseconds = z
