@@ -12,25 +12,24 @@ const ten = Array.from({ length: 10 }, (_, index) => ({
   quantity: 1,
 }))
 
-/** One call each, on a client or on a `tx`, under transaction ids that nobody else has. */
+/** One call each, on a client or on a `tx`, under transaction ids that nobody else has. What a call needs is read elsewhere. */
 const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> = {
-  'updateVersioned with an object': async (db) => {
-    const { version } = await db.order.findUniqueOrThrow({ where: { id: 1 } })
-    return db.order.updateVersioned({ where: { id: 1, version }, data: { customer: 'a' } })
-  },
+  'updateVersioned with an object': async (db) =>
+    db.order.updateVersioned({ where: { id: 1, version: await versionOf(1) }, data: { customer: 'a' } }),
   'updateVersioned with a function': (db) =>
     db.order.updateVersioned({ where: { id: 1 }, data: ({ customer }) => ({ customer }) }),
   'updateVersioned with a relation in its answer': (db) =>
     db.order.updateVersioned({ where: { id: 1 }, data: () => ({ customer: 'b' }), include: { lines: true } }),
-  updateManyVersioned: async (db) => {
-    const orders = await db.order.findMany({ where: { id: { in: [1, 2] } }, orderBy: { id: 'asc' } })
-    return db.order.updateManyVersioned(
-      orders.map(({ id, version }) => ({ where: { id, version }, data: { customer: 'c' } })),
-    )
-  },
+  'tryUpdateVersioned of a stale version': (db) =>
+    db.order.tryUpdateVersioned({ where: { id: 1, version: 2_000_000_000 }, data: { customer: 'a' } }),
+  updateManyVersioned: async (db) =>
+    db.order.updateManyVersioned([
+      { where: { id: 1, version: await versionOf(1) }, data: { customer: 'c' } },
+      { where: { id: 2, version: await versionOf(2) }, data: { customer: 'c' } },
+    ]),
   deleteVersioned: async (db) => {
-    const { id, version } = await db.order.create({ data: { customer: 'd' } })
-    return db.order.deleteVersioned({ where: { id, version } })
+    const [row] = await database.query(`INSERT INTO "Order" (customer) VALUES ('d') RETURNING id`)
+    return db.order.deleteVersioned({ where: { id: Number(row?.id), version: 0 } })
   },
   'createIdempotent, new': (db, transactionId) =>
     db.payment.createIdempotent({ where: { transactionId }, data: { amount: 1 } }),
@@ -52,12 +51,22 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
     await db.$stock.reserve({ transactionId, item: ITEM, quantity: 1, expiresIn: 60_000 })
     await db.$stock.fulfil({ transactionId })
   },
+  '$stock.release of a reservation that has ended': (db) => db.$stock.release({ transactionId: 'nothing' }),
   '$stock.count': (db, transactionId) => db.$stock.count({ transactionId, item: ITEM, counted: 100 }),
   '$stock.audit': (db) => db.$stock.audit(),
   '$serials.allocate': (db, transactionId) =>
     db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 3 }),
   '$serials.release': (db) => db.$serials.release({ transactionId: 'known' }),
+  '$serials.import': (db, transactionId) =>
+    db.$serials.import({ transactionId, data: { productId: 2 }, numbers: [transactionId] }),
   '$serials.free': (db) => db.$serials.free({ productId: 1 }),
+  '$series.next in blocks': (db, transactionId) => db.$series.next('in blocks', { transactionId }),
+  '$series.gaps': (db) => db.$series.gaps('in blocks'),
+}
+
+async function versionOf(id: number): Promise<number> {
+  const rows = await database.query('SELECT version FROM "Order" WHERE id = $1', [id])
+  return Number(rows[0]?.version)
 }
 
 const ON_A_TX_ALONE: typeof CALLS = {
@@ -68,6 +77,7 @@ const ON_A_TX_ALONE: typeof CALLS = {
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
   $oncePer: (db, job) => (db as Client).$oncePer({ job, period: { every: '1d' } }, (tx) => tx.order.count()),
+  $pruneIdempotencyKeys: (db) => (db as Client).$pruneIdempotencyKeys({ olderThan: 60_000 }),
 }
 
 test('every public call sends the SQL that is written down', async () => {

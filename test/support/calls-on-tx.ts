@@ -6,9 +6,12 @@ import { stock } from '../../src/stock/extension.js'
 import type { createClient } from './clients.js'
 import { STOCK } from './stock-models.js'
 
+/** One series that is not gapless; its blocks are as small as they can be. */
+const SERIES = { series: { 'in blocks': { blocks: 1 } } }
+
 /** A client with everything of this package on it. */
 export function clientOf({ client }: ReturnType<typeof createClient>) {
-  return client.$extends(concurrency()).$extends(stock(STOCK)).$extends(serials()).$extends(series())
+  return client.$extends(concurrency()).$extends(stock(STOCK)).$extends(serials()).$extends(series(SERIES))
 }
 
 export type Client = ReturnType<typeof clientOf>
