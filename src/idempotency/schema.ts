@@ -22,7 +22,12 @@ model ${model} {
 `
 }
 
-/** The migration that goes with `idempotencyKeySchema()`: the same SQL that Prisma makes of it. */
+/**
+ * The migration that goes with `idempotencyKeySchema()`: the same SQL that Prisma makes of it.
+ *
+ * @example
+ * await writeFile('prisma/migrations/20260101000000_idempotency_keys/migration.sql', idempotencyKeySql())
+ */
 export function idempotencyKeySql(model: string = DEFAULT_KEY_MODEL): string {
   return `-- CreateTable
 CREATE TABLE ${quoted(model)} (

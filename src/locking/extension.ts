@@ -37,9 +37,9 @@ export interface LockClientMethods {
    * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written
    *
    * @example
-   * await db.$withAdvisoryLock(['stock', sku], async (tx) => { … }, { timeout: 2_000 })
+   * await db.$withAdvisoryLock(['stock', sku], (tx) => tx.note.create({ data: { text: sku } }), { timeout: 2_000 })
    * @example
-   * await db.$withAdvisoryLock({ keys: [['stock', a], ['stock', b]] }, async (tx) => { … })
+   * await db.$withAdvisoryLock({ keys: [['stock', a], ['stock', b]] }, (tx) => tx.note.count())
    *
    * Source: PostgreSQL manual, "13.3.5. Advisory Locks".
    */

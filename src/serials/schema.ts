@@ -37,7 +37,12 @@ model ${allocation} {
 `
 }
 
-/** The migration that goes with `serialsSchema()`: the same SQL that Prisma makes of it. */
+/**
+ * The migration that goes with `serialsSchema()`: the same SQL that Prisma makes of it.
+ *
+ * @example
+ * await writeFile('prisma/migrations/20260101000000_serials/migration.sql', serialsSql())
+ */
 export function serialsSql(
   serial: string = DEFAULT_SERIAL_MODEL,
   allocation: string = DEFAULT_ALLOCATION_MODEL,

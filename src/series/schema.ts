@@ -36,7 +36,12 @@ model ${number} {
 `
 }
 
-/** The migration that goes with `seriesSchema()`: the same SQL that Prisma makes of it. */
+/**
+ * The migration that goes with `seriesSchema()`: the same SQL that Prisma makes of it.
+ *
+ * @example
+ * await writeFile('prisma/migrations/20260101000000_series/migration.sql', seriesSql())
+ */
 export function seriesSql(counter: string = DEFAULT_COUNTER_MODEL, number: string = DEFAULT_NUMBER_MODEL): string {
   return `-- CreateTable
 CREATE TABLE ${quoted(counter)} (

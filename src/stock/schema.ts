@@ -49,7 +49,12 @@ model StockReservation {
 `
 }
 
-/** The migration that goes with `stockSchema()`: the same SQL that Prisma makes of it. */
+/**
+ * The migration that goes with `stockSchema()`: the same SQL that Prisma makes of it.
+ *
+ * @example
+ * await writeFile('prisma/migrations/20260101000000_stock/migration.sql', stockSql())
+ */
 export function stockSql(): string {
   return `-- CreateTable
 CREATE TABLE "Stock" (

@@ -199,16 +199,24 @@ export interface Stock<Key, Q> {
       },
   ): Promise<ReserveResult>
 
-  /** Gives back what is reserved. To release what has ended already is no error. */
+  /**
+   * Gives back what is reserved. To release what has ended already is no error.
+   *
+   * @example
+   * const { released, state } = await db.$stock.release({ transactionId: basketId })
+   */
   release(args: Named & CallOptions): Promise<ReleaseResult>
 
   /**
    * Takes what is reserved out of the stock, as movements under the reservation's transaction id.
-   * The minimum counts once more: a stocktake may have found less than is reserved. Who has reserved
-   * with a lower minimum gives it here too.
+   * The minimum counts once more: a stocktake may have found less than is reserved. A caller that has
+   * reserved with a lower minimum gives it here too.
    *
    * @throws ReservationEndedError if it has expired, was released, or never was
    * @throws InsufficientStockError if it is no longer there; nothing is moved, and it stays reserved
+   *
+   * @example
+   * const { lines } = await db.$stock.fulfil({ transactionId: basketId })
    */
   fulfil(args: Named & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
 

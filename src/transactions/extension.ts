@@ -38,7 +38,7 @@ export interface TransactionClientMethods {
    * @example
    * const order = await db.$transactionWithRetry(async (tx) => {
    *   await tx.product.updateVersioned({ where: { id }, data: ({ stock }) => ({ stock: stock - 1 }) })
-   *   return tx.order.create({ data: { productId: id } })
+   *   return tx.order.create({ data: { customer: 'Vinet' } })
    * })
    * await sendMail(order)
    *
