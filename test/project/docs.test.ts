@@ -2,6 +2,8 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import * as erp from '../../src/erp.js'
+import * as index from '../../src/index.js'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
 import { useDatabase } from '../support/clients.js'
 import { anchorsOf, blocksOf, linksOf, type Page, readPages } from '../support/pages.js'
@@ -11,6 +13,18 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const FOLDER = `${ROOT}/generated/docs`
 const REPOSITORY = 'https://github.com/prisma-extension-concurrency/prisma-extension-concurrency'
 const NAMES = ['base', 'db', 'redis', 'id', 'transactionId', 'tenantId', 'sku', 'body', 'sendMail']
+
+/** Where the names come from that an example of a doc comment may use. */
+const SOURCES = {
+  'prisma-extension-concurrency': Object.keys(index),
+  'prisma-extension-concurrency/erp': Object.keys(erp),
+  '../../test/support/reference-context.js': Array.from(
+    (await readFile(`${ROOT}/test/support/reference-context.ts`, 'utf8')).matchAll(
+      /^export (?:declare (?:const|function) |\{ )(\w+)/gm,
+    ),
+    ([, name = '']) => name,
+  ),
+}
 
 const database = useDatabase()
 const pages = await readPages()
@@ -23,18 +37,21 @@ const withBlocks = (language: string) =>
   pages.flatMap((page) => blocksOf(page, language).map((code, index) => ({ path: page.path, index, code })))
 
 describe('the README and docs', () => {
-  const examples = withBlocks('ts').map(({ path, index, code }) => ({
-    name: `${path
-      .replace(/^docs\//, '')
-      .replace(/\.md$/, '')
-      .replaceAll('/', '-')}-${index}`,
+  const all = withBlocks('ts').map(({ path, index, code }) => ({
+    name: `${path.slice(path.indexOf('/') + 1, -3).replaceAll('/', '-')}-${index}`,
+    isFromComment: path.startsWith('docs/reference/'),
     code,
   }))
+  const examples = all.filter(({ isFromComment }) => !isFromComment)
 
   beforeAll(async () => {
     await rm(FOLDER, { recursive: true, force: true })
     await mkdir(FOLDER, { recursive: true })
-    await Promise.all(examples.map(({ name, code }) => writeFile(`${FOLDER}/${name}.ts`, moduleOf(code))))
+    await Promise.all(
+      all.map(({ name, code, isFromComment }) =>
+        writeFile(`${FOLDER}/${name}.ts`, isFromComment ? functionOf(code) : moduleOf(code)),
+      ),
+    )
     await writeFile(`${FOLDER}/tsconfig.json`, JSON.stringify({ extends: '../../tsconfig.json', include: ['.'] }))
     await writeFile(`${FOLDER}/all.ts`, runnerOf(examples.map(({ name }) => name)))
   })
@@ -166,6 +183,15 @@ function moduleOf(code: string): string {
     rest,
     'export {}',
   ].join('\n')
+}
+
+/** An example of a doc comment as a function that nobody calls. It may use all exports, and what its context declares. */
+function functionOf(code: string): string {
+  const isUsed = (name: string) => new RegExp(`(?<![\\w$.'])${name}\\b`).test(code) && !code.includes(`const ${name} =`)
+  const imports = Object.entries(SOURCES).map(
+    ([from, names]) => `import { ${names.filter(isUsed).join(', ')} } from '${from}'`,
+  )
+  return `${imports.join('\n')}\nexport async function example() {\n${code}}\n`
 }
 
 function runnerOf(names: readonly string[]): string {

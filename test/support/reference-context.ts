@@ -1,0 +1,41 @@
+import type { PrismaPg } from '@prisma/adapter-pg'
+import { concurrency, type TransactionClient } from 'prisma-extension-concurrency'
+import { serials, series, stock } from 'prisma-extension-concurrency/erp'
+import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
+
+/** What the examples in doc comments take for granted. They are compiled, and not run. */
+export declare const adapter: PrismaPg
+export declare const base: PrismaClient
+export { PrismaClient }
+
+// The item of this stock has a simple key.
+const extend = (client: PrismaClient) =>
+  client
+    .$extends(concurrency())
+    .$extends(stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }))
+    .$extends(serials())
+    .$extends(series())
+export declare const db: ReturnType<typeof extend>
+export declare const tx: TransactionClient<typeof db>
+
+export declare const id: number
+export declare const orderId: number
+export declare const productId: number
+export declare const tenantId: number
+export declare const a: string
+export declare const b: string
+export declare const sku: string
+export declare const day: string
+export declare const key: string
+export declare const transactionId: string
+export declare const basketId: string
+export declare const amount: string
+export declare const currency: string
+export declare const error: unknown
+export declare const body: Prisma.OrderCreateInput
+export declare const data: Prisma.InvoiceUncheckedCreateInput
+export declare const reply: { code(status: number): { send(body?: unknown): void } }
+export declare function sendMail(about: unknown): Promise<void>
+export declare function writeReport(client: typeof tx): Promise<number>
+export declare function writeFile(path: string, text: string): Promise<void>
+export declare function report(...found: unknown[]): void
