@@ -9,10 +9,11 @@ export interface Page {
   readonly text: string
 }
 
-/** The README and all pages in docs, in the order of their paths. */
+/** The pages of the root and all pages in docs, in the order of their paths. */
 export async function readPages(): Promise<Page[]> {
   const names = await readdir(`${ROOT}/docs`, { recursive: true })
-  const paths = ['README.md', ...names.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)].sort()
+  const root = ['CHANGELOG.md', 'CONTRIBUTING.md', 'README.md']
+  const paths = [...root, ...names.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)].sort()
   return Promise.all(paths.map(async (path) => ({ path, text: await readFile(`${ROOT}/${path}`, 'utf8') })))
 }
 
