@@ -1,17 +1,15 @@
-export type { ClientExtension, FieldOf, Input } from './mapping/types.js'
+export type { Input } from './mapping/input.js'
+export type { ClientExtension, FieldOf } from './mapping/types.js'
+export type { NewSerial, SerialData, SerialOf, SerialWhere } from './serials/client-types.js'
 export { type SerialsExtension, serials } from './serials/extension.js'
 export type { AllocationMapping, SerialMapping, SerialsOptions } from './serials/options.js'
 export { serialsSchema, serialsSql } from './serials/schema.js'
 export type {
   AllocateArgs,
   ImportArgs,
-  NewSerial,
   ReleaseArgs,
-  SerialData,
-  SerialOf,
   SerialRange,
   Serials,
-  SerialWhere,
 } from './serials/types.js'
 export {
   type GapsOptions,
@@ -23,11 +21,11 @@ export {
 export type { CounterMapping, NumberMapping, SeriesDefinition, SeriesOptions } from './series/options.js'
 export { seriesSchema, seriesSql } from './series/schema.js'
 export type { Gap, GivenNumber } from './series/store.js'
+export type { ItemKey, Quantity } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
 export { stockSchema, stockSql } from './stock/schema.js'
 export type {
-  ItemKey,
   Minimum,
   MoveAllResult,
   MovedLine,
@@ -35,7 +33,6 @@ export type {
   Named,
   OneOrMany,
   ProjectResult,
-  Quantity,
   ReleaseResult,
   ReserveResult,
   Stock,

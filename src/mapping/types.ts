@@ -14,8 +14,5 @@ export type FieldOf<C, M, F> = F extends keyof ScalarsOf<C, M> ? ScalarsOf<C, M>
 export type RowInputOf<C, M> =
   Types.Public.Args<Delegate<C, M>, 'createMany'> extends { data: infer D } ? Exclude<D, readonly unknown[]> : never
 
-/** A number as a call may give it for a field: also what can be turned into the field's type without loss. */
-export type Input<T> = T extends number ? number : T extends bigint ? number | bigint : number | string | T
-
 /** What an extension with a namespace adds to the client. */
 export type ClientExtension<N extends string, T> = Extension<Nothing, { [K in N]: () => T }>

@@ -10,10 +10,11 @@ import { lazyPromise } from '../prisma/lazy-promise.js'
 import { withModelErrors } from '../prisma/model-error.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
+import type { NewSerial, SerialData, SerialOf, SerialWhere } from './client-types.js'
 import { mapSerials } from './mapping.js'
 import { SerialsMethods } from './methods.js'
 import { checkSerialsOptions, type SerialsOptions } from './options.js'
-import type { NewSerial, SerialData, SerialOf, Serials, SerialWhere } from './types.js'
+import type { Serials } from './types.js'
 
 /** What `serials()` adds to a client of type C. */
 export type SerialsExtension<C, O> = ClientExtension<

@@ -8,12 +8,13 @@ import { readDataModel } from '../prisma/data-model.js'
 import { noteLayer } from '../prisma/layers.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { Protection } from './balance-guard.js'
+import type { ItemKey, Quantity } from './client-types.js'
 import { StockExecutor } from './executor.js'
 import { mapStock } from './mapping.js'
 import { stockMethods } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
 import { protectedQueries } from './protected.js'
-import type { ItemKey, Quantity, Stock } from './types.js'
+import type { Stock } from './types.js'
 
 /** How many calls may wait in this process unless told otherwise. */
 const DEFAULT_MAX_WAITING = 10_000

@@ -1,20 +1,5 @@
-import type { FieldOf, Input } from '../mapping/types.js'
+import type { Input } from '../mapping/input.js'
 import type { CallOptions } from '../retry/call-options.js'
-import type { StockOptions } from './options.js'
-
-type Model<O extends StockOptions> = O['item']['model']
-
-/** What names an item: the value of its key, or an object with a value for each field of the key. */
-export type ItemKey<C, O extends StockOptions> = O['item']['key'] extends readonly (infer F extends string)[]
-  ? { [K in F]: FieldOf<C, Model<O>, K> }
-  : FieldOf<C, Model<O>, O['item']['key']>
-
-/** The type of the field that holds what is on hand: `number`, `bigint`, or Prisma's `Decimal`. */
-export type Quantity<C, O extends StockOptions> = FieldOf<
-  C,
-  Model<O>,
-  O['item'] extends { readonly onHand: infer F extends string } ? F : 'onHand'
->
 
 /** So much of one item. */
 export interface StockLine<Key, Q> {

@@ -1,0 +1,33 @@
+import type { RowInputOf, ScalarsOf } from '../mapping/types.js'
+import type { DEFAULT_SERIAL_MODEL } from './schema.js'
+
+/** What the mapping says of the serials, or what it is where it says nothing. */
+type Mapped<O, K extends string, D> = O extends { readonly serial: { readonly [P in K]: infer N extends string } }
+  ? N
+  : D
+
+type ModelName<O> = Mapped<O, 'model', typeof DEFAULT_SERIAL_MODEL>
+type NumberField<O> = Mapped<O, 'number', 'number'>
+type OwnerField<O> = Mapped<O, 'transactionId', 'transactionId'>
+type VersionField<O> = Mapped<O, 'version', 'version'>
+
+type Row<C, O> = RowInputOf<C, ModelName<O>>
+
+/** A record of the model of the serials, with all its scalar fields. */
+export type SerialOf<C, O> = ScalarsOf<C, ModelName<O>>
+
+/*
+ * Below, a row of the client's model is inferred first. Without that, a program's declarations name
+ * these types with all of C, which is the client, and are too long for the compiler to write.
+ */
+
+/** Equality on scalar fields of a serial. */
+export type SerialWhere<C, O> = Row<C, O> extends infer R ? Partial<Omit<R, OwnerField<O>>> : never
+
+/** The values that `allocate` may set. */
+export type SerialData<C, O> =
+  Row<C, O> extends infer R ? Partial<Omit<R, NumberField<O> | OwnerField<O> | VersionField<O>>> : never
+
+/** The values of a new serial, but for its number and its owner. */
+export type NewSerial<C, O> =
+  Row<C, O> extends infer R ? Omit<R, NumberField<O> | OwnerField<O> | VersionField<O>> : never
