@@ -154,6 +154,30 @@ describe('the README and docs', () => {
   })
 })
 
+describe('docs/internals/architecture.md', async () => {
+  const { text } = pageAt('docs/internals/architecture.md')
+  const folders = Object.keys(JSON.parse(await readFile(`${ROOT}/docs/internals/layers.json`, 'utf8')))
+
+  test('has every folder of the map of layers in its picture and in its table', () => {
+    const [picture = ''] = blocksOf({ path: '', text }, 'mermaid')
+    const table = text.slice(text.indexOf('| Layer |'), text.indexOf('## The map'))
+    expect(folders.filter((folder) => !new RegExp(`\\b${folder}\\b`).test(picture))).toEqual([])
+    expect(folders.filter((folder) => !table.includes(`\`${folder}\``))).toEqual([])
+  })
+
+  test('names functions that there are, at most five from a method to its statement', async () => {
+    const ways = text.split(/^### /m).slice(1)
+    for (const way of ways) {
+      const calls = [...way.matchAll(/^\d+\. `(?:\w+\.)?(#?\$?\w+)` in `(src\/[^`]+)`/gm)]
+      expect(calls.length, way).toBeGreaterThan(0)
+      expect(calls.length, way).toBeLessThanOrEqual(5)
+      for (const [line, name = '', path] of calls) {
+        expect((await readFile(`${ROOT}/${path}`, 'utf8')).includes(name), line).toBe(true)
+      }
+    }
+  })
+})
+
 test('docs/guarantees.md names tests that there are', async () => {
   const { text } = pageAt('docs/guarantees.md')
   const names = [...text.matchAll(/^\|.*\| (`[^|]+) \|$/gm)].flatMap(([, cell = '']) =>
