@@ -37,13 +37,12 @@ export function shortSectionOf(result: BenchResult): string {
   )
   const { lost, seconds } = stoppedHolders(result)
   const names = lost.map(({ contender }) => `\`${contender}\``).join(', ')
-  const stop =
-    names === '' ? '' : ` Lost updates when their holder was stopped for ${seconds} s before its write: ${names}.`
+  const stop = ` Updates were lost, when the holder was stopped for ${seconds} s right before its write, with ${names}.`
   return `| calls per second | this library | by hand on Prisma | ratio |
 |---|--:|--:|--:|
 ${rows.join('\n')}
 
-Medians of ${method.rounds} rounds on ${date.slice(0, 10)}, ${machine.cores} cores, ${server.version}.${stop}`
+Medians of ${method.rounds} rounds on ${date.slice(0, 10)}, ${machine.cores} cores, ${server.version}.${names && stop}`
 }
 
 /** @param file where the result is, as seen from the root */
