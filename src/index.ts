@@ -5,7 +5,8 @@ import {
   idempotentClientMethods,
   idempotentModelMethods,
 } from './idempotency/extension.js'
-import { IdempotentMethods } from './idempotency/methods.js'
+import { InsertMethods } from './idempotency/insert-methods.js'
+import { OperationMethods } from './idempotency/operation-methods.js'
 import { type LockClientMethods, lockClientMethods } from './locking/extension.js'
 import { LockMethods } from './locking/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
@@ -37,7 +38,6 @@ export type {
   OncePer,
   PruneIdempotencyKeys,
 } from './idempotency/extension.js'
-export type { OncePerResult } from './idempotency/once-per.js'
 export type { IdempotencyOptions } from './idempotency/options.js'
 export type { AtLeastPeriod, GridPeriod, Period } from './idempotency/period.js'
 export { idempotencyKeySchema, idempotencyKeySql } from './idempotency/schema.js'
@@ -46,6 +46,7 @@ export type {
   CreateIdempotentArgs,
   IdempotentOptions,
   OncePerOptions,
+  OncePerResult,
   PruneOptions,
 } from './idempotency/types.js'
 export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './locking/extension.js'
@@ -142,15 +143,8 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
     const keepVersion = (model: string) => versions.keepVersion(model)
     const settings = given.idempotency ?? {}
-    const idempotent = new IdempotentMethods({
-      own: touch.clients,
-      catalogue,
-      dataModel,
-      policy,
-      transactions,
-      settings,
-      keepVersion,
-    })
+    const inserts = new InsertMethods({ own: touch.clients, catalogue, dataModel, policy, settings, keepVersion })
+    const operations = new OperationMethods({ dataModel, policy, transactions, settings })
 
     const extended = client.$extends({
       name: 'prisma-extension-concurrency',
@@ -158,13 +152,13 @@ export function concurrency<const O extends ConcurrencyOptions>(
       model: {
         $allModels: {
           ...versionedModelMethods(versioned),
-          ...idempotentModelMethods(idempotent),
+          ...idempotentModelMethods(inserts),
           ...touch.model,
         },
       },
       client: {
         ...transactionClientMethods(transactionMethod(transactions, policy)),
-        ...idempotentClientMethods(idempotent),
+        ...idempotentClientMethods(operations),
         ...lockClientMethods(locks),
         ...touch.client,
         ...watchedTransaction(own),

@@ -1,60 +1,52 @@
+import type { RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { ModelContext } from '../prisma/client.js'
-import { widened } from '../prisma/selection.js'
-import type { RootScope } from '../prisma/session.js'
-import type { Catalogue } from '../sql/catalogue.js'
+import { type Selection, widened } from '../prisma/selection.js'
+import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
+import { systemClock } from '../sync/clock.js'
 import { NO_TIMEOUT } from '../transactions/bounded-body.js'
 import { boundOf } from '../transactions/bounds.js'
-import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
+import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'
 import { canonical } from '../values/canonical.js'
-import { type InsertCall, type InsertResult, insertedRow, insertOnce } from './insert.js'
+import { type InsertCall, type InsertResult, insertOnce, insertRows, requireKey, rowToInsert } from './insert.js'
 import { insertTogether, plainInsert } from './insert-together.js'
 import { keyName } from './payload.js'
 
-/** A call that waits for the end of the tick. */
-interface Entry {
+/** A call that is one statement. */
+interface InsertTask extends Task {
   readonly call: InsertCall
-  readonly name: string
-  readonly resolve: (result: InsertResult | Promise<InsertResult>) => void
-  readonly reject: (error: unknown) => void
+  readonly root: RootScope
+  /** The name of its key. */
+  readonly resources: string
+}
+
+type InsertJob = Job<InsertTask, InsertResult>
+
+const BOUNDS: BatcherBounds = {
+  // PostgreSQL takes 65,535 parameters, and a row may have a hundred columns.
+  largestBatch: 500,
+  // Inserts of different keys do not wait for one another.
+  batchesAtOnce: Number.POSITIVE_INFINITY,
+  gatheringTurns: 1,
+  waitedFor: 'the same insert in this process',
 }
 
 /** How long a batch waits for a duplicate in flight elsewhere, in ms, before its members go on alone. */
 const BATCH_LOCK_TIMEOUT = 100
 
-/** Rows in one statement. PostgreSQL takes 65,535 parameters, and a row may have a hundred columns. */
-const LARGEST_BATCH = 500
-
 /** Sends the inserts of one tick, one model and one selection as a single statement. */
 export class InsertBatches {
-  readonly #open = new WeakMap<ModelContext, Map<string, Entry[]>>()
-  readonly #catalogue: Catalogue
+  /** By the model of the client that was called, which tells the clients' extensions apart. */
+  readonly #batchers = new WeakMap<ModelContext, Batcher<InsertTask, InsertResult>>()
 
-  constructor(catalogue: Catalogue) {
-    this.#catalogue = catalogue
-  }
-
-  /** `context` is the model of the client that was called: it tells the clients' extensions apart. */
-  add(context: ModelContext, scope: RootScope, call: InsertCall): Promise<InsertResult> {
-    const { scalars, key } = call.payload
-    scope.checkWrite('create', [{ ...scalars, ...key }], 'data') // by the names that Prisma's call would have
-    const batches = this.#open.get(context) ?? new Map<string, Entry[]>()
-    this.#open.set(context, batches)
-    const group = canonical([call.selection, Object.keys(call.payload.key).sort()])
-    return new Promise((resolve, reject) => {
-      const entry = { call, name: keyName(call.payload.key, call.model), resolve, reject }
-      const entries = batches.get(group)
-      if (entries) return void entries.push(entry)
-      const opened = [entry]
-      batches.set(group, opened)
-      // Every call that began in this tick is ahead of this in the queue of microtasks.
-      queueMicrotask(() => {
-        batches.delete(group)
-        for (let i = 0; i < opened.length; i += LARGEST_BATCH) {
-          void settle(scope, opened.slice(i, i + LARGEST_BATCH), this.#catalogue)
-        }
-      })
-    })
+  add(context: ModelContext, root: RootScope, call: InsertCall): Promise<InsertResult> {
+    const { scalars, key, keyFields } = call.payload
+    root.checkWrite('create', [{ ...scalars, ...key }], 'data') // by the names that Prisma's call would have
+    const batcher = this.#batchers.get(context) ?? new Batcher(insertBatch, BOUNDS, systemClock)
+    this.#batchers.set(context, batcher)
+    const group = canonical([call.selection, keyFields.map(({ name }) => name).sort()])
+    const { deadline } = call
+    return batcher.add({ call, root, group, resources: keyName(key, call.model), deadline }, (result) => result)
   }
 }
 
@@ -64,62 +56,68 @@ export class InsertBatches {
  * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on
  * alone: strangers do not wait for one another.
  */
-async function settle(scope: RootScope, entries: readonly Entry[], catalogue: Catalogue): Promise<void> {
-  const byName = new Map<string, [Entry, ...Entry[]]>()
-  for (const entry of entries) {
-    const { signal } = entry.call.deadline
-    if (signal?.aborted) entry.reject(signal.reason)
-    else if (!byName.get(entry.name)?.push(entry)) byName.set(entry.name, [entry])
+async function insertBatch(
+  batch: readonly InsertJob[],
+  release: (settled: readonly InsertJob[]) => void,
+): Promise<void> {
+  const byName = new Map<string, [InsertJob, ...InsertJob[]]>()
+  for (const job of batch) {
+    if (!byName.get(job.task.resources)?.push(job)) byName.set(job.task.resources, [job])
   }
-  const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, callers]) => callers)
-  const { inserted, failure } = await tryTogether(
-    scope,
-    keys.map(([speaker]) => speaker),
-    catalogue,
+  const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, jobs]) => jobs)
+  const { inserted, failure } = await tryTogether(keys.map(([{ task }]) => task))
+  await Promise.all(
+    keys.map(async (jobs) => {
+      const [{ task }] = jobs
+      const record = inserted?.get(task.resources)
+      const hint = { isDuplicate: inserted !== undefined, failure }
+      await settleKey(jobs, record ? { record, replayed: false } : insertOnce(task.root, task.call, hint))
+      release(jobs)
+    }),
   )
-  for (const [speaker, ...others] of keys) {
-    const record = inserted?.get(speaker.name)
-    const result: Promise<InsertResult> = record
-      ? Promise.resolve({ record, replayed: false })
-      : insertOnce(scope, speaker.call, { isDuplicate: inserted !== undefined, failure })
-    speaker.resolve(result)
-    for (const other of others) other.resolve(insertAfter(result, scope, other.call))
+}
+
+/** The callers of one key: the first is given the result, and the others insert after it. */
+async function settleKey(
+  [first, ...others]: readonly [InsertJob, ...InsertJob[]],
+  result: InsertResult | Promise<InsertResult>,
+) {
+  const settle = async (job: InsertJob, result: InsertResult | Promise<InsertResult>) => {
+    try {
+      job.resolve(await result)
+      return true
+    } catch (error) {
+      job.reject(error)
+      return false
+    }
   }
+  const isDone = settle(first, result)
+  const insertAfter = async ({ call, root }: InsertTask) => {
+    const isDuplicate = await call.deadline.race(isDone, BOUNDS.waitedFor)
+    return insertOnce(root, call, { isDuplicate })
+  }
+  await Promise.all([isDone, ...others.map((job) => settle(job, insertAfter(job.task)))])
 }
 
 /** Nothing was inserted if the batch is of one, or failed, whatever the reason: it will show again. */
-async function tryTogether(
-  scope: RootScope,
-  entries: readonly Entry[],
-  catalogue: Catalogue,
-): Promise<{ inserted?: Map<string, Row>; failure?: unknown }> {
-  if (entries.length < 2) return {}
+async function tryTogether(tasks: readonly InsertTask[]): Promise<{ inserted?: Map<string, Row>; failure?: unknown }> {
+  if (tasks.length < 2) return {}
   try {
-    return { inserted: await insertAll(scope, entries, catalogue) }
+    return { inserted: await insertAll(tasks) }
   } catch (failure) {
     return { failure }
   }
 }
 
-/** A caller whose key another one in this process is speaking for: its turn comes when that one is done. */
-async function insertAfter(speaker: Promise<InsertResult>, scope: RootScope, call: InsertCall): Promise<InsertResult> {
-  const done = speaker.then(
-    () => true,
-    () => false,
-  )
-  const isDuplicate = await call.deadline.race(done, 'the same insert in this process')
-  return insertOnce(scope, call, { isDuplicate })
-}
-
 /** The records that were inserted, by the names of their keys. */
-async function insertAll(scope: RootScope, entries: readonly Entry[], catalogue: Catalogue): Promise<Map<string, Row>> {
-  const [{ call }] = entries as [Entry]
-  const { model } = call
-  const keyFields = Object.keys(call.payload.key)
+async function insertAll(tasks: readonly InsertTask[]): Promise<Map<string, Row>> {
+  const [{ call, root }] = tasks as [InsertTask]
+  const { model, catalogue, payload } = call
+  const keyFields = payload.keyFields.map(({ name }) => name)
   const wide = widened(call.selection, keyFields, model)
-  const rows = await Promise.all(entries.map((entry) => insertedRow(scope, entry.call)))
-  await call.requireKey(scope)
-  const names = new Set(entries.map(({ name }) => name))
+  const rows = await Promise.all(tasks.map((task) => rowToInsert(root, task.call)))
+  await requireKey(root, call)
+  const names = new Set(tasks.map(({ resources }) => resources))
   const byName = (records: readonly Row[]) => {
     const found = new Map<string, Row>()
     for (const record of records) {
@@ -132,17 +130,23 @@ async function insertAll(scope: RootScope, entries: readonly Entry[], catalogue:
     }
     return found
   }
-  const plain = plainInsert(scope, model, keyFields, rows, wide.selection)
+  const plain = plainInsert(root, { model, keyFields: payload.keyFields, rows, selection: wide.selection })
   if (plain) {
-    const table = await catalogue.of(model, scope.query)
-    return byName(await insertTogether(scope, plain, table, BATCH_LOCK_TIMEOUT))
+    const table = await catalogue.of(model, root.query)
+    return byName(await insertTogether(root, plain, table, BATCH_LOCK_TIMEOUT))
   }
-  const soonest = entries.map(({ call }) => call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
-  return scope.transaction(
+  return insertByPrisma(tasks, rows, wide.selection).then(byName)
+}
+
+/** In a transaction, whose waits for locks are limited: Prisma's call alone has no limit. */
+function insertByPrisma(tasks: readonly InsertTask[], rows: readonly Row[], selection: Selection): Promise<Row[]> {
+  const [{ root }] = tasks as [InsertTask]
+  const soonest = tasks.map(({ call }) => call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
+  const limitLocks = `SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`
+  return root.transaction(
     async (tx) => {
-      await tx.query(`SELECT ${LOCK_LIMIT}`, BATCH_LOCK_TIMEOUT)
-      const call = { data: rows, skipDuplicates: true, ...wide.selection }
-      return byName((await tx.call('createManyAndReturn', call)) as unknown as Row[])
+      await tx.query(limitLocks)
+      return insertRows(tx, rows, selection)
     },
     boundOf(soonest),
     { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT },

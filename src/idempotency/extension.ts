@@ -4,9 +4,9 @@ import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
 import type { TransactionContext } from '../transactions/with-retry.js'
 import { argumentsOf } from '../values/snapshot.js'
-import type { IdempotentMethods } from './methods.js'
-import type { OncePerResult } from './once-per.js'
-import type { CreateIdempotentArgs, IdempotentOptions, OncePerOptions, PruneOptions } from './types.js'
+import type { InsertMethods } from './insert-methods.js'
+import type { OperationMethods } from './operation-methods.js'
+import type { CreateIdempotentArgs, IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from './types.js'
 
 /** The type of `createIdempotent`. */
 export type CreateIdempotent = <T, const W extends UniqueWhere<T>, const S extends GivenArgs>(
@@ -56,14 +56,14 @@ export interface IdempotentModelMethods {
 }
 
 /** The method as it is run. */
-export function idempotentModelMethods(idempotent: IdempotentMethods): Implementation<IdempotentModelMethods> {
+export function idempotentModelMethods(inserts: InsertMethods): Implementation<IdempotentModelMethods> {
   return {
     createIdempotent(args) {
       const context = modelContext(this)
       return lazyPromise(
         'createIdempotent',
         () => argumentsOf(args),
-        (given) => idempotent.create(context, given),
+        (given) => inserts.create(context, given),
       )
     },
   }
@@ -124,16 +124,16 @@ export interface IdempotentClientMethods {
 }
 
 /** The methods as they are run. */
-export function idempotentClientMethods(idempotent: IdempotentMethods): Implementation<IdempotentClientMethods> {
+export function idempotentClientMethods(operations: OperationMethods): Implementation<IdempotentClientMethods> {
   return {
     $idempotent(options, body) {
-      return idempotent.run(sessionOf(clientContext(this)), options, body)
+      return operations.run(sessionOf(clientContext(this)), options, body)
     },
     $oncePer(options, body) {
-      return idempotent.oncePer(sessionOf(clientContext(this)), options, body)
+      return operations.oncePer(sessionOf(clientContext(this)), options, body)
     },
     $pruneIdempotencyKeys(options) {
-      return idempotent.prune(sessionOf(clientContext(this)), options)
+      return operations.prune(sessionOf(clientContext(this)), options)
     },
   }
 }

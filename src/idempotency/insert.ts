@@ -1,19 +1,20 @@
 import type { Model } from '../engine/data-model.js'
+import type { CallersTransaction, RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { isRecordNotFound, isUniqueViolation } from '../prisma/errors.js'
-import { type Selection, selectsRelations, widened } from '../prisma/selection.js'
-import type { CallersTransaction, RootScope, Session } from '../prisma/session.js'
+import { type Selection, widened } from '../prisma/selection.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
+import { claimOrFind } from '../sql/claim.js'
+import { requireKeys } from '../sql/unique-keys.js'
 import { patient } from '../transactions/bounds.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import { inPatientTurn } from '../transactions/records-in-turn.js'
 import { type Comparison, compare, comparedFields } from './compare.js'
 import { type Payload, rowOf } from './payload.js'
-import { StoredValues } from './stored-values.js'
 
 export interface InsertCall extends Patience {
   readonly catalogue: Catalogue
@@ -21,16 +22,16 @@ export interface InsertCall extends Patience {
   readonly payload: Payload
   readonly comparison: Comparison
   readonly selection: Selection
+  /** Whether the insert is one statement, so that nothing can come between its parts. */
+  readonly isSingle: boolean
   /** Whether another extension takes part in inserts of the model. */
   readonly isObserved: boolean
   /** What to add to the data of nested writes, so that they don't bump the new row's version. */
   readonly keepVersion: Readonly<Record<string, unknown>>
-  /** Looks for the key in the database: without it, nothing would ever be a duplicate. */
-  readonly requireKey: (scope: Session) => Promise<void>
 }
 
 /** The calls of Prisma that an insert is made of. */
-export const INSERT_CALLS = ['findUniqueOrThrow', 'create', 'createManyAndReturn', 'update'] as const
+const INSERT_CALLS = ['findUniqueOrThrow', 'create', 'createManyAndReturn', 'update'] as const
 
 export interface InsertResult {
   readonly record: Row
@@ -54,140 +55,125 @@ export async function insertOnce(
   call: InsertCall,
   hint: Hint = {},
 ): Promise<InsertResult> {
+  const { policy, deadline } = call
   if (scope.inTransaction) {
-    return inPatientTurn(scope, call.deadline, INSERT_CALLS, (turn) => insertInTransaction(turn, call))
+    return inPatientTurn(scope, deadline, INSERT_CALLS, (turn) => insertInTransaction(turn, call))
   }
   const outcome = new AmbiguousOutcome()
   outcome.note(hint.failure)
-  const attempt = () => patient(scope, call.deadline, INSERT_CALLS, () => attemptOnRoot(scope, call, hint))
-  return retry(attempt, call.policy, call.deadline, (error) => {
+  const attempt = () => patient(scope, deadline, INSERT_CALLS, () => insertOnRoot(scope, call, hint))
+  return retry(attempt, policy, deadline, (error) => {
     outcome.note(error)
-    return isRetryable(error, call.policy, outcome)
+    return isRetryable(error, policy, outcome)
   })
 }
 
-/** Whether the insert is one statement, so that nothing can come between its parts. */
-export function isSingleStatement({ payload, selection, model }: InsertCall): boolean {
-  return Object.keys(payload.children).length === 0 && !selectsRelations(selection, model)
-}
-
 /** A row with children is one transaction: the row first, as the claim, and then the children. */
-function attemptOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint): Promise<InsertResult> {
-  if (isSingleStatement(call)) return attempt(root, call, isDuplicate)
+function insertOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint): Promise<InsertResult> {
+  if (call.isSingle) return insert(root, call, isDuplicate)
   if (call.isObserved) return insertAsOne(root, call)
-  return inOwnTransaction(root, { deadline: call.deadline, calls: INSERT_CALLS }, (tx) => attempt(tx, call))
+  return inOwnTransaction(root, { deadline: call.deadline, calls: INSERT_CALLS }, (tx) => insert(tx, call))
 }
 
 /**
  * Children go into a savepoint together with their row: one that Prisma itself refuses would
  * otherwise leave a row without them behind, which every duplicate would then be given.
  */
-function insertInTransaction(transaction: Session, call: InsertCall): Promise<InsertResult> {
-  if (call.isObserved && hasChildren(call)) return insertAsOne(transaction, call)
-  return hasChildren(call) ? transaction.contained((savepoint) => attempt(savepoint, call)) : attempt(transaction, call)
+function insertInTransaction(transaction: RecordSession, call: InsertCall): Promise<InsertResult> {
+  if (!call.payload.hasChildren) return insert(transaction, call)
+  if (call.isObserved) return insertAsOne(transaction, call)
+  return transaction.contained((savepoint) => insert(savepoint, call))
+}
+
+async function insert(session: RecordSession, call: InsertCall, isDuplicate = false): Promise<InsertResult> {
+  const find = () => findExisting(session, call)
+  const known = isDuplicate ? await find() : undefined
+  if (known) return known
+  const row = await rowToInsert(session, call)
+  await requireKey(session, call)
+  const result = await claimOrFind(() => claim(session, call, row), find)
+  if (result) return result
+  // Another unique constraint is in the way, which only Prisma's own `create` tells.
+  const created = await create(session, { data: row, select: keySelection(call) }, find)
+  return created.replayed ? created : { record: await complete(session, call), replayed: false }
 }
 
 /**
  * The row and its children as one call of Prisma's. Another extension may send each call in a
  * transaction of its own: a row that is claimed first would then be committed without its children.
  */
-async function insertAsOne(scope: Session, call: InsertCall): Promise<InsertResult> {
-  const row = await insertedRow(scope, call)
-  await call.requireKey(scope)
-  for (let again = 0; ; again++) {
-    const existing = await findExisting(scope, call)
-    if (existing) return { record: existing, replayed: true }
+async function insertAsOne(session: RecordSession, call: InsertCall): Promise<InsertResult> {
+  const row = await rowToInsert(session, call)
+  await requireKey(session, call)
+  const find = () => findExisting(session, call)
+  const known = await find()
+  return known ?? create(session, { data: { ...row, ...call.payload.children }, ...call.selection }, find)
+}
+
+/** Prisma's `create`: if a unique key is in the way, the row may have come after all, and is a duplicate like any other. */
+async function create(
+  session: RecordSession,
+  args: Readonly<Record<string, unknown>>,
+  find: () => Promise<InsertResult | undefined>,
+): Promise<InsertResult> {
+  let taken: unknown
+  const result = await claimOrFind(async () => {
     try {
-      const args = { data: { ...row, ...call.payload.children }, ...call.selection }
-      const record = await scope.contained((inside) => inside.call('create', args))
-      return { record, replayed: false }
+      return { record: await session.contained((inside) => inside.call('create', args)), replayed: false }
     } catch (error) {
-      // It may have come meanwhile; else another unique key is in the way.
-      if (again >= 2 || !isUniqueViolation(error)) throw error
+      if (!isUniqueViolation(error)) throw error
+      taken = error
+      return undefined
     }
-  }
+  }, find)
+  if (result) return result
+  throw taken
 }
 
-async function attempt(scope: Session, call: InsertCall, isDuplicate = false): Promise<InsertResult> {
-  if (isDuplicate) {
-    const existing = await findExisting(scope, call)
-    if (existing) return { record: existing, replayed: true }
-  }
-  const row = await insertedRow(scope, call)
-  await call.requireKey(scope)
-  // Nothing inserted and nothing found: the row was deleted in between. Or another unique
-  // constraint is in the way, which only a plain insert tells.
-  for (let again = 0; again < 3; again++) {
-    const inserted = await insert(scope, call, row)
-    if (inserted) return { record: inserted, replayed: false }
-    const existing = await findExisting(scope, call)
-    if (existing) return { record: existing, replayed: true }
-  }
-  return insertPlainly(scope, call, row)
-}
-
-/** Another unique constraint is Prisma's own P2002. If the row has come after all, it is a duplicate like any other. */
-async function insertPlainly(scope: Session, call: InsertCall, row: Row): Promise<InsertResult> {
-  try {
-    await scope.contained((savepoint) => savepoint.call('create', { data: row, select: keySelection(call) }))
-  } catch (error) {
-    const existing = isUniqueViolation(error) ? await findExisting(scope, call) : undefined
-    if (existing) return { record: existing, replayed: true }
-    throw error
-  }
-  return { record: await complete(scope, call), replayed: false }
+/** Looks for the key in the database: without it, nothing would ever be a duplicate. */
+export function requireKey({ query }: RecordSession, { catalogue, model, payload }: InsertCall): Promise<void> {
+  return requireKeys(catalogue, [{ model, fields: payload.keyFields }], query)
 }
 
 /** The row as it is inserted: with the fingerprint of the payload, where the model keeps one. */
-export async function insertedRow(scope: Session, { model, payload, comparison }: InsertCall): Promise<Row> {
-  const row = await rowOf(payload, model, scope)
+export async function rowToInsert(session: RecordSession, { model, payload, comparison }: InsertCall): Promise<Row> {
+  const row = await rowOf(payload, model, session)
   const { fingerprint } = comparison
   return fingerprint ? { ...row, [fingerprint.field]: await fingerprint.compute() } : row
 }
 
 /** INSERT … ON CONFLICT DO NOTHING RETURNING: it waits for a duplicate in flight, and raises no error. */
-async function insert(scope: Session, call: InsertCall, row: Row): Promise<Row | undefined> {
-  const isSimple = isSingleStatement(call)
-  const selection = isSimple ? call.selection : { select: keySelection(call) }
-  const rows = (await scope.call('createManyAndReturn', {
-    data: [row],
-    skipDuplicates: true,
-    ...selection,
-  })) as unknown as Row[]
-  const [record] = rows
-  return record === undefined || isSimple ? record : complete(scope, call)
+export async function insertRows(session: RecordSession, data: readonly Row[], selection: Selection): Promise<Row[]> {
+  const answer: unknown = await session.call('createManyAndReturn', { data, skipDuplicates: true, ...selection })
+  return answer as Row[]
+}
+
+async function claim(session: RecordSession, call: InsertCall, row: Row): Promise<InsertResult | undefined> {
+  const selection = call.isSingle ? call.selection : { select: keySelection(call) }
+  const [record] = await insertRows(session, [row], selection)
+  return record && { record: call.isSingle ? record : await complete(session, call), replayed: false }
 }
 
 /** What comes after the claim: the children, and the record with its relations. */
-async function complete(scope: Session, call: InsertCall): Promise<Row> {
-  const { payload, selection, keepVersion } = call
-  if (!hasChildren(call)) return scope.read({ where: payload.where, ...selection })
-  return scope.call('update', {
-    where: payload.where,
-    data: { ...payload.children, ...keepVersion },
-    ...selection,
-  })
-}
-
-function hasChildren({ payload }: InsertCall): boolean {
-  return Object.keys(payload.children).length > 0
+function complete(session: RecordSession, { payload, selection, keepVersion }: InsertCall): Promise<Row> {
+  const { where, children, hasChildren } = payload
+  if (!hasChildren) return session.read({ where, ...selection })
+  return session.call('update', { where, data: { ...children, ...keepVersion }, ...selection })
 }
 
 function keySelection({ payload }: InsertCall): Readonly<Record<string, true>> {
-  return Object.fromEntries(Object.keys(payload.key).map((name) => [name, true]))
+  return Object.fromEntries(payload.keyFields.map(({ name }) => [name, true]))
 }
 
 /** The record of an earlier call, on the primary, if its payload was the same. */
-async function findExisting(scope: Session, call: InsertCall): Promise<Row | undefined> {
+async function findExisting(session: RecordSession, call: InsertCall): Promise<InsertResult | undefined> {
   const wide = widened(call.selection, comparedFields(call.comparison), call.model)
-  let record: Row
   try {
-    record = await scope.read({ where: call.payload.where, ...wide.selection })
+    const record = await session.read({ where: call.payload.where, ...wide.selection })
+    await compare(record, call, session)
+    return { record: wide.strip(record), replayed: true }
   } catch (error) {
     if (isRecordNotFound(error)) return undefined
     throw error
   }
-  const { payload, comparison, model, catalogue } = call
-  await compare(record, payload, comparison, model, new StoredValues(scope, model, catalogue))
-  return wide.strip(record)
 }

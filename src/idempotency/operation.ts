@@ -1,6 +1,6 @@
 import { decimalMaker } from '../engine/decimal.js'
 import { isStatementTimeout } from '../engine/error-facts.js'
-import { type RootSession, rowOf, type Session, type TransactionSession } from '../engine/session.js'
+import { rowOf, type Session, type TransactionSession } from '../engine/session.js'
 import {
   IdempotencyInProgressError,
   IdempotencyMismatchError,
@@ -8,17 +8,16 @@ import {
   isConcurrencyError,
 } from '../errors/index.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import { claimOrFind } from '../sql/claim.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'
 import { decodeAnswer, encodeAnswer, hasDecimal } from './answer.js'
 import { fingerprint } from './fingerprint.js'
-import type { KeyStore, StoredKey } from './key-store.js'
+import type { KeyStore, OperationKey, StoredKey } from './key-store.js'
 import { comparable } from './request.js'
 
-export interface OperationCall {
-  readonly scope: string
-  readonly key: string
+export interface OperationCall extends OperationKey {
   readonly request: unknown
   readonly whileRunning: 'wait' | 'refuse'
   readonly transaction: Omit<TransactionCall, 'outcome'>
@@ -26,8 +25,6 @@ export interface OperationCall {
   readonly answerLimit: number
   /** Whether the answer is kept for a replay. */
   readonly keepsAnswer: boolean
-  /** So many seconds after its last success the operation may be done again under the same key. */
-  readonly pause?: number | undefined
 }
 
 export type OperationResult<R> =
@@ -37,7 +34,7 @@ export type OperationResult<R> =
 /** Whole operations that happen once. */
 export class Operations {
   readonly #transactions: RetryingTransactions
-  readonly #queue = new KeyedLock()
+  readonly #turns = new KeyedLock()
   /** The operations whose bodies run in this process now. */
   readonly #running = new Set<string>()
 
@@ -61,52 +58,34 @@ export class Operations {
       }
     }
     const once = new OnceInTransaction(store, call, await fingerprint(comparable(call.request)), tracked)
+    const { outcome } = once
     if (session.inTransaction) {
       // In a savepoint: a body that fails does not leave its claim behind.
       return this.#transactions.run(session, (tx, context) => once.runInside(tx, context), call.transaction)
     }
-    if (call.whileRunning === 'refuse') {
-      if (this.#running.has(turn)) throw new IdempotencyInProgressError(call.scope, call.key)
-      // Others may only be looking an answer up, or wait for another process: the database tells.
-      if (this.#queue.isBusy(turn)) return this.#runOnRoot(session, call, once)
-    }
-    const leave = await this.#enter(turn, call)
+    const refuses = call.whileRunning === 'refuse'
+    if (refuses && this.#running.has(turn)) throw inProgress(call)
+    let release = () => {}
     try {
-      return await this.#runOnRoot(session, call, once)
-    } finally {
-      leave()
-    }
-  }
-
-  async #enter(turn: string, { scope, key, transaction }: OperationCall): Promise<() => void> {
-    try {
-      return await this.#queue.acquire(turn, transaction.deadline, 'the same operation in this process')
-    } catch (error) {
-      throw isConcurrencyError(error, 'DEADLINE_EXCEEDED')
-        ? new IdempotencyInProgressError(scope, key, { cause: error })
-        : error
-    }
-  }
-
-  /** A lost COMMIT needs no verification here: run again, the key itself tells whether it was committed. */
-  async #runOnRoot<R>(
-    session: RootSession,
-    call: OperationCall,
-    once: OnceInTransaction<R>,
-  ): Promise<OperationResult<R>> {
-    const { outcome } = once
-    try {
-      return await this.#transactions.run(session, (tx, context) => once.run(tx, context), {
-        ...call.transaction,
-        outcome,
-      })
+      // A call that refuses does not wait for others that look an answer up, or wait for another process.
+      if (!refuses || !this.#turns.isBusy(turn)) release = await this.#takeTurn(turn, once)
+      // A lost COMMIT needs no verification: run again, the key itself tells whether it was committed.
+      const transaction = { ...call.transaction, outcome }
+      return await this.#transactions.run(session, (tx, context) => once.run(tx, context), transaction)
     } catch (error) {
       if (outcome.isAmbiguous) throw outcome.lastError(error, NOT_LOOKED_UP)
-      if (once.isWaiting && (isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error))) {
-        throw new IdempotencyInProgressError(call.scope, call.key, { cause: error })
-      }
-      throw error
+      const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error)
+      throw once.isWaiting && isLate ? inProgress(call, error) : error
+    } finally {
+      release()
     }
+  }
+
+  async #takeTurn<R>(turn: string, once: OnceInTransaction<R>): Promise<() => void> {
+    once.isWaiting = true
+    const release = await this.#turns.acquire(turn, once.deadline, 'the same operation in this process')
+    once.isWaiting = false
+    return release
   }
 }
 
@@ -119,6 +98,7 @@ const NOT_LOOKED_UP =
  */
 const REFUSAL_DELAY = 50
 
+/** One call of an operation, in all its attempts. */
 class OnceInTransaction<R> {
   readonly #store: KeyStore
   readonly #call: OperationCall
@@ -128,10 +108,11 @@ class OnceInTransaction<R> {
   readonly #author = crypto.randomUUID()
   /** What the body came to in its last run here. */
   #own: { readonly result: R } | undefined
+  #hasClaimed = false
   /** Of the COMMIT of the last run: only the key tells what became of it. */
   readonly outcome = new AmbiguousOutcome()
-  #isWaiting = false
-  #hasClaimed = false
+  /** Whether it waits for another call of the same key, in this process or in the database. */
+  isWaiting = false
 
   constructor(store: KeyStore, call: OperationCall, request: string, body: Body<R>) {
     this.#store = store
@@ -140,23 +121,21 @@ class OnceInTransaction<R> {
     this.#body = body
   }
 
-  /** Whether the claim of the key was sent, and has not been answered. */
-  get isWaiting(): boolean {
-    return this.#isWaiting
+  get deadline() {
+    return this.#call.transaction.deadline
   }
 
   /** In a transaction of ours, whose statements are limited to what is left of the deadline. */
   run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
-    // Who would be refused by a transaction of its own, still under way in the server after its
-    // connection was lost, waits for that to end.
+    // A transaction of this call's own may be under way in the server after its connection was lost: it is waited for.
     const refuses = this.#call.whileRunning === 'refuse' && !this.outcome.isAmbiguous && !this.#hasClaimed
     return this.#run(tx, context, refuses ? REFUSAL_DELAY : undefined)
   }
 
   /** In a transaction of the caller's, whose statements are limited by the caller alone. */
   runInside(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
-    const { whileRunning, transaction } = this.#call
-    return this.#run(tx, context, whileRunning === 'refuse' ? REFUSAL_DELAY : wholeMilliseconds(transaction.deadline))
+    const refuses = this.#call.whileRunning === 'refuse'
+    return this.#run(tx, context, refuses ? REFUSAL_DELAY : wholeMilliseconds(this.deadline))
   }
 
   async #run(
@@ -164,41 +143,42 @@ class OnceInTransaction<R> {
     context: TransactionContext,
     lockTimeout: number | undefined,
   ): Promise<OperationResult<R>> {
-    const { scope, key } = this.#call
-    // A claim that was refused, and yet no key to be found: it was pruned in between.
-    for (let again = 0; again < 3; again++) {
-      this.#isWaiting = true
-      const isClaimed = await this.#claim(tx, lockTimeout)
-      this.#isWaiting = false
-      const stored = isClaimed ? undefined : await this.#store.read(tx, scope, key)
-      this.outcome.settle() // either way, what was sent before has come to its end
-      this.#hasClaimed ||= isClaimed
-      if (isClaimed) return this.#execute(tx, context)
-      if (stored) return this.#replay(tx, stored)
-    }
-    throw new IdempotencyInProgressError(scope, key)
+    const key = await claimOrFind<StoredKey | 'claimed'>(
+      async () => ((await this.#claim(tx, lockTimeout)) ? 'claimed' : undefined),
+      () => this.#store.read(tx, this.#call),
+    )
+    this.outcome.settle() // either way, what was sent before has come to its end
+    if (key === undefined) throw inProgress(this.#call)
+    if (key !== 'claimed') return this.#replay(tx, key)
+    this.#hasClaimed = true
+    return this.#execute(tx, context)
   }
 
   async #claim(tx: TransactionSession, lockTimeout: number | undefined): Promise<boolean> {
-    const { scope, key, pause } = this.#call
+    this.isWaiting = true
+    const isClaimed = await this.#claimWithin(tx, lockTimeout)
+    this.isWaiting = false
+    return isClaimed
+  }
+
+  async #claimWithin(tx: TransactionSession, lockTimeout: number | undefined): Promise<boolean> {
+    const claim = () => this.#store.claim(tx, this.#call, this.#request)
+    if (lockTimeout === undefined) return claim()
     try {
-      if (lockTimeout === undefined) return await this.#store.claim(tx, scope, key, this.#request, pause)
       const { previous } = await rowOf<{ previous: string }>(tx, {
         text: `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`,
         values: [lockTimeout],
       })
-      const isClaimed = await this.#store.claim(tx, scope, key, this.#request, pause)
+      const isClaimed = await claim()
       await tx.rows({ text: `SELECT set_config('lock_timeout', $1, true)`, values: [previous] })
       return isClaimed
     } catch (error) {
-      // Without a limit of its own it has the transaction's, which may run again until the deadline.
-      const isOver = lockTimeout !== undefined && isStatementTimeout(error)
-      throw isOver ? new IdempotencyInProgressError(scope, key, { cause: error }) : error
+      throw isStatementTimeout(error) ? inProgress(this.#call, error) : error
     }
   }
 
   async #execute(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
-    const { scope, key, keepsAnswer, answerLimit, pause } = this.#call
+    const { keepsAnswer, answerLimit } = this.#call
     const result = await this.#body(tx, context)
     const answer = encodeAnswer(keepsAnswer ? result : undefined)
     if (answer.length > answerLimit) {
@@ -207,26 +187,23 @@ class OnceInTransaction<R> {
         `takes ${answer.length} characters as JSON, more than the ${answerLimit} that are stored. Return less, or raise \`idempotency.answerLimit\`; nothing was written.`,
       )
     }
-    await this.#store.store(tx, scope, key, `${this.#author} ${answer}`, pause)
+    await this.#store.store(tx, this.#call, `${this.#author} ${answer}`)
     this.#own = { result }
     return { replayed: false, result }
   }
 
-  async #replay(tx: TransactionSession, stored: StoredKey): Promise<OperationResult<R>> {
+  async #replay(tx: TransactionSession, { request, answer, createdAt }: StoredKey): Promise<OperationResult<R>> {
     const { scope, key } = this.#call
-    if (stored.request !== this.#request) {
-      throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
-    }
-    // Nobody else's key is seen before its answer: the operation runs further up in this very transaction.
-    if (stored.answer === null) throw new IdempotencyInProgressError(scope, key)
-    const [author, text] = splitOnce(stored.answer, ' ')
-    if (author === this.#author && this.#own) return { replayed: false, result: this.#own.result }
+    if (request !== this.#request) throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
+    // A key of another transaction is not seen before its answer: this one runs further up in this very transaction.
+    if (answer === null) throw inProgress(this.#call)
+    if (this.#own && answer.startsWith(`${this.#author} `)) return { replayed: false, result: this.#own.result }
+    const text = answer.slice(answer.indexOf(' ') + 1)
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
-    return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: stored.createdAt }
+    return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: createdAt }
   }
 }
 
-function splitOnce(text: string, separator: string): [string, string] {
-  const index = text.indexOf(separator)
-  return [text.slice(0, index), text.slice(index + separator.length)]
+function inProgress({ scope, key }: OperationKey, cause?: unknown): IdempotencyInProgressError {
+  return new IdempotencyInProgressError(scope, key, cause === undefined ? undefined : { cause })
 }

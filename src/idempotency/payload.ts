@@ -16,6 +16,7 @@ export interface Payload {
   readonly where: Values
   /** The fields of the key, with their values; they go into the row. */
   readonly key: Values
+  readonly keyFields: readonly Field[]
   /** The data as it came, for the comparison with an earlier one. */
   readonly data: Values
   /** The scalars among the data. */
@@ -24,6 +25,7 @@ export interface Payload {
   readonly links: readonly Link[]
   /** Nested writes of rows that refer to this one: they come after it. */
   readonly children: Values
+  readonly hasChildren: boolean
 }
 
 interface Link {
@@ -36,7 +38,7 @@ export function readPayload(model: Model, where: unknown, data: unknown): Payloa
   if (!isRecord(where))
     throw new InvalidArgumentError('where', `of ${model.name} must be an object that names one record.`)
   if (!isRecord(data)) throw new InvalidArgumentError('data', `of ${model.name} must be an object.`)
-  const key = readKey(model, where)
+  const { key, keyFields } = readKey(model, where)
   const scalars: Record<string, unknown> = {}
   const children: Record<string, unknown> = {}
   const links: Link[] = []
@@ -50,14 +52,14 @@ export function readPayload(model: Model, where: unknown, data: unknown): Payloa
     else if (field.foreignKey === undefined) children[name] = value
     else links.push(readLink(field, value))
   }
-  return { where, key, data, scalars, links, children }
+  return { where, key, keyFields, data, scalars, links, children, hasChildren: Object.keys(children).length > 0 }
 }
 
 /**
  * The plain values of the unique `where`, those of a compound key one by one. Nothing may stand
  * beside the key: a row that has the key, but not the rest, would be in the way and yet not found.
  */
-function readKey(model: Model, where: Values): Values {
+function readKey(model: Model, where: Values): Pick<Payload, 'key' | 'keyFields'> {
   const [entry, ...others] = Object.entries(where)
   if (entry === undefined || others.length > 0) {
     throw new InvalidArgumentError(
@@ -67,6 +69,7 @@ function readKey(model: Model, where: Values): Values {
   }
   const [name, value] = entry
   const key: Record<string, unknown> = {}
+  const keyFields: Field[] = []
   const add = (path: string, name: string, value: unknown) => {
     const field = model.fields.get(name)
     if (field === undefined) throw new InvalidArgumentError(path, `is not a field of ${model.name}.`)
@@ -78,6 +81,7 @@ function readKey(model: Model, where: Values): Values {
     }
     checkKeyValue(value, field, path)
     key[name] = value
+    keyFields.push(field)
   }
   const fields = uniqueKeyOf(model, name)
   if (fields === undefined) {
@@ -85,7 +89,7 @@ function readKey(model: Model, where: Values): Values {
   }
   if (fields.length === 1) {
     add(`where.${name}`, name, value)
-    return key
+    return { key, keyFields }
   }
   if (!isRecord(value)) {
     throw new InvalidArgumentError(`where.${name}`, `must be an object with ${fields.join(' and ')}.`)
@@ -95,7 +99,7 @@ function readKey(model: Model, where: Values): Values {
     add(`where.${name}.${part}`, part, value[part])
   }
   checkKeyLength(Object.values(key), `where.${name}`)
-  return key
+  return { key, keyFields }
 }
 
 function readLink(field: Field, value: unknown): Link {

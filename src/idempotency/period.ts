@@ -2,7 +2,10 @@ import * as z from 'zod/mini'
 import { sqlState } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
+import { param, type Statement, sql } from '../sql/statement.js'
 import { isTimeZone } from '../values/time-zone.js'
+import { keyTextSchema } from '../values/validation.js'
+import { AT_LEAST, ONCE_PER, type OperationKey } from './key-store.js'
 
 /**
  * Periods of one length, side by side: a new one begins whenever the local time has come to the
@@ -44,15 +47,26 @@ export type Period = string | GridPeriod | AtLeastPeriod
 
 const length = z.union([z.string(), z.number()], "must be a text such as '1h', or a number of ms")
 
-/** The checks of a period that is not a name. */
-export const gridSchema = z.strictObject({
+const gridSchema = z.strictObject({
   every: length,
   timeZone: z.optional(
     z.string('must be a string').check(z.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
   ),
   offset: z.optional(length),
 })
-export const atLeastSchema = z.strictObject({ atLeast: length })
+
+export const periodSchema = z.union(
+  [keyTextSchema, gridSchema, z.strictObject({ atLeast: length })],
+  "must be a name such as '2026-11-24', of at most 1,000 bytes, { every: '1h' } or { atLeast: '1h' }",
+)
+
+/** The key under which a run of the job is noted: one for each period, or one for all runs that a pause keeps apart. */
+export async function keyOfRun(session: Session, job: string, period: Period): Promise<OperationKey> {
+  const scope = `${ONCE_PER}${job}`
+  if (typeof period === 'string') return { scope, key: period }
+  if ('every' in period) return { scope, key: await currentPeriod(session, gridOf(period)) }
+  return { scope: `${AT_LEAST.scope}${job}`, key: AT_LEAST.key, pause: secondsOf(period.atLeast, 'period.atLeast') }
+}
 
 /** A grid with every value settled; its lengths in seconds. */
 export interface Grid {
@@ -76,7 +90,7 @@ const isNothing = (length: string | number) => length === 0 || (typeof length ==
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
 /** @throws InvalidArgumentError that names the field */
-export function secondsOf(length: string | number, field: string): number {
+function secondsOf(length: string | number, field: string): number {
   const text = typeof length === 'number' ? `${length / 1_000}s` : length
   const [, amount, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? []
   const seconds = Number(amount) * (UNITS[unit] ?? Number.NaN)
@@ -93,19 +107,22 @@ export function secondsOf(length: string | number, field: string): number {
  * that the clock shows twice is two periods. Else it is the moment at which the clock shows the
  * start, however many hours there are between: one of two where it shows it twice, but always the same.
  */
-const START_SQL = `WITH local AS (
-  SELECT moment, moment AT TIME ZONE $2::text AS shown
-  FROM coalesce($4::timestamptz, now()) AS moment
+function startOfPeriod({ every, timeZone, offset }: Grid, at: Date | undefined): Statement {
+  const [length, zone] = [param(every, 'float8'), param(timeZone, 'text')]
+  return sql`WITH local AS (
+  SELECT moment, moment AT TIME ZONE ${zone} AS shown
+  FROM coalesce(${param(at?.toISOString() ?? null, 'timestamptz')}, now()) AS moment
 ), period AS (
   SELECT moment, shown,
-    date_bin(make_interval(secs => $1::float8), shown, timestamp '1970-01-01 00:00:00' + make_interval(secs => $3::float8)) AS start
+    date_bin(make_interval(secs => ${length}), shown, timestamp '1970-01-01 00:00:00' + make_interval(secs => ${param(offset, 'float8')})) AS start
   FROM local
 )
 SELECT to_char(
-  CASE WHEN $1::float8 <= 3600 THEN moment - (shown - start) ELSE start AT TIME ZONE $2::text END AT TIME ZONE 'UTC',
+  CASE WHEN ${length} <= 3600 THEN moment - (shown - start) ELSE start AT TIME ZONE ${zone} END AT TIME ZONE 'UTC',
   'YYYY-MM-DD"T"HH24:MI:SS"Z"'
 ) AS start
 FROM period`
+}
 
 /**
  * The name of the period that it is now, by the database's clock, the only one that all machines
@@ -113,15 +130,13 @@ FROM period`
  *
  * @throws InvalidArgumentError if the database does not know the time zone
  */
-export async function currentPeriod(session: Session, { every, timeZone, offset }: Grid, at?: Date): Promise<string> {
+export async function currentPeriod(session: Session, grid: Grid, at?: Date): Promise<string> {
   try {
-    const values = [every, timeZone, offset, at?.toISOString() ?? null]
-    const { start } = await rowOf<{ start: string }>(session, { text: START_SQL, values })
-    return `${start}/${every}s`
+    const { start } = await rowOf<{ start: string }>(session, startOfPeriod(grid, at))
+    return `${start}/${grid.every}s`
   } catch (error) {
     if (sqlState(error) !== '22023') throw error
-    throw new InvalidArgumentError('period.timeZone', `is ${timeZone}, which the database does not know.`, {
-      cause: error,
-    })
+    const message = `is ${grid.timeZone}, which the database does not know.`
+    throw new InvalidArgumentError('period.timeZone', message, { cause: error })
   }
 }

@@ -1,66 +1,59 @@
-import type { Field, Model } from '../engine/data-model.js'
-import type { Session } from '../prisma/session.js'
-import type { Catalogue, Table } from '../sql/catalogue.js'
+import type { Field } from '../engine/data-model.js'
+import type { RecordSession } from '../engine/records.js'
+import type { Table } from '../sql/catalogue.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { GivenColumns, givenType } from '../sql/given-columns.js'
 import { columnOf, tableOf } from '../sql/sql.js'
+import { join, param, raw, sql } from '../sql/statement.js'
 import { isRecord } from '../values/validation.js'
+import type { Compared } from './compare.js'
 
-type Values = Readonly<Record<string, unknown>>
+/** A value in a JSON object, with its column. */
+interface Given {
+  readonly name: string
+  readonly field: Field
+  readonly value: ColumnValue
+}
 
-/** The values of a row, as the database compares them. */
-export class StoredValues {
-  readonly #scope: Session
-  readonly #model: Model
-  readonly #catalogue: Catalogue
+/**
+ * The fields of which the row has another value than the column would make of the given one: a uuid
+ * in lower case, a moment without its fraction, the nearest `real`.
+ */
+export async function differingInDatabase(
+  session: RecordSession,
+  { catalogue, model, payload }: Compared,
+  fields: readonly Field[],
+): Promise<readonly string[]> {
+  const values = { ...payload.key, ...payload.scalars }
+  const keys = readable(payload.keyFields, values, 'k')
+  const asked = readable(fields, values, 'v')
+  if (asked.length === 0 || keys.length < payload.keyFields.length) return fields.map(({ name }) => name)
+  const table = await catalogue.of(model, session.query)
+  const columns = new GivenColumns([
+    ...keys.map(({ name, field }) => [name, givenType(field, table)] as const),
+    ...asked.map(({ name, field }) => [name, exactType(field, table)] as const),
+  ])
+  const conditions = keys.map(({ name, field }) => raw(`t.${columnOf(field)} = given.${name}`))
+  const results = asked.map(({ name, field }) => {
+    const type = comparableType(field, table)
+    return raw(`t.${columnOf(field)}::${type} IS NOT DISTINCT FROM given.${name}::${type} AS ${name}`)
+  })
+  const json = param(JSON.stringify(Object.fromEntries([...keys, ...asked].map(({ name, value }) => [name, value]))))
+  const { text, values: sent } = sql`SELECT ${join(results)}
+FROM ${tableOf(model)} AS t, ${columns.record(json, 'given')}
+WHERE ${join(conditions, ' AND ')}`
+  const [row] = await session.query(text, ...sent)
+  const same = new Set(asked.flatMap(({ name, field }) => (row?.[name] === true ? [field] : [])))
+  // What only Prisma can read is compared as it was given, so it differs.
+  return fields.filter((field) => !same.has(field)).map(({ name }) => name)
+}
 
-  constructor(scope: Session, model: Model, catalogue: Catalogue) {
-    this.#scope = scope
-    this.#model = model
-    this.#catalogue = catalogue
-  }
-
-  /**
-   * The fields of which the row has another value than the column would make of the given one: a uuid
-   * in lower case, a moment without its fraction, the nearest `real`.
-   */
-  async differing(key: Values, given: Values, names: readonly string[]): Promise<readonly string[]> {
-    const keys = this.#read(key, Object.keys(key))
-    const asked = this.#read(given, names)
-    // What only Prisma can read is compared as it was given.
-    const others = names.filter((name) => !asked.some(({ field }) => field.name === name))
-    if (asked.length === 0 || keys.length < Object.keys(key).length) return names
-    const table = await this.#catalogue.of(this.#model, this.#scope.query)
-    const columns = new GivenColumns([
-      ...keys.map(({ field }, i) => [`k${i}`, givenType(field, table)] as const),
-      ...asked.map(({ field }, i) => [`v${i}`, exactType(field, table)] as const),
-    ])
-    const conditions = keys.map(({ field }, i) => `t.${columnOf(field)} = given.k${i}`)
-    const results = asked.map(({ field }, i) => {
-      const type = comparableType(field, table)
-      return `t.${columnOf(field)}::${type} IS NOT DISTINCT FROM given.v${i}::${type} AS "${i}"`
-    })
-    const json = Object.fromEntries([
-      ...keys.map(({ value }, i) => [`k${i}`, value] as const),
-      ...asked.map(({ value }, i) => [`v${i}`, value] as const),
-    ])
-    const [row] = await this.#scope.query(
-      `SELECT ${results.join(', ')}
-FROM ${tableOf(this.#model)} AS t, ${columns.record('$1', 'given')}
-WHERE ${conditions.join(' AND ')}`,
-      JSON.stringify(json),
-    )
-    const differing = asked.filter((_, i) => row?.[i] !== true).map(({ field }) => field.name)
-    return names.filter((name) => others.includes(name) || differing.includes(name))
-  }
-
-  #read(values: Values, names: readonly string[]): { field: Field; value: ColumnValue }[] {
-    return names.flatMap((name) => {
-      const field = this.#model.fields.get(name)
-      const value = field && columnValue(itemsOf(values[name], field), field)
-      return field === undefined || value === undefined ? [] : [{ field, value }]
-    })
-  }
+/** The values that a statement of ours can send, under names of their own. */
+function readable(fields: readonly Field[], values: Readonly<Record<string, unknown>>, prefix: string): Given[] {
+  return fields.flatMap((field, i) => {
+    const value = columnValue(itemsOf(values[field.name], field), field)
+    return value === undefined ? [] : [{ name: `${prefix}${i}`, field, value }]
+  })
 }
 
 /** A list may be given as `{ set }`. */

@@ -52,3 +52,9 @@ export interface PruneOptions {
   /** How many rows each statement deletes at most. Default 1,000. */
   batchSize?: number | undefined
 }
+
+/** What became of a call of `$oncePer`. */
+export type OncePerResult<R> =
+  | { readonly ran: true; readonly result: R }
+  /** When it ran, or `undefined` if it is running right now. */
+  | { readonly ran: false; readonly since: Date | undefined }

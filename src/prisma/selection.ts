@@ -15,20 +15,21 @@ export interface Selection {
  *
  * @throws InvalidArgumentError for what has no names in it, which Prisma would take for an empty object, or fail over
  */
-export function selectionOf(args: Selection): Selection {
+export function selectionOf(args: { readonly [name in keyof Selection]: unknown }): Selection {
   const given = Object.entries({ select: args.select, include: args.include, omit: args.omit }).filter(
     ([, value]) => value !== undefined,
   )
   for (const [name, value] of given) {
-    if (value !== null && !isRecord(value)) throw new InvalidArgumentError(name, 'must be an object.')
+    if (value === null) continue
+    if (!isRecord(value)) throw new InvalidArgumentError(name, 'must be an object.')
     checkChosen(value, name)
   }
   return Object.fromEntries(given)
 }
 
 /** What is chosen is `true`, `false`, or an object again, which may have a selection of its own. */
-function checkChosen(selection: Readonly<Record<string, unknown>> | null | undefined, path: string): void {
-  for (const [name, value] of Object.entries(selection ?? {})) {
+function checkChosen(selection: Readonly<Record<string, unknown>>, path: string): void {
+  for (const [name, value] of Object.entries(selection)) {
     if (typeof value !== 'object' || value === null) continue
     const at = `${path}.${name}`
     if (!isRecord(value)) throw new InvalidArgumentError(at, 'must be true, false or an object.')

@@ -1,5 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
-import { raw, type SqlText } from './statement.js'
+import { raw, type SqlText, type Statement, sql } from './statement.js'
 
 /** A quoted identifier: `stock"x` becomes `"stock""x"`. */
 export function quoted(name: string): SqlText {
@@ -24,8 +24,12 @@ export function columnOf(field: Pick<Field, 'column'>): SqlText {
 }
 
 /** A moment as the field's column has it: without a time zone it is that of UTC, as everywhere in Prisma. */
-export function momentOf(field: Pick<Field, 'nativeType'>, moment = 'now()'): SqlText {
-  return hasTimeZone(field) ? raw(moment) : raw(`((${moment}) AT TIME ZONE 'UTC')`)
+export function momentOf(field: Pick<Field, 'nativeType'>, moment?: string): SqlText
+export function momentOf(field: Pick<Field, 'nativeType'>, moment: SqlText | Statement): SqlText | Statement
+export function momentOf(field: Pick<Field, 'nativeType'>, moment: string | Statement = 'now()'): SqlText | Statement {
+  const piece = typeof moment === 'string' ? raw(moment) : moment
+  if (hasTimeZone(field)) return piece
+  return typeof piece === 'string' ? raw(`((${piece}) AT TIME ZONE 'UTC')`) : sql`((${piece}) AT TIME ZONE 'UTC')`
 }
 
 /**

@@ -50,13 +50,18 @@ export function transactionCall(clientPolicy: ResolvedPolicy, options: Transacti
 /** A body of the user's: it is given the `tx`. */
 export type UserBody<R> = (tx: object, context: TransactionContext) => Promise<R>
 
+/** The user's body, which is given the `tx`. */
+export function transactionBody<R>(body: UserBody<R>): Body<R> {
+  if (typeof body !== 'function')
+    throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+  return (tx, context) => body(tx.client, context)
+}
+
 /** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */
 export function transactionMethod(transactions: RetryingTransactions, clientPolicy: ResolvedPolicy) {
   return async <R>(session: Session, body: UserBody<R>, options: unknown): Promise<R> => {
-    if (typeof body !== 'function') {
-      throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
-    }
+    const run = transactionBody(body)
     const call = transactionCall(clientPolicy, checkArguments(optionsSchema, options ?? {}))
-    return transactions.run(session, (tx, context) => body(tx.client, context), call)
+    return transactions.run(session, run, call)
   }
 }

@@ -1,0 +1,82 @@
+import type { DataModel, Model } from '../engine/data-model.js'
+import { InvalidArgumentError } from '../errors/index.js'
+import type { ModelContext } from '../prisma/client.js'
+import { selectionOf, selectsRelations } from '../prisma/selection.js'
+import { scopeOf } from '../prisma/session.js'
+import type { OwnClients } from '../prisma/whole-client.js'
+import { patienceOf } from '../retry/call-options.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import type { Catalogue } from '../sql/catalogue.js'
+import { checkNames, isRecord } from '../values/validation.js'
+import { InsertBatches } from './batch.js'
+import { type Comparison, readMatch } from './compare.js'
+import { fieldFingerprints, fingerprintFields } from './fingerprint.js'
+import { type InsertCall, type InsertResult, insertOnce } from './insert.js'
+import { checkNestedWrites } from './nested-writes.js'
+import type { IdempotencyOptions } from './options.js'
+import { readPayload } from './payload.js'
+
+/** What the other parts of the extension know, and once-only inserts need. */
+export interface InsertSetup {
+  readonly own: OwnClients
+  readonly catalogue: Catalogue
+  readonly dataModel: DataModel
+  readonly policy: ResolvedPolicy
+  readonly settings: IdempotencyOptions
+  /** What to add to the data of a nested write, so that it does not bump the model's version. */
+  readonly keepVersion: (model: string) => Readonly<Record<string, unknown>>
+}
+
+const ARGUMENTS = ['where', 'data', 'match', 'select', 'include', 'omit', 'retry', 'signal']
+
+/** The calls of Prisma that write a row with its children, one after the other. */
+const WRITES = ['create', 'createManyAndReturn', 'update'] as const
+
+/** Once-only inserts, as they are called: they check the arguments. */
+export class InsertMethods {
+  readonly #setup: InsertSetup
+  readonly #fingerprints: ReadonlyMap<string, string>
+  readonly #batches = new InsertBatches()
+
+  constructor(setup: InsertSetup) {
+    this.#setup = setup
+    this.#fingerprints = fingerprintFields(setup.dataModel, setup.settings)
+  }
+
+  /** `createIdempotent` */
+  async create(context: ModelContext, args: unknown): Promise<InsertResult> {
+    if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
+    checkNames(args, ARGUMENTS)
+    const { where, data, match, retry, signal } = args
+    const { own, catalogue, dataModel, policy, keepVersion } = this.#setup
+    const model = dataModel.get(context.$name) as Model
+    const payload = readPayload(model, where, data)
+    const comparison = {
+      match: readMatch(match, model, payload),
+      fingerprint: this.#fingerprint(model, payload.data),
+    }
+    const scope = scopeOf(context, own)
+    const selection = selectionOf(args)
+    const call: InsertCall = {
+      catalogue,
+      model,
+      payload,
+      comparison,
+      selection,
+      isSingle: !payload.hasChildren && !selectsRelations(selection, model),
+      isObserved: scope.foreign(...WRITES) !== undefined,
+      keepVersion: keepVersion(model.name),
+      ...patienceOf(policy, { retry, signal }),
+    }
+    // What another extension makes of the data is for Prisma alone to check.
+    if (!call.isSingle && !call.isObserved) checkNestedWrites(payload, model, dataModel)
+    call.deadline.signal?.throwIfAborted()
+    return !scope.inTransaction && call.isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
+  }
+
+  #fingerprint(model: Model, data: Readonly<Record<string, unknown>>): Comparison['fingerprint'] {
+    const field = this.#fingerprints.get(model.name)
+    if (field === undefined || data[field] !== undefined) return undefined
+    return { field, compute: () => fieldFingerprints(model, data) }
+  }
+}
