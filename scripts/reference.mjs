@@ -36,6 +36,8 @@ const METHODS = {
   Stock: '$stock.',
   Serials: '$serials.',
   NumberSeries: '$series.',
+  PgRootMethods: '',
+  PgClientMethods: '',
 }
 
 const NOTICE = '<!-- Written by scripts/reference.mjs (npm run docs). Do not edit. -->'
@@ -232,11 +234,17 @@ function indexText(pages) {
   ])}\n`
 }
 
+/** Methods in the order above; all else by its name, so that a move in the sources changes nothing. */
+function byName({ name: a }, { name: b }) {
+  const place = (name) => Object.keys(METHODS).indexOf(name)
+  return place(a) - place(b) || (a < b ? -1 : 1)
+}
+
 /** Every page, by its file name. */
 function render() {
   const [all, sql] = [readExports(), readSql()]
   const seen = new Set()
-  const once = all.filter(({ declarations: [node] }) => !seen.has(node) && seen.add(node))
+  const once = all.filter(({ declarations: [node] }) => !seen.has(node) && seen.add(node)).sort(byName)
   const pages = Object.fromEntries(
     Object.keys(PAGES)
       .map((id) => [id, once.filter(({ page }) => page === id)])
