@@ -6,7 +6,7 @@ import * as erp from '../../src/erp.js'
 import * as index from '../../src/index.js'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
 import { useDatabase } from '../support/clients.js'
-import { anchorsOf, blocksOf, linksOf, type Page, readPages } from '../support/pages.js'
+import { anchorsOf, blocksOf, linksOf, type Page, readNotes, readPages } from '../support/pages.js'
 import { run } from '../support/run.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -135,7 +135,7 @@ describe('the README and docs', () => {
   })
 
   test('link to nothing that is not there, nor does the package, which has no other files of the repository', async () => {
-    for (const page of pages) {
+    for (const page of [...pages, ...(await readNotes())]) {
       for (const target of linksOf(page)) {
         const [place = '', anchor] = target.replace(REPOSITORY, '').split('#')
         if (target.startsWith(REPOSITORY)) await expectLink(page, place.replace(/^\/(?:blob|tree)\/main\//, ''), anchor)

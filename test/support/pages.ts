@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -14,6 +15,17 @@ export async function readPages(): Promise<Page[]> {
   const names = await readdir(`${ROOT}/docs`, { recursive: true })
   const root = ['CHANGELOG.md', 'CONTRIBUTING.md', 'README.md']
   const paths = [...root, ...names.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)].sort()
+  return Promise.all(paths.map(async (path) => ({ path, text: await readFile(`${ROOT}/${path}`, 'utf8') })))
+}
+
+/** The pages of the examples and of the bench, whose code is in files of their own. */
+export async function readNotes(): Promise<Page[]> {
+  const names = await Promise.all(
+    ['examples', 'bench'].map(async (folder) =>
+      (await readdir(`${ROOT}/${folder}`)).flatMap((name) => [`${folder}/${name}`, `${folder}/${name}/README.md`]),
+    ),
+  )
+  const paths = names.flat().filter((path) => path.endsWith('.md') && existsSync(`${ROOT}/${path}`))
   return Promise.all(paths.map(async (path) => ({ path, text: await readFile(`${ROOT}/${path}`, 'utf8') })))
 }
 
