@@ -23,11 +23,11 @@ import {
 } from './transactions/extension.js'
 import { transactionMethod } from './transactions/method.js'
 import { RetryingTransactions } from './transactions/with-retry.js'
+import { clientHooks } from './versioning/bump.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioning/extension.js'
-import { VersionedMethods } from './versioning/methods.js'
-import { clientHooks } from './versioning/plain-calls.js'
 import type { VersioningOf } from './versioning/types.js'
 import { VersionedModels } from './versioning/versioned-models.js'
+import { Versioning } from './versioning/versioning.js'
 
 export * from './errors/index.js'
 export type {
@@ -139,7 +139,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
     const transactions = new RetryingTransactions()
     const catalogue = new Catalogue()
-    const versioned = new VersionedMethods(touch.clients, versions, policy, catalogue)
+    const versioning = new Versioning(touch.clients, versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
     const keepVersion = (model: string) => versions.keepVersion(model)
     const settings = given.idempotency ?? {}
@@ -151,7 +151,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
       ...touch.note(versions),
       model: {
         $allModels: {
-          ...versionedModelMethods(versioned),
+          ...versionedModelMethods(versioning),
           ...idempotentModelMethods(inserts),
           ...touch.model,
         },

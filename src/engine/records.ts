@@ -1,5 +1,5 @@
 import type { Field, Model } from './data-model.js'
-import type { Bound, Row, TransactionOptions, TransactionSession } from './session.js'
+import type { Bound, Row, SqlStatement, TransactionOptions, TransactionSession } from './session.js'
 
 /** The calls of an ORM, by model, that this package makes itself. */
 export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
@@ -37,6 +37,8 @@ export interface RecordSession {
   readOther(model: string, args: ActionArgs): Promise<Row>
   /** Sends SQL, with its values as parameters. What fails has the error that a call of the model would have. */
   query(sql: string, ...values: unknown[]): Promise<Row[]>
+  /** The same, of a statement with its values. */
+  rows(statement: SqlStatement): Promise<Row[]>
   /** What another extension that takes part in these calls of the model is called; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
   /**

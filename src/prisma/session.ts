@@ -27,8 +27,10 @@ export function scopeOf(context: ModelContext, own: OwnClients): RootScope | Cal
   return isTransactionClient(parent) ? callersTransaction(context, parent, own) : rootScope(context, own)
 }
 
-function queryOf(context: ModelContext, client: PrismaClientLike): RecordSession['query'] {
-  return (sql, ...values) => withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
+function statementsOf(context: ModelContext, client: PrismaClientLike): Pick<RecordSession, 'query' | 'rows'> {
+  const query: RecordSession['query'] = (sql, ...values) =>
+    withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
+  return { query, rows: ({ text, values }) => query(text, ...values) }
 }
 
 /** What is known of the extensions of the model's client. */
@@ -94,7 +96,7 @@ function callsOf(model: ModelContext, client: PrismaClientLike) {
   return {
     call: (action, args) => recordOf(model, action, () => model[action](args)),
     read: (args) => found(model, args),
-    query: queryOf(model, client),
+    ...statementsOf(model, client),
   } satisfies Partial<RecordSession>
 }
 
@@ -108,7 +110,7 @@ function rootScope(context: ModelContext, own: OwnClients): RootScope {
       const model = modelOf(wholeClientOf(context), name)
       return recordOf(model, READ, () => readPrimary(model, own, args))
     },
-    query: queryOf(context, below),
+    ...statementsOf(context, below),
     ...extensionsOf(context),
     canBypassPrisma(...actions) {
       const whole = knownWholeOf(context)
@@ -130,7 +132,7 @@ function ownTransaction(context: ModelContext, tx: PrismaClientLike): RecordSess
     call,
     read: (args) => call('findUniqueOrThrow', args),
     readOther: (name, args) => found(modelIn(context, tx, name), args),
-    query: queryOf(context, tx),
+    ...statementsOf(context, tx),
     ...extensionsOf(context),
     contained: (body) => tx.$transaction((inner) => body(ownTransaction(context, inner))),
   }

@@ -1,6 +1,8 @@
 import { DeadlineExceededError, OverloadedError } from '../errors/index.js'
 import type { Clock } from './clock.js'
-import type { Deadline } from './deadline.js'
+import { type Job, type QueuedJob, type Task, WaitingJob } from './job.js'
+
+export type { Job, QueuedJob, Task } from './job.js'
 
 /*
  * Calls that come together go as one.
@@ -21,22 +23,6 @@ import type { Deadline } from './deadline.js'
  * executor's.
  */
 
-/** What the batcher has to know of a call. */
-export interface Task {
-  /** Only tasks of one group can be in one batch, such as those of one form of statement. */
-  readonly group?: string
-  /** What must be in one batch at a time. Several tasks of one batch may share a resource. */
-  readonly resources?: string | readonly string[]
-  readonly deadline?: Deadline
-}
-
-/** A task with the caller that waits for its result. */
-export interface Job<T, R> {
-  readonly task: T
-  resolve(result: R): void
-  reject(error: unknown): void
-}
-
 /**
  * Carries out a batch: it resolves or rejects every job. `release` frees the place of the batch, and
  * the resources of all jobs that are `settled` and of which no other open job has one.
@@ -44,7 +30,17 @@ export interface Job<T, R> {
 export type Execute<T, R> = (
   batch: readonly Job<T, R>[],
   release: (settled: readonly Job<T, R>[]) => void,
+  queue: Queue<T, R>,
 ) => Promise<void>
+
+/** The jobs of its group that wait behind a batch, where tasks have no resources. */
+export interface Queue<T, R> {
+  readonly size: number
+  /** Takes the first of them out, as long as they fit. They are the executor's then. */
+  join(fits: (task: T) => boolean, most: number): QueuedJob<T, R>[]
+  /** Jobs that were taken out wait again, in their old places. */
+  putBack(jobs: readonly QueuedJob<T, R>[]): void
+}
 
 /** Every bound of a batcher. */
 export interface BatcherBounds {
@@ -64,48 +60,6 @@ export interface BatcherBounds {
 
 /** How often the deadlines of waiting jobs are looked at, in ms. */
 const SWEEP_INTERVAL = 50
-
-interface QueuedJob<T, R> extends Job<T, R> {
-  /** How many came before it. */
-  readonly sequence: number
-  /** Whether its caller has been told already that it is aborted, or out of time. */
-  isOver: boolean
-  onAbort: (() => void) | undefined
-}
-
-/** A class, so that a hundred thousand jobs do not have closures of their own. */
-class WaitingJob<T, R, A> implements QueuedJob<T, R> {
-  readonly task: T
-  readonly sequence: number
-  readonly #answer: (result: R) => A
-  #resolve: (answer: A) => void = () => {}
-  #reject: (error: unknown) => void = () => {}
-  isOver = false
-  onAbort: (() => void) | undefined
-
-  constructor(task: T, answer: (result: R) => A, sequence: number) {
-    this.task = task
-    this.#answer = answer
-    this.sequence = sequence
-  }
-
-  settlesBy(resolve: (answer: A) => void, reject: (error: unknown) => void): void {
-    this.#resolve = resolve
-    this.#reject = reject
-  }
-
-  resolve(result: R): void {
-    try {
-      this.#resolve(this.#answer(result))
-    } catch (error) {
-      this.#reject(error)
-    }
-  }
-
-  reject(error: unknown): void {
-    this.#reject(error)
-  }
-}
 
 interface Group<T, R> {
   readonly name: string
@@ -218,8 +172,7 @@ export class Batcher<T extends Task, R> {
     for (const job of group.ready) {
       if (batch.length === this.#bounds.largestBatch) break
       scanned++
-      this.#check(job)
-      if (job.isOver) continue
+      if (this.#isOver(job)) continue
       const resources = resourcesOf(job.task)
       if (resources.some(isTaken)) {
         for (const resource of resources) passed.add(resource)
@@ -269,11 +222,34 @@ export class Batcher<T extends Task, R> {
       else this.#forget(group)
     }
     try {
-      await this.#execute(batch, release)
+      await this.#execute(batch, release, this.#queueOf(group))
     } catch (error) {
       for (const job of batch) job.reject(error)
     }
     release(batch)
+  }
+
+  #queueOf(group: Group<T, R>): Queue<T, R> {
+    return {
+      get size() {
+        return group.ready.length
+      },
+      join: (fits, most) => {
+        const waiting = group.ready.filter((job) => !this.#isOver(job))
+        const found = waiting.findIndex(({ task }, i) => i === most || !fits(task))
+        const joined = found === -1 ? waiting : waiting.slice(0, found)
+        for (const job of joined) this.#unwatch(job)
+        this.#waiting -= joined.length
+        group.ready = waiting.slice(joined.length)
+        return joined
+      },
+      putBack: (jobs) => {
+        this.#waiting += jobs.length
+        group.ready = [...jobs, ...group.ready]
+        for (const job of jobs) this.#watch(job)
+        this.#sweepLater()
+      },
+    }
   }
 
   /** Frees the resources of the settled jobs for the jobs that wait. The open jobs keep theirs, in the hold returned. */
@@ -298,9 +274,9 @@ export class Batcher<T extends Task, R> {
 
   #watch(job: QueuedJob<T, R>): void {
     const signal = job.task.deadline?.signal
-    if (signal === undefined) return
-    job.onAbort = () => this.#giveUp(job, signal.reason)
-    signal.addEventListener('abort', job.onAbort, { once: true })
+    job.onAbort = () => this.#giveUp(job, signal?.reason)
+    if (signal?.aborted) job.onAbort()
+    else signal?.addEventListener('abort', job.onAbort, { once: true })
   }
 
   #unwatch({ onAbort, task: { deadline } }: QueuedJob<T, R>): void {
@@ -320,16 +296,19 @@ export class Batcher<T extends Task, R> {
     this.#isSweeping = true
     this.#clock.timer(SWEEP_INTERVAL, () => {
       this.#isSweeping = false
-      for (const { ready } of this.#groups.values()) for (const job of ready) this.#check(job)
-      for (const { waiting } of new Set(this.#holds.values())) for (const job of waiting) this.#check(job)
+      for (const { ready } of this.#groups.values()) for (const job of ready) this.#isOver(job)
+      for (const { waiting } of new Set(this.#holds.values())) for (const job of waiting) this.#isOver(job)
       this.#sweepLater()
     })
   }
 
-  #check(job: QueuedJob<T, R>): void {
+  /** Whether its caller has been told that it is aborted or out of time. It is told now, if its time is up. */
+  #isOver(job: QueuedJob<T, R>): boolean {
     const { deadline } = job.task
-    if (job.isOver || !deadline?.passed()) return
-    this.#giveUp(job, new DeadlineExceededError(deadline.duration, this.#bounds.waitedFor))
+    if (!job.isOver && deadline?.passed()) {
+      this.#giveUp(job, new DeadlineExceededError(deadline.duration, this.#bounds.waitedFor))
+    }
+    return job.isOver
   }
 }
 

@@ -1,79 +1,96 @@
 import { InvalidArgumentError, type VersionValue } from '../errors/index.js'
+import type { Selection } from '../prisma/selection.js'
 import { checkTexts } from '../sql/key-text.js'
-import { isRecord } from '../values/validation.js'
+import type { RowKey } from '../sql/row-key.js'
+import { checkNames, isRecord } from '../values/validation.js'
 import type { VersionedModel } from './versioned-models.js'
 
 export type Where = Readonly<Record<string, unknown>>
+export type Data = Readonly<Record<string, unknown>>
 
-/**
- * The version that the caller expects, or `undefined` where `where` has none. Prisma itself drops
- * a filter that is `undefined` and would then write unguarded, so whatever is no version is
- * refused here, before any SQL. `0` is a real version.
- */
-export function expectedVersion(where: unknown, versioned: VersionedModel, path = 'where'): VersionValue | undefined {
-  checkWhere(where, versioned, path)
-  const { name, type } = versioned.version
-  if (!Object.hasOwn(where, name)) return undefined
-  const value = where[name]
-  const field = `${path}.${name}`
-  if (typeof value !== 'number' && typeof value !== 'bigint') {
-    throw new InvalidArgumentError(
-      field,
-      `of ${versioned.model.name} is ${describe(value)}, but must be the version that was read, a ${type === 'Int' ? 'number' : 'bigint'}. Select \`${name}\` where you read the record.`,
-    )
-  }
-  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
-    throw new InvalidArgumentError(field, `of ${versioned.model.name} is ${value}, but must be a whole number.`)
-  }
-  if (value < 0 || value > versioned.highest) {
-    throw new InvalidArgumentError(
-      field,
-      `of ${versioned.model.name} is ${value}, but must be from 0 to ${versioned.highest}.`,
-    )
-  }
-  return type === 'Int' ? Number(value) : BigInt(value)
+/** The arguments of a versioned write, with nothing known yet of what is in them. */
+export type Args = Selection & {
+  readonly where?: unknown
+  readonly data?: unknown
+  readonly retry?: unknown
+  readonly signal?: unknown
 }
 
-/** Like `expectedVersion`, where the version must be given. */
-export function requiredVersion(where: unknown, versioned: VersionedModel, path = 'where'): VersionValue {
-  const expected = expectedVersion(where, versioned, path)
-  if (expected !== undefined) return expected
+export const DELETE_ARGUMENTS = ['where', 'select', 'include', 'omit', 'retry', 'signal']
+export const UPDATE_ARGUMENTS = [...DELETE_ARGUMENTS, 'data']
+
+export function checkArgs(args: unknown, names: readonly string[]): Args {
+  if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
+  checkNames(args, names)
+  return args
+}
+
+/** Which row a `where` names, and in which version. */
+export interface VersionedWhere {
+  /** The `where` without its version: the same row, whatever state it is in. */
+  readonly row: Where
+  readonly expected: VersionValue | undefined
+}
+
+/**
+ * Reads a `where`. Prisma itself drops a filter that is `undefined`, and would then write unguarded, so
+ * everything that is no version is refused here, before any SQL. `0` is a real version.
+ */
+export function readWhere(where: unknown, versioned: VersionedModel, path = 'where'): VersionedWhere {
+  if (!isRecord(where)) {
+    throw new InvalidArgumentError(path, `of ${versioned.model.name} must be an object that names one record.`)
+  }
+  checkTexts(where, path)
+  const { name } = versioned.version
+  if (!Object.hasOwn(where, name)) return { row: where, expected: undefined }
+  const { [name]: version, ...row } = where
+  return { row, expected: readVersion(version, versioned, `${path}.${name}`) }
+}
+
+function readVersion(value: unknown, { model, version, highest }: VersionedModel, path: string): VersionValue {
+  const refuse = (message: string) => new InvalidArgumentError(path, `of ${model.name} is ${message}`)
+  if (typeof value !== 'number' && typeof value !== 'bigint') {
+    const type = version.type === 'Int' ? 'number' : 'bigint'
+    throw refuse(
+      `${describe(value)}, but must be the version that was read, a ${type}. Select \`${version.name}\` where you read the record.`,
+    )
+  }
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) throw refuse(`${value}, but must be a whole number.`)
+  if (value < 0 || value > highest) throw refuse(`${value}, but must be from 0 to ${highest}.`)
+  return version.type === 'Int' ? Number(value) : BigInt(value)
+}
+
+/** Like `readWhere`, where the version must be given. */
+export function readGuardedWhere(
+  where: unknown,
+  versioned: VersionedModel,
+  path = 'where',
+): VersionedWhere & { readonly expected: VersionValue } {
+  const { row, expected } = readWhere(where, versioned, path)
+  if (expected !== undefined) return { row, expected }
   throw new InvalidArgumentError(
     `${path}.${versioned.version.name}`,
     `of ${versioned.model.name} is missing: give the version that was read, or give \`data\` as a function of the current record.`,
   )
 }
 
-function checkWhere(where: unknown, versioned: VersionedModel, path: string): asserts where is Where {
-  if (!isRecord(where)) {
-    throw new InvalidArgumentError(path, `of ${versioned.model.name} must be an object that names one record.`)
-  }
-  checkTexts(where, path)
-}
-
-/** The `where` without its version: which row it is, whatever state it is in. */
-export function rowOf(where: Where, versioned: VersionedModel): Where {
-  const { [versioned.version.name]: _version, ...row } = where
-  return row
+/** Without a unique key, a statement of our own would find any number of rows. */
+export function requireKey({ parts }: Pick<RowKey, 'parts'>, { model }: VersionedModel, path: string): void {
+  if (parts.length > 0) return
+  throw new InvalidArgumentError(path, `of ${model.name} must name one record by a unique key.`)
 }
 
 /** The data of a write, which must not set the version: that is the extension's to do. */
-export function checkedData(
-  data: unknown,
-  versioned: VersionedModel,
-  path = 'data',
-): Readonly<Record<string, unknown>> {
+export function checkedData(data: unknown, { model, version }: VersionedModel, path = 'data'): Data {
   if (!isRecord(data)) {
-    throw new InvalidArgumentError(path, `of ${versioned.model.name} is ${describe(data)}, but must be an object.`)
+    throw new InvalidArgumentError(path, `of ${model.name} is ${describe(data)}, but must be an object.`)
   }
-  const { [versioned.version.name]: version, ...rest } = data
-  if (version !== undefined) {
-    throw new InvalidArgumentError(
-      `${path}.${versioned.version.name}`,
-      `of ${versioned.model.name} cannot be set: every versioned write adds 1 to it.`,
-    )
-  }
-  return rest
+  const { [version.name]: given, ...rest } = data
+  if (given === undefined) return rest
+  throw new InvalidArgumentError(
+    `${path}.${version.name}`,
+    `of ${model.name} cannot be set: every versioned write adds 1 to it.`,
+  )
 }
 
 function describe(value: unknown): string {

@@ -1,21 +1,42 @@
 import type { Field } from '../engine/data-model.js'
+import type { ActionArgs } from '../engine/records.js'
+import { answerAll } from '../prisma/batch-answers.js'
 import { isRecord } from '../values/validation.js'
 import type { VersionedModels } from './versioned-models.js'
 
 type Args = Readonly<Record<string, unknown>>
 
-/** The operations of Prisma whose `data` this file knows. */
-export const PLAIN_WRITES = ['update', 'updateMany', 'updateManyAndReturn', 'upsert'] as const
+/** A call of Prisma's own, as a query hook is told of it (read on 7.10). */
+interface PlainCall {
+  readonly model: string
+  readonly args: ActionArgs
+  readonly query: (args: ActionArgs) => PromiseLike<unknown>
+}
 
-export type PlainWrite = (typeof PLAIN_WRITES)[number]
+/** The hooks of the client: writes of Prisma's own bump the versions, and every call of a tick has an answer. */
+export function clientHooks(versions: VersionedModels): Record<never, never> {
+  const bump =
+    (key: 'data' | 'update') =>
+    ({ model, args, query }: PlainCall) =>
+      query(bumpPlainWrite(versions, model, key, args))
+  return {
+    $allModels: {
+      update: bump('data'),
+      updateMany: bump('data'),
+      updateManyAndReturn: bump('data'),
+      upsert: bump('update'),
+    },
+    // Here, and not among the hooks of a `tx`: a batch has the hooks of its first call, which may be our own.
+    $__internalBatch: answerAll,
+  }
+}
 
 /**
  * The arguments of a plain write, with `version: { increment: 1 }` added wherever they update a
  * versioned model, at top level and in nested writes. So the write stays one statement, and a
  * versioned writer who read before it conflicts.
  */
-export function bumpPlainWrite(versions: VersionedModels, model: string, operation: PlainWrite, args: Args): Args {
-  const key = operation === 'upsert' ? 'update' : 'data'
+function bumpPlainWrite(versions: VersionedModels, model: string, key: 'data' | 'update', args: Args): Args {
   const data = args[key]
   return isRecord(data) ? { ...args, [key]: bumped(versions, model, data) } : args
 }

@@ -1,51 +1,88 @@
 import { isConnectionLost } from '../engine/error-facts.js'
+import type { RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import type { VersionValue } from '../errors/index.js'
-import { type Selection, selectsRelations } from '../prisma/selection.js'
-import type { RootScope, Session } from '../prisma/session.js'
+import type { ModelContext } from '../prisma/client.js'
+import { Absent, deleteRecord, readRecord } from '../prisma/records.js'
+import { selectsRelations } from '../prisma/selection.js'
 import { retry } from '../retry/loop.js'
+import { patient } from '../transactions/bounds.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
-import type { TransactionInTurn } from '../transactions/records-in-turn.js'
-import { GuardedWrite, type Send, type Target } from './guarded-write.js'
+import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
+import { checkArgs, DELETE_ARGUMENTS, readGuardedWhere } from './arguments.js'
+import { GuardedWrite, type Target, type Write } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
-
-export interface DeleteTarget extends Target {
-  readonly selection: Selection
-}
+import type { Versioning } from './versioning.js'
 
 /** The calls of Prisma that a delete is made of. */
-export const DELETE_CALLS = ['delete', 'findUniqueOrThrow'] as const
+const CALLS = ['delete', 'findUniqueOrThrow'] as const
 
-/** Those that wait for the row. */
-const CALLS = ['delete'] as const
-
-/** Deletes the row if it still has the expected version. */
-export async function deleteOnce(
-  scope: RootScope | TransactionInTurn,
-  target: DeleteTarget,
-  expected: VersionValue,
-): Promise<Row> {
-  const write = new GuardedWrite(target)
-  const needsLock = selectsRelations(target.selection, target.versioned.model)
+/** Deletes the row if it still has the version that the caller has read. */
+export async function deleteVersioned(shared: Versioning, context: ModelContext, given: unknown): Promise<Row> {
+  const args = checkArgs(given, DELETE_ARGUMENTS)
+  const versioned = shared.modelOf(context)
+  const { row, expected } = readGuardedWhere(args.where, versioned)
+  const target = shared.target(args, row, versioned)
+  const guarded = new GuardedWrite(target)
+  const session = shared.sessionOf(context)
   // After a lost answer it is the same again, under the same version: it cannot delete twice.
-  const attempt = async (attempt: number) => {
-    if (!needsLock) return write.run(scope, expected, sendDelete(target), attempt)
-    // Another extension may send the delete on a client of its own, where it would wait for our lock.
-    if (scope.foreign(...CALLS) !== undefined) return write.run(scope, expected, readAndDelete(target), attempt)
-    if (scope.inTransaction) return lockedDelete(scope, write, target, expected, attempt)
-    return ownTransaction(scope, write, target, expected, attempt)
+  const outcome = await guarded.outcomeOf(async () => {
+    const record = await serialized(session, target.deadline, CALLS, (turn) =>
+      patient(turn, target.deadline, CALLS, () =>
+        retry(
+          (attempt) => deleteOnce(turn, guarded, { target, expected, attempt }),
+          target.policy,
+          target.deadline,
+          (error) => guarded.isRetryable(turn, error),
+        ),
+      ),
+    )
+    return { status: 'updated', record }
+  })
+  if ('record' in outcome) return outcome.record
+  throw outcome.error
+}
+
+interface Attempt {
+  readonly target: Target
+  readonly expected: Write['expected']
+  readonly attempt: number
+}
+
+async function deleteOnce(
+  session: RootScope | TransactionInTurn,
+  guarded: GuardedWrite,
+  { target, expected, attempt }: Attempt,
+): Promise<Row> {
+  if (!selectsRelations(target.selection, target.versioned.model)) {
+    return guarded.run(session, { expected, send: sendDelete(target) }, attempt)
   }
+  const write = { expected, send: readAndDelete(target) }
+  const inOrder = async (inside: RecordSession): Promise<Row> => {
+    await lockRow(inside, target, 'UPDATE')
+    return guarded.run(inside, write, attempt)
+  }
+  // Another extension may send the delete on a client of its own, where it would wait for our lock.
+  if (session.foreign('delete') !== undefined) return guarded.run(session, write, attempt)
+  if (session.inTransaction) return inOrder(session)
+  let isSent = false
   try {
-    return await retry(attempt, target.policy, target.deadline, (error) => write.isRetryable(scope, error))
+    const options = { deadline: target.deadline, calls: ['delete'], isolationLevel: 'ReadCommitted' } as const
+    return await inOwnTransaction(session, options, async (tx) => {
+      const record = await inOrder(tx)
+      isSent = true
+      return record
+    })
   } catch (error) {
-    throw write.lastError(error)
+    // Everything was answered but the COMMIT.
+    if (isSent && isConnectionLost(error)) guarded.lose(write, error)
+    throw error
   }
 }
 
 /** DELETE … WHERE key AND version RETURNING: one statement, as long as no relation is selected. */
-function sendDelete({ versioned, row, selection }: DeleteTarget): Send {
-  return (scope, expected) =>
-    scope.call('delete', { where: { ...row, [versioned.version.name]: expected }, ...selection })
+function sendDelete({ versioned, row, selection }: Target): Write['send'] {
+  const { name } = versioned.version
+  return (session, expected) => deleteRecord(session, { where: { ...row, [name]: expected }, ...selection })
 }
 
 /**
@@ -53,45 +90,14 @@ function sendDelete({ versioned, row, selection }: DeleteTarget): Send {
  * whether a row was deleted. So the two are sent one by one, and the DELETE tells; the lock keeps
  * other writers from getting in between.
  */
-async function lockedDelete(
-  scope: Session,
-  write: GuardedWrite,
-  target: DeleteTarget,
-  expected: VersionValue,
-  attempt: number,
-): Promise<Row> {
-  await lockRow(scope, target, 'UPDATE')
-  return write.run(scope, expected, readAndDelete(target), attempt)
-}
-
-function readAndDelete(target: DeleteTarget): Send {
+function readAndDelete(target: Target): Write['send'] {
   const { versioned, row, selection } = target
   const { name } = versioned.version
-  return async (scope, expected) => {
-    const record = await scope.read({ where: { ...row, [name]: expected }, ...selection })
-    await sendDelete({ ...target, selection: { select: { [name]: true } } })(scope, expected)
-    return record
-  }
-}
-
-async function ownTransaction(
-  root: RootScope,
-  write: GuardedWrite,
-  target: DeleteTarget,
-  expected: VersionValue,
-  attempt: number,
-): Promise<Row> {
-  const { deadline } = target
-  let isSent = false
-  try {
-    return await inOwnTransaction(root, { deadline, calls: CALLS, isolationLevel: 'ReadCommitted' }, async (tx) => {
-      const record = await lockedDelete(tx, write, target, expected, attempt)
-      isSent = true
-      return record
-    })
-  } catch (error) {
-    // Everything was answered but the COMMIT.
-    if (isSent && isConnectionLost(error)) write.noteLost(expected, readAndDelete(target), error)
-    throw error
+  const remove = sendDelete({ ...target, selection: { select: { [name]: true } } })
+  return async (session, expected) => {
+    const record = await readRecord(session, { where: { ...row, [name]: expected }, ...selection })
+    if (record instanceof Absent) return record
+    const deleted = await remove(session, expected)
+    return deleted instanceof Absent ? deleted : record
   }
 }

@@ -30,16 +30,24 @@ export function directData(data: Readonly<Record<string, unknown>>, model: Model
   return plain
 }
 
+/** What is done to a column, as it is given: a value, or `{ set }`, `{ increment }` or `{ decrement }` of one. */
+export function operationIn(given: unknown, { type, isList }: Field) {
+  const isObject = typeof given === 'object' && given !== null && Object.getPrototypeOf(given) === Object.prototype
+  // What is set on a Json field is the JSON itself.
+  if (!isObject || (type === 'Json' && !isList)) return { operation: 'set' as const, value: given, isWrapped: false }
+  const [[operation, value] = ['', undefined], ...others] = Object.entries(given)
+  return isOperation(operation) && others.length === 0 ? { operation, value, isWrapped: true } : undefined
+}
+
+function isOperation(name: string): name is Operation {
+  return name === 'set' || name === 'increment' || name === 'decrement'
+}
+
 function readWrite(given: unknown, field: Field): DirectWrite | undefined {
-  if (field.isList) return undefined
-  if (typeof given === 'object' && given !== null && Object.getPrototypeOf(given) === Object.prototype) {
-    const [[operation, value] = ['', undefined], ...others] = Object.entries(given)
-    if (others.length > 0) return undefined
-    if (operation === 'set') return plainWrite('set', value, field)
-    const isSum = operation === 'increment' || operation === 'decrement'
-    return isSum && isWhole(value, field) ? plainWrite(operation, value, field) : undefined
-  }
-  return plainWrite('set', given, field)
+  const read = field.isList ? undefined : operationIn(given, field)
+  if (!read) return undefined
+  const { operation, value } = read
+  return operation === 'set' || isWhole(value, field) ? plainWrite(operation, value, field) : undefined
 }
 
 function plainWrite(operation: Operation, given: unknown, field: Field): DirectWrite | undefined {

@@ -3,7 +3,7 @@ import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
-import type { VersionedMethods } from './methods.js'
+import { deleteVersioned } from './delete.js'
 import type {
   DeleteVersionedArgs,
   Returned,
@@ -12,6 +12,9 @@ import type {
   UpdateManyVersionedItem,
   UpdateVersionedArgs,
 } from './types.js'
+import { update } from './update.js'
+import { updateManyVersioned } from './update-many.js'
+import type { Versioning } from './versioning.js'
 
 // `in out`: two of these are the same only for the same options. The compiler finds no use of O that it
 // can compare, and would take the methods of a client that is extended twice for one.
@@ -110,14 +113,18 @@ export interface VersionedModelMethods<O> {
 }
 
 /** The methods as they are run. */
-export function versionedModelMethods(versioned: VersionedMethods): Implementation<VersionedModelMethods<unknown>> {
+export function versionedModelMethods(shared: Versioning): Implementation<VersionedModelMethods<unknown>> {
   return {
     updateVersioned(args) {
       const context = modelContext(this)
       return lazyPromise(
         'updateVersioned',
         () => argumentsOf(args),
-        (given) => versioned.update(context, given),
+        async (given) => {
+          const outcome = await update(shared, context, given, false)
+          if ('record' in outcome) return outcome.record
+          throw outcome.error
+        },
       )
     },
     tryUpdateVersioned(args) {
@@ -125,7 +132,12 @@ export function versionedModelMethods(versioned: VersionedMethods): Implementati
       return lazyPromise(
         'tryUpdateVersioned',
         () => argumentsOf(args),
-        (given) => versioned.tryUpdate(context, given),
+        async (given) => {
+          const outcome = await update(shared, context, given, true)
+          if ('record' in outcome) return outcome
+          const { error: _, ...rest } = outcome
+          return rest
+        },
       )
     },
     deleteVersioned(args) {
@@ -133,7 +145,7 @@ export function versionedModelMethods(versioned: VersionedMethods): Implementati
       return lazyPromise(
         'deleteVersioned',
         () => argumentsOf(args),
-        (given) => versioned.delete(context, given),
+        (given) => deleteVersioned(shared, context, given),
       )
     },
     updateManyVersioned(items, options) {
@@ -141,7 +153,7 @@ export function versionedModelMethods(versioned: VersionedMethods): Implementati
       return lazyPromise(
         'updateManyVersioned',
         () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
-        (given) => versioned.updateMany(context, given.items, given.options),
+        (given) => updateManyVersioned(shared, context, given),
       )
     },
   }

@@ -1,21 +1,36 @@
+import type { Field } from '../engine/data-model.js'
 import { isConnectionLost, isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
+import type { CallersTransaction, RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
-import { isRecordNotFound } from '../prisma/errors.js'
+import { Absent, readRecord } from '../prisma/records.js'
 import { allScalars, type Selection } from '../prisma/selection.js'
-import type { CallersTransaction, RootScope, Session } from '../prisma/session.js'
 import { retry, withAttempts } from '../retry/loop.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { Batcher, type BatcherBounds, type Queue, type Task } from '../sync/batcher.js'
+import { systemClock } from '../sync/clock.js'
+import type { Deadline } from '../sync/deadline.js'
 import { patient } from '../transactions/bounds.js'
 import { CALLS_FROM_INSIDE } from '../transactions/hints.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import { inPatientTurn } from '../transactions/records-in-turn.js'
+import { canonical } from '../values/canonical.js'
 import { snapshot } from '../values/snapshot.js'
-import { Company, copyOf } from './company.js'
-import { GuardedWrite, type Send } from './guarded-write.js'
+import type { Data } from './arguments.js'
+import { CallersContext } from './callers-context.js'
+import { type Answer, copyOf } from './compose.js'
+import { GuardedWrite, type Outcome, versionIn, type Write } from './guarded-write.js'
+import { type JoiningCall, JointWrite } from './joint-write.js'
 import { lockRow } from './lock-row.js'
-import { type Change, isThenable, type Passenger } from './passenger.js'
-import { type Data, type Outcome, sendUpdate, type UpdateTarget } from './send-update.js'
-import type { Place } from './turns.js'
+import { sendUpdate } from './send-update.js'
+import type { UpdateTarget } from './update.js'
+
+/** `data` as a function. */
+export type Change = (current: Row, attempt: number) => unknown
+
+export function isChange(data: unknown): data is Change {
+  return typeof data === 'function'
+}
 
 const DATA_FUNCTION = 'the function given as `data`'
 const FROM_DATA = { ...CALLS_FROM_INSIDE, mayTakeEffect: true }
@@ -26,76 +41,150 @@ const CALLS = ['update', 'findUniqueOrThrow'] as const
 /** The number of the attempt from which the row is locked: two lost races are bad luck, a third would be a habit. */
 const FIRST_LOCKED_ATTEMPT = 3
 
-/** The attempts of one update by a function. */
-export class FunctionUpdate {
-  readonly write: GuardedWrite
+/** The record that an attempt begins with, and its version. */
+interface Current {
+  readonly record: Row
+  readonly expected: VersionValue
+}
+
+/**
+ * Read, change, write; again from the read on a conflict.
+ *
+ * On the root client the calls of one process wait for their turn by row, so only processes race. The turn
+ * comes before the read: what is read in it no other call of the process makes stale. Inside a transaction no
+ * call waits for a turn: to wait in the process while the database waits for a row of that transaction
+ * would be a deadlock that PostgreSQL cannot see.
+ */
+export class FunctionUpdate implements JoiningCall, Task {
+  /** One row is one group, of which one call at a time has its turn. */
+  readonly group: string
+  readonly deadline: Deadline
+  readonly selected: readonly Field[]
+  readonly dataOf: (given: unknown) => Data
+  canJoin: boolean
   readonly #target: UpdateTarget
   readonly #change: Change
+  readonly #context = new CallersContext()
+  readonly #guarded: GuardedWrite
+  /** The calls that wait behind this one, while it is its turn. */
+  #queue: Queue<FunctionUpdate, Outcome> | undefined
+  /** The functions of other calls that are in the write of this attempt. */
+  #joint: JointWrite | undefined
   /** The version that the caller gave; it must match what is read first, and plays no part afterwards. */
   #given: VersionValue | undefined
   #isHopeless = false
-  /** Its place among the writers of the row, while it has the turn. */
-  #place: Place<Passenger> | undefined
-  /** Those whose functions are in the same write. */
-  #company: Company | undefined
+  /** The last write that was answered. */
+  #sent: Write | undefined
 
   constructor(target: UpdateTarget, given: VersionValue | undefined, change: Change) {
-    this.write = new GuardedWrite(target)
+    const { versioned, row, deadline, direct, dataOf } = target
+    this.group = `${versioned.model.name} ${canonical(row)}`
+    this.deadline = deadline
+    this.selected = direct?.selected ?? []
+    this.dataOf = dataOf
+    // An async function may take its time, for which nobody else should have to wait.
+    this.canJoin = direct !== undefined && given === undefined && !isAsyncFunction(change)
     this.#target = target
-    this.#given = given
     this.#change = change
+    this.#guarded = new GuardedWrite(target)
+    this.#given = given
   }
 
-  async runOnRoot(root: RootScope, place: Place<Passenger>): Promise<Outcome> {
-    const { policy, deadline } = this.#target
-    this.#place = place
-    try {
-      return await retry(
-        (attempt) => this.#inCompany(() => this.#resend(root, attempt) ?? this.#freshAttempt(root, attempt)),
-        policy,
-        deadline,
-        (error) => this.#isConflict(error) || this.write.isRetryable(root, error),
-      )
-    } catch (error) {
-      this.#company?.strand(error)
-      throw error
-    }
+  run(): Promise<Outcome> {
+    const { session, shared } = this.#target
+    return session.inTransaction ? this.#attempts() : shared.functions.add(this, (outcome) => outcome)
   }
 
-  /** Those who were taken along share what becomes of an attempt: written, not written, or not known. */
-  async #inCompany(attempt: () => Promise<Outcome>): Promise<Outcome> {
+  /** Its turn has come. */
+  lead(queue: Queue<FunctionUpdate, Outcome>): Promise<Outcome> {
+    this.#queue = queue
+    return this.#context.run(() => this.#attempts())
+  }
+
+  ask(record: Row): Promise<Answer> {
+    return this.#context.run(() => {
+      try {
+        this.deadline.signal?.throwIfAborted()
+        const data = this.#change(record, 1)
+        if (!isThenable(data)) return { data: snapshot(data, 'data', 'data') }
+        Promise.resolve(data).catch(() => {}) // it runs again, and is looked at then
+        return { isAsync: true }
+      } catch (error) {
+        return { error }
+      }
+    })
+  }
+
+  retriesOn(error: unknown): boolean {
+    return this.#target.policy.retryOn(error)
+  }
+
+  #attempts(): Promise<Outcome> {
+    const { session, policy, deadline } = this.#target
+    return this.#guarded.outcomeOf(async () => {
+      try {
+        return await retry(
+          (attempt) => this.#attempt(attempt),
+          session.inTransaction ? policyInTransaction(policy) : policy,
+          deadline,
+          (error) => this.#isConflict(error) || this.#guarded.isRetryable(session, error),
+        )
+      } catch (error) {
+        this.#joint?.giveUp(error)
+        throw error
+      }
+    })
+  }
+
+  /** The calls in the write share what becomes of it: written, not written, or not known. */
+  async #attempt(attempt: number): Promise<Outcome> {
+    const { session } = this.#target
     try {
-      const outcome = await attempt()
-      this.#company?.arrive()
-      this.#company = undefined
+      const outcome = await (session.inTransaction
+        ? this.#attemptInTurns(session, attempt)
+        : this.#attemptOnRoot(session, attempt))
+      this.#joint?.settle()
       return outcome
     } catch (error) {
-      if (this.write.isLost) this.#company?.noteLost()
-      else this.#leaveCompany()
+      if (this.#guarded.isAmbiguous) this.#joint?.lose()
+      else this.#goAlone()
       throw error
     }
   }
 
-  #leaveCompany(): void {
-    this.#company?.giveBack()
-    this.#company = undefined
+  /** A write whose answer was lost comes first, and alone: whether it took effect decides what is next. */
+  async #attemptOnRoot(root: RootScope, attempt: number): Promise<Outcome> {
+    const resent = this.#guarded.resend(root, attempt)
+    if (resent) return { status: 'updated', record: await resent }
+    return attempt < FIRST_LOCKED_ATTEMPT ? this.#attemptIn(root, attempt) : this.#lockedAttempt(root, attempt)
   }
 
-  /**
-   * At READ COMMITTED a statement sees what was committed before it, so reading again may win.
-   * At REPEATABLE READ and above the database answers 40001, which ends the transaction and goes
-   * up. There is no wait between attempts: it would only hold the transaction's locks for longer.
-   */
-  runInTransaction(transaction: CallersTransaction): Promise<Outcome> {
-    const { policy, deadline } = this.#target
-    // Once the row is locked, only calls of the same transaction come in between: as many as there are.
-    const attempts = policy.attempts < FIRST_LOCKED_ATTEMPT ? policy.attempts : Number.POSITIVE_INFINITY
-    return retry(
-      (attempt) => this.#attemptInTurns(transaction, attempt),
-      { ...policy, attempts, baseDelay: 0 },
-      deadline,
-      (error) => this.#isConflict(error),
-    )
+  async #attemptIn(session: RecordSession, attempt: number): Promise<Outcome> {
+    const { deadline, direct } = this.#target
+    const current = await this.#read(session, attempt)
+    // The function may change what it is given.
+    const own = direct ? copyOf(current.record, direct.scalars) : current.record
+    const answer = callChange(this.#change, own, attempt)
+    const given = await deadline.race(answer, DATA_FUNCTION, session.inTransaction ? FROM_DATA : undefined)
+    return this.#write(session, current, given, attempt)
+  }
+
+  /** The row is locked first, so what is read then stays as it is, and the write cannot lose. */
+  async #lockedAttempt(root: RootScope, attempt: number): Promise<Outcome> {
+    const { deadline } = this.#target
+    const options = { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' } as const
+    this.#sent = undefined
+    try {
+      return await inOwnTransaction(root, options, async (tx) => {
+        await lockRow(tx, this.#target, 'NO KEY UPDATE')
+        return this.#attemptIn(tx, attempt)
+      })
+    } catch (error) {
+      // Everything was answered but the COMMIT.
+      if (this.#sent && isConnectionLost(error)) this.#guarded.lose(this.#sent, error)
+      const isOutOfTime = deadline.passed() && (isStatementTimeout(error) || isTransactionTimeout(error))
+      throw (isOutOfTime && withAttempts(this.#guarded.conflict, attempt)) || error
+    }
   }
 
   /**
@@ -105,149 +194,118 @@ export class FunctionUpdate {
   async #attemptInTurns(transaction: CallersTransaction, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
     const begun = await inPatientTurn(transaction, deadline, CALLS, async (turn) => {
-      if (attempt >= FIRST_LOCKED_ATTEMPT) await this.#lock(turn)
-      const { current, expected } = await this.#current(turn, attempt)
-      const answer = this.#change(current, attempt)
-      if (isThenable(answer)) return { current, expected, answer }
-      return this.#write(turn, current, expected, answer, attempt)
+      if (attempt >= FIRST_LOCKED_ATTEMPT) await lockRow(turn, this.#target, 'NO KEY UPDATE')
+      const current = await this.#read(turn, attempt)
+      const answer = this.#change(current.record, attempt)
+      return isThenable(answer) ? { current, answer } : this.#write(turn, current, answer, attempt)
     })
     if ('status' in begun) return begun
-    const { current, expected, answer } = begun
-    const data = await deadline.race(answer, DATA_FUNCTION, FROM_DATA)
-    return inPatientTurn(transaction, deadline, CALLS, (turn) => this.#write(turn, current, expected, data, attempt))
+    const data = await deadline.race(begun.answer, DATA_FUNCTION, FROM_DATA)
+    return inPatientTurn(transaction, deadline, CALLS, (turn) => this.#write(turn, begun.current, data, attempt))
   }
 
-  /** A write whose answer was lost comes first, and alone: whether it took effect decides what is next. */
-  #resend(root: RootScope, attempt: number): Promise<Outcome> | undefined {
-    return this.write.resend(root, attempt)?.then((record) => ({ status: 'updated', record }))
-  }
-
-  #freshAttempt(root: RootScope, attempt: number): Promise<Outcome> {
-    return attempt < FIRST_LOCKED_ATTEMPT ? this.#attempt(root, attempt) : this.#lockedAttempt(root, attempt)
-  }
-
-  async #attempt(
-    scope: Session,
-    attempt: number,
-    onSent?: (expected: VersionValue, send: Send) => void,
-  ): Promise<Outcome> {
-    const { deadline, plain } = this.#target
-    const { current, expected } = await this.#current(scope, attempt)
-    // The function may change what it is given.
-    const data = await deadline.race(
-      callChange(this.#change, plain ? copyOf(current, plain.scalars) : current, attempt),
-      DATA_FUNCTION,
-      scope.inTransaction ? FROM_DATA : undefined,
-    )
-    return this.#write(scope, current, expected, data, attempt, onSent)
-  }
-
-  async #current(scope: Session, attempt: number): Promise<{ readonly current: Row; readonly expected: VersionValue }> {
-    const { versioned, deadline } = this.#target
+  async #read(session: RecordSession, attempt: number): Promise<Current> {
+    const { versioned, deadline, currentSelection } = this.#target
+    const read = (selection: Selection) =>
+      patient(session, deadline, CALLS, () => this.#guarded.read(session, selection))
     deadline.check('the database')
-    const current = await patient(scope, deadline, CALLS, () => this.#read(scope, allScalars(versioned.model)))
-    const expected = current[versioned.version.name] as VersionValue
-    await this.#checkGiven(scope, expected, attempt)
-    return { current, expected }
+    const record = await read(allScalars(versioned.model))
+    const expected = versionIn(record, versioned)
+    const given = this.#given
+    this.#given = undefined
+    if (given === undefined || given === expected) return { record, expected }
+    this.#isHopeless = true
+    throw this.#guarded.conflictAt(given, expected, { current: await read(currentSelection), attempt })
   }
 
-  async #write(
-    scope: Session,
-    current: Row,
-    expected: VersionValue,
-    data: unknown,
-    attempt: number,
-    onSent?: (expected: VersionValue, send: Send) => void,
-  ): Promise<Outcome> {
-    const { dataOf, deadline } = this.#target
+  async #write(session: RecordSession, current: Current, given: unknown, attempt: number): Promise<Outcome> {
+    const { deadline } = this.#target
     deadline.check(DATA_FUNCTION)
-    const given = snapshot(data, 'data', 'data')
-    if (given === undefined) return this.#unchanged(scope, expected, attempt)
-
-    const send = await this.#sendInCompany(scope, current, dataOf(given))
-    const record = await patient(scope, deadline, CALLS, () => this.write.run(scope, expected, send, attempt))
-    onSent?.(expected, send)
+    const data = snapshot(given, 'data', 'data')
+    if (data === undefined) return this.#unchanged(session, current, attempt)
+    const write = await this.#joined(session, current, this.dataOf(data))
+    const record = await patient(session, deadline, CALLS, () => this.#guarded.run(session, write, attempt))
+    this.#sent = write
     return { status: 'updated', record }
   }
 
-  /** The write, with those whose functions can be composed with this one. */
-  async #sendInCompany(scope: Session, current: Row, data: Data): Promise<Send> {
-    const alone = sendUpdate(this.#target, data)
-    const { plain, versioned, together } = this.#target
-    const place = this.#place
-    if (!plain || !place?.hasCompany()) return alone
-    const { model } = versioned
-    const { catalogue } = together
-    const table = scope.inTransaction ? catalogue.known(model) : await catalogue.of(model, scope.query)
-    if (!table) return alone
-    this.#company = await Company.gather({ ...plain, versioned, place, table }, current, data)
-    return async (scope, expected) => {
-      const record = await this.#company?.send(scope)
-      if (record) return record
-      const own = await alone(scope, expected)
-      this.#leaveCompany() // the row was still as expected, so theirs was not written
-      return own
+  /** The write, together with the calls behind this one whose functions can be composed with it. */
+  async #joined(session: RecordSession, { record, expected }: Current, data: Data): Promise<Write> {
+    const send = sendUpdate(this.#target, data)
+    const { direct, versioned, catalogue, keyCheck, key } = this.#target
+    if (!this.#queue || !direct) return { expected, send }
+    await keyCheck.find(session, key) // asks the catalogue
+    const table = catalogue.known(versioned.model)
+    const joint = table && (await JointWrite.of({ ...direct, versioned, table, queue: this.#queue }, record, data))
+    if (!joint) return { expected, send }
+    this.#joint = joint
+    return {
+      expected,
+      send: async (session, expected) => {
+        const written = await joint.send(session)
+        if (written) return written
+        const own = await send(session, expected)
+        if (!(own instanceof Absent)) this.#goAlone() // the row was still as expected, so theirs was not written
+        return own
+      },
     }
   }
 
-  /** The row is locked first, so what is read then stays as it is, and the write cannot lose. */
-  async #lockedAttempt(root: RootScope, attempt: number): Promise<Outcome> {
-    const { deadline } = this.#target
-    const options = { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' } as const
-    let sent: { expected: VersionValue; send: Send } | undefined
-    try {
-      return await inOwnTransaction(root, options, async (tx) => {
-        await this.#lock(tx)
-        return this.#attempt(tx, attempt, (expected, send) => {
-          sent = { expected, send }
-        })
-      })
-    } catch (error) {
-      // Everything was answered but the COMMIT.
-      if (sent && isConnectionLost(error)) this.write.noteLost(sent.expected, sent.send, error)
-      const isOutOfTime = deadline.passed() && (isStatementTimeout(error) || isTransactionTimeout(error))
-      throw (isOutOfTime && withAttempts(this.write.conflict, attempt)) || error
-    }
-  }
-
-  #lock(scope: Session): Promise<void> {
-    return lockRow(scope, this.#target, 'NO KEY UPDATE')
-  }
-
-  async #read(scope: Session, selection: Selection): Promise<Row> {
-    try {
-      return await scope.read({ where: this.#target.row, ...selection })
-    } catch (error) {
-      if (isRecordNotFound(error)) this.write.missing = error
-      throw error
-    }
-  }
-
-  async #checkGiven(scope: Session, actual: VersionValue, attempt: number): Promise<void> {
-    const given = this.#given
-    this.#given = undefined
-    if (given === undefined || given === actual) return
-    this.#isHopeless = true
-    this.write.current = await this.#read(scope, this.#target.currentSelection)
-    this.write.conflict = this.write.conflictWith(given, actual, attempt)
-    throw this.write.conflict
+  #goAlone(): void {
+    this.#joint?.putBack()
+    this.#joint = undefined
   }
 
   /** The record as it was when the function decided to leave it alone; a conflict if it no longer is. */
-  async #unchanged(scope: Session, expected: VersionValue, attempt: number): Promise<Outcome> {
+  async #unchanged(session: RecordSession, { expected }: Current, attempt: number): Promise<Outcome> {
     const { versioned, row, selection } = this.#target
-    try {
-      const record = await scope.read({ where: { ...row, [versioned.version.name]: expected }, ...selection })
-      return { status: 'unchanged', record }
-    } catch (error) {
-      if (isRecordNotFound(error)) await this.write.throwReason(scope, error, expected, attempt)
-      throw error
-    }
+    const where = { ...row, [versioned.version.name]: expected }
+    const record = await readRecord(session, { where, ...selection })
+    if (!(record instanceof Absent)) return { status: 'unchanged', record }
+    await this.#guarded.throwReason(session, record, expected, attempt)
+    throw record.error
   }
 
   #isConflict(error: unknown): boolean {
-    return error === this.write.conflict && !this.#isHopeless
+    return this.#guarded.isConflict(error) && !this.#isHopeless
   }
+}
+
+/**
+ * At READ COMMITTED a statement sees what was committed before it, so reading again may win.
+ * At REPEATABLE READ and above the database answers 40001, which ends the transaction and goes
+ * up. There is no wait between attempts: it would only hold the transaction's locks for longer. Once the
+ * row is locked, only calls of the same transaction come in between: as many as there are.
+ */
+function policyInTransaction(policy: ResolvedPolicy): ResolvedPolicy {
+  const attempts = policy.attempts < FIRST_LOCKED_ATTEMPT ? policy.attempts : Number.POSITIVE_INFINITY
+  return { ...policy, attempts, baseDelay: 0 }
+}
+
+const BOUNDS: BatcherBounds = {
+  largestBatch: 1,
+  batchesAtOnce: 1,
+  gatheringTurns: 0,
+  waitedFor: 'other writers of the row in this process',
+}
+
+/** The turns of the calls of each row. The call whose turn it is takes others into its write. */
+export function functionBatcher(): Batcher<FunctionUpdate, Outcome> {
+  return new Batcher(
+    async ([job], _, queue) => {
+      if (job) job.resolve(await job.task.lead(queue))
+    },
+    BOUNDS,
+    systemClock,
+  )
+}
+
+function isAsyncFunction(change: Change): boolean {
+  return Object.prototype.toString.call(change) === '[object AsyncFunction]'
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 /** Also a function that throws at once gives a rejected promise. */

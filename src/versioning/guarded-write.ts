@@ -1,84 +1,100 @@
-import {
-  isConnectionLost,
-  isOutOfRange,
-  isTransactionConflict,
-  isUnreachable,
-  sqlState,
-} from '../engine/error-facts.js'
+import { isConnectionLost, isOutOfRange, sqlState } from '../engine/error-facts.js'
+import type { RecordSession } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import {
-  OutcomeUnknownError,
-  VersionConflictError,
-  VersionOverflowError,
-  type VersionValue,
-  WriteSuppressedError,
-} from '../errors/index.js'
-import { isOwnRecordNotFound, isRecordNotFound } from '../prisma/errors.js'
-import type { Selection } from '../prisma/selection.js'
-import type { Session } from '../prisma/session.js'
-import type { ResolvedPolicy } from '../retry/policy.js'
+import { VersionConflictError, VersionOverflowError, type VersionValue, WriteSuppressedError } from '../errors/index.js'
+import { Absent, readRecord } from '../prisma/records.js'
+import { type Selection, widened } from '../prisma/selection.js'
+import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import type { Patience } from '../retry/call-options.js'
+import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
-import type { Deadline } from '../sync/deadline.js'
+import type { RowKey } from '../sql/row-key.js'
 import type { Where } from './arguments.js'
-import { findReason } from './find-reason.js'
-import type { RowKeys } from './row-keys.js'
+import type { KeyCheck } from './key-check.js'
 import type { VersionedModel } from './versioned-models.js'
 
 /** What a versioned write of one row is about, in all its attempts. */
-export interface Target {
+export interface Target extends Patience {
   readonly versioned: VersionedModel
   /** The unique `where`, without the version. */
   readonly row: Where
+  readonly key: RowKey
   readonly catalogue: Catalogue
-  readonly rowKeys: RowKeys
-  readonly policy: ResolvedPolicy
-  readonly deadline: Deadline
+  readonly keyCheck: KeyCheck
+  readonly selection: Selection
   /** What to read of the row when the write was stale. */
   readonly currentSelection: Selection
 }
 
-/** Sends the write, guarded by the version; resolves to the record. */
-export type Send = (scope: Session, expected: VersionValue) => Promise<Row>
+/** One write under an expected version. */
+export interface Write {
+  readonly expected: VersionValue
+  /** The record as it is now written, if it was at the expected version. */
+  send(session: RecordSession, expected: VersionValue): Promise<Row | Absent>
+}
+
+/** What became of a versioned write. */
+export type Outcome =
+  | { readonly status: 'updated' | 'unchanged'; readonly record: Row }
+  | {
+      readonly status: 'stale'
+      readonly error: unknown
+      readonly expected: VersionValue
+      readonly actual: VersionValue
+      readonly current: Row
+    }
+  | { readonly status: 'missing'; readonly error: unknown }
+
+/** How often a row is written that is at its version after all: it may have been set back to it meanwhile. */
+const MOST_SENDS = 3
 
 /**
- * One guarded write of one row, remembering over its attempts what became of it: the last
- * conflict, a missing row, and above all a write whose answer was lost.
+ * The guarded write of one row. Over its attempts it remembers what became of it: the last conflict, a
+ * missing row, and a write whose answer was lost.
  */
 export class GuardedWrite {
-  /** The last version conflict, and the record as it was found then. */
-  conflict: VersionConflictError | undefined
-  current: Row | undefined
-  /** Prisma's own P2025, once the row was found missing. */
-  missing: unknown
-  readonly target: Target
-  #lost: { readonly send: Send; readonly expected: VersionValue; readonly error: unknown } | undefined
+  readonly #target: Target
+  readonly #ambiguous = new AmbiguousOutcome()
+  #conflict: { readonly error: VersionConflictError; readonly current: Row } | undefined
+  /** The last answer of which the row was found missing. */
+  #missing: Absent | undefined
+  /** The write whose answer was lost. */
+  #lost: Write | undefined
 
   constructor(target: Target) {
-    this.target = target
+    this.#target = target
   }
 
-  /** Sends the write; throws what kept it from being done. */
-  async run(scope: Session, expected: VersionValue, send: Send, attempt: number): Promise<Row> {
-    const look = this.target.rowKeys.check(scope, this.target.versioned.model, this.target.row)
+  /** Sends the write, and resolves to the record. Throws what kept it from being done. */
+  async run(session: RecordSession, write: Write, attempt: number): Promise<Row> {
+    const look = this.#target.keyCheck.find(session, this.#target.key)
     if (look) await look // calls of one tick stay together
-    // Twice: a row may have been set back to the expected version since. A third time it is not chance.
-    for (let again = 0; ; again++) {
-      try {
-        const record = await send(scope, expected)
-        this.#lost = undefined
-        return record
-      } catch (error) {
-        if (!isRecordNotFound(error)) {
-          const failure = this.#failed(scope, error, expected, send)
-          // A nested write may have been refused before the guarded one was reached: the row itself tells.
-          const isUnsettled = this.#lost !== undefined && !scope.inTransaction
-          if (isUnsettled && isRefusedData(error)) await this.throwReason(scope, failure, expected, attempt)
-          throw failure
-        }
-        await this.throwReason(scope, error, expected, attempt)
-        if (again >= 2)
-          throw new WriteSuppressedError(this.target.versioned.model.name, this.target.row, { cause: error })
+    for (let sends = 1; ; sends++) {
+      const answer = await this.#send(session, write, attempt)
+      if (!(answer instanceof Absent)) {
+        this.#ambiguous.settle()
+        return answer
       }
+      await this.throwReason(session, answer, write.expected, attempt)
+      if (sends === MOST_SENDS) {
+        const { versioned, row } = this.#target
+        throw new WriteSuppressedError(versioned.model.name, row, { cause: answer.error })
+      }
+    }
+  }
+
+  async #send(session: RecordSession, write: Write, attempt: number): Promise<Row | Absent> {
+    try {
+      return await write.send(session, write.expected)
+    } catch (error) {
+      if (isConnectionLost(error) && !session.inTransaction) this.lose(write, error)
+      const failure = this.#named(error, write.expected)
+      // A nested write may have been refused before the guarded one was reached: the row itself tells.
+      const isAmbiguous = this.isAmbiguous && !session.inTransaction
+      if (isAmbiguous && isRefusedData(error)) {
+        await this.throwReason(session, new Absent(failure, false), write.expected, attempt)
+      }
+      throw failure
     }
   }
 
@@ -86,81 +102,117 @@ export class GuardedWrite {
    * Sends once more the write whose answer was lost, under the same expected version, so that it
    * cannot be applied twice. `undefined` if none was lost.
    */
-  resend(scope: Session, attempt: number): Promise<Row> | undefined {
-    return this.#lost && this.run(scope, this.#lost.expected, this.#lost.send, attempt)
+  resend(session: RecordSession, attempt: number): Promise<Row> | undefined {
+    return this.isAmbiguous && this.#lost ? this.run(session, this.#lost, attempt) : undefined
   }
 
-  /** Whether it is not known if the write took effect. */
-  get isLost(): boolean {
-    return this.#lost !== undefined
+  /** Whether a write may have taken effect of which nothing is known. */
+  get isAmbiguous(): boolean {
+    return this.#ambiguous.isAmbiguous
   }
 
-  /** Notes that the answer to the COMMIT of the write was lost. */
-  noteLost(expected: VersionValue, send: Send, error: unknown): void {
-    this.#lost = { expected, send, error }
+  /** The answer to the write, or to its COMMIT, was lost. */
+  lose(write: Write, error: unknown): void {
+    this.#lost = write
+    this.#ambiguous.lose(error)
+  }
+
+  /** Whether the attempt failed by a conflict of the version. */
+  isConflict(error: unknown): boolean {
+    return error !== undefined && error === this.#conflict?.error
+  }
+
+  get conflict(): VersionConflictError | undefined {
+    return this.#conflict?.error
   }
 
   /**
    * Whether a failed attempt is worth another one, conflicts of the version aside. In a transaction
    * of the caller's it never is: the database has ended it.
    */
-  isRetryable(scope: Session, error: unknown): boolean {
-    if (scope.inTransaction || error === this.conflict || error === this.missing) return false
-    if (error instanceof OutcomeUnknownError) return false
-    if (isTransactionConflict(error) || isConnectionLost(error)) return true
-    return (this.#lost !== undefined && isUnreachable(error)) || this.target.policy.retryOn(error)
+  isRetryable(session: Pick<RecordSession, 'inTransaction'>, error: unknown): boolean {
+    if (session.inTransaction || this.isConflict(error) || error === this.#missing?.error) return false
+    return isRetryable(error, this.#target.policy, this.#ambiguous)
   }
 
-  /** What to throw in the end: an error that leaves a lost write unsettled does not hide that. */
-  lastError(error: unknown): unknown {
-    if (this.#lost === undefined || error instanceof OutcomeUnknownError) return error
-    return new OutcomeUnknownError('the connection was lost before the answer came', { cause: error })
-  }
-
-  conflictWith(expected: VersionValue, actual: VersionValue, attempts: number, cause?: unknown): VersionConflictError {
-    const { versioned, row } = this.target
-    return new VersionConflictError(
-      { model: versioned.model.name, where: row, expected, actual, attempts },
-      cause === undefined ? undefined : { cause },
-    )
-  }
-
-  /** Throws why the row was not found. Returns only if the row is there at the expected version after all. */
-  async throwReason(scope: Session, error: unknown, expected: VersionValue, attempt: number): Promise<void> {
-    const { versioned, row, currentSelection } = this.target
-    const found = await findReason(scope, versioned, row, expected, currentSelection)
-    if (found.status === 'unchanged') {
-      this.#lost = undefined // had it been applied, the version would have moved
-      if (!isOwnRecordNotFound(error)) throw error // a record that a nested write needs
-      return
-    }
-    if (this.#lost !== undefined) {
-      const state = found.status === 'missing' ? 'the row is gone' : `the row went on to version ${found.actual}`
-      throw new OutcomeUnknownError(
-        `the connection was lost before the answer came, and now ${state}: by this write, or by another`,
-        { cause: this.#lost.error },
-      )
-    }
-    if (found.status === 'missing') {
-      this.missing = error
+  /** What became of the write in the end. Rejects with what is neither a conflict nor a missing row. */
+  async outcomeOf(run: () => Promise<Outcome>): Promise<Outcome> {
+    try {
+      return await run()
+    } catch (thrown) {
+      const error = this.#ambiguous.lastError(thrown)
+      if (this.#conflict && this.isConflict(error)) {
+        const { expected, actual } = this.#conflict.error
+        return { status: 'stale', error, expected, actual, current: this.#conflict.current }
+      }
+      if (this.#missing && error === this.#missing.error) return { status: 'missing', error }
       throw error
     }
-    this.conflict = this.conflictWith(expected, found.actual, attempt, error)
-    this.current = found.current
-    throw this.conflict
   }
 
-  #failed(scope: Session, error: unknown, expected: VersionValue, send: Send): unknown {
-    const { versioned } = this.target
-    if (isConnectionLost(error) && !scope.inTransaction) this.noteLost(expected, send, error)
-    if (isOutOfRange(error) && BigInt(expected) === versioned.highest) {
-      return new VersionOverflowError(versioned.model.name, versioned.version.name, { cause: error })
+  /** Reads the record of the write. Without one the row is missing. */
+  async read(session: RecordSession, selection: Selection): Promise<Row> {
+    const record = await readRecord(session, { where: this.#target.row, ...selection })
+    if (!(record instanceof Absent)) return record
+    this.#missing = record
+    throw record.error
+  }
+
+  /**
+   * Throws why the row was not found. The write has waited for the writer in flight, so this read, which
+   * comes after it, sees the version that made it fail, or a later one. It returns only if the row is
+   * there at the expected version after all.
+   */
+  async throwReason(session: RecordSession, absent: Absent, expected: VersionValue, attempt: number): Promise<void> {
+    const { versioned, row, currentSelection } = this.#target
+    const { name } = versioned.version
+    const wide = widened(currentSelection, [name], versioned.model)
+    const record = await readRecord(session, { where: row, ...wide.selection })
+    const actual = record instanceof Absent ? undefined : versionIn(record, versioned)
+    if (actual === expected) {
+      this.#ambiguous.settle() // had it been applied, the version would have moved
+      if (!absent.isOwn) throw absent.error // of a record that a nested write needs
+      return
     }
+    if (this.isAmbiguous) {
+      const state = actual === undefined ? 'the row is gone' : `the row went on to version ${actual}`
+      throw this.#ambiguous.error(
+        `the connection was lost before the answer came, and now ${state}: by this write, or by another`,
+      )
+    }
+    if (record instanceof Absent || actual === undefined) {
+      this.#missing = absent
+      throw absent.error
+    }
+    throw this.conflictAt(expected, actual, { current: wide.strip(record), attempt, cause: absent.error })
+  }
+
+  /** Remembers a conflict: the record as it was found, which has another version. */
+  conflictAt(
+    expected: VersionValue,
+    actual: VersionValue,
+    { current, attempt, cause }: { current: Row; attempt: number; cause?: unknown },
+  ): VersionConflictError {
+    const { versioned, row } = this.#target
+    const facts = { model: versioned.model.name, where: row, expected, actual, attempts: attempt }
+    const error = new VersionConflictError(facts, cause === undefined ? undefined : { cause })
+    this.#conflict = { error, current }
     return error
+  }
+
+  #named(error: unknown, expected: VersionValue): unknown {
+    const { model, version, highest } = this.#target.versioned
+    const isOverflow = isOutOfRange(error) && BigInt(expected) === highest
+    return isOverflow ? new VersionOverflowError(model.name, version.name, { cause: error }) : error
   }
 }
 
+/** The version in a record that was read with it. */
+export function versionIn(record: Row, { version }: VersionedModel): VersionValue {
+  return record[version.name] as VersionValue
+}
+
 /** Data that does not fit, or breaks a constraint: classes 22 and 23. */
-function isRefusedData(error: unknown): boolean {
+export function isRefusedData(error: unknown): boolean {
   return /^2[23]/.test(sqlState(error) ?? '')
 }

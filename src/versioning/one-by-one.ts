@@ -1,27 +1,12 @@
-import { type VersionValue, WriteSuppressedError } from '../errors/index.js'
-import { isRecordNotFound } from '../prisma/errors.js'
-import type { RootScope, Session } from '../prisma/session.js'
-import type { Deadline } from '../sync/deadline.js'
+import type { RecordSession, RootScope } from '../engine/records.js'
+import { WriteSuppressedError } from '../errors/index.js'
+import { updateRecord } from '../prisma/records.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import type { TransactionInTurn } from '../transactions/records-in-turn.js'
 import { canonical } from '../values/canonical.js'
-import type { Where } from './arguments.js'
-import { findReason } from './find-reason.js'
-import type { Mode, Verdict } from './update-many.js'
-import type { VersionedModel } from './versioned-models.js'
-
-interface Call {
-  readonly versioned: VersionedModel
-  readonly mode: Mode
-  readonly deadline: Deadline
-}
-
-/** A row of the batch, and its data as the caller gave it. */
-export interface Single {
-  readonly row: Where
-  readonly expected: VersionValue
-  readonly data: Readonly<Record<string, unknown>>
-}
+import { GuardedWrite, versionIn } from './guarded-write.js'
+import type { UpdateManyCall, Verdict } from './update-many.js'
+import type { Item } from './update-many-items.js'
 
 /** Undoes what was written, where a row of a batch of all or nothing was not. */
 class NotAll {
@@ -38,59 +23,55 @@ class NotAll {
  * instead of deadlocking.
  */
 export async function updateOneByOne(
-  scope: RootScope | TransactionInTurn,
-  call: Call,
-  items: readonly Single[],
-): Promise<Verdict[]> {
-  const body = async (inside: Session): Promise<Verdict[]> => {
-    const verdicts = await writeAll(inside, call, items)
-    if (call.mode === 'all' && verdicts.some(({ status }) => status !== 'updated')) throw new NotAll(verdicts)
+  session: RootScope | TransactionInTurn,
+  call: UpdateManyCall,
+  items: readonly Item[],
+): Promise<readonly Verdict[]> {
+  const { versioned, deadline, mode } = call
+  const body = async (inside: RecordSession): Promise<readonly Verdict[]> => {
+    const verdicts: Verdict[] = []
+    for (const { item, index } of inOrder(items)) {
+      deadline.check('the database')
+      verdicts[index] = await writeOne(inside, call, item)
+    }
+    if (mode === 'all' && verdicts.some(({ status }) => status !== 'updated')) throw new NotAll(verdicts)
     return verdicts
   }
-  const { deadline } = call
   try {
-    if (scope.inTransaction) return await scope.contained(body)
-    return await inOwnTransaction(scope, { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' }, body)
+    if (session.inTransaction) return await session.contained(body)
+    return await inOwnTransaction(session, { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' }, body)
   } catch (error) {
     if (!(error instanceof NotAll)) throw error
-    const hasConflict = error.verdicts.some(({ status }) => status === 'stale' || status === 'missing')
-    const suppressed = error.verdicts.findIndex(({ status }) => status === 'suppressed')
-    if (hasConflict || suppressed === -1) return [...error.verdicts]
-    throw new WriteSuppressedError(call.versioned.model.name, items[suppressed]?.row ?? {})
+    const { verdicts } = error
+    const suppressed = items.find((_, index) => verdicts[index]?.status === 'suppressed')
+    const hasConflict = verdicts.some(({ status }) => status === 'stale' || status === 'missing')
+    if (hasConflict || !suppressed) return verdicts
+    throw new WriteSuppressedError(versioned.model.name, suppressed.row)
   }
 }
 
-async function writeAll(scope: Session, { versioned, deadline }: Call, items: readonly Single[]): Promise<Verdict[]> {
-  const verdicts: Verdict[] = []
-  const inOrder = [...items.entries()]
-    .map(([index, item]) => ({ index, item, name: nameOf(item) }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-  for (const { index, item } of inOrder) {
-    deadline.check('the database')
-    verdicts[index] = await writeOne(scope, versioned, item)
-  }
-  return verdicts
+/** By their names, in which numbers are of one length, so that their order is that of the numbers. */
+function inOrder(items: readonly Item[]) {
+  const nameOf = ({ row }: Item) => canonical(row).replace(/\d+/g, (digits) => digits.padStart(20, '0'))
+  return items.map((item, index) => ({ item, index, name: nameOf(item) })).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** Names of numbers are of one length, so that their order is that of the numbers. */
-function nameOf({ row }: Single): string {
-  return canonical(row).replace(/\d+/g, (digits) => digits.padStart(20, '0'))
-}
-
-async function writeOne(scope: Session, versioned: VersionedModel, { row, expected, data }: Single): Promise<Verdict> {
-  const { name } = versioned.version
-  const select = { [name]: true }
+async function writeOne(session: RecordSession, call: UpdateManyCall, item: Item): Promise<Verdict> {
+  const { row, key, expected, data } = item
+  const { name } = call.versioned.version
+  const selection = { select: { [name]: true } }
+  const write = new GuardedWrite({ ...call, row, key, selection, currentSelection: selection })
+  const args = { where: { ...row, [name]: expected }, data: { ...data, [name]: { increment: 1 } }, ...selection }
   try {
-    const record = await scope.call('update', {
-      where: { ...row, [name]: expected },
-      data: { ...data, [name]: { increment: 1 } },
-      select,
+    const outcome = await write.outcomeOf(async () => {
+      const send = (inside: RecordSession) => updateRecord(inside, args)
+      return { status: 'updated', record: await write.run(session, { expected, send }, 1) }
     })
-    return { status: 'updated', version: record[name] as VersionValue }
+    if ('record' in outcome) return { status: 'updated', version: versionIn(outcome.record, call.versioned) }
+    if (outcome.status === 'missing') return { status: 'missing' }
+    return { status: 'stale', expected, actual: outcome.actual }
   } catch (error) {
-    if (!isRecordNotFound(error)) throw error
-    const found = await findReason(scope, versioned, row, expected, { select })
-    if (found.status === 'stale') return { status: 'stale', expected, actual: found.actual }
-    return { status: found.status === 'missing' ? 'missing' : 'suppressed' }
+    if (error instanceof WriteSuppressedError) return { status: 'suppressed' }
+    throw error
   }
 }

@@ -1,37 +1,13 @@
+import type { Model } from '../engine/data-model.js'
+import type { RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import type { VersionValue } from '../errors/index.js'
-import type { Selection } from '../prisma/selection.js'
+import { type Absent, updateRecord } from '../prisma/records.js'
+import { inOwnTransaction } from '../transactions/own-transaction.js'
+import type { Data } from './arguments.js'
 import { directData, stamped } from './direct-data.js'
-import { changesEmulatedKey, withRowLocked } from './emulated-keys.js'
-import type { GuardedWrite, Send, Target } from './guarded-write.js'
-import type { DirectRow, Together } from './together.js'
-
-export type Data = Readonly<Record<string, unknown>>
-
-export interface UpdateTarget extends Target {
-  readonly selection: Selection
-  /** The row, where a statement of our own may stand for Prisma's `update`. */
-  readonly plain: DirectRow | undefined
-  /**
-   * What the caller gave as data, checked: also by the other extensions of this package, where a statement
-   * of our own may go past their hooks.
-   */
-  readonly dataOf: (given: unknown) => Data
-  /** The other writers of this client. */
-  readonly together: Together
-}
-
-/** What became of a versioned update. */
-export type Outcome =
-  | { readonly status: 'updated' | 'unchanged'; readonly record: Row }
-  | {
-      readonly status: 'stale'
-      readonly error: unknown
-      readonly expected: VersionValue
-      readonly actual: VersionValue
-      readonly current: Row
-    }
-  | { readonly status: 'missing'; readonly error: unknown }
+import type { Target, Write } from './guarded-write.js'
+import { lockRow } from './lock-row.js'
+import type { UpdateTarget } from './update.js'
 
 /**
  * The check and the write are one statement: UPDATE … WHERE key AND version RETURNING. Since the
@@ -39,37 +15,48 @@ export type Outcome =
  * writes, and before any of the rows that refer to this one. Writes of other rows that are ready
  * in the same tick go into the same statement, if they can.
  */
-export function sendUpdate(target: UpdateTarget, data: Data): Send {
-  const { versioned, row, selection, plain, together } = target
+export function sendUpdate(target: UpdateTarget, data: Data): Write['send'] {
+  const { versioned, row, selection, direct, shared } = target
   const { name } = versioned.version
-  const call: Send = (scope, expected) =>
-    scope.call('update', {
+  const call: Write['send'] = (session, expected) =>
+    updateRecord(session, {
       where: { ...row, [name]: expected },
       data: { ...data, [name]: { increment: 1 } },
       ...selection,
     })
-  if (changesEmulatedKey(data, versioned.model)) return withRowLocked(target, call)
-  const columns = plain && directData(data, versioned.model)
-  return async (scope, expected) => {
-    const values = !scope.inTransaction && columns && stamped(columns, versioned.model)
-    if (plain && values) {
-      const record = await together.batches.write(scope, { ...plain, versioned, expected, data: values })
-      if (record) return record
-    }
-    return call(scope, expected)
+  if (changesEmulatedKey(data, versioned.model)) {
+    return (session, expected) =>
+      atomically(session, target, async (inside) => {
+        await lockRow(inside, target, 'NO KEY UPDATE')
+        return call(inside, expected)
+      })
+  }
+  const columns = direct && directData(data, versioned.model)
+  if (!columns) return call
+  return async (session, expected) => {
+    const written = session.inTransaction ? undefined : stamped(columns, versioned.model)
+    const record = written && (await shared.writes.write({ ...direct, session, versioned, expected, data: written }))
+    return record ?? call(session, expected)
   }
 }
 
-export async function outcomeOf(write: GuardedWrite, run: () => Promise<Outcome>): Promise<Outcome> {
-  try {
-    return await run()
-  } catch (thrown) {
-    const error = write.lastError(thrown)
-    if (error === write.conflict && write.conflict && write.current) {
-      const { expected, actual } = write.conflict
-      return { status: 'stale', error, expected, actual, current: write.current }
-    }
-    if (error === write.missing && error !== undefined) return { status: 'missing', error }
-    throw error
-  }
+/**
+ * Whether Prisma would change rows of other tables before the row itself. Under `relationMode = "prisma"`
+ * a change of a key that other rows refer to is several statements, in no transaction: Prisma looks for
+ * the row, changes the rows that refer to it, and then the row itself. A guard that fails there comes too
+ * late, so the row is locked before, and all of it is one transaction.
+ */
+function changesEmulatedKey(data: Data, { emulatedKeys, fields }: Model): boolean {
+  if (emulatedKeys.size === 0) return false
+  // A nested write may change such a key of another row.
+  return Object.keys(data).some((name) => emulatedKeys.has(name) || fields.get(name)?.kind === 'relation')
+}
+
+function atomically(
+  session: RecordSession | RootScope,
+  { deadline }: Target,
+  work: (inside: RecordSession) => Promise<Row | Absent>,
+): Promise<Row | Absent> {
+  if (!('transaction' in session)) return session.contained(work)
+  return inOwnTransaction(session, { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' }, work)
 }

@@ -1,30 +1,27 @@
 import type { Field } from '../engine/data-model.js'
 import type { Row } from '../engine/session.js'
 import type { Table } from '../sql/catalogue.js'
-import type { ColumnValue } from '../sql/column-value.js'
 import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { refusal, refusalOf } from '../sql/refusal.js'
 import { columnOf, quoted, tableOf } from '../sql/sql.js'
-import { raw } from '../sql/statement.js'
-import type { RowKey } from './lock-row.js'
-import type { Single } from './one-by-one.js'
+import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import type { Operation } from './direct-data.js'
+import type { Item } from './update-many-items.js'
 import type { VersionedModel } from './versioned-models.js'
 
-export type Operation = 'set' | 'increment' | 'decrement'
-
-/** A row of the batch, checked, and its values as the statement takes them. */
-export interface Item extends Single {
-  readonly key: RowKey
-  readonly operations: ReadonlyMap<Field, { readonly operation: Operation; readonly value: ColumnValue }>
-}
-
-const POSITION = raw('v.position')
-
 /** What some row of the batch does to a column; `v0` is the value, and `w0` whether the row does it. */
-interface Write {
+interface ColumnWrite {
   readonly field: Field
   readonly operation: Operation
   readonly isOfAll: boolean
+}
+
+interface Batch {
+  readonly versioned: VersionedModel
+  readonly table: Table
+  /** The columns in whose order rows are locked. */
+  readonly order: readonly string[]
+  readonly mode: 'all' | 'each'
 }
 
 /**
@@ -35,71 +32,69 @@ interface Write {
  * where the statement's snapshot is older; the UPDATE then follows the row to that same state.
  *
  * What must not stay written is found out when it has been: two spellings of one key, or in mode
- * `all` a row that a trigger kept from being written. A text that is cast to a number is the way
- * of a single statement to fail then, and to say why; `refusalOf` reads it.
- *
- * Parameters: the rows, and the mode.
+ * `all` a row that a trigger kept from being written. Then the statement takes itself back.
  */
-export function updateManySql(
-  { model, version }: VersionedModel,
+export function updateManyStatement(
+  { versioned, table, order, mode: given }: Batch,
   items: readonly Item[],
-  order: readonly string[],
-  table: Table,
-): { readonly sql: string; readonly json: string } {
-  const { fields } = (items[0] as Item).key
+): Statement {
+  const { model, version } = versioned
+  const fields = items[0]?.key.parts.map(({ field }) => field) ?? []
   const writes = writesOf(items)
-  const given = new GivenColumns([
+  const values = new GivenColumns([
     ['expected', 'bigint'],
     ...fields.map((field, i) => [`k${i}`, givenType(field, table)] as const),
     ...writes.map(({ field }, i) => [`v${i}`, givenType(field, table)] as const),
     ...writes.map((_, i) => [`w${i}`, 'boolean'] as const),
   ])
+  const name = tableOf(model)
   const rowKey = order.map(quoted)
   const key = fields.map(columnOf)
-  const versionColumn = columnOf(version)
-  const lockedColumns = [...new Set([...rowKey, ...key, versionColumn])]
-  const isRow = (alias: string) => key.map((column, i) => `${alias}.${column} = item.k${i}`).join(' AND ')
-  const sql = `WITH item AS MATERIALIZED (
+  const actual = columnOf(version)
+  const mode = param(given, 'text')
+  const isRow = (alias: string) => each(key, (column, i) => `${alias}.${column} = item.k${i}`, ' AND ')
+  return sql`WITH item AS MATERIALIZED (
   SELECT *
-  FROM ${given.numbered('$1', 'i', 'position')}
+  FROM ${values.numbered(param(JSON.stringify(items.map((item) => toJson(item, writes)))), 'i', 'position')}
 ), target AS MATERIALIZED (
   SELECT ${list(rowKey, 't')}
-  FROM item, ${tableOf(model)} AS t
+  FROM item, ${name} AS t
   WHERE ${isRow('t')}
 ), locked AS MATERIALIZED (
-  SELECT ${list(lockedColumns, 't')}
-  FROM ${tableOf(model)} AS t
+  SELECT ${list([...new Set([...rowKey, ...key, actual])], 't')}
+  FROM ${name} AS t
   WHERE (${list(rowKey, 't')}) IN (SELECT ${list(rowKey, 'target')} FROM target)
   ORDER BY ${list(rowKey, 't')}
   FOR NO KEY UPDATE OF t
 ), verdict AS MATERIALIZED (
-  SELECT item.*, ${rowKey.map((column, i) => `l.${column} AS pk${i}`).join(', ')},
-    l.${versionColumn} AS actual, coalesce(l.${versionColumn} = item.expected, false) AS is_fresh,
+  SELECT item.*, ${each(rowKey, (column, i) => `l.${column} AS pk${i}`)},
+    l.${actual} AS actual, coalesce(l.${actual} = item.expected, false) AS is_fresh,
     count(*) OVER (PARTITION BY item.position) AS matches,
     min(item.position) OVER same_row AS first, max(item.position) OVER same_row AS last
   FROM item
   LEFT JOIN locked AS l ON ${isRow('l')}
   WINDOW same_row AS (PARTITION BY ${list(rowKey, 'l')})
 ), written AS (
-  UPDATE ${tableOf(model)} AS t
+  UPDATE ${name} AS t
   SET ${assignments(writes, version, table)}
   FROM verdict AS v
-  WHERE ${rowKey.map((column, i) => `t.${column} = v.pk${i}`).join(' AND ')} AND v.is_fresh
-    AND ($2::text = 'each' OR NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh))
-  RETURNING v.position, t.${versionColumn} AS version
+  WHERE ${each(rowKey, (column, i) => `t.${column} = v.pk${i}`, ' AND ')} AND v.is_fresh
+    AND (${mode} = 'each' OR NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh))
+  RETURNING v.position, t.${actual} AS version
 )
 SELECT v.actual, w.version,
   CASE
     WHEN v.matches > 1 THEN ${refusal('ambiguous:', POSITION)}
     WHEN v.actual IS NOT NULL AND v.first < v.last THEN ${refusal('twin:', raw("v.last || ':' || v.first"))}
-    WHEN $2::text = 'all' AND w.version IS NULL AND NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh)
+    WHEN ${mode} = 'all' AND w.version IS NULL AND NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh)
       THEN ${refusal('suppressed:', POSITION)}
   END AS refusal
 FROM verdict AS v
 LEFT JOIN written AS w USING (position)
 ORDER BY v.position`
-  return { sql, json: JSON.stringify(items.map((item) => toJson(item, writes))) }
 }
+
+const POSITION = raw('v.position')
 
 /** Why the statement took itself back, and for which row, by its number from 0 on. */
 export function refusedRow(error: unknown) {
@@ -107,7 +102,7 @@ export function refusedRow(error: unknown) {
   return reason === undefined ? undefined : { reason, index: Number(position) - 1, first: Number(first) - 1 }
 }
 
-function writesOf(items: readonly Item[]): Write[] {
+function writesOf(items: readonly Item[]): ColumnWrite[] {
   const counts = new Map<Field, Map<Operation, number>>()
   for (const { operations } of items) {
     for (const [field, { operation }] of operations) {
@@ -121,36 +116,42 @@ function writesOf(items: readonly Item[]): Write[] {
 }
 
 /** `SET` for every column that some row of the batch writes; the other rows keep what they have. */
-function assignments(writes: readonly Write[], version: Field, table: Table): string {
-  const columns = new Map<string, string[]>()
+function assignments(writes: readonly ColumnWrite[], version: Field, table: Table): SqlText {
+  const columns = new Map<SqlText, string[]>()
   writes.forEach(({ field, operation, isOfAll }, i) => {
     const column = columnOf(field)
     const value = inColumnType(`v.v${i}`, field, table)
     const written = operation === 'set' ? value : `t.${column} ${operation === 'increment' ? '+' : '-'} ${value}`
-    const cases = columns.get(column) ?? []
-    columns.set(column, [...cases, isOfAll ? written : `WHEN v.w${i} THEN ${written}`])
+    columns.set(column, [...(columns.get(column) ?? []), isOfAll ? written : `WHEN v.w${i} THEN ${written}`])
   })
   const all = Array.from(columns, ([column, cases]) => {
     const [first = ''] = cases
     return `${column} = ${first.startsWith('WHEN ') ? `CASE ${cases.join(' ')} ELSE t.${column} END` : first}`
   })
-  return [...all, `${columnOf(version)} = t.${columnOf(version)} + 1`].join(',\n    ')
+  return raw([...all, `${columnOf(version)} = t.${columnOf(version)} + 1`].join(',\n    '))
 }
 
-function toJson({ key, expected, operations }: Item, writes: readonly Write[]): Row {
+function toJson({ key, expected, operations }: Item, writes: readonly ColumnWrite[]): Row {
   const json: Row = { expected: String(expected) }
-  key.values.forEach((value, i) => {
+  key.parts.forEach(({ value }, i) => {
     json[`k${i}`] = value
   })
   writes.forEach(({ field, operation, isOfAll }, i) => {
     const own = operations.get(field)
     if (own?.operation !== operation) return
-    json[`v${i}`] = own.value
+    json[`v${i}`] = own.stored
     if (!isOfAll) json[`w${i}`] = true
   })
   return json
 }
 
-function list(columns: readonly string[], alias: string): string {
-  return columns.map((column) => `${alias}.${column}`).join(', ')
+function list(columns: readonly SqlText[], alias: string): SqlText {
+  return each(columns, (column) => `${alias}.${column}`)
+}
+
+function each(columns: readonly SqlText[], text: (column: SqlText, i: number) => string, separator?: string): SqlText {
+  return join(
+    columns.map((column, i) => raw(text(column, i))),
+    separator,
+  )
 }

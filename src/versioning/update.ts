@@ -1,70 +1,98 @@
+import type { Field } from '../engine/data-model.js'
+import type { CallersTransaction, ModelAction, RootScope } from '../engine/records.js'
 import type { VersionValue } from '../errors/index.js'
-import type { CallersTransaction, RootScope } from '../prisma/session.js'
+import type { ModelContext } from '../prisma/client.js'
+import { selectedFields, selectionOf } from '../prisma/selection.js'
 import { retry } from '../retry/loop.js'
+import { rawReadable } from '../sql/raw-record.js'
+import { isDirect, type RowKey } from '../sql/row-key.js'
 import { patient } from '../transactions/bounds.js'
-import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
-import { canonical } from '../values/canonical.js'
-import { FunctionUpdate } from './function-update.js'
-import { GuardedWrite } from './guarded-write.js'
-import { type Change, Passenger } from './passenger.js'
-import { type Data, type Outcome, outcomeOf, sendUpdate, type UpdateTarget } from './send-update.js'
+import { serialized } from '../transactions/records-in-turn.js'
+import { checkArgs, checkedData, type Data, readGuardedWhere, readWhere, UPDATE_ARGUMENTS } from './arguments.js'
+import { FunctionUpdate, isChange } from './function-update.js'
+import { GuardedWrite, type Outcome, type Target } from './guarded-write.js'
+import { sendUpdate } from './send-update.js'
+import type { Versioning } from './versioning.js'
 
-export type { Change, Outcome }
+/** A row, and what is wanted of it, that a statement of our own finds and returns exactly as Prisma would. */
+export interface DirectRow {
+  readonly key: RowKey
+  /** Every scalar of the model. */
+  readonly scalars: readonly Field[]
+  /** The fields of the record that the caller wants back. */
+  readonly selected: readonly Field[]
+}
+
+export interface UpdateTarget extends Target {
+  readonly shared: Versioning
+  readonly session: RootScope | CallersTransaction
+  /** Only where a statement of our own may stand for Prisma's calls. */
+  readonly direct: DirectRow | undefined
+  /** Data of the caller's, checked: also by other extensions of this package, if it goes past their hooks. */
+  readonly dataOf: (given: unknown) => Data
+}
 
 /** The calls of Prisma that an update is made of. */
 export const UPDATE_CALLS = ['update', 'findUniqueOrThrow'] as const
 
-/** The caller holds a version: one write under it. Only what cannot have been applied is sent again. */
-export async function updateOnce(
-  scope: RootScope | CallersTransaction,
-  target: UpdateTarget,
-  expected: VersionValue,
-  data: Data,
+/** @param wantsCurrent whether the record as it is now is part of the outcome of a stale write */
+export async function update(
+  shared: Versioning,
+  context: ModelContext,
+  given: unknown,
+  wantsCurrent: boolean,
 ): Promise<Outcome> {
-  const write = new GuardedWrite(target)
-  const send = sendUpdate(target, data)
-  return outcomeOf(write, async () => {
-    const run = (turn: RootScope | TransactionInTurn) =>
-      retry(
-        (attempt) => patient(turn, target.deadline, UPDATE_CALLS, () => write.run(turn, expected, send, attempt)),
-        target.policy,
-        target.deadline,
-        (error) => write.isRetryable(turn, error),
-      )
-    const record = await serialized(scope, target.deadline, UPDATE_CALLS, run)
-    return { status: 'updated', record }
-  })
+  const args = checkArgs(given, UPDATE_ARGUMENTS)
+  const versioned = shared.modelOf(context)
+  const currentSelection = wantsCurrent ? selectionOf(args) : undefined
+  if (isChange(args.data)) {
+    const { row, expected } = readWhere(args.where, versioned)
+    const target = shared.target(args, row, versioned, currentSelection)
+    return new FunctionUpdate(updateTarget(shared, context, target, UPDATE_CALLS), expected, args.data).run()
+  }
+  const { row, expected } = readGuardedWhere(args.where, versioned)
+  const target = updateTarget(shared, context, shared.target(args, row, versioned, currentSelection), ['update'])
+  return updateOnce(target, expected, target.dataOf(args.data))
 }
 
-/**
- * Read, change, write; again from the read on a conflict.
- *
- * On the root client, writers of one process take turns by row, so only processes race. The turn
- * is taken before the read: what is read in one's turn no other writer of the process makes stale.
- * Inside a transaction there is no turn to take: a place in the queue, held while the database
- * waits for a row of that transaction, would be a deadlock that PostgreSQL cannot see.
- */
-export async function updateByFunction(
-  scope: RootScope | CallersTransaction,
-  target: UpdateTarget,
-  given: VersionValue | undefined,
-  change: Change,
-): Promise<Outcome> {
-  const update = new FunctionUpdate(target, given, change)
-  if (scope.inTransaction) return outcomeOf(update.write, () => update.runInTransaction(scope))
-  const { versioned, row, deadline, plain, together } = target
-  deadline.signal?.throwIfAborted()
-  const passenger = plain && given === undefined ? new Passenger(change, plain.selected, target) : undefined
-  const place = together.turns.join(`${versioned.model.name} ${canonical(row)}`, passenger)
-  try {
-    for (;;) {
-      const turn = await place.turn(deadline, `other writers of ${versioned.model.name} in this process`)
-      if (turn === 'turn') return await outcomeOf(update.write, () => update.runOnRoot(scope, place))
-      passenger?.answer()
-      const arrival = await passenger?.arrival()
-      if (arrival) return arrival
-    }
-  } finally {
-    place.leave()
+function updateTarget(
+  shared: Versioning,
+  context: ModelContext,
+  target: Target,
+  calls: readonly ModelAction[],
+): UpdateTarget {
+  const session = shared.sessionOf(context)
+  const canBypass = !session.inTransaction && session.canBypassPrisma(...calls)
+  const direct = canBypass ? directRow(target) : undefined
+  const dataOf = (given: unknown) => {
+    const data = checkedData(given, target.versioned)
+    if (direct) session.checkWrite('update', data, 'data')
+    return data
   }
+  return { ...target, shared, session, direct, dataOf }
+}
+
+function directRow({ key, selection, versioned: { model } }: Target): DirectRow | undefined {
+  if (!isDirect(key)) return undefined
+  const scalars = rawReadable(model)
+  const selected = selectedFields(selection, model)
+  return scalars && selected && { key, scalars, selected }
+}
+
+/** The caller holds a version: one write under it. Only what cannot have been applied is sent again. */
+function updateOnce(target: UpdateTarget, expected: VersionValue, data: Data): Promise<Outcome> {
+  const { session, policy, deadline } = target
+  const guarded = new GuardedWrite(target)
+  const write = { expected, send: sendUpdate(target, data) }
+  return guarded.outcomeOf(async () => {
+    const record = await serialized(session, deadline, UPDATE_CALLS, (turn) =>
+      retry(
+        (attempt) => patient(turn, deadline, UPDATE_CALLS, () => guarded.run(turn, write, attempt)),
+        policy,
+        deadline,
+        (error) => guarded.isRetryable(turn, error),
+      ),
+    )
+    return { status: 'updated', record }
+  })
 }

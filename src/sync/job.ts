@@ -1,0 +1,59 @@
+import type { Deadline } from './deadline.js'
+
+/** What the batcher has to know of a call. */
+export interface Task {
+  /** Only tasks of one group can be in one batch, such as those of one form of statement. */
+  readonly group?: string
+  /** What must be in one batch at a time. Several tasks of one batch may share a resource. */
+  readonly resources?: string | readonly string[]
+  readonly deadline?: Deadline
+}
+
+/** A task with the caller that waits for its result. */
+export interface Job<T, R> {
+  readonly task: T
+  resolve(result: R): void
+  reject(error: unknown): void
+}
+
+export interface QueuedJob<T, R> extends Job<T, R> {
+  /** How many came before it. */
+  readonly sequence: number
+  /** Whether its caller has been told already that it is aborted, or out of time. */
+  isOver: boolean
+  onAbort: (() => void) | undefined
+}
+
+/** A class, so that a hundred thousand jobs do not have closures of their own. */
+export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
+  readonly task: T
+  readonly sequence: number
+  readonly #answer: (result: R) => A
+  #resolve: (answer: A) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
+  isOver = false
+  onAbort: (() => void) | undefined
+
+  constructor(task: T, answer: (result: R) => A, sequence: number) {
+    this.task = task
+    this.#answer = answer
+    this.sequence = sequence
+  }
+
+  settlesBy(resolve: (answer: A) => void, reject: (error: unknown) => void): void {
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  resolve(result: R): void {
+    try {
+      this.#resolve(this.#answer(result))
+    } catch (error) {
+      this.#reject(error)
+    }
+  }
+
+  reject(error: unknown): void {
+    this.#reject(error)
+  }
+}

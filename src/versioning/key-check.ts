@@ -1,0 +1,43 @@
+import type { Model } from '../engine/data-model.js'
+import type { RecordSession } from '../engine/records.js'
+import type { Catalogue, Table } from '../sql/catalogue.js'
+import type { RowKey } from '../sql/row-key.js'
+import { isThere, missingKey } from '../sql/unique-keys.js'
+import { SingleFlight } from '../sync/single-flight.js'
+
+/** Looks whether the database has the keys by which rows are named. Without them a write could change two rows. */
+export class KeyCheck {
+  readonly #catalogue: Catalogue
+  /** The looks of the root client that are under way, by the models' names: calls that come together stay together. */
+  readonly #looks = new SingleFlight<void>()
+
+  constructor(catalogue: Catalogue) {
+    this.#catalogue = catalogue
+  }
+
+  /**
+   * Of the keys that are named, one is enough. `undefined` if it was found before.
+   *
+   * @throws ConfigurationError if the database has none of them
+   */
+  find(session: RecordSession, key: RowKey): Promise<void> | undefined {
+    const [first] = key.keys
+    // A `where` without a key Prisma refuses.
+    if (first === undefined || isSure(key, this.#catalogue.known(first.model))) return undefined
+    return this.#look(session, first.model, key)
+  }
+
+  async #look(session: RecordSession, model: Model, key: RowKey): Promise<void> {
+    const load = () => this.#catalogue.load([model], session.query)
+    // A transaction must not wait for another connection, which may not be free before it ends.
+    await (session.inTransaction ? load() : this.#looks.join(model.name, load).done)
+    const table = this.#catalogue.known(model)
+    const [first] = key.keys
+    if (first && !isSure(key, table)) throw missingKey(first, table?.unfitIndexes ?? [])
+  }
+}
+
+/** Of a table without indexes of its own here, such as a foreign one, nothing can be said. */
+function isSure({ keys }: RowKey, table: Table | undefined): boolean {
+  return table !== undefined && (!table.hasIndexes || keys.some((key) => isThere(key, table)))
+}
