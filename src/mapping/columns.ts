@@ -1,5 +1,6 @@
 import type { Field } from '../engine/data-model.js'
 import { columnOf, momentOf } from '../sql/sql.js'
+import { join, raw, type SqlText } from '../sql/statement.js'
 
 /** The type under which a field's values are sent as a parameter, or `undefined` where this package knows none. */
 export function sqlTypeOf({ type, kind, nativeType }: Field): string | undefined {
@@ -22,28 +23,36 @@ export function sqlTypeOf({ type, kind, nativeType }: Field): string | undefined
 }
 
 /** `t."a" = item.k0 AND t."b" = item.k1` */
-export function keysEqual(fields: readonly Field[], left: string, right: string): string {
-  return fields.map((field, i) => `${left}.${columnOf(field)} = ${right}.k${i}`).join(' AND ')
+export function keysEqual(fields: readonly Field[], left: string, right: string): SqlText {
+  return join(
+    fields.map((field, i) => raw(`${left}.${columnOf(field)} = ${right}.k${i}`)),
+    ' AND ',
+  )
 }
 
 /** `t."a", t."b"` */
-export function columnsOf(fields: readonly Field[], alias: string): string {
-  return fields.map((field) => `${alias}.${columnOf(field)}`).join(', ')
+export function columnsOf(fields: readonly Field[], alias: string): SqlText {
+  return join(fields.map((field) => raw(`${alias}.${columnOf(field)}`)))
+}
+
+/** `t."a" AS k0, t."b" AS k1` */
+export function columnsAsKeys(fields: readonly Field[], alias: string): SqlText {
+  return join(fields.map((field, i) => raw(`${alias}.${columnOf(field)} AS k${i}`)))
 }
 
 /** `k0, k1` */
-export function keyNames(fields: readonly Field[], alias = ''): string {
-  return fields.map((_, i) => `${alias}k${i}`).join(', ')
+export function keyNames(fields: readonly Field[], alias = ''): SqlText {
+  return join(fields.map((_, i) => raw(`${alias}k${i}`)))
 }
 
 /** `, "updatedAt"`: the columns that an INSERT sets to now, behind others. */
-export function stampColumns(fields: readonly Field[]): string {
-  return fields.map((field) => `, ${columnOf(field)}`).join('')
+export function stampColumns(fields: readonly Field[]): SqlText {
+  return raw(fields.map((field) => `, ${columnOf(field)}`).join(''))
 }
 
 /** Their values. */
-export function stamps(fields: readonly Field[]): string {
-  return fields.map((field) => `, ${momentOf(field)}`).join('')
+export function stamps(fields: readonly Field[]): SqlText {
+  return raw(fields.map((field) => `, ${momentOf(field)}`).join(''))
 }
 
 /** What notes that a row was changed. */
@@ -53,7 +62,7 @@ export interface Marks {
 }
 
 /** Whatever an UPDATE of `alias` sets, these follow: its version goes up, and `@updatedAt` is now. */
-export function touches({ version, updatedAt }: Marks, alias: string): string {
+export function touches({ version, updatedAt }: Marks, alias: string): SqlText {
   const bump = version ? `, ${columnOf(version)} = ${alias}.${columnOf(version)} + 1` : ''
-  return bump + updatedAt.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join('')
+  return raw(bump + updatedAt.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join(''))
 }

@@ -1,4 +1,4 @@
-import { quoted } from '../sql/sql.js'
+import { migrationOf } from '../sql/migration.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_SERIAL_MODEL = 'Serial'
@@ -47,27 +47,5 @@ export function serialsSql(
   serial: string = DEFAULT_SERIAL_MODEL,
   allocation: string = DEFAULT_ALLOCATION_MODEL,
 ): string {
-  return `-- CreateTable
-CREATE TABLE ${quoted(serial)} (
-    "productId" INTEGER NOT NULL,
-    "number" TEXT NOT NULL,
-    "transactionId" TEXT,
-    "orderId" INTEGER,
-
-    CONSTRAINT ${quoted(`${serial}_pkey`)} PRIMARY KEY ("productId","number")
-);
-
--- CreateTable
-CREATE TABLE ${quoted(allocation)} (
-    "transactionId" TEXT NOT NULL,
-    "request" TEXT NOT NULL,
-    "count" INTEGER NOT NULL,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT ${quoted(`${allocation}_pkey`)} PRIMARY KEY ("transactionId")
-);
-
--- CreateIndex
-CREATE INDEX ${quoted(`${serial}_transactionId_productId_number_idx`)} ON ${quoted(serial)}("transactionId", "productId", "number");
-`
+  return migrationOf(serialsSchema(serial, allocation))
 }

@@ -1,4 +1,4 @@
-import { quoted } from '../sql/sql.js'
+import { migrationOf } from '../sql/migration.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_COUNTER_MODEL = 'Series'
@@ -43,28 +43,5 @@ model ${number} {
  * await writeFile('prisma/migrations/20260101000000_series/migration.sql', seriesSql())
  */
 export function seriesSql(counter: string = DEFAULT_COUNTER_MODEL, number: string = DEFAULT_NUMBER_MODEL): string {
-  return `-- CreateTable
-CREATE TABLE ${quoted(counter)} (
-    "name" TEXT NOT NULL,
-    "period" TEXT NOT NULL DEFAULT '',
-    "last" BIGINT NOT NULL,
-
-    CONSTRAINT ${quoted(`${counter}_pkey`)} PRIMARY KEY ("name","period")
-);
-
--- CreateTable
-CREATE TABLE ${quoted(number)} (
-    "series" TEXT NOT NULL,
-    "transactionId" TEXT NOT NULL,
-    "period" TEXT NOT NULL,
-    "value" BIGINT NOT NULL,
-    "text" TEXT NOT NULL,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT ${quoted(`${number}_pkey`)} PRIMARY KEY ("series","transactionId")
-);
-
--- CreateIndex
-CREATE UNIQUE INDEX ${quoted(`${number}_series_period_value_key`)} ON ${quoted(number)}("series", "period", "value");
-`
+  return migrationOf(seriesSchema(counter, number))
 }

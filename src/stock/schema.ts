@@ -1,3 +1,5 @@
+import { migrationOf } from '../sql/migration.js'
+
 /**
  * Models for stock, its movements and its reservations, for your `schema.prisma`: a row per product
  * and warehouse. Change the names, the key and the types of the numbers as you like.
@@ -56,51 +58,5 @@ model StockReservation {
  * await writeFile('prisma/migrations/20260101000000_stock/migration.sql', stockSql())
  */
 export function stockSql(): string {
-  return `-- CreateTable
-CREATE TABLE "Stock" (
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "onHand" INTEGER NOT NULL DEFAULT 0,
-    "reserved" INTEGER NOT NULL DEFAULT 0,
-    "minimum" INTEGER DEFAULT 0,
-    "version" BIGINT NOT NULL DEFAULT 0,
-
-    CONSTRAINT "Stock_pkey" PRIMARY KEY ("productId","warehouse")
-);
-
--- CreateTable
-CREATE TABLE "StockMovement" (
-    "transactionId" TEXT NOT NULL,
-    "line" INTEGER NOT NULL,
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "quantity" INTEGER NOT NULL,
-    "applied" BOOLEAN NOT NULL DEFAULT true,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT "StockMovement_pkey" PRIMARY KEY ("transactionId","line")
-);
-
--- CreateTable
-CREATE TABLE "StockReservation" (
-    "transactionId" TEXT NOT NULL,
-    "line" INTEGER NOT NULL,
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "quantity" INTEGER NOT NULL,
-    "state" TEXT NOT NULL DEFAULT 'active',
-    "expiresAt" TIMESTAMPTZ(3) NOT NULL,
-
-    CONSTRAINT "StockReservation_pkey" PRIMARY KEY ("transactionId","line")
-);
-
--- CreateIndex
-CREATE INDEX "StockMovement_productId_warehouse_idx" ON "StockMovement"("productId", "warehouse");
-
--- CreateIndex
-CREATE INDEX "StockMovement_applied_idx" ON "StockMovement"("applied");
-
--- CreateIndex
-CREATE INDEX "StockReservation_productId_warehouse_state_idx" ON "StockReservation"("productId", "warehouse", "state");
-`
+  return migrationOf(stockSchema())
 }
