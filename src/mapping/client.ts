@@ -23,11 +23,11 @@ export function withConcurrency(client: PrismaClientLike, extension: string): Co
   throw new ConfigurationError([{ path: '', message }])
 }
 
-/** The session of the client, with its retried transactions. */
-export function retryingRoot(client: ConcurrencyClient): RetryingRoot {
-  return Object.assign(rootSession(client), {
+/** The session of the client, with its retried transactions. With a model, errors are those of a call of it. */
+export function retryingRoot(client: ConcurrencyClient, model?: string): RetryingRoot {
+  return Object.assign(rootSession(client, model), {
     transactionWithRetry: <R>(body: Body<R>, options?: TransactionWithRetryOptions) =>
-      client.$transactionWithRetry((tx, context) => body(transactionSession(tx), context), options),
+      client.$transactionWithRetry((tx, context) => body(transactionSession(tx, model), context), options),
   })
 }
 

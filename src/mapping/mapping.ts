@@ -1,5 +1,8 @@
 import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
+import { tableOf } from '../sql/sql.js'
+import type { SqlText } from '../sql/statement.js'
+import { type Marks, sqlTypeOf } from './columns.js'
 
 /** What a mapped field must be like. */
 export interface FieldRule {
@@ -7,13 +10,26 @@ export interface FieldRule {
   readonly types: readonly string[]
   /** Whether it may hold NULL. Default false. */
   readonly isOptional?: boolean
+  /** The types under which its values may be sent. Default: any. */
+  readonly sentAs?: readonly string[]
+  /** Why no others may be, where the message is to say it. */
+  readonly because?: string
 }
 
 export const TEXT: FieldRule = { types: ['String'] }
+export const PLAIN_TEXT: FieldRule = { types: ['String'], sentAs: ['text'] }
+export const TEXT_OR_UUID: FieldRule = { types: ['String'], sentAs: ['text', 'uuid'] }
 export const WHOLE_NUMBER: FieldRule = { types: ['Int', 'BigInt'] }
+export const INT: FieldRule = { types: ['Int'] }
 export const NUMBER: FieldRule = { types: ['Int', 'BigInt', 'Decimal'] }
 export const FLAG: FieldRule = { types: ['Boolean'] }
 export const MOMENT: FieldRule = { types: ['DateTime'] }
+
+/** A model of the user's in which a feature keeps its rows. */
+export interface TableMap extends Marks {
+  readonly model: Model
+  readonly table: SqlText
+}
 
 /** Finds the models and fields that options name, and collects every mistake before it complains. */
 export class MappingCheck {
@@ -28,75 +44,136 @@ export class MappingCheck {
     this.#issues.push({ path, message })
   }
 
-  model(path: string, name: string): Model {
+  /** The table of a mapping in the options, such as `item`. */
+  table(path: string, names: object, usual?: string): TableCheck {
+    const given = new Map<string, unknown>(Object.entries(names))
+    const name = String(given.get('model') ?? usual)
     const model = this.#dataModel.get(name)
-    if (model) return model
-    this.report(path, `there is no model ${name} in the schema; there are ${[...this.#dataModel.keys()].join(', ')}`)
-    return MISSING_MODEL
-  }
-
-  field(path: string, model: Model, name: string, rule: FieldRule): Field {
-    if (model === MISSING_MODEL) return MISSING_FIELD // has been reported
-    const field = model.fields.get(name)
-    if (field === undefined) this.report(path, `${model.name} has no field ${name}`)
-    else if (field.isList || !rule.types.includes(field.type)) {
-      this.report(path, `${model.name}.${name} must be ${rule.types.join(' or ')}, and is ${field.type}`)
-    } else if (field.isOptional && !rule.isOptional) {
-      this.report(path, `${model.name}.${name} must not be optional`)
-    } else return field
-    return MISSING_FIELD
-  }
-
-  /** A field that there need not be: `undefined` where it was not named and the model has none of the default name. */
-  optionalField(
-    path: string,
-    model: Model,
-    name: string | undefined,
-    rule: FieldRule,
-    usual: string,
-  ): Field | undefined {
-    const found = name ?? (model.fields.has(usual) ? usual : undefined)
-    return found === undefined ? undefined : this.field(path, model, found, rule)
-  }
-
-  /**
-   * The version column, if the model has one: `concurrency()` below knows it. The mapping may name it
-   * again, or name one of a model that `concurrency()` does not version.
-   */
-  version(path: string, model: Model, name: string | undefined): Field | undefined {
-    const known = model.version
-    if (name === undefined) return known ? model.fields.get(known) : undefined
-    if (known === undefined || known === name) return this.field(path, model, name, WHOLE_NUMBER)
-    if (known === false) {
-      this.report(path, `names ${name}, but concurrency({ version }) says that ${model.name} has no version column`)
-    } else {
-      this.report(path, `must be ${known}, the version column that concurrency() has for ${model.name}; leave it out`)
+    if (!model) {
+      const known = [...this.#dataModel.keys()].join(', ')
+      this.report(`${path}.model`, `there is no model ${name} in the schema; there are ${known}`)
     }
-    return undefined
-  }
-
-  /** The fields must be a unique key, in any order: the database is to keep two of them apart. */
-  uniqueKey(path: string, model: Model, fields: readonly Field[]): void {
-    if (model === MISSING_MODEL || fields.includes(MISSING_FIELD)) return
-    const names = fields.map(({ name }) => name)
-    const isKey = model.keys.some((key) => key.length === names.length && key.every((name) => names.includes(name)))
-    if (!isKey) this.report(path, `${model.name} needs @@unique([${names.join(', ')}]), or an @@id of them`)
-  }
-
-  /** A row made of these fields alone must be complete: the others are optional, or filled in by the database. */
-  insertable(path: string, model: Model, written: readonly Field[]): void {
-    for (const field of model.fields.values()) {
-      const isColumn = field.kind !== 'relation'
-      if (!isColumn || field.isOptional || field.isList || field.hasDefault || field.isUpdatedAt) continue
-      if (written.includes(field)) continue
-      this.report(path, `${model.name}.${field.name} is required, and the database has no default for it`)
-    }
+    return new TableCheck(this, path, model ?? MISSING_MODEL, given)
   }
 
   /** @throws ConfigurationError with every mistake that was found */
   finish(): void {
     if (this.#issues.length > 0) throw new ConfigurationError(this.#issues)
   }
+}
+
+/** The model of one mapping, and its fields. A field is called as its option is, unless that names another. */
+export class TableCheck {
+  readonly model: Model
+  readonly #check: MappingCheck
+  readonly #path: string
+  readonly #names: ReadonlyMap<string, unknown>
+
+  constructor(check: MappingCheck, path: string, model: Model, names: ReadonlyMap<string, unknown>) {
+    this.#check = check
+    this.#path = path
+    this.model = model
+    this.#names = names
+  }
+
+  report(option: string, message: string): void {
+    this.#check.report(`${this.#path}.${option}`, message)
+  }
+
+  field(option: string, rule: FieldRule): Field {
+    return this.#find(option, this.#named(option) ?? option, rule)
+  }
+
+  /** A field that there need not be: `undefined` where none is named, and the model has none of the usual name. */
+  optional(option: string, rule: FieldRule): Field | undefined {
+    return this.model.fields.has(option) ? this.field(option, rule) : this.named(option, rule)
+  }
+
+  /** A field that there is only where the options name it. */
+  named(option: string, rule: FieldRule): Field | undefined {
+    const name = this.#named(option)
+    return name === undefined ? undefined : this.#find(option, name, rule)
+  }
+
+  /** One field, or a list of them. */
+  fields(option: string, usual: string | readonly string[], rule: FieldRule): readonly Field[] {
+    const given = this.#names.get(option) ?? usual
+    const names: readonly unknown[] = Array.isArray(given) ? given : [given]
+    return names.map((name, i) => this.#find(i > 0 ? `${option}[${i}]` : option, String(name), rule))
+  }
+
+  /**
+   * The model's table. Its version column is the one that `concurrency()` below knows. The mapping may name it
+   * again, or name one of a model that `concurrency()` does not version.
+   */
+  table(): TableMap {
+    const updatedAt = [...this.model.fields.values()].filter((field) => field.isUpdatedAt)
+    return { model: this.model, table: tableOf(this.model), version: this.#version(), updatedAt }
+  }
+
+  #version(): Field | undefined {
+    const { name: model, version: known, fields } = this.model
+    const name = this.#named('version')
+    if (name === undefined) return known ? fields.get(known) : undefined
+    if (known === undefined || known === name) return this.#find('version', name, WHOLE_NUMBER)
+    this.report(
+      'version',
+      known === false
+        ? `names ${name}, but concurrency({ version }) says that ${model} has no version column`
+        : `must be ${known}, the version column that concurrency() has for ${model}; leave it out`,
+    )
+    return undefined
+  }
+
+  /** The fields must be a unique key, in any order: the database is to keep two of them apart. */
+  uniqueKey(option: string, fields: readonly Field[]): void {
+    const { model } = this
+    if (model === MISSING_MODEL || fields.includes(MISSING_FIELD)) return
+    const names = fields.map(({ name }) => name)
+    const isKey = model.keys.some((key) => key.length === names.length && key.every((name) => names.includes(name)))
+    if (!isKey) this.report(option, `${model.name} needs @@unique([${names.join(', ')}]), or an @@id of them`)
+  }
+
+  /** A row made of these fields alone must be complete: the others are optional, or filled in by the database. */
+  insertable(written: readonly Field[]): void {
+    for (const field of this.model.fields.values()) {
+      if (isFilledIn(field) || written.includes(field)) continue
+      this.report('model', `${this.model.name}.${field.name} is required, and the database has no default for it`)
+    }
+  }
+
+  #named(option: string): string | undefined {
+    const name = this.#names.get(option)
+    return name === undefined ? undefined : String(name)
+  }
+
+  #find(option: string, name: string, { types, isOptional, sentAs, because = '' }: FieldRule): Field {
+    const { model } = this
+    if (model === MISSING_MODEL) return MISSING_FIELD // has been reported
+    const field = model.fields.get(name)
+    if (field === undefined) this.report(option, `${model.name} has no field ${name}`)
+    else if (field.isList || !types.includes(field.type)) {
+      this.report(option, `${model.name}.${name} must be ${types.join(' or ')}, and is ${field.type}`)
+    } else if (field.isOptional && !isOptional) {
+      this.report(option, `${model.name}.${name} must not be optional`)
+    } else {
+      if (sentAs && !sentAs.includes(sqlTypeOf(field) ?? '')) {
+        this.report(option, `${model.name}.${name} must not be @db.${field.nativeType}${because}`)
+      }
+      return field
+    }
+    return MISSING_FIELD
+  }
+}
+
+/** Whether a new row is complete without the field. */
+export function isFilledIn({ kind, isOptional, isList, hasDefault, isUpdatedAt }: Field): boolean {
+  return kind === 'relation' || isOptional || isList || hasDefault || isUpdatedAt
+}
+
+/** Whether these fields were all found. */
+export function areFound(...fields: readonly Field[]): boolean {
+  return !fields.includes(MISSING_FIELD)
 }
 
 /** Stand-ins for what was not found, so that the check can go on to the next mistake. */

@@ -19,38 +19,49 @@ import {
 import { foreignTransactions } from './foreign.js'
 import { bind, relyingOn } from './joined.js'
 import { coreOf } from './layers.js'
+import { withModelErrors } from './model-error.js'
 import { passing } from './passing.js'
 
-/** The session of a client, or of the `tx` of a transaction. */
-export function sessionOf(client: PrismaClientLike): Session {
-  return isTransactionClient(client) ? new PrismaTransaction(client) : new PrismaRoot(client)
+/**
+ * The session of a client, or of the `tx` of a transaction. With a model, what fails has the error that a call of
+ * the model would have.
+ */
+export function sessionOf(client: PrismaClientLike, model?: string): Session {
+  return isTransactionClient(client) ? new PrismaTransaction(client, model) : new PrismaRoot(client, model)
 }
 
 /** The same of a client that is not that of a transaction. */
-export function rootSession(client: PrismaClientLike): RootSession {
-  return new PrismaRoot(client)
+export function rootSession(client: PrismaClientLike, model?: string): RootSession {
+  return new PrismaRoot(client, model)
 }
 
 /** The same of a `tx`. */
-export function transactionSession(tx: PrismaClientLike): TransactionSession {
-  return new PrismaTransaction(tx)
+export function transactionSession(tx: PrismaClientLike, model?: string): TransactionSession {
+  return new PrismaTransaction(tx, model)
 }
 
-function send<R>(client: PrismaClientLike, { text, values }: SqlStatement): Promise<R[]> {
-  return client.$queryRawUnsafe<R[]>(text, ...values)
+function send<R>(
+  { client, model }: { readonly client: PrismaClientLike; readonly model: string | undefined },
+  { text, values }: SqlStatement,
+): Promise<R[]> {
+  const rows = client.$queryRawUnsafe<R[]>(text, ...values)
+  return model === undefined ? rows : withModelErrors(rows, model)
 }
 
 class PrismaRoot implements RootSession {
   readonly inTransaction = false
 
-  constructor(readonly client: PrismaClientLike) {}
+  constructor(
+    readonly client: PrismaClientLike,
+    readonly model: string | undefined,
+  ) {}
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return send<R>(this.client, statement)
+    return send<R>(this, statement)
   }
 
   transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R> {
-    return this.client.$transaction((tx) => body(new PrismaTransaction(tx)), options)
+    return this.client.$transaction((tx) => body(new PrismaTransaction(tx, this.model)), options)
   }
 }
 
@@ -58,7 +69,10 @@ class PrismaTransaction implements TransactionSession {
   readonly inTransaction = true
   #scope: object | undefined
 
-  constructor(readonly client: PrismaClientLike) {}
+  constructor(
+    readonly client: PrismaClientLike,
+    readonly model: string | undefined,
+  ) {}
 
   get id(): string {
     return transactionId(this.client)
@@ -70,7 +84,7 @@ class PrismaTransaction implements TransactionSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return send<R>(this.client, statement)
+    return send<R>(this, statement)
   }
 
   /** On the client that has our hook of batches, should other calls of the transaction come in the same tick. */
@@ -80,7 +94,7 @@ class PrismaTransaction implements TransactionSession {
 
   contained<R>(body: (session: TransactionSession) => Promise<R>, bound?: Bound): Promise<R> {
     return openSavepoint(this.client, (inner) => {
-      const session = new PrismaTransaction(inner)
+      const session = new PrismaTransaction(inner, this.model)
       if (bound) bind(session.scope, bound)
       return body(session)
     })
@@ -88,7 +102,7 @@ class PrismaTransaction implements TransactionSession {
 
   nested<R>(body: (session: TransactionSession) => Promise<R>): Promise<R> {
     const inside = (tx: PrismaClientLike) => {
-      const session = new PrismaTransaction(tx)
+      const session = new PrismaTransaction(tx, this.model)
       if (session.id === this.id) return body(session)
       throw new ForeignExtensionError('left the transaction', {
         extension: foreignTransactions(this.client)?.name,

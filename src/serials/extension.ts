@@ -1,19 +1,13 @@
-import { Prisma } from '@prisma/client/extension'
-import { withConcurrency } from '../mapping/client.js'
-import { checkModels } from '../mapping/kept-models.js'
+import type { Session } from '../engine/session.js'
+import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
-import { namespace } from '../prisma/bound.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { readDataModel } from '../prisma/data-model.js'
-import { noteLayer } from '../prisma/layers.js'
-import { lazyPromise } from '../prisma/lazy-promise.js'
-import { withModelErrors } from '../prisma/model-error.js'
-import { Catalogue } from '../sql/catalogue.js'
-import { argumentsOf, snapshot } from '../values/snapshot.js'
+import { readAll } from '../prisma/read-all.js'
 import type { NewSerial, SerialData, SerialOf, SerialWhere } from './client-types.js'
 import { mapSerials } from './mapping.js'
-import { SerialsMethods } from './methods.js'
+import { SerialsFeature } from './methods.js'
 import { checkSerialsOptions, type SerialsOptions } from './options.js'
+import { Runner } from './run.js'
 import type { Serials } from './types.js'
 
 /** What `serials()` adds to a client of type C. */
@@ -36,37 +30,12 @@ export function serials<const O extends SerialsOptions, C extends object = objec
   options?: O,
 ): (client: C) => SerialsExtension<C, O> {
   const given = checkSerialsOptions(options ?? {})
-  const extension = Prisma.defineExtension((client) => {
-    const own = withConcurrency(client as unknown as PrismaClientLike, 'serials')
-    const map = mapSerials(readDataModel(own), given)
-    const models = [map.serial.model.name, map.allocation.model.name]
-    checkModels(own, 'serials', models)
-    const methods = new SerialsMethods(map, given.retry, new Catalogue())
-    const told = <R>(work: Promise<R>) => withModelErrors(work, map.serial.model.name)
-    const call =
-      <R>(name: string, run: (given: unknown) => Promise<R>) =>
-      (args: unknown) =>
-        lazyPromise(
-          `$serials.${name}`,
-          () => argumentsOf(args),
-          (given) => told(run(given)),
-        )
-    const make = (at: PrismaClientLike) => ({
-      allocate: call('allocate', (given) => methods.allocate(at, given)),
-      release: call('release', (given) => methods.release(at, given)),
-      import: call('import', (given) => methods.import(at, given)),
-      free: (where: unknown) =>
-        lazyPromise(
-          '$serials.free',
-          () => snapshot(where, 'where', 'where'),
-          (given) => told(methods.free(at, given)),
-        ),
-    })
-    return client.$extends({
-      name: 'prisma-extension-concurrency/serials',
-      ...noteLayer({ name: 'serials', models }),
-      client: namespace(own, '$serials', make),
-    })
+  return featureExtension('serials', (models, rootFor) => {
+    const map = mapSerials(models, given)
+    const { model, key, transactionId } = map.serial
+    const orderBy = key.map(({ name }) => ({ [name]: 'asc' }))
+    const readSerials = ({ client }: Session, id: string) =>
+      readAll(client as PrismaClientLike, model, { where: { [transactionId.name]: id }, orderBy })
+    return { feature: new SerialsFeature(map, new Runner(rootFor(model.name), given.retry), readSerials) }
   })
-  return extension as unknown as (client: C) => SerialsExtension<C, O>
 }

@@ -1,13 +1,14 @@
+import type { Session } from '../engine/session.js'
 import { DuplicateSerialsError, WriteSuppressedError } from '../errors/index.js'
 import { stampColumns, stamps } from '../mapping/columns.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import type { Table } from '../sql/catalogue.js'
 import { GivenColumns, inColumnType } from '../sql/given-columns.js'
 import { columnOf } from '../sql/sql.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { SerialFormat } from './format.js'
 import type { SerialsMap } from './mapping.js'
-import { checkSame, type Request, readNoted } from './request.js'
-import { claiming } from './statements.js'
+import { type Request, readRecorded } from './request.js'
+import { claiming, idOf } from './statements.js'
 import type { Values } from './values.js'
 
 /** A call of `import` that has been checked. */
@@ -46,10 +47,18 @@ const MOST_NAMED = 5
  * Adds serials, all or nothing, chunk by chunk in one transaction. They are inserted in their order,
  * so that two imports that meet do not deadlock.
  */
-export async function importSerials(tx: PrismaClientLike, map: SerialsMap, call: ImportCall): Promise<Imported> {
+export async function importSerials(tx: Session, map: SerialsMap, call: ImportCall): Promise<Imported> {
   const { transactionId, request, count } = call
-  const claimed = (await tx.$queryRawUnsafe(claiming(map), transactionId, JSON.stringify(request), count)) as unknown[]
-  if (claimed.length === 0) return replay(tx, map, call)
+  const claim = {
+    id: idOf(map, transactionId),
+    request: JSON.stringify(request),
+    count: param(count, 'int4'),
+  }
+  if ((await tx.rows(claiming(map, claim))).length === 0) {
+    const recorded = await readRecorded(tx, map, call)
+    if (recorded) return { imported: recorded.count, replayed: true }
+    throw new WriteSuppressedError(map.allocation.model.name, { transactionId })
+  }
   for (const chunk of chunksOf(call.source)) {
     const missing = await insert(tx, map, call, chunk)
     if (missing.length > 0) throw new DuplicateSerialsError(transactionId, missing)
@@ -62,81 +71,56 @@ export async function importSerials(tx: PrismaClientLike, map: SerialsMap, call:
  * of them for every allocation. Autovacuum would tell it within a minute or so; a role that may not
  * do it leaves it at that.
  */
-export async function analyzeAfterImport(
-  client: PrismaClientLike,
-  { serial }: SerialsMap,
-  { imported, replayed }: Imported,
-) {
-  if (imported < MANY || replayed || isTransactionClient(client)) return
-  await client.$queryRawUnsafe(`ANALYZE ${serial.table}`).catch(() => {}) // the import is committed, come what may
+export async function analyzeAfterImport(session: Session, { serial }: SerialsMap, { imported, replayed }: Imported) {
+  if (imported < MANY || replayed || session.inTransaction) return
+  await session.rows(sql`ANALYZE ${serial.table}`).catch(() => {}) // the import is committed, come what may
 }
 
-interface Chunk {
-  /** A list of `FROM` with one row per serial, whose number is `entry.number`. */
-  readonly from: string
-  /** For the parameters from $2 on. */
-  readonly values: readonly unknown[]
-}
-
-function* chunksOf(source: ImportCall['source']): Generator<Chunk> {
+/** Lists of `FROM` with one row per serial, whose number is `entry.number`. */
+function* chunksOf(source: ImportCall['source']): Generator<Statement> {
   if ('numbers' in source) {
     const { numbers } = source
     for (let i = 0; i < numbers.length; i += CHUNK) {
-      yield { from: 'unnest($2::text[]) AS entry(number)', values: [numbers.slice(i, i + CHUNK)] }
+      yield sql`unnest(${param(numbers.slice(i, i + CHUNK), 'text[]')}) AS entry(number)`
     }
     return
   }
   const { from, to, format } = source
+  const before = param(format.before, 'text')
+  const after = param(format.after, 'text')
+  const width = param(format.width, 'int4')
   for (let first = from; first <= to; first += BigInt(CHUNK)) {
     const last = first + BigInt(CHUNK) - 1n
-    yield {
-      from: `(
-    SELECT $2::text || lpad(n::text, greatest($3::int4, length(n::text)), '0') || $4::text AS number
-    FROM generate_series($5::int8, $6::int8) AS n
+    yield sql`(
+    SELECT ${before} || lpad(n::text, greatest(${width}, length(n::text)), '0') || ${after} AS number
+    FROM generate_series(${param(first, 'int8')}, ${param(last < to ? last : to, 'int8')}) AS n
     ORDER BY n
-  ) AS entry`,
-      values: [format.before, format.width, format.after, first, last < to ? last : to],
-    }
+  ) AS entry`
   }
 }
 
 /** Resolves to some of the numbers that are there already, by now also those that another import was about to add. */
-async function insert(
-  tx: PrismaClientLike,
-  map: SerialsMap,
-  { data, columns: table }: ImportCall,
-  chunk: Chunk,
-): Promise<string[]> {
-  const { number, key, updatedAt } = map.serial
-  const stamped = updatedAt.filter((field) => !data.fields.includes(field))
-  const columns = data.fields.map((field) => `, ${columnOf(field)}`).join('')
-  const values = data.fields.map((field) => `, ${inColumnType(`given.${columnOf(field)}`, field, table)}`).join('')
-  const given = data.fields.length === 0 ? '' : `, ${GivenColumns.of(data.fields, table).record('$1', 'given')}`
-  const rows = (await tx.$queryRawUnsafe(
-    `WITH entry AS MATERIALIZED (
+async function insert(tx: Session, map: SerialsMap, call: ImportCall, chunk: Statement): Promise<string[]> {
+  const { table, number, key, updatedAt } = map.serial
+  const { fields, json } = call.data
+  const data = param(json)
+  const stamped = updatedAt.filter((field) => !fields.includes(field))
+  const columns = fields.map((field) => raw(`, ${columnOf(field)}`))
+  const values = fields.map((field) => raw(`, ${inColumnType(`given.${columnOf(field)}`, field, call.columns)}`))
+  const given = fields.length > 0 && sql`, ${GivenColumns.of(fields, call.columns).record(data, 'given')}`
+  const rows = await tx.rows<{ number: string }>(sql`WITH entry AS MATERIALIZED (
   SELECT entry.number
-  FROM ${chunk.from}
+  FROM ${chunk}
 ), inserted AS (
-  INSERT INTO ${map.serial.table} (${columnOf(number)}${columns}${stampColumns(stamped)})
-  SELECT entry.number${values}${stamps(stamped)}
+  INSERT INTO ${table} (${columnOf(number)}${join(columns, '')}${stampColumns(stamped)})
+  SELECT entry.number${join(values, '')}${stamps(stamped)}
   FROM entry${given}
-  WHERE $1::json IS NOT NULL
-  ON CONFLICT (${key.map(columnOf).join(', ')}) DO NOTHING
+  WHERE ${data}::json IS NOT NULL
+  ON CONFLICT (${join(key.map(columnOf))}) DO NOTHING
   RETURNING ${columnOf(number)} AS number
 )
 SELECT number FROM entry
 WHERE NOT EXISTS (SELECT FROM inserted WHERE inserted.number = entry.number)
-LIMIT ${MOST_NAMED}`,
-    data.json,
-    ...chunk.values,
-  )) as { number: string }[]
+LIMIT ${raw(String(MOST_NAMED))}`)
   return rows.map((row) => row.number)
-}
-
-async function replay(tx: PrismaClientLike, map: SerialsMap, call: ImportCall): Promise<Imported> {
-  const { transactionId, request } = call
-  const noted = await readNoted(tx, map, transactionId)
-  if (noted === undefined) throw new WriteSuppressedError(map.allocation.model.name, { transactionId })
-  checkSame(map, transactionId, request, noted)
-  return { imported: noted.count, replayed: true }
 }

@@ -1,21 +1,23 @@
 import * as z from 'zod/mini'
+import type { Model } from '../engine/data-model.js'
+import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import { refuseForeign } from '../mapping/foreign.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import type { Feature, Use } from '../mapping/feature.js'
+import { isFilledIn } from '../mapping/mapping.js'
 import { callOptions } from '../retry/call-options.js'
-import type { RetryPolicy } from '../retry/policy.js'
-import type { Catalogue, Table } from '../sql/catalogue.js'
+import { Catalogue, type Table } from '../sql/catalogue.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import { transactionOptions } from '../transactions/method.js'
+import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { checkArguments, keyTextSchema, wholeNumber } from '../values/validation.js'
-import { type Allocation, allocate, countFree } from './allocate.js'
+import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
 import { readFormat } from './format.js'
-import { analyzeAfterImport, type ImportCall, type Imported, importSerials } from './import.js'
+import { analyzeAfterImport, type ImportCall, type Imported, importSerials, type Range } from './import.js'
 import type { SerialsMap } from './mapping.js'
 import { release } from './release.js'
 import { requestOf } from './request.js'
-import { run } from './run.js'
+import type { Runner } from './run.js'
 import { type Refusals, readData, readWhere, type Values } from './values.js'
 
 const MOST = 2_147_483_647 // the count is noted in an Int
@@ -44,39 +46,63 @@ const importSchema = z.strictObject({
   numbers: z.optional(numbers.check(z.minLength(1, 'must not be empty'))),
 })
 
-/** The methods of this feature, as they are called: they check the arguments. */
-export class SerialsMethods {
+/** `$serials` on any engine: checks the arguments, and carries them out. */
+export class SerialsFeature implements Feature {
+  readonly errorModel
+  readonly models
   readonly #map: SerialsMap
-  readonly #catalogue: Catalogue
+  readonly #catalogue = new Catalogue()
   readonly #keys: RequiredKeys
-  readonly #retry: RetryPolicy | undefined
+  readonly #runner: Runner
+  readonly #allocator: Allocator
   /** Fields that `where` and `data` must not name. */
   readonly #owned: Refusals
   readonly #kept: Refusals
   readonly #new: Refusals
 
-  constructor(map: SerialsMap, retry: RetryPolicy | undefined, catalogue: Catalogue) {
-    const { transactionId, number, key, version } = map.serial
+  constructor(map: SerialsMap, runner: Runner, readSerials: ReadSerials) {
+    const { serial, allocation } = map
+    const { transactionId, number, key, version } = serial
     const owner = [transactionId.name, 'is written by allocate and release alone.'] as const
     const versions = version ? [[version.name, 'cannot be set: it goes up with every write.'] as const] : []
+    this.errorModel = serial.model
+    this.models = [serial.model, allocation.model]
     this.#map = map
-    this.#catalogue = catalogue
-    this.#keys = new RequiredKeys(catalogue, [
-      { model: map.serial.model, fields: key },
-      { model: map.allocation.model, fields: [map.allocation.transactionId] },
+    this.#keys = new RequiredKeys(this.#catalogue, [
+      { model: serial.model, fields: key },
+      { model: allocation.model, fields: [allocation.transactionId] },
     ])
-    this.#retry = retry
+    this.#runner = runner
+    this.#allocator = new Allocator(map, readSerials)
     this.#owned = new Map([owner])
     this.#new = new Map([...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
-    this.#kept = new Map([
-      ...versions,
-      ...key.map(({ name }) => [name, 'is part of the key of a serial, which stays.'] as const),
-      owner,
-    ])
+    const keys = key.map(({ name }) => [name, 'is part of the key of a serial, which stays.'] as const)
+    this.#kept = new Map([...versions, ...keys, owner])
   }
 
-  /** `$serials.allocate` */
-  async allocate(client: PrismaClientLike, args: unknown): Promise<Allocation> {
+  uses(method: string): [[Model, Use]] {
+    return [[this.#map.serial.model, method === 'free' ? 'reads' : method === 'import' ? 'creates' : 'updates']]
+  }
+
+  on(session: Session) {
+    const call =
+      <R>(run: (session: Session, args: unknown) => Promise<R>) =>
+      (args: unknown) => {
+        const given = argumentsOf(args)
+        return () => run(session, given)
+      }
+    return {
+      allocate: call((at, args) => this.#allocate(at, args)),
+      release: call((at, args) => this.#release(at, args)),
+      import: call((at, args) => this.#import(at, args)),
+      free: (where: unknown) => {
+        const given = snapshot(where, 'where', 'where')
+        return () => this.#free(session, given)
+      },
+    }
+  }
+
+  async #allocate(session: Session, args: unknown): Promise<Allocation> {
     const { model } = this.#map.serial
     const { transactionId, count, partial = false, ...given } = checkArguments(allocateSchema, args)
     const id = this.#transactionId(transactionId)
@@ -84,18 +110,15 @@ export class SerialsMethods {
     const data = readData('data', given.data, model, this.#kept)
     const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
-    refuseForeign(client, '$serials.allocate', model, 'updates')
-    return run(client, this.#retry, given, async (ways) =>
-      allocate(ways, this.#map, { ...call, columns: await this.#readyFor(client) }),
+    return this.#runner.run(session, given, async (run) =>
+      this.#allocator.allocate(run, { ...call, columns: await this.#readyFor(session) }),
     )
   }
 
-  /** `$serials.release` */
-  async release(client: PrismaClientLike, args: unknown): Promise<{ released: number }> {
+  async #release(session: Session, args: unknown): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const call = { transactionId: this.#transactionId(transactionId), numbers }
-    refuseForeign(client, '$serials.release', this.#map.serial.model, 'updates')
-    return run(client, this.#retry, given, ({ contained }) =>
+    return this.#runner.run(session, given, ({ contained }) =>
       contained(async (tx) => {
         await this.#readyFor(tx)
         return release(tx, this.#map, call)
@@ -103,42 +126,35 @@ export class SerialsMethods {
     )
   }
 
-  /** `$serials.import` */
-  async import(client: PrismaClientLike, args: unknown): Promise<Imported> {
-    const { model } = this.#map.serial
+  async #import(session: Session, args: unknown): Promise<Imported> {
     const { transactionId, range, numbers, ...given } = checkArguments(importSchema, args)
     const id = this.#transactionId(transactionId)
-    const data = readData('data', given.data, model, this.#new)
+    const data = readData('data', given.data, this.#map.serial.model, this.#new)
     this.#checkComplete(data)
     const { source, count } = sourceOf(range, numbers)
     this.#checkNumbers(source, data)
-    const parts =
-      'numbers' in source ? { numbers: source.numbers } : { from: range?.from, to: range?.to, format: range?.format }
+    const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
     const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
-    refuseForeign(client, '$serials.import', model, 'creates')
-    const result = await run(client, this.#retry, given, ({ contained }) =>
+    const result = await this.#runner.run(session, given, ({ contained }) =>
       contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#readyFor(tx) })),
     )
-    await analyzeAfterImport(client, this.#map, result)
+    await analyzeAfterImport(session, this.#map, result)
     return result
   }
 
-  /** `$serials.free` */
-  async free(client: PrismaClientLike, where: unknown): Promise<number> {
-    const { model } = this.#map.serial
-    const values = readWhere('where', where, model, this.#owned)
-    refuseForeign(client, '$serials.free', model, 'reads')
-    return countFree(client, this.#map, values, await this.#columns(client))
+  async #free(session: Session, where: unknown): Promise<number> {
+    const values = readWhere('where', where, this.#map.serial.model, this.#owned)
+    return this.#allocator.countFree(session, values, await this.#columns(session))
   }
 
   /** Before anything is written: without its keys, a duplicate would take serials again. */
-  async #readyFor(client: PrismaClientLike): Promise<Table> {
-    await this.#keys.check(client)
-    return this.#columns(client)
+  async #readyFor(session: Session): Promise<Table> {
+    await this.#keys.check(session)
+    return this.#columns(session)
   }
 
-  #columns(client: PrismaClientLike): Promise<Table> {
-    return this.#catalogue.of(this.#map.serial.model, (sql, ...values) => client.$queryRawUnsafe(sql, ...values))
+  #columns(session: Session): Promise<Table> {
+    return this.#catalogue.of(this.#map.serial.model, (text, ...values) => session.rows({ text, values }))
   }
 
   /** Both tables keep it: the noted one, and the one of the serials. */
@@ -150,8 +166,7 @@ export class SerialsMethods {
   #checkComplete({ fields }: Values): void {
     const { model, number } = this.#map.serial
     for (const field of model.fields.values()) {
-      const isFilledIn = field.isOptional || field.isList || field.hasDefault || field.isUpdatedAt
-      if (field.kind === 'relation' || isFilledIn || field === number || fields.includes(field)) continue
+      if (isFilledIn(field) || field === number || fields.includes(field)) continue
       throw new InvalidArgumentError(`data.${field.name}`, 'is required, and the database has no default for it.')
     }
   }
@@ -172,17 +187,14 @@ export class SerialsMethods {
 type GivenRange = NonNullable<z.infer<typeof importSchema>['range']>
 
 function sourceOf(range: GivenRange | undefined, numbers: string[] | undefined): Pick<ImportCall, 'source' | 'count'> {
-  if ((range === undefined) === (numbers === undefined)) {
-    throw new InvalidArgumentError('range', 'or `numbers` is needed, one of the two.')
-  }
-  if (numbers) return { source: { numbers: sorted(numbers) }, count: numbers.length }
-  const { from, to, format } = range as GivenRange
-  const [first, last] = [BigInt(from), BigInt(to)]
-  const count = last - first + 1n
+  if (numbers && !range) return { source: { numbers: sorted(numbers) }, count: numbers.length }
+  if (!range || numbers) throw new InvalidArgumentError('range', 'or `numbers` is needed, one of the two.')
+  const [from, to] = [BigInt(range.from), BigInt(range.to)]
+  const count = to - from + 1n
   if (count < 1n) throw new InvalidArgumentError('range.to', `is less than \`from\`.`)
   if (count > MOST)
     throw new InvalidArgumentError('range', `has ${count} numbers; at most ${MOST} can be imported at once.`)
-  return { source: { from: first, to: last, format: readFormat(format, last) }, count: Number(count) }
+  return { source: { from, to, format: readFormat(range.format, to) }, count: Number(count) }
 }
 
 /** In one order, whichever they came in: it is the order in which the database is to meet them. */
@@ -193,6 +205,6 @@ function sorted(numbers: readonly string[]): string[] {
   return result
 }
 
-function longestOf({ to, format }: Exclude<ImportCall['source'], { numbers: readonly string[] }>): string {
+function longestOf({ to, format }: Range): string {
   return format.before + String(to).padStart(format.width, '0') + format.after
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
-import { checkConfiguration } from '../values/validation.js'
+import { checkConfiguration, nameSchema } from '../values/validation.js'
 
 /** The model with a row per serial. */
 export interface SerialMapping {
@@ -35,8 +35,8 @@ export interface SerialsOptions {
   readonly retry?: RetryPolicy
 }
 
-const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
-const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
+const field = z.optional(nameSchema('a field'))
+const model = z.optional(nameSchema('a model'))
 
 const serialsOptions = z.strictObject({
   serial: z.optional(z.strictObject({ model, number: field, transactionId: field, version: field })),

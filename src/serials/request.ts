@@ -1,8 +1,10 @@
+import type { Session } from '../engine/session.js'
 import { IdempotencyMismatchError } from '../errors/index.js'
-import { sqlTypeOf } from '../mapping/columns.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { columnOf } from '../sql/sql.js'
+import { sql } from '../sql/statement.js'
+import { isRecord } from '../values/validation.js'
 import type { SerialsMap } from './mapping.js'
+import { idOf } from './statements.js'
 import { textOf, type Values } from './values.js'
 
 /** What was asked for under a transaction id: one text per part, such as `count` and `where.productId`. */
@@ -28,46 +30,40 @@ export async function requestOf(
   return { operation, ...Object.fromEntries(await Promise.all([...texts, ...fields])) }
 }
 
-/** @throws IdempotencyMismatchError if the transaction id was used for something else before */
-export function checkSame(
-  { allocation }: SerialsMap,
-  transactionId: string,
-  given: Request,
-  noted: RecordedRequest,
-): void {
-  const before = parse(noted.request)
-  const names = new Set([...Object.keys(before), ...Object.keys(given)])
-  const differing = [...names].filter((name) => before[name] !== given[name])
-  if (differing.length === 0) return
-  const fields = differing.includes('operation') ? ['operation'] : differing
-  throw new IdempotencyMismatchError(allocation.model.name, { [allocation.transactionId.name]: transactionId }, fields)
-}
-
 /** The fields that an allocation has set on its serials. */
 export function fieldsSetBy(request: string): string[] {
   return Object.keys(parse(request)).flatMap((name) => (name.startsWith('data.') ? [name.slice('data.'.length)] : []))
 }
 
-export async function readNoted(
-  tx: PrismaClientLike,
-  { allocation }: SerialsMap,
-  id: string,
+/**
+ * What is noted under the transaction id of the same request; `undefined` if it is new.
+ *
+ * @throws IdempotencyMismatchError if the transaction id was used for something else before
+ */
+export async function readRecorded(
+  session: Session,
+  map: SerialsMap,
+  { transactionId: id, request: given }: { readonly transactionId: string; readonly request: Request },
 ): Promise<RecordedRequest | undefined> {
-  const { table, transactionId, request, count } = allocation
-  const [noted] = (await tx.$queryRawUnsafe(
-    `SELECT ${columnOf(request)} AS request, ${columnOf(count)} AS count
+  const { model, table, transactionId, request, count } = map.allocation
+  const [recorded] =
+    await session.rows<RecordedRequest>(sql`SELECT ${columnOf(request)} AS request, ${columnOf(count)} AS count
 FROM ${table}
-WHERE ${columnOf(transactionId)} = $1::${sqlTypeOf(transactionId)}`,
-    id,
-  )) as (RecordedRequest | undefined)[]
-  return noted
+WHERE ${columnOf(transactionId)} = ${idOf(map, id)}`)
+  if (recorded === undefined) return undefined
+  const before = parse(recorded.request)
+  const names = new Set([...Object.keys(before), ...Object.keys(given)])
+  const differing = [...names].filter((name) => before[name] !== given[name])
+  if (differing.length === 0) return recorded
+  const fields = differing.includes('operation') ? ['operation'] : differing
+  throw new IdempotencyMismatchError(model.name, { [transactionId.name]: id }, fields)
 }
 
 /** What was not written by this package is a request that no other one is the same as. */
-function parse(request: string): Request {
+function parse(request: string): Readonly<Record<string, unknown>> {
   try {
     const parts: unknown = JSON.parse(request)
-    if (typeof parts === 'object' && parts !== null) return parts as Request
+    if (isRecord(parts)) return parts
   } catch {}
   return { operation: '' }
 }

@@ -1,24 +1,17 @@
-import type { ConcurrencyClient } from '../mapping/client.js'
-import { inSavepoint, serializeInTransaction } from '../mapping/client.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import type { Session } from '../engine/session.js'
 import { type CallOptions, patienceOf } from '../retry/call-options.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 
-/** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
-export type Contained = <R>(body: (tx: PrismaClientLike) => Promise<R>) => Promise<R>
-
-/** The client itself, where it is not that of a caller's transaction. */
-export interface Root {
-  readonly client: PrismaClientLike
+/** Where the work of a call runs, and until when. */
+export interface Run {
+  readonly session: Session
   readonly deadline: Deadline
-}
-
-export interface Ways {
-  readonly contained: Contained
-  /** `undefined` in a caller's transaction. */
-  readonly root: Root | undefined
+  /** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
+  contained<R>(body: (tx: Session) => Promise<R>): Promise<R>
 }
 
 export interface RunOptions extends CallOptions {
@@ -26,25 +19,31 @@ export interface RunOptions extends CallOptions {
 }
 
 /**
- * Gives the work a way to run its bodies: on the client, each in a transaction of its own that is
+ * Gives the work a way to run its bodies: on the root, each in a transaction of its own that is
  * run again after a conflict; in a caller's transaction, each in a savepoint.
  */
-export async function run<R>(
-  client: PrismaClientLike,
-  own: RetryPolicy | undefined,
-  { retry: given, signal, timeout }: RunOptions,
-  work: (ways: Ways) => Promise<R>,
-): Promise<R> {
-  const core = client as ConcurrencyClient
-  const retry = { ...own, ...withoutUndefined(given) }
-  const policy = resolvePolicy(DEFAULT_POLICY, retry)
-  const { deadline } = patienceOf(policy, { signal })
-  if (!isTransactionClient(client)) {
+export class Runner {
+  readonly #root: RetryingRoot
+  readonly #retry: RetryPolicy | undefined
+
+  constructor(root: RetryingRoot, retry: RetryPolicy | undefined) {
+    this.#root = root
+    this.#retry = retry
+  }
+
+  async run<R>(session: Session, options: RunOptions, work: (run: Run) => Promise<R>): Promise<R> {
+    const { retry: given, signal, timeout } = options
+    const retry = { ...this.#retry, ...withoutUndefined(given) }
+    const { deadline } = patienceOf(resolvePolicy(DEFAULT_POLICY, retry), { signal })
+    if (session.inTransaction) {
+      const contained: Run['contained'] = (body) => inSavepoint(session, deadline, body)
+      return serializeInTransaction(session, deadline, () => work({ session, deadline, contained }))
+    }
     signal?.throwIfAborted()
-    const contained: Contained = async (body) => {
+    const contained: Run['contained'] = async (body) => {
       const left = retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) }
       try {
-        return await core.$transactionWithRetry(body, {
+        return await this.#root.transactionWithRetry(body, {
           isolationLevel: 'ReadCommitted',
           retry: { ...retry, ...left },
           signal,
@@ -54,11 +53,8 @@ export async function run<R>(
         throw withGivenDeadline(error, left.deadline, deadline)
       }
     }
-    return work({ contained, root: { client, deadline } })
+    return work({ session, deadline, contained })
   }
-  return serializeInTransaction(client, deadline, () =>
-    work({ contained: (body) => inSavepoint(client, deadline, body), root: undefined }),
-  )
 }
 
 function withoutUndefined(policy: RetryPolicy | undefined): RetryPolicy {

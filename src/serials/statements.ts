@@ -1,21 +1,22 @@
-import { sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
+import { columnsOf, sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
 import type { Table } from '../sql/catalogue.js'
 import { givenValue } from '../sql/given-columns.js'
 import { columnOf } from '../sql/sql.js'
+import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import type { SerialsMap } from './mapping.js'
 import type { Values } from './values.js'
 
 /** What the statements of this feature have in common. The serial is `s` in all of them. */
 
 /** A condition: the serial has the values, which are in a parameter as JSON. */
-export function matches({ fields, given }: Values, table: Table, parameter: string): string {
-  return fields
-    .map((field) =>
+export function matches({ fields, given }: Values, table: Table, json: Parameter): Statement | SqlText {
+  const conditions = fields.map(
+    (field): Piece =>
       given[field.name] === null
-        ? ` AND s.${columnOf(field)} IS NULL`
-        : ` AND s.${columnOf(field)} = ${givenValue(field, table, parameter)}`,
-    )
-    .join('')
+        ? sql` AND s.${columnOf(field)} IS NULL`
+        : sql` AND s.${columnOf(field)} = ${givenValue(field, table, json)}`,
+  )
+  return join(conditions, '')
 }
 
 /**
@@ -23,24 +24,31 @@ export function matches({ fields, given }: Values, table: Table, parameter: stri
  * not deadlock: that of the number, as a text. The transaction id, which is NULL in all free ones,
  * makes the index of the printed schema fit, that has it in front.
  */
-export function inOrder({ serial: { transactionId, key } }: SerialsMap): string {
-  return [transactionId, ...key].map((field) => `s.${columnOf(field)}`).join(', ')
+export function inOrder({ serial: { transactionId, key } }: SerialsMap): SqlText {
+  return columnsOf([transactionId, ...key], 's')
 }
 
-/** `s."number" AS k0, s."productId" AS k1` */
-export function keyAs({ serial: { key } }: SerialsMap): string {
-  return key.map((field, i) => `s.${columnOf(field)} AS k${i}`).join(', ')
+/** A transaction id. Both tables have it in the same type. */
+export function idOf({ allocation }: SerialsMap, id: string): Parameter {
+  return param(id, sqlTypeOf(allocation.transactionId))
+}
+
+/** What is noted under a transaction id. */
+export interface Claim {
+  readonly id: Parameter
+  readonly request: string
+  readonly count: Parameter
 }
 
 /**
  * The claim of a transaction id: of any number of transactions at once just one gets a row out of it,
- * and the others wait for that one to end. For the parameters $1 to $3: id, request and count.
+ * and the others wait for that one to end.
  */
-export function claiming({ allocation }: SerialsMap, condition = 'true'): string {
+export function claiming({ allocation }: SerialsMap, claim: Claim, condition: Piece = raw('true')): Statement {
   const { table, transactionId, request, count, updatedAt } = allocation
   const id = columnOf(transactionId)
-  return `INSERT INTO ${table} (${id}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
-  SELECT $1::${sqlTypeOf(transactionId)}, $2::text, $3::int4${stamps(updatedAt)}
+  return sql`INSERT INTO ${table} (${id}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
+  SELECT ${claim.id}, ${param(claim.request, 'text')}, ${claim.count}${stamps(updatedAt)}
   WHERE ${condition}
   ON CONFLICT (${id}) DO NOTHING
   RETURNING 1`

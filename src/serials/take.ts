@@ -1,29 +1,22 @@
-import type { Row } from '../engine/session.js'
-import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import type { Row, Session } from '../engine/session.js'
+import { columnsAsKeys, columnsOf, keysEqual, touches } from '../mapping/columns.js'
 import { givenValue } from '../sql/given-columns.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
-import { raw } from '../sql/statement.js'
+import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { AllocateCall } from './allocate.js'
 import type { SerialsMap } from './mapping.js'
-import { claiming, inOrder, keyAs, matches } from './statements.js'
+import { claiming, idOf, inOrder, matches } from './statements.js'
 
-/** How the statement goes about it. */
-interface RowLocking {
-  /** Behind `FOR NO KEY UPDATE`. */
-  readonly locking: string
-  /** For a statement that is its own transaction: for how long it may wait for the claim, in ms. */
+/** How a statement locks the serials. */
+export interface RowLocking {
+  /** Whether it passes over serials that others have locked, or waits for them. */
+  readonly skips: boolean
+  /** For a statement that is its own transaction: how long it may wait for the claim, in ms. */
   readonly limit?: number
 }
-
-/** Somebody else is about to take what is locked, and most likely there is another one. */
-export const SKIPPING: RowLocking = { locking: ' SKIP LOCKED' }
-/** Waits for all that others have locked, so that what it finds is all there is. */
-export const WAITING: RowLocking = { locking: '' }
-export const singleStatement = (limit: number): RowLocking => ({ ...SKIPPING, limit })
 
 export interface Taken {
   /** Whether the transaction id was new. */
@@ -36,56 +29,59 @@ export interface Taken {
   readonly taken: readonly Row[]
 }
 
+interface TakenRow extends Row {
+  readonly $claimed: number
+  readonly $found: number
+  readonly $visible: number
+  readonly $taken: boolean | null
+}
+
 /**
  * One statement: the claim, the locks, and the UPDATE, if there are enough. What was released while
  * it waited for the claim or for a lock is not among the free ones it sees.
  */
 export async function claimAndTake(
-  client: PrismaClientLike,
+  session: Session,
   map: SerialsMap,
   call: AllocateCall,
-  manner: RowLocking,
+  { skips, limit }: RowLocking,
 ): Promise<Taken> {
-  const { table, key, transactionId, alike } = map.serial
-  const { where, data, count, partial, columns } = call
-  const free = `FROM ${table} AS s
-  WHERE s.${columnOf(transactionId)} IS NULL${matches(where, columns, '$4')}`
-  const sets = data.fields.map((field) => `, ${columnOf(field)} = ${givenValue(field, columns, '$5')}`).join('')
-  const order = key.map((field) => `t.${columnOf(field)}`).join(', ')
-  const rows = (await client.$queryRawUnsafe(
-    `WITH ${manner.limit === undefined ? '' : `${availability(map, free, manner.limit)}, `}claim AS (
-  ${manner.limit === undefined ? claiming(map) : claiming(map, '(SELECT visible = $3::int4 FROM circumstances)')}
+  const { table, key, transactionId, readable } = map.serial
+  const { columns } = call
+  const count = param(call.count, 'int4')
+  const [where, data] = [param(call.where.json), param(call.data.json)]
+  const id = idOf(map, call.transactionId)
+  const claim = { id, request: JSON.stringify(call.request), count }
+  const free = sql`FROM ${table} AS s
+  WHERE s.${columnOf(transactionId)} IS NULL${matches(call.where, columns, where)}`
+  const sets = call.data.fields.map((field) => sql`, ${columnOf(field)} = ${givenValue(field, columns, data)}`)
+  const isSingle = limit !== undefined
+  const rows = await session.rows<TakenRow>(sql`WITH ${isSingle && availability(map, free, count, limit)}claim AS (
+  ${isSingle ? claiming(map, claim, isAvailable(count)) : claiming(map, claim)}
 ), free AS MATERIALIZED (
-  SELECT ${keyAs(map)}
+  SELECT ${columnsAsKeys(key, 's')}
   ${free} AND EXISTS (SELECT FROM claim)
   ORDER BY ${inOrder(map)}
-  LIMIT $3::int4
-  FOR NO KEY UPDATE OF s${manner.locking} -- NO KEY: a row that refers to a serial may be inserted meanwhile
+  LIMIT ${count}
+  FOR NO KEY UPDATE OF s${skips && raw(' SKIP LOCKED')} -- NO KEY: a row that refers to a serial may be inserted meanwhile
 ), taken AS (
   UPDATE ${table} AS s
-  SET ${columnOf(transactionId)} = $1::${sqlTypeOf(transactionId)}${sets}${touches(map.serial, 's')}
+  SET ${columnOf(transactionId)} = ${id}${join(sets, '')}${touches(map.serial, 's')}
   FROM free
-  WHERE ${keysEqual(key, 's', 'free')} AND ((SELECT count(*) FROM free) = $3::int4 OR $6::boolean)
+  WHERE ${keysEqual(key, 's', 'free')} AND ((SELECT count(*) FROM free) = ${count} OR ${param(call.partial, 'boolean')})
   RETURNING s.*, true AS "$taken"
 )
 SELECT (SELECT count(*)::int4 FROM claim) AS "$claimed", (SELECT count(*)::int4 FROM free) AS "$found",
-  ${manner.limit === undefined ? '0' : VISIBLE_OR_ABORT} AS "$visible", t."$taken"${alike ? `, ${returning(alike, 't')}` : ''}
-FROM (SELECT $4::json, $5::json) AS given LEFT JOIN taken AS t ON true
-ORDER BY ${order}`,
-    call.transactionId,
-    JSON.stringify(call.request),
-    count,
-    where.json,
-    data.json,
-    partial,
-  )) as Row[]
-  const [first] = rows as [Row]
+  ${isSingle ? visibleOrRefused(count) : raw('0')} AS "$visible", t."$taken"${readable && raw(`, ${returning(readable, 't')}`)}
+FROM (SELECT ${where}::json, ${data}::json) AS given LEFT JOIN taken AS t ON true
+ORDER BY ${columnsOf(key, 't')}`)
   const taken = rows.filter(({ $taken }) => $taken === true)
+  const [first] = rows
   return {
-    claimed: first.$claimed === 1,
-    found: first.$found as number,
-    visible: Number(first.$visible),
-    taken: alike ? taken.map((row) => toRecord(row, alike)) : taken,
+    claimed: first?.$claimed === 1,
+    found: first?.$found ?? 0,
+    visible: Number(first?.$visible),
+    taken: readable ? taken.map((row) => toRecord(row, readable)) : taken,
   }
 }
 
@@ -93,17 +89,21 @@ ORDER BY ${order}`,
  * A statement that is its own transaction limits its own wait for the claim: the limit holds from the
  * moment that it is set. And it claims nothing if there are too few serials to begin with.
  */
-function availability(map: SerialsMap, free: string, limit: number): string {
-  return `circumstances AS MATERIALIZED (
-  SELECT ${lockLimit(limit)} AS lock_limit, (
-    SELECT count(*)::int4 FROM (SELECT ${free} ORDER BY ${inOrder(map)} LIMIT $3::int4) AS first
+function availability(map: SerialsMap, free: Statement, count: Parameter, limit: number): Statement {
+  return sql`availability AS MATERIALIZED (
+  SELECT ${raw(lockLimit(limit))} AS lock_limit, (
+    SELECT count(*)::int4 FROM (SELECT ${free} ORDER BY ${inOrder(map)} LIMIT ${count}) AS first
   ) AS visible
-)`
+), `
 }
 
+const isAvailable = (count: Parameter) => sql`(SELECT visible = ${count} FROM availability)`
+
 /** Claimed, but took too few, as others have locked them, or a trigger is in the way: only an error undoes the claim. */
-const VISIBLE_OR_ABORT = `CASE
-    WHEN (SELECT count(*) FROM taken) < $3::int4 * (SELECT count(*) FROM claim)
+function visibleOrRefused(count: Parameter): Statement {
+  return sql`CASE
+    WHEN (SELECT count(*) FROM taken) < ${count} * (SELECT count(*) FROM claim)
     THEN ${refusal('taken ', raw('(SELECT count(*) FROM taken)'))}
-    ELSE (SELECT visible FROM circumstances)
+    ELSE (SELECT visible FROM availability)
   END`
+}

@@ -1,12 +1,12 @@
 import { isConcurrencyError } from '../errors/index.js'
-import type { ConcurrencyClient } from '../mapping/client.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import { type Clock, systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { SingleFlight } from '../sync/single-flight.js'
+import type { RetryingRoot } from '../transactions/method.js'
 import type { Unit } from './format.js'
-import type { Series } from './options.js'
-import { type GivenNumber, given, type SeriesStore, type Taken } from './store.js'
+import type { Series } from './mapping.js'
+import { type GivenNumber, given, type SeriesStore, type Taken, type Wanted } from './store.js'
 
 /** Numbers of one period that this process has taken and not given out yet. */
 interface Block extends Taken {
@@ -14,6 +14,11 @@ interface Block extends Taken {
   /** When its period begins and ends, by this process's clock. */
   readonly since: number
   readonly until: number
+}
+
+interface Wait {
+  readonly signal?: AbortSignal | undefined
+  readonly patience?: number
 }
 
 /** How many blocks of one series are kept: of other periods than the current one, for callers who say `at`. */
@@ -25,12 +30,12 @@ const MOST_BLOCKS = 50
  */
 export class BlockAllocator {
   readonly #store: SeriesStore
-  readonly #root: ConcurrencyClient
+  readonly #root: RetryingRoot
   readonly #clock: Clock
   readonly #blocks = new Map<string, Block[]>()
   readonly #fetches: SingleFlight<void>
 
-  constructor(store: SeriesStore, root: ConcurrencyClient, clock: Clock = systemClock) {
+  constructor(store: SeriesStore, root: RetryingRoot, clock: Clock = systemClock) {
     this.#store = store
     this.#root = root
     this.#clock = clock
@@ -42,16 +47,15 @@ export class BlockAllocator {
    *
    * @throws SeriesOverflowError
    */
-  async take(
-    series: Series,
-    at: Date | undefined,
-    { signal, patience }: { readonly signal?: AbortSignal | undefined; readonly patience?: number },
-  ): Promise<GivenNumber | undefined> {
+  take(wanted: Wanted, wait: Wait & { readonly patience: number }): Promise<GivenNumber | undefined>
+  take(wanted: Wanted, wait: Wait): Promise<GivenNumber>
+  async take(wanted: Wanted, { signal, patience }: Wait): Promise<GivenNumber | undefined> {
+    const { series, at } = wanted
     for (;;) {
-      const number = this.#fromMemory(series, at)
+      const number = this.#fromMemory(wanted)
       if (number !== undefined) return number
       const key = JSON.stringify([series.name, momentOf(series, at)])
-      const fetch = this.#fetches.join(key, () => this.#fetch(series, at))
+      const fetch = this.#fetches.join(key, () => this.#fetch(wanted))
       const left = patience === undefined ? LONGEST_TIMER : fetch.startedAt + patience - this.#clock.now()
       try {
         await new Deadline(left, signal, this.#clock).race(fetch.done, 'a block of numbers')
@@ -62,8 +66,8 @@ export class BlockAllocator {
     }
   }
 
-  #fromMemory({ name }: Series, at: Date | undefined): GivenNumber | undefined {
-    const blocks = this.#blocks.get(name) ?? []
+  #fromMemory({ series, at }: Wanted): GivenNumber | undefined {
+    const blocks = this.#blocks.get(series.name) ?? []
     const block = blocks.find((block) => this.#covers(block, at))
     if (block === undefined) return undefined
     const value = block.next++
@@ -77,11 +81,11 @@ export class BlockAllocator {
     return block.since <= now && now < block.until
   }
 
-  async #fetch(series: Series, at: Date | undefined): Promise<void> {
-    const block = await this.#root.$transactionWithRetry(
+  async #fetch(wanted: Wanted): Promise<void> {
+    const block = await this.#root.transactionWithRetry(
       async (tx): Promise<Block> => {
         const sent = this.#clock.now()
-        const taken = await this.#store.takeBlock(tx, series, at)
+        const taken = await this.#store.takeBlock(tx, wanted)
         return {
           ...taken,
           next: taken.first,
@@ -92,8 +96,8 @@ export class BlockAllocator {
       },
       { isolationLevel: 'ReadCommitted' },
     )
-    const blocks = this.#blocks.get(series.name) ?? []
-    this.#blocks.set(series.name, [...blocks, block].slice(-MOST_BLOCKS))
+    const blocks = this.#blocks.get(wanted.series.name) ?? []
+    this.#blocks.set(wanted.series.name, [...blocks, block].slice(-MOST_BLOCKS))
   }
 }
 

@@ -1,16 +1,7 @@
-import { Prisma } from '@prisma/client/extension'
-import { withConcurrency } from '../mapping/client.js'
-import { checkModels } from '../mapping/kept-models.js'
+import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
-import { namespace } from '../prisma/bound.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import { readDataModel } from '../prisma/data-model.js'
-import { noteLayer } from '../prisma/layers.js'
-import { lazyPromise } from '../prisma/lazy-promise.js'
-import { withModelErrors } from '../prisma/model-error.js'
-import { snapshot } from '../values/snapshot.js'
 import { mapSeries } from './mapping.js'
-import { SeriesMethods } from './methods.js'
+import { SeriesFeature } from './methods.js'
 import { checkSeriesOptions, type SeriesOptions } from './options.js'
 import type { Gap, GivenNumber } from './store.js'
 
@@ -94,32 +85,8 @@ export function series<const O extends SeriesOptions>(
   options?: O,
 ): (client: object) => ClientExtension<'$series', NumberSeries<O>> {
   const given = checkSeriesOptions(options ?? {})
-  const extension = Prisma.defineExtension((client) => {
-    const root = withConcurrency(client as unknown as PrismaClientLike, 'series')
-    const map = mapSeries(readDataModel(root), given)
-    const models = [map.counter.model, map.number.model]
-    checkModels(root, 'series', models)
-    const methods = new SeriesMethods(map, root)
-    const told = <R>(work: Promise<R>) => withModelErrors(work, map.number.model)
-    const make = (at: PrismaClientLike): NumberSeries<O> => ({
-      next: (name, args) =>
-        lazyPromise(
-          '$series.next',
-          () => snapshot(args, 'options'),
-          (given) => told(methods.next(at, name, given)),
-        ),
-      gaps: (name, args) =>
-        lazyPromise(
-          '$series.gaps',
-          () => snapshot(args, 'options'),
-          (given) => told(methods.gaps(at, name, given)),
-        ),
-    })
-    return client.$extends({
-      name: 'prisma-extension-concurrency/series',
-      ...noteLayer({ name: 'series', models }),
-      client: namespace(root, '$series', make),
-    })
+  return featureExtension('series', (models, rootFor) => {
+    const map = mapSeries(models, given)
+    return { feature: new SeriesFeature(map, rootFor(map.number.model.name)) }
   })
-  return extension as unknown as (client: object) => ClientExtension<'$series', NumberSeries<O>>
 }

@@ -1,40 +1,37 @@
-import type { DataModel, Field, Model } from '../engine/data-model.js'
-import { sqlTypeOf } from '../mapping/columns.js'
-import { MappingCheck, TEXT, WHOLE_NUMBER } from '../mapping/mapping.js'
+import type { DataModel, Field } from '../engine/data-model.js'
+import { MappingCheck, PLAIN_TEXT, type TableMap, TEXT_OR_UUID, WHOLE_NUMBER } from '../mapping/mapping.js'
 import { Catalogue } from '../sql/catalogue.js'
-import { tableOf } from '../sql/sql.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
-import { type Series, type SeriesOptions, settled } from './options.js'
+import { type Format, parseFormat } from './format.js'
+import type { SeriesDefinition, SeriesOptions } from './options.js'
 import { DEFAULT_COUNTER_MODEL, DEFAULT_NUMBER_MODEL } from './schema.js'
 
 /** The user's models and fields, found and checked, and the series that the options define. */
 export interface SeriesMap {
-  readonly counter: {
-    readonly source: Model
-    readonly model: string
-    readonly table: string
-    readonly name: Field
-    readonly period: Field
-    readonly last: Field
-    readonly version: Field | undefined
-    readonly updatedAt: readonly Field[]
-  }
-  readonly number: {
-    readonly source: Model
-    readonly model: string
-    readonly table: string
+  readonly counter: TableMap & { readonly name: Field; readonly period: Field; readonly last: Field }
+  readonly number: TableMap & {
     readonly series: Field
     readonly transactionId: Field
     readonly period: Field
     readonly value: Field
     readonly text: Field
-    readonly updatedAt: readonly Field[]
   }
   /** The unique keys without which numbers would be given twice. */
   readonly keys: RequiredKeys
   readonly series: ReadonlyMap<string, Series>
   /** The largest number that the columns can hold. */
   readonly largest: bigint
+}
+
+/** A definition with every value settled. */
+export interface Series {
+  readonly name: string
+  readonly format: Format
+  readonly start: bigint
+  /** The last number that there can be. */
+  readonly highest: bigint
+  readonly timeZone: string
+  readonly blocks: bigint | undefined
 }
 
 /** @throws ConfigurationError with every mistake */
@@ -51,56 +48,48 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
   }
   check.finish()
   const keys = new RequiredKeys(new Catalogue(), [
-    { model: counter.source, fields: [counter.name, counter.period] },
-    { model: number.source, fields: [number.series, number.transactionId] },
-    { model: number.source, fields: [number.series, number.period, number.value] },
+    { model: counter.model, fields: [counter.name, counter.period] },
+    { model: number.model, fields: [number.series, number.transactionId] },
+    { model: number.model, fields: [number.series, number.period, number.value] },
   ])
   return { counter, number, series, largest, keys }
 }
 
-function mapCounter(check: MappingCheck, options: NonNullable<SeriesOptions['counter']>): SeriesMap['counter'] {
-  const model = check.model('counter.model', options.model ?? DEFAULT_COUNTER_MODEL)
-  const name = textField(check, 'counter.name', model, options.name ?? 'name')
-  const period = textField(check, 'counter.period', model, options.period ?? 'period')
-  const last = check.field('counter.last', model, options.last ?? 'last', WHOLE_NUMBER)
-  check.uniqueKey('counter.model', model, [name, period])
-  check.insertable('counter.model', model, [name, period, last])
-  const version = check.version('counter.model', model, undefined)
-  return {
-    source: model,
-    model: model.name,
-    table: tableOf(model),
-    name,
-    period,
-    last,
-    version,
-    updatedAt: updatedAtOf(model),
-  }
+function mapCounter(check: MappingCheck, names: object): SeriesMap['counter'] {
+  const found = check.table('counter', names, DEFAULT_COUNTER_MODEL)
+  const [name, period] = [found.field('name', PLAIN_TEXT), found.field('period', PLAIN_TEXT)]
+  const last = found.field('last', WHOLE_NUMBER)
+  found.uniqueKey('model', [name, period])
+  found.insertable([name, period, last])
+  return { ...found.table(), name, period, last }
 }
 
-function mapNumber(check: MappingCheck, options: NonNullable<SeriesOptions['number']>): SeriesMap['number'] {
-  const model = check.model('number.model', options.model ?? DEFAULT_NUMBER_MODEL)
+function mapNumber(check: MappingCheck, names: object): SeriesMap['number'] {
+  const found = check.table('number', names, DEFAULT_NUMBER_MODEL)
   const fields = {
-    series: textField(check, 'number.series', model, options.series ?? 'series'),
-    transactionId: textField(check, 'number.transactionId', model, options.transactionId ?? 'transactionId', 'uuid'),
-    period: textField(check, 'number.period', model, options.period ?? 'period'),
-    value: check.field('number.value', model, options.value ?? 'value', WHOLE_NUMBER),
-    text: textField(check, 'number.text', model, options.text ?? 'text'),
+    series: found.field('series', PLAIN_TEXT),
+    transactionId: found.field('transactionId', TEXT_OR_UUID),
+    period: found.field('period', PLAIN_TEXT),
+    value: found.field('value', WHOLE_NUMBER),
+    text: found.field('text', PLAIN_TEXT),
   }
-  check.uniqueKey('number.model', model, [fields.series, fields.transactionId])
+  found.uniqueKey('model', [fields.series, fields.transactionId])
   // The last line of defence: the database itself refuses to note a number twice.
-  check.uniqueKey('number.model', model, [fields.series, fields.period, fields.value])
-  check.insertable('number.model', model, Object.values(fields))
-  return { ...fields, source: model, model: model.name, table: tableOf(model), updatedAt: updatedAtOf(model) }
+  found.uniqueKey('model', [fields.series, fields.period, fields.value])
+  found.insertable(Object.values(fields))
+  return { ...found.table(), ...fields }
 }
 
-function textField(check: MappingCheck, path: string, model: Model, name: string, other?: string): Field {
-  const field = check.field(path, model, name, TEXT)
-  const type = sqlTypeOf(field)
-  if (field.name !== '' && type !== 'text' && type !== other) {
-    check.report(path, `${model.name}.${name} must not be @db.${field.nativeType}`)
+/** @param largest the largest number that the columns can hold */
+export function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
+  const format = parseFormat(definition.format ?? '{0}')
+  if ('problem' in format) throw new Error(`The format ${format.problem}.`) // has been checked
+  return {
+    name,
+    format,
+    start: BigInt(definition.start ?? 1),
+    highest: format.highest < largest ? format.highest : largest,
+    timeZone: definition.timeZone ?? 'UTC',
+    blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
   }
-  return field
 }
-
-const updatedAtOf = (model: Model) => [...model.fields.values()].filter(({ isUpdatedAt }) => isUpdatedAt)

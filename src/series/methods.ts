@@ -1,17 +1,18 @@
 import * as z from 'zod/mini'
+import type { Session } from '../engine/session.js'
 import { InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
-import type { ConcurrencyClient } from '../mapping/client.js'
-import { serializeInTransaction } from '../mapping/client.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import type { Feature } from '../mapping/feature.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import { DEFAULT_POLICY } from '../retry/policy.js'
 import { keyText } from '../sql/key-text.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { serializeInTransaction } from '../transactions/serialize.js'
+import { snapshot } from '../values/snapshot.js'
 import { isStorableText, NOT_STORABLE } from '../values/text.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { BlockAllocator } from './block-allocator.js'
-import type { SeriesMap } from './mapping.js'
-import { type Series, settled } from './options.js'
-import { type Gap, type GivenNumber, SeriesStore } from './store.js'
+import { type Series, type SeriesMap, settled } from './mapping.js'
+import { type Gap, type GivenNumber, SeriesStore, type Wanted } from './store.js'
 
 const nextSchema = z.strictObject({
   series: keyTextSchema,
@@ -34,87 +35,100 @@ const gapsSchema = z.strictObject({
 
 /**
  * How long a caller in a transaction waits for a block, in ms, counted from when it was asked for. The
- * fetch needs a connection, and it may be such callers who have them all.
+ * fetch needs a connection, and such callers may have them all.
  */
 const PATIENCE_IN_TRANSACTION = 100
 
-/** The methods of this feature, as they are called: they check the arguments. */
-export class SeriesMethods {
+interface NumberCall extends Wanted {
+  readonly transactionId: string | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** `$series` on any engine: checks the arguments, and takes numbers. */
+export class SeriesFeature implements Feature {
+  readonly errorModel
+  readonly models
   readonly #map: SeriesMap
-  readonly #root: ConcurrencyClient
+  readonly #root: RetryingRoot
   readonly #store: SeriesStore
   readonly #blocks: BlockAllocator
 
-  constructor(map: SeriesMap, root: ConcurrencyClient) {
+  constructor(map: SeriesMap, root: RetryingRoot) {
+    this.errorModel = map.number.model
+    this.models = [map.counter.model, map.number.model]
     this.#map = map
     this.#root = root
     this.#store = new SeriesStore(map)
     this.#blocks = new BlockAllocator(this.#store, root)
   }
 
-  /** `$series.next` */
-  async next(client: PrismaClientLike, name: unknown, options: unknown): Promise<GivenNumber> {
-    const call = checkArguments(nextSchema, withName(name, options))
-    const { at, signal } = call
-    const transactionId = this.#transactionId(call.transactionId)
+  uses(): [] {
+    return []
+  }
+
+  on(session: Session) {
+    return {
+      next: (name: unknown, options: unknown) => {
+        const given = snapshot(options, 'options')
+        return () => this.#next(session, name, given)
+      },
+      gaps: (name: unknown, options: unknown) => {
+        const given = snapshot(options, 'options')
+        return () => this.#gaps(session, name, given)
+      },
+    }
+  }
+
+  async #next(session: Session, name: unknown, options: unknown): Promise<GivenNumber> {
+    const { at, signal, ...given } = checkArguments(nextSchema, withName(name, options))
+    const transactionId =
+      given.transactionId && keyText(given.transactionId, this.#map.number.transactionId, 'transactionId')
     signal?.throwIfAborted()
-    const series = this.#seriesOf(call.series)
-    if (isTransactionClient(client)) {
+    const series = this.#seriesOf(given.series)
+    const call = { series, at, transactionId, signal }
+    if (session.inTransaction) {
       const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
-      return serializeInTransaction(client, deadline, async () => {
-        const number = series.blocks && (await this.#fromBlock(client, series, at, transactionId, signal))
-        return number || this.#gapless(client, series, at, transactionId)
+      return serializeInTransaction(session, deadline, async () => {
+        const number = series.blocks && (await this.#fromBlock(session, call))
+        return number || this.#gapless(session, call)
       })
     }
-    if (series.blocks === undefined) {
-      throw new TransactionRequiredError(
-        '$series.next',
-        'a gapless number would be used up whatever became of what it is for',
-        `allow gaps: series({ series: { ${JSON.stringify(series.name)}: { blocks: 100 } } })`,
-      )
-    }
-    return this.#onRoot(series, at, transactionId, signal)
+    if (series.blocks !== undefined) return this.#onRoot(call)
+    throw new TransactionRequiredError(
+      '$series.next',
+      'a gapless number would be used up whatever became of what it is for',
+      `allow gaps: series({ series: { ${JSON.stringify(series.name)}: { blocks: 100 } } })`,
+    )
   }
 
-  /** `$series.gaps` */
-  async gaps(client: PrismaClientLike, name: unknown, options: unknown): Promise<Gap[]> {
+  async #gaps(session: Session, name: unknown, options: unknown): Promise<Gap[]> {
     const call = checkArguments(gapsSchema, withName(name, options))
-    return this.#store.gaps(client, this.#seriesOf(call.series), call.period)
+    return this.#store.gaps(session, this.#seriesOf(call.series), call.period)
   }
 
-  #gapless(tx: PrismaClientLike, series: Series, at: Date | undefined, transactionId: string | undefined) {
-    return transactionId === undefined
-      ? this.#store.take(tx, series, at)
-      : this.#store.takeOnce(tx, series, at, transactionId)
+  #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
+    const { transactionId } = call
+    return transactionId === undefined ? this.#store.take(tx, call) : this.#store.takeOnce(tx, call, transactionId)
   }
 
   /** `undefined` if no block can be had soon: then the number is taken in the caller's transaction, like a gapless one. */
-  async #fromBlock(
-    tx: PrismaClientLike,
-    series: Series,
-    at: Date | undefined,
-    transactionId: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<GivenNumber | undefined> {
+  async #fromBlock(tx: Session, call: NumberCall): Promise<GivenNumber | undefined> {
+    const { series, transactionId, signal } = call
     const known = transactionId !== undefined && (await this.#store.read(tx, series, transactionId))
     if (known) return known
-    const number = await this.#blocks.take(series, at, { signal, patience: PATIENCE_IN_TRANSACTION })
+    const number = await this.#blocks.take(call, { signal, patience: PATIENCE_IN_TRANSACTION })
     if (number === undefined || transactionId === undefined) return number
     return this.#store.record(tx, series, transactionId, number)
   }
 
-  async #onRoot(
-    series: Series,
-    at: Date | undefined,
-    transactionId: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<GivenNumber> {
+  async #onRoot(call: NumberCall): Promise<GivenNumber> {
+    const { series, transactionId, signal } = call
     const known = transactionId !== undefined && (await this.#store.read(this.#root, series, transactionId))
     if (known) return known
     // Before the transaction, so that no connection is held by callers who wait for a block.
-    const number = (await this.#blocks.take(series, at, { signal })) as GivenNumber // its patience has no end
+    const number = await this.#blocks.take(call, { signal })
     if (transactionId === undefined) return number
-    return this.#root.$transactionWithRetry((tx) => this.#store.record(tx, series, transactionId, number), {
+    return this.#root.transactionWithRetry((tx) => this.#store.record(tx, series, transactionId, number), {
       isolationLevel: 'ReadCommitted',
       signal,
     })
@@ -124,10 +138,6 @@ export class SeriesMethods {
     const { counter, number, series, largest } = this.#map
     for (const field of [counter.name, number.series]) keyText(name, field, 'series')
     return series.get(name) ?? settled(name, {}, largest)
-  }
-
-  #transactionId(id: string | undefined): string | undefined {
-    return id === undefined ? undefined : keyText(id, this.#map.number.transactionId, 'transactionId')
   }
 }
 

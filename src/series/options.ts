@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import { isTimeZone } from '../values/time-zone.js'
-import { checkConfiguration, keyTextSchema, wholeNumber } from '../values/validation.js'
-import { type Format, parseFormat } from './format.js'
+import { checkConfiguration, keyTextSchema, nameSchema, wholeNumber } from '../values/validation.js'
+import { parseFormat } from './format.js'
 
 /** One series: how its numbers look, and how they are taken. */
 export interface SeriesDefinition {
@@ -59,19 +59,8 @@ export interface SeriesOptions {
   readonly number?: NumberMapping
 }
 
-/** A definition with every value settled. */
-export interface Series {
-  readonly name: string
-  readonly format: Format
-  readonly start: bigint
-  /** The last number that there can be. */
-  readonly highest: bigint
-  readonly timeZone: string
-  readonly blocks: bigint | undefined
-}
-
-const field = z.optional(z.string('must be the name of a field').check(z.minLength(1, 'must not be empty')))
-const model = z.optional(z.string('must be the name of a model').check(z.minLength(1, 'must not be empty')))
+const field = z.optional(nameSchema('a field'))
+const model = z.optional(nameSchema('a model'))
 
 const format = keyTextSchema.check(
   z.superRefine((text, context) => {
@@ -111,17 +100,4 @@ const seriesOptions = z.strictObject({
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */
 export function checkSeriesOptions(options: SeriesOptions): SeriesOptions {
   return checkConfiguration(seriesOptions, options)
-}
-
-/** @param largest the largest number that the columns can hold */
-export function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
-  const parsed = parseFormat(definition.format ?? '{0}') as Format // has been checked
-  return {
-    name,
-    format: parsed,
-    start: BigInt(definition.start ?? 1),
-    highest: parsed.highest < largest ? parsed.highest : largest,
-    timeZone: definition.timeZone ?? 'UTC',
-    blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
-  }
 }

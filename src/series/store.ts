@@ -1,9 +1,10 @@
+import { rowOf, type Session } from '../engine/session.js'
 import { ConfigurationError, SeriesOverflowError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import { sqlTypeOf, stamps, touches } from '../mapping/columns.js'
+import { columnOf } from '../sql/sql.js'
+import { join, type Parameter, param, type Statement, sql } from '../sql/statement.js'
 import type { Unit } from './format.js'
-import type { SeriesMap } from './mapping.js'
-import type { Series } from './options.js'
-import { gapsSql, giveBackSql, lastSql, readSql, recordSql, takeOnceSql, takeSql } from './statements.js'
+import type { Series, SeriesMap } from './mapping.js'
 
 /** A number as it was given out. */
 export interface GivenNumber {
@@ -21,6 +22,12 @@ export interface Gap {
   readonly period: string
   readonly from: bigint
   readonly to: bigint
+}
+
+/** A series, and the moment whose period the number belongs to. Default: the transaction's start. */
+export interface Wanted {
+  readonly series: Series
+  readonly at: Date | undefined
 }
 
 /** Numbers taken at one time, all of one period. */
@@ -45,11 +52,7 @@ interface TakenRow {
   readonly ends: number | null
 }
 
-interface NumberRow {
-  readonly period: string
-  readonly value: bigint
-  readonly text: string
-}
+type NumberRow = Omit<GivenNumber, 'replayed'>
 
 const PATTERNS: Readonly<Record<Unit, string>> = { year: 'YYYY', month: 'YYYY-MM', day: 'YYYY-MM-DD' }
 const MOST_TRIES = 3
@@ -63,91 +66,110 @@ export class SeriesStore {
   }
 
   /** @throws SeriesOverflowError */
-  async take(tx: PrismaClientLike, series: Series, at: Date | undefined): Promise<GivenNumber> {
-    const taken = await this.#take(tx, series, at, 1n)
-    if (taken === undefined) throw new SeriesOverflowError(series.name, series.highest)
+  async take(tx: Session, wanted: Wanted): Promise<GivenNumber> {
+    const taken = await this.#take(tx, wanted, 1n)
+    if (!('last' in taken)) throw overflow(wanted.series)
     return given(taken, taken.last)
   }
 
   /**
-   * The number of the transaction id. Whoever has the same id waits for this transaction, at the
+   * The number of the transaction id. A call with the same id waits for this transaction, at the
    * counter or at the unique key of the ids: always in that order.
    *
    * @throws SeriesOverflowError
    */
-  async takeOnce(
-    tx: PrismaClientLike,
-    series: Series,
-    at: Date | undefined,
-    transactionId: string,
-  ): Promise<GivenNumber> {
+  async takeOnce(tx: Session, wanted: Wanted, transactionId: string): Promise<GivenNumber> {
+    const { series } = wanted
     await this.#map.keys.check(tx)
-    const sql = takeOnceSql(this.#map)
-    const values = [...valuesOf(series, at, 1n), transactionId, series.format.width]
+    const statement = this.#takeOnce(wanted, transactionId)
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
-      const [row] = (await tx.$queryRawUnsafe(sql, ...values)) as (NumberRow & { readonly outcome: string })[]
+      const [row] = await tx.rows<NumberRow & { readonly outcome: string }>(statement)
       if (row?.outcome === 'known' || row?.outcome === 'given') return numberOf(row, row.outcome === 'known')
-      if (row !== undefined) await tx.$queryRawUnsafe(giveBackSql(this.#map), series.name, row.period)
+      if (row !== undefined) await this.#giveBack(tx, series, row.period)
       // The same id may have been given the number, the last one even, while this one waited.
       const known = await this.read(tx, series, transactionId)
       if (known !== undefined) return known
-      if (row === undefined) throw new SeriesOverflowError(series.name, series.highest)
+      if (row === undefined) throw overflow(series)
     }
     throw this.#suppressed()
   }
 
   /** Takes a block of numbers, or what is left of them. @throws SeriesOverflowError */
-  async takeBlock(tx: PrismaClientLike, series: Series, at: Date | undefined): Promise<Taken> {
+  async takeBlock(tx: Session, wanted: Wanted): Promise<Taken> {
+    const { series } = wanted
     let size = smaller(series.blocks ?? 1n, series.highest - series.start + 1n)
     for (let attempt = 1; attempt <= MOST_TRIES && size > 0n; attempt++) {
-      const taken = await this.#take(tx, series, at, size, (left) => {
-        size = smaller(size, left)
-      })
-      if (taken !== undefined) return taken
+      const taken = await this.#take(tx, wanted, size)
+      if ('last' in taken) return taken
+      size = smaller(size, series.highest - (await this.#last(tx, series, taken.period)))
     }
-    throw new SeriesOverflowError(series.name, series.highest)
+    throw overflow(series)
   }
 
   /** The number that the transaction id has already. */
-  async read(client: PrismaClientLike, series: Series, transactionId: string): Promise<GivenNumber | undefined> {
-    const [row] = (await client.$queryRawUnsafe(readSql(this.#map), series.name, transactionId)) as NumberRow[]
+  async read(session: Session, series: Series, transactionId: string): Promise<GivenNumber | undefined> {
+    const name = param(series.name, 'text')
+    const [row] = await session.rows<NumberRow>(this.#known(name, this.#id(transactionId)))
     return row && numberOf(row, true)
   }
 
   /** Notes a number from a block for the transaction id; resolves to the one that it has if that is another. */
-  async record(tx: PrismaClientLike, series: Series, transactionId: string, number: GivenNumber): Promise<GivenNumber> {
-    const { period, value, text } = number
+  async record(tx: Session, series: Series, transactionId: string, number: GivenNumber): Promise<GivenNumber> {
     await this.#map.keys.check(tx)
+    const { table, updatedAt } = this.#map.number
+    const statement = sql`INSERT INTO ${table} (${this.#columns()})
+SELECT ${param(series.name, 'text')}, ${this.#id(transactionId)}, ${param(number.period, 'text')}, ${param(number.value, 'int8')}, ${param(number.text, 'text')}${stamps(updatedAt)}
+${this.#unlessKnown()}
+RETURNING 1 AS recorded`
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
-      const sql = recordSql(this.#map)
-      const rows = (await tx.$queryRawUnsafe(sql, series.name, transactionId, period, value, text)) as unknown[]
-      if (rows.length === 1) return number
+      if ((await tx.rows(statement)).length === 1) return number
       const known = await this.read(tx, series, transactionId)
       if (known !== undefined) return known
     }
     throw this.#suppressed()
   }
 
-  async gaps(client: PrismaClientLike, series: Series, period: string | undefined): Promise<Gap[]> {
-    const sql = gapsSql(this.#map)
-    return (await client.$queryRawUnsafe(sql, series.name, series.start, period ?? null)) as Gap[]
+  /** The numbers that were taken, but that no transaction id has; of one period, or of all. */
+  gaps(session: Session, { name, start }: Series, period: string | undefined): Promise<Gap[]> {
+    const { counter, number } = this.#map
+    const series = param(name, 'text')
+    const only = param(period ?? null, 'text')
+    return session.rows<Gap>(sql`WITH value AS (
+  SELECT ${columnOf(number.period)} AS period, ${columnOf(number.value)}::int8 AS value
+  FROM ${number.table}
+  WHERE ${columnOf(number.series)} = ${series}
+  UNION ALL
+  SELECT ${columnOf(counter.period)}, ${columnOf(counter.last)}::int8 + 1
+  FROM ${counter.table}
+  WHERE ${columnOf(counter.name)} = ${series}
+), step AS (
+  SELECT period, value, lag(value, 1, ${param(start, 'int8')} - 1) OVER (PARTITION BY period ORDER BY value) AS before
+  FROM value
+  WHERE ${only} IS NULL OR period = ${only}
+)
+SELECT period, before + 1 AS "from", value - 1 AS "to"
+FROM step
+WHERE value > before + 1
+ORDER BY period, value`)
   }
 
-  /** `undefined` if there are not so many: `onShort` is told how many are left. */
-  async #take(
-    tx: PrismaClientLike,
-    series: Series,
-    at: Date | undefined,
-    size: bigint,
-    onShort?: (left: bigint) => void,
-  ): Promise<Taken | undefined> {
+  /** Takes so many numbers; only their period if there are not so many. The counter's row stays locked. */
+  async #take(tx: Session, wanted: Wanted, size: bigint): Promise<Taken | Pick<Taken, 'period'>> {
     await this.#map.keys.check(tx)
-    const [row] = (await tx.$queryRawUnsafe(takeSql(this.#map), ...valuesOf(series, at, size))) as [TakenRow]
+    const name = param(wanted.series.name, 'text')
+    const row = await rowOf<TakenRow>(
+      tx,
+      sql`WITH ${label(wanted)}, taken AS (
+  ${this.#bump(name, wanted.series, size, sql`label`)}
+)
+SELECT label.period, label.before, label.after, taken.last::int8 AS last,
+  extract(epoch FROM clock_timestamp())::float8 * 1000 AS now,
+  extract(epoch FROM label.begins)::float8 * 1000 AS begins,
+  extract(epoch FROM label.ends)::float8 * 1000 AS ends
+FROM label LEFT JOIN taken ON true`,
+    )
     const { period, before, after, last, now } = row
-    if (last === null) {
-      if (onShort) onShort(series.highest - (await this.#last(tx, series, period)))
-      return undefined
-    }
+    if (last === null) return { period }
     return {
       period,
       first: last - size + 1n,
@@ -155,19 +177,122 @@ export class SeriesStore {
       now,
       begins: row.begins ?? Number.NEGATIVE_INFINITY,
       ends: row.ends ?? Number.POSITIVE_INFINITY,
-      write: (value) => before + String(value).padStart(series.format.width, '0') + after,
+      write: (value) => before + String(value).padStart(wanted.series.format.width, '0') + after,
     }
   }
 
-  async #last(tx: PrismaClientLike, series: Series, period: string): Promise<bigint> {
-    const [row] = (await tx.$queryRawUnsafe(lastSql(this.#map), series.name, period)) as { last: bigint }[]
+  /**
+   * Takes the next number for the transaction id, unless it has one: in one statement, so that the
+   * counter's row is held no longer than the rest of the caller's transaction. A number of the same id that
+   * was committed meanwhile is not in the snapshot; it is met by the unique key, and the number that was
+   * `taken` for nothing is to be given back.
+   */
+  #takeOnce(wanted: Wanted, transactionId: string): Statement {
+    const { number } = this.#map
+    const name = param(wanted.series.name, 'text')
+    const id = this.#id(transactionId)
+    const width = param(wanted.series.format.width, 'int4')
+    return sql`WITH ${label(wanted)}, known AS (
+  ${this.#known(name, id)}
+), taken AS (
+  ${this.#bump(name, wanted.series, 1n, sql`label WHERE NOT EXISTS (SELECT FROM known)`)}
+), given AS (
+  INSERT INTO ${number.table} (${this.#columns()})
+  SELECT ${name}, ${id}, taken.period, taken.last,
+    label.before || lpad(taken.last::text, greatest(${width}, length(taken.last::text)), '0') || label.after${stamps(number.updatedAt)}
+  FROM taken CROSS JOIN label
+  ${this.#unlessKnown()}
+  RETURNING ${this.#numberOf()}
+)
+SELECT 'known' AS outcome, period, value, text FROM known
+UNION ALL
+SELECT 'given', period, value, text FROM given
+UNION ALL
+SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS (SELECT FROM given)`
+  }
+
+  /** The row lock of a series: a call for a number of the same period waits for this transaction's end. */
+  #bump(series: Parameter, { start, highest }: Series, size: bigint, source: Statement): Statement {
+    const { counter } = this.#map
+    const [name, period, last] = [columnOf(counter.name), columnOf(counter.period), columnOf(counter.last)]
+    const columns = join([counter.name, counter.period, counter.last, ...counter.updatedAt].map(columnOf))
+    const count = param(size, 'int8')
+    return sql`INSERT INTO ${counter.table} AS s (${columns})
+  SELECT ${series}, label.period, ${param(start, 'int8')} + ${count} - 1${stamps(counter.updatedAt)} FROM ${source}
+  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + ${count}${touches(counter, 's')}
+  WHERE s.${last} <= ${param(highest, 'int8')} - ${count}
+  RETURNING s.${period} AS period, s.${last} AS last`
+  }
+
+  /** Gives back the number that this transaction took last: it still holds the row, and nobody has seen it. */
+  async #giveBack(tx: Session, series: Series, period: string): Promise<void> {
+    const { counter } = this.#map
+    const last = columnOf(counter.last)
+    await tx.rows(sql`UPDATE ${counter.table} AS s SET ${last} = s.${last} - 1${touches(counter, 's')}
+WHERE ${this.#isPeriod(series, period)}`)
+  }
+
+  /** How far the series is in a period. */
+  async #last(tx: Session, series: Series, period: string): Promise<bigint> {
+    const { table, last } = this.#map.counter
+    const [row] = await tx.rows<{ last: bigint }>(sql`SELECT ${columnOf(last)}::int8 AS last FROM ${table}
+WHERE ${this.#isPeriod(series, period)}`)
     return row?.last ?? series.start - 1n
   }
 
+  #isPeriod(series: Series, value: string): Statement {
+    const { name, period } = this.#map.counter
+    return sql`${columnOf(name)} = ${param(series.name)} AND ${columnOf(period)} = ${param(value)}`
+  }
+
+  #known(series: Parameter, id: Parameter): Statement {
+    const { number } = this.#map
+    return sql`SELECT ${this.#numberOf()}
+  FROM ${number.table}
+  WHERE ${columnOf(number.series)} = ${series} AND ${columnOf(number.transactionId)} = ${id}`
+  }
+
+  #numberOf() {
+    const { period, value, text } = this.#map.number
+    return sql`${columnOf(period)} AS period, ${columnOf(value)}::int8 AS value, ${columnOf(text)} AS text`
+  }
+
+  #unlessKnown(): Statement {
+    const { series, transactionId } = this.#map.number
+    return sql`ON CONFLICT (${columnOf(series)}, ${columnOf(transactionId)}) DO NOTHING`
+  }
+
+  #columns() {
+    const { series, transactionId, period, value, text, updatedAt } = this.#map.number
+    return join([series, transactionId, period, value, text, ...updatedAt].map(columnOf))
+  }
+
+  #id(transactionId: string): Parameter {
+    return param(transactionId, sqlTypeOf(this.#map.number.transactionId))
+  }
+
   #suppressed(): ConfigurationError {
-    const message = `${this.#map.number.model} does not keep what is inserted: a BEFORE trigger or a policy suppresses it`
+    const message = `${this.#map.number.model.name} does not keep what is inserted: a BEFORE trigger or a policy suppresses it`
     return new ConfigurationError([{ path: 'number.model', message }])
   }
+}
+
+/** The period that a moment is in, by the series' own time zone, and what stands around a number in it. */
+function label({ series: { format, timeZone }, at }: Wanted): Statement {
+  const zone = param(timeZone, 'text')
+  const unit = param(format.unit ?? null, 'text')
+  const pattern = param(format.unit === undefined ? '' : PATTERNS[format.unit], 'text')
+  return sql`moment AS (
+  -- the transaction's own moment, as in all its CURRENT_TIMESTAMPs
+  SELECT coalesce(${param(at?.toISOString() ?? null, 'timestamptz')}, now()) AT TIME ZONE ${zone} AS local
+), label AS (
+  SELECT coalesce(to_char(local, ${pattern}), '') AS period,
+    coalesce(to_char(local, ${param(format.before, 'text')}), '') AS before,
+    coalesce(to_char(local, ${param(format.after, 'text')}), '') AS after,
+    date_trunc(${unit}, local) AT TIME ZONE ${zone} AS begins,
+    (date_trunc(${unit}, local) + ('1 ' || ${unit})::interval) AT TIME ZONE ${zone} AS ends
+  FROM moment
+)`
 }
 
 /** What a caller is told of a number out of a block. */
@@ -175,17 +300,12 @@ export function given(taken: Pick<Taken, 'period' | 'write'>, value: bigint): Gi
   return { value, text: taken.write(value), period: taken.period, replayed: false }
 }
 
-const numberOf = ({ value, text, period }: NumberRow, replayed: boolean): GivenNumber => ({
-  value,
-  text,
-  period,
-  replayed,
-})
+function numberOf({ value, text, period }: NumberRow, replayed: boolean): GivenNumber {
+  return { value, text, period, replayed }
+}
 
-function valuesOf({ name, format, start, highest, timeZone }: Series, at: Date | undefined, size: bigint): unknown[] {
-  const { before, after, unit } = format
-  const pattern = unit === undefined ? '' : PATTERNS[unit]
-  return [name, at?.toISOString() ?? null, timeZone, pattern, before, after, unit ?? null, start, size, highest]
+function overflow({ name, highest }: Series): SeriesOverflowError {
+  return new SeriesOverflowError(name, highest)
 }
 
 const smaller = (a: bigint, b: bigint) => (a < b ? a : b)

@@ -32,6 +32,11 @@ export function momentOf(field: Pick<Field, 'nativeType'>, moment: string | Stat
   return typeof piece === 'string' ? raw(`((${piece}) AT TIME ZONE 'UTC')`) : sql`((${piece}) AT TIME ZONE 'UTC')`
 }
 
+/** The same of a moment with parameters. */
+export function momentIn(field: Pick<Field, 'nativeType'>, moment: Statement): Statement {
+  return hasTimeZone(field) ? moment : sql`((${moment}) AT TIME ZONE 'UTC')`
+}
+
 /**
  * The moment in a field's column, in ms from 1970. A driver may drop the time zone of a moment that it
  * reads; a number has none. The cast says how the column is meant, should it be of the other type.

@@ -1,4 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
+import type { Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
 import type { Catalogue, Query, Table, UnfitIndex } from './catalogue.js'
 import { columnOf, quoted, tableOf } from './sql.js'
@@ -36,9 +37,9 @@ export class RequiredKeys {
   }
 
   /** @throws ConfigurationError if one of them is not there */
-  async check(client: { $queryRawUnsafe: Query }): Promise<void> {
+  async check(session: Session): Promise<void> {
     if (this.#areThere) return
-    await requireKeys(this.#catalogue, this.#keys, (sql, ...values) => client.$queryRawUnsafe(sql, ...values))
+    await requireKeys(this.#catalogue, this.#keys, (text, ...values) => session.rows({ text, values }))
     this.#areThere = true
   }
 }

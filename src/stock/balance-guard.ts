@@ -18,7 +18,7 @@ const DELETES = ['delete', 'deleteMany']
  * of what is on hand and of what is reserved, of an item's key, and of the rows of the ledger. A new
  * item begins with nothing, or with its opening balance.
  */
-export class Protection {
+export class BalanceGuard {
   /** The models that are guarded. */
   readonly models: readonly string[]
   readonly #dataModel: DataModel

@@ -9,7 +9,7 @@ import {
 } from '../errors/index.js'
 import type { Item } from './item.js'
 import type { StockMap } from './mapping.js'
-import type { Decision, Line, Request } from './request.js'
+import type { Decision, Done, Line, Request } from './request.js'
 
 /** What an item has, in the stock's smallest unit. */
 export interface Balance {
@@ -33,7 +33,7 @@ export interface RecordedReservation {
   readonly expiresAt: Date
 }
 
-/** What the database says when the requests are judged. Their items are locked, or will be checked. */
+/** What the database says when the requests are decided. Their items are locked, or will be checked. */
 export interface Snapshot {
   readonly balances: ReadonlyMap<string, Balance>
   readonly movements: ReadonlyMap<string, RecordedMovement>
@@ -67,7 +67,7 @@ export interface WriteSet {
 type Running = { -readonly [K in keyof Balance]: Balance[K] }
 
 /**
- * Judges requests one after the other, each against what those before it have left. A request that
+ * Decides requests one after the other, each against what those before it have left. A request that
  * is refused leaves no trace, so it takes nothing from those behind it.
  */
 export class Decider {
@@ -94,16 +94,16 @@ export class Decider {
     for (const [id, quantity] of expired) (this.#running.get(id) as Running).reserved -= quantity
   }
 
-  judge(request: Request): Decision {
+  decide(request: Request): Decision {
     try {
-      return this.#judge(request)
+      return this.#decide(request)
     } catch (error) {
       return { status: 'refused', error }
     }
   }
 
   /** What to write. Items that only expired reservations have changed are among them. */
-  effects(items: Iterable<Item>): WriteSet {
+  writeSet(items: Iterable<Item>): WriteSet {
     for (const item of items) if (this.#expired.has(item.id)) this.#touched.set(item.id, item)
     return {
       items: [...this.#touched.values()].map((item) => ({
@@ -117,7 +117,7 @@ export class Decider {
     }
   }
 
-  #judge(request: Request): Decision {
+  #decide(request: Request): Decision {
     switch (request.kind) {
       case 'move':
         return this.#move(request)
@@ -138,7 +138,7 @@ export class Decider {
     if (recorded) {
       checkSame(this.#map.movement.model.name, transactionId, lines, recorded.lines)
       if (recorded.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
-      return this.#replay(lines)
+      return this.#done(lines, true)
     }
     checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
     const shortages = this.#shortages(request, lines, false)
@@ -157,7 +157,10 @@ export class Decider {
       const { name } = this.#map.movement.model
       checkSame(name, transactionId, lines, recorded.lines, 'item')
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
-      return this.#replay(recorded.lines.map(({ quantity }, i) => ({ item: (lines[i] as Line).item, quantity })))
+      return this.#done(
+        lines.map(({ item }, i) => ({ item, quantity: recorded.lines[i]?.quantity ?? 0n })),
+        true,
+      )
     }
     checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
     const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
@@ -170,7 +173,7 @@ export class Decider {
     const recorded = this.#reserved.get(transactionId)
     if (recorded) {
       checkSame(this.#map.reservation?.model.name ?? '', transactionId, lines, recorded.lines)
-      return { ...this.#replay(lines), expiresAt: recorded.expiresAt, state: recorded.state }
+      return { ...this.#done(lines, true), expiresAt: recorded.expiresAt, state: recorded.state }
     }
     if (this.#recorded.has(transactionId)) {
       throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
@@ -206,7 +209,7 @@ export class Decider {
     const recorded = this.#recorded.get(transactionId)
     if (recorded) {
       checkSame(this.#map.movement.model.name, transactionId, moved, recorded.lines)
-      if (reservation?.state === 'fulfilled') return this.#replay(moved)
+      if (reservation?.state === 'fulfilled') return this.#done(moved, true)
       throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
     }
     if (reservation?.state !== 'active') throw new ReservationEndedError(transactionId, reservation?.state ?? 'missing')
@@ -289,16 +292,9 @@ export class Decider {
     }
   }
 
-  #done(lines: readonly Line[]) {
-    return { status: 'done', replayed: false, lines: this.#withBalances(lines) } as const
-  }
-
-  #replay(lines: readonly Line[]) {
-    return { status: 'done', replayed: true, lines: this.#withBalances(lines) } as const
-  }
-
-  #withBalances(lines: readonly Line[]) {
-    return lines.map(({ item, quantity }) => ({ item, quantity, balance: this.#balance(item).onHand }))
+  #done(lines: readonly Line[], replayed = false): Done {
+    const withBalances = lines.map((line) => ({ ...line, balance: this.#balance(line.item).onHand }))
+    return { status: 'done', replayed, lines: withBalances }
   }
 }
 

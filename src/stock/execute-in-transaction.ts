@@ -1,5 +1,5 @@
+import type { Session } from '../engine/session.js'
 import { WriteSuppressedError } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { Decider, type WriteSet } from './decider.js'
 import { loadSnapshot } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
@@ -9,23 +9,23 @@ import { writeLocked } from './write-locked.js'
 /** How often a transaction id is looked up again that somebody else took in the meantime. */
 const LOOKS = 3
 
-/** Settles one request inside a transaction: locks, reads, judges, and writes if there is something to write. */
+/** Settles one request inside a transaction: locks, reads, decides, and writes if there is something to write. */
 export async function executeInTransaction(
-  tx: PrismaClientLike,
+  tx: Session,
   map: StockMap,
   request: Request,
-): Promise<{ readonly verdict: Decision; readonly effects: WriteSet }> {
+): Promise<{ readonly decision: Decision; readonly written: WriteSet }> {
   await map.keys.check(tx)
   const items = request.lines.map(({ item }) => item)
   // What one look ends, the next one no longer finds, and the item still counts it as reserved.
   const expired = new Map<string, bigint>()
   for (let look = 1; look <= LOOKS; look++) {
-    const evidence = await loadSnapshot(tx, map, items, [request])
-    for (const [id, quantity] of evidence.expired) expired.set(id, (expired.get(id) ?? 0n) + quantity)
-    const judge = new Decider(map, { ...evidence, expired })
-    const verdict = judge.judge(request)
-    const effects = judge.effects(items)
-    if (await writeLocked(tx, map, effects)) return { verdict, effects }
+    const snapshot = await loadSnapshot(tx, map, [request])
+    for (const [id, quantity] of snapshot.expired) expired.set(id, (expired.get(id) ?? 0n) + quantity)
+    const decider = new Decider(map, { ...snapshot, expired })
+    const decision = decider.decide(request)
+    const written = decider.writeSet(items)
+    if (await writeLocked(tx, map, written)) return { decision, written }
     // The id is taken by a transaction that has been committed by now: it is in the next look's snapshot.
   }
   // Nobody has it, and still it cannot be taken.

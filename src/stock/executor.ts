@@ -1,18 +1,16 @@
 import { isStatementTimeout, isTransactionConflict, isTransactionTimeout } from '../engine/error-facts.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
-import type { ConcurrencyClient } from '../mapping/client.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { Batcher, type BatcherBounds, type Job } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { Semaphore } from '../sync/semaphore.js'
-import type { TransactionWithRetryOptions } from '../transactions/method.js'
+import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import { BalanceCache } from './balance-cache.js'
 import { Decider, type WriteSet } from './decider.js'
 import { executeInTransaction } from './execute-in-transaction.js'
-import type { Item } from './item.js'
-import { loadSnapshot } from './load-snapshot.js'
+import { itemsOf, loadSnapshot } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import type { Decision, Request } from './request.js'
 import { writeReservations } from './write-locked.js'
@@ -28,31 +26,31 @@ const BOUNDS: BatcherBounds = {
 }
 /** Where each request takes a lock of its id: the server's table of locks is small. */
 const LARGEST_BATCH_WITH_LOCKS = 250
-
-type StockJob = Job<Request, Decision>
 /** Connections for what is left of failed batches: for those that may be quick, and for those that wait. */
 const REST_AT_ONCE = 2
 const PATIENT_AT_ONCE = 3
 
+type StockJob = Job<Request, Decision>
+
 /**
  * Settles the requests of this process in batches, each on one connection with one lock per item.
  *
- * A batch is first judged by the balances that this process knows, and written by one statement
+ * A batch is first decided by the balances that this process knows, and written by one statement
  * that checks them. Where that fails, or cannot be tried (an item is new here, others write it, a
- * request would be refused, or is a reservation), the items are locked and read, and judged anew. A
+ * request would be refused, or is a reservation), the items are locked and read, and it is decided anew. A
  * batch that waits too long for a row, or that one bad row fails, is taken apart: first by what has
  * items in common, then one by one, so that strangers do not wait for each other.
  */
 export class StockExecutor {
-  readonly #client: ConcurrencyClient
+  readonly #root: RetryingRoot
   readonly #map: StockMap
   readonly #known = new BalanceCache()
   readonly #batcher: Batcher<Request, Decision>
   readonly #rest = new Semaphore(REST_AT_ONCE)
   readonly #patient = new Semaphore(PATIENT_AT_ONCE)
 
-  constructor(client: ConcurrencyClient, map: StockMap, maxWaiting: number) {
-    this.#client = client
+  constructor(root: RetryingRoot, map: StockMap, maxWaiting: number) {
+    this.#root = root
     this.#map = map
     const largestBatch = map.reservation ? LARGEST_BATCH_WITH_LOCKS : BOUNDS.largestBatch
     this.#batcher = new Batcher(
@@ -63,14 +61,19 @@ export class StockExecutor {
   }
 
   /** @throws OverloadedError if too many calls wait already */
-  settle<R>(request: Request, answer: (verdict: Decision) => R): Promise<R> {
+  execute<R>(request: Request, answer: (decision: Decision) => R): Promise<R> {
     return this.#batcher.add(request, answer)
   }
 
   async #run(batch: readonly StockJob[], release: (settled: readonly StockJob[]) => void): Promise<void> {
-    if (!(await this.#hasKeys(batch))) return
-    const failure = await this.#together(batch)
-    if (failure === undefined) return
+    try {
+      await this.#map.keys.check(this.#root)
+    } catch (error) {
+      // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
+      if (isConcurrencyError(error, 'CONFIGURATION')) throw error
+    }
+    const failure = (await this.#optimistic(batch)) ?? (await this.#locked(batch))
+    if (failure === WRITTEN) return
     const parts = partsOf(batch)
     release([])
     await Promise.all(
@@ -81,71 +84,53 @@ export class StockExecutor {
     )
   }
 
-  /** Without its keys the database records duplicates, so nobody is let through. Other failures will show again. */
-  async #hasKeys(batch: readonly StockJob[]): Promise<boolean> {
+  /** `undefined` where it could not be tried, or the guess was wrong: nothing was written then. */
+  async #optimistic(batch: readonly StockJob[]): Promise<Outcome | undefined> {
+    const requests = batch.map(({ task }) => task)
+    if (requests.some(({ kind }) => kind !== 'move')) return undefined
+    const balances = this.#known.guess(itemsOf(requests))
+    if (balances === undefined) return undefined
+    const decider = new Decider(this.#map, { ...NOTHING_RECORDED, balances })
+    const decisions = requests.map((request) => decider.decide(request))
+    // A refusal has nothing in the statement that could check it.
+    if (decisions.some(({ status }) => status === 'refused')) return undefined
+    const set = decider.writeSet([])
     try {
-      await this.#map.keys.check(this.#client)
-    } catch (error) {
-      if (isConcurrencyError(error, 'CONFIGURATION')) {
-        for (const job of batch) job.reject(error)
-        return false
-      }
-    }
-    return true
-  }
-
-  /** Settles all of them at once. Resolves to what went wrong, if it did: nothing was written then, or it is not known. */
-  async #together(batch: readonly StockJob[]): Promise<Failure | undefined> {
-    try {
-      if (await this.#guessed(batch)) return undefined
+      const write = { lockTimeout: BATCH_LOCK_TIMEOUT, isUnlocked: true }
+      if (!(await writeOptimistic(this.#root, this.#map, set, write))) return undefined
     } catch (error) {
       // A guess that others got ahead of, at the isolation level that the database has set, is only wrong.
-      if (!isTransactionConflict(error)) return { error }
+      return isTransactionConflict(error) ? undefined : { error }
     }
-    return this.#locked(batch)
+    return this.#settle(batch, decisions, set)
   }
 
-  async #guessed(batch: readonly StockJob[]): Promise<boolean> {
-    if (batch.some(({ task }) => task.kind !== 'move')) return false
-    const items = itemsOf(batch)
-    const balances = this.#known.guess(items.values())
-    if (balances === undefined) return false
-    const judge = new Decider(this.#map, { ...NO_EVIDENCE, balances })
-    const verdicts = batch.map(({ task }) => judge.judge(task))
-    // A refusal has nothing in the statement that could check it.
-    if (verdicts.some(({ status }) => status === 'refused')) return false
-    const effects = judge.effects([])
-    if (!(await writeOptimistic(this.#client, this.#map, effects, BATCH_LOCK_TIMEOUT, true))) return false
-    this.#remember(effects)
-    answer(batch, verdicts)
-    return true
-  }
-
-  async #locked(batch: readonly StockJob[]): Promise<Failure | undefined> {
-    const items = itemsOf(batch)
+  async #locked(batch: readonly StockJob[]): Promise<Outcome> {
     const requests = batch.map(({ task }) => task)
+    const longest = requests.reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
     try {
-      const { verdicts, effects } = await this.#client.$transactionWithRetry(
-        async (tx) => {
-          await this.#map.keys.check(tx)
-          const evidence = await loadSnapshot(tx, this.#map, [...items.values()], requests, BATCH_LOCK_TIMEOUT)
-          for (const [id, balance] of evidence.balances) this.#known.found(id, balance)
-          const judge = new Decider(this.#map, evidence)
-          const verdicts = batch.map(({ task }) => judge.judge(task))
-          const effects = judge.effects(items.values())
-          if (effects.items.length > 0 && !(await writeOptimistic(tx, this.#map, effects, BATCH_LOCK_TIMEOUT)))
-            throw CLAIMED
-          if (!(await writeReservations(tx, this.#map, effects))) throw CLAIMED
-          return { verdicts, effects }
-        },
-        transactionOptions(longest(batch)),
-      )
-      this.#remember(effects)
-      answer(batch, verdicts)
-      return undefined
+      const { decisions, set } = await this.#root.transactionWithRetry(async (tx) => {
+        await this.#map.keys.check(tx)
+        const snapshot = await loadSnapshot(tx, this.#map, requests, BATCH_LOCK_TIMEOUT)
+        for (const [id, balance] of snapshot.balances) this.#known.found(id, balance)
+        const decider = new Decider(this.#map, snapshot)
+        const decisions = requests.map((request) => decider.decide(request))
+        const set = decider.writeSet(itemsOf(requests))
+        const write = { lockTimeout: BATCH_LOCK_TIMEOUT, isUnlocked: false }
+        const isWritten = set.items.length === 0 || (await writeOptimistic(tx, this.#map, set, write))
+        if (!isWritten || !(await writeReservations(tx, this.#map, set))) throw CLAIMED
+        return { decisions, set }
+      }, transactionOptions(longest))
+      return this.#settle(batch, decisions, set)
     } catch (error) {
       return { error }
     }
+  }
+
+  #settle(batch: readonly StockJob[], decisions: readonly Decision[], set: WriteSet): typeof WRITTEN {
+    this.#remember(set)
+    decisions.forEach((decision, i) => void batch[i]?.resolve(decision))
+    return WRITTEN
   }
 
   #remember({ items }: WriteSet): void {
@@ -158,31 +143,44 @@ export class StockExecutor {
     noteFailure(outcome, failure)
     if (isSmaller) {
       const again = await within(this.#rest, () => this.#locked(part))
-      if (again === undefined) return
+      if (again === WRITTEN) return
       noteFailure(outcome, again)
     }
     await within(this.#patient, async () => {
-      for (const waiting of part) await this.#alone(waiting, outcome)
+      for (const job of part) await this.#single(job, outcome)
     })
   }
 
-  async #alone(waiting: StockJob, outcome: AmbiguousOutcome): Promise<void> {
-    const { task: request } = waiting
+  async #single(job: StockJob, outcome: AmbiguousOutcome): Promise<void> {
+    const { task: request } = job
+    const { deadline } = request
     const options = transactionOptions(request, outcome)
     try {
-      if (request.deadline.passed()) throw new DeadlineExceededError(request.deadline.duration, 'the stock')
-      const { verdict, effects } = await this.#client.$transactionWithRetry(
+      if (deadline.passed()) throw new DeadlineExceededError(deadline.duration, 'the stock')
+      const { decision, written } = await this.#root.transactionWithRetry(
         (tx) => executeInTransaction(tx, this.#map, request),
         options,
       )
-      this.#remember(effects)
-      waiting.resolve(verdict)
+      this.#remember(written)
+      job.resolve(decision)
     } catch (error) {
-      const told = withGivenDeadline(error, options.retry?.deadline, request.deadline)
-      waiting.reject(explained(told, request, outcome))
+      job.reject(reasonOf(withGivenDeadline(error, options.retry?.deadline, deadline), request, outcome))
     }
   }
 }
+
+const WRITTEN = 'written'
+
+interface Failure {
+  readonly error: unknown
+}
+
+type Outcome = typeof WRITTEN | Failure
+
+/** Somebody else has recorded one of the transaction ids since they were looked up. */
+const CLAIMED = new Error('A transaction id was taken meanwhile.')
+
+const NOTHING_RECORDED = { movements: new Map(), reservations: new Map(), expired: new Map(), now: new Date(0) }
 
 async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
   const leave = await limiter.acquire()
@@ -193,35 +191,10 @@ async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R>
   }
 }
 
-interface Failure {
-  readonly error: unknown
-}
-
 /** Some of the batch may have been written all the same. */
 function noteFailure(outcome: AmbiguousOutcome, { error }: Failure): void {
   if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) outcome.lose(error)
   else outcome.note(error)
-}
-
-/** Somebody else has recorded one of the transaction ids since they were looked up. */
-const CLAIMED = new Error('A transaction id was taken meanwhile.')
-
-const NO_EVIDENCE = { movements: new Map(), reservations: new Map(), expired: new Map(), now: new Date(0) }
-
-function itemsOf(batch: readonly StockJob[]): Map<string, Item> {
-  const items = new Map<string, Item>()
-  for (const { task } of batch) for (const { item } of task.lines) items.set(item.id, item)
-  return items
-}
-
-function answer(batch: readonly StockJob[], verdicts: readonly Decision[]): void {
-  batch.forEach((waiting, i) => {
-    waiting.resolve(verdicts[i] as Decision)
-  })
-}
-
-function longest(batch: readonly StockJob[]): Request {
-  return batch.map(({ task }) => task).reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
 }
 
 /** READ COMMITTED, whatever the database's default: what is read after a lock must be of after the lock. */
@@ -239,35 +212,34 @@ function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOu
   }
 }
 
-function explained(error: unknown, { deadline }: Request, outcome: AmbiguousOutcome): unknown {
+function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutcome): unknown {
   if (outcome.isAmbiguous && isNoAnswer(error)) return outcome.error('the connection was lost', error)
   // The server, or Prisma, may notice the deadline sooner than our own clock.
   const isOutOfTime = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
-/** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */
-function partsOf(batch: readonly StockJob[]): StockJob[][] {
-  const leaders = batch.map((_, i) => i)
-  const leaderOf = (i: number): number => {
-    let leader = i
-    while (leaders[leader] !== leader) leader = leaders[leader] = leaders[leaders[leader] as number] as number
-    return leader
+/** The batch by what has items in common: its parts need nothing of each other. */
+function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
+  const leaders = new Map<string, string>()
+  const leaderOf = (id: string): string => {
+    const leader = leaders.get(id)
+    return leader === undefined ? id : leaderOf(leader)
   }
-  const firstWith = new Map<string, number>()
-  batch.forEach(({ task }, i) => {
-    for (const { item } of task.lines) {
-      const first = firstWith.get(item.id)
-      if (first === undefined) firstWith.set(item.id, i)
-      else leaders[leaderOf(i)] = leaderOf(first)
+  for (const { task } of batch) {
+    const [first, ...others] = task.lines.map(({ item }) => leaderOf(item.id))
+    for (const other of others) {
+      const [from, to] = [leaderOf(other), leaderOf(first ?? other)]
+      if (from !== to) leaders.set(from, to)
     }
-  })
-  const parts = new Map<number, StockJob[]>()
-  batch.forEach((waiting, i) => {
-    const leader = leaderOf(i)
-    const part = parts.get(leader)
-    if (part) part.push(waiting)
-    else parts.set(leader, [waiting])
-  })
+  }
+  const parts = new Map<unknown, StockJob[]>()
+  for (const job of batch) {
+    const [line] = job.task.lines
+    const name = line ? leaderOf(line.item.id) : job
+    const part = parts.get(name)
+    if (part) part.push(job)
+    else parts.set(name, [job])
+  }
   return [...parts.values()]
 }

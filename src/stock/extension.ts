@@ -1,19 +1,13 @@
-import { Prisma } from '@prisma/client/extension'
-import { withConcurrency } from '../mapping/client.js'
-import { checkModels } from '../mapping/kept-models.js'
+import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
-import { namespace } from '../prisma/bound.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import { readDataModel } from '../prisma/data-model.js'
-import { noteLayer } from '../prisma/layers.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
-import { Protection } from './balance-guard.js'
+import { BalanceGuard } from './balance-guard.js'
 import type { ItemKey, Quantity } from './client-types.js'
 import { StockExecutor } from './executor.js'
+import { guardedQueries } from './guarded-queries.js'
 import { mapStock } from './mapping.js'
-import { stockMethods } from './methods.js'
+import { StockFeature } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
-import { protectedQueries } from './protected.js'
 import type { Stock } from './types.js'
 
 /** How many calls may wait in this process unless told otherwise. */
@@ -37,27 +31,15 @@ const DEFAULT_MAX_WAITING = 10_000
 export function stock<const O extends StockOptions, C extends object>(
   options: O,
 ): (client: C) => ClientExtension<'$stock', Stock<ItemKey<C, O>, Quantity<C, O>>> {
-  const given = checkStockOptions(options)
-  return Prisma.defineExtension((client) => {
-    const own = withConcurrency(client as unknown as PrismaClientLike, 'stock')
-    const dataModel = readDataModel(own)
-    const map = mapStock(dataModel, given)
-    const protection = new Protection(dataModel, map)
-    checkModels(own, 'stock', protection.models)
-    const core = {
-      map,
-      policy: resolvePolicy(DEFAULT_POLICY, given.retry),
-      combiner: new StockExecutor(own, map, given.maxWaiting ?? DEFAULT_MAX_WAITING),
+  const { retry, maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkStockOptions(options)
+  return featureExtension('stock', (models, rootFor) => {
+    const map = mapStock(models, given)
+    const guard = new BalanceGuard(models, map)
+    const executor = new StockExecutor(rootFor(map.movement.model.name), map, maxWaiting)
+    return {
+      feature: new StockFeature(map, resolvePolicy(DEFAULT_POLICY, retry), executor),
+      guard: (model, operation, data, path) => guard.check(model, operation, data, path),
+      query: guardedQueries(guard),
     }
-    return client.$extends({
-      name: 'prisma-extension-concurrency/stock',
-      ...noteLayer({
-        name: 'stock',
-        models: protection.models,
-        guard: (model, operation, data, path) => protection.check(model, operation, data, path),
-      }),
-      client: namespace(own, '$stock', (bound) => stockMethods(core, bound)),
-      query: protectedQueries(protection),
-    })
-  }) as unknown as (client: C) => ClientExtension<'$stock', Stock<ItemKey<C, O>, Quantity<C, O>>>
+  })
 }

@@ -1,5 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
-import type { LinesMap, StockMap } from './mapping.js'
+import { columnsOfLines, type StockMap } from './mapping.js'
 
 /** What must not be written in a model of the stock, and what each refusal says. */
 export interface Guard {
@@ -36,7 +36,7 @@ export function guardsOf({ item, movement, reservation }: StockMap): readonly Gu
       delete:
         'is refused: the balance is the sum of the movements. Take one back with $stock.move, ' +
         'or archive movements with a client without stock().',
-      fields: new Set([...linesFields(movement), movement.applied, movement.refused].filter((field) => !!field)),
+      fields: new Set([...columnsOfLines(movement), movement.applied, movement.refused].filter((field) => !!field)),
       update:
         'must stay as it was recorded: the balance is the sum of the movements. Use $stock.move for a movement that corrects it.',
     },
@@ -49,11 +49,9 @@ export function guardsOf({ item, movement, reservation }: StockMap): readonly Gu
         'is refused: what is reserved of an item is the sum of its reservations. Use $stock.release, ' +
         'or archive those that have ended with a client without stock().',
       // When it expires may be changed: that is no part of any sum.
-      fields: new Set([...linesFields(reservation), reservation.state]),
+      fields: new Set([...columnsOfLines(reservation), reservation.state]),
       update: 'must stay as it was recorded. Use $stock.fulfil or $stock.release, and reserve anew.',
     })
   }
   return guards
 }
-
-const linesFields = ({ transactionId, line, item, quantity }: LinesMap) => [transactionId, line, ...item, quantity]

@@ -1,13 +1,12 @@
-import type { Row } from '../engine/session.js'
-import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import { type Row, rowOf, type Session } from '../engine/session.js'
+import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
-import { lockLimit } from '../transactions/limits.js'
+import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import type { Balance, RecordedMovement, RecordedReservation, ReservationState, Snapshot } from './decider.js'
-import { lockIds } from './id-locks.js'
 import { givenOf, type Item, itemOf } from './item.js'
-import type { LinesMap, StockMap } from './mapping.js'
+import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
 import type { Line, Request } from './request.js'
+import { and, andBelow, idsAreLocked, itemsIn, limited, lockItems } from './statements.js'
 
 /**
  * Locks the transaction ids and the items, and then reads what there is to know for requests of theirs. Only a second
@@ -15,58 +14,58 @@ import type { Line, Request } from './request.js'
  * else changes these items, nor the movements and reservations that this package writes of them.
  */
 export async function loadSnapshot(
-  tx: PrismaClientLike,
+  tx: Session,
   map: StockMap,
-  items: readonly Item[],
   requests: readonly Request[],
   lockTimeout?: number,
 ): Promise<Snapshot> {
   await map.quantities.prepare(tx)
-  const transactionIds = [...new Set(requests.map(({ transactionId }) => transactionId))]
+  const { reservation } = map
+  const items = itemsOf(requests)
+  const ids = [...new Set(requests.map(({ transactionId }) => transactionId))]
   const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map((request) => request.transactionId))
-  const ids = map.reservation ? [transactionIds, transactionIds.map((id) => reserving.has(id))] : []
-  const { balances, now } = await lockItems(tx, map, items, ids, lockTimeout)
+  const limit = limited(lockTimeout)
+  const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(id), limit)
+  const { balances, now } = await lockAndRead(tx, map, items, sql`${and(limit)}${andBelow(locks)}`)
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
-  const expired = hasReserved && map.reservation ? await endExpired(tx, map, items) : new Map<string, bigint>()
-  const movements = await readMovements(tx, map, transactionIds)
-  const reservations = map.reservation ? await readReservations(tx, map, transactionIds) : new Map()
+  const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
+  const movements = await readMovements(tx, map, ids)
+  const reservations = await readReservations(tx, map, ids)
   return { balances, movements, reservations, expired, now }
 }
 
-/** In the order of their keys, like every other batch: two that meet do not deadlock. */
-async function lockItems(
-  tx: PrismaClientLike,
-  map: StockMap,
-  items: readonly Item[],
-  ids: readonly unknown[],
-  lockTimeout: number | undefined,
-) {
-  const limit = lockTimeout === undefined ? undefined : lockLimit(lockTimeout)
-  const limited = limit === undefined ? '' : ` AND (SELECT ${limit}) IS NOT NULL`
-  const claimed = ids.length === 0 ? '' : `\n    AND ${lockIds(map, map.item.key.length + 1, limit)}`
-  const { table, key, onHand, reserved, minimum } = map.item
-  const rows = (await tx.$queryRawUnsafe(
-    `WITH item AS MATERIALIZED (
-  SELECT * FROM ${unnestKeys(map)} WITH ORDINALITY AS item(${keyNames(key)}, position)
+/** The items of all requests, each once. */
+export function itemsOf(requests: readonly Request[]): readonly Item[] {
+  const items = new Map<string, Item>()
+  for (const { lines } of requests) for (const { item } of lines) items.set(item.id, item)
+  return [...items.values()]
+}
+
+interface BalanceRow {
+  readonly position: number
+  readonly onHand: string
+  readonly reserved: string
+  readonly minimum: string | null
+  readonly now: number
+}
+
+async function lockAndRead(tx: Session, map: StockMap, items: readonly Item[], conditions: Statement) {
+  const { key, onHand, reserved, minimum } = map.item
+  const numbers = raw(`, t.${columnOf(onHand)} AS on_hand,
+    ${reserved ? `t.${columnOf(reserved)}` : '0'} AS reserved, ${minimum ? `t.${columnOf(minimum)}` : '0'} AS minimum`)
+  const rows = await tx.rows<BalanceRow>(sql`WITH item AS MATERIALIZED (
+  SELECT * FROM ${itemsIn(map, items)}
 ), locked AS MATERIALIZED (
-  SELECT ${columnsOf(key, 't')}, t.${columnOf(onHand)} AS on_hand,
-    ${reserved ? `t.${columnOf(reserved)}` : '0'} AS reserved, ${minimum ? `t.${columnOf(minimum)}` : '0'} AS minimum
-  FROM ${table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item)${limited}${claimed}
-  ORDER BY ${columnsOf(key, 't')}
-  FOR NO KEY UPDATE OF t
+  ${lockItems(map, raw('item'), conditions, numbers)}
 )
 SELECT item.position::int, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text,
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now
-FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`,
-    ...keyArrays(map, items),
-    ...ids,
-  )) as { position: number; onHand: string; reserved: string; minimum: string | null; now: number }[]
+FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`)
   const { quantities } = map
   const balances = new Map<string, Balance>()
-  for (const row of rows) {
+  for (const { position, ...row } of rows) {
     const limit = row.minimum === null ? null : quantities.parse(row.minimum)
-    balances.set((items[row.position - 1] as Item).id, {
+    balances.set(idAt(items, position), {
       onHand: quantities.parse(row.onHand),
       reserved: quantities.parse(row.reserved),
       minimum: minimum ? limit : map.minimum,
@@ -75,13 +74,17 @@ FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`,
   return { balances, now: new Date(rows[0]?.now ?? 0) }
 }
 
+function idAt(items: readonly Item[], position: number): string {
+  const item = items[position - 1]
+  if (item === undefined) throw new Error(`The database has named the item ${position} of ${items.length}.`)
+  return item.id
+}
+
 /** Ends the reservations of locked items whose time is up, by the database's clock, and returns what they held. */
-async function endExpired(tx: PrismaClientLike, map: StockMap, items: readonly Item[]): Promise<Map<string, bigint>> {
-  const lines = map.reservation as NonNullable<StockMap['reservation']>
+async function endExpired(tx: Session, map: StockMap, lines: ReservationMap, items: readonly Item[]) {
   const { table, item: key, quantity, state, expiresAt } = lines
-  const rows = (await tx.$queryRawUnsafe(
-    `WITH item AS MATERIALIZED (
-  SELECT * FROM ${unnestKeys(map)} WITH ORDINALITY AS item(${keyNames(key)}, position)
+  const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH item AS MATERIALIZED (
+  SELECT * FROM ${itemsIn(map, items)}
 ), ended AS (
   UPDATE ${table} AS r SET ${columnOf(state)} = 'expired'${touches(lines, 'r')}
   FROM item
@@ -89,81 +92,76 @@ async function endExpired(tx: PrismaClientLike, map: StockMap, items: readonly I
     AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
   RETURNING item.position, r.${columnOf(quantity)} AS quantity
 )
-SELECT position::int, sum(quantity)::text AS quantity FROM ended GROUP BY position`,
-    ...keyArrays(map, items),
-  )) as { position: number; quantity: string }[]
-  return new Map(
-    rows.map(({ position, quantity }) => [(items[position - 1] as Item).id, map.quantities.parse(quantity)]),
-  )
+SELECT position::int, sum(quantity)::text AS quantity FROM ended GROUP BY position`)
+  return new Map(rows.map(({ position, quantity }) => [idAt(items, position), map.quantities.parse(quantity)]))
 }
 
 /** What was recorded under the transaction ids. */
-export async function readMovements(tx: PrismaClientLike, map: StockMap, ids: readonly string[]) {
+export async function readMovements(session: Session, map: StockMap, ids: readonly string[]) {
   const { refused } = map.movement
-  const rows = await readLines(tx, map.movement, ids, refused ? `, t.${columnOf(refused)} AS refused` : '')
   const found = new Map<string, RecordedMovement & { readonly lines: Line[] }>()
-  for (const row of rows) {
-    const movement = found.get(row.id) ?? { lines: [] as Line[], isRefused: row.refused === true }
-    movement.lines.push({
-      item: itemOf(row.key, givenOf(row.key, map.item.key)),
-      quantity: map.quantities.parse(row.quantity),
-    })
-    found.set(row.id, movement)
+  const more = refused && raw(`, t.${columnOf(refused)} AS refused`)
+  for (const { id, line, row } of await readLines(session, map, map.movement, { ids, more })) {
+    const movement = found.get(id) ?? { lines: [], isRefused: row.refused === true }
+    movement.lines.push(line)
+    found.set(id, movement)
   }
   return found
 }
 
-export async function readReservations(tx: PrismaClientLike, map: StockMap, ids: readonly string[]) {
-  const { state, expiresAt } = map.reservation as NonNullable<StockMap['reservation']>
-  const rows = await readLines(
-    tx,
-    map.reservation as LinesMap,
-    ids,
-    `, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"`,
-  )
+/** What was reserved under the transaction ids. */
+export async function readReservations(session: Session, map: StockMap, ids: readonly string[]) {
   const found = new Map<string, RecordedReservation & { readonly lines: Line[] }>()
-  for (const row of rows) {
-    const known = found.get(row.id)
+  const { reservation } = map
+  if (!reservation) return found
+  const { state, expiresAt } = reservation
+  const more = raw(`, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"`)
+  for (const { id, line, row } of await readLines(session, map, reservation, { ids, more })) {
+    const known = found.get(id)
+    const lines = known?.lines ?? []
+    lines.push(line)
     // One expired line ends all of it: what it held of that item may be gone.
     const isExpired = row.state === 'expired' || known?.state === 'expired'
-    const lines = known?.lines ?? []
-    lines.push({ item: itemOf(row.key, givenOf(row.key, map.item.key)), quantity: map.quantities.parse(row.quantity) })
-    found.set(row.id, {
+    found.set(id, {
       lines,
       state: isExpired ? 'expired' : (row.state as ReservationState),
-      expiresAt: new Date(row.expiresAt as number),
+      expiresAt: new Date(Number(row.expiresAt)),
     })
   }
   return found
 }
 
-/** The lines of transactions, each with its item's key as text. */
-export async function readLines(
-  tx: PrismaClientLike,
-  { table, transactionId, line, item, quantity }: LinesMap,
-  ids: readonly string[],
-  more = '',
-): Promise<(Row & { id: string; key: string[]; quantity: string })[]> {
-  return (await tx.$queryRawUnsafe(
-    `SELECT t.${columnOf(transactionId)}::text AS id, ARRAY[${item.map((field) => `t.${columnOf(field)}::text`).join(', ')}] AS key,
+/** The time by the database's clock, once the transaction id is locked that somebody may be reserving. */
+export async function lockId(session: Session, map: StockMap, id: string, lockTimeout: number | undefined) {
+  const isLocked = idsAreLocked(map, [id], () => false, limited(lockTimeout))
+  const { now } = await rowOf<{ now: number }>(
+    session,
+    sql`SELECT ${isLocked} AS locked, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
+  )
+  return new Date(now)
+}
+
+/** Which transactions, and what else of their lines. */
+interface Wanted {
+  readonly ids: readonly string[]
+  readonly more?: SqlText | undefined
+}
+
+/** The lines of transactions, and what else there is of each. */
+async function readLines(session: Session, { item, quantities }: StockMap, lines: LinesMap, { ids, more }: Wanted) {
+  const { table, transactionId, line, quantity } = lines
+  const id = columnOf(transactionId)
+  const key = join(lines.item.map((field) => raw(`t.${columnOf(field)}::text`)))
+  const rows = await session.rows<Row & { id: string; key: string[]; quantity: string }>(
+    sql`SELECT t.${id}::text AS id, ARRAY[${key}] AS key,
   t.${columnOf(quantity)}::text AS quantity${more}
 FROM ${table} AS t
-WHERE t.${columnOf(transactionId)} = ANY($1::${sqlTypeOf(transactionId)}[])
-ORDER BY t.${columnOf(transactionId)}, t.${columnOf(line)}`,
-    ids,
-  )) as (Row & { id: string; key: string[]; quantity: string })[]
-}
-
-/** `unnest($1::int4[], $2::text[])`, for the values of `keyArrays`. */
-export function unnestKeys({ item }: StockMap): string {
-  return `unnest(${keyParameters(item.key.map(sqlTypeOf))})`
-}
-
-export function keyParameters(types: readonly (string | undefined)[], first = 1): string {
-  return types.map((type, i) => `$${first + i}::${type}[]`).join(', ')
-}
-
-/** The keys of the items, column by column. */
-export function keyArrays({ item }: StockMap, items: readonly Item[]): string[][] {
-  return item.key.map((_, i) => items.map(({ key }) => key[i] as string))
+WHERE t.${id} = ANY(${param(ids, `${sqlTypeOf(transactionId)}[]`)})
+ORDER BY t.${id}, t.${columnOf(line)}`,
+  )
+  return rows.map(({ id, key, quantity, ...row }) => ({
+    id,
+    line: { item: itemOf(key, givenOf(key, item.key)), quantity: quantities.parse(quantity) },
+    row,
+  }))
 }

@@ -1,27 +1,27 @@
 import * as z from 'zod/mini'
+import type { Model } from '../engine/data-model.js'
 import { isTransactionConflict } from '../engine/error-facts.js'
+import type { Session } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
-import { inSavepoint, serializeInTransaction } from '../mapping/client.js'
-import { refuseForeign } from '../mapping/foreign.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
-import { lazyPromise } from '../prisma/lazy-promise.js'
+import type { Feature, Use } from '../mapping/feature.js'
 import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkArguments, checkNames, isRecord } from '../values/validation.js'
 import { audit } from './audit.js'
 import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import type { StockExecutor } from './executor.js'
-import { givenOf, itemOf, keyValue, readItem } from './item.js'
-import { readLines } from './load-snapshot.js'
-import type { LinesMap, StockMap } from './mapping.js'
-import { foldAll, type RunOne } from './project.js'
-import type { Decision, Kind, Line, Request, VerdictLine } from './request.js'
+import { keyValue, readItem } from './item.js'
+import { readReservations } from './load-snapshot.js'
+import type { StockMap } from './mapping.js'
+import { type Applying, foldAll, type RunOne } from './project.js'
+import type { Quantities } from './quantity.js'
+import type { Decision, Done, Kind, Line, Request } from './request.js'
 
 type Args = Readonly<Record<string, unknown>>
-type Done = Extract<Decision, { readonly status: 'done' }>
 
 const CALL = ['transactionId', 'retry', 'signal']
 const ARGUMENTS = {
@@ -35,143 +35,163 @@ const ARGUMENTS = {
   fulfil: [...CALL, 'minimum'],
   audit: [],
 } as const satisfies Record<string, readonly string[]>
-const batchSizeSchema = z
-  .int('must be a whole number')
-  .check(z.gte(1, 'must be at least 1'), z.lte(100_000, 'must be at most 100,000'))
-const expiresInSchema = z
-  .number('must be a number of ms')
-  .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
+const projectSchema = z.object({
+  batchSize: z.optional(
+    z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(100_000, 'must be at most 100,000')),
+  ),
+})
+const reserveSchema = z.object({
+  expiresIn: z
+    .number('must be a number of ms')
+    .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)),
+})
 
-/** What the methods of all clients and transactions share. */
-export interface StockCore {
-  readonly map: StockMap
-  readonly policy: ResolvedPolicy
-  readonly combiner: StockExecutor
-}
+/** `$stock` on any engine: checks the arguments, and hands the requests on. */
+export class StockFeature implements Feature {
+  readonly errorModel
+  readonly models
+  readonly #map: StockMap
+  readonly #policy: ResolvedPolicy
+  readonly #executor: StockExecutor
 
-/** Where the calls of one `$stock` run: on the client, or inside a transaction. */
-interface Place {
-  readonly client: PrismaClientLike
-  readonly isInside: boolean
-}
+  constructor(map: StockMap, policy: ResolvedPolicy, executor: StockExecutor) {
+    const { item, movement, reservation } = map
+    this.errorModel = movement.model
+    this.models = [item.model, movement.model, ...(reservation ? [reservation.model] : [])]
+    this.#map = map
+    this.#policy = policy
+    this.#executor = executor
+  }
 
-/** The methods of `$stock`, for one client: checks the arguments, and hands the request on. */
-export function stockMethods(core: StockCore, client: PrismaClientLike) {
-  const { map } = core
-  const isInside = isTransactionClient(client)
-  const place = { client, isInside }
-  let isChecked = false
-  const call = <R>(method: keyof typeof ARGUMENTS, run: (given: unknown) => Promise<R>) => {
-    const name = `$stock.${method}`
-    // Once for all calls of the method, since a hundred thousand of them may wait.
-    const checkAndRun = (given: unknown) => {
-      try {
-        // The extensions on top of a client stay the same, so they are looked at once for each.
-        if (!isChecked) refuseForeigners(client, map, name)
-        isChecked = true
-        return run(given)
-      } catch (error) {
-        return Promise.reject(error)
+  uses() {
+    return this.models.map((model): [Model, Use] => [model, model === this.#map.item.model ? 'updates' : 'writes'])
+  }
+
+  on(session: Session) {
+    const call =
+      <R>(method: keyof typeof ARGUMENTS, run: (args: Args) => Promise<R>) =>
+      (given: unknown = {}) => {
+        const args: unknown = argumentsOf(given)
+        // No async function: it would keep a frame for each call, and a hundred thousand may wait.
+        return () => {
+          try {
+            return run(checkedArgs(method, args))
+          } catch (error) {
+            return Promise.reject(error)
+          }
+        }
       }
+    const { quantities } = this.#map
+    const moved = (decision: Decision) => movedOf(granted(decision), quantities)
+    const single = (decision: Decision) => singleOf(granted(decision), quantities)
+    return {
+      move: call('move', (args) =>
+        this.#settle(session, this.#request('move', args, [readLine(this.#map, args, '')]), single),
+      ),
+      moveAll: call('moveAll', (args) =>
+        this.#settle(session, this.#request('move', args, readLines(this.#map, args)), moved),
+      ),
+      count: call('count', (args) => this.#settle(session, this.#countRequest(args), single)),
+      defer: call('defer', (args) => this.#defer(session, args)),
+      project: call('project', (args) => this.#project(session, args)),
+      reserve: call('reserve', (args) =>
+        this.#settle(session, this.#reserveRequest(args), (decision) => {
+          const { expiresAt, state, replayed } = granted(decision)
+          return { expiresAt, state, replayed }
+        }),
+      ),
+      release: call('release', (args) =>
+        this.#endReservation(session, this.#request('release', args, []), (decision) => {
+          const { replayed, state } = granted(decision)
+          return { released: !replayed, state }
+        }),
+      ),
+      fulfil: call('fulfil', (args) => this.#endReservation(session, this.#request('fulfil', args, []), moved)),
+      audit: call('audit', () => this.#audit(session)),
     }
-    return (given: unknown = {}) => lazyPromise(name, () => argumentsOf(given), checkAndRun)
-  }
-  const value = (units: bigint) => map.quantities.value(units)
-  const moved = ({ lines, replayed }: Done) => ({
-    lines: lines.map(({ item, quantity, balance }) => ({
-      item: item.given,
-      quantity: value(quantity),
-      balance: value(balance),
-    })),
-    replayed,
-  })
-  const single = ({ lines, replayed }: Done) => {
-    const [line] = lines as readonly [VerdictLine]
-    return { quantity: value(line.quantity), balance: value(line.balance), replayed }
   }
 
-  const singleOf = (verdict: Decision) => single(granted(verdict))
-  const movedOf = (verdict: Decision) => moved(granted(verdict))
-
-  return {
-    // These two wait by the hundred thousand: an async function would keep a frame for each.
-    move: call('move', (given) => {
-      const args = checkedArgs('move', given)
-      return judged(core, place, requestOf(core, 'move', args, [readLine(map, args, '')]), singleOf)
-    }),
-
-    moveAll: call('moveAll', (given) => {
-      const args = checkedArgs('moveAll', given)
-      return judged(core, place, requestOf(core, 'move', args, readAllLines(map, args)), movedOf)
-    }),
-
-    count: call('count', async (given) => {
-      const args = checkedArgs('count', given)
-      const line = {
-        item: readItem(args.item, map.item.key, 'item'),
-        quantity: map.quantities.read(args.counted, 'counted'),
-      }
-      return single(await settle(core, place, requestOf(core, 'count', args, [line])))
-    }),
-
-    defer: call('defer', async (given) => {
-      const args = checkedArgs('defer', given)
-      requireApplied(map)
-      const request = requestOf(core, 'move', args, oneOrMany(map, args))
-      const run = () => defer(client, map, request, isInside)
-      return { replayed: await (isInside ? serializeInTransaction(client, request.deadline, run) : run()) }
-    }),
-
-    project: call('project', async (given) => {
-      const args = checkedArgs('project', given)
-      requireApplied(map)
-      const batchSize =
-        args.batchSize === undefined ? 1_000 : checkArgument(batchSizeSchema, args.batchSize, 'batchSize')
-      const run: RunOne = async (statement) => {
-        const { policy, deadline } = patienceOf(core.policy, { signal: args.signal })
-        deadline.signal?.throwIfAborted()
-        // In a transaction a savepoint keeps the failure of one item from ending all of it.
-        if (isInside) return serializeInTransaction(client, deadline, () => inSavepoint(client, deadline, statement))
-        return retry(() => statement(client), policy, deadline, isTransactionConflict)
-      }
-      return foldAll(run, map, batchSize)
-    }),
-
-    reserve: call('reserve', async (given) => {
-      const args = checkedArgs('reserve', given)
-      requireReservation(map)
-      const lines = oneOrMany(map, args)
-      const taken = lines.findIndex(({ quantity }) => quantity < 0n)
-      if (taken !== -1) throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
-      const expiresIn = checkArgument(expiresInSchema, args.expiresIn, 'expiresIn')
-      const done = await settle(core, place, { ...requestOf(core, 'reserve', args, lines), expiresIn })
-      return { expiresAt: done.expiresAt, state: done.state, replayed: done.replayed }
-    }),
-
-    release: call('release', async (given) => {
-      const args = checkedArgs('release', given)
-      const done = await endReservation(core, place, 'release', args)
-      return { released: !done.replayed, state: done.state }
-    }),
-
-    fulfil: call('fulfil', async (given) => {
-      const args = checkedArgs('fulfil', given)
-      return moved(await endReservation(core, place, 'fulfil', args))
-    }),
-
-    audit: call('audit', async (given) => {
-      checkedArgs('audit', given)
-      const { deadline } = patienceOf(core.policy, {})
-      const run = () => audit(client, map)
-      return isInside ? serializeInTransaction(client, deadline, run) : run()
-    }),
+  /** On the root the request joins a batch; in a transaction it is settled right there. */
+  #settle<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
+    if (!session.inTransaction) return this.#executor.execute(request, answer)
+    return serializeInTransaction(session, request.deadline, async () =>
+      answer((await executeInTransaction(session, this.#map, request)).decision),
+    )
   }
-}
 
-function refuseForeigners(client: PrismaClientLike, { item, movement, reservation }: StockMap, method: string): void {
-  refuseForeign(client, method, item.model, 'updates')
-  refuseForeign(client, method, movement.model, 'writes')
-  if (reservation) refuseForeign(client, method, reservation.model, 'writes')
+  /**
+   * The lines of a reservation never change, so they can be read before anything is locked; but in a
+   * transaction not before its own turn, for the call before it may be the one that reserves.
+   */
+  async #endReservation<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
+    requireReservation(this.#map)
+    const complete = async () => {
+      const { transactionId } = request
+      const reservations = await readReservations(session, this.#map, [transactionId])
+      const lines = reservations.get(transactionId)?.lines ?? []
+      return { ...request, lines, resources: idsOf(lines) }
+    }
+    if (!session.inTransaction) return this.#executor.execute(await complete(), answer)
+    return serializeInTransaction(session, request.deadline, async () =>
+      answer((await executeInTransaction(session, this.#map, await complete())).decision),
+    )
+  }
+
+  async #defer(session: Session, args: Args): Promise<{ readonly replayed: boolean }> {
+    requireApplied(this.#map)
+    const request = this.#request('move', args, oneOrMany(this.#map, args))
+    const run = () => defer(session, this.#map, request)
+    return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
+  }
+
+  async #project(session: Session, args: Args) {
+    const map = requireApplied(this.#map)
+    const { batchSize = 1_000 } = checkArguments(projectSchema, { batchSize: args.batchSize })
+    const run: RunOne = async (statement) => {
+      const { policy, deadline } = patienceOf(this.#policy, { signal: args.signal })
+      deadline.signal?.throwIfAborted()
+      if (!session.inTransaction) return retry(() => statement(session), policy, deadline, isTransactionConflict)
+      // A savepoint keeps the failure of one item from ending all of the transaction.
+      return serializeInTransaction(session, deadline, () => inSavepoint(session, deadline, statement))
+    }
+    return foldAll(run, map, batchSize)
+  }
+
+  #audit(session: Session) {
+    const run = () => audit(session, this.#map)
+    return session.inTransaction ? serializeInTransaction(session, patienceOf(this.#policy, {}).deadline, run) : run()
+  }
+
+  #countRequest(args: Args): Request {
+    const { item, quantities } = this.#map
+    const line = { item: readItem(args.item, item.key, 'item'), quantity: quantities.read(args.counted, 'counted') }
+    return this.#request('count', args, [line])
+  }
+
+  #reserveRequest(args: Args): Request {
+    requireReservation(this.#map)
+    const lines = oneOrMany(this.#map, args)
+    if (lines.some(({ quantity }) => quantity < 0n)) {
+      throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
+    }
+    const { expiresIn } = checkArguments(reserveSchema, { expiresIn: args.expiresIn })
+    return { ...this.#request('reserve', args, lines), expiresIn }
+  }
+
+  #request(kind: Kind, args: Args, lines: readonly Line[]): Request {
+    const { movement, quantities } = this.#map
+    const { minimum } = args
+    const { policy, deadline } = patienceOf(this.#policy, args)
+    return {
+      policy,
+      deadline,
+      kind,
+      transactionId: keyValue(args.transactionId, movement.transactionId, 'transactionId'),
+      lines,
+      resources: idsOf(lines),
+      minimum: minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum'),
+    }
+  }
 }
 
 function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
@@ -180,73 +200,30 @@ function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
   return args
 }
 
-/** On the root the request joins a batch; in a transaction it is settled right there. */
-function judged<R>(
-  core: StockCore,
-  { client, isInside }: Place,
-  request: Request,
-  answer: (verdict: Decision) => R,
-): Promise<R> {
-  if (!isInside) return core.combiner.settle(request, answer)
-  return serializeInTransaction(client, request.deadline, async () =>
-    answer((await executeInTransaction(client, core.map, request)).verdict),
-  )
+function granted(decision: Decision): Done {
+  if (decision.status === 'refused') throw decision.error
+  return decision
 }
 
-function granted(verdict: Decision): Done {
-  if (verdict.status === 'refused') throw verdict.error
-  return verdict
-}
-
-function settle(core: StockCore, place: Place, request: Request): Promise<Done> {
-  return judged(core, place, request, granted)
-}
-
-/**
- * The lines of a reservation never change, so they can be read before anything is locked; but in a
- * transaction not before its own turn, for the call before it may be the one that reserves.
- */
-async function endReservation(core: StockCore, place: Place, kind: Kind, args: Args): Promise<Done> {
-  const { client, isInside } = place
-  const reservation = requireReservation(core.map)
-  const request = requestOf(core, kind, args, [])
-  const complete = async () => {
-    const lines = await linesOf(core.map, client, reservation, request)
-    return { ...request, lines, resources: idsOf(lines) }
-  }
-  if (!isInside) return settle(core, place, await complete())
-  return serializeInTransaction(client, request.deadline, async () =>
-    granted((await executeInTransaction(client, core.map, await complete())).verdict),
-  )
-}
-
-async function linesOf(map: StockMap, client: PrismaClientLike, reservation: LinesMap, { transactionId }: Request) {
-  const rows = await readLines(client, reservation, [transactionId])
-  return rows.map(({ key, quantity }) => ({
-    item: itemOf(key, givenOf(key, map.item.key)),
-    quantity: map.quantities.parse(quantity),
+function movedOf({ lines, replayed }: Done, quantities: Quantities) {
+  const moved = lines.map(({ item, quantity, balance }) => ({
+    item: item.given,
+    quantity: quantities.value(quantity),
+    balance: quantities.value(balance),
   }))
+  return { lines: moved, replayed }
 }
 
-function requestOf(core: StockCore, kind: Kind, args: Args, lines: readonly Line[]): Request {
-  const { map } = core
-  const { minimum } = args
-  const { policy, deadline } = patienceOf(core.policy, args)
-  return {
-    policy,
-    deadline,
-    kind,
-    transactionId: keyValue(args.transactionId, map.movement.transactionId, 'transactionId'),
-    lines,
-    resources: idsOf(lines),
-    minimum: minimum === undefined || minimum === null ? minimum : map.quantities.read(minimum, 'minimum'),
-  }
+function singleOf(done: Done, quantities: Quantities) {
+  const { lines, replayed } = movedOf(done, quantities)
+  const [line] = lines
+  return { quantity: line?.quantity, balance: line?.balance, replayed }
 }
 
 /** The ids of their items. */
 function idsOf(lines: readonly Line[]): string | readonly string[] {
-  const ids = lines.map(({ item }) => item.id)
-  return ids.length === 1 ? (ids[0] as string) : ids
+  const [line] = lines
+  return line && lines.length === 1 ? line.item.id : lines.map(({ item }) => item.id)
 }
 
 function oneOrMany(map: StockMap, args: Args): readonly Line[] {
@@ -254,11 +231,11 @@ function oneOrMany(map: StockMap, args: Args): readonly Line[] {
   if (args.item !== undefined || args.quantity !== undefined) {
     throw new InvalidArgumentError('lines', 'cannot be given together with item and quantity.')
   }
-  return readAllLines(map, args)
+  return readLines(map, args)
 }
 
 /** The lines, with those of one item added up. */
-function readAllLines(map: StockMap, { lines }: Args): readonly Line[] {
+function readLines(map: StockMap, { lines }: Args): readonly Line[] {
   if (!Array.isArray(lines) || lines.length === 0)
     throw new InvalidArgumentError('lines', 'must be a list of at least one line.')
   const merged = new Map<string, Line>()
@@ -288,19 +265,15 @@ function readLine(map: StockMap, { item, quantity }: Args, path: string): Line {
   return line
 }
 
-function checkArgument<T>(schema: z.ZodMiniType<T>, value: unknown, name: string): T {
-  return checkArguments(z.object({ [name]: schema }), { [name]: value })[name] as T
+function requireReservation({ reservation }: StockMap): void {
+  if (reservation) return
+  const message = 'must be mapped to a model, for stock to be reserved'
+  throw new ConfigurationError([{ path: 'reservation', message }])
 }
 
-function requireReservation({ reservation }: StockMap) {
-  if (reservation) return reservation
-  throw new ConfigurationError([
-    { path: 'reservation', message: 'must be mapped to a model, for stock to be reserved' },
-  ])
-}
-
-function requireApplied({ movement }: StockMap): void {
-  if (movement.applied) return
+function requireApplied(map: StockMap): Applying {
+  const { applied, ...movement } = map.movement
+  if (applied) return { ...map, movement: { ...movement, applied } }
   const message = `must name a Boolean field of ${movement.model.name}, for movements to be deferred`
   throw new ConfigurationError([{ path: 'movement.applied', message }])
 }

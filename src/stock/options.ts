@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
-import { checkConfiguration, wholeNumber } from '../values/validation.js'
+import { checkConfiguration, nameSchema, wholeNumber } from '../values/validation.js'
 
 /** The model with a row per item, and its fields. */
 export interface ItemMapping {
@@ -76,12 +76,12 @@ export interface StockOptions {
   readonly retry?: RetryPolicy
 }
 
-const name = z.string('must be the name of a field').check(z.minLength(1, 'must not be empty'))
+const name = nameSchema('a field')
 const names = z.union(
   [name, z.array(name).check(z.minLength(1, 'must not be empty'))],
   'must be the name of a field, or a list of them',
 )
-const model = z.string('must be the name of a model').check(z.minLength(1, 'must not be empty'))
+const model = nameSchema('a model')
 const flag = z.boolean('must be true or false')
 
 const stockOptions = z.strictObject({

@@ -1,15 +1,17 @@
 import type { Field } from '../engine/data-model.js'
 import { sqlState } from '../engine/error-facts.js'
+import { rowOf, type Session } from '../engine/session.js'
 import { isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
-import { columnsOf, keyNames, keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import { asModelError } from '../prisma/model-error.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
-import { raw } from '../sql/statement.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
 import { givenOf, type Item, itemOf } from './item.js'
-import { keyArrays, keyParameters } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
+import { andBelow, keyLists, lockItems } from './statements.js'
+
+/** A stock whose movements have a flag that says whether they are in the balance. */
+export type Applying = StockMap & { readonly movement: { readonly applied: Field } }
 
 interface Batch {
   readonly found: number
@@ -23,18 +25,18 @@ export interface Unfolded {
 }
 
 /** Runs one statement so that its failure undoes it alone, and nothing else of a transaction. */
-export type RunOne = <R>(statement: (client: PrismaClientLike) => Promise<R>) => Promise<R>
+export type RunOne = <R>(statement: (session: Session) => Promise<R>) => Promise<R>
 
 /**
  * Folds what is deferred, batch by batch. A batch that fails because of an item is taken apart, by
  * halves, until that item is alone. Such an item is left out of the batches that follow, so that
  * the others are folded; the next call tries it again.
  */
-export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
+export async function foldAll(run: RunOne, map: Applying, batchSize: number) {
   const failed = new Map<Item, unknown>()
   let folded = 0
   const fold = async (which: Which): Promise<Batch> => {
-    const batch = await run((client) => applyDeferred(client, map, batchSize, which))
+    const batch = await run((session) => applyDeferred(session, map, batchSize, which))
     folded += batch.folded
     // A trigger or a policy keeps an item as it is: its movements would be found again and again. One that was
     // deleted meanwhile is not found any more.
@@ -42,13 +44,14 @@ export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
     return batch
   }
   const foldApart = async (items: readonly Item[]): Promise<void> => {
-    if (items.length === 0) return
+    const [item] = items
+    if (item === undefined) return
     try {
       for (let found = batchSize; found === batchSize; ) found = (await fold({ only: items })).found
     } catch (error) {
       if (!isOfItem(error)) throw error
       const half = items.length >> 1
-      if (half === 0) failed.set(items[0] as Item, asModelError(error, map.item.model.name))
+      if (half === 0) failed.set(item, error)
       else for (const part of [items.slice(0, half), items.slice(half)]) await foldApart(part)
     }
   }
@@ -59,7 +62,7 @@ export async function foldAll(run: RunOne, map: StockMap, batchSize: number) {
       if (found < batchSize) break
     } catch (error) {
       if (!isOfItem(error)) throw error
-      const items = await run((client) => findDeferred(client, map, batchSize, [...failed.keys()]))
+      const items = await run((session) => findDeferred(session, map, batchSize, [...failed.keys()]))
       // Where none is left, somebody else has taken them meanwhile, or it was no item that failed: a
       // statement without any then fails, too.
       await (items.length > 0 ? foldApart(items) : fold({ only: [] }))
@@ -87,44 +90,40 @@ function isOfItem(error: unknown): boolean {
   return state !== undefined && (state === INSUFFICIENT_PRIVILEGE || !NOT_OF_A_ROW.test(state))
 }
 
-/** A condition on the movements `m`, and its parameters, from `$first` on. Empty for all of them. */
-function conditionOf(map: StockMap, which: Which, first: number) {
+/** A condition on the movements `m`. None for all of them. */
+function conditionOf(map: StockMap, which: Which): Statement | undefined {
   const isOnly = 'only' in which
   const items = isOnly ? which.only : which.except
-  if (!isOnly && items.length === 0) return { sql: '', values: [] }
-  const { key } = map.item
+  if (!isOnly && items.length === 0) return undefined
   const columns = columnsOf(map.movement.item, 'm')
-  const list = `SELECT * FROM unnest(${keyParameters(key.map(sqlTypeOf), first)})`
-  return { sql: `\n    AND (${columns}) ${isOnly ? '' : 'NOT '}IN (${list})`, values: keyArrays(map, items) }
+  return andBelow(sql`(${columns}) ${!isOnly && raw('NOT ')}IN (SELECT * FROM unnest(${join(keyLists(map, items))}))`)
 }
 
 /** The movements that are deferred, of items that are there. */
-function deferredOf({ item, movement }: StockMap): string {
-  const applied = columnOf(movement.applied as NonNullable<typeof movement.applied>)
-  const isSame = movement.item.map((field, i) => `t.${columnOf(item.key[i] as Field)} = m.${columnOf(field)}`)
-  return `FROM ${movement.table} AS m
-  WHERE NOT m.${applied}
-    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${isSame.join(' AND ')})`
+function deferredOf({ item, movement }: StockMap, applied: Field): Statement {
+  const isSame = movement.item.map((field, i) => {
+    const own = item.key[i]
+    return own && sql`t.${columnOf(own)} = m.${columnOf(field)}`
+  })
+  return sql`FROM ${movement.table} AS m
+  WHERE NOT m.${columnOf(applied)}
+    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${join(isSame, ' AND ')})`
 }
 
 /**
  * Items that have deferred movements which nobody else is folding: what somebody else has locked was
  * not in the batch that failed.
  */
-async function findDeferred(client: PrismaClientLike, map: StockMap, limit: number, except: readonly Item[]) {
+async function findDeferred(session: Session, map: Applying, limit: number, except: readonly Item[]) {
   const { movement, item } = map
-  const condition = conditionOf(map, { except }, 2)
-  const rows = (await client.$queryRawUnsafe(
-    `SELECT DISTINCT key
+  const key = join(movement.item.map((field) => raw(`m.${columnOf(field)}::text`)))
+  const rows = await session.rows<{ key: string[] }>(sql`SELECT DISTINCT key
 FROM (
-  SELECT ARRAY[${movement.item.map((field) => `m.${columnOf(field)}::text`).join(', ')}] AS key
-  ${deferredOf(map)}${condition.sql}
-  LIMIT $1::int
+  SELECT ARRAY[${key}] AS key
+  ${deferredOf(map, movement.applied)}${conditionOf(map, { except })}
+  LIMIT ${param(limit, 'int')}
   FOR UPDATE OF m SKIP LOCKED
-) AS found`,
-    limit,
-    ...condition.values,
-  )) as { key: string[] }[]
+) AS found`)
   return rows.map(({ key }) => itemOf(key, givenOf(key, item.key)))
 }
 
@@ -143,49 +142,38 @@ FROM (
  *
  * @returns how many were there, of which that of an item that was deleted meanwhile is not folded
  */
-async function applyDeferred(client: PrismaClientLike, map: StockMap, limit: number, which: Which): Promise<Batch> {
-  await map.keys.check(client)
+async function applyDeferred(session: Session, map: Applying, limit: number, which: Which): Promise<Batch> {
+  await map.keys.check(session)
   const { item, movement } = map
-  const applied = columnOf(movement.applied as NonNullable<typeof movement.applied>)
   const { key } = item
-  const [id, line, quantity] = [movement.transactionId, movement.line, movement.quantity].map(columnOf)
-  const keys = movement.item.map((field, i) => `m.${columnOf(field)} AS k${i}`).join(', ')
+  const [id, line] = [columnOf(movement.transactionId), columnOf(movement.line)]
   const onHand = columnOf(item.onHand)
-  const condition = conditionOf(map, which, 2)
-  const isChanged = `CASE WHEN (${keyNames(key, 'b.')}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END`
-  const statement = client.$queryRawUnsafe(
-    `WITH batch AS MATERIALIZED (
-  SELECT m.${id} AS id, m.${line} AS line, m.${quantity} AS quantity, ${keys}
-  ${deferredOf(map)}${condition.sql}
-  LIMIT $1::int
+  const isChanged = sql`CASE WHEN (${keyNames(key, 'b.')}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END`
+  const statement = sql`WITH batch AS MATERIALIZED (
+  SELECT m.${id} AS id, m.${line} AS line, m.${columnOf(movement.quantity)} AS quantity, ${columnsAsKeys(movement.item, 'm')}
+  ${deferredOf(map, movement.applied)}${conditionOf(map, which)}
+  LIMIT ${param(limit, 'int')}
   FOR UPDATE OF m SKIP LOCKED
 ), sums AS MATERIALIZED (
   SELECT ${keyNames(key)}, sum(quantity) AS quantity FROM batch GROUP BY ${keyNames(key)}
 ), locked AS MATERIALIZED (
-  SELECT ${columnsOf(key, 't')}
-  FROM ${item.table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM sums)
-  ORDER BY ${columnsOf(key, 't')}
-  FOR NO KEY UPDATE OF t
+  ${lockItems(map, raw('sums'), undefined)}
 ), changed AS (
   UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${touches(item, 't')}
   FROM sums AS s
   WHERE ${keysEqual(key, 't', 's')} AND (SELECT count(*) FROM locked) > 0
   RETURNING ${keyNames(key, 's.')}
 ), folded AS (
-  UPDATE ${movement.table} AS m SET ${applied} = true${touches(movement, 'm')}
+  UPDATE ${movement.table} AS m SET ${columnOf(movement.applied)} = true${touches(movement, 'm')}
   FROM batch AS b
   WHERE m.${id} = b.id AND m.${line} = b.line AND ${isChanged}
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM batch)::int AS found, f.count::int AS folded,
   CASE WHEN f.count <> w.count THEN ${refusedCount(raw('f.count'), raw('w.count'))} END AS refusal
-FROM (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM batch AS b WHERE ${isChanged}) AS w`,
-    limit,
-    ...condition.values,
-  )
+FROM (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM batch AS b WHERE ${isChanged}) AS w`
   try {
-    const [{ found, folded }] = (await statement) as [Batch]
+    const { found, folded } = await rowOf<Batch>(session, statement)
     return { found, folded }
   } catch (error) {
     // A balance that has it, and a movement that says it has not: it would be added again and again.

@@ -1,8 +1,7 @@
 import type { Field } from '../engine/data-model.js'
 import { decimalMaker } from '../engine/decimal.js'
+import type { Session } from '../engine/session.js'
 import { type DecimalLike, InvalidArgumentError, type StockQuantity } from '../errors/index.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import { sessionOf } from '../prisma/client-session.js'
 import { isDecimal } from '../values/canonical.js'
 
 const LIMITS: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
@@ -66,8 +65,8 @@ export class Quantities {
   }
 
   /** Needed once before `value` gives Decimals: their class is taken from one that Prisma made. */
-  async prepare(client: PrismaClientLike): Promise<void> {
-    if (this.type === 'Decimal') this.#makeDecimal ??= await decimalMaker(sessionOf(client))
+  async prepare(session: Session): Promise<void> {
+    if (this.type === 'Decimal') this.#makeDecimal ??= await decimalMaker(session)
   }
 
   /** The number as the caller knows it: of the type that Prisma gives the column. */

@@ -27,19 +27,19 @@ export interface Request extends Patience {
 }
 
 /** What a request came to. */
-export type Decision =
-  | {
-      readonly status: 'done'
-      readonly replayed: boolean
-      /** As recorded: for a replay, by the call that came first. */
-      readonly lines: readonly VerdictLine[]
-      /** Of a reservation. */
-      readonly expiresAt?: Date
-      readonly state?: 'active' | 'released' | 'fulfilled' | 'expired' | 'missing'
-    }
-  | { readonly status: 'refused'; readonly error: unknown }
+export type Decision = Done | { readonly status: 'refused'; readonly error: unknown }
 
-export interface VerdictLine extends Line {
+export interface Done {
+  readonly status: 'done'
+  readonly replayed: boolean
+  /** As recorded: for a replay, by the call that came first. */
+  readonly lines: readonly MovedLine[]
+  /** Of a reservation. */
+  readonly expiresAt?: Date
+  readonly state?: 'active' | 'released' | 'fulfilled' | 'expired' | 'missing'
+}
+
+export interface MovedLine extends Line {
   /** What is on hand after it; for a replay, what is on hand now. */
   readonly balance: bigint
 }

@@ -1,18 +1,36 @@
-import { columnsOf, keyNames, keysEqual, sqlTypeOf, stamps } from '../mapping/columns.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import { withModelErrors } from '../prisma/model-error.js'
+import type { Session } from '../engine/session.js'
+import { keyNames, keysEqual, sqlTypeOf, stamps } from '../mapping/columns.js'
 import { isWritten, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
-import { raw } from '../sql/statement.js'
-import { lockLimit } from '../transactions/limits.js'
-import { assignments, flagColumns, flagValues, linesColumns } from './columns.js'
-import type { MovementEntry, WriteSet } from './decider.js'
-import { areUnreserved } from './id-locks.js'
-import { keyArrays, keyParameters } from './load-snapshot.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import type { WriteSet } from './decider.js'
 import type { StockMap } from './mapping.js'
+import {
+  and,
+  andBelow,
+  assignments,
+  flagColumns,
+  flagValues,
+  idsAreUnreserved,
+  keyLists,
+  limited,
+  linesColumns,
+  listOf,
+  lockItems,
+} from './statements.js'
+
+/** What has to hold besides the balances. */
+export interface OptimisticWrite {
+  /** How long the statement may wait for a row, in ms. */
+  readonly lockTimeout: number
+  /** Whether the transaction ids were not locked beforehand, so that they have to be checked. */
+  readonly isUnlocked: boolean
+}
+
+type Writes = Pick<WriteSet, 'items' | 'movements'>
 
 /**
- * Writes what was judged by a guess, in a single statement that checks the guess: an item that has
+ * Writes what was decided by a guess, in a single statement that checks the guess: an item that has
  * another balance by now, or a movement that is known already, undoes all of it.
  *
  * The items are locked first, in the order of their keys, then written, and only then are the
@@ -24,134 +42,103 @@ import type { StockMap } from './mapping.js'
  *
  * @returns whether it was written
  */
-export async function writeOptimistic(
-  client: PrismaClientLike,
+export function writeOptimistic(
+  session: Session,
   map: StockMap,
-  { items, movements }: Pick<WriteSet, 'items' | 'movements'>,
-  lockTimeout: number,
-  isGuess = false,
+  { items, movements }: Writes,
+  write: OptimisticWrite,
 ): Promise<boolean> {
-  const [item, ...otherItems] = items
-  if (item && otherItems.length === 0 && movements.length > 0) {
-    const statement = client.$queryRawUnsafe(...oneItem(map, item, movements, lockTimeout, isGuess))
-    return isWritten(withModelErrors(statement, map.movement.model.name))
-  }
-  const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
-  const { quantities } = map
-  const texts = (values: readonly bigint[]) => values.map((value) => quantities.text(value))
-  const statement = client.$queryRawUnsafe(
-    checkedStatement(map, lockTimeout, isGuess),
-    ...keyArrays(
-      map,
-      items.map(({ item }) => item),
-    ),
-    texts(items.map(({ known }) => known.onHand)),
-    texts(items.map(({ next }) => next.onHand)),
-    texts(items.map(({ known }) => known.reserved)),
-    texts(items.map(({ next }) => next.reserved)),
-    items.map(({ known }) => (known.minimum === null ? null : quantities.text(known.minimum))),
-    movements.map(({ transactionId }) => transactionId),
-    movements.map(({ line }) => line),
-    movements.map(({ item }) => positions.get(item.id)),
-    texts(movements.map(({ quantity }) => quantity)),
-    movements.map(({ isRefused }) => isRefused),
-    items.length,
-    movements.length,
-  )
-  return isWritten(withModelErrors(statement, map.movement.model.name))
+  const [item] = items
+  const isOne = item && items.length === 1 && movements.length > 0
+  const statement = isOne ? ofOneItem(map, item, movements, write) : ofItems(map, { items, movements }, write)
+  return isWritten(session.rows(statement))
 }
 
-/** The same for movements of a single item, such as the hottest: sooner planned, and with no order of locks to keep. */
-function oneItem(
+/** The columns of movements, as arrays. */
+function listsOf({ movement, quantities }: StockMap, movements: Writes['movements']) {
+  return {
+    ids: listOf(movements, ({ transactionId }) => transactionId, sqlTypeOf(movement.transactionId)),
+    lines: listOf(movements, ({ line }) => line, 'int4'),
+    quantities: listOf(movements, ({ quantity }) => quantities.text(quantity), quantities.sqlType),
+    refused: listOf(movements, ({ isRefused }) => isRefused, 'bool'),
+  }
+}
+
+/** For movements of a single item, such as the hottest: sooner planned, and with no order of locks to keep. */
+function ofOneItem(
   map: StockMap,
-  { item: { key: values }, known, next }: WriteSet['items'][number],
-  movements: readonly MovementEntry[],
-  lockTimeout: number,
-  isGuess: boolean,
-): [string, ...unknown[]] {
+  { item: { key: values }, known, next }: Writes['items'][number],
+  movements: Writes['movements'],
+  { lockTimeout, isUnlocked }: OptimisticWrite,
+): Statement {
   const { table, key, onHand, reserved, minimum } = map.item
   const { movement, quantities } = map
-  const parameters: unknown[] = []
-  const parameter = (value: unknown, type: string | undefined) => `$${parameters.push(value)}::${type}`
-  const number = (units: bigint | null) => parameter(units === null ? null : quantities.text(units), quantities.sqlType)
-  const ids = parameter(
-    movements.map(({ transactionId }) => transactionId),
-    `${sqlTypeOf(movement.transactionId)}[]`,
-  )
-  const own = key.map((field, i) => parameter(values[i], sqlTypeOf(field)))
+  const lists = listsOf(map, movements)
+  const number = (units: bigint | null) => param(units === null ? null : quantities.text(units), quantities.sqlType)
+  const own = key.map((field, i) => param(values[i], sqlTypeOf(field)))
   const checks = [
-    ...key.map((field, i) => `t.${columnOf(field)} = ${own[i]}`),
-    `t.${columnOf(onHand)} = ${number(known.onHand)}`,
-    ...(reserved ? [`t.${columnOf(reserved)} = ${number(known.reserved)}`] : []),
-    ...(minimum ? [`t.${columnOf(minimum)} IS NOT DISTINCT FROM ${number(known.minimum)}`] : []),
-    `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`,
-    ...(isGuess && map.reservation ? [areUnreserved(map, ids)] : []),
+    ...key.map((field, i) => sql`t.${columnOf(field)} = ${own[i]}`),
+    sql`t.${columnOf(onHand)} = ${number(known.onHand)}`,
+    reserved && sql`t.${columnOf(reserved)} = ${number(known.reserved)}`,
+    minimum && sql`t.${columnOf(minimum)} IS NOT DISTINCT FROM ${number(known.minimum)}`,
+    limited(lockTimeout),
+    isUnlocked && map.reservation && idsAreUnreserved(map, lists.ids),
   ]
-  const assigned = assignments(map, number(next.onHand), reserved && number(next.reserved))
-  const arrays = [
-    ids,
-    parameter(
-      movements.map(({ line }) => line),
-      'int4[]',
-    ),
-    parameter(
-      movements.map(({ quantity }) => quantities.text(quantity)),
-      `${quantities.sqlType}[]`,
-    ),
-    parameter(
-      movements.map(({ isRefused }) => isRefused),
-      'bool[]',
-    ),
-  ]
-  const wanted = parameter(movements.length, 'int')
-  const sql = `WITH changed AS (
+  return sql`WITH changed AS (
   UPDATE ${table} AS t
-  SET ${assigned}
-  WHERE ${checks.join(' AND ')}
+  SET ${assignments(map, number(next.onHand), number(next.reserved))}
+  WHERE ${join(checks, ' AND ')}
   RETURNING 1
 ), added AS (
   INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
-  SELECT m.id, m.line, ${own.join(', ')}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, 'm.refused')}
-  FROM changed, unnest(${arrays.join(', ')}) AS m(id, line, quantity, refused)
+  SELECT m.id, m.line, ${join(own)}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, raw('m.refused'))}
+  FROM changed, unnest(${join([lists.ids, lists.lines, lists.quantities, lists.refused])}) AS m(id, line, quantity, refused)
   ORDER BY m.id, m.line
   ON CONFLICT DO NOTHING
   RETURNING 1
 )
-SELECT CASE WHEN count(*) <> ${wanted} THEN ${refusedCount(raw('count(*)'), raw(wanted))} END AS refusal
+SELECT ${refusedUnless('count(*)', movements.length)} AS refusal
 FROM added`
-  return [sql, ...parameters]
 }
 
-/** A text that is cast to a number is the way of a single statement to fail after it has written. */
-function checkedStatement(map: StockMap, lockTimeout: number, isGuess: boolean): string {
+function ofItems(map: StockMap, { items, movements }: Writes, { lockTimeout, isUnlocked }: OptimisticWrite): Statement {
   const { table, key, onHand, reserved, minimum } = map.item
   const { quantities, movement } = map
-  const k = key.length
-  const number = `${quantities.sqlType}[]`
-  const ids = `$${k + 6}::${sqlTypeOf(movement.transactionId)}[]`
-  const unreserved = isGuess && map.reservation ? `\n    AND ${areUnreserved(map, ids)}` : ''
-  const itemTypes = [...key.map(sqlTypeOf), ...Array(5).fill(quantities.sqlType)]
-  return `WITH item AS MATERIALIZED (
+  const lists = listsOf(map, movements)
+  const numbers = (of: (item: Writes['items'][number]) => bigint | null) =>
+    listOf(items, (item) => textOf(of(item)), quantities.sqlType)
+  const textOf = (units: bigint | null) => (units === null ? null : quantities.text(units))
+  const positions = new Map(items.map(({ item }, i) => [item.id, i + 1]))
+  const columns = [
+    ...keyLists(
+      map,
+      items.map(({ item }) => item),
+    ),
+    numbers(({ known }) => known.onHand),
+    numbers(({ next }) => next.onHand),
+    numbers(({ known }) => known.reserved),
+    numbers(({ next }) => next.reserved),
+    numbers(({ known }) => known.minimum),
+  ]
+  const places = listOf(movements, ({ item }) => positions.get(item.id), 'int8')
+  const unreserved = isUnlocked && map.reservation && idsAreUnreserved(map, lists.ids)
+  return sql`WITH item AS MATERIALIZED (
   SELECT *
-  FROM unnest(${keyParameters(itemTypes)}) WITH ORDINALITY
+  FROM unnest(${join(columns)}) WITH ORDINALITY
     AS item(${keyNames(key)}, known, next, known_reserved, next_reserved, minimum, position)
 ), locked AS MATERIALIZED (
-  SELECT ${columnsOf(key, 't')}
-  FROM ${table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM item) AND (SELECT ${lockLimit(lockTimeout)}) IS NOT NULL${unreserved}
-  ORDER BY ${columnsOf(key, 't')}
-  FOR NO KEY UPDATE OF t
+  ${lockItems(map, raw('item'), sql`${and(limited(lockTimeout))}${andBelow(unreserved)}`)}
 ), changed AS (
   UPDATE ${table} AS t
   SET ${assignments(map)}
   FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}
   WHERE ${keysEqual(key, 't', 'item')}
-    AND t.${columnOf(onHand)} = item.known${reserved ? `\n    AND t.${columnOf(reserved)} = item.known_reserved` : ''}${minimum ? `\n    AND t.${columnOf(minimum)} IS NOT DISTINCT FROM item.minimum` : ''}
+    AND t.${columnOf(onHand)} = item.known${reserved && andBelow(raw(`t.${columnOf(reserved)} = item.known_reserved`))}${minimum && andBelow(raw(`t.${columnOf(minimum)} IS NOT DISTINCT FROM item.minimum`))}
   RETURNING item.position, ${keyNames(key, 'item.')}
 ), added AS (
   INSERT INTO ${movement.table} (${linesColumns(movement)}${flagColumns(map)})
-  SELECT m.id, m.line, ${keyNames(key, 'c.')}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, 'm.refused')}
-  FROM unnest(${ids}, $${k + 7}::int4[], $${k + 8}::int8[], $${k + 9}::${number}, $${k + 10}::bool[])
+  SELECT m.id, m.line, ${keyNames(key, 'c.')}, m.quantity${stamps(movement.updatedAt)}${flagValues(map, raw('m.refused'))}
+  FROM unnest(${join([lists.ids, lists.lines, places, lists.quantities, lists.refused])})
     AS m(id, line, position, quantity, refused)
   JOIN changed AS c USING (position)
   ORDER BY m.id, m.line
@@ -159,8 +146,17 @@ function checkedStatement(map: StockMap, lockTimeout: number, isGuess: boolean):
   RETURNING 1
 )
 SELECT CASE
-    WHEN c.count <> $${k + 11}::int THEN ${refusedCount(raw('c.count'), raw(`$${k + 11}::int`))}
-    WHEN a.count <> $${k + 12}::int THEN ${refusedCount(raw('a.count'), raw(`$${k + 12}::int`))}
+    ${refusedWhen('c.count', items.length)}
+    ${refusedWhen('a.count', movements.length)}
   END AS refusal
 FROM (SELECT count(*) FROM changed) AS c, (SELECT count(*) FROM added) AS a`
+}
+
+function refusedUnless(written: string, wanted: number): Statement {
+  return sql`CASE ${refusedWhen(written, wanted)} END`
+}
+
+function refusedWhen(written: string, wanted: number): Statement {
+  const count = param(wanted, 'int')
+  return sql`WHEN ${raw(written)} <> ${count} THEN ${refusedCount(raw(written), count)}`
 }

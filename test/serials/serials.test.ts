@@ -209,7 +209,7 @@ describe('allocate', () => {
 
     const explainer = await openConnection(database.url)
     const sql = statements.find((statement) => statement.startsWith('WITH '))
-    const values = [newId(), '{}', 3, JSON.stringify({ productId }), '{}', false]
+    const values = [JSON.stringify({ productId }), 3, newId(), '{}', false, '{}']
     const { rows } = await explainer.query(`EXPLAIN ${sql}`, values)
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
 

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { withConcurrency } from '../../src/mapping/client.js'
+import { retryingRoot, withConcurrency } from '../../src/mapping/client.js'
 import type { PrismaClientLike } from '../../src/prisma/client.js'
 import { readDataModel } from '../../src/prisma/data-model.js'
 import { BlockAllocator } from '../../src/series/block-allocator.js'
 import { series } from '../../src/series/extension.js'
-import { mapSeries } from '../../src/series/mapping.js'
-import type { Series } from '../../src/series/options.js'
+import { mapSeries, type Series } from '../../src/series/mapping.js'
 import { SeriesStore } from '../../src/series/store.js'
 import { systemClock } from '../../src/sync/clock.js'
 import type { ClientOptions } from '../support/clients.js'
@@ -222,8 +221,8 @@ describe('a block', () => {
     const map = mapSeries(readDataModel(root), { series: { [name]: { format: '{dd}.{MM}.{yyyy}/{0}', blocks: 10 } } })
     let ahead = 0
     const clock = { ...systemClock, now: () => systemClock.now() + ahead }
-    const blocks = new BlockAllocator(new SeriesStore(map), root, clock)
-    const take = async () => (await blocks.take(map.series.get(name) as Series, undefined, {}))?.value
+    const blocks = new BlockAllocator(new SeriesStore(map), retryingRoot(root), clock)
+    const take = async () => (await blocks.take({ series: map.series.get(name) as Series, at: undefined }, {})).value
     const [{ left }] = await database.query(
       `SELECT extract(epoch FROM date_trunc('day', now() AT TIME ZONE 'UTC') + interval '1 day' - now() AT TIME ZONE 'UTC')::float8 * 1000 AS left`,
     )

@@ -1,5 +1,5 @@
 import { propertyOf } from '../prisma/client.js'
-import type { Protection } from './balance-guard.js'
+import type { BalanceGuard } from './balance-guard.js'
 
 interface Call {
   readonly model: string
@@ -13,17 +13,17 @@ const UPDATES = ['update', 'updateMany', 'updateManyAndReturn']
 const DELETES = ['delete', 'deleteMany']
 
 /** Hooks of Prisma's own writes: of all models, since a nested write may reach the guarded ones from anywhere. */
-export function protectedQueries(protection: Protection): Record<string, Record<never, never>> {
-  const creates = hooks(CREATES, ({ model, args }) => protection.check(model, 'create', args.data, 'data'))
-  const updates = hooks(UPDATES, ({ model, args }) => protection.check(model, 'update', args.data, 'data'))
+export function guardedQueries(guard: BalanceGuard): Record<string, Record<never, never>> {
+  const creates = hooks(CREATES, ({ model, args }) => guard.check(model, 'create', args.data, 'data'))
+  const updates = hooks(UPDATES, ({ model, args }) => guard.check(model, 'update', args.data, 'data'))
   const upserts = hooks(['upsert'], ({ model, args }) => {
-    protection.check(model, 'create', args.create, 'create')
-    protection.check(model, 'update', args.update, 'update')
+    guard.check(model, 'create', args.create, 'create')
+    guard.check(model, 'update', args.update, 'update')
   })
   // A delete has nothing nested.
-  const deletes = protection.models.map((model) => [
+  const deletes = guard.models.map((model) => [
     propertyOf(model),
-    Object.assign({}, ...DELETES.map((name) => hooks([name], () => protection.checkDelete(model, name)))),
+    Object.assign({}, ...DELETES.map((name) => hooks([name], () => guard.checkDelete(model, name)))),
   ])
   return { $allModels: { ...creates, ...updates, ...upserts }, ...Object.fromEntries(deletes) }
 }

@@ -1,0 +1,102 @@
+import { Prisma } from '@prisma/client/extension'
+import type { DataModel } from '../engine/data-model.js'
+import type { Action } from '../engine/records.js'
+import { ConfigurationError, ForeignExtensionError } from '../errors/index.js'
+import { namespace } from '../prisma/bound.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import { sessionOf } from '../prisma/client-session.js'
+import { readDataModel } from '../prisma/data-model.js'
+import { foreignIn } from '../prisma/foreign.js'
+import { type Layer, layersOf, noteLayer, type WriteGuard } from '../prisma/layers.js'
+import { lazyPromise } from '../prisma/lazy-promise.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { retryingRoot, withConcurrency } from './client.js'
+import type { Call, Feature, Use } from './feature.js'
+
+/** A feature, and what Prisma's own writes are kept from. */
+export interface PrismaFeature {
+  readonly feature: Feature
+  readonly guard?: WriteGuard
+  readonly query?: object
+}
+
+/** Makes a feature of a client's models. The root session is that of the client below, for the model that errors name. */
+export type MakeFeature = (models: DataModel, rootFor: (errorModel: string) => RetryingRoot) => PrismaFeature
+
+/**
+ * A feature as an extension of a Prisma client, on top of `concurrency()`: `db.$stock`, and `tx.$stock` in a
+ * transaction. Its calls begin when they are awaited, like Prisma's own.
+ *
+ * @throws ConfigurationError when the client is extended
+ */
+export function featureExtension<C, E>(
+  name: Exclude<Layer['name'], 'concurrency'>,
+  make: MakeFeature,
+): (client: C) => E {
+  return Prisma.defineExtension((client) => {
+    const own = withConcurrency(client as unknown as PrismaClientLike, name)
+    const { feature, guard, query } = make(readDataModel(own), (errorModel) => retryingRoot(own, errorModel))
+    const models = feature.models.map((model) => model.name)
+    checkModels(own, name, models)
+    return client.$extends({
+      name: `prisma-extension-concurrency/${name}`,
+      ...noteLayer({ name, models, ...(guard && { guard }) }),
+      client: namespace(own, `$${name}`, (bound) => methodsOn(bound, `$${name}`, feature)),
+      ...(query && { query }),
+    })
+  }) as unknown as (client: C) => E
+}
+
+function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Record<string, unknown> {
+  const methods = Object.entries(feature.on(sessionOf(client, feature.errorModel.name)))
+  return Object.fromEntries(
+    methods.map(([method, read]) => {
+      const title = `${name}.${method}`
+      // The extensions on top of a client stay the same, so they are looked at once.
+      let isChecked = false
+      const run = <R>(call: Call<R>): Promise<R> => {
+        if (!isChecked) {
+          for (const [model, use] of feature.uses(method)) {
+            const extension = foreignIn(client, model.name, STANDS_FOR[use])
+            if (extension) return Promise.reject(passedOver(extension.name, model.name, title))
+          }
+        }
+        isChecked = true
+        return call()
+      }
+      return [method, (...args: never[]) => lazyPromise(title, () => read(...args), run)]
+    }),
+  )
+}
+
+/** SQL would go past the filters of the extension, and past what it adds to the data. */
+function passedOver(extension: string | undefined, model: string, operation: string): ForeignExtensionError {
+  return new ForeignExtensionError('passed over', { extension, model, operation })
+}
+
+const READS = ['findUnique', 'findUniqueOrThrow', 'findFirst', 'findFirstOrThrow', 'findMany'] as const
+const UPDATES = ['update', 'updateMany', 'updateManyAndReturn'] as const
+const CREATES = ['create', 'createMany', 'createManyAndReturn'] as const
+
+/** The calls of Prisma that SQL of ours stands for. */
+const STANDS_FOR: Readonly<Record<Use, readonly Action[]>> = {
+  reads: READS,
+  updates: [...READS, ...UPDATES],
+  creates: [...READS, ...CREATES],
+  writes: [...READS, ...UPDATES, ...CREATES],
+}
+
+/**
+ * A row that two of the extensions wrote would be written past the rules of one of them: SQL of
+ * their own is seen by no hook. So each of them has models of its own.
+ *
+ * @throws ConfigurationError if another extension on this client has one of the models already
+ */
+function checkModels(client: PrismaClientLike, own: Layer['name'], wanted: readonly string[]): void {
+  for (const { name, models } of layersOf(client)) {
+    const shared = name !== own && models?.find((model) => wanted.includes(model))
+    if (!shared) continue
+    const message = `${shared} is written by ${name}() already, and ${own}() would write it past what ${name}() keeps right. Give ${own}() a model of its own`
+    throw new ConfigurationError([{ path: '', message }])
+  }
+}

@@ -1,0 +1,25 @@
+import type { Model } from '../engine/data-model.js'
+import type { Session } from '../engine/session.js'
+
+/** A call that has read its arguments. It is sent when it is run. */
+export type Call<R = unknown> = () => Promise<R>
+
+/** What SQL of ours does with the rows of a model. Whatever it writes, it looks for first. */
+export type Use = 'reads' | 'updates' | 'creates' | 'writes'
+
+/** A feature of the ERP, on any engine. */
+export interface Feature {
+  /** The models whose rows it writes. */
+  readonly models: readonly Model[]
+  /** The model whose name the errors of its SQL carry. */
+  readonly errorModel: Model
+  /** What a method does, and with which models. */
+  uses(method: string): readonly (readonly [Model, Use])[]
+  /**
+   * The methods on a session. Each reads its arguments at once, since the caller may change its own
+   * objects afterwards.
+   *
+   * @throws InvalidArgumentError from a method whose arguments cannot be read
+   */
+  on(session: Session): Readonly<Record<string, (...args: never[]) => Call>>
+}
