@@ -50,5 +50,5 @@ function describeValue(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value)
   const prototype = Object.getPrototypeOf(value)
   const isPlain = prototype === Object.prototype || prototype === null
-  return isPlain ? describe(value as Record<string, unknown>) : String(value)
+  return isPlain ? describe({ ...value }) : String(value)
 }

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '../errors/index.js'
 import { hex, isDecimal } from '../values/canonical.js'
-import { DEEPEST } from '../values/snapshot.js'
+import { Walk } from './walk.js'
 
 /*
  * An answer is kept as JSON text, and must come back as it went. What JSON has no form for is
@@ -15,7 +15,7 @@ export type MakeDecimal = (text: string) => unknown
 
 /** @throws InvalidArgumentError that names the part of the answer that could not come back as it is */
 export function encodeAnswer(answer: unknown): string {
-  return JSON.stringify(encode(answer, 'result', new Set()))
+  return JSON.stringify(encode(answer, 'result', new Walk(refused)))
 }
 
 export function decodeAnswer(text: string, makeDecimal: MakeDecimal): unknown {
@@ -27,7 +27,7 @@ export function hasDecimal(text: string): boolean {
   return text.includes('{"$":["decimal",')
 }
 
-function encode(value: unknown, path: string, parents: Set<object>): unknown {
+function encode(value: unknown, path: string, walk: Walk): unknown {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -37,63 +37,45 @@ function encode(value: unknown, path: string, parents: Set<object>): unknown {
     case 'bigint':
       return { $: ['bigint', String(value)] }
     case 'number':
-      return Number.isFinite(value) && !Object.is(value, -0)
-        ? value
-        : { $: ['number', Object.is(value, -0) ? '-0' : String(value)] }
+      if (Object.is(value, -0)) return { $: ['number', '-0'] }
+      return Number.isFinite(value) ? value : { $: ['number', String(value)] }
     case 'object':
-      return value === null ? null : encodeObject(value, path, parents)
+      return value === null ? null : walk.into(value, path, () => encodeObject(value, path, walk))
     default:
       throw refused(path, `is a ${typeof value}`)
   }
 }
 
-/** What is thrown meanwhile comes from the answer itself: a getter of its own, or a Proxy. */
-function encodeObject(value: object, path: string, parents: Set<object>): unknown {
-  try {
-    return encodeReadable(value, path, parents)
-  } catch (error) {
-    throw error instanceof InvalidArgumentError ? error : refused(path, 'cannot be read')
-  }
-}
-
-function encodeReadable(value: object, path: string, parents: Set<object>): unknown {
-  const prototype = Object.getPrototypeOf(value)
+function encodeObject(value: object, path: string, walk: Walk): unknown {
+  const prototype: unknown = Object.getPrototypeOf(value)
   // A Proxy has the prototype, and none of what the methods of these types work on.
   if (isHollow(value, prototype)) throw refused(path, 'is a Proxy')
-  if (prototype === Date.prototype) {
-    const date = value as Date
-    return { $: ['date', Number.isNaN(date.getTime()) ? 'NaN' : date.toISOString()] }
+  if (value instanceof Date && prototype === Date.prototype) {
+    return { $: ['date', Number.isNaN(value.getTime()) ? 'NaN' : value.toISOString()] }
   }
-  if (prototype === Uint8Array.prototype) return { $: ['bytes', hex(value as Uint8Array)] }
-  if (parents.has(value)) throw refused(path, 'contains itself')
-  if (parents.size >= DEEPEST) throw refused(path, `is nested deeper than ${DEEPEST} levels`)
-  const isPlain = prototype === Object.prototype || prototype === null
-  if (!isPlain && isDecimal(value)) return encodeDecimal(value, path)
-  parents.add(value)
-  try {
-    if (Array.isArray(value) && prototype === Array.prototype) return encodeArray(value, path, parents)
-    if (!isPlain) throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
-    if (Object.getOwnPropertySymbols(value).some((key) => key !== INSPECT)) throw refused(path, 'has a symbol as a key')
-    const entries = Object.keys(value).map((key) => {
-      const part = `${path}.${key}`
-      return [key, encode(read(value, key, part), part, parents)] as const
-    })
-    const object = Object.fromEntries(entries)
-    return Object.hasOwn(value, '$') ? { $: ['object', object] } : object
-  } finally {
-    parents.delete(value)
-  }
+  if (value instanceof Uint8Array && prototype === Uint8Array.prototype) return { $: ['bytes', hex(value)] }
+  if (Array.isArray(value) && prototype === Array.prototype) return encodeArray(value, path, walk)
+  if (prototype === Object.prototype || prototype === null) return encodeEntries(value, path, walk)
+  if (isDecimal(value)) return encodeDecimal(value, path)
+  throw refused(path, `is a ${value.constructor?.name || 'class instance'}`)
+}
+
+function encodeEntries(value: object, path: string, walk: Walk): unknown {
+  if (Object.getOwnPropertySymbols(value).some((key) => key !== INSPECT)) throw refused(path, 'has a symbol as a key')
+  const entries = Object.keys(value).map((key) => [key, encode(read(value, key, path), `${path}.${key}`, walk)])
+  const object: unknown = Object.fromEntries(entries)
+  return Object.hasOwn(value, '$') ? { $: ['object', object] } : object
 }
 
 function read(value: object, key: string, path: string): unknown {
   try {
-    return (value as Readonly<Record<string, unknown>>)[key]
+    return Reflect.get(value, key)
   } catch {
-    throw refused(path, 'cannot be read')
+    throw refused(`${path}.${key}`, 'cannot be read')
   }
 }
 
-/** Whatever has the methods of a Decimal, it comes back only if its text is that of a number. */
+/** An object with the methods of a Decimal comes back only if its text is that of a number. */
 function encodeDecimal(value: object, path: string): unknown {
   const text = String(value.valueOf()) // of all its texts the one that tells -0 from 0
   if (!/^-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Infinity|NaN)$/.test(text))
@@ -110,12 +92,12 @@ function isHollow(value: object, prototype: unknown): boolean {
   }
 }
 
-function encodeArray(value: readonly unknown[], path: string, parents: Set<object>): unknown {
+function encodeArray(value: readonly unknown[], path: string, walk: Walk): unknown {
   const keys = Object.keys(value)
   if (keys.length !== value.length || keys.some((key, index) => key !== String(index))) {
     throw refused(path, 'is an array with holes, or with more than items')
   }
-  return value.map((item, index) => encode(item, `${path}[${index}]`, parents))
+  return value.map((item, index) => encode(item, `${path}[${index}]`, walk))
 }
 
 function refused(path: string, what: string): InvalidArgumentError {
@@ -128,11 +110,11 @@ function refused(path: string, what: string): InvalidArgumentError {
 function decode(value: unknown, makeDecimal: MakeDecimal): unknown {
   if (Array.isArray(value)) return value.map((item) => decode(item, makeDecimal))
   if (typeof value !== 'object' || value === null) return value
-  if ('$' in value && Array.isArray(value.$)) return decodeTagged(value.$ as [string, unknown?], makeDecimal)
+  if ('$' in value && Array.isArray(value.$)) return decodeTagged(value.$, makeDecimal)
   return decodeEntries(value, makeDecimal)
 }
 
-function decodeTagged([type, content]: [string, unknown?], makeDecimal: MakeDecimal): unknown {
+function decodeTagged([type, content]: readonly unknown[], makeDecimal: MakeDecimal): unknown {
   const text = String(content)
   switch (type) {
     case 'undefined':
@@ -148,7 +130,7 @@ function decodeTagged([type, content]: [string, unknown?], makeDecimal: MakeDeci
     case 'bytes':
       return Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
     default:
-      return decodeEntries(content as object, makeDecimal)
+      return decodeEntries(Object(content), makeDecimal)
   }
 }
 

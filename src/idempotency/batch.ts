@@ -1,7 +1,7 @@
-import type { RootScope } from '../engine/records.js'
+import type { RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { ModelContext } from '../prisma/client.js'
-import { type Selection, widened } from '../prisma/selection.js'
+import { widened } from '../prisma/selection.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { NO_TIMEOUT } from '../transactions/bounded-body.js'
@@ -46,7 +46,7 @@ export class InsertBatches {
     this.#batchers.set(context, batcher)
     const group = canonical([call.selection, keyFields.map(({ name }) => name).sort()])
     const { deadline } = call
-    return batcher.add({ call, root, group, resources: keyName(key, call.model), deadline }, (result) => result)
+    return batcher.add({ call, root, group, resources: keyName(key, keyFields), deadline }, (result) => result)
   }
 }
 
@@ -56,99 +56,76 @@ export class InsertBatches {
  * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on
  * alone: strangers do not wait for one another.
  */
-async function insertBatch(
-  batch: readonly InsertJob[],
-  release: (settled: readonly InsertJob[]) => void,
-): Promise<void> {
+async function insertBatch(batch: readonly InsertJob[], release: (settled: readonly InsertJob[]) => void) {
   const byName = new Map<string, [InsertJob, ...InsertJob[]]>()
   for (const job of batch) {
     if (!byName.get(job.task.resources)?.push(job)) byName.set(job.task.resources, [job])
   }
   const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, jobs]) => jobs)
   const { inserted, failure } = await tryTogether(keys.map(([{ task }]) => task))
+  const hint = { isDuplicate: inserted !== undefined, failure }
   await Promise.all(
-    keys.map(async (jobs) => {
-      const [{ task }] = jobs
-      const record = inserted?.get(task.resources)
-      const hint = { isDuplicate: inserted !== undefined, failure }
-      await settleKey(jobs, record ? { record, replayed: false } : insertOnce(task.root, task.call, hint))
-      release(jobs)
+    keys.map(async ([first, ...others]) => {
+      const { call, root, resources } = first.task
+      const record = inserted?.get(resources)
+      const isDone = settle(first, record ? { record, replayed: false } : insertOnce(root, call, hint))
+      await Promise.all([isDone, ...others.map((job) => settle(job, insertAfter(isDone, job.task)))])
+      release([first, ...others])
     }),
   )
 }
 
-/** The callers of one key: the first is given the result, and the others insert after it. */
-async function settleKey(
-  [first, ...others]: readonly [InsertJob, ...InsertJob[]],
-  result: InsertResult | Promise<InsertResult>,
-) {
-  const settle = async (job: InsertJob, result: InsertResult | Promise<InsertResult>) => {
-    try {
-      job.resolve(await result)
-      return true
-    } catch (error) {
-      job.reject(error)
-      return false
-    }
+/** Gives the job its result or its error. Resolves to whether it was a result. */
+async function settle(job: InsertJob, result: InsertResult | Promise<InsertResult>): Promise<boolean> {
+  try {
+    job.resolve(await result)
+    return true
+  } catch (error) {
+    job.reject(error)
+    return false
   }
-  const isDone = settle(first, result)
-  const insertAfter = async ({ call, root }: InsertTask) => {
-    const isDuplicate = await call.deadline.race(isDone, BOUNDS.waitedFor)
-    return insertOnce(root, call, { isDuplicate })
-  }
-  await Promise.all([isDone, ...others.map((job) => settle(job, insertAfter(job.task)))])
+}
+
+/** The insert of a caller whose key another one in this process speaks for. */
+async function insertAfter(isDone: Promise<boolean>, { call, root }: InsertTask): Promise<InsertResult> {
+  const isDuplicate = await call.deadline.race(isDone, BOUNDS.waitedFor)
+  return insertOnce(root, call, { isDuplicate })
 }
 
 /** Nothing was inserted if the batch is of one, or failed, whatever the reason: it will show again. */
 async function tryTogether(tasks: readonly InsertTask[]): Promise<{ inserted?: Map<string, Row>; failure?: unknown }> {
-  if (tasks.length < 2) return {}
+  const [first, second] = tasks
+  if (first === undefined || second === undefined) return {}
   try {
-    return { inserted: await insertAll(tasks) }
+    return { inserted: await insertAll(first, tasks) }
   } catch (failure) {
     return { failure }
   }
 }
 
-/** The records that were inserted, by the names of their keys. */
-async function insertAll(tasks: readonly InsertTask[]): Promise<Map<string, Row>> {
-  const [{ call, root }] = tasks as [InsertTask]
+/** The records that were inserted, by the names of their keys. All tasks are of the model and the selection of the first. */
+async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[]): Promise<Map<string, Row>> {
   const { model, catalogue, payload } = call
-  const keyFields = payload.keyFields.map(({ name }) => name)
-  const wide = widened(call.selection, keyFields, model)
+  const { keyFields } = payload
   const rows = await Promise.all(tasks.map((task) => rowToInsert(root, task.call)))
   await requireKey(root, call)
+  const keyNames = keyFields.map(({ name }) => name)
+  const { selection, strip } = widened(call.selection, keyNames, model)
   const names = new Set(tasks.map(({ resources }) => resources))
   const byName = (records: readonly Row[]) => {
-    const found = new Map<string, Row>()
-    for (const record of records) {
-      const key = Object.fromEntries(keyFields.map((field) => [field, record[field]]))
-      found.set(keyName(key, model), wide.strip(record))
-    }
+    const found = new Map(records.map((record) => [keyName(record, keyFields), strip(record)]))
     // The database may spell a key differently (citext, uuid); then nobody could be told whose it is.
-    if (found.size !== records.length || [...found.keys()].some((name) => !names.has(name))) {
-      throw new Error('The records of the batch cannot be told apart by their keys.')
-    }
-    return found
+    if (found.size === records.length && [...found.keys()].every((name) => names.has(name))) return found
+    throw new Error('The records of the batch cannot be told apart by their keys.')
   }
-  const plain = plainInsert(root, { model, keyFields: payload.keyFields, rows, selection: wide.selection })
-  if (plain) {
-    const table = await catalogue.of(model, root.query)
-    return byName(await insertTogether(root, plain, table, BATCH_LOCK_TIMEOUT))
+  const plain = plainInsert(root, { model, keyFields, rows, selection })
+  if (plain) return byName(await insertTogether(root, plain, await catalogue.of(model, root.query), BATCH_LOCK_TIMEOUT))
+  // In a transaction, whose waits for locks are limited, and which is undone where the records cannot be told apart.
+  const soonest = tasks.map((task) => task.call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
+  const insert = async (tx: RecordSession) => {
+    await tx.query(`SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`)
+    return byName(await insertRows(tx, rows, selection))
   }
-  return insertByPrisma(tasks, rows, wide.selection).then(byName)
-}
-
-/** In a transaction, whose waits for locks are limited: Prisma's call alone has no limit. */
-function insertByPrisma(tasks: readonly InsertTask[], rows: readonly Row[], selection: Selection): Promise<Row[]> {
-  const [{ root }] = tasks as [InsertTask]
-  const soonest = tasks.map(({ call }) => call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
-  const limitLocks = `SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`
-  return root.transaction(
-    async (tx) => {
-      await tx.query(limitLocks)
-      return insertRows(tx, rows, selection)
-    },
-    boundOf(soonest),
-    { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT },
-  )
+  const options = { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT } as const
+  return root.transaction(insert, boundOf(soonest), options)
 }

@@ -28,8 +28,8 @@ export async function fieldFingerprints(model: Model, data: Readonly<Record<stri
 /** The fields in which two fingerprints differ; `undefined` if the stored one is not of `fieldFingerprints`. */
 export function differingFields(stored: string, given: string): string[] | undefined {
   if (!stored.startsWith('{')) return undefined
-  const before = JSON.parse(stored) as Record<string, string>
-  const now = JSON.parse(given) as Record<string, string>
+  const before: Readonly<Record<string, string>> = JSON.parse(stored)
+  const now: Readonly<Record<string, string>> = JSON.parse(given)
   const names = new Set([...Object.keys(before), ...Object.keys(now)])
   return [...names].filter((name) => before[name] !== now[name])
 }

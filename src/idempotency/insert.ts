@@ -61,18 +61,17 @@ export async function insertOnce(
   }
   const outcome = new AmbiguousOutcome()
   outcome.note(hint.failure)
-  const attempt = () => patient(scope, deadline, INSERT_CALLS, () => insertOnRoot(scope, call, hint))
+  const insertOnRoot = () => {
+    if (call.isSingle) return insert(scope, call, hint.isDuplicate)
+    if (call.isObserved) return insertAsOne(scope, call)
+    // A row with children: the row first, as the claim, and then the children.
+    return inOwnTransaction(scope, { deadline, calls: INSERT_CALLS }, (tx) => insert(tx, call))
+  }
+  const attempt = () => patient(scope, deadline, INSERT_CALLS, insertOnRoot)
   return retry(attempt, policy, deadline, (error) => {
     outcome.note(error)
     return isRetryable(error, policy, outcome)
   })
-}
-
-/** A row with children is one transaction: the row first, as the claim, and then the children. */
-function insertOnRoot(root: RootScope, call: InsertCall, { isDuplicate }: Hint): Promise<InsertResult> {
-  if (call.isSingle) return insert(root, call, isDuplicate)
-  if (call.isObserved) return insertAsOne(root, call)
-  return inOwnTransaction(root, { deadline: call.deadline, calls: INSERT_CALLS }, (tx) => insert(tx, call))
 }
 
 /**
@@ -91,7 +90,12 @@ async function insert(session: RecordSession, call: InsertCall, isDuplicate = fa
   if (known) return known
   const row = await rowToInsert(session, call)
   await requireKey(session, call)
-  const result = await claimOrFind(() => claim(session, call, row), find)
+  const selection = call.isSingle ? call.selection : { select: keySelection(call) }
+  const claim = async () => {
+    const [record] = await insertRows(session, [row], selection)
+    return record && { record: call.isSingle ? record : await complete(session, call), replayed: false }
+  }
+  const result = await claimOrFind(claim, find)
   if (result) return result
   // Another unique constraint is in the way, which only Prisma's own `create` tells.
   const created = await create(session, { data: row, select: keySelection(call) }, find)
@@ -136,8 +140,8 @@ export function requireKey({ query }: RecordSession, { catalogue, model, payload
 }
 
 /** The row as it is inserted: with the fingerprint of the payload, where the model keeps one. */
-export async function rowToInsert(session: RecordSession, { model, payload, comparison }: InsertCall): Promise<Row> {
-  const row = await rowOf(payload, model, session)
+export async function rowToInsert(session: RecordSession, { payload, comparison }: InsertCall): Promise<Row> {
+  const row = await rowOf(payload, session)
   const { fingerprint } = comparison
   return fingerprint ? { ...row, [fingerprint.field]: await fingerprint.compute() } : row
 }
@@ -146,12 +150,6 @@ export async function rowToInsert(session: RecordSession, { model, payload, comp
 export async function insertRows(session: RecordSession, data: readonly Row[], selection: Selection): Promise<Row[]> {
   const answer: unknown = await session.call('createManyAndReturn', { data, skipDuplicates: true, ...selection })
   return answer as Row[]
-}
-
-async function claim(session: RecordSession, call: InsertCall, row: Row): Promise<InsertResult | undefined> {
-  const selection = call.isSingle ? call.selection : { select: keySelection(call) }
-  const [record] = await insertRows(session, [row], selection)
-  return record && { record: call.isSingle ? record : await complete(session, call), replayed: false }
 }
 
 /** What comes after the claim: the children, and the record with its relations. */

@@ -116,17 +116,22 @@ function readLink(field: Field, value: unknown): Link {
 }
 
 /** The row to insert: key, scalars, and the keys of what it refers to, looked up where need be. */
-export async function rowOf(payload: Payload, model: Model, scope: Session): Promise<Record<string, unknown>> {
-  const { links, key } = payload
-  const foreignKeys = await Promise.all(links.map((link) => foreignKeyOf(link, scope)))
-  links.forEach(({ field }, index) => {
-    const both = Object.entries(foreignKeys[index] as Values).filter(([name]) => Object.hasOwn(key, name))
-    const inKey = Object.fromEntries(both.map(([name]) => [name, key[name]]))
-    if (keyName(Object.fromEntries(both), model) !== keyName(inKey, model)) {
-      throw new InvalidArgumentError(`data.${field.name}`, 'connects another record than the one that `where` names.')
-    }
-  })
-  return Object.assign({}, payload.scalars, ...foreignKeys, key)
+export async function rowOf(payload: Payload, scope: Session): Promise<Record<string, unknown>> {
+  const { links, key, keyFields } = payload
+  const foreignKeys = await Promise.all(links.map(async (link) => ({ link, values: await foreignKeyOf(link, scope) })))
+  for (const { link, values } of foreignKeys) {
+    const isOther = keyFields.some(
+      (field) =>
+        Object.hasOwn(values, field.name) &&
+        canonical(keyForm(values[field.name], field)) !== canonical(keyForm(key[field.name], field)),
+    )
+    if (!isOther) continue
+    throw new InvalidArgumentError(
+      `data.${link.field.name}`,
+      'connects another record than the one that `where` names.',
+    )
+  }
+  return Object.assign({}, payload.scalars, ...foreignKeys.map(({ values }) => values), key)
 }
 
 /** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
@@ -138,13 +143,12 @@ async function foreignKeyOf({ field, where }: Link, scope: Session): Promise<Val
     references.every((name) => where[name] !== undefined && where[name] !== null)
   const select = Object.fromEntries(references.map((name) => [name, true]))
   const target = isComplete ? where : await scope.readOther(field.type, { where, select })
-  return Object.fromEntries(fields.map((name, index) => [name, target[references[index] as string]]))
+  return Object.fromEntries(fields.map((name, index) => [name, target[references[index] ?? '']]))
 }
 
 /** One text per key, whichever of a type's forms its values came in. */
-export function keyName(key: Values, model: Model): string {
-  const normal = Object.entries(key).map(([name, value]) => [name, keyForm(value, model.fields.get(name) as Field)])
-  return canonical(Object.fromEntries(normal))
+export function keyName(key: Values, keyFields: readonly Field[]): string {
+  return canonical(Object.fromEntries(keyFields.map((field) => [field.name, keyForm(key[field.name], field)])))
 }
 
 function keyForm(value: unknown, field: Field): unknown {

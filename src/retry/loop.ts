@@ -50,6 +50,5 @@ export function withAttempts(error: unknown, attempts: number): unknown {
 export function withGivenDeadline(error: unknown, left: number | undefined, { duration }: Deadline): unknown {
   if (!isConcurrencyError(error, 'DEADLINE_EXCEEDED') || error.deadline !== left) return error
   const told = new DeadlineExceededError(duration, error.waitedFor, { cause: error.cause })
-  const { attempts } = error as { readonly attempts?: number }
-  return attempts === undefined ? told : withAttempts(told, attempts)
+  return 'attempts' in error ? withAttempts(told, Number(error.attempts)) : told
 }
