@@ -1,6 +1,7 @@
 import type { RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { ModelContext } from '../prisma/client.js'
+import { insertRecords } from '../prisma/records.js'
 import { widened } from '../prisma/selection.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
@@ -8,7 +9,7 @@ import { NO_TIMEOUT } from '../transactions/bounded-body.js'
 import { boundOf } from '../transactions/bounds.js'
 import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'
 import { canonical } from '../values/canonical.js'
-import { type InsertCall, type InsertResult, insertOnce, insertRows, requireKey, rowToInsert } from './insert.js'
+import { type InsertCall, type InsertResult, insertOnce, requireKey, rowToInsert } from './insert.js'
 import { insertTogether, plainInsert } from './insert-together.js'
 import { keyName } from './payload.js'
 
@@ -124,7 +125,7 @@ async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[
   const soonest = tasks.map((task) => task.call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
   const insert = async (tx: RecordSession) => {
     await tx.query(`SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`)
-    return byName(await insertRows(tx, rows, selection))
+    return byName(await insertRecords(tx, rows, selection))
   }
   const options = { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT } as const
   return root.transaction(insert, boundOf(soonest), options)

@@ -114,7 +114,7 @@ export async function insertTogether(
   const json = param(JSON.stringify(rows))
   const list = (alias: string) => join(columns.map((field) => raw(alias + columnOf(field))))
   const key = (alias: string) => join(keyFields.map((field) => raw(`${alias}.${columnOf(field)}::text`)))
-  const { text, values } = sql`INSERT INTO ${tableOf(model)} AS t (${list('')})
+  const found = await root.rows(sql`INSERT INTO ${tableOf(model)} AS t (${list('')})
 WITH bound AS MATERIALIZED (
   SELECT ${raw(lockLimit(lockTimeout))}
 )
@@ -125,7 +125,6 @@ ON CONFLICT DO NOTHING
 RETURNING ${raw(returning(selected, 't'))},
   CASE WHEN ROW(${key('t')}) NOT IN (SELECT ${key('given')} FROM ${keys.recordset(json, 'given')})
     THEN ${refusal('another key: ', raw(`concat(${key('t')})`))}
-  END AS "#"`
-  const found = await root.query(text, ...values)
+  END AS "#"`)
   return found.map((row) => toRecord(row, selected))
 }

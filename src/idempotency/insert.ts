@@ -1,7 +1,7 @@
 import type { Model } from '../engine/data-model.js'
 import type { CallersTransaction, RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { isRecordNotFound, isUniqueViolation } from '../prisma/errors.js'
+import { Absent, createRecord, insertRecords, readRecord, Taken } from '../prisma/records.js'
 import { type Selection, widened } from '../prisma/selection.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
@@ -92,7 +92,7 @@ async function insert(session: RecordSession, call: InsertCall, isDuplicate = fa
   await requireKey(session, call)
   const selection = call.isSingle ? call.selection : { select: keySelection(call) }
   const claim = async () => {
-    const [record] = await insertRows(session, [row], selection)
+    const [record] = await insertRecords(session, [row], selection)
     return record && { record: call.isSingle ? record : await complete(session, call), replayed: false }
   }
   const result = await claimOrFind(claim, find)
@@ -122,13 +122,10 @@ async function create(
 ): Promise<InsertResult> {
   let taken: unknown
   const result = await claimOrFind(async () => {
-    try {
-      return { record: await session.contained((inside) => inside.call('create', args)), replayed: false }
-    } catch (error) {
-      if (!isUniqueViolation(error)) throw error
-      taken = error
-      return undefined
-    }
+    const record = await createRecord(session, args)
+    if (!(record instanceof Taken)) return { record, replayed: false }
+    taken = record.error
+    return undefined
   }, find)
   if (result) return result
   throw taken
@@ -146,12 +143,6 @@ export async function rowToInsert(session: RecordSession, { payload, comparison 
   return fingerprint ? { ...row, [fingerprint.field]: await fingerprint.compute() } : row
 }
 
-/** INSERT … ON CONFLICT DO NOTHING RETURNING: it waits for a duplicate in flight, and raises no error. */
-export async function insertRows(session: RecordSession, data: readonly Row[], selection: Selection): Promise<Row[]> {
-  const answer: unknown = await session.call('createManyAndReturn', { data, skipDuplicates: true, ...selection })
-  return answer as Row[]
-}
-
 /** What comes after the claim: the children, and the record with its relations. */
 function complete(session: RecordSession, { payload, selection, keepVersion }: InsertCall): Promise<Row> {
   const { where, children, hasChildren } = payload
@@ -166,12 +157,8 @@ function keySelection({ payload }: InsertCall): Readonly<Record<string, true>> {
 /** The record of an earlier call, on the primary, if its payload was the same. */
 async function findExisting(session: RecordSession, call: InsertCall): Promise<InsertResult | undefined> {
   const wide = widened(call.selection, comparedFields(call.comparison), call.model)
-  try {
-    const record = await session.read({ where: call.payload.where, ...wide.selection })
-    await compare(record, call, session)
-    return { record: wide.strip(record), replayed: true }
-  } catch (error) {
-    if (isRecordNotFound(error)) return undefined
-    throw error
-  }
+  const record = await readRecord(session, { where: call.payload.where, ...wide.selection })
+  if (record instanceof Absent) return undefined
+  await compare(record, call, session)
+  return { record: wide.strip(record), replayed: true }
 }

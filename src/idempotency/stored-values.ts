@@ -39,10 +39,9 @@ export async function differingInDatabase(
     return raw(`t.${columnOf(field)}::${type} IS NOT DISTINCT FROM given.${name}::${type} AS ${name}`)
   })
   const json = param(JSON.stringify(Object.fromEntries([...keys, ...asked].map(({ name, value }) => [name, value]))))
-  const { text, values: sent } = sql`SELECT ${join(results)}
+  const [row] = await session.rows(sql`SELECT ${join(results)}
 FROM ${tableOf(model)} AS t, ${columns.record(json, 'given')}
-WHERE ${join(conditions, ' AND ')}`
-  const [row] = await session.query(text, ...sent)
+WHERE ${join(conditions, ' AND ')}`)
   const same = new Set(asked.flatMap(({ name, field }) => (row?.[name] === true ? [field] : [])))
   // What only Prisma can read is compared as it was given, so it differs.
   return fields.filter((field) => !same.has(field)).map(({ name }) => name)
