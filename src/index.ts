@@ -30,6 +30,7 @@ import { VersionedModels } from './versioning/versioned-models.js'
 import { Versioning } from './versioning/versioning.js'
 
 export * from './errors/index.js'
+export type { CreateData, CreateIdempotentArgs } from './idempotency/client-types.js'
 export type {
   CreateIdempotent,
   Idempotent,
@@ -42,8 +43,6 @@ export type { IdempotencyOptions } from './idempotency/options.js'
 export type { AtLeastPeriod, GridPeriod, Period } from './idempotency/period.js'
 export { idempotencyKeySchema, idempotencyKeySql } from './idempotency/schema.js'
 export type {
-  CreateData,
-  CreateIdempotentArgs,
   IdempotentOptions,
   OncePerOptions,
   OncePerResult,

@@ -4,9 +4,10 @@ import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
 import type { TransactionContext } from '../transactions/with-retry.js'
 import { argumentsOf } from '../values/snapshot.js'
+import type { CreateIdempotentArgs } from './client-types.js'
 import type { InsertMethods } from './insert-methods.js'
 import type { OperationMethods } from './operation-methods.js'
-import type { CreateIdempotentArgs, IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from './types.js'
+import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from './types.js'
 
 /** The type of `createIdempotent`. */
 export type CreateIdempotent = <T, const W extends UniqueWhere<T>, const S extends GivenArgs>(
