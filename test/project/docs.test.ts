@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as erp from '../../src/erp.js'
 import * as index from '../../src/index.js'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
+import * as pg from '../../src/pg.js'
 import { useDatabase } from '../support/clients.js'
 import { anchorsOf, blocksOf, linksOf, type Page, readNotes, readPages } from '../support/pages.js'
 import { run } from '../support/run.js'
@@ -17,16 +18,26 @@ const NAMES = ['base', 'db', 'redis', 'id', 'transactionId', 'tenantId', 'sku', 
 /** The pages that are in the package, without the other files of the repository. */
 const PACKED = ['README.md', 'CHANGELOG.md']
 
+type Sources = Readonly<Record<string, readonly string[]>>
+
+/** The names that a file of test/support declares for examples, by the file. */
+async function declaredIn(file: string): Promise<Sources> {
+  const text = await readFile(`${ROOT}/test/support/${file}.ts`, 'utf8')
+  const names = text.matchAll(/^export (?:declare (?:const|function) |\{ )(\w+)/gm)
+  return { [`../../test/support/${file}.js`]: Array.from(names, ([, name = '']) => name) }
+}
+
 /** Where the names come from that an example of a doc comment may use. */
-const SOURCES = {
+const SOURCES: Sources = {
   'prisma-extension-concurrency': Object.keys(index),
   'prisma-extension-concurrency/erp': Object.keys(erp),
-  '../../test/support/reference-context.js': Array.from(
-    (await readFile(`${ROOT}/test/support/reference-context.ts`, 'utf8')).matchAll(
-      /^export (?:declare (?:const|function) |\{ )(\w+)/gm,
-    ),
-    ([, name = '']) => name,
-  ),
+  ...(await declaredIn('reference-context')),
+}
+
+/** The same for the entry point without Prisma. */
+const PG_SOURCES: Sources = {
+  'prisma-extension-concurrency/pg': Object.keys(pg),
+  ...(await declaredIn('pg-reference-context')),
 }
 
 const database = useDatabase()
@@ -43,6 +54,7 @@ describe('the README and docs', () => {
   const all = withBlocks('ts').map(({ path, index, code }) => ({
     name: `${path.slice(path.indexOf('/') + 1, -3).replaceAll('/', '-')}-${index}`,
     isFromComment: path.startsWith('docs/reference/'),
+    sources: path === 'docs/reference/pg.md' ? PG_SOURCES : SOURCES,
     code,
   }))
   const examples = all.filter(({ isFromComment }) => !isFromComment)
@@ -51,8 +63,8 @@ describe('the README and docs', () => {
     await rm(FOLDER, { recursive: true, force: true })
     await mkdir(FOLDER, { recursive: true })
     await Promise.all(
-      all.map(({ name, code, isFromComment }) =>
-        writeFile(`${FOLDER}/${name}.ts`, isFromComment ? functionOf(code) : moduleOf(code)),
+      all.map(({ name, code, isFromComment, sources }) =>
+        writeFile(`${FOLDER}/${name}.ts`, isFromComment ? functionOf(code, sources) : moduleOf(code)),
       ),
     )
     await writeFile(`${FOLDER}/tsconfig.json`, JSON.stringify({ extends: '../../tsconfig.json', include: ['.'] }))
@@ -198,7 +210,7 @@ async function expectLink(from: Page, path: string, anchor: string | undefined):
 /** An example as a module of its own. Those that make a client themselves need nothing else. */
 function moduleOf(code: string): string {
   const moved = code.replace("'./generated/prisma/client.js'", "'../prisma/client.js'")
-  if (code.includes('new PrismaClient(')) return `${moved}\nexport {}\n`
+  if (code.includes('new PrismaClient(') || code.includes('new Pool(')) return `${moved}\nexport {}\n`
   const imports = moved.match(/^import .*$/gm) ?? []
   const rest = moved.replace(/^import .*\n/gm, '')
   return [
@@ -211,9 +223,9 @@ function moduleOf(code: string): string {
 }
 
 /** An example of a doc comment as a function that nobody calls. It may use all exports, and what its context declares. */
-function functionOf(code: string): string {
+function functionOf(code: string, sources: Sources): string {
   const isUsed = (name: string) => new RegExp(`(?<![\\w$.'])${name}\\b`).test(code) && !code.includes(`const ${name} =`)
-  const imports = Object.entries(SOURCES).map(
+  const imports = Object.entries(sources).map(
     ([from, names]) => `import { ${names.filter(isUsed).join(', ')} } from '${from}'`,
   )
   return `${imports.join('\n')}\nexport async function example() {\n${code}}\n`

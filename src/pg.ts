@@ -1,0 +1,46 @@
+import type { Pool } from 'pg'
+import { OperationMethods } from './idempotency/operation-methods.js'
+import { LockMethods } from './locking/methods.js'
+import { clientOf, type PgClient } from './pg/client.js'
+import { readModels } from './pg/models.js'
+import { checkPgOptions, type PgOptions } from './pg/options.js'
+import { PgRoot } from './pg/session.js'
+import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
+import { RetryingTransactions } from './transactions/with-retry.js'
+
+export * from './errors/index.js'
+
+/** Half of a pool of ten, which is what node-postgres has unless told otherwise. */
+const DEFAULT_MAX_WAITING = 5
+
+/**
+ * Retried transactions, once-only operations and advisory locks on a pool of node-postgres, for a program without
+ * Prisma. With `stock()`, `serials()` and `series()` on top, it works on the same tables, locks and keys as
+ * programs on Prisma do.
+ *
+ * The models are the tables of the search path, read once, here: apply your migrations before.
+ *
+ * @throws ConfigurationError if the options do not fit the tables of the database
+ *
+ * @example
+ * const db = await concurrency(new Pool({ connectionString }))
+ * await db.$transactionWithRetry(async (tx) => {
+ *   await tx.query('UPDATE accounts SET balance = balance - $1 WHERE id = $2', [amount, from])
+ *   await tx.query('UPDATE accounts SET balance = balance + $1 WHERE id = $2', [amount, to])
+ * }, { isolationLevel: 'Serializable' })
+ */
+export async function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClient> {
+  const given = checkPgOptions(options)
+  const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
+  const transactions = new RetryingTransactions()
+  const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
+  const reader = new PgRoot({ pool, policy, transactions }, { root: () => pool, transaction: () => pool })
+  const dataModel = await readModels(reader, given)
+  const operations = new OperationMethods({ dataModel, policy, transactions, settings: given.idempotency ?? {} })
+  return clientOf({ pool, dataModel, policy, transactions, locks, operations }, [])
+}
+export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/client.js'
+export type { PgExtension } from './pg/extension.js'
+export type { ModelMapping } from './pg/models.js'
+export { Numeric } from './pg/numeric.js'
+export type { PgOptions } from './pg/options.js'

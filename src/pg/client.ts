@@ -1,0 +1,323 @@
+import type { Pool, QueryResult, QueryResultRow } from 'pg'
+import * as z from 'zod/mini'
+import type { DataModel } from '../engine/data-model.js'
+import type { Session, TransactionOptions } from '../engine/session.js'
+import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import type { OperationMethods } from '../idempotency/operation-methods.js'
+import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from '../idempotency/types.js'
+import type { LockKeys } from '../locking/key.js'
+import type {
+  AdvisoryXactLockOptions,
+  LockMethods,
+  TryAdvisoryXactLockOptions,
+  WithAdvisoryLockOptions,
+} from '../locking/methods.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import {
+  type TransactionWithRetryOptions,
+  transactionMethod,
+  transactionOptions,
+  type UserBody,
+} from '../transactions/method.js'
+import { inPlainNestedBody, sendPlain } from '../transactions/serialize.js'
+import type { RetryingTransactions, TransactionContext } from '../transactions/with-retry.js'
+import { checkArguments } from '../values/validation.js'
+import type { Namespace, PgExtension } from './extension.js'
+import { type Clients, PgRoot, type PgTransaction } from './session.js'
+
+type Nothing = Record<never, never>
+
+/** The `tx` of a transaction: what it sends is part of the transaction. `X` is what extensions have added. */
+export type PgTransactionClient<X = Nothing> = PgClientMethods<X> & X
+
+/** What `concurrency(pool)` gives. `X` is what extensions have added. */
+export type PgClient<X = Nothing> = PgClientMethods<X> & PgRootMethods<X> & X
+
+export interface PgRootMethods<X> {
+  /**
+   * The same, with an extension on it: `stock()`, `serials()` or `series()` of this entry point. The `tx` of
+   * a transaction has it, too.
+   *
+   * @throws ConfigurationError if its options do not fit the tables: every mistake, with its path
+   */
+  $extends<N extends object>(extension: PgExtension<N>): PgClient<X & N>
+}
+
+/** The methods of the client, and of the `tx` of a transaction. */
+export interface PgClientMethods<X> {
+  /**
+   * Sends a statement, as the `query` of the pool does; on a `tx` in its transaction.
+   *
+   * @throws TransactionScopeError on a `tx` whose transaction is over
+   *
+   * @example
+   * const { rows } = await tx.query<{ total: string }>('SELECT total FROM orders WHERE id = $1', [id])
+   */
+  query<R extends QueryResultRow = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<QueryResult<R>>
+
+  /**
+   * A transaction that runs once, and is rolled back if its body rejects. On a `tx` it is a savepoint.
+   *
+   * @throws DeadlineExceededError if there is no connection within `maxWait` (2 s unless given), or the body takes
+   *   longer than `timeout` (5 s unless given)
+   * @throws TransactionAbortedError if a statement has failed, and the body has caught its error
+   *
+   * @example
+   * await db.$transaction(async (tx) => {
+   *   await tx.query('INSERT INTO orders (id) VALUES ($1)', [id])
+   * })
+   */
+  $transaction<R>(body: (tx: PgTransactionClient<X>) => Promise<R>, options?: TransactionOptions): Promise<R>
+
+  /**
+   * A transaction that runs again, from the start and on a fresh snapshot, after a serialization failure
+   * (40001) or a deadlock (40P01), and that finds out what became of it if the answer to COMMIT is lost.
+   *
+   * The body may run several times: what it does outside the database, such as sending a mail, belongs after
+   * the commit. On a `tx` it runs once, in a savepoint, and conflicts go up to the outermost transaction.
+   *
+   * @throws OutcomeUnknownError if the connection was lost at COMMIT and the server can no longer tell what
+   *   became of the transaction
+   *
+   * @example
+   * await db.$transactionWithRetry(async (tx) => transfer(tx, from, to), { isolationLevel: 'Serializable' })
+   *
+   * Source: PostgreSQL manual, "13.5. Serialization Failure Handling".
+   */
+  $transactionWithRetry<R>(
+    body: (tx: PgTransactionClient<X>, context: TransactionContext) => Promise<R>,
+    options?: TransactionWithRetryOptions,
+  ): Promise<R>
+
+  /**
+   * Runs the body in a READ COMMITTED transaction that holds an advisory lock. The database itself releases
+   * it with the transaction, also when this process dies. Programs on Prisma take the same locks by the same
+   * keys.
+   *
+   * Callers of this process queue before they take a connection. The body's signal is aborted when the
+   * transaction ends or `bodyTimeout` has passed; from that moment the lock is gone.
+   *
+   * @throws LockTimeoutError if the lock is not free within `timeout`
+   * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written
+   *
+   * @example
+   * await db.$withAdvisoryLock(['stock', sku], (tx) => transfer(tx, from, to), { timeout: 2_000 })
+   *
+   * Source: PostgreSQL manual, "13.3.5. Advisory Locks".
+   */
+  $withAdvisoryLock<R>(
+    keys: LockKeys,
+    body: (tx: PgTransactionClient<X>, signal: AbortSignal) => Promise<R>,
+    options?: WithAdvisoryLockOptions,
+  ): Promise<R>
+
+  /**
+   * Takes an advisory lock in the transaction that you have, until it ends.
+   *
+   * @throws TransactionRequiredError outside a transaction
+   * @throws LockTimeoutError if it is not free in time; the transaction stays usable
+   * @throws InvalidArgumentError at REPEATABLE READ and above, unless `snapshot: 'accept'`
+   *
+   * @example
+   * await tx.$advisoryXactLock(['serial', productId])
+   */
+  $advisoryXactLock(keys: LockKeys, options?: AdvisoryXactLockOptions): Promise<void>
+
+  /**
+   * Takes an advisory lock in the transaction that you have, if it is free now.
+   *
+   * @returns whether it was taken
+   * @throws TransactionRequiredError outside a transaction
+   *
+   * @example
+   * if (!(await tx.$tryAdvisoryXactLock(['report', day]))) return
+   */
+  $tryAdvisoryXactLock(keys: LockKeys, options?: TryAdvisoryXactLockOptions): Promise<boolean>
+
+  /**
+   * Runs a whole operation once: its effects and its answer are committed together under a key, and a
+   * duplicate gets the stored answer. Needs a table in which the keys are noted: `idempotencyKeySql()` of
+   * the entry point `prisma-extension-concurrency` prints it.
+   *
+   * The scope must tell tenants and users apart, or one of them gets another's answer. The answer must be plain
+   * data (Date, bigint, bytes and undefined included). A body that throws leaves nothing behind, not even
+   * the key.
+   *
+   * @throws IdempotencyMismatchError if the key came with another `request` before
+   * @throws IdempotencyInProgressError if the same operation is running, and `whileRunning` is `refuse` or it
+   *   takes longer than the deadline
+   *
+   * @example
+   * const { result, replayed } = await db.$idempotent(
+   *   { key, scope: `tenant ${tenantId}: checkout`, request: body },
+   *   async (tx) => placeOrder(tx, body),
+   * )
+   */
+  $idempotent<R>(
+    options: IdempotentOptions,
+    body: (tx: PgTransactionClient<X>, context: TransactionContext) => Promise<R>,
+  ): Promise<{ result: R; replayed: boolean }>
+
+  /**
+   * Runs a job's body once per period across all machines, in one transaction; set its `timeout`. The second
+   * caller is answered `{ ran: false }` at once.
+   *
+   * @throws InvalidArgumentError for a period or a time zone that cannot be right, before the job runs
+   *
+   * @example
+   * await db.$oncePer({ job: 'daily-report', period: { atLeast: '23h' }, timeout: 60_000 }, (tx) => writeReport(tx))
+   */
+  $oncePer<R>(
+    options: OncePerOptions,
+    body: (tx: PgTransactionClient<X>, context: TransactionContext) => Promise<R>,
+  ): Promise<OncePerResult<R>>
+
+  /**
+   * Deletes the keys of `$idempotent` and `$oncePer` that are older than so many ms, in batches. A duplicate
+   * that arrives after its key was deleted runs again.
+   *
+   * @example
+   * await db.$pruneIdempotencyKeys({ olderThan: 30 * 24 * 3_600_000 })
+   */
+  $pruneIdempotencyKeys(options: PruneOptions): Promise<{ count: number }>
+}
+
+/** What all clients of one pool share, whatever extensions they have. */
+export interface Core {
+  readonly pool: Pool
+  readonly dataModel: DataModel
+  readonly policy: ResolvedPolicy
+  readonly transactions: RetryingTransactions
+  readonly locks: LockMethods
+  readonly operations: OperationMethods
+}
+
+/** The client of a pool, with these namespaces on it. */
+export function clientOf<X>(core: Core, namespaces: readonly Namespace[]): PgClient<X> {
+  const clients: Clients = {
+    root: (session) => withNamespaces(new RootClient(core, namespaces, session), namespaces, session),
+    transaction: (session) => withNamespaces(new TransactionClient(core, session), namespaces, session),
+  }
+  return new PgRoot(core, clients).client as PgClient<X>
+}
+
+/** Each namespace is made when it is first asked for. */
+function withNamespaces(client: object, namespaces: readonly Namespace[], session: Session): object {
+  for (const { name, make } of namespaces) {
+    let own: object | undefined
+    Object.defineProperty(client, name, { get: () => (own ??= make(session)), enumerable: true })
+  }
+  return client
+}
+
+/** The methods that are the same on the client and on a `tx`. */
+abstract class Client {
+  readonly #core: Core
+  readonly #session: Session
+
+  constructor(core: Core, session: Session) {
+    this.#core = core
+    this.#session = session
+  }
+
+  $transactionWithRetry<R>(body: UserBody<R>, options?: TransactionWithRetryOptions): Promise<R> {
+    const { transactions, policy } = this.#core
+    return transactionMethod(transactions, policy)(this.#session, body, options)
+  }
+
+  $withAdvisoryLock<R>(
+    keys: LockKeys,
+    body: (tx: object, signal: AbortSignal) => Promise<R>,
+    options?: WithAdvisoryLockOptions,
+  ): Promise<R> {
+    return this.#core.locks.hold(this.#session, keys, body, options)
+  }
+
+  $advisoryXactLock(keys: LockKeys, options?: AdvisoryXactLockOptions): Promise<void> {
+    return this.#core.locks.take(this.#session, keys, options)
+  }
+
+  $tryAdvisoryXactLock(keys: LockKeys, options?: TryAdvisoryXactLockOptions): Promise<boolean> {
+    return this.#core.locks.tryTake(this.#session, keys, options)
+  }
+
+  $idempotent<R>(options: IdempotentOptions, body: UserBody<R>): Promise<{ result: R; replayed: boolean }> {
+    return this.#core.operations.run(this.#session, options, body)
+  }
+
+  $oncePer<R>(options: OncePerOptions, body: UserBody<R>): Promise<OncePerResult<R>> {
+    return this.#core.operations.oncePer(this.#session, options, body)
+  }
+
+  $pruneIdempotencyKeys(options: PruneOptions): Promise<{ count: number }> {
+    return this.#core.operations.prune(this.#session, options)
+  }
+}
+
+class RootClient extends Client {
+  readonly #core: Core
+  readonly #namespaces: readonly Namespace[]
+  readonly #session: PgRoot
+
+  constructor(core: Core, namespaces: readonly Namespace[], session: PgRoot) {
+    super(core, session)
+    this.#core = core
+    this.#namespaces = namespaces
+    this.#session = session
+  }
+
+  query<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {
+    return this.#core.pool.query<R>(text, [...values])
+  }
+
+  async $transaction<R>(body: PlainBody<R>, options?: TransactionOptions): Promise<R> {
+    const checked = transactionArguments(body, options)
+    return this.#session.transaction(checked, async (tx) => body(tx.client))
+  }
+
+  $extends<N extends object>(extension: PgExtension<N>): PgClient<N> {
+    const added = extension.apply(this.#session, this.#core.dataModel)
+    for (const { name, models } of this.#namespaces) {
+      const shared = models.find((model) => added.models.includes(model))
+      if (name === added.name || shared === undefined) continue
+      const message = `${shared} is written by ${name} already, and ${added.name} would write it past what that keeps right. Give it a model of its own`
+      throw new ConfigurationError([{ path: '', message }])
+    }
+    return clientOf(this.#core, [...this.#namespaces.filter(({ name }) => name !== added.name), added])
+  }
+}
+
+class TransactionClient extends Client {
+  readonly #session: PgTransaction
+
+  constructor(core: Core, session: PgTransaction) {
+    super(core, session)
+    this.#session = session
+  }
+
+  async query<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {
+    const { id, scope } = this.#session
+    return sendPlain({ id, scope, isWrite: true }, () => this.#session.query<R>({ text, values: [...values] }))
+  }
+
+  async $transaction<R>(body: PlainBody<R>, options?: TransactionOptions): Promise<R> {
+    transactionArguments(body, options)
+    return inPlainNestedBody<R>(this.#session, (run) =>
+      this.#session.nested((inner) => run(inner, () => body(inner.client))),
+    )
+  }
+}
+
+type PlainBody<R> = (tx: object) => Promise<R>
+
+const { isolationLevel, maxWait, timeout } = transactionOptions
+const plainOptions = z.strictObject({ isolationLevel, maxWait, timeout })
+
+function transactionArguments(body: unknown, options: TransactionOptions = {}): TransactionOptions {
+  if (typeof body !== 'function')
+    throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+  return checkArguments(plainOptions, options)
+}

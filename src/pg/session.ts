@@ -1,0 +1,216 @@
+import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg'
+import { isConnectionLost, sqlState } from '../engine/error-facts.js'
+import type { IsolationLevel, Row, SqlStatement, TransactionOptions, TransactionSession } from '../engine/session.js'
+import { TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { systemClock } from '../sync/clock.js'
+import { Deadline } from '../sync/deadline.js'
+import { CALLS_FROM_INSIDE } from '../transactions/hints.js'
+import { type RetryingRoot, type TransactionWithRetryOptions, transactionCall } from '../transactions/method.js'
+import { watchedBody } from '../transactions/serialize.js'
+import type { Body, RetryingTransactions } from '../transactions/with-retry.js'
+import { parametersOf, typesOf } from './values.js'
+
+/** How long a transaction waits for a connection, and how long it may take, in ms, unless told otherwise: as on Prisma. */
+const DEFAULT_MAX_WAIT = 2_000
+const DEFAULT_TIMEOUT = 5_000
+
+const LEVELS: Readonly<Record<IsolationLevel, string>> = {
+  ReadUncommitted: 'READ UNCOMMITTED',
+  ReadCommitted: 'READ COMMITTED',
+  RepeatableRead: 'REPEATABLE READ',
+  Serializable: 'SERIALIZABLE',
+}
+
+/** What a session gives a body of the user's: made once for each. */
+export interface Clients {
+  root(session: PgRoot): object
+  transaction(session: PgTransaction): object
+}
+
+/** What the sessions of one pool share. */
+interface Core {
+  readonly pool: Pool
+  readonly policy: ResolvedPolicy
+  readonly transactions: RetryingTransactions
+}
+
+/** A connection that was taken out of the pool, until it is given back. */
+class Connection {
+  readonly #connection: PoolClient
+  #error: Error | undefined
+  #isOver = false
+  #savepoints = 0
+  readonly #onError = (error: Error) => {
+    this.#error = error
+  }
+
+  constructor(connection: PoolClient) {
+    this.#connection = connection
+    // A connection that breaks while no statement is under way would end the process.
+    connection.on('error', this.#onError)
+  }
+
+  /** A statement of ours: its values and rows look as they do through Prisma. */
+  async rows<R extends object>({ text, values }: SqlStatement): Promise<R[]> {
+    const config = { text, values: parametersOf(values), types: typesOf(this.#connection) }
+    return (await this.query<R>(config)).rows
+  }
+
+  /** A statement as the driver sends it. */
+  query<R extends QueryResultRow>(config: QueryConfig): Promise<QueryResult<R>> {
+    if (this.#isOver) return Promise.reject(new TransactionScopeError('over'))
+    return this.#connection.query<R>(config)
+  }
+
+  nextSavepoint(): string {
+    return `s${++this.#savepoints}`
+  }
+
+  /** Back to the pool, or to its end, where it may be in no state for another caller. */
+  release(isUsable = true): void {
+    this.#isOver = true
+    this.#connection.removeListener('error', this.#onError)
+    this.#connection.release(this.#error ?? !isUsable)
+  }
+}
+
+/** Waits for a connection. One that comes too late goes back to the pool. */
+async function connect(pool: Pool, maxWait: number): Promise<Connection> {
+  const connecting = pool.connect()
+  const deadline = new Deadline(maxWait, undefined, systemClock)
+  try {
+    return new Connection(await deadline.race(connecting, 'a connection'))
+  } catch (error) {
+    connecting.then(
+      (late) => late.release(),
+      () => {},
+    )
+    throw error
+  }
+}
+
+/** The root session of a pool: each statement on any of its connections. */
+export class PgRoot implements RetryingRoot {
+  readonly inTransaction = false
+  readonly client: object
+  readonly #core: Core
+  readonly #clients: Clients
+
+  constructor(core: Core, clients: Clients) {
+    this.#core = core
+    this.#clients = clients
+    this.client = clients.root(this)
+  }
+
+  async rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
+    const connection = new Connection(await this.#core.pool.connect())
+    try {
+      return await connection.rows<R>(statement)
+    } finally {
+      connection.release()
+    }
+  }
+
+  async transaction<R>(
+    { maxWait = DEFAULT_MAX_WAIT, timeout = DEFAULT_TIMEOUT, isolationLevel }: TransactionOptions,
+    body: (session: PgTransaction) => Promise<R>,
+  ): Promise<R> {
+    const connection = await connect(this.#core.pool, maxWait)
+    const deadline = new Deadline(timeout, undefined, systemClock)
+    let isUsable = false
+    try {
+      await connection.query({ text: `BEGIN${isolationLevel ? ` ISOLATION LEVEL ${LEVELS[isolationLevel]}` : ''}` })
+      const session = new PgTransaction(connection, this.#clients)
+      const work = watchedBody(session, () => body(session))
+      const inTime = deadline.race(work, 'the body of the transaction', CALLS_FROM_INSIDE)
+      const result = await inTime.catch(async (error: unknown) => {
+        // Behind a statement that is still running, ROLLBACK would wait: the connection is closed instead.
+        if (!deadline.passed()) isUsable = await succeeds(connection.query({ text: 'ROLLBACK' }))
+        throw error
+      })
+      const { command } = await connection.query({ text: 'COMMIT' }).catch((error: unknown) => {
+        isUsable = sqlState(error) !== undefined && !isConnectionLost(error)
+        throw error
+      })
+      isUsable = true
+      if (command === 'ROLLBACK') throw new TransactionAbortedError({})
+      return result
+    } finally {
+      connection.release(isUsable)
+    }
+  }
+
+  transactionWithRetry<R>(body: Body<R>, options: TransactionWithRetryOptions = {}): Promise<R> {
+    const { transactions, policy } = this.#core
+    return transactions.run(this, body, transactionCall(policy, options))
+  }
+}
+
+let count = 0
+
+/** A transaction on a connection: that of its body, or of a nested one. */
+export class PgTransaction implements TransactionSession {
+  readonly inTransaction = true
+  readonly scope = {}
+  readonly #connection: Connection
+  readonly #clients: Clients
+  #client: object | undefined
+
+  constructor(
+    connection: Connection,
+    clients: Clients,
+    readonly id = `pg ${++count}`,
+  ) {
+    this.#connection = connection
+    this.#clients = clients
+  }
+
+  get client(): object {
+    this.#client ??= this.#clients.transaction(this)
+    return this.#client
+  }
+
+  rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
+    return this.#connection.rows(statement)
+  }
+
+  rowsAtOnce(statement: SqlStatement): Promise<Row[]> {
+    return this.#connection.rows(statement)
+  }
+
+  /** A statement of the user's, as the driver sends it. */
+  query<R extends QueryResultRow>(config: QueryConfig): Promise<QueryResult<R>> {
+    return this.#connection.query(config)
+  }
+
+  async contained<R>(body: (session: PgTransaction) => Promise<R>): Promise<R> {
+    const name = this.#connection.nextSavepoint()
+    await this.#connection.query({ text: `SAVEPOINT ${name}` })
+    try {
+      const result = await body(new PgTransaction(this.#connection, this.#clients, this.id))
+      await this.#connection.query({ text: `RELEASE SAVEPOINT ${name}` })
+      return result
+    } catch (error) {
+      await succeeds(this.#connection.query({ text: `ROLLBACK TO SAVEPOINT ${name}` }))
+      throw error
+    }
+  }
+
+  nested<R>(body: (session: PgTransaction) => Promise<R>): Promise<R> {
+    return this.contained(body)
+  }
+
+  async keepingCalls<R>(work: () => PromiseLike<R>): Promise<R> {
+    return work()
+  }
+}
+
+async function succeeds(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,37 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
+
+/** The packages that a built file and all that it imports ask for. */
+async function packagesOf(entry: string): Promise<string[]> {
+  const packages = new Set<string>()
+  const seen = new Set<string>()
+  const visit = async (file: string): Promise<void> => {
+    if (seen.has(file)) return
+    seen.add(file)
+    const text = await readFile(file, 'utf8')
+    const specifiers = text.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*'([^'\s]+)'/g)
+    for (const [, specifier = ''] of specifiers) {
+      if (!specifier.startsWith('.')) packages.add(specifier)
+      else await visit(join(dirname(file), file.endsWith('.d.ts') ? specifier.replace(/\.js$/, '.d.ts') : specifier))
+    }
+  }
+  await visit(join(DIST, entry))
+  expect(relative(DIST, [...seen][0] ?? '')).toBe(entry)
+  return [...packages].sort()
+}
+
+test('a program without Prisma runs, and compiles, on the entry point pg', async () => {
+  expect(await packagesOf('pg.js')).toEqual(['zod/mini'])
+  expect(await packagesOf('pg.d.ts')).toEqual(['pg', 'zod/mini'])
+})
+
+test('a program without node-postgres runs, and compiles, on the other entry points', async () => {
+  for (const entry of ['index', 'erp']) {
+    expect(await packagesOf(`${entry}.js`)).toEqual(['@prisma/client/extension', 'zod/mini'])
+    expect(await packagesOf(`${entry}.d.ts`)).not.toContain('pg')
+  }
+})

@@ -1,0 +1,66 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { afterAll, describe } from 'vitest'
+import { PrismaClient } from '../../generated/prisma/client.js'
+import { concurrency as onPrisma } from '../../src/index.js'
+import { concurrency as onPool, type PgClient, type PgClientMethods } from '../../src/pg.js'
+import { useDatabase } from './clients.js'
+
+export type EngineName = 'prisma' | 'pg'
+
+/** What a body is given, to the tests: SQL goes by `rows`, which is one function for both engines. */
+export type Tx = PgClientMethods<Record<never, never>>
+
+type Sender = { query(sql: string, values?: unknown[]): Promise<{ rows: object[] }> }
+type RawClient = { $queryRawUnsafe(sql: string, ...values: unknown[]): Promise<object[]> }
+
+/** Sends SQL as a user of the engine does. */
+export async function rows(tx: object, sql: string, ...values: unknown[]): Promise<Record<string, unknown>[]> {
+  const sent =
+    '$queryRawUnsafe' in tx
+      ? await (tx as RawClient).$queryRawUnsafe(sql, ...values)
+      : (await (tx as Sender).query(sql, values)).rows
+  return sent as Record<string, unknown>[]
+}
+
+export interface EngineOptions {
+  readonly url: string
+  readonly poolSize?: number
+}
+
+/** A client of the engine with `concurrency()` alone. To the tests both are one. */
+export async function openEngine(name: EngineName, { url, poolSize = 10 }: EngineOptions) {
+  const pool = new pg.Pool({ connectionString: url, max: poolSize })
+  pool.on('error', () => {}) // a server that goes away is part of some tests
+  const client = new PrismaClient({ adapter: new PrismaPg(pool) })
+  const db = name === 'pg' ? await onPool(pool) : (client.$extends(onPrisma()) as unknown as PgClient)
+  const close = async () => {
+    await client.$disconnect()
+    await pool.end()
+  }
+  return { db, pool, client, close }
+}
+
+/** The tests of a behaviour, once for each engine. Each has a database of its own. */
+export function describeEngines(body: (engine: ReturnType<typeof useEngine>) => void): void {
+  for (const name of ['prisma', 'pg'] as const) describe(`on ${name}`, () => body(useEngine(name)))
+}
+
+function useEngine(name: EngineName) {
+  const database = useDatabase()
+  const opened: { close(): Promise<void> }[] = []
+  afterAll(async () => {
+    await Promise.all(opened.map(({ close }) => close()))
+  })
+  return {
+    name,
+    /** The engine that the tests of this one share the database with. */
+    other: name === 'pg' ? ('prisma' as const) : ('pg' as const),
+    database,
+    async connect(engine: EngineName = name, options: Partial<EngineOptions> = {}) {
+      const made = await openEngine(engine, { url: database.url, ...options })
+      opened.push(made)
+      return made
+    },
+  }
+}

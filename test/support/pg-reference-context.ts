@@ -1,0 +1,23 @@
+import { Pool } from 'pg'
+import type { concurrency, PgTransactionClient } from 'prisma-extension-concurrency/pg'
+
+/** What the examples of the entry point without Prisma take for granted. They are compiled, and not run. */
+export { Pool }
+export declare const pool: Pool
+export declare const connectionString: string
+export declare const db: Awaited<ReturnType<typeof concurrency>>
+export declare const tx: PgTransactionClient
+
+export declare const amount: number
+export declare const from: number
+export declare const to: number
+export declare const id: number
+export declare const productId: number
+export declare const tenantId: number
+export declare const sku: string
+export declare const day: string
+export declare const key: string
+export declare const body: { readonly customer: string }
+export declare function transfer(client: typeof tx, from: number, to: number): Promise<void>
+export declare function placeOrder(client: typeof tx, order: typeof body): Promise<number>
+export declare function writeReport(client: typeof tx): Promise<number>
