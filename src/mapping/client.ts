@@ -1,9 +1,7 @@
 import { ConfigurationError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { rootSession, transactionSession } from '../prisma/client-session.js'
-import type { Deadline } from '../sync/deadline.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
-import * as sessions from '../transactions/serialize.js'
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
 
 /** A client with `concurrency()` on it: its public method is all that this entry point builds on. */
@@ -29,18 +27,4 @@ export function retryingRoot(client: ConcurrencyClient, model?: string): Retryin
     transactionWithRetry: <R>(body: Body<R>, options?: TransactionWithRetryOptions) =>
       client.$transactionWithRetry((tx, context) => body(transactionSession(tx, model), context), options),
   })
-}
-
-/** `serializeInTransaction`, by the `tx`. */
-export function serializeInTransaction<R>(tx: PrismaClientLike, deadline: Deadline, run: () => Promise<R>): Promise<R> {
-  return sessions.serializeInTransaction(transactionSession(tx), deadline, run)
-}
-
-/** `inSavepoint`, by the `tx`. */
-export function inSavepoint<R>(
-  tx: PrismaClientLike,
-  deadline: Deadline,
-  body: (inner: PrismaClientLike) => Promise<R>,
-): Promise<R> {
-  return sessions.inSavepoint(transactionSession(tx), deadline, (inner) => body(inner.client as PrismaClientLike))
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
-import { checkConfiguration, nameSchema } from '../values/validation.js'
+import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
 
 /** The model with a row per serial. */
 export interface SerialMapping {
@@ -35,12 +35,11 @@ export interface SerialsOptions {
   readonly retry?: RetryPolicy
 }
 
-const field = z.optional(nameSchema('a field'))
 const model = z.optional(nameSchema('a model'))
 
 const serialsOptions = z.strictObject({
-  serial: z.optional(z.strictObject({ model, number: field, transactionId: field, version: field })),
-  allocation: z.optional(z.strictObject({ model, transactionId: field, request: field, count: field })),
+  serial: z.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
+  allocation: z.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
   retry: z.optional(retryPolicySchema),
 })
 

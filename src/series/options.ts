@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { isTimeZone } from '../values/time-zone.js'
-import { checkConfiguration, keyTextSchema, nameSchema, wholeNumber } from '../values/validation.js'
+import { checkConfiguration, keyTextSchema, mappingSchema, nameSchema, wholeNumber } from '../values/validation.js'
 import { parseFormat } from './format.js'
 
 /** One series: how its numbers look, and how they are taken. */
@@ -59,7 +59,6 @@ export interface SeriesOptions {
   readonly number?: NumberMapping
 }
 
-const field = z.optional(nameSchema('a field'))
 const model = z.optional(nameSchema('a model'))
 
 const format = keyTextSchema.check(
@@ -91,10 +90,8 @@ const definition = z.strictObject(
 
 const seriesOptions = z.strictObject({
   series: z.optional(z.record(keyTextSchema, definition)),
-  counter: z.optional(z.strictObject({ model, name: field, period: field, last: field })),
-  number: z.optional(
-    z.strictObject({ model, series: field, transactionId: field, period: field, value: field, text: field }),
-  ),
+  counter: z.optional(mappingSchema(['name', 'period', 'last'], { model })),
+  number: z.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

@@ -43,7 +43,9 @@ export class BalanceCache {
   #set(id: string, entry: Entry): void {
     this.#entries.delete(id)
     this.#entries.set(id, entry)
-    if (this.#entries.size > MOST) this.#entries.delete(this.#entries.keys().next().value as string)
+    if (this.#entries.size <= MOST) return
+    const [oldest] = this.#entries.keys()
+    if (oldest !== undefined) this.#entries.delete(oldest)
   }
 }
 

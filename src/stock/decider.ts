@@ -64,7 +64,13 @@ export interface WriteSet {
   readonly ended: readonly { readonly transactionId: string; readonly state: ReservationState }[]
 }
 
-type Running = { -readonly [K in keyof Balance]: Balance[K] }
+/** An item, as the requests so far have left it. */
+interface ItemState {
+  readonly known: Balance
+  readonly next: { -readonly [K in keyof Balance]: Balance[K] }
+  /** The item, once something of it is to be written. */
+  changed: Item | undefined
+}
 
 /**
  * Decides requests one after the other, each against what those before it have left. A request that
@@ -72,11 +78,9 @@ type Running = { -readonly [K in keyof Balance]: Balance[K] }
  */
 export class Decider {
   readonly #map: StockMap
-  readonly #known: ReadonlyMap<string, Balance>
-  readonly #running = new Map<string, Running>()
+  readonly #items = new Map<string, ItemState>()
   readonly #recorded: Map<string, RecordedMovement>
   readonly #reserved: Map<string, RecordedReservation>
-  readonly #touched = new Map<string, Item>()
   readonly #movements: MovementEntry[] = []
   readonly #reservations: ReservationEntry[] = []
   readonly #ended: { transactionId: string; state: ReservationState }[] = []
@@ -86,12 +90,13 @@ export class Decider {
   constructor(map: StockMap, { balances, movements, reservations, expired, now }: Snapshot) {
     this.#map = map
     this.#now = now
-    this.#known = balances
-    for (const [id, balance] of balances) this.#running.set(id, { ...balance })
     this.#recorded = new Map(movements)
     this.#reserved = new Map(reservations)
     this.#expired = expired
-    for (const [id, quantity] of expired) (this.#running.get(id) as Running).reserved -= quantity
+    for (const [id, known] of balances) {
+      const next = { ...known, reserved: known.reserved - (expired.get(id) ?? 0n) }
+      this.#items.set(id, { known, next, changed: undefined })
+    }
   }
 
   decide(request: Request): Decision {
@@ -104,17 +109,11 @@ export class Decider {
 
   /** What to write. Items that only expired reservations have changed are among them. */
   writeSet(items: Iterable<Item>): WriteSet {
-    for (const item of items) if (this.#expired.has(item.id)) this.#touched.set(item.id, item)
-    return {
-      items: [...this.#touched.values()].map((item) => ({
-        item,
-        known: this.#known.get(item.id) as Balance,
-        next: this.#running.get(item.id) as Balance,
-      })),
-      movements: this.#movements,
-      reservations: this.#reservations,
-      ended: this.#ended,
-    }
+    for (const item of items) if (this.#expired.has(item.id)) this.#state(item).changed = item
+    const changed = [...this.#items.values()].flatMap(({ changed: item, known, next }) =>
+      item ? [{ item, known, next }] : [],
+    )
+    return { items: changed, movements: this.#movements, reservations: this.#reservations, ended: this.#ended }
   }
 
   #decide(request: Request): Decision {
@@ -134,12 +133,9 @@ export class Decider {
 
   #move(request: Request): Decision {
     const { transactionId, lines } = request
-    const recorded = this.#recorded.get(transactionId)
-    if (recorded) {
-      checkSame(this.#map.movement.model.name, transactionId, lines, recorded.lines)
-      if (recorded.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
-      return this.#done(lines, true)
-    }
+    const recorded = this.#sameMovement(transactionId, lines)
+    if (recorded?.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
+    if (recorded) return this.#done(lines, true)
     checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
     const shortages = this.#shortages(request, lines, false)
     if (shortages.length > 0) {
@@ -152,15 +148,11 @@ export class Decider {
 
   /** A stocktake is a fact: whatever was found is what is there, reserved or not. */
   #count({ transactionId, lines }: Request): Decision {
-    const recorded = this.#recorded.get(transactionId)
+    const recorded = this.#sameMovement(transactionId, lines, 'item')
+    if (recorded?.isRefused) throw this.#mismatch(transactionId, 'quantity')
     if (recorded) {
-      const { name } = this.#map.movement.model
-      checkSame(name, transactionId, lines, recorded.lines, 'item')
-      if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
-      return this.#done(
-        lines.map(({ item }, i) => ({ item, quantity: recorded.lines[i]?.quantity ?? 0n })),
-        true,
-      )
+      const counted = lines.map((line, i) => ({ ...line, quantity: recorded.lines[i]?.quantity ?? 0n }))
+      return this.#done(counted, true)
     }
     checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
     const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
@@ -172,12 +164,10 @@ export class Decider {
     const { transactionId, lines, expiresIn = 0 } = request
     const recorded = this.#reserved.get(transactionId)
     if (recorded) {
-      checkSame(this.#map.reservation?.model.name ?? '', transactionId, lines, recorded.lines)
+      checkSame({ model: this.#map.reservation?.model.name ?? '', transactionId }, lines, recorded.lines)
       return { ...this.#done(lines, true), expiresAt: recorded.expiresAt, state: recorded.state }
     }
-    if (this.#recorded.has(transactionId)) {
-      throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
-    }
+    if (this.#recorded.has(transactionId)) throw this.#mismatch(transactionId, 'reservation')
     const taken = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
     const shortages = this.#shortages(request, taken, false)
     if (shortages.length > 0) throw this.#insufficient(request, shortages)
@@ -206,11 +196,9 @@ export class Decider {
     const { transactionId, lines } = request
     const reservation = this.#reservation(transactionId, lines)
     const moved = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
-    const recorded = this.#recorded.get(transactionId)
-    if (recorded) {
-      checkSame(this.#map.movement.model.name, transactionId, moved, recorded.lines)
+    if (this.#sameMovement(transactionId, moved)) {
       if (reservation?.state === 'fulfilled') return this.#done(moved, true)
-      throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['reservation'])
+      throw this.#mismatch(transactionId, 'reservation')
     }
     if (reservation?.state !== 'active') throw new ReservationEndedError(transactionId, reservation?.state ?? 'missing')
     const shortages = this.#shortages(request, moved, false)
@@ -221,7 +209,22 @@ export class Decider {
     return this.#done(moved)
   }
 
-  /** Who found no lines came before the reservation was there: its items are not locked. */
+  /**
+   * The movement that is recorded under the transaction id.
+   *
+   * @throws IdempotencyMismatchError if it has other lines
+   */
+  #sameMovement(transactionId: string, lines: readonly Line[], by?: 'item'): RecordedMovement | undefined {
+    const recorded = this.#recorded.get(transactionId)
+    if (recorded) checkSame({ model: this.#map.movement.model.name, transactionId }, lines, recorded.lines, by)
+    return recorded
+  }
+
+  #mismatch(transactionId: string, field: string): IdempotencyMismatchError {
+    return new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, [field])
+  }
+
+  /** A request that found no lines came before the reservation was there: its items are not locked. */
   #reservation(transactionId: string, lines: readonly Line[]): RecordedReservation | undefined {
     return lines.length > 0 ? this.#reserved.get(transactionId) : undefined
   }
@@ -248,16 +251,20 @@ export class Decider {
   }
 
   #change(item: Item, onHand: bigint, reserved: bigint): void {
-    const balance = this.#balance(item)
-    balance.onHand += onHand
-    balance.reserved += reserved
-    this.#touched.set(item.id, item)
+    const state = this.#state(item)
+    state.next.onHand += onHand
+    state.next.reserved += reserved
+    state.changed = item
   }
 
-  #balance(item: Item): Running {
-    const balance = this.#running.get(item.id)
-    if (balance === undefined) throw new ItemNotFoundError(this.#map.item.model.name, item.given)
-    return balance
+  #balance(item: Item): Balance {
+    return this.#state(item).next
+  }
+
+  #state(item: Item): ItemState {
+    const state = this.#items.get(item.id)
+    if (state === undefined) throw new ItemNotFoundError(this.#map.item.model.name, item.given)
+    return state
   }
 
   /** The lines that take more than there is. What adds to the stock is never short. */
@@ -280,8 +287,9 @@ export class Decider {
     return shortages
   }
 
-  #insufficient({ transactionId }: Request, shortages: readonly Shortage[], isRemembered = false) {
-    return new InsufficientStockError(transactionId, shortages as [Shortage, ...Shortage[]], isRemembered)
+  #insufficient({ transactionId }: Request, [first, ...others]: readonly Shortage[], isRemembered = false) {
+    if (first === undefined) throw new Error(`${transactionId} is refused, and nothing of it is short.`)
+    return new InsufficientStockError(transactionId, [first, ...others], isRemembered)
   }
 
   #checkRange(lines: readonly Line[], of: 'onHand' | 'reserved'): void {
@@ -317,8 +325,7 @@ export function checkUnreserved(id: string, reservation: RecordedReservation | u
  * @throws IdempotencyMismatchError if these are others than the recorded ones
  */
 export function checkSame(
-  model: string,
-  transactionId: string,
+  { model, transactionId }: { readonly model: string; readonly transactionId: string },
   lines: readonly Line[],
   recorded: readonly Line[],
   by: 'item' | 'quantity' = 'quantity',

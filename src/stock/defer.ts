@@ -63,7 +63,7 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
     if (!isForbidden && (await claimDeferred(session, map, entries, lockTimeout))) return false
     const recorded = (await readMovements(session, map, [transactionId])).get(transactionId)
     if (recorded) {
-      checkSame(name, transactionId, lines, recorded.lines)
+      checkSame({ model: name, transactionId }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
       return true
     }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
-import { checkConfiguration, nameSchema, wholeNumber } from '../values/validation.js'
+import { checkConfiguration, mappingSchema, nameSchema, wholeNumber } from '../values/validation.js'
 
 /** The model with a row per item, and its fields. */
 export interface ItemMapping {
@@ -76,53 +76,28 @@ export interface StockOptions {
   readonly retry?: RetryPolicy
 }
 
-const name = nameSchema('a field')
+const model = nameSchema('a model')
 const names = z.union(
-  [name, z.array(name).check(z.minLength(1, 'must not be empty'))],
+  [nameSchema('a field'), z.array(nameSchema('a field')).check(z.minLength(1, 'must not be empty'))],
   'must be the name of a field, or a list of them',
 )
-const model = nameSchema('a model')
-const flag = z.boolean('must be true or false')
+const flag = z.optional(z.boolean('must be true or false'))
+const lines = { model, item: z.optional(names) }
 
 const stockOptions = z.strictObject({
-  item: z.strictObject(
-    {
-      model,
-      key: names,
-      onHand: z.optional(name),
-      reserved: z.optional(name),
-      minimum: z.optional(name),
-      opening: z.optional(name),
-      version: z.optional(name),
-      bumpVersion: z.optional(flag),
-    },
+  item: mappingSchema(
+    ['onHand', 'reserved', 'minimum', 'opening', 'version'],
+    { model, key: names, bumpVersion: flag },
     'must be the mapping of the items',
   ),
-  movement: z.strictObject(
-    {
-      model,
-      transactionId: z.optional(name),
-      line: z.optional(name),
-      item: z.optional(names),
-      quantity: z.optional(name),
-      applied: z.optional(name),
-      refused: z.optional(name),
-    },
+  movement: mappingSchema(
+    ['transactionId', 'line', 'quantity', 'applied', 'refused'],
+    lines,
     'must be the mapping of the movements',
   ),
-  reservation: z.optional(
-    z.strictObject({
-      model,
-      transactionId: z.optional(name),
-      line: z.optional(name),
-      item: z.optional(names),
-      quantity: z.optional(name),
-      state: z.optional(name),
-      expiresAt: z.optional(name),
-    }),
-  ),
+  reservation: z.optional(mappingSchema(['transactionId', 'line', 'quantity', 'state', 'expiresAt'], lines)),
   minimum: z.optional(z.union([z.number(), z.bigint(), z.string(), z.null()], 'must be a number, or null')),
-  rememberRefusals: z.optional(flag),
+  rememberRefusals: flag,
   maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))),
   retry: z.optional(retryPolicySchema),
 })

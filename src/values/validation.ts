@@ -27,6 +27,16 @@ export function nameSchema(what: string): z.ZodMiniString {
   return z.string(`must be the name of ${what}`).check(z.minLength(1, 'must not be empty'))
 }
 
+/** A mapping whose options each name a field; those of `others` have their own form. */
+export function mappingSchema(
+  fields: readonly string[],
+  others: Readonly<Record<string, z.ZodMiniType>>,
+  error?: string,
+) {
+  const named = Object.fromEntries(fields.map((name) => [name, z.optional(nameSchema('a field'))]))
+  return z.strictObject({ ...others, ...named }, error)
+}
+
 /** `false`. A `z.literal` would bring more code. */
 export const off = z.boolean().check(z.refine((value) => !value, { abort: true }))
 
