@@ -1,5 +1,5 @@
 import type { Field } from '../engine/data-model.js'
-import { hex } from '../values/canonical.js'
+import { hex, isDecimal } from '../values/canonical.js'
 import { isStorableText } from '../values/text.js'
 import { jsonText } from './json-text.js'
 
@@ -48,7 +48,7 @@ function scalarValue(value: unknown, field: Field): Scalar | undefined {
     case 'Boolean':
       return typeof value === 'boolean' ? value : undefined
     case 'Int':
-      return intValue(value, field)
+      return intValue(value, field.nativeType)
     case 'BigInt':
       return bigIntValue(value)
     case 'Float':
@@ -72,11 +72,9 @@ const INT_RANGES: Readonly<Record<string, readonly [lowest: number, highest: num
   Oid: [0, 2 ** 32 - 1],
 }
 
-function intValue(value: unknown, { nativeType }: Field): number | undefined {
-  const [lowest, highest] = INT_RANGES[nativeType ?? 'Integer'] ?? [0, -1]
-  return Number.isInteger(value) && (value as number) >= lowest && (value as number) <= highest
-    ? (value as number)
-    : undefined
+function intValue(value: unknown, nativeType = 'Integer'): number | undefined {
+  const [lowest, highest] = INT_RANGES[nativeType] ?? [0, -1]
+  return typeof value === 'number' && Number.isInteger(value) && value >= lowest && value <= highest ? value : undefined
 }
 
 const HIGHEST_BIGINT = 2n ** 63n - 1n
@@ -90,11 +88,9 @@ function bigIntValue(value: unknown): string | undefined {
 
 /** A fraction goes to the database as it is, but not one in a list, nor what is too large for an Int. */
 function floatValue(value: number, { isList }: Field): number | string | undefined {
-  const isPlain = Number.isInteger(value) ? intValue(value, INTEGER) !== undefined : !isList
+  const isPlain = Number.isInteger(value) ? intValue(value) !== undefined : !isList
   return isPlain ? value : compiledNumber(value)
 }
-
-const INTEGER = { nativeType: 'Integer' } as Field
 
 /**
  * A number as the query compiler passes it on: a 64-bit integer exactly, and whatever else with 16
@@ -122,26 +118,12 @@ function decimalValue(value: unknown): string | undefined {
     case 'string':
       return plainDecimal(value)
     case 'object': {
-      const text = value !== null && isDecimalObject(value) ? value.toFixed() : undefined
+      const text: unknown = value !== null && isDecimal(value) ? value.toFixed() : undefined
       return typeof text === 'string' && /^-?\d+(?:\.\d+)?$/.test(text) ? text : undefined
     }
     default:
       return undefined
   }
-}
-
-/** What Prisma takes for a Decimal, its own ones among them. */
-function isDecimalObject(value: object): value is { toFixed(): unknown } {
-  return (
-    'toFixed' in value &&
-    typeof value.toFixed === 'function' &&
-    's' in value &&
-    typeof value.s === 'number' &&
-    'e' in value &&
-    typeof value.e === 'number' &&
-    'd' in value &&
-    Array.isArray(value.d)
-  )
 }
 
 const DECIMAL = /^([+-]?)(?=\.?\d)(\d*)\.?(\d*)(?:[eE]([+-]?\d{1,3}))?$/

@@ -32,7 +32,7 @@ export function toRecord(row: Row, fields: readonly Field[]): Row {
 function toValue(value: unknown, { kind, type, enumValues }: Field): unknown {
   if (value === null || value === undefined) return value
   if (kind === 'enum') return nameOf(value, enumValues)
-  if (type === 'BigInt') return BigInt(value as bigint)
+  if (type === 'BigInt') return BigInt(String(value))
   if (type === 'Int') return Number(value)
   return value
 }

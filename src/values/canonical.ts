@@ -35,7 +35,11 @@ export function hex(view: ArrayBufferView): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** A `Decimal` of Prisma, of decimal.js, or of a look-alike: what Prisma itself takes for one. */
+/** A `Decimal` of Prisma, of decimal.js, or a look-alike that Prisma itself takes for one. */
 export function isDecimal(value: object): value is { toFixed(): string } {
-  return 'd' in value && 'e' in value && 's' in value && 'toFixed' in value && typeof value.toFixed === 'function'
+  if (!('toFixed' in value && 's' in value && 'e' in value && 'd' in value)) return false
+  if (typeof value.toFixed !== 'function') return false
+  // NaN and Infinity have no digits.
+  if (Object.prototype.toString.call(value) === '[object Decimal]') return true
+  return typeof value.s === 'number' && typeof value.e === 'number' && Array.isArray(value.d)
 }

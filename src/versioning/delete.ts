@@ -4,10 +4,8 @@ import type { Row } from '../engine/session.js'
 import type { ModelContext } from '../prisma/client.js'
 import { Absent, deleteRecord, readRecord } from '../prisma/records.js'
 import { selectsRelations } from '../prisma/selection.js'
-import { retry } from '../retry/loop.js'
-import { patient } from '../transactions/bounds.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
-import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
+import type { TransactionInTurn } from '../transactions/records-in-turn.js'
 import { checkArgs, DELETE_ARGUMENTS, readGuardedWhere } from './arguments.js'
 import { GuardedWrite, type Target, type Write } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
@@ -23,21 +21,10 @@ export async function deleteVersioned(shared: Versioning, context: ModelContext,
   const { row, expected } = readGuardedWhere(args.where, versioned)
   const target = shared.target(args, row, versioned)
   const guarded = new GuardedWrite(target)
-  const session = shared.sessionOf(context)
   // After a lost answer it is the same again, under the same version: it cannot delete twice.
-  const outcome = await guarded.outcomeOf(async () => {
-    const record = await serialized(session, target.deadline, CALLS, (turn) =>
-      patient(turn, target.deadline, CALLS, () =>
-        retry(
-          (attempt) => deleteOnce(turn, guarded, { target, expected, attempt }),
-          target.policy,
-          target.deadline,
-          (error) => guarded.isRetryable(turn, error),
-        ),
-      ),
-    )
-    return { status: 'updated', record }
-  })
+  const outcome = await guarded.attempts(shared.sessionOf(context), CALLS, (turn, attempt) =>
+    deleteOnce(turn, guarded, { target, expected, attempt }),
+  )
   if ('record' in outcome) return outcome.record
   throw outcome.error
 }

@@ -17,17 +17,17 @@ export type DirectData = ReadonlyMap<Field, DirectWrite>
 /**
  * The data of a write, if it is of a kind that a statement of our own writes exactly as Prisma
  * would: plain values of plain types, in the one form in which there is nothing to interpret.
- * Whatever else it is, also what is wrong with it, is for Prisma to judge.
+ * All else, also what is wrong, is for Prisma to judge.
  */
 export function directData(data: Readonly<Record<string, unknown>>, model: Model): DirectData | undefined {
-  const plain = new Map<Field, DirectWrite>()
+  const direct = new Map<Field, DirectWrite>()
   for (const [name, given] of Object.entries(data)) {
     const field = model.fields.get(name)
-    const write = field && readWrite(given, field)
+    const write = field && directWrite(given, field)
     if (!write || model.emulatedKeys.has(name)) return undefined
-    plain.set(field, write)
+    direct.set(field, write)
   }
-  return plain
+  return direct
 }
 
 /** What is done to a column, as it is given: a value, or `{ set }`, `{ increment }` or `{ decrement }` of one. */
@@ -43,53 +43,34 @@ function isOperation(name: string): name is Operation {
   return name === 'set' || name === 'increment' || name === 'decrement'
 }
 
-function readWrite(given: unknown, field: Field): DirectWrite | undefined {
-  const read = field.isList ? undefined : operationIn(given, field)
-  if (!read) return undefined
-  const { operation, value } = read
-  return operation === 'set' || isWhole(value, field) ? plainWrite(operation, value, field) : undefined
-}
-
-function plainWrite(operation: Operation, given: unknown, field: Field): DirectWrite | undefined {
-  const value = given instanceof Date ? new Date(given) : given // the caller's own may change
-  if (value !== null && !isPlain(value, field)) return undefined
+function directWrite(given: unknown, field: Field): DirectWrite | undefined {
+  const { operation, value } = operationIn(given, field) ?? {}
+  if (operation === undefined || !isDirectType(field)) return undefined
+  if (operation !== 'set' && (value === null || !isInteger(field))) return undefined
+  // A moment that is given as a text would have to be read, to be the record's.
+  if (field.type === 'DateTime' && value !== null && !(value instanceof Date)) return undefined
   const stored = columnValue(value, field)
   if (stored === undefined) return undefined
-  return { operation, value: field.type === 'BigInt' && value !== null ? BigInt(value as bigint) : value, stored }
+  return { operation, value: ownValue(value, stored, field), stored }
 }
 
-/** Whether it is of a type, and of a form of it, that can be written together with others. */
-function isPlain(value: unknown, field: Field): boolean {
-  if (field.kind === 'enum') return true
-  switch (field.type) {
-    case 'Int':
-    case 'BigInt':
-      return isWhole(value, field)
-    case 'Boolean':
-    case 'Decimal':
-      return true
-    case 'String':
-      return /^(?:Text|VarChar\b.*|Uuid)?$/.test(field.nativeType ?? '')
-    case 'DateTime':
-      return value instanceof Date && isMoment(field)
-    default:
-      return false
-  }
+/** A value of the caller's own, such as a Date, may change. */
+function ownValue(value: unknown, stored: ColumnValue, { type }: Field): unknown {
+  if (value instanceof Date) return new Date(value)
+  return type === 'BigInt' && stored !== null ? BigInt(String(stored)) : value
 }
 
-/** A number that its column can hold. */
-function isWhole(value: unknown, { type, nativeType }: Field): boolean {
-  if (nativeType !== undefined && nativeType !== 'Integer' && nativeType !== 'BigInt') return false
-  if (type === 'Int') return typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= HIGHEST_INT
-  if (type !== 'BigInt') return false
-  return typeof value === 'bigint' ? abs(value) <= HIGHEST_BIGINT : Number.isSafeInteger(value)
+/** Whether its values can be written together with others. */
+function isDirectType(field: Field): boolean {
+  const { kind, type, isList, nativeType = '' } = field
+  if (isList) return false
+  if (kind === 'enum' || type === 'Boolean' || type === 'Decimal') return true
+  if (type === 'String') return /^(?:Text|VarChar\b.*|Uuid)?$/.test(nativeType)
+  return isInteger(field) || isMoment(field)
 }
 
-const HIGHEST_INT = 2_147_483_647
-const HIGHEST_BIGINT = 9_223_372_036_854_775_807n
-
-function abs(value: bigint): bigint {
-  return value < 0n ? -value : value
+function isInteger({ kind, type, nativeType = '' }: Field): boolean {
+  return kind === 'scalar' && (type === 'Int' || type === 'BigInt') && /^(?:Integer|BigInt)?$/.test(nativeType)
 }
 
 /** A column of moments that keeps the milliseconds of a Date. */
@@ -98,30 +79,27 @@ export function isMoment({ type, nativeType }: Field): boolean {
 }
 
 /**
- * What single columns hold after a plain write, if JavaScript can tell: sums that stay within their
- * column. Only for columns of the types that `TableFacts.free` allows, which keep what they are given.
+ * What single columns hold after the write, if JavaScript can tell: sums that stay within their
+ * column. Only for columns that `isUnconstrained` allows, which keep what they are given.
  */
-export function applied(data: DirectData, current: Readonly<Record<string, unknown>>) {
+export function applied(data: DirectData, current: Readonly<Record<string, unknown>>): Map<Field, unknown> | undefined {
   const values = new Map<Field, unknown>()
   for (const [field, { operation, value }] of data) {
-    if (operation === 'set') {
-      values.set(field, value)
-      continue
-    }
     const before = current[field.name]
-    if (before === null) {
-      values.set(field, null) // NULL plus anything is NULL
-      continue
-    }
-    const sign = operation === 'increment' ? 1 : -1
-    const sum =
-      field.type === 'BigInt'
-        ? (before as bigint) + BigInt(sign) * BigInt(value as bigint)
-        : (before as number) + sign * (value as number)
-    if (!isWhole(sum, field)) return undefined
-    values.set(field, sum)
+    // NULL plus anything is NULL.
+    const after = operation === 'set' ? value : before === null ? null : sum(before, value, operation)
+    if (operation !== 'set' && columnValue(after, field) === undefined) return undefined
+    values.set(field, after)
   }
   return values
+}
+
+function sum(before: unknown, value: unknown, operation: Operation): unknown {
+  if (typeof before === 'bigint' && typeof value === 'bigint') {
+    return operation === 'increment' ? before + value : before - value
+  }
+  if (typeof before !== 'number' || typeof value !== 'number') return undefined
+  return operation === 'increment' ? before + value : before - value
 }
 
 /** The data with the time in the fields that are `@updatedAt`, as Prisma fills them in. */
@@ -129,9 +107,9 @@ export function stamped(data: DirectData, model: Model): DirectData | undefined 
   const all = new Map(data)
   for (const field of model.fields.values()) {
     if (!field.isUpdatedAt || data.has(field)) continue
-    if (!isMoment(field)) return undefined
-    const now = plainWrite('set', new Date(), field)
-    if (now) all.set(field, now)
+    const now = directWrite(new Date(), field)
+    if (!now) return undefined
+    all.set(field, now)
   }
   return all
 }

@@ -64,7 +64,8 @@ export class FunctionUpdate implements JoiningCall, Task {
   canJoin: boolean
   readonly #target: UpdateTarget
   readonly #change: Change
-  readonly #context = new CallersContext()
+  /** Of the call, while it waits. */
+  #context: CallersContext | undefined
   readonly #guarded: GuardedWrite
   /** The calls that wait behind this one, while it is its turn. */
   #queue: Queue<FunctionUpdate, Outcome> | undefined
@@ -92,17 +93,25 @@ export class FunctionUpdate implements JoiningCall, Task {
 
   run(): Promise<Outcome> {
     const { session, shared } = this.#target
-    return session.inTransaction ? this.#attempts() : shared.functions.add(this, (outcome) => outcome)
+    if (session.inTransaction) return this.#attempts()
+    const outcome = shared.functions.add(this, (outcome) => outcome)
+    if (!this.#queue) this.#context = new CallersContext()
+    return outcome
   }
 
   /** Its turn has come. */
-  lead(queue: Queue<FunctionUpdate, Outcome>): Promise<Outcome> {
+  async lead(queue: Queue<FunctionUpdate, Outcome>): Promise<Outcome> {
     this.#queue = queue
-    return this.#context.run(() => this.#attempts())
+    try {
+      return await (this.#context ? this.#context.run(() => this.#attempts()) : this.#attempts())
+    } catch (error) {
+      this.#joint?.giveUp(error)
+      throw error
+    }
   }
 
   ask(record: Row): Promise<Answer> {
-    return this.#context.run(() => {
+    const answer = (): Answer => {
       try {
         this.deadline.signal?.throwIfAborted()
         const data = this.#change(record, 1)
@@ -112,7 +121,8 @@ export class FunctionUpdate implements JoiningCall, Task {
       } catch (error) {
         return { error }
       }
-    })
+    }
+    return this.#context ? this.#context.run(answer) : Promise.resolve(answer())
   }
 
   retriesOn(error: unknown): boolean {
@@ -121,28 +131,25 @@ export class FunctionUpdate implements JoiningCall, Task {
 
   #attempts(): Promise<Outcome> {
     const { session, policy, deadline } = this.#target
-    return this.#guarded.outcomeOf(async () => {
-      try {
-        return await retry(
-          (attempt) => this.#attempt(attempt),
-          session.inTransaction ? policyInTransaction(policy) : policy,
-          deadline,
-          (error) => this.#isConflict(error) || this.#guarded.isRetryable(session, error),
-        )
-      } catch (error) {
-        this.#joint?.giveUp(error)
-        throw error
-      }
-    })
+    return this.#guarded.outcomeOf(() =>
+      retry(
+        (attempt) =>
+          session.inTransaction ? this.#attemptInTurns(session, attempt) : this.#attemptOnRoot(session, attempt),
+        session.inTransaction ? policyInTransaction(policy) : policy,
+        deadline,
+        (error) => this.#isConflict(error) || this.#guarded.isRetryable(session, error),
+      ),
+    )
   }
 
   /** The calls in the write share what becomes of it: written, not written, or not known. */
-  async #attempt(attempt: number): Promise<Outcome> {
-    const { session } = this.#target
+  async #attemptOnRoot(root: RootScope, attempt: number): Promise<Outcome> {
     try {
-      const outcome = await (session.inTransaction
-        ? this.#attemptInTurns(session, attempt)
-        : this.#attemptOnRoot(session, attempt))
+      // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
+      const resent = await this.#guarded.resend(root, attempt)
+      const outcome: Outcome = resent
+        ? { status: 'updated', record: resent }
+        : await (attempt < FIRST_LOCKED_ATTEMPT ? this.#attemptIn(root, attempt) : this.#lockedAttempt(root, attempt))
       this.#joint?.settle()
       return outcome
     } catch (error) {
@@ -150,13 +157,6 @@ export class FunctionUpdate implements JoiningCall, Task {
       else this.#goAlone()
       throw error
     }
-  }
-
-  /** A write whose answer was lost comes first, and alone: whether it took effect decides what is next. */
-  async #attemptOnRoot(root: RootScope, attempt: number): Promise<Outcome> {
-    const resent = this.#guarded.resend(root, attempt)
-    if (resent) return { status: 'updated', record: await resent }
-    return attempt < FIRST_LOCKED_ATTEMPT ? this.#attemptIn(root, attempt) : this.#lockedAttempt(root, attempt)
   }
 
   async #attemptIn(session: RecordSession, attempt: number): Promise<Outcome> {
@@ -233,7 +233,7 @@ export class FunctionUpdate implements JoiningCall, Task {
   async #joined(session: RecordSession, { record, expected }: Current, data: Data): Promise<Write> {
     const send = sendUpdate(this.#target, data)
     const { direct, versioned, catalogue, keyCheck, key } = this.#target
-    if (!this.#queue || !direct) return { expected, send }
+    if (!this.#queue?.size || !direct) return { expected, send }
     await keyCheck.find(session, key) // asks the catalogue
     const table = catalogue.known(versioned.model)
     const joint = table && (await JointWrite.of({ ...direct, versioned, table, queue: this.#queue }, record, data))

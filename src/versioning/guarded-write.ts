@@ -1,14 +1,17 @@
 import { isConnectionLost, isOutOfRange, sqlState } from '../engine/error-facts.js'
-import type { RecordSession } from '../engine/records.js'
+import type { CallersTransaction, ModelAction, RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { VersionConflictError, VersionOverflowError, type VersionValue, WriteSuppressedError } from '../errors/index.js'
 import { Absent, readRecord } from '../prisma/records.js'
 import { type Selection, widened } from '../prisma/selection.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
+import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import type { RowKey } from '../sql/row-key.js'
+import { patient } from '../transactions/bounds.js'
+import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
 import type { Where } from './arguments.js'
 import type { KeyCheck } from './key-check.js'
 import type { VersionedModel } from './versioned-models.js'
@@ -65,12 +68,34 @@ export class GuardedWrite {
     this.#target = target
   }
 
+  /** The attempts of a write whose version the caller has: in their turn, in a transaction, and within the deadline. */
+  attempts(
+    session: RootScope | CallersTransaction,
+    calls: readonly ModelAction[],
+    attempt: (turn: RootScope | TransactionInTurn, attempt: number) => Promise<Row>,
+  ): Promise<Outcome> {
+    const { policy, deadline } = this.#target
+    return this.outcomeOf(async () => {
+      const record = await serialized(session, deadline, calls, (turn) =>
+        retry(
+          (number) => patient(turn, deadline, calls, () => attempt(turn, number)),
+          policy,
+          deadline,
+          (error) => this.isRetryable(turn, error),
+        ),
+      )
+      return { status: 'updated', record }
+    })
+  }
+
   /** Sends the write, and resolves to the record. Throws what kept it from being done. */
   async run(session: RecordSession, write: Write, attempt: number): Promise<Row> {
     const look = this.#target.keyCheck.find(session, this.#target.key)
     if (look) await look // calls of one tick stay together
     for (let sends = 1; ; sends++) {
-      const answer = await this.#send(session, write, attempt)
+      const answer = await write
+        .send(session, write.expected)
+        .catch((error: unknown) => this.#failed(session, write, error))
       if (!(answer instanceof Absent)) {
         this.#ambiguous.settle()
         return answer
@@ -83,19 +108,14 @@ export class GuardedWrite {
     }
   }
 
-  async #send(session: RecordSession, write: Write, attempt: number): Promise<Row | Absent> {
-    try {
-      return await write.send(session, write.expected)
-    } catch (error) {
-      if (isConnectionLost(error) && !session.inTransaction) this.lose(write, error)
-      const failure = this.#named(error, write.expected)
-      // A nested write may have been refused before the guarded one was reached: the row itself tells.
-      const isAmbiguous = this.isAmbiguous && !session.inTransaction
-      if (isAmbiguous && isRefusedData(error)) {
-        await this.throwReason(session, new Absent(failure, false), write.expected, attempt)
-      }
-      throw failure
-    }
+  #failed(session: RecordSession, write: Write, error: unknown): Absent {
+    const { model, version, highest } = this.#target.versioned
+    if (isConnectionLost(error) && !session.inTransaction) this.lose(write, error)
+    const isOverflow = isOutOfRange(error) && BigInt(write.expected) === highest
+    const failure = isOverflow ? new VersionOverflowError(model.name, version.name, { cause: error }) : error
+    // A nested write may have been refused before the guarded one was reached: the row itself tells.
+    if (this.isAmbiguous && !session.inTransaction && isRefusedData(error)) return new Absent(failure, false)
+    throw failure
   }
 
   /**
@@ -198,12 +218,6 @@ export class GuardedWrite {
     const error = new VersionConflictError(facts, cause === undefined ? undefined : { cause })
     this.#conflict = { error, current }
     return error
-  }
-
-  #named(error: unknown, expected: VersionValue): unknown {
-    const { model, version, highest } = this.#target.versioned
-    const isOverflow = isOutOfRange(error) && BigInt(expected) === highest
-    return isOverflow ? new VersionOverflowError(model.name, version.name, { cause: error }) : error
   }
 }
 

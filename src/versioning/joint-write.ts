@@ -68,7 +68,7 @@ export class JointWrite {
   /** `undefined` if the leader has to go alone, or no call can join it. */
   static async of(leader: Leader, read: Row, data: Data): Promise<JointWrite | undefined> {
     const { queue } = leader
-    const first = queue.size > 0 ? nextState(startState(read), data, leader) : undefined
+    const first = nextState(startState(read), data, leader)
     // First come, first served: no call is taken past one that has to go alone.
     const jobs = first ? queue.join(({ canJoin }) => canJoin, MOST_MEMBERS) : []
     if (!first || jobs.length === 0) return undefined

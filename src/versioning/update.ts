@@ -1,13 +1,9 @@
 import type { Field } from '../engine/data-model.js'
 import type { CallersTransaction, ModelAction, RootScope } from '../engine/records.js'
-import type { VersionValue } from '../errors/index.js'
 import type { ModelContext } from '../prisma/client.js'
 import { selectedFields, selectionOf } from '../prisma/selection.js'
-import { retry } from '../retry/loop.js'
 import { rawReadable } from '../sql/raw-record.js'
 import { isDirect, type RowKey } from '../sql/row-key.js'
-import { patient } from '../transactions/bounds.js'
-import { serialized } from '../transactions/records-in-turn.js'
 import { checkArgs, checkedData, type Data, readGuardedWhere, readWhere, UPDATE_ARGUMENTS } from './arguments.js'
 import { FunctionUpdate, isChange } from './function-update.js'
 import { GuardedWrite, type Outcome, type Target } from './guarded-write.js'
@@ -52,7 +48,10 @@ export async function update(
   }
   const { row, expected } = readGuardedWhere(args.where, versioned)
   const target = updateTarget(shared, context, shared.target(args, row, versioned, currentSelection), ['update'])
-  return updateOnce(target, expected, target.dataOf(args.data))
+  // One write under the version that the caller holds. Only what cannot have been applied is sent again.
+  const write = { expected, send: sendUpdate(target, target.dataOf(args.data)) }
+  const guarded = new GuardedWrite(target)
+  return guarded.attempts(target.session, UPDATE_CALLS, (turn, attempt) => guarded.run(turn, write, attempt))
 }
 
 function updateTarget(
@@ -77,22 +76,4 @@ function directRow({ key, selection, versioned: { model } }: Target): DirectRow 
   const scalars = rawReadable(model)
   const selected = selectedFields(selection, model)
   return scalars && selected && { key, scalars, selected }
-}
-
-/** The caller holds a version: one write under it. Only what cannot have been applied is sent again. */
-function updateOnce(target: UpdateTarget, expected: VersionValue, data: Data): Promise<Outcome> {
-  const { session, policy, deadline } = target
-  const guarded = new GuardedWrite(target)
-  const write = { expected, send: sendUpdate(target, data) }
-  return guarded.outcomeOf(async () => {
-    const record = await serialized(session, deadline, UPDATE_CALLS, (turn) =>
-      retry(
-        (attempt) => patient(turn, deadline, UPDATE_CALLS, () => guarded.run(turn, write, attempt)),
-        policy,
-        deadline,
-        (error) => guarded.isRetryable(turn, error),
-      ),
-    )
-    return { status: 'updated', record }
-  })
 }

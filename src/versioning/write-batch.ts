@@ -53,7 +53,7 @@ export class WriteBatches {
    * Rejects only if the connection was lost.
    */
   write(update: DirectUpdate): Promise<Row | undefined> {
-    return this.#batcher.add({ ...update, group: formOf(update) }, (record) => record)
+    return this.#batcher.add(Object.assign(update, { group: formOf(update) }), (record) => record)
   }
 }
 
