@@ -39,7 +39,7 @@ export interface UnfitIndex {
   readonly reason: 'partial' | 'deferrable' | 'invalid' | 'expression'
 }
 
-/** What the catalogue says about the table of a model. */
+/** The facts of the catalogue about the table of a model. */
 export interface Table {
   /** By the columns' names. */
   readonly columns: ReadonlyMap<string, Column>
@@ -57,7 +57,7 @@ export interface Table {
 export class Catalogue {
   readonly #tables = new Map<string, Table>()
 
-  /** What has been asked for already. */
+  /** The table, if it has been asked for already. */
   known(model: Model): Table | undefined {
     return this.#tables.get(model.name)
   }

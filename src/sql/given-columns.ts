@@ -24,39 +24,24 @@ export class GivenColumns {
   }
 
   /** One row. */
-  record(parameter: Parameter, alias: string): Statement
-  record(parameter: string, alias: string): string
-  record(parameter: Parameter | string, alias: string): Statement | string {
-    return asGiven(parameter, (json) => sql`json_to_record(${json}::json) AS ${raw(alias)}(${this.#list()})`)
+  record(json: Parameter, alias: string): Statement {
+    return sql`json_to_record(${json}::json) AS ${raw(alias)}(${this.#list()})`
   }
 
   /** A row per entry of a list. */
-  recordset(parameter: Parameter, alias: string): Statement
-  recordset(parameter: string, alias: string): string
-  recordset(parameter: Parameter | string, alias: string): Statement | string {
-    return asGiven(parameter, (json) => sql`json_to_recordset(${json}::json) AS ${raw(alias)}(${this.#list()})`)
+  recordset(json: Parameter, alias: string): Statement {
+    return sql`json_to_recordset(${json}::json) AS ${raw(alias)}(${this.#list()})`
   }
 
   /** The same, with their numbers from 1 on in a column of the given name. */
-  numbered(parameter: Parameter, alias: string, number: string): Statement
-  numbered(parameter: string, alias: string, number: string): string
-  numbered(parameter: Parameter | string, alias: string, number: string): Statement | string {
+  numbered(json: Parameter, alias: string, number: string): Statement {
     const names = join([...this.#definitions.map(([name]) => raw(name)), raw(number)])
-    return asGiven(
-      parameter,
-      (json) =>
-        sql`ROWS FROM (json_to_recordset(${json}::json) AS (${this.#list()})) WITH ORDINALITY AS ${raw(alias)}(${names})`,
-    )
+    return sql`ROWS FROM (json_to_recordset(${json}::json) AS (${this.#list()})) WITH ORDINALITY AS ${raw(alias)}(${names})`
   }
 
   #list(): SqlText {
     return join(this.#definitions.map(([name, type]) => raw(`${name} ${type}`)))
   }
-}
-
-/** A parameter by its number is for statements that are not templates yet. */
-function asGiven(parameter: Parameter | string, of: (json: Parameter | SqlText) => Statement): Statement | string {
-  return typeof parameter === 'string' ? of(raw(parameter)).text : of(parameter)
 }
 
 /** The type in which a value is given. Some Json is given as text, so that every letter of it is kept. */
@@ -65,22 +50,18 @@ export function givenType(field: Field, table: Table): SqlText {
   return typeOf(field, table)
 }
 
-/** What was given, in the type of its column. */
+/** A given value, in the type of its column. */
 export function inColumnType(given: string, field: Field, table: Table): SqlText {
   return raw(field.type === 'Json' ? `${given}::${typeOf(field, table)}` : given)
 }
 
 /** One value out of a JSON object in a parameter, in the type of its column. */
-export function givenValue(field: Field, table: Table, parameter: Parameter): Statement
-export function givenValue(field: Field, table: Table, parameter: string): string
-export function givenValue(field: Field, table: Table, parameter: Parameter | string): Statement | string {
+export function givenValue(field: Field, table: Table, json: Parameter): Statement {
   const name = literal(field.column)
   const type = typeOf(field, table)
-  return asGiven(parameter, (json) =>
-    field.isList
-      ? sql`ARRAY(SELECT json_array_elements_text(${json}::json -> ${name}))::${type}`
-      : sql`(${json}::json ->> ${name})::${type}`,
-  )
+  return field.isList
+    ? sql`ARRAY(SELECT json_array_elements_text(${json}::json -> ${name}))::${type}`
+    : sql`(${json}::json ->> ${name})::${type}`
 }
 
 /** A column that is not there, the database itself complains of. The catalogue has quoted its types. */

@@ -51,7 +51,7 @@ export function checkTexts(value: unknown, path: string, depth = 0): void {
   }
 }
 
-/** What lies deeper, such as in an object that contains itself, is for Prisma to refuse. */
+/** Prisma refuses objects that are nested deeper, such as one that contains itself. */
 const DEEPEST = 50
 
 /** Of these there may be many parts, and none of them is a text. */

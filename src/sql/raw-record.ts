@@ -1,6 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
 import type { Row } from '../engine/session.js'
 import { columnOf } from './sql.js'
+import { join, raw, type SqlText } from './statement.js'
 
 /** Column types whose values come out of raw SQL in another form than out of a model call. */
 const OTHERWISE = /^(?:Time|Timetz|Real|Money|Bit|VarBit|Char|Xml|Inet|Oid)\b/
@@ -20,8 +21,8 @@ export function rawReadable({ fields }: Model): readonly Field[] | undefined {
 }
 
 /** A list of RETURNING that names each column as its field. */
-export function returning(fields: readonly Field[], alias: string): string {
-  return fields.map((field) => `${alias}.${columnOf(field)} AS "${field.name}"`).join(', ')
+export function returning(fields: readonly Field[], alias: string): SqlText {
+  return join(fields.map((field) => raw(`${alias}.${columnOf(field)} AS "${field.name}"`)))
 }
 
 /** A row that raw SQL returned, as the record that a model call would have made of it. */

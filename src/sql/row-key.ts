@@ -3,7 +3,7 @@ import { isRecord } from '../values/validation.js'
 import { type ColumnValue, columnValue } from './column-value.js'
 import type { NeededKey } from './unique-keys.js'
 
-/** What a unique `where` says about the row that it names. */
+/** A unique `where`, read: the row that it names. */
 export interface RowKey {
   /** The unique keys that are in it; each of them is enough to name the row. */
   readonly keys: readonly NeededKey[]

@@ -21,7 +21,7 @@ function canonicalObject(value: object): string {
   if (ArrayBuffer.isView(value)) return `bytes:${hex(value)}`
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   if (isDecimal(value)) return `decimal:${value.toFixed()}`
-  // What a URL, a Map or the fields of a form are about is in none of their own properties.
+  // A URL, a Map or the fields of a form have no properties of their own.
   if ('toJSON' in value && typeof value.toJSON === 'function') return canonical(value.toJSON())
   if (Symbol.iterator in value) return canonical(Array.from(value as Iterable<unknown>))
   const entries = Object.entries(value).filter(([, item]) => item !== undefined)

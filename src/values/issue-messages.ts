@@ -10,7 +10,7 @@ const NAMES: Readonly<Record<string, string>> = {
   string: 'a string',
 }
 
-/** What is wrong with a value, where its schema has no words of its own: zod/mini has none at all. */
+/** The mistake in a value, where its schema has no words of its own: zod/mini has none at all. */
 export function messageOf(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case 'invalid_type':

@@ -27,7 +27,7 @@ export function snapshot<T>(value: T, name: string, prefix = '', fail = invalidA
     return copier.copy(value) as T
   } catch (error) {
     const path = copier.path(prefix) || name
-    // What else is thrown comes from the caller's own getters.
+    // Any other error comes from the caller's own getters.
     throw error instanceof Refusal
       ? fail(path, error.message)
       : fail(path, `cannot be read: ${messageOf(error)}`, { cause: error })
@@ -129,7 +129,7 @@ function isNamespace(value: object): boolean {
 }
 
 /**
- * What Prisma knows by its class, so that a copy would be something else: a Decimal, a reference to a
+ * A value that Prisma knows by its class, so that a copy would be something else: a Decimal, a reference to a
  * field, such as `db.product.fields.stock`, and what has no entries: `Prisma.DbNull`, `Prisma.skip`.
  */
 function isPrismaValue(value: object): boolean {
@@ -143,7 +143,7 @@ function hasEntries(value: object): boolean {
   return false
 }
 
-/** What has a JSON form of its own, but for what Prisma takes as it is. */
+/** Values with a JSON form of their own, except those that Prisma takes as they are. */
 function isConvertible(value: object): value is { toJSON(): unknown } {
   if (!('toJSON' in value) || typeof value.toJSON !== 'function') return false
   return !(ArrayBuffer.isView(value) || isDecimal(value) || Object.prototype.toString.call(value) === '[object Date]')

@@ -1,5 +1,5 @@
 /**
- * What a text must be like to be stored, and to be a key. PostgreSQL refuses NUL; half of a surrogate
+ * Texts that can be stored, and be keys. PostgreSQL refuses NUL; half of a surrogate
  * pair becomes U+FFFD on its way to the database, so that two texts become one.
  */
 

@@ -19,7 +19,7 @@ export class CallersContext {
     })
   }
 
-  /** What is chained to a promise runs in the context in which it was chained, whoever settles the promise. */
+  /** A function that is chained to a promise runs in the context in which it was chained, and not in that of the code that settles the promise. */
   #arm(): void {
     const resumed = new Promise<() => void>((resolve) => {
       this.#resume = resolve

@@ -14,25 +14,25 @@ export interface RowState {
   readonly summed: ReadonlySet<Field>
 }
 
-/** What a function has given. */
+/** The answer of a function. */
 export type Answer = { readonly data: unknown } | { readonly error: unknown } | { readonly isAsync: true }
 
 /** A function of the current record, in a call of its own. */
 export interface RowFunction {
   /** Runs the function on the record, in the async context of its own call. */
   ask(record: Row): Promise<Answer>
-  /** What it gave as data, checked. */
+  /** Checks the data that it gave. */
   dataOf(given: unknown): Data
   /** Whether its call is tried again after this error. */
   retriesOn(error: unknown): boolean
 }
 
-/** What a function in the write comes to. */
+/** The result of a function in the write. */
 export type Composed =
   | { readonly status: 'updated' | 'unchanged'; readonly state: RowState }
   | { readonly error: unknown }
 
-/** What has to be known of a table to compute its rows. */
+/** A table whose rows can be computed. */
 export interface ComposableTable {
   readonly versioned: VersionedModel
   readonly table: Table
@@ -41,7 +41,7 @@ export interface ComposableTable {
 }
 
 /**
- * What several functions make of one row as one write: each gets the record as the one before leaves it,
+ * Runs several functions on one row, for one write: each gets the record as the one before leaves it,
  * and the version goes up by one for each. It ends before the first function that has to go alone.
  *
  * It is exact because the states that are passed over make no difference to anybody: only columns are
@@ -64,7 +64,7 @@ export async function composeUpdates(
   return composed
 }
 
-/** What the answer of a function means, on top of those before it. `undefined`: the function has to go alone. */
+/** The row after one more function. `undefined`: the function has to go alone. */
 function compose(state: RowState, answer: Answer, own: RowFunction, row: ComposableTable): Composed | undefined {
   try {
     if ('isAsync' in answer) return undefined

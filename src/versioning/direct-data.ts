@@ -11,7 +11,7 @@ interface DirectWrite {
   readonly stored: ColumnValue
 }
 
-/** What a write does to single columns, all of it plain values. */
+/** The columns that a write changes, with plain values. */
 export type DirectData = ReadonlyMap<Field, DirectWrite>
 
 /**
@@ -30,10 +30,10 @@ export function directData(data: Readonly<Record<string, unknown>>, model: Model
   return direct
 }
 
-/** What is done to a column, as it is given: a value, or `{ set }`, `{ increment }` or `{ decrement }` of one. */
+/** Reads the change of a column, as it is given: a value, or `{ set }`, `{ increment }` or `{ decrement }` of one. */
 export function operationIn(given: unknown, { type, isList }: Field) {
   const isObject = typeof given === 'object' && given !== null && Object.getPrototypeOf(given) === Object.prototype
-  // What is set on a Json field is the JSON itself.
+  // An object for a Json field is the JSON itself.
   if (!isObject || (type === 'Json' && !isList)) return { operation: 'set' as const, value: given, isWrapped: false }
   const [[operation, value] = ['', undefined], ...others] = Object.entries(given)
   return isOperation(operation) && others.length === 0 ? { operation, value, isWrapped: true } : undefined
@@ -79,7 +79,7 @@ export function isMoment({ type, nativeType }: Field): boolean {
 }
 
 /**
- * What single columns hold after the write, if JavaScript can tell: sums that stay within their
+ * The values of the columns after the write, if JavaScript can tell: sums that stay within their
  * column. Only for columns that `isUnconstrained` allows, which keep what they are given.
  */
 export function applied(data: DirectData, current: Readonly<Record<string, unknown>>): Map<Field, unknown> | undefined {

@@ -16,7 +16,7 @@ import type { Where } from './arguments.js'
 import type { KeyCheck } from './key-check.js'
 import type { VersionedModel } from './versioned-models.js'
 
-/** What a versioned write of one row is about, in all its attempts. */
+/** The row of a versioned write, and the limits of its attempts. */
 export interface Target extends Patience {
   readonly versioned: VersionedModel
   /** The unique `where`, without the version. */
@@ -25,7 +25,7 @@ export interface Target extends Patience {
   readonly catalogue: Catalogue
   readonly keyCheck: KeyCheck
   readonly selection: Selection
-  /** What to read of the row when the write was stale. */
+  /** The part of the row to read when the write was stale. */
   readonly currentSelection: Selection
 }
 
@@ -36,7 +36,7 @@ export interface Write {
   send(session: RecordSession, expected: VersionValue): Promise<Row | Absent>
 }
 
-/** What became of a versioned write. */
+/** The end of a versioned write. */
 export type Outcome =
   | { readonly status: 'updated' | 'unchanged'; readonly record: Row }
   | {
@@ -52,7 +52,7 @@ export type Outcome =
 const MOST_SENDS = 3
 
 /**
- * The guarded write of one row. Over its attempts it remembers what became of it: the last conflict, a
+ * The guarded write of one row. Over its attempts it remembers the last conflict, a
  * missing row, and a write whose answer was lost.
  */
 export class GuardedWrite {
@@ -155,7 +155,7 @@ export class GuardedWrite {
     return isRetryable(error, this.#target.policy, this.#ambiguous)
   }
 
-  /** What became of the write in the end. Rejects with what is neither a conflict nor a missing row. */
+  /** The end of the write. Rejects with any error that is neither a conflict nor a missing row. */
   async outcomeOf(run: () => Promise<Outcome>): Promise<Outcome> {
     try {
       return await run()

@@ -145,7 +145,7 @@ export class JointWrite {
     for (const { job } of this.#members) job.reject(UNKNOWN.error(undefined, cause))
   }
 
-  /** What no function has written is as the database has it, and so is the clock's time. */
+  /** Fields that no function has written are as the database has them, and so is the time of the write. */
   #recordAt({ record }: RowState, written: Row, selected: readonly Field[]): Row {
     const { version } = this.#leader.versioned
     const isComputed = (field: Field) => (this.#last.written.has(field) && !field.isUpdatedAt) || field === version
@@ -175,7 +175,7 @@ SET ${join(columns.map((field) => raw(`${columnOf(field)} = n.${columnOf(field)}
 FROM ${GivenColumns.of([...new Set([...keys, ...old])], table).record(before, 'o')},
   ${GivenColumns.of(columns, table).record(after, 'n')}
 WHERE ${join(guards, ' AND ')}
-RETURNING ${raw(returning(scalars, 't'))},
+RETURNING ${returning(scalars, 't')},
   CASE WHEN ROW(${list('t')}) IS DISTINCT FROM ROW(${list('n')})
     THEN ${refusal('changed:', raw(`t.${version}`))}
   END AS "#"`

@@ -12,9 +12,9 @@ export interface VersionOptions {
   readonly bumpPlainWrites?: boolean
 }
 
-/** What the options say about versions, of the default and of single models. */
+/** The options about versions, of all models and of single ones. */
 export interface VersionSettings extends VersionOptions {
-  /** What is different for single models, by the model's name; `false` for a model that is not versioned. */
+  /** Options of single models, by the model's name; `false` for a model that is not versioned. */
   readonly models?: Readonly<Record<string, VersionOptions | false>>
 }
 

@@ -84,7 +84,7 @@ export type Data<T, O> = Args<T, 'update'>['data'] & { [K in VersionField<T, O>]
 }
 
 /**
- * What a function may return, where R is the type of what it does return. TypeScript does not look
+ * The data that a function may return, where R is the type of what it does return. TypeScript does not look
  * for unknown properties in there, as it does in an object that is given directly, so R is made to
  * have none.
  *
@@ -110,7 +110,7 @@ export type Change<T, O, R = Data<T, O> | undefined> = (current: Scalars<T>, att
 export type UpdateVersionedArgs<T, O, A, R> = {
   /** The record, by a unique key; beside `data` as an object, also the version that you have read. */
   where: UniqueWhere<T> & VersionFor<T, O, A>
-  /** What to write, without the version; or a function of the current record that returns it. */
+  /** The data to write, without the version; or a function of the current record that returns it. */
   data: Data<T, O> | Change<T, O, R>
 } & CallOptions
 
@@ -156,11 +156,11 @@ type ScalarValue<V> = V extends DecimalLike
 export interface UpdateManyVersionedItem<T, O> {
   /** The record, by a unique key, and the version that you have read. */
   where: UniqueWhere<T> & WhereVersion<T, O>
-  /** What to write, without the version: plain values, `set`, `increment` and `decrement`. */
+  /** The data to write, without the version: plain values, `set`, `increment` and `decrement`. */
   data: ScalarData<T, O>
 }
 
-/** What became of one row of `updateManyVersioned`. */
+/** The verdict on one row of `updateManyVersioned`. */
 export type UpdateManyVerdict<T, O> =
   | { readonly status: 'updated'; readonly version: VersionOf<T, O> }
   | { readonly status: 'stale'; readonly expected: VersionOf<T, O>; readonly actual: VersionOf<T, O> }

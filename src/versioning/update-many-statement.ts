@@ -9,7 +9,7 @@ import type { Operation } from './direct-data.js'
 import type { Item } from './update-many-items.js'
 import type { VersionedModel } from './versioned-models.js'
 
-/** What some row of the batch does to a column; `v0` is the value, and `w0` whether the row does it. */
+/** A change of a column in some rows of the batch: `v0` is the value, and `w0` whether the row is changed so. */
 interface ColumnWrite {
   readonly field: Field
   readonly operation: Operation
@@ -31,8 +31,8 @@ interface Batch {
  * A lock that had to wait returns the row as it is now, so `locked` has the true version even
  * where the statement's snapshot is older; the UPDATE then follows the row to that same state.
  *
- * What must not stay written is found out when it has been: two spellings of one key, or in mode
- * `all` a row that a trigger kept from being written. Then the statement takes itself back.
+ * Two faults are found only after the write: two spellings of one key, and in mode `all` a row that a trigger
+ * kept from being written. Then the statement takes itself back.
  */
 export function updateManyStatement(
   { versioned, table, order, mode: given }: Batch,

@@ -29,7 +29,7 @@ import { refusedRow, updateManyStatement } from './update-many-statement.js'
 import type { VersionedModel } from './versioned-models.js'
 import type { Versioning } from './versioning.js'
 
-/** What became of one row of the batch. */
+/** The verdict on one row of the batch. */
 export type Verdict =
   | { readonly status: 'updated'; readonly version: VersionValue }
   | { readonly status: 'stale'; readonly expected: VersionValue; readonly actual: VersionValue }
@@ -51,7 +51,7 @@ const OPTIONS = z.strictObject({
   mode: z.optional(z.enum(['all', 'each'], "must be 'all' or 'each'")),
 })
 
-/** What the statement does, by the names of Prisma's calls. */
+/** The calls of Prisma that the statement stands for. */
 const STATEMENT_STANDS_FOR = ['update', 'updateMany', 'updateManyAndReturn', 'findUniqueOrThrow'] as const
 
 /** The calls of Prisma that are sent where it is observed. */

@@ -59,7 +59,7 @@ export class VersionedModels implements VersionColumns {
     return versioned?.bumpsPlainWrites ? versioned.version.name : undefined
   }
 
-  /** What to add to the data of a nested write, so that it does not bump the model's version. */
+  /** Data to add to that of a nested write, so that it does not bump the model's version. */
   keepVersion(model: string): Readonly<Record<string, unknown>> {
     const bumped = this.bumpedBy(model)
     return bumped === undefined ? {} : { [bumped]: this.keepMark }
@@ -93,7 +93,7 @@ export class VersionedModels implements VersionColumns {
         : (versionFlaw(version) ?? (named === undefined ? doubt(version, model) : undefined))
     if (version === undefined || flaw !== undefined) {
       this.#reasons.set(model.name, `${model.name} ${flaw}`)
-      // What was asked for must fit; the default may well be some other field of that name.
+      // A field that was named must fit; one that is only called `version` may be something else.
       const path = pathOfFlaw(own, settings, model, version)
       if (path !== undefined) issues.push({ path, message: `${model.name} ${flaw}` })
       return

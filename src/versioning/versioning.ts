@@ -14,7 +14,7 @@ import { KeyCheck } from './key-check.js'
 import type { VersionedModel, VersionedModels } from './versioned-models.js'
 import { WriteBatches } from './write-batch.js'
 
-/** What the versioned writes of one client share. */
+/** The state that the versioned writes of one client share. */
 export class Versioning {
   readonly catalogue: Catalogue
   readonly keyCheck: KeyCheck

@@ -57,7 +57,7 @@ export class WriteBatches {
   }
 }
 
-/** What the writes of one statement have in common. */
+/** Writes of the same form can be one statement. */
 function formOf({ versioned, key, data, selected }: DirectUpdate): string {
   const names = (fields: readonly Field[]) => fields.map(({ name }) => name).join()
   const operations = Array.from(data, ([{ name }, { operation }]) => `${name}:${operation}`).join()
@@ -122,7 +122,7 @@ UPDATE ${name} AS t
 SET ${join([...assignments, raw(`${version} = t.${version} + 1`)])}
 FROM free
 WHERE ${isRow('free')}
-RETURNING free."#", ${raw(returning(selected, 't'))}`
+RETURNING free."#", ${returning(selected, 't')}`
 }
 
 function toJson({ versioned, key, expected, data }: DirectUpdate): Record<string, ColumnValue> {
