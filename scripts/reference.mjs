@@ -144,8 +144,9 @@ const sqlParts = (chapters) =>
 
 /** The methods of an interface, each with its signature, its comment and its SQL. */
 function methodParts({ name: owner, declarations, checker }, sql) {
-  return declarations.flatMap((declaration) =>
-    declaration.members.flatMap((member) => {
+  return declarations.flatMap((declaration) => [
+    ...prose(docOf(declaration)),
+    ...declaration.members.flatMap((member) => {
       const name = `${METHODS[owner]}${member.name.getText()}`
       return [
         `### ${name}`,
@@ -154,7 +155,7 @@ function methodParts({ name: owner, declarations, checker }, sql) {
         ...sqlParts(sql.get(name) ?? []),
       ]
     }),
-  )
+  ])
 }
 
 /** The function type of a member: its own, or that of the type that it names. */
