@@ -55,13 +55,13 @@ export function stamps(fields: readonly Field[]): SqlText {
   return raw(fields.map((field) => `, ${momentOf(field)}`).join(''))
 }
 
-/** What notes that a row was changed. */
+/** The fields that tell that a row was changed. */
 export interface Marks {
   readonly version: Field | undefined
   readonly updatedAt: readonly Field[]
 }
 
-/** Whatever an UPDATE of `alias` sets, these follow: its version goes up, and `@updatedAt` is now. */
+/** The last assignments of every UPDATE of `alias`: its version goes up, and `@updatedAt` is now. */
 export function touches({ version, updatedAt }: Marks, alias: string): SqlText {
   const bump = version ? `, ${columnOf(version)} = ${alias}.${columnOf(version)} + 1` : ''
   return raw(bump + updatedAt.map((field) => `, ${columnOf(field)} = ${momentOf(field)}`).join(''))

@@ -4,7 +4,7 @@ import type { Session } from '../engine/session.js'
 /** A call that has read its arguments. It is sent when it is run. */
 export type Call<R = unknown> = () => Promise<R>
 
-/** What SQL of ours does with the rows of a model. Whatever it writes, it looks for first. */
+/** The use that SQL of ours makes of the rows of a model. It looks for a row before it writes it. */
 export type Use = 'reads' | 'updates' | 'creates' | 'writes'
 
 /** A feature of the ERP, on any engine. */
@@ -13,7 +13,7 @@ export interface Feature {
   readonly models: readonly Model[]
   /** The model whose name the errors of its SQL carry. */
   readonly errorModel: Model
-  /** What a method does, and with which models. */
+  /** The models that a method uses. */
   uses(method: string): readonly (readonly [Model, Use])[]
   /**
    * The methods on a session. Each reads its arguments at once, since the caller may change its own

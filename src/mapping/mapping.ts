@@ -4,7 +4,7 @@ import { tableOf } from '../sql/sql.js'
 import type { SqlText } from '../sql/statement.js'
 import { type Marks, sqlTypeOf } from './columns.js'
 
-/** What a mapped field must be like. */
+/** The form that a mapped field must have. */
 export interface FieldRule {
   /** Prisma's types that it may have. */
   readonly types: readonly string[]

@@ -14,5 +14,5 @@ export type FieldOf<C, M, F> = F extends keyof ScalarsOf<C, M> ? ScalarsOf<C, M>
 export type RowInputOf<C, M> =
   Types.Public.Args<Delegate<C, M>, 'createMany'> extends { data: infer D } ? Exclude<D, readonly unknown[]> : never
 
-/** What an extension with a namespace adds to the client. */
+/** The member that an extension with a namespace adds to the client. */
 export type ClientExtension<N extends string, T> = Extension<Nothing, { [K in N]: () => T }>

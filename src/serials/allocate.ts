@@ -49,8 +49,8 @@ export class Allocator {
 
   /**
    * Takes those first that nobody else is about to take. Where these are too few, it
-   * looks again without what it has locked so far: two who wait for each other's last ones would
-   * otherwise never end, and two who refuse each other's would leave some behind.
+   * looks again without its locks: two calls that wait for each other's last ones would
+   * otherwise never end, and two that pass over each other's would leave some behind.
    */
   async allocate(run: Run, call: AllocateCall): Promise<Allocation> {
     const isSingle = !run.session.inTransaction && this.#map.serial.readable !== undefined

@@ -1,7 +1,7 @@
 import type { RowInputOf, ScalarsOf } from '../mapping/types.js'
 import type { DEFAULT_SERIAL_MODEL } from './schema.js'
 
-/** What the mapping says of the serials, or what it is where it says nothing. */
+/** A name in the mapping of the serials, or its default. */
 type Mapped<O, K extends string, D> = O extends { readonly serial: { readonly [P in K]: infer N extends string } }
   ? N
   : D

@@ -10,7 +10,7 @@ import { checkSerialsOptions, type SerialsOptions } from './options.js'
 import { Runner } from './run.js'
 import type { Serials } from './types.js'
 
-/** What `serials()` adds to a client of type C. */
+/** The members that `serials()` adds to a client of type C. */
 export type SerialsExtension<C, O> = ClientExtension<
   '$serials',
   Serials<SerialOf<C, O>, SerialWhere<C, O>, SerialData<C, O>, NewSerial<C, O>>

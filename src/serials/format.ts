@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '../errors/index.js'
+import { isNumberPlace, type Token, tokensOf } from '../values/placeholders.js'
 
 /** How a number becomes the text of a serial: `SN-{000000}` makes `SN-000007` of 7. */
 export interface SerialFormat {
@@ -8,8 +9,6 @@ export interface SerialFormat {
   readonly width: number
 }
 
-const TOKENS = /\{\{|\}\}|\{0+\}|[^{}]+|./gsu
-
 /**
  * One place for the number: `{000000}` has room for six digits, filled up with zeros, and `{0}` for
  * any number of them. A brace itself is `{{` or `}}`.
@@ -17,21 +16,22 @@ const TOKENS = /\{\{|\}\}|\{0+\}|[^{}]+|./gsu
  * @throws InvalidArgumentError if it is no such format, or has no room for the highest number
  */
 export function readFormat(text: string, highest: bigint): SerialFormat {
-  const tokens = [...text.matchAll(TOKENS)].map(([token]) => token)
-  const places = tokens.filter((token) => /^\{0+\}$/.test(token))
-  if (tokens.includes('{') || tokens.includes('}') || places.length !== 1) {
+  const tokens = tokensOf(text) ?? []
+  const [place, ...others] = tokens.flatMap((token) => ('placeholder' in token ? [token.placeholder] : []))
+  if (place === undefined || others.length > 0 || !isNumberPlace(place)) {
     throw new InvalidArgumentError(
       'range.format',
       'must have one place for the number, such as {000000}; a brace itself is written {{ or }}.',
     )
   }
-  const place = places[0] as string
-  const width = place.length - 2
+  const width = place.length
   if (width > 1 && String(highest).length > width) {
-    throw new InvalidArgumentError('range.to', `is ${highest}, and ${place} has no room for it. Give it more digits.`)
+    throw new InvalidArgumentError('range.to', `is ${highest}, and {${place}} has no room for it. Give it more digits.`)
   }
-  const literal = (parts: readonly string[]) =>
-    parts.map((token) => (token === '{{' || token === '}}' ? token.slice(1) : token)).join('')
-  const index = tokens.indexOf(place)
-  return { before: literal(tokens.slice(0, index)), after: literal(tokens.slice(index + 1)), width }
+  const index = tokens.findIndex((token) => 'placeholder' in token)
+  return { before: literalOf(tokens.slice(0, index)), after: literalOf(tokens.slice(index + 1)), width }
+}
+
+function literalOf(tokens: readonly Token[]): string {
+  return tokens.map((token) => ('literal' in token ? token.literal : '')).join('')
 }

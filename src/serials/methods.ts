@@ -20,7 +20,7 @@ import { requestOf } from './request.js'
 import type { Runner } from './run.js'
 import { type Refusals, readData, readWhere, type Values } from './values.js'
 
-const MOST = 2_147_483_647 // the count is noted in an Int
+const MOST = 2_147_483_647 // the count is recorded in an Int
 
 const numbers = z.array(keyTextSchema, 'must be an array of serial numbers')
 const whole = z.union([wholeNumber(), z.bigint()], 'must be a whole number').check(

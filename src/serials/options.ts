@@ -8,7 +8,7 @@ export interface SerialMapping {
   readonly model?: string
   /** The serial number, a String: in a unique key, alone or together with others such as the product. Default `number`. */
   readonly number?: string
-  /** Who has the serial: an optional String, NULL while it is free. Default `transactionId`. */
+  /** The owner of the serial: an optional String, NULL while it is free. Default `transactionId`. */
   readonly transactionId?: string
   /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
@@ -20,7 +20,7 @@ export interface AllocationMapping {
   readonly model?: string
   /** Default `transactionId`. */
   readonly transactionId?: string
-  /** What was asked for, a String. Default `request`. */
+  /** The request, a String. Default `request`. */
   readonly request?: string
   /** How many serials it was, an Int. Default `count`. */
   readonly count?: string

@@ -50,7 +50,7 @@ async function free(tx: Session, map: SerialsMap, call: ReleaseCall, set: readon
   const { model, table, key, number, transactionId } = map.serial
   const id = columnOf(transactionId)
   const numbers = param(call.numbers ?? null, 'text[]')
-  // What the allocation had set would otherwise point from a free serial to the order of old.
+  // The values of the allocation would otherwise point from a free serial to its former order.
   const cleared = set.flatMap((name) => model.fields.get(name) ?? []).filter(({ isOptional }) => isOptional)
   const clear = cleared.map((field) => raw(`, ${columnOf(field)} = NULL`))
   const { released } = await rowOf<{ released: number }>(

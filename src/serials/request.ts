@@ -7,10 +7,10 @@ import type { SerialsMap } from './mapping.js'
 import { idOf } from './statements.js'
 import { textOf, type Values } from './values.js'
 
-/** What was asked for under a transaction id: one text per part, such as `count` and `where.productId`. */
+/** A request under a transaction id: one text per part, such as `count` and `where.productId`. */
 export type Request = Readonly<Record<string, string>>
 
-/** What is noted under a transaction id. */
+/** The record of a transaction id. */
 export interface RecordedRequest {
   readonly request: string
   readonly count: number
@@ -36,7 +36,7 @@ export function fieldsSetBy(request: string): string[] {
 }
 
 /**
- * What is noted under the transaction id of the same request; `undefined` if it is new.
+ * The record of the same request under the transaction id; `undefined` if it is new.
  *
  * @throws IdempotencyMismatchError if the transaction id was used for something else before
  */
@@ -59,7 +59,7 @@ WHERE ${columnOf(transactionId)} = ${idOf(map, id)}`)
   throw new IdempotencyMismatchError(model.name, { [transactionId.name]: id }, fields)
 }
 
-/** What was not written by this package is a request that no other one is the same as. */
+/** A text that this package has not written is a request that no other one is the same as. */
 function parse(request: string): Readonly<Record<string, unknown>> {
   try {
     const parts: unknown = JSON.parse(request)

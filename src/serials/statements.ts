@@ -6,7 +6,7 @@ import { join, type Parameter, type Piece, param, raw, type SqlText, type Statem
 import type { SerialsMap } from './mapping.js'
 import type { Values } from './values.js'
 
-/** What the statements of this feature have in common. The serial is `s` in all of them. */
+/** Parts that the statements of this feature have in common. The serial is `s` in all of them. */
 
 /** A condition: the serial has the values, which are in a parameter as JSON. */
 export function matches({ fields, given }: Values, table: Table, json: Parameter): Statement | SqlText {
@@ -20,7 +20,7 @@ export function matches({ fields, given }: Values, table: Table, json: Parameter
 }
 
 /**
- * The one order in which serials are locked, wherever it is waited for them, so that two who wait do
+ * The one order in which serials are locked, in every statement that waits for them, so that two of them do
  * not deadlock: that of the number, as a text. The transaction id, which is NULL in all free ones,
  * makes the index of the printed schema fit, that has it in front.
  */
@@ -33,7 +33,7 @@ export function idOf({ allocation }: SerialsMap, id: string): Parameter {
   return param(id, sqlTypeOf(allocation.transactionId))
 }
 
-/** What is noted under a transaction id. */
+/** The record of a transaction id, to be written. */
 export interface Claim {
   readonly id: Parameter
   readonly request: string

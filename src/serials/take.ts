@@ -37,8 +37,8 @@ interface TakenRow extends Row {
 }
 
 /**
- * One statement: the claim, the locks, and the UPDATE, if there are enough. What was released while
- * it waited for the claim or for a lock is not among the free ones it sees.
+ * One statement: the claim, the locks, and the UPDATE, if there are enough. Serials that were released while
+ * it waited for the claim or for a lock are not among the free ones it sees.
  */
 export async function claimAndTake(
   session: Session,

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../retry/call-options.js'
 
 export interface AllocateArgs<Where, Data> extends CallOptions {
-  /** What the serials are for; it is unique, and the serials are allocated once for it. */
+  /** The purpose of the serials; it is unique, and the serials are allocated once for it. */
   transactionId: string
   /** Which serials, by plain values of their fields: `{ productId: 7 }`; `{}` is any of them. */
   where: Where
@@ -52,8 +52,8 @@ export interface Serials<Serial, Where, Data, New> {
    * `replayed: true`. It is all or nothing, unless `partial` allows fewer.
    *
    * Callers don't wait for one another as long as there are enough, so in a busy hour the lowest
-   * numbers go first only by and large; numbers are compared as texts, so give them one width. Who
-   * finds too few waits for those who are about to take the others, and looks again: too few is
+   * numbers go first only by and large; numbers are compared as texts, so give them one width. A
+   * call that finds too few waits for the calls that are about to take the others, and looks again: too few is
    * only said when it is true.
    *
    * A refusal leaves nothing behind, and is not remembered: a late duplicate may succeed after an
@@ -78,7 +78,7 @@ export interface Serials<Serial, Where, Data, New> {
 
   /**
    * Frees serials of an allocation: all that the transaction id has, or those with the given
-   * numbers. What the allocation had set by `data` is NULL again, where it may be. A second time it
+   * numbers. Fields that the allocation had set by `data` are NULL again, where they may be. A second time it
    * finds nothing to free, and a serial that somebody else has is left alone.
    *
    * @example

@@ -82,7 +82,7 @@ function fits(stored: ColumnValue, { nativeType }: Field): boolean {
   return [stored].flat().every((item) => item === null || canonicalUuid(String(item)) !== undefined)
 }
 
-/** What is noted of a request must stay as it is over the versions of this package. */
+/** The record of a request must stay as it is over the versions of this package. */
 function plain(value: unknown, field: Field): unknown {
   if (field.isList && Array.isArray(value)) return value.map((item) => plain(item, { ...field, isList: false }))
   if (value === null || field.type === 'Json') return value

@@ -21,11 +21,11 @@ interface Wait {
   readonly patience?: number
 }
 
-/** How many blocks of one series are kept: of other periods than the current one, for callers who say `at`. */
+/** How many blocks of one series are kept: of other periods than the current one, for calls with an `at`. */
 const MOST_BLOCKS = 50
 
 /**
- * Gives numbers out of blocks. Who comes while a block is fetched waits for that one fetch. It runs
+ * Gives numbers out of blocks. A call that comes while a block is fetched waits for that fetch. It runs
  * on the root client, in a transaction of its own, so that no caller's transaction holds the counter.
  */
 export class BlockAllocator {
@@ -103,7 +103,7 @@ export class BlockAllocator {
 
 const LENGTHS: Readonly<Record<Unit, number>> = { year: 4, month: 7, day: 10 }
 
-/** What callers have in common who may share a fetch: roughly, since in UTC; each looks whether the block is for it. */
+/** The key of calls that may share a fetch: roughly, since in UTC; each looks whether the block is for it. */
 function momentOf({ format: { unit } }: Series, at: Date | undefined): string {
   return unit === undefined || at === undefined ? 'now' : at.toISOString().slice(0, LENGTHS[unit])
 }

@@ -11,7 +11,7 @@ export type SeriesName<O> =
   | (string & {})
 
 export interface NextNumberOptions {
-  /** Who the number is for: it is given one of the series, however often it asks. */
+  /** The owner of the number: it is given one of the series, however often it asks. */
   readonly transactionId?: string | undefined
   /** The moment whose period the number belongs to, such as the invoice's date. Default: the transaction's start. */
   readonly at?: Date | undefined
@@ -33,12 +33,12 @@ export interface NumberSeries<O> {
    * used up when the transaction commits, and by nobody if it rolls back. That has a price: the
    * counter is one row, locked from this call until the end of the transaction, and everybody
    * else who wants a number of the same series and period waits for it. So take it last, and
-   * commit. Who takes of several series in one transaction takes them in one order everywhere,
+   * commit. A transaction that takes of several series takes them in one order everywhere,
    * or two transactions deadlock, and one of them is run again.
    *
    * **In blocks**: also on the client itself. The process takes so many numbers at a time and
-   * gives them out from memory; nobody waits for anybody else's transaction. What is not given out
-   * when the process ends, or given to a transaction that rolls back, is a gap. No number is given
+   * gives them out from memory; nobody waits for anybody else's transaction. A number that is not given out
+   * when the process ends, or is given to a transaction that rolls back, is a gap. No number is given
    * twice. In a transaction, where a block cannot be had at once since all connections are in
    * use, the one number is taken like a gapless one.
    *

@@ -1,9 +1,11 @@
+import { isNumberPlace, type Token, tokensOf } from '../values/placeholders.js'
+
 /** How often a series begins again. */
 export type Unit = 'year' | 'month' | 'day'
 
 /** A format such as `INV-{yyyy}-{000000}`, taken apart. */
 export interface Format {
-  /** What stands before the number, and behind it: patterns of PostgreSQL's `to_char`. */
+  /** The text before the number, and behind it: patterns of PostgreSQL's `to_char`. */
   readonly before: string
   readonly after: string
   /** The least number of digits; a shorter number is filled up with zeros. */
@@ -17,11 +19,8 @@ export interface Format {
 const LARGEST_BIGINT = 9_223_372_036_854_775_807n
 const MOST_DIGITS = 18 // all numbers of 18 digits are a bigint, those of 19 are not
 
-const DATE_PARTS = { yyyy: 'YYYY', yy: 'YY', MM: 'MM', dd: 'DD' } as const
-const isDatePart = (text: string): text is keyof typeof DATE_PARTS => Object.hasOwn(DATE_PARTS, text)
-const isCounter = (text: string) => /^0+$/.test(text)
-
-type Token = { readonly literal: string } | { readonly placeholder: string }
+const DATE_PARTS: Readonly<Record<string, string>> = { yyyy: 'YYYY', yy: 'YY', MM: 'MM', dd: 'DD' }
+const isDatePart = (text: string) => Object.hasOwn(DATE_PARTS, text)
 
 /** The format, or what is wrong with it. */
 export function parseFormat(text: string): Format | { readonly problem: string } {
@@ -31,8 +30,8 @@ export function parseFormat(text: string): Format | { readonly problem: string }
   const problem = problemOf(placeholders)
   if (problem !== undefined) return { problem }
 
-  const place = tokens.findIndex((token) => 'placeholder' in token && isCounter(token.placeholder))
-  const width = placeholders.find(isCounter)?.length ?? 0
+  const place = tokens.findIndex((token) => 'placeholder' in token && isNumberPlace(token.placeholder))
+  const width = placeholders.find(isNumberPlace)?.length ?? 0
   return {
     before: tokens.slice(0, place).map(patternOf).join(''),
     after: tokens
@@ -45,25 +44,16 @@ export function parseFormat(text: string): Format | { readonly problem: string }
   }
 }
 
-/** `undefined` if the braces do not match. */
-function tokensOf(text: string): Token[] | undefined {
-  const tokens = [...text.matchAll(/\{\{|\}\}|\{[^{}]*\}|[^{}]+|./gsu)].map(([token]): Token | undefined => {
-    if (token === '{{' || token === '}}') return { literal: token.slice(1) }
-    if (token === '{' || token === '}') return undefined
-    return token.startsWith('{') ? { placeholder: token.slice(1, -1) } : { literal: token }
-  })
-  return tokens.every((token) => token !== undefined) ? tokens : undefined
-}
-
 function problemOf(placeholders: readonly string[]): string | undefined {
-  const unknown = placeholders.find((name) => !isDatePart(name) && !isCounter(name))
+  const unknown = placeholders.find((name) => !isDatePart(name) && !isNumberPlace(name))
   if (unknown !== undefined) {
     return `has {${unknown}}, which means nothing: there are {yyyy}, {yy}, {MM}, {dd}, and zeros such as {000000}`
   }
-  const counters = placeholders.filter(isCounter)
-  if (counters.length === 0) return 'has no place for the number, such as {000000}'
+  const counters = placeholders.filter(isNumberPlace)
+  const [counter] = counters
+  if (counter === undefined) return 'has no place for the number, such as {000000}'
   if (counters.length > 1) return 'has two places for the number'
-  if ((counters[0] as string).length > MOST_DIGITS) return `has room for more than ${MOST_DIGITS} digits`
+  if (counter.length > MOST_DIGITS) return `has room for more than ${MOST_DIGITS} digits`
   const has = (...names: string[]) => names.some((name) => placeholders.includes(name))
   // The series begins again with each of them, so that the same text would be given twice.
   if (has('MM') && !has('yyyy', 'yy'))
@@ -81,5 +71,5 @@ function unitOf(placeholders: readonly string[]): Unit | undefined {
 /** In a pattern of `to_char`, text stands in quotes, with a backslash before a quote or a backslash. */
 function patternOf(token: Token): string {
   if ('literal' in token) return `"${token.literal.replace(/["\\]/g, '\\$&')}"`
-  return DATE_PARTS[token.placeholder as keyof typeof DATE_PARTS]
+  return DATE_PARTS[token.placeholder] ?? ''
 }

@@ -125,7 +125,7 @@ export class SeriesFeature implements Feature {
     const { series, transactionId, signal } = call
     const known = transactionId !== undefined && (await this.#store.read(this.#root, series, transactionId))
     if (known) return known
-    // Before the transaction, so that no connection is held by callers who wait for a block.
+    // Before the transaction, so that a call that waits for a block holds no connection.
     const number = await this.#blocks.take(call, { signal })
     if (transactionId === undefined) return number
     return this.#root.transactionWithRetry((tx) => this.#store.record(tx, series, transactionId, number), {

@@ -113,7 +113,7 @@ export class SeriesStore {
     return row && numberOf(row, true)
   }
 
-  /** Notes a number from a block for the transaction id; resolves to the one that it has if that is another. */
+  /** Records a number from a block for the transaction id; resolves to the one that it has if that is another. */
   async record(tx: Session, series: Series, transactionId: string, number: GivenNumber): Promise<GivenNumber> {
     await this.#map.keys.check(tx)
     const { table, updatedAt } = this.#map.number
@@ -295,7 +295,7 @@ function label({ series: { format, timeZone }, at }: Wanted): Statement {
 )`
 }
 
-/** What a caller is told of a number out of a block. */
+/** A number out of a block, as it is given out. */
 export function given(taken: Pick<Taken, 'period' | 'write'>, value: bigint): GivenNumber {
   return { value, text: taken.write(value), period: taken.period, replayed: false }
 }

@@ -21,7 +21,7 @@ export function refusedCount(written: SqlText, wanted: Piece): Statement | SqlTe
 
 const INVALID_TEXT = '22P02'
 
-/** What the statement said when it took itself back; `undefined` for any other error. */
+/** The text with which a statement took itself back; `undefined` for any other error. */
 export function refusalOf(error: unknown): string | undefined {
   return sqlState(error) === INVALID_TEXT ? /refused:([\w: ]*\w)/.exec(String(error))?.[1] : undefined
 }

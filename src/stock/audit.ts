@@ -26,7 +26,7 @@ interface DiscrepancyRow {
 }
 
 /**
- * One statement, so that balances and movements are of the same moment, whoever writes meanwhile.
+ * One statement, so that balances and movements are of the same moment, also where others write meanwhile.
  * The FULL JOIN also finds what names an item that is not there: movements that count or will
  * count, and reservations that are active.
  */

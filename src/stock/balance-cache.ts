@@ -12,13 +12,13 @@ const MOST = 10_000
 
 /**
  * The balances as this process last saw them. They are guesses, since other processes write too:
- * whatever is judged by them is checked by the statement that writes it. An item that others were
+ * each decision by them is checked by the statement that writes it. An item that others were
  * found to write is not guessed until it was once found as this process had left it.
  */
 export class BalanceCache {
   readonly #entries = new Map<string, Entry>()
 
-  /** What all of the items have, or `undefined` if one of them cannot be guessed. */
+  /** The balances of all items, or `undefined` if one of them cannot be guessed. */
   guess(items: Iterable<Item>): Map<string, Balance> | undefined {
     const guesses = new Map<string, Balance>()
     for (const { id } of items) {
@@ -29,13 +29,13 @@ export class BalanceCache {
     return guesses
   }
 
-  /** Notes what was found under a lock, before it was written. */
+  /** Remembers a balance that was found under a lock, before it was written. */
   found(id: string, balance: Balance): void {
     const before = this.#entries.get(id)
     this.#set(id, { balance, isOurs: before === undefined || isSame(before.balance, balance) })
   }
 
-  /** Notes what this process has written. */
+  /** Remembers a balance that this process has written. */
   wrote(id: string, balance: Balance): void {
     this.#set(id, { balance, isOurs: this.#entries.get(id)?.isOurs ?? true })
   }

@@ -7,7 +7,7 @@ import type { StockMap } from './mapping.js'
 type Args = Readonly<Record<string, unknown>>
 type Operation = 'create' | 'update'
 
-/** What changes the foreign key of a row that is there, from either side of the relation. */
+/** The operations that change the foreign key of a row that is there, from either side of the relation. */
 const LINKS = ['connect', 'connectOrCreate', 'set', 'disconnect']
 /** On the side of the foreign key, these change it as well. */
 const LINKS_OF_OWNER = [...LINKS, 'create', 'delete']

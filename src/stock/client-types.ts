@@ -3,7 +3,7 @@ import type { StockOptions } from './options.js'
 
 type Model<O extends StockOptions> = O['item']['model']
 
-/** What names an item: the value of its key, or an object with a value for each field of the key. */
+/** The name of an item: the value of its key, or an object with a value for each field of the key. */
 export type ItemKey<C, O extends StockOptions> = O['item']['key'] extends readonly (infer F extends string)[]
   ? { [K in F]: FieldOf<C, Model<O>, K> }
   : FieldOf<C, Model<O>, O['item']['key']>

@@ -11,7 +11,7 @@ import type { Item } from './item.js'
 import type { StockMap } from './mapping.js'
 import type { Decision, Done, Line, Request } from './request.js'
 
-/** What an item has, in the stock's smallest unit. */
+/** The numbers of an item, in the stock's smallest unit. */
 export interface Balance {
   readonly onHand: bigint
   readonly reserved: bigint
@@ -33,12 +33,12 @@ export interface RecordedReservation {
   readonly expiresAt: Date
 }
 
-/** What the database says when the requests are decided. Their items are locked, or will be checked. */
+/** The state of the database in which requests are decided. Their items are locked, or will be checked. */
 export interface Snapshot {
   readonly balances: ReadonlyMap<string, Balance>
   readonly movements: ReadonlyMap<string, RecordedMovement>
   readonly reservations: ReadonlyMap<string, RecordedReservation>
-  /** What of `reserved` is no longer, for its reservation has expired. */
+  /** How much of `reserved` is free again, for its reservation has expired. */
   readonly expired: ReadonlyMap<string, bigint>
   /** The time, by the database's clock. */
   readonly now: Date
@@ -56,7 +56,7 @@ export interface ReservationEntry extends Omit<MovementEntry, 'isRefused'> {
   readonly expiresAt: Date
 }
 
-/** What is to be written for the requests that were granted. */
+/** The rows to be written for the requests that were granted. */
 export interface WriteSet {
   readonly items: readonly { readonly item: Item; readonly known: Balance; readonly next: Balance }[]
   readonly movements: readonly MovementEntry[]
@@ -107,7 +107,7 @@ export class Decider {
     }
   }
 
-  /** What to write. Items that only expired reservations have changed are among them. */
+  /** The rows to be written. Items that only expired reservations have changed are among them. */
   writeSet(items: Iterable<Item>): WriteSet {
     for (const item of items) if (this.#expired.has(item.id)) this.#state(item).changed = item
     const changed = [...this.#items.values()].flatMap(({ changed: item, known, next }) =>
@@ -146,7 +146,7 @@ export class Decider {
     return this.#done(lines)
   }
 
-  /** A stocktake is a fact: whatever was found is what is there, reserved or not. */
+  /** A stocktake is a fact: as much as was found is there, reserved or not. */
   #count({ transactionId, lines }: Request): Decision {
     const recorded = this.#sameMovement(transactionId, lines, 'item')
     if (recorded?.isRefused) throw this.#mismatch(transactionId, 'quantity')
@@ -191,7 +191,7 @@ export class Decider {
     return { ...this.#done(lines), state: 'released' }
   }
 
-  /** What is reserved is there for whoever reserved it, unless a stocktake has found less: the minimum counts. */
+  /** The reserved quantity is there for its reservation, unless a stocktake has found less: the minimum counts. */
   #fulfil(request: Request): Decision {
     const { transactionId, lines } = request
     const reservation = this.#reservation(transactionId, lines)
@@ -229,7 +229,7 @@ export class Decider {
     return lines.length > 0 ? this.#reserved.get(transactionId) : undefined
   }
 
-  /** Notes the lines as movements, and, unless they were refused, moves them. */
+  /** Records the lines as movements, and, unless they were refused, moves them. */
   #record(transactionId: string, lines: readonly Line[], isRefused: boolean): void {
     if (!isRefused) this.#checkRange(lines, 'onHand')
     let line = 0
@@ -267,7 +267,7 @@ export class Decider {
     return state
   }
 
-  /** The lines that take more than there is. What adds to the stock is never short. */
+  /** The lines that take more than there is. A line that adds to the stock is never short. */
   #shortages({ kind, minimum }: Request, lines: readonly Line[], isRemembered: boolean): readonly Shortage[] {
     const shortages: Shortage[] = []
     for (const { item, quantity } of lines) {

@@ -85,7 +85,7 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   throw new WriteSuppressedError(name, { transactionId })
 }
 
-/** What takes from the stock can only be deferred where there is no minimum: nobody would check it later. */
+/** A movement out of the stock can only be deferred where there is no minimum: nobody would check it later. */
 async function takesFromLimited(session: Session, map: StockMap, lines: readonly Line[]): Promise<boolean> {
   const takes = lines.filter(({ quantity }) => quantity < 0n).map(({ item }) => item)
   const { table, key, minimum } = map.item

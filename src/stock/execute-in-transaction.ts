@@ -17,7 +17,7 @@ export async function executeInTransaction(
 ): Promise<{ readonly decision: Decision; readonly written: WriteSet }> {
   await map.keys.check(tx)
   const items = request.lines.map(({ item }) => item)
-  // What one look ends, the next one no longer finds, and the item still counts it as reserved.
+  // A reservation that one look ends is not found by the next one, and the item still counts it as reserved.
   const expired = new Map<string, bigint>()
   for (let look = 1; look <= LOOKS; look++) {
     const snapshot = await loadSnapshot(tx, map, [request])

@@ -16,7 +16,7 @@ import type { Decision, Request } from './request.js'
 import { writeReservations } from './write-locked.js'
 import { writeOptimistic } from './write-optimistic.js'
 
-/** How long a batch waits for a row, in ms, before those who do not need it go on without. */
+/** How long a batch waits for a row, in ms, before the others go on without it. */
 const BATCH_LOCK_TIMEOUT = 100
 const BOUNDS: BatcherBounds = {
   largestBatch: 1_000,
@@ -26,7 +26,7 @@ const BOUNDS: BatcherBounds = {
 }
 /** Where each request takes a lock of its id: the server's table of locks is small. */
 const LARGEST_BATCH_WITH_LOCKS = 250
-/** Connections for what is left of failed batches: for those that may be quick, and for those that wait. */
+/** Connections for the rest of failed batches: for parts that may be quick, and for calls that wait. */
 const REST_AT_ONCE = 2
 const PATIENT_AT_ONCE = 3
 

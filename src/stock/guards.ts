@@ -1,7 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { columnsOfLines, type StockMap } from './mapping.js'
 
-/** What must not be written in a model of the stock, and what each refusal says. */
+/** The writes of a model of the stock that are refused, and the message of each refusal. */
 export interface Guard {
   readonly model: Model
   /** Why no row may be created, where none may. */

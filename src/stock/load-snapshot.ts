@@ -9,8 +9,8 @@ import type { Line, Request } from './request.js'
 import { and, andBelow, idsAreLocked, itemsIn, limited, lockItems } from './statements.js'
 
 /**
- * Locks the transaction ids and the items, and then reads what there is to know for requests of theirs. Only a second
- * statement sees what was committed while the first one waited for a lock; from then on, nobody
+ * Locks the transaction ids and the items, and then reads the state that their requests depend on. Only a second
+ * statement sees rows that were committed while the first one waited for a lock; from then on, nobody
  * else changes these items, nor the movements and reservations that this package writes of them.
  */
 export async function loadSnapshot(
@@ -96,7 +96,7 @@ SELECT position::int, sum(quantity)::text AS quantity FROM ended GROUP BY positi
   return new Map(rows.map(({ position, quantity }) => [idAt(items, position), map.quantities.parse(quantity)]))
 }
 
-/** What was recorded under the transaction ids. */
+/** The movements that are recorded under the transaction ids. */
 export async function readMovements(session: Session, map: StockMap, ids: readonly string[]) {
   const { refused } = map.movement
   const found = new Map<string, RecordedMovement & { readonly lines: Line[] }>()
@@ -109,7 +109,7 @@ export async function readMovements(session: Session, map: StockMap, ids: readon
   return found
 }
 
-/** What was reserved under the transaction ids. */
+/** The reservations under the transaction ids. */
 export async function readReservations(session: Session, map: StockMap, ids: readonly string[]) {
   const found = new Map<string, RecordedReservation & { readonly lines: Line[] }>()
   const { reservation } = map

@@ -36,7 +36,7 @@ export interface StockMap {
   /** The unique keys without which movements would be recorded twice. */
   readonly keys: RequiredKeys
   readonly quantities: Quantities
-  /** What must stay of an item that has no minimum of its own; `null` is no limit. */
+  /** How much must stay of an item that has no minimum of its own; `null` is no limit. */
   readonly minimum: bigint | null
   readonly rememberRefusals: boolean
 }

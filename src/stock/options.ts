@@ -8,13 +8,13 @@ export interface ItemMapping {
   readonly model: string
   /** The field, or the fields, that name an item: a unique key of the model. */
   readonly key: string | readonly string[]
-  /** What is on hand. Default `onHand`. */
+  /** The quantity on hand. Default `onHand`. */
   readonly onHand?: string
-  /** What is reserved of it; only with reservations. Default `reserved`, if there is such a field. */
+  /** The reserved quantity of it; only with reservations. Default `reserved`, if there is such a field. */
   readonly reserved?: string
-  /** What must stay on hand; NULL is no limit. Default `minimum`, if there is such a field. */
+  /** How much must stay on hand; NULL is no limit. Default `minimum`, if there is such a field. */
   readonly minimum?: string
-  /** What was there before the first movement. Without it, that is a movement too. */
+  /** The quantity before the first movement. Without it, that is a movement too. */
   readonly opening?: string
   /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
@@ -63,7 +63,7 @@ export interface StockOptions {
   readonly movement: MovementMapping
   /** For `reserve`, `release` and `fulfil`. */
   readonly reservation?: ReservationMapping
-  /** What must stay of every item that has no minimum of its own; `null` is no limit. Default 0. */
+  /** How much must stay of every item that has no minimum of its own; `null` is no limit. Default 0. */
   readonly minimum?: number | bigint | string | null
   /** Whether a request that was refused stays refused when it comes again. Default false. */
   readonly rememberRefusals?: boolean

@@ -58,7 +58,7 @@ export async function foldAll(run: RunOne, map: Applying, batchSize: number) {
   for (;;) {
     try {
       const { found } = await fold({ except: [...failed.keys()] })
-      // That was all there was. What came since is the next call's: this one would else never end.
+      // That was all there was. Later movements are for the next call: this one would else never end.
       if (found < batchSize) break
     } catch (error) {
       if (!isOfItem(error)) throw error
@@ -133,8 +133,8 @@ FROM (
  *
  * Each movement has a flag of its own. A high-water mark would miss the movement that got its place
  * in the order first and was committed last. SKIP LOCKED shares the movements out among those who
- * fold at once; the items are then locked in the order of their keys, as everywhere. What is added
- * is added to the row as it is, so it does not matter who else has changed it.
+ * fold at once; the items are then locked in the order of their keys, as everywhere. The sum
+ * is added to the row as it is, so it may have been changed by others.
  *
  * The CTEs are not joined with one another: the planner knows nothing of their size, and would go
  * through one of them for each row of the other. The locks are taken by a sub-select that counts

@@ -6,7 +6,7 @@ import { isDecimal } from '../values/canonical.js'
 
 const LIMITS: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
 const HIGHEST_SMALL = 2n ** 15n - 1n
-/** What Prisma makes of a Decimal without `@db.Decimal(p, s)`. */
+/** Prisma's own type of a Decimal without `@db.Decimal(p, s)`. */
 const USUAL_DECIMAL = { precision: 65, scale: 30 }
 const DECIMAL = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,4}))?$/i
 
@@ -89,7 +89,7 @@ export class Quantities {
     if (match === undefined || whole + fraction === '') return undefined
     const shift = this.scale - fraction.length + Number(exponent)
     const digits = BigInt(whole + fraction)
-    // What does not fit into the smallest unit would be rounded away.
+    // A digit below the smallest unit would be rounded away.
     const units = shift >= 0 ? digits * 10n ** BigInt(shift) : divided(digits, 10n ** BigInt(-shift))
     return units === undefined || sign !== '-' ? units : -units
   }

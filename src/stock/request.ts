@@ -2,7 +2,7 @@ import type { Patience } from '../retry/call-options.js'
 import type { Deadline } from '../sync/deadline.js'
 import type { Item } from './item.js'
 
-/** What is asked of the stock. `release` and `fulfil` end a reservation. */
+/** The kinds of requests. `release` and `fulfil` end a reservation. */
 export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil'
 
 /** So much of one item. In a `count`, how much was found. */
@@ -19,14 +19,14 @@ export interface Request extends Patience {
   readonly lines: readonly Line[]
   /** The ids of their items. */
   readonly resources: string | readonly string[]
-  /** What must stay of each item; `null` is no limit, `undefined` leaves it to the item. */
+  /** How much must stay of each item; `null` is no limit, `undefined` leaves it to the item. */
   readonly minimum: bigint | null | undefined
   /** For a reservation: how long it lasts, in ms. */
   readonly expiresIn?: number
   readonly deadline: Deadline
 }
 
-/** What a request came to. */
+/** The outcome of a request. */
 export type Decision = Done | { readonly status: 'refused'; readonly error: unknown }
 
 export interface Done {
@@ -40,6 +40,6 @@ export interface Done {
 }
 
 export interface MovedLine extends Line {
-  /** What is on hand after it; for a replay, what is on hand now. */
+  /** The quantity on hand after it; for a replay, that of now. */
   readonly balance: bigint
 }

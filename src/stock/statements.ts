@@ -5,7 +5,7 @@ import { lockLimit } from '../transactions/limits.js'
 import type { Item } from './item.js'
 import { columnsOfLines, type LinesMap, type StockMap } from './mapping.js'
 
-/** What the statements of the stock have in common. */
+/** Parts that the statements of the stock have in common. */
 
 /** Items as a list of FROM: `item(k0, k1, position)`, numbered from 1 on. */
 export function itemsIn(map: StockMap, items: readonly Item[]): Statement {
@@ -47,7 +47,7 @@ export function lockItems({ item }: StockMap, source: SqlText, more: Piece, sele
   FOR NO KEY UPDATE OF t`
 }
 
-/** What an UPDATE sets of an item: its balance, its version, and when it was. */
+/** The assignments of an UPDATE of an item: its balance, its version, and the time. */
 export function assignments(
   { item }: StockMap,
   next: Piece = raw('item.next'),
@@ -68,7 +68,7 @@ export function flagColumns({ movement: { applied, refused } }: StockMap): SqlTe
   return stampColumns([applied, refused].filter((field) => !!field))
 }
 
-/** What they have in a movement that is in the balance. */
+/** Their values in a movement that is in the balance. */
 export function flagValues({ movement: { applied, refused } }: StockMap, isRefused: Piece): Statement {
   return sql`${applied && raw(', true')}${refused && sql`, ${isRefused}`}`
 }

@@ -9,7 +9,7 @@ export interface StockLine<Key, Q> {
 }
 
 export interface Minimum<Q> {
-  /** What must stay on hand of each item; `null` is no limit. Default: the item's own minimum, or that of the options. */
+  /** How much must stay on hand of each item; `null` is no limit. Default: the item's own minimum, or that of the options. */
   minimum?: Input<Q> | null | undefined
 }
 
@@ -18,12 +18,12 @@ export interface Named {
   transactionId: string
 }
 
-/** What became of one line. */
+/** The outcome of one line. */
 export interface MovedLine<Key, Q> {
   readonly item: Key
   /** As recorded, by the call that came first. */
   readonly quantity: Q
-  /** What is on hand after it; for a replay, what is on hand now. */
+  /** The quantity on hand after it; for a replay, that of now. */
   readonly balance: Q
 }
 
@@ -94,7 +94,7 @@ export interface Stock<Key, Q> {
    * Moves stock of one item, once per transaction id, and never below the minimum.
    *
    * Calls of one process are combined: those that come while a batch is under way are the next
-   * batch, judged one after the other.
+   * batch, decided one after the other.
    *
    * @throws InsufficientStockError if less than that is available; nothing is moved
    * @throws IdempotencyMismatchError if the transaction id stands for something else

@@ -21,8 +21,8 @@ import {
 } from './statements.js'
 
 /**
- * Writes what was decided of one request whose items are locked. The transaction id is claimed first: where somebody
- * else has taken it meanwhile, that one is waited for, nothing is written, and no error ends the
+ * Writes the decision of one request whose items are locked. The transaction id is claimed first: if another
+ * call has taken it meanwhile, the claim waits for that call, nothing is written, and no error ends the
  * caller's transaction.
  *
  * @returns whether it was written
@@ -35,7 +35,7 @@ export async function writeLocked(tx: Session, map: StockMap, set: WriteSet): Pr
   return true
 }
 
-/** What the optimistic statement does not write, in the same transaction. */
+/** The reservations, which the optimistic statement does not write, in the same transaction. */
 export async function writeReservations(
   tx: Session,
   map: StockMap,
@@ -140,7 +140,7 @@ SELECT (SELECT count(*)::int FROM claim) AS claimed, (SELECT count(DISTINCT id):
   return claimed === wanted
 }
 
-/** Fails in the database, so that nobody who catches the error can commit the movements without their balances. */
+/** Fails in the database, so that a caller that catches the error cannot commit the movements without their balances. */
 async function changeItems(tx: Session, map: StockMap, items: WriteSet['items']): Promise<void> {
   const { table, key, model, version } = map.item
   const { quantities } = map

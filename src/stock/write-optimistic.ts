@@ -19,7 +19,7 @@ import {
   lockItems,
 } from './statements.js'
 
-/** What has to hold besides the balances. */
+/** The conditions besides the balances. */
 export interface OptimisticWrite {
   /** How long the statement may wait for a row, in ms. */
   readonly lockTimeout: number
@@ -30,7 +30,7 @@ export interface OptimisticWrite {
 type Writes = Pick<WriteSet, 'items' | 'movements'>
 
 /**
- * Writes what was decided by a guess, in a single statement that checks the guess: an item that has
+ * Writes decisions that were made by a guess, in a single statement that checks the guess: an item that has
  * another balance by now, or a movement that is known already, undoes all of it.
  *
  * The items are locked first, in the order of their keys, then written, and only then are the

@@ -54,7 +54,7 @@ export interface BatcherBounds {
   readonly longestWait?: number
   /** Jobs that may wait at once. Default: any number. */
   readonly maxWaiting?: number
-  /** What a job waits for, for the error of its deadline. */
+  /** The name of the wait, for the error of a deadline. */
   readonly waitedFor: string
 }
 
