@@ -67,39 +67,27 @@ function readKey(model: Model, where: Values): Pick<Payload, 'key' | 'keyFields'
       `of ${model.name} must name one unique key and nothing else. The values of other fields go into \`data\`.`,
     )
   }
-  const [name, value] = entry
-  const key: Record<string, unknown> = {}
-  const keyFields: Field[] = []
-  const add = (path: string, name: string, value: unknown) => {
-    const field = model.fields.get(name)
-    if (field === undefined) throw new InvalidArgumentError(path, `is not a field of ${model.name}.`)
-    if (value === undefined || value === null) {
-      throw new InvalidArgumentError(
-        path,
-        `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
-      )
-    }
-    checkKeyValue(value, field, path)
-    key[name] = value
-    keyFields.push(field)
-  }
-  const fields = uniqueKeyOf(model, name)
-  if (fields === undefined) {
-    throw new InvalidArgumentError(`where.${name}`, `is not a unique key of ${model.name}.`)
-  }
-  if (fields.length === 1) {
-    add(`where.${name}`, name, value)
-    return { key, keyFields }
-  }
-  if (!isRecord(value)) {
-    throw new InvalidArgumentError(`where.${name}`, `must be an object with ${fields.join(' and ')}.`)
-  }
-  for (const part of new Set([...Object.keys(value), ...fields])) {
-    if (!fields.includes(part)) throw new InvalidArgumentError(`where.${name}.${part}`, 'is not part of this key.')
-    add(`where.${name}.${part}`, part, value[part])
-  }
-  checkKeyLength(Object.values(key), `where.${name}`)
-  return { key, keyFields }
+  const [name, given] = entry
+  const names = uniqueKeyOf(model, name)
+  if (names === undefined) throw new InvalidArgumentError(`where.${name}`, `is not a unique key of ${model.name}.`)
+  const isCompound = names.length > 1
+  const values = isCompound ? given : where
+  const path = isCompound ? `where.${name}` : 'where'
+  if (!isRecord(values)) throw new InvalidArgumentError(path, `must be an object with ${names.join(' and ')}.`)
+  const stranger = Object.keys(values).find((part) => !names.includes(part))
+  if (stranger !== undefined) throw new InvalidArgumentError(`${path}.${stranger}`, 'is not part of this key.')
+  const keyFields = names.flatMap((part) => model.fields.get(part) ?? [])
+  for (const field of keyFields) checkKeyPart(values[field.name], field, `${path}.${field.name}`)
+  if (isCompound) checkKeyLength(Object.values(values), path)
+  return { key: values, keyFields }
+}
+
+function checkKeyPart(value: unknown, field: Field, path: string): void {
+  if (value !== undefined && value !== null) return checkKeyValue(value, field, path)
+  throw new InvalidArgumentError(
+    path,
+    `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
+  )
 }
 
 function readLink(field: Field, value: unknown): Link {

@@ -1,4 +1,4 @@
-import { quoted } from '../sql/sql.js'
+import { migrationOf } from '../sql/migration.js'
 import { DEFAULT_KEY_MODEL } from './key-store.js'
 
 /**
@@ -29,18 +29,5 @@ model ${model} {
  * await writeFile('prisma/migrations/20260101000000_idempotency_keys/migration.sql', idempotencyKeySql())
  */
 export function idempotencyKeySql(model: string = DEFAULT_KEY_MODEL): string {
-  return `-- CreateTable
-CREATE TABLE ${quoted(model)} (
-    "scope" TEXT NOT NULL,
-    "key" TEXT NOT NULL,
-    "request" TEXT NOT NULL,
-    "answer" TEXT,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT ${quoted(`${model}_pkey`)} PRIMARY KEY ("scope","key")
-);
-
--- CreateIndex
-CREATE INDEX ${quoted(`${model}_createdAt_idx`)} ON ${quoted(model)}("createdAt");
-`
+  return migrationOf(idempotencyKeySchema(model))
 }

@@ -1,6 +1,7 @@
 import { rowOf, type Session } from '../engine/session.js'
 import { ConfigurationError, SeriesOverflowError } from '../errors/index.js'
 import { sqlTypeOf, stamps, touches } from '../mapping/columns.js'
+import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, type Statement, sql } from '../sql/statement.js'
 import type { Unit } from './format.js'
@@ -121,11 +122,9 @@ export class SeriesStore {
 SELECT ${param(series.name, 'text')}, ${this.#id(transactionId)}, ${param(number.period, 'text')}, ${param(number.value, 'int8')}, ${param(number.text, 'text')}${stamps(updatedAt)}
 ${this.#unlessKnown()}
 RETURNING 1 AS recorded`
-    for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
-      if ((await tx.rows(statement)).length === 1) return number
-      const known = await this.read(tx, series, transactionId)
-      if (known !== undefined) return known
-    }
+    const claim = async () => ((await tx.rows(statement)).length === 1 ? number : undefined)
+    const settled = await claimOrFind(claim, () => this.read(tx, series, transactionId))
+    if (settled) return settled
     throw this.#suppressed()
   }
 

@@ -11,6 +11,7 @@ import { keyNames, keysEqual } from '../mapping/columns.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
+import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { join, sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
@@ -20,9 +21,6 @@ import type { StockMap } from './mapping.js'
 import type { Line, Request } from './request.js'
 import { itemExists, itemsIn, keyLists } from './statements.js'
 import { claimDeferred } from './write-locked.js'
-
-/** How often it is looked again for what stands in the way of a claim. */
-const LOOKS = 3
 
 /**
  * Appends movements without a look at the balance: no lock of the item, so nobody waits. The claim
@@ -59,13 +57,14 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   const { name } = map.movement.model
   const isForbidden = await takesFromLimited(session, map, lines)
   const entries = lines.map(({ item, quantity }, line) => ({ transactionId, line, item, quantity }))
-  for (let look = 1; look <= LOOKS; look++) {
-    if (!isForbidden && (await claimDeferred(session, map, entries, lockTimeout))) return false
+  const claim = async () =>
+    !isForbidden && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
+  const find = async () => {
     const recorded = (await readMovements(session, map, [transactionId])).get(transactionId)
     if (recorded) {
       checkSame({ model: name, transactionId }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
-      return true
+      return { replayed: true }
     }
     if (map.reservation) {
       // A second statement sees what the one has written that was reserving under the id.
@@ -81,7 +80,10 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
     }
     const missing = await findMissing(session, map, lines)
     if (missing !== undefined) throw new ItemNotFoundError(map.item.model.name, missing)
+    return undefined
   }
+  const settled = await claimOrFind(claim, find)
+  if (settled) return settled.replayed
   throw new WriteSuppressedError(name, { transactionId })
 }
 
