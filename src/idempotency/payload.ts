@@ -83,11 +83,13 @@ function readKey(model: Model, where: Values): Pick<Payload, 'key' | 'keyFields'
 }
 
 function checkKeyPart(value: unknown, field: Field, path: string): void {
-  if (value !== undefined && value !== null) return checkKeyValue(value, field, path)
-  throw new InvalidArgumentError(
-    path,
-    `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
-  )
+  if (value === undefined || value === null) {
+    throw new InvalidArgumentError(
+      path,
+      `is ${value}: to a unique key no two nulls are the same, so the row would be inserted again and again.`,
+    )
+  }
+  checkKeyValue(value, field, path)
 }
 
 function readLink(field: Field, value: unknown): Link {
