@@ -254,6 +254,7 @@ export class Batcher<T extends Task, R> {
 
   /** Frees the resources of the settled jobs for the jobs that wait. The open jobs keep theirs, in the hold returned. */
   #release(hold: ResourceHold<T, R>, open: Iterable<Job<T, R>>): ResourceHold<T, R> {
+    if (hold.resources.size === 0) return hold
     for (const resource of hold.resources) this.#holds.delete(resource)
     const rest: ResourceHold<T, R> = { resources: new Set(), waiting: new Set() }
     for (const job of open) this.#take(job, rest)

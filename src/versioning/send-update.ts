@@ -33,9 +33,11 @@ export function sendUpdate(target: UpdateTarget, data: Data): Write['send'] {
   }
   const columns = direct && directData(data, versioned.model)
   if (!columns) return call
+  const { key, selected } = direct
   return async (session, expected) => {
     const written = session.inTransaction ? undefined : stamped(columns, versioned.model)
-    const record = written && (await shared.writes.write({ ...direct, session, versioned, expected, data: written }))
+    const record =
+      written && (await shared.writes.write({ session, versioned, key, expected, data: written, selected }))
     return record ?? call(session, expected)
   }
 }

@@ -68,7 +68,7 @@ function updateTarget(
     if (direct) session.checkWrite('update', data, 'data')
     return data
   }
-  return { ...target, shared, session, direct, dataOf }
+  return Object.assign(target, { shared, session, direct, dataOf })
 }
 
 function directRow({ key, selection, versioned: { model } }: Target): DirectRow | undefined {
