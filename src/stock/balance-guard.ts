@@ -23,13 +23,13 @@ export class BalanceGuard {
   readonly models: readonly string[]
   readonly #dataModel: DataModel
   readonly #map: StockMap
-  readonly #guards: readonly Guard[]
+  readonly #guards: ReadonlyMap<string, Guard>
 
   constructor(dataModel: DataModel, map: StockMap) {
     this.#dataModel = dataModel
     this.#map = map
-    this.#guards = guardsOf(map)
-    this.models = this.#guards.map(({ model }) => model.name)
+    this.#guards = new Map(guardsOf(map).map((guard) => [guard.model.name, guard]))
+    this.models = [...this.#guards.keys()]
   }
 
   /** @throws InvalidArgumentError if the data of a `create` or an `update` of that model writes what `$stock` keeps */
@@ -41,11 +41,8 @@ export class BalanceGuard {
 
   /** @throws InvalidArgumentError if rows of that model must not be deleted */
   checkDelete(model: string, path: string): void {
-    for (const guard of this.#guardsOf(model)) throw new InvalidArgumentError(path, guard.delete)
-  }
-
-  #guardsOf(model: string): readonly Guard[] {
-    return this.#guards.filter((guard) => guard.model.name === model)
+    const guard = this.#guards.get(model)
+    if (guard) throw new InvalidArgumentError(path, guard.delete)
   }
 
   #checkOne(model: string, operation: Operation, data: Args, path: string): void {
@@ -57,7 +54,8 @@ export class BalanceGuard {
         this.#checkRelation(known, field, value, `${path}.${name}`)
       }
     }
-    for (const guard of this.#guardsOf(model)) this.#checkGuarded(guard, operation, data, path)
+    const guard = this.#guards.get(model)
+    if (guard) this.#checkGuarded(guard, operation, data, path)
   }
 
   #checkItem(operation: Operation, data: Args, path: string): void {
@@ -118,15 +116,15 @@ export class BalanceGuard {
 
   /** The relation's rows, where they are guarded: none is deleted, nor linked to another record by a guarded key. */
   #checkRowsOf(owner: Model, field: Field, operations: Args, path: string): void {
-    for (const guard of this.#guardsOf(field.type)) {
-      const deletion = DELETES.find((operation) => isGiven(operations[operation]))
-      if (deletion !== undefined) this.checkDelete(field.type, `${path}.${deletion}`)
-      const isLinked = [...guard.model.fields.values()].some(
-        (other) => isOtherSide(owner, field, other) && holdsGuarded(guard, other),
-      )
-      const link = isLinked ? LINKS.find((operation) => isGiven(operations[operation])) : undefined
-      if (link !== undefined) throw new InvalidArgumentError(`${path}.${link}`, guard.update)
-    }
+    const guard = this.#guards.get(field.type)
+    if (!guard) return
+    const deletion = DELETES.find((operation) => isGiven(operations[operation]))
+    if (deletion !== undefined) throw new InvalidArgumentError(`${path}.${deletion}`, guard.delete)
+    const isLinked = [...guard.model.fields.values()].some(
+      (other) => isOtherSide(owner, field, other) && holdsGuarded(guard, other),
+    )
+    const link = isLinked ? LINKS.find((operation) => isGiven(operations[operation])) : undefined
+    if (link !== undefined) throw new InvalidArgumentError(`${path}.${link}`, guard.update)
   }
 
   #isSame(a: unknown, b: unknown): boolean {

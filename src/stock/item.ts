@@ -2,6 +2,7 @@ import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError, type ItemKeyValue, type ItemName } from '../errors/index.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
 import { isRecord } from '../values/validation.js'
+import { HIGHEST } from './quantity.js'
 
 /** An item, by its key. */
 export interface Item {
@@ -14,7 +15,6 @@ export interface Item {
 }
 
 const WHOLE = /^-?\d+$/
-const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
 
 /** Reads an item: the value of its key, or an object with one value for each field of the key. */
 export function readItem(value: unknown, fields: readonly Field[], path: string): Item {
@@ -43,13 +43,18 @@ export function keyValue(value: unknown, field: Field, path: string): string {
       throw new InvalidArgumentError(path, 'must be a text that is not empty.')
     return keyText(value, field, path)
   }
-  // Prisma takes no bigint for an Int.
-  const isWhole = typeof value === 'bigint' ? field.type === 'BigInt' : Number.isSafeInteger(value)
-  const highest = HIGHEST[field.type] as bigint
-  if (!isWhole || BigInt(value as number) > highest || BigInt(value as number) < -highest - 1n) {
+  const number = wholeOf(value, field)
+  const highest = HIGHEST[field.type] ?? 0n
+  if (number === undefined || number > highest || number < -highest - 1n) {
     throw new InvalidArgumentError(path, `must be a whole number that fits a column of type ${field.type}.`)
   }
-  return String(value)
+  return String(number)
+}
+
+/** Prisma takes no bigint for an Int. */
+function wholeOf(value: unknown, { type }: Field): bigint | undefined {
+  if (typeof value === 'bigint') return type === 'BigInt' ? value : undefined
+  return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : undefined
 }
 
 /** The key of a row as the values that the caller knows: of Prisma's types for the fields. */

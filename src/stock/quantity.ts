@@ -4,7 +4,8 @@ import type { Session } from '../engine/session.js'
 import { type DecimalLike, InvalidArgumentError, type StockQuantity } from '../errors/index.js'
 import { isDecimal } from '../values/canonical.js'
 
-const LIMITS: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
+/** The highest whole number of each of Prisma's types. */
+export const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
 const HIGHEST_SMALL = 2n ** 15n - 1n
 /** Prisma's own type of a Decimal without `@db.Decimal(p, s)`. */
 const USUAL_DECIMAL = { precision: 65, scale: 30 }
@@ -27,7 +28,7 @@ export class Quantities {
     const [, precision, scale] = /^Decimal\((\d+),\s*(\d+)\)/.exec(field.nativeType ?? '') ?? []
     this.scale = field.type === 'Decimal' ? Number(scale ?? USUAL_DECIMAL.scale) : 0
     const digits = BigInt(precision ?? USUAL_DECIMAL.precision)
-    const whole = field.nativeType === 'SmallInt' ? HIGHEST_SMALL : LIMITS[field.type]
+    const whole = field.nativeType === 'SmallInt' ? HIGHEST_SMALL : HIGHEST[field.type]
     this.highest = whole ?? 10n ** digits - 1n
     this.sqlType = { Int: 'int4', BigInt: 'int8' }[field.type] ?? 'numeric'
   }
