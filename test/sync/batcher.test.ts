@@ -440,6 +440,54 @@ test('a group that went on in parts has lost none of the jobs that came meanwhil
   expect(await sent()).toEqual(['a', 'b', 'c'])
 })
 
+test('a batch that goes on in parts gives its place back once', async () => {
+  const { add, sent, batch } = batcherOf(stoppedClock().clock, { batchesAtOnce: 2 })
+  for (const name of ['a', 'b']) {
+    add(name, name)
+    await sent()
+  }
+  batch('a').release()
+  batch('a').release()
+  for (const name of ['c', 'd']) {
+    add(name, name)
+    await sent()
+  }
+
+  expect(await sent()).toEqual(['a', 'b', 'c'])
+})
+
+test('the end of a batch that goes on in parts does not forget the jobs that its group has by now', async () => {
+  const { add, sent, batch } = batcherOf(stoppedClock().clock, { batchesAtOnce: 1 })
+  add('a', 'x')
+  await sent()
+  batch('a').release()
+  await sent()
+  add('b', 'y')
+  await sent()
+  batch('a').finish()
+  await sent()
+  add('c', 'z')
+  expect(await sent()).toEqual(['a', 'b'])
+  batch('b').finish()
+
+  expect(await sent()).toEqual(['a', 'b', 'c'])
+})
+
+test('a job that is out of time no longer listens to its signal', async () => {
+  const { clock, pass } = handClock()
+  const { add, sent, batcher } = batcherOf(clock)
+  const waits = new AbortController()
+  add('a', 'x')
+  await sent()
+  const short = add('b', 'x', { deadline: 200, signal: waits.signal })
+  await sent()
+  pass(250)
+  expect(await rejectionOf(short)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  waits.abort('too late')
+
+  expect(batcher.size).toBe(0)
+})
+
 test('ten thousand jobs for one resource and as many for others are sent in no more batches than they need', async () => {
   const { add, sent, batch, batcher } = still()
   for (let n = 0; n < 10_000; n++) {
