@@ -11,16 +11,11 @@ export type {
   SerialRange,
   Serials,
 } from './serials/types.js'
-export {
-  type GapsOptions,
-  type NextNumberOptions,
-  type NumberSeries,
-  type SeriesName,
-  series,
-} from './series/extension.js'
+export { series } from './series/extension.js'
 export type { CounterMapping, NumberMapping, SeriesDefinition, SeriesOptions } from './series/options.js'
 export { seriesSchema, seriesSql } from './series/schema.js'
 export type { Gap, GivenNumber } from './series/store.js'
+export type { GapsOptions, NextNumberOptions, NumberSeries, SeriesName } from './series/types.js'
 export type { ItemKey, Quantity } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'

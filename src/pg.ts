@@ -41,6 +41,13 @@ export async function concurrency(pool: Pool, options: PgOptions = {}): Promise<
 }
 export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/client.js'
 export type { PgExtension } from './pg/extension.js'
+export { type PgItem, serials, series, stock } from './pg/features.js'
 export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'
 export type { PgOptions } from './pg/options.js'
+export type { SerialsOptions } from './serials/options.js'
+export type { Serials } from './serials/types.js'
+export type { SeriesOptions } from './series/options.js'
+export type { NumberSeries } from './series/types.js'
+export type { StockOptions } from './stock/options.js'
+export type { Stock } from './stock/types.js'

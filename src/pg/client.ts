@@ -39,6 +39,11 @@ export interface PgRootMethods<X> {
    * a transaction has it, too.
    *
    * @throws ConfigurationError if its options do not fit the tables: every mistake, with its path
+   *
+   * @example
+   * const shop = db.$extends(
+   *   stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }),
+   * )
    */
   $extends<N extends object>(extension: PgExtension<N>): PgClient<X & N>
 }

@@ -30,8 +30,8 @@ export function toRecord(row: Row, fields: readonly Field[]): Row {
   return Object.fromEntries(fields.map((field) => [field.name, toValue(row[field.name], field)]))
 }
 
-function toValue(value: unknown, { kind, type, enumValues }: Field): unknown {
-  if (value === null || value === undefined) return value
+function toValue(value: unknown, { kind, type, isList, enumValues }: Field): unknown {
+  if (value === null || value === undefined || isList) return value
   if (kind === 'enum') return nameOf(value, enumValues)
   if (type === 'BigInt') return BigInt(String(value))
   if (type === 'Int') return Number(value)

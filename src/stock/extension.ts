@@ -7,11 +7,8 @@ import { StockExecutor } from './executor.js'
 import { guardedQueries } from './guarded-queries.js'
 import { mapStock } from './mapping.js'
 import { StockFeature } from './methods.js'
-import { checkStockOptions, type StockOptions } from './options.js'
+import { checkStockOptions, DEFAULT_MAX_WAITING, type StockOptions } from './options.js'
 import type { Stock } from './types.js'
-
-/** How many calls may wait in this process unless told otherwise. */
-const DEFAULT_MAX_WAITING = 10_000
 
 /**
  * The extension for stock: `db.$stock`, on models of yours. Apply it after `concurrency()`.

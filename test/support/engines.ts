@@ -3,8 +3,12 @@ import pg from 'pg'
 import { afterAll, describe } from 'vitest'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import { concurrency as onPrisma } from '../../src/index.js'
-import { concurrency as onPool, type PgClient, type PgClientMethods } from '../../src/pg.js'
+import { concurrency as onPool, type PgClient, type PgClientMethods, serials, series, stock } from '../../src/pg.js'
+import { serials as prismaSerials } from '../../src/serials/extension.js'
+import { series as prismaSeries } from '../../src/series/extension.js'
+import { stock as prismaStock } from '../../src/stock/extension.js'
 import { useDatabase } from './clients.js'
+import { STOCK, type StockItem } from './stock-models.js'
 
 export type EngineName = 'prisma' | 'pg'
 
@@ -41,6 +45,29 @@ export async function openEngine(name: EngineName, { url, poolSize = 10 }: Engin
   return { db, pool, client, close }
 }
 
+const SERIES = { series: { invoice: { format: 'INV-{yyyy}-{000}' }, ticket: { blocks: 10 } } } as const
+
+/** The same, with stock, serials and series on models of the tests' schema. */
+export async function openErp(name: EngineName, options: EngineOptions) {
+  const { db: plain, client, ...rest } = await openEngine(name, options)
+  const prisma = () =>
+    client.$extends(onPrisma()).$extends(prismaStock(STOCK)).$extends(prismaSerials()).$extends(prismaSeries(SERIES))
+  const own =
+    name === 'pg'
+      ? plain.$extends(stock<StockItem, number>(STOCK)).$extends(serials<SerialRow>()).$extends(series(SERIES))
+      : undefined
+  return { db: own ?? (prisma() as unknown as NonNullable<typeof own>), client, ...rest }
+}
+
+export type ErpDb = Awaited<ReturnType<typeof openErp>>['db']
+
+export interface SerialRow {
+  readonly productId: number
+  readonly number: string
+  readonly transactionId: string | null
+  readonly orderId: number | null
+}
+
 /** The tests of a behaviour, once for each engine. Each has a database of its own. */
 export function describeEngines(body: (engine: ReturnType<typeof useEngine>) => void): void {
   for (const name of ['prisma', 'pg'] as const) describe(`on ${name}`, () => body(useEngine(name)))
@@ -59,6 +86,11 @@ function useEngine(name: EngineName) {
     database,
     async connect(engine: EngineName = name, options: Partial<EngineOptions> = {}) {
       const made = await openEngine(engine, { url: database.url, ...options })
+      opened.push(made)
+      return made
+    },
+    async connectErp(engine: EngineName = name, options: Partial<EngineOptions> = {}) {
+      const made = await openErp(engine, { url: database.url, ...options })
       opened.push(made)
       return made
     },

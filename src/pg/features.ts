@@ -1,0 +1,109 @@
+import type { DataModel } from '../engine/data-model.js'
+import type { Row } from '../engine/session.js'
+import type { StockQuantity } from '../errors/index.js'
+import type { Feature } from '../mapping/feature.js'
+import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
+import { mapSerials } from '../serials/mapping.js'
+import { SerialsFeature } from '../serials/methods.js'
+import { checkSerialsOptions, type SerialsOptions } from '../serials/options.js'
+import { Runner } from '../serials/run.js'
+import type { Serials } from '../serials/types.js'
+import { mapSeries } from '../series/mapping.js'
+import { SeriesFeature } from '../series/methods.js'
+import { checkSeriesOptions, type SeriesOptions } from '../series/options.js'
+import type { NumberSeries } from '../series/types.js'
+import { StockExecutor } from '../stock/executor.js'
+import { mapStock } from '../stock/mapping.js'
+import { StockFeature } from '../stock/methods.js'
+import { checkStockOptions, DEFAULT_MAX_WAITING, type StockOptions } from '../stock/options.js'
+import type { Stock } from '../stock/types.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import type { PgExtension } from './extension.js'
+
+type Scalar = string | number | bigint
+/** What names an item: the value of its key, or an object with a value for each field of the key. */
+export type PgItem = Scalar | Readonly<Record<string, Scalar>>
+
+/**
+ * The extension for stock, `db.$stock`, with the same options and the same tables as `stock()` of
+ * `prisma-extension-concurrency/erp`. `Item` is what names an item, and `Quantity` the type of its column: `number`,
+ * `bigint`, or `Numeric` for a `numeric`.
+ *
+ * Of the writes of `onHand` in SQL of your own, nothing is refused: a stocktake is a `count`.
+ *
+ * @throws ConfigurationError when it is called, or by `$extends`: every mistake, with its path
+ *
+ * @example
+ * const shop = db.$extends(
+ *   stock<number, number>({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }),
+ * )
+ * await shop.$stock.move({ transactionId: key, item: productId, quantity: -3 })
+ */
+export function stock<Item = PgItem, Quantity = StockQuantity>(
+  options: StockOptions,
+): PgExtension<{ readonly $stock: Stock<Item, Quantity> }> {
+  const { retry, maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkStockOptions(options)
+  return extensionOf('$stock', (root, models) => {
+    const map = mapStock(models, given)
+    return new StockFeature(map, resolvePolicy(DEFAULT_POLICY, retry), new StockExecutor(root, map, maxWaiting))
+  })
+}
+
+/**
+ * The extension for serial numbers, `db.$serials`, with the same options and the same tables as `serials()` of
+ * `prisma-extension-concurrency/erp`. `Serial` is a row of the model, by the names of its fields.
+ *
+ * @throws ConfigurationError when it is called, or by `$extends`: every mistake, with its path
+ *
+ * @example
+ * const shop = db.$extends(serials())
+ * await shop.$serials.allocate({ transactionId: key, where: { productId }, count: 3 })
+ */
+export function serials<Serial extends object = Row>(
+  options: SerialsOptions = {},
+): PgExtension<{ readonly $serials: Serials<Serial, Partial<Serial>, Partial<Serial>, Partial<Serial>> }> {
+  const given = checkSerialsOptions(options)
+  return extensionOf('$serials', (root, models) => {
+    const map = mapSerials(models, given)
+    // A row is what SQL gives, so it needs no other reader.
+    const serial = { ...map.serial, readable: [...map.serial.model.fields.values()] }
+    return new SerialsFeature({ ...map, serial }, new Runner(root, given.retry), async () => [])
+  })
+}
+
+/**
+ * The extension for number series, `db.$series`, with the same options and the same tables as `series()` of
+ * `prisma-extension-concurrency/erp`.
+ *
+ * @throws ConfigurationError when it is called, or by `$extends`: every mistake, with its path
+ *
+ * @example
+ * const shop = db.$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' } } }))
+ * await shop.$transactionWithRetry((tx) => tx.$series.next('invoice', { transactionId: key }))
+ */
+export function series<const O extends SeriesOptions>(options?: O): PgExtension<{ readonly $series: NumberSeries<O> }> {
+  const given = checkSeriesOptions(options ?? {})
+  return extensionOf('$series', (root, models) => new SeriesFeature(mapSeries(models, given), root))
+}
+
+function extensionOf<N extends object>(
+  name: Extract<keyof N, string>,
+  make: (root: RetryingRoot, models: DataModel) => Feature,
+): PgExtension<N> {
+  return {
+    apply(root, models) {
+      const feature = make(root, models)
+      return {
+        name,
+        models: feature.models.map((model) => model.name),
+        make: (session) =>
+          Object.fromEntries(
+            Object.entries(feature.on(session)).map(([method, read]) => [
+              method,
+              async (...args: never[]) => read(...args)(),
+            ]),
+          ),
+      }
+    },
+  }
+}
