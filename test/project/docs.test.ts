@@ -93,6 +93,7 @@ describe('the README and docs', () => {
     expect(output).toMatch(/discrepancies: \[\]/)
     expect(output).toMatch(/\[ 'SN-000001', 'SN-000002', 'SN-000003' \]/)
     expect(output).toMatch(/^48$/m)
+    expect(output).toMatch(/delivery note 1, 7 left/)
   })
 
   test('have models that Prisma accepts', async () => {
@@ -159,6 +160,10 @@ describe('the README and docs', () => {
         }
       }
     }
+  })
+
+  test('the reference is what the doc comments and the written-down SQL say', async () => {
+    expect(await run(process.execPath, ['scripts/reference.mjs', '--check'], ROOT)).toBe('')
   })
 
   test('the README can be read in five minutes', () => {
