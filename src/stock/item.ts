@@ -48,7 +48,7 @@ export function keyValue(value: unknown, field: Field, path: string): string {
   if (number === undefined || number > highest || number < -highest - 1n) {
     throw new InvalidArgumentError(path, `must be a whole number that fits a column of type ${field.type}.`)
   }
-  return String(number)
+  return String(value) // one text for all calls with the same number, while it is cached
 }
 
 /** Prisma takes no bigint for an Int. */

@@ -275,9 +275,10 @@ export class Batcher<T extends Task, R> {
 
   #watch(job: QueuedJob<T, R>): void {
     const signal = job.task.deadline?.signal
-    job.onAbort = () => this.#giveUp(job, signal?.reason)
-    if (signal?.aborted) job.onAbort()
-    else signal?.addEventListener('abort', job.onAbort, { once: true })
+    if (signal === undefined) return // a hundred thousand closures would be for nothing
+    job.onAbort = () => this.#giveUp(job, signal.reason)
+    if (signal.aborted) job.onAbort()
+    else signal.addEventListener('abort', job.onAbort, { once: true })
   }
 
   #unwatch({ onAbort, task: { deadline } }: QueuedJob<T, R>): void {
