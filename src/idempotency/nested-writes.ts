@@ -10,13 +10,12 @@ const OPERATIONS = ['create', 'createMany', 'connect', 'connectOrCreate']
 
 /**
  * Checks the data of a row that is inserted with others, before any SQL. Prisma looks at each part when
- * its turn comes, and the row itself has been sent by then. Whatever only Prisma can tell is left to it.
+ * its turn comes, and the row itself has been sent by then. What only Prisma can tell is left to it.
  *
  * @throws InvalidArgumentError that names the part
  */
-export function checkNestedWrites(payload: Payload, model: Model, dataModel: DataModel): void {
-  const { key, scalars, children } = payload
-  checkRow({ ...key, ...scalars, ...children }, model, dataModel, 'data')
+export function checkNestedWrites({ key, scalars, children }: Payload, model: Model, dataModel: DataModel): void {
+  new NestedWrites(dataModel).checkRow({ ...key, ...scalars, ...children }, model, 'data')
 }
 
 /** A foreign key may come from the row around it, or from a `connect`. */
@@ -25,42 +24,50 @@ function isNeeded({ name, kind, isOptional, isList, isUpdatedAt, fallback }: Fie
   return ![...model.fields.values()].some(({ foreignKey }) => foreignKey?.fields.includes(name))
 }
 
-function checkRow(row: unknown, model: Model, dataModel: DataModel, path: string): void {
-  if (!isRecord(row)) throw new InvalidArgumentError(path, `must be an object with the values of a ${model.name}.`)
-  for (const [name, value] of Object.entries(row)) {
-    const at = `${path}.${name}`
-    const field = model.fields.get(name)
-    if (value === undefined) continue
-    if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
-    if (field.kind === 'relation') checkRelation(value, field, dataModel, at)
-    else checkScalar(value, field, at)
-  }
-  const missing = [...model.fields.values()].find((field) => isNeeded(field, model) && row[field.name] === undefined)
-  if (missing) throw new InvalidArgumentError(`${path}.${missing.name}`, `is missing: a ${model.name} must have it.`)
-}
+class NestedWrites {
+  readonly #dataModel: DataModel
 
-function checkRelation(value: unknown, field: Field, dataModel: DataModel, path: string): void {
-  const model = dataModel.get(field.type)
-  if (model === undefined) return
-  if (!isRecord(value)) throw new InvalidArgumentError(path, 'must be an object, such as { create: … }.')
-  for (const [operation, given] of Object.entries(value)) {
-    const at = `${path}.${operation}`
-    if (given === undefined) continue
-    if (!OPERATIONS.includes(operation)) {
-      throw new InvalidArgumentError(at, `is none of what an insert takes: ${OPERATIONS.join(', ')}.`)
+  constructor(dataModel: DataModel) {
+    this.#dataModel = dataModel
+  }
+
+  checkRow(row: unknown, model: Model, path: string): void {
+    if (!isRecord(row)) throw new InvalidArgumentError(path, `must be an object with the values of a ${model.name}.`)
+    for (const [name, value] of Object.entries(row)) {
+      const at = `${path}.${name}`
+      const field = model.fields.get(name)
+      if (value === undefined) continue
+      if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
+      if (field.kind === 'relation') this.#checkRelation(value, field, at)
+      else checkScalar(value, field, at)
     }
-    if (operation === 'createMany') {
-      each(isRecord(given) ? given.data : undefined, `${at}.data`, (row, at) => checkRow(row, model, dataModel, at))
-    } else {
-      each(given, at, (part, at) => checkPart(operation, part, model, dataModel, at))
+    const missing = [...model.fields.values()].find((field) => isNeeded(field, model) && row[field.name] === undefined)
+    if (missing) throw new InvalidArgumentError(`${path}.${missing.name}`, `is missing: a ${model.name} must have it.`)
+  }
+
+  #checkRelation(value: unknown, field: Field, path: string): void {
+    const model = this.#dataModel.get(field.type)
+    if (model === undefined) return
+    if (!isRecord(value)) throw new InvalidArgumentError(path, 'must be an object, such as { create: … }.')
+    for (const [operation, given] of Object.entries(value)) {
+      const at = `${path}.${operation}`
+      if (given === undefined) continue
+      if (!OPERATIONS.includes(operation)) {
+        throw new InvalidArgumentError(at, `is none of what an insert takes: ${OPERATIONS.join(', ')}.`)
+      }
+      if (operation === 'createMany') {
+        each(isRecord(given) ? given.data : undefined, `${at}.data`, (row, at) => this.checkRow(row, model, at))
+      } else {
+        each(given, at, (part, at) => this.#checkPart(operation, part, model, at))
+      }
     }
   }
-}
 
-function checkPart(operation: string, part: unknown, model: Model, dataModel: DataModel, path: string): void {
-  if (!isRecord(part)) throw new InvalidArgumentError(path, 'must be an object.')
-  if (operation === 'create') checkRow(part, model, dataModel, path)
-  if (operation === 'connectOrCreate') checkRow(part.create, model, dataModel, `${path}.create`)
+  #checkPart(operation: string, part: unknown, model: Model, path: string): void {
+    if (!isRecord(part)) throw new InvalidArgumentError(path, 'must be an object.')
+    if (operation === 'create') this.checkRow(part, model, path)
+    if (operation === 'connectOrCreate') this.checkRow(part.create, model, `${path}.create`)
+  }
 }
 
 function each(given: unknown, path: string, check: (part: unknown, path: string) => void): void {

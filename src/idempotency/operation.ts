@@ -9,6 +9,7 @@ import {
 } from '../errors/index.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { claimOrFind } from '../sql/claim.js'
+import { param, sql } from '../sql/statement.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'
@@ -57,12 +58,12 @@ export class Operations {
         this.#running.delete(turn)
       }
     }
-    const once = new OnceInTransaction(store, call, await fingerprint(comparable(call.request)), tracked)
+    const request = await fingerprint(comparable(call.request))
+    const once = new OnceInTransaction(store, { ...call, request, isInside: session.inTransaction }, tracked)
     const { outcome } = once
-    if (session.inTransaction) {
-      // In a savepoint: a body that fails does not leave its claim behind.
-      return this.#transactions.run(session, (tx, context) => once.runInside(tx, context), call.transaction)
-    }
+    const run: Body<OperationResult<R>> = (tx, context) => once.run(tx, context)
+    // In a savepoint: a body that fails does not leave its claim behind.
+    if (session.inTransaction) return this.#transactions.run(session, run, call.transaction)
     const refuses = call.whileRunning === 'refuse'
     if (refuses && this.#running.has(turn)) throw inProgress(call)
     let release = () => {}
@@ -70,8 +71,7 @@ export class Operations {
       // A call that refuses does not wait for others that look an answer up, or wait for another process.
       if (!refuses || !this.#turns.isBusy(turn)) release = await this.#takeTurn(turn, once)
       // A lost COMMIT needs no verification: run again, the key itself tells whether it was committed.
-      const transaction = { ...call.transaction, outcome }
-      return await this.#transactions.run(session, (tx, context) => once.run(tx, context), transaction)
+      return await this.#transactions.run(session, run, { ...call.transaction, outcome })
     } catch (error) {
       if (outcome.isAmbiguous) throw outcome.lastError(error, NOT_LOOKED_UP)
       const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error)
@@ -98,11 +98,17 @@ const NOT_LOOKED_UP =
  */
 const REFUSAL_DELAY = 50
 
+interface OnceCall extends OperationCall {
+  /** The fingerprint of the request. */
+  readonly request: string
+  /** Whether it came in a transaction of the caller's. */
+  readonly isInside: boolean
+}
+
 /** One call of an operation, in all its attempts. */
 class OnceInTransaction<R> {
   readonly #store: KeyStore
-  readonly #call: OperationCall
-  readonly #request: string
+  readonly #call: OnceCall
   readonly #body: Body<R>
   /** Tells this call's own answer from another's, should it find one after a lost COMMIT. */
   readonly #author = crypto.randomUUID()
@@ -114,10 +120,9 @@ class OnceInTransaction<R> {
   /** Whether it waits for another call of the same key, in this process or in the database. */
   isWaiting = false
 
-  constructor(store: KeyStore, call: OperationCall, request: string, body: Body<R>) {
+  constructor(store: KeyStore, call: OnceCall, body: Body<R>) {
     this.#store = store
     this.#call = call
-    this.#request = request
     this.#body = body
   }
 
@@ -125,26 +130,9 @@ class OnceInTransaction<R> {
     return this.#call.transaction.deadline
   }
 
-  /** In a transaction of ours, whose statements are limited to what is left of the deadline. */
-  run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
-    // A transaction of this call's own may be under way in the server after its connection was lost: it is waited for.
-    const refuses = this.#call.whileRunning === 'refuse' && !this.outcome.isAmbiguous && !this.#hasClaimed
-    return this.#run(tx, context, refuses ? REFUSAL_DELAY : undefined)
-  }
-
-  /** In a transaction of the caller's, whose statements are limited by the caller alone. */
-  runInside(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
-    const refuses = this.#call.whileRunning === 'refuse'
-    return this.#run(tx, context, refuses ? REFUSAL_DELAY : wholeMilliseconds(this.deadline))
-  }
-
-  async #run(
-    tx: TransactionSession,
-    context: TransactionContext,
-    lockTimeout: number | undefined,
-  ): Promise<OperationResult<R>> {
+  async run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
     const key = await claimOrFind<StoredKey | 'claimed'>(
-      async () => ((await this.#claim(tx, lockTimeout)) ? 'claimed' : undefined),
+      () => this.#claim(tx),
       () => this.#store.read(tx, this.#call),
     )
     this.outcome.settle() // either way, what was sent before has come to its end
@@ -154,27 +142,27 @@ class OnceInTransaction<R> {
     return this.#execute(tx, context)
   }
 
-  async #claim(tx: TransactionSession, lockTimeout: number | undefined): Promise<boolean> {
+  async #claim(tx: TransactionSession): Promise<'claimed' | undefined> {
     this.isWaiting = true
-    const isClaimed = await this.#claimWithin(tx, lockTimeout)
+    const limit = this.#lockLimit()
+    const before = limit === undefined ? undefined : await limitLocks(tx, limit)
+    const isClaimed = await this.#store.claim(tx, this.#call, this.#call.request).catch((error: unknown) => {
+      throw before !== undefined && isStatementTimeout(error) ? inProgress(this.#call, error) : error
+    })
+    if (before !== undefined) await restoreLocks(tx, before)
     this.isWaiting = false
-    return isClaimed
+    return isClaimed ? 'claimed' : undefined
   }
 
-  async #claimWithin(tx: TransactionSession, lockTimeout: number | undefined): Promise<boolean> {
-    const claim = () => this.#store.claim(tx, this.#call, this.#request)
-    if (lockTimeout === undefined) return claim()
-    try {
-      const { previous } = await rowOf<{ previous: string }>(tx, {
-        text: `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`,
-        values: [lockTimeout],
-      })
-      const isClaimed = await claim()
-      await tx.rows({ text: `SELECT set_config('lock_timeout', $1, true)`, values: [previous] })
-      return isClaimed
-    } catch (error) {
-      throw isStatementTimeout(error) ? inProgress(this.#call, error) : error
-    }
+  /**
+   * How long the claim waits for the key, in ms. In a transaction of ours it is limited as every statement is, to
+   * what is left of the deadline; in the caller's transaction, by the caller alone.
+   */
+  #lockLimit(): number | undefined {
+    // A transaction of this call's own may be under way in the server after its connection was lost: it is waited for.
+    const hasBegun = this.outcome.isAmbiguous || this.#hasClaimed
+    if (this.#call.whileRunning === 'refuse' && !hasBegun) return REFUSAL_DELAY
+    return this.#call.isInside ? wholeMilliseconds(this.deadline) : undefined
   }
 
   async #execute(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
@@ -194,7 +182,8 @@ class OnceInTransaction<R> {
 
   async #replay(tx: TransactionSession, { request, answer, createdAt }: StoredKey): Promise<OperationResult<R>> {
     const { scope, key } = this.#call
-    if (request !== this.#request) throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
+    if (request !== this.#call.request)
+      throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
     // A key of another transaction is not seen before its answer: this one runs further up in this very transaction.
     if (answer === null) throw inProgress(this.#call)
     if (this.#own && answer.startsWith(`${this.#author} `)) return { replayed: false, result: this.#own.result }
@@ -202,6 +191,16 @@ class OnceInTransaction<R> {
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
     return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: createdAt }
   }
+}
+
+/** Limits the waits for locks to so many ms; resolves to the limit before. */
+async function limitLocks(tx: TransactionSession, limit: number): Promise<string> {
+  const text = `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`
+  return (await rowOf<{ previous: string }>(tx, { text, values: [limit] })).previous
+}
+
+async function restoreLocks(tx: TransactionSession, limit: string): Promise<void> {
+  await tx.rows(sql`SELECT set_config('lock_timeout', ${param(limit)}, true)`)
 }
 
 function inProgress({ scope, key }: OperationKey, cause?: unknown): IdempotencyInProgressError {

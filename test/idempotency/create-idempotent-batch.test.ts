@@ -479,6 +479,27 @@ test('keys that the database spells differently are settled one by one', async (
   expect((await call()).every(({ replayed }) => replayed)).toBe(true)
 })
 
+test('a batch whose rows an extension gives other keys is undone, and its rows are inserted one by one', async () => {
+  const { db } = connect()
+  const renamed = (row: object) => ({ ...row, transactionId: `${(row as { transactionId: string }).transactionId} x` })
+  const renaming = db.$extends(
+    Prisma.defineExtension({
+      query: {
+        payment: {
+          createManyAndReturn: ({ args, query }) =>
+            query({ ...args, data: [args.data].flat().map((row) => renamed(row as object)) } as never),
+        },
+      },
+    }),
+  ) as unknown as Db
+  const ids = newIds(3)
+
+  const results = await insertAll(renaming, ids)
+
+  const told = results.map(({ record, replayed }) => ({ id: record.transactionId, replayed }))
+  expect(told).toEqual(ids.map((id) => ({ id: `${id} x`, replayed: false })))
+})
+
 test('an extension above ours that changes the data changes that of every row of a batch', async () => {
   const { db } = connect()
   const stamped = db.$extends(

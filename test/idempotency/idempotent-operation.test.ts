@@ -177,6 +177,17 @@ test('a key in another scope is another key', async () => {
   expect(outcomes).toEqual([0, 1, 2, 3].map((result) => ({ replayed: false, result })))
 })
 
+test('a duplicate gets the answer of its own scope, also where the key has been used in another', async () => {
+  const { db } = connect()
+  const { key } = operation()
+  const scopes = ['tenant 1', 'tenant 2', 'tenant 3']
+  for (const scope of scopes) await db.$idempotent({ scope, key }, async () => scope)
+
+  const again = await Promise.all(scopes.map((scope) => db.$idempotent({ scope, key }, never)))
+
+  expect(again).toEqual(scopes.map((scope) => ({ result: scope, replayed: true })))
+})
+
 test('while an operation runs, one whose scope and key make the same text together is not taken for it', async () => {
   const { db } = connect()
   const [a, b] = [randomUUID(), randomUUID()]
@@ -311,6 +322,27 @@ test('who does not want to wait is not refused by a transaction of its own that 
   expect(outcome).toEqual({ replayed: false, result: call.key })
   expect(attempts).toEqual([1, 2])
   expect(await traces(call.key)).toEqual({ notes: 1, keys: 1 })
+})
+
+test('a call that does not wait for others waits for a transaction of its own that the server has not ended yet', async () => {
+  const proxy = await openProxy(database.url)
+  const { db } = connectTo(proxy.url)
+  const holder = await openConnection(database.url)
+  await holder.query('SELECT pg_advisory_lock(72002)')
+  const call = operation()
+
+  const abandoned = proxy.next(/pg_advisory_xact_lock\(72002\)/, 'abandon')
+  const outcome = db.$idempotent({ ...call, ...patient, whileRunning: 'refuse' }, async (tx, { attempt }) => {
+    if (attempt === 1) await tx.$queryRaw`SELECT pg_advisory_xact_lock(72002)::text`
+    return attempt
+  })
+  outcome.catch(() => {})
+  await abandoned.happened
+  await untilBlocked(database.url, 2)
+  await holder.query('SELECT pg_sleep(0.2)') // longer than the wait for a key may be
+  await holder.query('SELECT pg_advisory_unlock(72002)')
+
+  expect(await outcome).toEqual({ replayed: false, result: 2 })
 })
 
 test('who does not want to wait is refused while the operation runs elsewhere, and answered afterwards', async () => {
