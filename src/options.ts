@@ -1,7 +1,7 @@
-import * as z from 'zod/mini'
 import { type IdempotencyOptions, idempotencyOptions } from './idempotency/options.js'
 import { type RetryPolicy, retryPolicySchema } from './retry/policy.js'
-import { checkConfiguration, nameSchema, wholeNumber } from './values/validation.js'
+import * as s from './values/schema.js'
+import { checkConfiguration, nameSchema } from './values/validation.js'
 import { type VersionSettings, versionSettings } from './versioning/options.js'
 
 export interface ConcurrencyOptions {
@@ -23,12 +23,12 @@ export interface ConcurrencyOptions {
   readonly transparent?: readonly string[]
 }
 
-const concurrencyOptions = z.strictObject({
-  version: z.optional(versionSettings),
-  idempotency: z.optional(idempotencyOptions),
-  lock: z.optional(z.strictObject({ maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))) })),
-  retry: z.optional(retryPolicySchema),
-  transparent: z.optional(z.array(nameSchema('an extension'), 'must be an array of names of extensions')),
+const concurrencyOptions = s.strictObject({
+  version: s.optional(versionSettings),
+  idempotency: s.optional(idempotencyOptions),
+  lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))) })),
+  retry: s.optional(retryPolicySchema),
+  transparent: s.optional(s.array(nameSchema('an extension'), 'must be an array of names of extensions')),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

@@ -62,7 +62,9 @@ function encodeObject(value: object, path: string, walk: Walk): unknown {
 
 function encodeEntries(value: object, path: string, walk: Walk): unknown {
   if (Object.getOwnPropertySymbols(value).some((key) => key !== INSPECT)) throw refused(path, 'has a symbol as a key')
-  const entries = Object.keys(value).map((key) => [key, encode(read(value, key, path), `${path}.${key}`, walk)])
+  const entries: [string, unknown][] = []
+  // Without a function of its own for each entry, which would need the stack for answers of a thousand levels.
+  for (const key of Object.keys(value)) entries.push([key, encode(read(value, key, path), `${path}.${key}`, walk)])
   const object: unknown = Object.fromEntries(entries)
   return Object.hasOwn(value, '$') ? { $: ['object', object] } : object
 }

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini'
 import type { DataModel } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
@@ -11,7 +10,8 @@ import {
   type UserBody,
 } from '../transactions/method.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
-import { checkArguments, keyTextSchema, wholeNumber } from '../values/validation.js'
+import * as s from '../values/schema.js'
+import { checkArguments, keyTextSchema } from '../values/validation.js'
 import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER } from './key-store.js'
 import { Operations } from './operation.js'
 import type { IdempotencyOptions } from './options.js'
@@ -32,20 +32,20 @@ const { readOnly: _, ...writeOptions } = transactionOptions
 // Both are kept in one table, so a job would be taken for done that never ran.
 const isOfJob = (scope: string) => scope.startsWith(ONCE_PER) || scope.startsWith(AT_LEAST.scope)
 const JOB_SCOPE = `must not begin with ${JSON.stringify(ONCE_PER)} or ${JSON.stringify(AT_LEAST.scope)}, as the scopes of $oncePer do`
-const operationSchema = z.strictObject({
+const operationSchema = s.strictObject({
   ...writeOptions,
   key: keyTextSchema,
-  scope: keyTextSchema.check(z.refine((scope) => !isOfJob(scope), JOB_SCOPE)),
-  request: z.optional(z.unknown()),
-  whileRunning: z.optional(z.enum(['wait', 'refuse'])),
+  scope: keyTextSchema.check(s.refine((scope) => !isOfJob(scope), JOB_SCOPE)),
+  request: s.optional(s.unknown()),
+  whileRunning: s.optional(s.oneOf(['wait', 'refuse'])),
 })
-const oncePerSchema = z.strictObject({ ...writeOptions, job: keyTextSchema, period: periodSchema })
+const oncePerSchema = s.strictObject({ ...writeOptions, job: keyTextSchema, period: periodSchema })
 const HUNDRED_YEARS = 36_525 * 86_400_000 // the database's dates do not go back for ever
-const pruneSchema = z.strictObject({
-  olderThan: z
+const pruneSchema = s.strictObject({
+  olderThan: s
     .number('must be a number of ms')
-    .check(z.gte(0, 'must not be negative'), z.lte(HUNDRED_YEARS, 'must not be more than a hundred years')),
-  batchSize: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(1_000_000))),
+    .check(s.gte(0, 'must not be negative'), s.lte(HUNDRED_YEARS, 'must not be more than a hundred years')),
+  batchSize: s.optional(s.whole().check(s.gte(1, 'must be at least 1'), s.lte(1_000_000))),
 })
 
 /** Once-only operations and jobs, as they are called: they check the arguments. */

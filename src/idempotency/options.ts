@@ -1,5 +1,5 @@
-import * as z from 'zod/mini'
-import { byModel, nameSchema, off, wholeNumber } from '../values/validation.js'
+import * as s from '../values/schema.js'
+import { nameSchema } from '../values/validation.js'
 
 export interface IdempotencyOptions {
   /** The model in which once-only operations are noted. Default `IdempotencyKey`. */
@@ -12,9 +12,16 @@ export interface IdempotencyOptions {
   readonly models?: Readonly<Record<string, { readonly fingerprint?: string | false }>>
 }
 
-export const idempotencyOptions = z.strictObject({
-  model: z.optional(nameSchema('a model')),
-  answerLimit: z.optional(wholeNumber().check(z.gte(1))),
-  fingerprint: z.optional(nameSchema('a field')),
-  models: z.optional(byModel(z.strictObject({ fingerprint: z.optional(z.union([off, nameSchema('a field')])) }))),
+/** The options of once-only operations alone, which need no model of Prisma's. */
+export const operationOptions = {
+  model: s.optional(nameSchema('a model')),
+  answerLimit: s.optional(s.whole().check(s.gte(1))),
+}
+
+export const idempotencyOptions = s.strictObject({
+  ...operationOptions,
+  fingerprint: s.optional(nameSchema('a field')),
+  models: s.optional(
+    s.record(s.strictObject({ fingerprint: s.optional(s.union([s.literal(false), nameSchema('a field')])) })),
+  ),
 })

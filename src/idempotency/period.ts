@@ -1,8 +1,8 @@
-import * as z from 'zod/mini'
 import { sqlState } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { param, type Statement, sql } from '../sql/statement.js'
+import * as s from '../values/schema.js'
 import { isTimeZone } from '../values/time-zone.js'
 import { keyTextSchema } from '../values/validation.js'
 import { AT_LEAST, ONCE_PER, type OperationKey } from './key-store.js'
@@ -45,18 +45,18 @@ export interface AtLeastPeriod {
 /** When a job may run again: in the next period of a name, such as `2026-11-24`, in the next of a grid, or after a pause. */
 export type Period = string | GridPeriod | AtLeastPeriod
 
-const length = z.union([z.string(), z.number()], "must be a text such as '1h', or a number of ms")
+const length = s.union([s.string(), s.number()], "must be a text such as '1h', or a number of ms")
 
-const gridSchema = z.strictObject({
+const gridSchema = s.strictObject({
   every: length,
-  timeZone: z.optional(
-    z.string('must be a string').check(z.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
+  timeZone: s.optional(
+    s.string('must be a string').check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
   ),
-  offset: z.optional(length),
+  offset: s.optional(length),
 })
 
-export const periodSchema = z.union(
-  [keyTextSchema, gridSchema, z.strictObject({ atLeast: length })],
+export const periodSchema = s.union(
+  [keyTextSchema, gridSchema, s.strictObject({ atLeast: length })],
   "must be a name such as '2026-11-24', of at most 1,000 bytes, { every: '1h' } or { atLeast: '1h' }",
 )
 

@@ -1,10 +1,10 @@
-import * as z from 'zod/mini'
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { callOptions } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
+import * as s from '../values/schema.js'
 import { snapshot } from '../values/snapshot.js'
 import { checkArguments } from '../values/validation.js'
 import type { SnapshotRule } from './acquire.js'
@@ -39,14 +39,14 @@ export interface WithAdvisoryLockOptions {
 
 const DEFAULT_TIMEOUT = 5_000
 
-const milliseconds = z.number('must be a number of ms').check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER))
-const wait = z.optional(milliseconds)
-const mode = z.optional(z.enum(['exclusive', 'shared']))
-const snapshotRule = z.optional(z.enum(['refuse', 'accept']))
+const milliseconds = s.number('must be a number of ms').check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER))
+const wait = s.optional(milliseconds)
+const mode = s.optional(s.oneOf(['exclusive', 'shared']))
+const snapshotRule = s.optional(s.oneOf(['refuse', 'accept']))
 
-const takeOptions = z.strictObject({ mode, snapshot: snapshotRule, timeout: wait })
-const tryOptions = z.strictObject({ mode, snapshot: snapshotRule })
-const holdOptions = z.strictObject({
+const takeOptions = s.strictObject({ mode, snapshot: snapshotRule, timeout: wait })
+const tryOptions = s.strictObject({ mode, snapshot: snapshotRule })
+const holdOptions = s.strictObject({
   mode,
   timeout: wait,
   bodyTimeout: wait,

@@ -1,5 +1,4 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg'
-import * as z from 'zod/mini'
 import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
@@ -21,6 +20,7 @@ import {
 } from '../transactions/method.js'
 import { inPlainNestedBody, sendPlain } from '../transactions/serialize.js'
 import type { RetryingTransactions, TransactionContext } from '../transactions/with-retry.js'
+import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import type { Namespace, PgExtension } from './extension.js'
 import { type Clients, PgRoot, type PgTransaction } from './session.js'
@@ -319,7 +319,7 @@ class TransactionClient extends Client {
 type PlainBody<R> = (tx: object) => Promise<R>
 
 const { isolationLevel, maxWait, timeout } = transactionOptions
-const plainOptions = z.strictObject({ isolationLevel, maxWait, timeout })
+const plainOptions = s.strictObject({ isolationLevel, maxWait, timeout })
 
 function transactionArguments(body: unknown, options: TransactionOptions = {}): TransactionOptions {
   if (typeof body !== 'function')

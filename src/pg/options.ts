@@ -1,7 +1,7 @@
-import * as z from 'zod/mini'
-import { type IdempotencyOptions, idempotencyOptions } from '../idempotency/options.js'
+import { type IdempotencyOptions, operationOptions } from '../idempotency/options.js'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
-import { byModel, checkConfiguration, nameSchema, wholeNumber } from '../values/validation.js'
+import * as s from '../values/schema.js'
+import { checkConfiguration, nameSchema } from '../values/validation.js'
 import { type VersionSettings, versionSettings } from '../versioning/options.js'
 import type { ModelMapping } from './models.js'
 
@@ -27,19 +27,19 @@ export interface PgOptions {
   readonly retry?: RetryPolicy
 }
 
-const mapping = z.strictObject({
-  table: z.optional(nameSchema('a table')),
-  schema: z.optional(nameSchema('a schema')),
-  fields: z.optional(z.record(z.string(), nameSchema('a column'))),
-  updatedAt: z.optional(z.array(nameSchema('a field'))),
+const mapping = s.strictObject({
+  table: s.optional(nameSchema('a table')),
+  schema: s.optional(nameSchema('a schema')),
+  fields: s.optional(s.record(nameSchema('a column'))),
+  updatedAt: s.optional(s.array(nameSchema('a field'))),
 })
 
-const pgOptions = z.strictObject({
-  models: z.optional(byModel(mapping)),
-  version: z.optional(versionSettings),
-  idempotency: z.optional(z.pick(idempotencyOptions, { model: true, answerLimit: true })),
-  lock: z.optional(z.strictObject({ maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))) })),
-  retry: z.optional(retryPolicySchema),
+const pgOptions = s.strictObject({
+  models: s.optional(s.record(mapping)),
+  version: s.optional(versionSettings),
+  idempotency: s.optional(s.strictObject(operationOptions)),
+  lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))) })),
+  retry: s.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the database is checked when its tables are read. */

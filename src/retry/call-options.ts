@@ -1,6 +1,6 @@
-import * as z from 'zod/mini'
 import { systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
+import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { type ResolvedPolicy, type RetryPolicy, resolvePolicy, retryPolicySchema } from './policy.js'
 
@@ -13,11 +13,11 @@ export interface CallOptions {
 }
 
 export const callOptions = {
-  retry: z.optional(retryPolicySchema),
-  signal: z.optional(z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal')),
+  retry: s.optional(retryPolicySchema),
+  signal: s.optional(s.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal')),
 }
 
-const callOptionsSchema = z.object(callOptions)
+const callOptionsSchema = s.object(callOptions)
 
 /** How a call is retried, and until when: the client's policy, with the call's own values over it. */
 export interface Patience {

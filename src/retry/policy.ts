@@ -1,5 +1,4 @@
-import * as z from 'zod/mini'
-import { wholeNumber } from '../values/validation.js'
+import * as s from '../values/schema.js'
 
 /** How often, how fast and how long a write is tried again. */
 export interface RetryPolicy {
@@ -32,17 +31,17 @@ export interface ResolvedPolicy {
 
 // setTimeout fires at once for anything longer than this many ms (32 bits, signed).
 export const LONGEST_TIMER = 2_147_483_647
-const milliseconds = z
+const milliseconds = s
   .number('must be a number of ms')
-  .check(z.gte(0, 'must not be negative'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
+  .check(s.gte(0, 'must not be negative'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
-export const retryPolicySchema = z.strictObject({
-  attempts: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1: the first run counts'))),
-  baseDelay: z.optional(milliseconds),
-  maxDelay: z.optional(milliseconds),
-  deadline: z.optional(milliseconds.check(z.gte(1, 'must be at least 1 ms'))),
-  retryOn: z.optional(
-    z.custom<(error: unknown) => boolean>((value) => typeof value === 'function', 'must be a function'),
+export const retryPolicySchema = s.strictObject({
+  attempts: s.optional(s.whole().check(s.gte(1, 'must be at least 1: the first run counts'))),
+  baseDelay: s.optional(milliseconds),
+  maxDelay: s.optional(milliseconds),
+  deadline: s.optional(milliseconds.check(s.gte(1, 'must be at least 1 ms'))),
+  retryOn: s.optional(
+    s.custom<(error: unknown) => boolean>((value) => typeof value === 'function', 'must be a function'),
   ),
 })
 

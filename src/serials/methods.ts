@@ -1,4 +1,3 @@
-import * as z from 'zod/mini'
 import type { Model } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
@@ -9,8 +8,9 @@ import { Catalogue, type Table } from '../sql/catalogue.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import { transactionOptions } from '../transactions/method.js'
+import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
-import { checkArguments, keyTextSchema, wholeNumber } from '../values/validation.js'
+import { checkArguments, keyTextSchema } from '../values/validation.js'
 import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
 import { readFormat } from './format.js'
 import { analyzeAfterImport, type ImportCall, type Imported, importSerials, type Range } from './import.js'
@@ -22,28 +22,28 @@ import { type Refusals, readData, readWhere, type Values } from './values.js'
 
 const MOST = 2_147_483_647 // the count is recorded in an Int
 
-const numbers = z.array(keyTextSchema, 'must be an array of serial numbers')
-const whole = z.union([wholeNumber(), z.bigint()], 'must be a whole number').check(
-  z.refine((value) => value >= 0, 'must not be negative'),
-  z.refine((value) => value < 2n ** 63n, 'must fit into 64 bits'),
+const numbers = s.array(keyTextSchema, 'must be an array of serial numbers')
+const whole = s.union([s.whole(), s.bigint()], 'must be a whole number').check(
+  s.refine((value) => value >= 0, 'must not be negative'),
+  s.refine((value) => value < 2n ** 63n, 'must fit into 64 bits'),
 )
 
-const allocateSchema = z.strictObject({
+const allocateSchema = s.strictObject({
   ...callOptions,
   transactionId: keyTextSchema,
-  where: z.optional(z.unknown()),
-  data: z.optional(z.unknown()),
-  count: wholeNumber().check(z.gte(1, 'must be at least 1'), z.lte(MOST, `must be at most ${MOST}`)),
-  partial: z.optional(z.boolean('must be true or false')),
+  where: s.optional(s.unknown()),
+  data: s.optional(s.unknown()),
+  count: s.whole().check(s.gte(1, 'must be at least 1'), s.lte(MOST, `must be at most ${MOST}`)),
+  partial: s.optional(s.boolean('must be true or false')),
 })
-const releaseSchema = z.strictObject({ ...callOptions, transactionId: keyTextSchema, numbers: z.optional(numbers) })
-const importSchema = z.strictObject({
+const releaseSchema = s.strictObject({ ...callOptions, transactionId: keyTextSchema, numbers: s.optional(numbers) })
+const importSchema = s.strictObject({
   ...callOptions,
   timeout: transactionOptions.timeout,
   transactionId: keyTextSchema,
-  data: z.optional(z.unknown()),
-  range: z.optional(z.strictObject({ from: whole, to: whole, format: keyTextSchema }, 'must be { from, to, format }')),
-  numbers: z.optional(numbers.check(z.minLength(1, 'must not be empty'))),
+  data: s.optional(s.unknown()),
+  range: s.optional(s.strictObject({ from: whole, to: whole, format: keyTextSchema }, 'must be { from, to, format }')),
+  numbers: s.optional(numbers.check(s.minLength(1, 'must not be empty'))),
 })
 
 /** `$serials` on any engine: checks the arguments, and carries them out. */
@@ -184,7 +184,7 @@ export class SerialsFeature implements Feature {
   }
 }
 
-type GivenRange = NonNullable<z.infer<typeof importSchema>['range']>
+type GivenRange = NonNullable<s.Output<typeof importSchema>['range']>
 
 function sourceOf(range: GivenRange | undefined, numbers: string[] | undefined): Pick<ImportCall, 'source' | 'count'> {
   if (numbers && !range) return { source: { numbers: sorted(numbers) }, count: numbers.length }

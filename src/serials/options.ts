@@ -1,5 +1,5 @@
-import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
+import * as s from '../values/schema.js'
 import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
 
 /** The model with a row per serial. */
@@ -35,12 +35,12 @@ export interface SerialsOptions {
   readonly retry?: RetryPolicy
 }
 
-const model = z.optional(nameSchema('a model'))
+const model = s.optional(nameSchema('a model'))
 
-const serialsOptions = z.strictObject({
-  serial: z.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
-  allocation: z.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
-  retry: z.optional(retryPolicySchema),
+const serialsOptions = s.strictObject({
+  serial: s.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
+  allocation: s.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
+  retry: s.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

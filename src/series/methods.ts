@@ -1,4 +1,3 @@
-import * as z from 'zod/mini'
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
 import type { Feature } from '../mapping/feature.js'
@@ -7,6 +6,7 @@ import { DEFAULT_POLICY } from '../retry/policy.js'
 import { keyText } from '../sql/key-text.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
+import * as s from '../values/schema.js'
 import { snapshot } from '../values/snapshot.js'
 import { isStorableText, NOT_STORABLE } from '../values/text.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
@@ -14,23 +14,23 @@ import { BlockAllocator } from './block-allocator.js'
 import { type Series, type SeriesMap, settled } from './mapping.js'
 import { type Gap, type GivenNumber, SeriesStore, type Wanted } from './store.js'
 
-const nextSchema = z.strictObject({
+const nextSchema = s.strictObject({
   series: keyTextSchema,
-  transactionId: z.optional(keyTextSchema),
-  at: z.optional(
-    z
+  transactionId: s.optional(keyTextSchema),
+  at: s.optional(
+    s
       .date('must be a Date')
       .check(
-        z.gte(new Date('0001-01-02'), 'must be after the year 1'),
-        z.lte(new Date('9999-12-30'), 'must be before the year 10000'),
+        s.gte(new Date('0001-01-02'), 'must be after the year 1'),
+        s.lte(new Date('9999-12-30'), 'must be before the year 10000'),
       ),
   ),
   signal: callOptions.signal,
 })
-const gapsSchema = z.strictObject({
+const gapsSchema = s.strictObject({
   series: keyTextSchema,
   // The period of a series that never begins again is empty.
-  period: z.optional(z.string('must be a string').check(z.refine(isStorableText, NOT_STORABLE))),
+  period: s.optional(s.string('must be a string').check(s.refine(isStorableText, NOT_STORABLE))),
 })
 
 /**

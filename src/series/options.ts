@@ -1,6 +1,6 @@
-import * as z from 'zod/mini'
+import * as s from '../values/schema.js'
 import { isTimeZone } from '../values/time-zone.js'
-import { checkConfiguration, keyTextSchema, mappingSchema, nameSchema, wholeNumber } from '../values/validation.js'
+import { checkConfiguration, keyTextSchema, mappingSchema, nameSchema } from '../values/validation.js'
 import { parseFormat } from './format.js'
 
 /** One series: how its numbers look, and how they are taken. */
@@ -59,39 +59,37 @@ export interface SeriesOptions {
   readonly number?: NumberMapping
 }
 
-const model = z.optional(nameSchema('a model'))
+const model = s.optional(nameSchema('a model'))
 
-const format = keyTextSchema.check(
-  z.superRefine((text, context) => {
-    const parsed = parseFormat(text)
-    if ('problem' in parsed) context.addIssue({ code: 'custom', message: parsed.problem })
-  }),
-)
+const format = keyTextSchema.check((text) => {
+  const parsed = parseFormat(text)
+  return 'problem' in parsed ? parsed.problem : undefined
+})
 
-const definition = z.strictObject(
+const definition = s.strictObject(
   {
-    format: z.optional(format),
-    start: z.optional(
-      z
-        .union([wholeNumber(), z.bigint()], 'must be a whole number')
-        .check(z.refine((start) => start >= 0, 'must not be negative')),
+    format: s.optional(format),
+    start: s.optional(
+      s
+        .union([s.whole(), s.bigint()], 'must be a whole number')
+        .check(s.refine((start) => start >= 0, 'must not be negative')),
     ),
-    timeZone: z.optional(
-      z.string('must be a string').check(z.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
+    timeZone: s.optional(
+      s.string('must be a string').check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
     ),
-    blocks: z.optional(
-      z
-        .int('must be a whole number')
-        .check(z.gte(1, 'must be at least 1'), z.lte(1_000_000, 'must be at most 1,000,000')),
+    blocks: s.optional(
+      s
+        .whole('must be a whole number')
+        .check(s.gte(1, 'must be at least 1'), s.lte(1_000_000, 'must be at most 1,000,000')),
     ),
   },
   'must be an object of options',
 )
 
-const seriesOptions = z.strictObject({
-  series: z.optional(z.record(keyTextSchema, definition)),
-  counter: z.optional(mappingSchema(['name', 'period', 'last'], { model })),
-  number: z.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),
+const seriesOptions = s.strictObject({
+  series: s.optional(s.record(definition, keyTextSchema)),
+  counter: s.optional(mappingSchema(['name', 'period', 'last'], { model })),
+  number: s.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

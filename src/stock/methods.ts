@@ -1,4 +1,3 @@
-import * as z from 'zod/mini'
 import type { Model } from '../engine/data-model.js'
 import { isTransactionConflict } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
@@ -8,6 +7,7 @@ import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
+import * as s from '../values/schema.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkArguments, checkNames, isRecord } from '../values/validation.js'
 import { audit } from './audit.js'
@@ -35,15 +35,15 @@ const ARGUMENTS = {
   fulfil: [...CALL, 'minimum'],
   audit: [],
 } as const satisfies Record<string, readonly string[]>
-const projectSchema = z.object({
-  batchSize: z.optional(
-    z.int('must be a whole number').check(z.gte(1, 'must be at least 1'), z.lte(100_000, 'must be at most 100,000')),
+const projectSchema = s.object({
+  batchSize: s.optional(
+    s.whole('must be a whole number').check(s.gte(1, 'must be at least 1'), s.lte(100_000, 'must be at most 100,000')),
   ),
 })
-const reserveSchema = z.object({
-  expiresIn: z
+const reserveSchema = s.object({
+  expiresIn: s
     .number('must be a number of ms')
-    .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)),
+    .check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)),
 })
 
 /** `$stock` on any engine: checks the arguments, and hands the requests on. */

@@ -1,6 +1,6 @@
-import * as z from 'zod/mini'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
-import { checkConfiguration, mappingSchema, nameSchema, wholeNumber } from '../values/validation.js'
+import * as s from '../values/schema.js'
+import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
 
 /** How many calls may wait in this process unless told otherwise. */
 export const DEFAULT_MAX_WAITING = 10_000
@@ -80,14 +80,14 @@ export interface StockOptions {
 }
 
 const model = nameSchema('a model')
-const names = z.union(
-  [nameSchema('a field'), z.array(nameSchema('a field')).check(z.minLength(1, 'must not be empty'))],
+const names = s.union(
+  [nameSchema('a field'), s.array(nameSchema('a field')).check(s.minLength(1, 'must not be empty'))],
   'must be the name of a field, or a list of them',
 )
-const flag = z.optional(z.boolean('must be true or false'))
-const lines = { model, item: z.optional(names) }
+const flag = s.optional(s.boolean('must be true or false'))
+const lines = { model, item: s.optional(names) }
 
-const stockOptions = z.strictObject({
+const stockOptions = s.strictObject({
   item: mappingSchema(
     ['onHand', 'reserved', 'minimum', 'opening', 'version'],
     { model, key: names, bumpVersion: flag },
@@ -98,11 +98,11 @@ const stockOptions = z.strictObject({
     lines,
     'must be the mapping of the movements',
   ),
-  reservation: z.optional(mappingSchema(['transactionId', 'line', 'quantity', 'state', 'expiresAt'], lines)),
-  minimum: z.optional(z.union([z.number(), z.bigint(), z.string(), z.null()], 'must be a number, or null')),
+  reservation: s.optional(mappingSchema(['transactionId', 'line', 'quantity', 'state', 'expiresAt'], lines)),
+  minimum: s.optional(s.union([s.number(), s.bigint(), s.string(), s.literal(null)], 'must be a number, or null')),
   rememberRefusals: flag,
-  maxWaiting: z.optional(wholeNumber().check(z.gte(1, 'must be at least 1'))),
-  retry: z.optional(retryPolicySchema),
+  maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))),
+  retry: s.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

@@ -1,8 +1,8 @@
-import * as z from 'zod/mini'
 import type { IsolationLevel, RootSession, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from './with-retry.js'
 
@@ -22,20 +22,20 @@ export interface RetryingRoot extends RootSession {
   transactionWithRetry<R>(body: Body<R>, options?: TransactionWithRetryOptions): Promise<R>
 }
 
-const milliseconds = z
+const milliseconds = s
   .number('must be a number of ms')
-  .check(z.gte(1, 'must be at least 1 ms'), z.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
+  .check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
 /** The options of a transaction, for the schema of any call that runs one. */
 export const transactionOptions = {
   ...callOptions,
-  isolationLevel: z.optional(z.enum(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable'])),
-  maxWait: z.optional(milliseconds),
-  timeout: z.optional(milliseconds),
-  readOnly: z.optional(z.boolean('must be true or false')),
+  isolationLevel: s.optional(s.oneOf(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable'])),
+  maxWait: s.optional(milliseconds),
+  timeout: s.optional(milliseconds),
+  readOnly: s.optional(s.boolean('must be true or false')),
 }
 
-const optionsSchema = z.strictObject(transactionOptions)
+const optionsSchema = s.strictObject(transactionOptions)
 
 /** Checked options, settled with the client's policy. Its deadline begins now. */
 export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {

@@ -1,72 +1,48 @@
-import * as z from 'zod/mini'
 import { ConfigurationError, type ConfigurationIssue, InvalidArgumentError } from '../errors/index.js'
-import { messageOf } from './issue-messages.js'
+import * as s from './schema.js'
 import { snapshot } from './snapshot.js'
 import { keyTextProblem } from './text.js'
 
-// The messages of an application that calls `z.config` stay out of ours.
-const ENGLISH = { error: messageOf }
-
 /** A name, such as a transaction id or a scope, that is kept in an index. */
-export const keyTextSchema = z.string('must be a string').check(
-  z.minLength(1, 'must not be empty'),
-  z.superRefine((text, context) => {
-    const message = keyTextProblem(text)
-    if (message !== undefined) context.addIssue({ code: 'custom', message })
-  }),
-)
-
-/** A number of things. It weighs less than `z.int`, which knows all formats of numbers. */
-export function wholeNumber(): z.ZodMiniNumber {
-  const message = 'must be a whole number'
-  return z.number(message).check(z.refine((value) => Number.isSafeInteger(value), message))
-}
+export const keyTextSchema = s.string().check(s.minLength(1, 'must not be empty'), keyTextProblem)
 
 /** The name of a model, a field or an extension, in options. */
-export function nameSchema(what: string): z.ZodMiniString {
-  return z.string(`must be the name of ${what}`).check(z.minLength(1, 'must not be empty'))
+export function nameSchema(what: string): s.Schema<string> {
+  return s.string(`must be the name of ${what}`).check(s.minLength(1, 'must not be empty'))
 }
 
 /** A mapping whose options each name a field; those of `others` have their own form. */
 export function mappingSchema(
   fields: readonly string[],
-  others: Readonly<Record<string, z.ZodMiniType>>,
+  others: Readonly<Record<string, s.Schema<unknown>>>,
   error?: string,
 ) {
-  const named = Object.fromEntries(fields.map((name) => [name, z.optional(nameSchema('a field'))]))
-  return z.strictObject({ ...others, ...named }, error)
-}
-
-/** `false`. A `z.literal` would bring more code. */
-export const off = z.boolean().check(z.refine((value) => !value, { abort: true }))
-
-/** Options for single models, by the model's name. It weighs less than a `z.record`, which brings its own code. */
-export function byModel<T extends z.ZodMiniType>(options: T) {
-  return z.catchall(z.object({}), options)
+  const named = Object.fromEntries(fields.map((name) => [name, s.optional(nameSchema('a field'))]))
+  return s.strictObject({ ...others, ...named }, error)
 }
 
 /**
  * Checks options given when the client is extended: all mistakes at once, each with its path. They
  * may be changed afterwards, so what is checked is a copy.
  */
-export function checkConfiguration<T>(schema: z.ZodMiniType, value: T): T {
+export function checkConfiguration<T>(schema: s.Schema<unknown>, value: T): T {
   const fail = (path: string, message: string, options?: ErrorOptions) =>
     new ConfigurationError([{ path, message: message.replace(/\.$/, '') }], options)
   const options = snapshot(value, 'options', '', fail)
   if (!isRecord(options)) throw fail('', 'the options must be an object')
-  const result = schema.safeParse(options, ENGLISH)
-  if (!result.success) throw new ConfigurationError(issuesOf(result.error.issues))
+  const issues = schema.find(options)
+  if (issues.length > 0) throw new ConfigurationError(issues.map(issueOf))
   return options
 }
 
 /** Checks the arguments of a call: the first mistake, with its field. */
-export function checkArguments<T>(schema: z.ZodMiniType<T>, value: unknown): T {
+export function checkArguments<T>(schema: s.Schema<T>, value: unknown): T {
   const options = snapshot(value, 'options')
   if (!isRecord(options)) throw new InvalidArgumentError('options', 'must be an object.')
-  const result = schema.safeParse(options, ENGLISH)
-  if (result.success) return result.data
-  const [first] = issuesOf(result.error.issues)
-  throw new InvalidArgumentError(first?.path || 'options', `${first?.message ?? 'are not valid'}.`)
+  const [first] = schema.find(options)
+  if (first === undefined) return options as T
+  const { path, message } = issueOf(first)
+  throw new InvalidArgumentError(path || 'options', `${message}.`)
 }
 
 /** Refuses an argument that the call does not have: a name spelled wrong would otherwise do nothing. */
@@ -87,19 +63,6 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return kind !== '[object String]' && !ArrayBuffer.isView(value) && Object.keys(value).length > 0
 }
 
-function issuesOf(issues: readonly z.core.$ZodIssue[], parent: readonly PropertyKey[] = []): ConfigurationIssue[] {
-  return issues.flatMap((issue) => {
-    const path = [...parent, ...issue.path]
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not an option' }))
-    }
-    // Of several forms, the one that is meant is the one whose mistakes lie further inside, and are fewest.
-    const forms = issue.code === 'invalid_union' ? issue.errors.filter((form) => form.every(isInside)) : []
-    const [inside] = forms.sort((one, other) => one.length - other.length)
-    return inside ? issuesOf(inside, path) : [{ path: path.join('.'), message: issue.message }]
-  })
-}
-
-function isInside(issue: z.core.$ZodIssue): boolean {
-  return issue.path.length > 0 || issue.code === 'unrecognized_keys'
+function issueOf({ path, message }: s.Issue): ConfigurationIssue {
+  return { path: path.join('.'), message }
 }

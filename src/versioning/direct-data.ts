@@ -30,12 +30,19 @@ export function directData(data: Readonly<Record<string, unknown>>, model: Model
   return direct
 }
 
+/** The change of a column, and whether it was given as an object of the operation. */
+interface GivenOperation {
+  readonly operation: Operation
+  readonly value: unknown
+  readonly isWrapped: boolean
+}
+
 /** Reads the change of a column, as it is given: a value, or `{ set }`, `{ increment }` or `{ decrement }` of one. */
-export function operationIn(given: unknown, { type, isList }: Field) {
+export function operationIn(given: unknown, { type, isList }: Field): GivenOperation | undefined {
   const isObject = typeof given === 'object' && given !== null && Object.getPrototypeOf(given) === Object.prototype
   // An object for a Json field is the JSON itself.
-  if (!isObject || (type === 'Json' && !isList)) return { operation: 'set' as const, value: given, isWrapped: false }
-  const [[operation, value] = ['', undefined], ...others] = Object.entries(given)
+  if (!isObject || (type === 'Json' && !isList)) return { operation: 'set', value: given, isWrapped: false }
+  const [[operation, value] = ['', undefined], ...others]: [string, unknown][] = Object.entries(given)
   return isOperation(operation) && others.length === 0 ? { operation, value, isWrapped: true } : undefined
 }
 

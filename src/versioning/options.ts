@@ -1,5 +1,5 @@
-import * as z from 'zod/mini'
-import { byModel, nameSchema, off } from '../values/validation.js'
+import * as s from '../values/schema.js'
+import { nameSchema } from '../values/validation.js'
 
 /** How one model, or every model, is versioned. */
 export interface VersionOptions {
@@ -19,11 +19,13 @@ export interface VersionSettings extends VersionOptions {
 }
 
 const versionOptions = {
-  field: z.optional(nameSchema('a field')),
-  bumpPlainWrites: z.optional(z.boolean('must be true or false')),
+  field: s.optional(nameSchema('a field')),
+  bumpPlainWrites: s.optional(s.boolean('must be true or false')),
 }
 
-export const versionSettings = z.strictObject({
+export const versionSettings = s.strictObject({
   ...versionOptions,
-  models: z.optional(byModel(z.union([off, z.strictObject(versionOptions)], 'must be an object of options, or false'))),
+  models: s.optional(
+    s.record(s.union([s.literal(false), s.strictObject(versionOptions)], 'must be an object of options, or false')),
+  ),
 })

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini'
 import type { Field } from '../engine/data-model.js'
 import { isOutOfRange } from '../engine/error-facts.js'
 import type { RootScope } from '../engine/records.js'
@@ -19,6 +18,7 @@ import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { patient } from '../transactions/bounds.js'
 import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
+import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { isRefusedData } from './guarded-write.js'
 import type { KeyCheck } from './key-check.js'
@@ -46,9 +46,9 @@ export interface UpdateManyCall extends Patience {
   readonly isObserved: boolean
 }
 
-const OPTIONS = z.strictObject({
+const OPTIONS = s.strictObject({
   ...callOptions,
-  mode: z.optional(z.enum(['all', 'each'], "must be 'all' or 'each'")),
+  mode: s.optional(s.oneOf(['all', 'each'], "must be 'all' or 'each'")),
 })
 
 /** The calls of Prisma that the statement stands for. */
