@@ -39,6 +39,7 @@ export async function concurrency(pool: Pool, options: PgOptions = {}): Promise<
   const operations = new OperationMethods({ dataModel, policy, transactions, settings: given.idempotency ?? {} })
   return clientOf({ pool, dataModel, policy, transactions, locks, operations }, [])
 }
+export { idempotencyKeySql } from './idempotency/schema.js'
 export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/client.js'
 export type { PgExtension } from './pg/extension.js'
 export { type PgItem, serials, series, stock } from './pg/features.js'
@@ -46,8 +47,11 @@ export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'
 export type { PgOptions } from './pg/options.js'
 export type { SerialsOptions } from './serials/options.js'
+export { serialsSql } from './serials/schema.js'
 export type { Serials } from './serials/types.js'
 export type { SeriesOptions } from './series/options.js'
+export { seriesSql } from './series/schema.js'
 export type { NumberSeries } from './series/types.js'
 export type { StockOptions } from './stock/options.js'
+export { stockSql } from './stock/schema.js'
 export type { Stock } from './stock/types.js'
