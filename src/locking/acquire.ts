@@ -6,6 +6,14 @@ import { bodyLimits } from '../transactions/limits.js'
 /** What to do where a lock's snapshot would be older than the lock. */
 export type SnapshotRule = 'refuse' | 'accept'
 
+/** Locks to be taken, all in one statement. */
+export interface LockRequest {
+  /** Encoded. */
+  readonly keys: readonly string[]
+  readonly mode: LockMode
+  readonly snapshot: SnapshotRule
+}
+
 interface Taken {
   /** Empty for a lock that was waited for, `true` or `false` for one that was tried, or `refused`. */
   readonly taken: string
@@ -20,24 +28,16 @@ export class AdvisoryLocks {
   #isProven = false
 
   /** Waits until all are taken. */
-  async take(tx: TransactionSession, keys: readonly string[], mode: LockMode, snapshot: SnapshotRule): Promise<void> {
-    const suffix = mode === 'shared' ? '_shared' : ''
-    await this.#call(tx, `pg_advisory_xact_lock${suffix}`, keys, snapshot)
+  async take(tx: TransactionSession, request: LockRequest): Promise<void> {
+    await this.#call(tx, 'pg_advisory_xact_lock', request)
   }
 
   /**
    * Takes all that are free now; whether that was all of them. Those taken stay taken. With a
    * `bodyTimeout` the transaction is limited to it from here on, if all were free.
    */
-  async tryTake(
-    tx: TransactionSession,
-    keys: readonly string[],
-    mode: LockMode,
-    snapshot: SnapshotRule,
-    bodyTimeout?: number,
-  ): Promise<boolean> {
-    const suffix = mode === 'shared' ? '_shared' : ''
-    const rows = await this.#call(tx, `pg_try_advisory_xact_lock${suffix}`, keys, snapshot, bodyTimeout)
+  async tryTake(tx: TransactionSession, request: LockRequest, bodyTimeout?: number): Promise<boolean> {
+    const rows = await this.#call(tx, 'pg_try_advisory_xact_lock', request, bodyTimeout)
     return rows.every(({ taken }) => taken === 'true')
   }
 
@@ -54,14 +54,13 @@ export class AdvisoryLocks {
   async #call(
     tx: TransactionSession,
     lock: string,
-    keys: readonly string[],
-    snapshot: SnapshotRule,
+    { keys, mode, snapshot }: LockRequest,
     bodyTimeout?: number,
   ): Promise<Taken[]> {
     const isProven = this.#isProven // others may prove it meanwhile
     const limit = withLimits('$3', isProven ? bodyTimeout : undefined)
     const text = `SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-  THEN ${lock}(number)::text ELSE 'refused' END AS taken${limit.sql}
+  THEN ${lock}${mode === 'shared' ? '_shared' : ''}(number)::text ELSE 'refused' END AS taken${limit.sql}
 FROM (
   SELECT DISTINCT hashtextextended(key, 0) AS number
   FROM unnest($1::text[]) AS key

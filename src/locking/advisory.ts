@@ -16,7 +16,7 @@ import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-b
 import { bodyLimits, STATEMENT_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import { inNestedBody, inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
-import { AdvisoryLocks, type SnapshotRule } from './acquire.js'
+import { AdvisoryLocks, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
 
 export interface LockCall {
@@ -30,6 +30,20 @@ export interface LockCall {
 }
 
 export type LockedBody<R> = (tx: object, signal: AbortSignal) => Promise<R>
+
+/** What a lock on a transaction of the caller's is taken with. */
+interface TakeCall extends Omit<LockRequest, 'keys'> {
+  readonly keys: unknown
+  readonly timeout: number
+}
+
+/** A call of `$withAdvisoryLock` that has come through the queue of this process. */
+interface Hold<R> {
+  readonly keys: readonly string[]
+  readonly call: LockCall
+  readonly deadline: Deadline
+  readonly body: LockedBody<R>
+}
 
 /** Advisory locks of one extended client. */
 export class Advisory {
@@ -48,36 +62,36 @@ export class Advisory {
   }
 
   /** `$advisoryXactLock` */
-  async take(tx: Session, keys: unknown, mode: LockMode, snapshot: SnapshotRule, timeout: number) {
+  async take(tx: Session, { timeout, ...call }: TakeCall): Promise<void> {
     if (!tx.inTransaction) throw new TransactionRequiredError('$advisoryXactLock')
-    const encoded = encodeKeys(keys)
+    const request = { ...call, keys: encodeKeys(call.keys) }
     const deadline = new Deadline(timeout, undefined, systemClock)
     try {
       // In a savepoint, so that a timeout leaves the caller's transaction usable.
       await serializeInTransaction(tx, deadline, () =>
         inSavepoint(tx, deadline, async (inner) => {
           const previous = await limitWait(inner, wholeMilliseconds(deadline))
-          await this.#locks.take(inner, encoded, mode, snapshot)
+          await this.#locks.take(inner, request)
           await restoreLimits(inner, previous)
         }),
       )
     } catch (error) {
       const isTimeout = isStatementTimeout(error) || isConcurrencyError(error, 'DEADLINE_EXCEEDED')
-      throw isTimeout ? new LockTimeoutError(encoded, timeout, { cause: error }) : error
+      throw isTimeout ? new LockTimeoutError(request.keys, timeout, { cause: error }) : error
     }
   }
 
   /** `$tryAdvisoryXactLock`: all of the keys, or none. */
-  async tryTake(tx: Session, keys: unknown, mode: LockMode, snapshot: SnapshotRule): Promise<boolean> {
+  async tryTake(tx: Session, call: Omit<TakeCall, 'timeout'>): Promise<boolean> {
     if (!tx.inTransaction) throw new TransactionRequiredError('$tryAdvisoryXactLock')
-    const encoded = encodeKeys(keys)
+    const request = { ...call, keys: encodeKeys(call.keys) }
     const deadline = new Deadline(this.#policy.deadline, undefined, systemClock)
     try {
       return await serializeInTransaction(tx, deadline, async () => {
-        if (encoded.length === 1) return this.#locks.tryTake(tx, encoded, mode, snapshot)
+        if (request.keys.length === 1) return this.#locks.tryTake(tx, request)
         // In a savepoint, whose end gives back those that were free, if not all of them were.
         await inSavepoint(tx, deadline, async (inner) => {
-          if (!(await this.#locks.tryTake(inner, encoded, mode, snapshot))) throw NOT_FREE
+          if (!(await this.#locks.tryTake(inner, request))) throw NOT_FREE
         })
         return true
       })
@@ -99,7 +113,7 @@ export class Advisory {
     const leave: (() => void)[] = []
     try {
       for (const key of keys) leave.push(await this.#enterQueue(key, keys, call, deadline))
-      return await this.#holdInDatabase(session, keys, call, deadline, body)
+      return await this.#holdInDatabase(session, { keys, call, deadline, body })
     } finally {
       for (const pass of leave.reverse()) pass()
     }
@@ -114,7 +128,7 @@ export class Advisory {
     call.signal?.throwIfAborted()
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
     return inNestedBody(tx, deadline, async (inner) => {
-      await this.take(inner, call.keys, call.mode, 'refuse', call.timeout)
+      await this.take(inner, { keys: call.keys, mode: call.mode, snapshot: 'refuse', timeout: call.timeout })
       call.signal?.throwIfAborted() // a statement that waits cannot be taken back
       return untilOver(call.signal, (signal) => body(inner.client, signal))
     })
@@ -132,18 +146,13 @@ export class Advisory {
    * A free key is taken at once. For one that is not, a place among the waiters is needed, so that
    * waiting never takes up more than so many connections of the pool.
    */
-  async #holdInDatabase<R>(
-    session: RootSession,
-    keys: readonly string[],
-    call: LockCall,
-    deadline: Deadline,
-    body: LockedBody<R>,
-  ): Promise<R> {
-    const attempt = (acquire: Acquire, whenOver: () => void) =>
-      this.#transaction(session, keys, call, deadline, body, acquire, whenOver)
+  async #holdInDatabase<R>(session: RootSession, hold: Hold<R>): Promise<R> {
+    const { keys, call, deadline } = hold
+    const request: LockRequest = { keys, mode: call.mode, snapshot: 'refuse' }
+    const attempt = (acquire: Acquire, whenOver: () => void) => this.#transaction(session, hold, acquire, whenOver)
 
     const first = await attempt(
-      (tx) => this.#locks.tryTake(tx, keys, call.mode, 'refuse', call.bodyTimeout),
+      (tx) => this.#locks.tryTake(tx, request, call.bodyTimeout),
       () => {},
     )
     if (first !== NOT_FREE) return first
@@ -151,7 +160,7 @@ export class Advisory {
     const stopWaiting = await this.#enterWaiters(keys, call, deadline)
     const second = await attempt(async (tx) => {
       const previous = await limitWait(tx, wholeMilliseconds(deadline))
-      await this.#locks.take(tx, keys, call.mode, 'refuse')
+      await this.#locks.take(tx, request)
       stopWaiting()
       await limitBody(tx, previous, call.bodyTimeout)
       return true
@@ -174,10 +183,7 @@ export class Advisory {
    */
   async #transaction<R>(
     session: RootSession,
-    keys: readonly string[],
-    call: LockCall,
-    deadline: Deadline,
-    body: LockedBody<R>,
+    { keys, call, deadline, body }: Hold<R>,
     acquire: Acquire,
     whenOver: () => void,
   ): Promise<R | typeof NOT_FREE> {

@@ -64,13 +64,13 @@ export class LockMethods {
   async take(session: Session, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
     const given = keysOf(keys)
     const { mode = 'exclusive', snapshot = 'refuse', timeout = DEFAULT_TIMEOUT } = checkArguments(takeOptions, options)
-    await this.#advisory.take(session, given, mode, snapshot, Math.ceil(timeout))
+    await this.#advisory.take(session, { keys: given, mode, snapshot, timeout: Math.ceil(timeout) })
   }
 
   async tryTake(session: Session, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
     const given = keysOf(keys)
     const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
-    return this.#advisory.tryTake(session, given, mode, snapshot)
+    return this.#advisory.tryTake(session, { keys: given, mode, snapshot })
   }
 
   async hold<R>(

@@ -1,8 +1,8 @@
 import type { PrismaClientLike } from './client.js'
 import { withoutHooks } from './hooked.js'
+import type { ExtensionArgs } from './layers.js'
 
 type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise<unknown>
-type Extends = (this: unknown, extension: unknown) => PrismaClientLike
 
 /**
  * Client methods for an extension with a namespace, such as `db.$stock`, that must know whether it
@@ -19,10 +19,8 @@ export function namespace<N extends object>(
   name: `$${string}`,
   make: (client: PrismaClientLike) => N,
 ): Record<never, never> {
-  const { $transaction: below, $extends } = parent as unknown as {
-    readonly $transaction: Transaction
-    readonly $extends: Extends
-  }
+  const { $extends } = parent
+  const below = parent.$transaction as Transaction
   return {
     [name]: make(parent),
     $transaction(this: unknown, input: unknown, options?: unknown) {
@@ -33,12 +31,11 @@ export function namespace<N extends object>(
         options,
       )
     },
-    $extends(this: unknown, extension: object | (() => unknown)) {
+    $extends(this: unknown, extension: ExtensionArgs | (() => unknown)) {
       // A function calls this again, with what it is made of.
       if (typeof extension === 'function') return $extends.call(this, extension)
       const own = {}
-      const { client } = extension as { readonly client?: object }
-      const made = $extends.call(this, { ...extension, client: { [name]: own, ...client } })
+      const made = $extends.call(this, { ...extension, client: { [name]: own, ...extension.client } })
       Object.assign(own, make(made))
       return made
     },

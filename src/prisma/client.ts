@@ -1,5 +1,9 @@
 import type { ActionArgs, ModelAction } from '../engine/records.js'
 import type { SqlStatement, TransactionOptions } from '../engine/session.js'
+import type { Node } from './layers.js'
+
+const UNKNOWN_PRISMA = 'prisma-extension-concurrency does not know this version of Prisma'
+const SCOPE = Symbol.for('prisma.client.transaction.scope_context')
 
 /**
  * The parts of a Prisma client that this package uses. What begins with an underscore, and the
@@ -31,7 +35,15 @@ export interface PrismaClientLike {
   /** What the client was told to `omit`, by the model's name on the client, such as `product`. */
   readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>
   /** The client that is not extended. */
-  readonly _originalClient: object
+  readonly _originalClient: {
+    $extends(this: PrismaClientLike, extension: object): PrismaClientLike
+    $transaction<R>(this: PrismaClientLike, body: (tx: PrismaClientLike) => Promise<R>): Promise<R>
+  }
+  /** The topmost of the extensions that the client is made of. */
+  readonly _extensions?: { readonly head?: Node }
+  readonly _createPrismaPromise?: (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>
+  _createItxClient(mark: object, scopeId: string, scopeState: object): PrismaClientLike
+  readonly [SCOPE]?: { readonly txId?: unknown; readonly scopeId: string; readonly scopeState: object }
   readonly $parent?: PrismaClientLike
   readonly $connect?: () => Promise<void>
   /** From `@prisma/extension-read-replicas`: the client whose reads go to the primary. */
@@ -39,6 +51,8 @@ export interface PrismaClientLike {
   $queryRawUnsafe<R = unknown>(sql: string, ...values: unknown[]): Promise<R>
   $transaction<R>(body: (tx: PrismaClientLike) => Promise<R>, options?: TransactionOptions): Promise<R>
   $transaction(calls: readonly PromiseLike<unknown>[]): Promise<unknown[]>
+  /** A function is called with the client, and returns what it has made of it. */
+  $extends(this: unknown, extension: object | ((client: unknown) => unknown)): PrismaClientLike
 }
 
 /** A promise of Prisma's: not yet sent, and willing to join a transaction. */
@@ -52,8 +66,6 @@ export type ModelContext = Readonly<Record<ModelAction, (args: ActionArgs) => Pr
   readonly $parent: PrismaClientLike
 }
 
-const SCOPE = Symbol.for('prisma.client.transaction.scope_context')
-
 /** Whether the client is the `tx` of an interactive transaction: such a client cannot connect. */
 export function isTransactionClient(client: PrismaClientLike): boolean {
   return typeof client.$connect !== 'function'
@@ -66,13 +78,13 @@ export function isTransactionClient(client: PrismaClientLike): boolean {
 export function transactionOf(tx: PrismaClientLike): object {
   let found: object | undefined
   // Prisma hands the object to whoever makes a promise by this method, as it does itself for each call.
-  const call = (tx as unknown as { readonly _createPrismaPromise?: CreatePromise })._createPrismaPromise?.((mark) => {
+  const call = tx._createPrismaPromise?.((mark) => {
     found = mark
     return Promise.resolve()
   })
   void call?.then(() => {})
   if (found !== undefined) return found
-  throw new Error('prisma-extension-concurrency does not know this version of Prisma: its transactions have no mark.')
+  throw new Error(`${UNKNOWN_PRISMA}: its transactions have no mark.`)
 }
 
 /**
@@ -89,35 +101,27 @@ export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike
   // No client that would have more extensions is known.
   if (given === undefined && isTransactionClient(client)) return tx
   const mark = given ?? transactionOf(tx)
+  const scope = tx[SCOPE]
+  if (scope === undefined) throw new Error(`${UNKNOWN_PRISMA}: its transactions have no scope.`)
   const clients = transactionClients.get(mark) ?? new WeakMap<PrismaClientLike, PrismaClientLike>()
   transactionClients.set(mark, clients)
-  const { scopeId, scopeState } = (tx as unknown as Record<symbol, { scopeId: string; scopeState: object }>)[SCOPE] as {
-    scopeId: string
-    scopeState: object
-  }
-  const make = client as unknown as { _createItxClient(mark: object, id: string, state: object): PrismaClientLike }
-  const made = clients.get(client) ?? make._createItxClient(mark, scopeId, scopeState)
+  const made = clients.get(client) ?? client._createItxClient(mark, scope.scopeId, scope.scopeState)
   clients.set(client, made)
   return made
 }
 
-type CreatePromise = (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>
-
 /** Prisma's own id of the interactive transaction that `tx` stands for. */
 export function transactionId(tx: PrismaClientLike): string {
-  const scope = (tx as unknown as Record<symbol, { readonly txId?: unknown } | undefined>)[SCOPE]
+  const scope = tx[SCOPE]
   if (typeof scope?.txId !== 'string') {
-    throw new Error('prisma-extension-concurrency does not know this version of Prisma: its transactions have no id.')
+    throw new Error(`${UNKNOWN_PRISMA}: its transactions have no id.`)
   }
   return scope.txId
 }
 
 /** A savepoint for statements of our own, by Prisma's `$transaction`, past those of other extensions. */
 export function openSavepoint<R>(tx: PrismaClientLike, body: (inner: PrismaClientLike) => Promise<R>): Promise<R> {
-  const { $transaction } = tx._originalClient as unknown as {
-    $transaction(this: PrismaClientLike, body: (inner: PrismaClientLike) => Promise<R>): Promise<R>
-  }
-  return $transaction.call(tx, body)
+  return tx._originalClient.$transaction.call<typeof tx, [typeof body], Promise<R>>(tx, body)
 }
 
 /** Sends SQL in an interactive transaction, by Prisma's id of it. */

@@ -1,8 +1,6 @@
 import { type PrismaClientLike, transactionClient } from './client.js'
 import { headOf, type Node, noteLayer } from './layers.js'
 
-type Extends = (this: PrismaClientLike, extension: object) => PrismaClientLike
-
 /**
  * Gives clients query hooks that are run right before a call is sent, by Prisma's own `$extends`: an
  * extension's hooks would otherwise be those of all calls, in a transaction or not.
@@ -11,18 +9,18 @@ export function withHooks(
   { _originalClient: original }: PrismaClientLike,
   query: object,
 ): (client: PrismaClientLike) => PrismaClientLike {
-  const { $extends } = original as unknown as { readonly $extends: Extends }
   const known = new WeakMap<PrismaClientLike, PrismaClientLike>()
   return (client) => {
     const before = known.get(client)
     if (before) return before
-    const made = $extends.call(client, {
+    const made = original.$extends.call(client, {
       name: 'prisma-extension-concurrency/tx',
       ...noteLayer({ name: 'concurrency' }),
       query,
     })
     known.set(client, made)
-    unhooked.set(headOf(made) as Node, client)
+    const head = headOf(made)
+    if (head) unhooked.set(head, client)
     return made
   }
 }

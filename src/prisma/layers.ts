@@ -48,12 +48,12 @@ export interface Node {
 const LAYER = Symbol.for('prisma-extension-concurrency.layer')
 
 /** A part of an extension of this package: its note. */
-export function noteLayer(layer: Layer): Record<never, never> {
-  return { [LAYER]: layer } as Record<never, never>
+export function noteLayer(layer: Layer): object {
+  return { [LAYER]: layer }
 }
 
 export function headOf(client: PrismaClientLike): Node | undefined {
-  return (client as { readonly _extensions?: { readonly head?: Node } })._extensions?.head
+  return client._extensions?.head
 }
 
 /** The extensions that a client is made of, the topmost first; only those on top of `below` where it is given. */

@@ -20,8 +20,6 @@ import type { VersionColumns } from './version-columns.js'
 /** Prisma looks at the texts among the names only. */
 const WHOLE = '$prismaExtensionConcurrency'
 
-type Extends = (this: unknown, extension: unknown) => PrismaClientLike
-
 /** The clients below and above the extension of `concurrency()`. */
 export interface OwnClients {
   /**
@@ -52,7 +50,7 @@ function toldWholeOf(context: ModelContext): PrismaClientLike | undefined {
 export function inTouch(own: PrismaClientLike, transparent: readonly string[]) {
   let top: PrismaClientLike | undefined
   const names = new Set([...transparent, ...transparentOf(extensionsOf(own))])
-  const extendOwn = extendsOf(own)
+  const { $extends: extendOwn } = own
   return {
     clients: {
       below: withoutOwnLayers(own),
@@ -106,9 +104,5 @@ function rebuilt(client: PrismaClientLike, transparent: ReadonlySet<string>): Pr
   const { extension } = head
   const isWatched = extension.query !== undefined && isForeign(extension, transparent)
   if (below === parent && !isWatched) return client
-  return extendsOf(below).call(below, isWatched ? watched(extension) : extension)
-}
-
-function extendsOf(client: PrismaClientLike): Extends {
-  return (client as unknown as { readonly $extends: Extends }).$extends
+  return below.$extends(isWatched ? watched(extension) : extension)
 }

@@ -22,13 +22,19 @@ export function boundOf(deadline: Deadline): CallBound {
   }
 }
 
+/** Calls of Prisma that end by a deadline. */
+interface BoundedCalls {
+  readonly deadline: Deadline
+  readonly calls: readonly Action[]
+  /** Whether the transaction is one of ours, whose connection may be closed. */
+  readonly isOurs?: boolean
+}
+
 /** Runs calls of Prisma; not past the deadline, where another extension takes part in them. */
 export async function withinDeadline<R>(
   scope: Pick<RecordSession, 'foreign' | 'query'>,
-  deadline: Deadline,
-  calls: readonly Action[],
+  { deadline, calls, isOurs = false }: BoundedCalls,
   work: (bound: Bound) => Promise<R>,
-  isOurs = false,
 ): Promise<R> {
   const bound = boundOf(deadline)
   const extension = scope.foreign(...calls)
@@ -55,7 +61,7 @@ export function patient<R>(
   calls: readonly Action[],
   run: () => Promise<R>,
 ): Promise<R> {
-  return scope.inTransaction ? run() : withinDeadline(scope, deadline, calls, run)
+  return scope.inTransaction ? run() : withinDeadline(scope, { deadline, calls }, run)
 }
 
 function sentElsewhere(extension: string): DeadlineHint {

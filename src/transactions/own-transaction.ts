@@ -26,7 +26,7 @@ export function inOwnTransaction<R>(
   return root.transaction(
     async (tx) => {
       await tx.query(`SELECT ${LIMITS}`, limit)
-      return withinDeadline(tx, deadline, calls, () => work(tx), true)
+      return withinDeadline(tx, { deadline, calls, isOurs: true }, () => work(tx))
     },
     boundOf(deadline),
     { ...(isolationLevel && { isolationLevel }), maxWait: limit, timeout: NO_TIMEOUT },

@@ -31,7 +31,7 @@ export function inPatientTurn<R>(
   calls: readonly Action[],
   run: (scope: TransactionInTurn) => Promise<R>,
 ): Promise<R> {
-  return withinDeadline(scope, deadline, calls, (bound) =>
+  return withinDeadline(scope, { deadline, calls }, (bound) =>
     serializeInTransaction(scope.session, deadline, () => run(withSavepoints(scope, deadline, bound))),
   )
 }

@@ -96,7 +96,7 @@ export class RetryingTransactions {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.
         await run.takeTurn?.(tx)
-        const note = await begin(tx, call, limit, run, isNoted).catch((error: unknown) => {
+        const note = await begin(tx, call, [limit, run.lockLimit ?? limit], isNoted).catch((error: unknown) => {
           isNoteRefused = isNoted && isUnsupported(error)
           throw error
         })
@@ -137,11 +137,10 @@ export class RetryingTransactions {
 async function begin(
   tx: TransactionSession,
   { readOnly }: TransactionCall,
-  limit: number,
-  run: Run,
+  [limit, lock]: readonly [limit: number, lock: number],
   isNoted: boolean,
 ): Promise<TransactionNote | undefined> {
-  const lockLimit = Math.min(limit, run.lockLimit ?? limit)
+  const lockLimit = Math.min(limit, lock)
   if (isNoted) return recordTransaction(tx, limit, lockLimit)
   const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
   await tx.rows({ text: `SELECT ${refuseWrites}${LIMITS_APART}`, values: [limit, lockLimit] })
