@@ -219,12 +219,18 @@ function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutco
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
-/** The batch by what has items in common: its parts need nothing of each other. */
+/** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */
 function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
   const leaders = new Map<string, string>()
   const leaderOf = (id: string): string => {
-    const leader = leaders.get(id)
-    return leader === undefined ? id : leaderOf(leader)
+    let leader = id
+    for (let next = leaders.get(leader); next !== undefined; next = leaders.get(leader)) {
+      // Each look shortens the way, or a chain of a thousand requests would be walked for every line.
+      const beyond = leaders.get(next)
+      if (beyond !== undefined) leaders.set(leader, beyond)
+      leader = next
+    }
+    return leader
   }
   for (const { task } of batch) {
     const [first, ...others] = task.lines.map(({ item }) => leaderOf(item.id))
