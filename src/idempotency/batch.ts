@@ -65,11 +65,19 @@ async function insertBatch(batch: readonly InsertJob[], release: (settled: reado
   const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, jobs]) => jobs)
   const { inserted, failure } = await tryTogether(keys.map(([{ task }]) => task))
   const hint = { isDuplicate: inserted !== undefined, failure }
+  const isSettled = ([first, ...others]: readonly [InsertJob, ...InsertJob[]]) => {
+    const record = inserted?.get(first.task.resources)
+    if (record) first.resolve({ record, replayed: false })
+    return record !== undefined && others.length === 0
+  }
+  const open = keys.filter((jobs) => !isSettled(jobs))
+  const openJobs = new Set(open.flat())
+  // All at once: a release of its own for each key would look at all that are open, for each of them.
+  release(batch.filter((job) => !openJobs.has(job)))
   await Promise.all(
-    keys.map(async ([first, ...others]) => {
+    open.map(async ([first, ...others]) => {
       const { call, root, resources } = first.task
-      const record = inserted?.get(resources)
-      const isDone = settle(first, record ? { record, replayed: false } : insertOnce(root, call, hint))
+      const isDone = inserted?.has(resources) ? Promise.resolve(true) : settle(first, insertOnce(root, call, hint))
       await Promise.all([isDone, ...others.map((job) => settle(job, insertAfter(isDone, job.task)))])
       release([first, ...others])
     }),
@@ -77,7 +85,7 @@ async function insertBatch(batch: readonly InsertJob[], release: (settled: reado
 }
 
 /** Gives the job its result or its error. Resolves to whether it was a result. */
-async function settle(job: InsertJob, result: InsertResult | Promise<InsertResult>): Promise<boolean> {
+async function settle(job: InsertJob, result: Promise<InsertResult>): Promise<boolean> {
   try {
     job.resolve(await result)
     return true
