@@ -11,7 +11,7 @@ import { startServer } from '../test/support/server.js'
 import { type Request, readArguments, USAGE } from './runner/arguments.js'
 import { runBench } from './runner/bench.js'
 import { findContenders } from './runner/contenders.js'
-import { Crew } from './runner/crew.js'
+import { Workers } from './runner/workers.js'
 import { SideServers } from './servers/index.js'
 
 const interrupted = interruption()
@@ -29,8 +29,8 @@ async function main(): Promise<number> {
   }
   const folder = await mkdtemp(join(tmpdir(), 'concurrency-bench-'))
   const sideServers = new SideServers(folder)
-  const crew = new Crew()
-  interrupted.addEventListener('abort', () => void crew.end())
+  const workers = new Workers()
+  interrupted.addEventListener('abort', () => void workers.end())
   try {
     const server = await startServer({ durable: true })
     interrupted.addEventListener('abort', server.stop)
@@ -38,13 +38,13 @@ async function main(): Promise<number> {
     observer.on('error', () => {}) // the query that runs fails with it
     try {
       await observer.connect()
-      return await runBench({ request, contenders, server, observer, crew, sideServers, folder, interrupted })
+      return await runBench({ request, contenders, server, observer, workers, sideServers, folder, interrupted })
     } finally {
       await observer.end().catch(() => {}) // it may be broken by an interruption
       await server.stop()
     }
   } finally {
-    await crew.end()
+    await workers.end()
     await sideServers.stop()
   }
 }

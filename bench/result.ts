@@ -3,7 +3,7 @@ import type { Family, OperationName } from './contender.js'
 import type { Audit } from './workload.js'
 
 /** Raised whenever a reader of older results would misread newer ones. */
-export const RESULT_FORMAT = 1
+export const RESULT_FORMAT = 2
 
 export interface BenchResult {
   readonly format: typeof RESULT_FORMAT
@@ -21,7 +21,7 @@ export interface BenchResult {
   /** One per workload and contender that takes part in it, in no particular order. */
   readonly cells: readonly Cell[]
   /** What became of those whose holder was stopped in the middle; empty in the short form. */
-  readonly pain: readonly PainResult[]
+  readonly pauseTest: readonly PauseTestResult[]
 }
 
 export interface Machine {
@@ -175,7 +175,7 @@ export interface Summary {
  * Several critical sections at once, in one process that is stopped (SIGSTOP) past the lease in the
  * middle of them. Another process does the same work meanwhile; then the first one goes on.
  */
-export interface PainResult {
+export interface PauseTestResult {
   readonly contender: string
   /**
    * Where it was stopped. `thinking`: between reading and writing, with some thinking left to do

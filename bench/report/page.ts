@@ -5,7 +5,7 @@ import { key } from './charts/key.js'
 import { overview } from './charts/overview.js'
 import { Html, html } from './html.js'
 import { measured, plural } from './number.js'
-import { painSection } from './pain.js'
+import { pauseTestSection } from './pause-test.js'
 import { groupsOf } from './reading.js'
 import { workloadSections } from './workloads.js'
 
@@ -44,7 +44,7 @@ ${result.isComplete ? undefined : html`<p class="warning">This run was ended bef
 <nav aria-label="Sections"><ul>${[
     ['overview', 'Overview'],
     ...groupsOf(result).map(({ id, title }) => [id, title]),
-    ['pain', 'The pain'],
+    ['pause-test', 'The pause test'],
     ['contenders', 'The contenders'],
     ['method', 'Method and machine'],
     ['yourself', 'Run it yourself'],
@@ -57,7 +57,7 @@ ${key(result)}
 <figure data-plot="overview">${overview(result, 'wide') ?? html`<p class="empty">There is no baseline in this run to compare with.</p>`}${overview(result, 'narrow')}</figure>
 </section>
 ${workloadSections(result)}
-${painSection(result)}
+${pauseTestSection(result)}
 ${contendersSection(result)}
 ${methodSection(result, json)}
 </main>

@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Family } from '../contender.js'
-import type { BenchResult, PainResult } from '../result.js'
+import type { BenchResult, PauseTestResult } from '../result.js'
 import { digits } from './number.js'
 import { readResult } from './read-result.js'
 import { brokenRounds, headlines, isWrong, type Taker, takersOf, wrongs } from './reading.js'
@@ -53,15 +53,15 @@ export function sectionOf(result: BenchResult, file: string): string {
 |---|--:|--:|--:|--:|--:|--:|--:|
 ${rows.join('\n')}
 
-${painOf(result)}Medians of ${method.rounds} rounds; the ratio is taken within each round. By hand, and of the locks, it is the fastest one whose
+${pauseTestOf(result)}Medians of ${method.rounds} rounds; the ratio is taken within each round. By hand, and of the locks, it is the fastest one whose
 data was right; with pg alone the decision is a condition in SQL, where it can be said so. Measured on ${date.slice(0, 10)} with the ${form} form on ${machine.cpu} (${machine.cores} cores, ${machine.memoryGigabytes} GB,
 ${machine.system}, Node ${machine.node}), ${server.version}, fsync ${server.settings.fsync}. All figures: [${file}](https://github.com/prisma-extension-concurrency/prisma-extension-concurrency/blob/main/${file}). Run it
 yourself: \`npm run bench\`.`
 }
 
 /** The holders that were stopped right before they wrote: which of them overwrote what others had written. */
-function stoppedHolders({ pain }: BenchResult) {
-  const stopped = pain.filter(({ moment }) => moment === 'writing')
+function stoppedHolders({ pauseTest }: BenchResult) {
+  const stopped = pauseTest.filter(({ moment }) => moment === 'writing')
   const measured = stopped.filter(({ error }) => error === undefined)
   return {
     rounds: measured[0]?.rounds,
@@ -72,10 +72,10 @@ function stoppedHolders({ pain }: BenchResult) {
   }
 }
 
-function painOf(result: BenchResult): string {
+function pauseTestOf(result: BenchResult): string {
   const { rounds, seconds, lost, right, unknown } = stoppedHolders(result)
   if (rounds === undefined) return ''
-  const code = (results: readonly PainResult[], text: (result: PainResult) => string) =>
+  const code = (results: readonly PauseTestResult[], text: (result: PauseTestResult) => string) =>
     results.map((result) => `\`${result.contender}\`${text(result)}`).join(', ')
   return `Then the holder is stopped right before its write, for ${seconds} s, longer than any lease, in ${rounds} sections at
 once, and goes on. Updates lost by it: ${code(lost, (result) => ` ${result.corrupted}`) || 'none'}. None lost: ${code(right, () => '') || 'nobody'}.${

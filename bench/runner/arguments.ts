@@ -1,7 +1,7 @@
 /** The command line of the bench. */
 import { parseArgs } from 'node:util'
 import type { Contender } from '../contender.js'
-import { PAIN_SECONDS } from '../pain/index.js'
+import { PAUSE_TEST_SECONDS } from '../pause-test/index.js'
 import { WORKLOADS } from '../workloads/index.js'
 import type { Form } from './plan.js'
 
@@ -10,7 +10,7 @@ npm run bench:full  -- [options]   all contenders that are installed, all worklo
 
   --contender TEXT   only the contender of this id, or those with this text in theirs; may be given several times
   --workload TEXT    the same for workloads
-  --pain             only the pain scenario: holders that are stopped in the middle (it is part of the full form)
+  --pause-test       only the pause test: holders that are stopped in the middle (it is part of the full form)
   --rounds NUMBER    how often each contender is measured in each workload
   --budget SECONDS   about how long all of it may take; if need be, with fewer rounds
   --seed NUMBER      of the random order
@@ -24,7 +24,7 @@ export interface Request {
   readonly output: string | undefined
   readonly isListOnly: boolean
   /** Whether holders are stopped, too. */
-  readonly isPainful: boolean
+  readonly hasPauseTest: boolean
 }
 
 /** @throws Error that says what is wrong with them */
@@ -42,31 +42,32 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
       seed: { type: 'string' },
       output: { type: 'string' },
       list: { type: 'boolean', default: false },
-      pain: { type: 'boolean', default: false },
+      'pause-test': { type: 'boolean', default: false },
     },
   })
-  const { full, contender, workload, output, pain } = values
-  const isCustom = [contender, workload, values.rounds, values.budget].some((value) => value !== undefined) || pain
+  const { full, contender, workload, output, 'pause-test': pauseTest } = values
+  const isCustom = [contender, workload, values.rounds, values.budget].some((value) => value !== undefined) || pauseTest
   const workloads = WORKLOADS.filter(({ id, short }) =>
-    workload === undefined ? !pain && (full || short === true) : isNamed(id, workload, workloadIds),
+    workload === undefined ? !pauseTest && (full || short === true) : isNamed(id, workload, workloadIds),
   )
-  if (workloads.length === 0 && !pain) throw new Error(`No workload is called so; there are ${workloadIds.join(', ')}.`)
+  if (workloads.length === 0 && !pauseTest)
+    throw new Error(`No workload is called so; there are ${workloadIds.join(', ')}.`)
   return {
     form: {
       name: isCustom ? 'custom' : full ? 'full' : 'short',
       rounds: number(values.rounds, 'rounds') ?? 5,
-      budget: number(values.budget, 'budget') ?? (full ? 36.5 * 60 - PAIN_SECONDS : 265),
+      budget: number(values.budget, 'budget') ?? (full ? 36.5 * 60 - PAUSE_TEST_SECONDS : 265),
       workloads,
     },
     isWanted: ({ id, server, packages = [] }) =>
       contender === undefined
         ? // The short form is what runs anywhere; who asks by name gets what was asked for.
-          full || pain || (server === undefined && packages.length === 0)
+          full || pauseTest || (server === undefined && packages.length === 0)
         : isNamed(id, contender, ids),
     seed: number(values.seed, 'seed') ?? Math.floor(Math.random() * 2 ** 32),
     output,
     isListOnly: values.list,
-    isPainful: pain || (full && !isCustom),
+    hasPauseTest: pauseTest || (full && !isCustom),
   }
 }
 

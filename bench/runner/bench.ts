@@ -2,21 +2,21 @@
 import type pg from 'pg'
 import type { Server } from '../../test/support/server.js'
 import type { Contender } from '../contender.js'
-import { runPain } from '../pain/index.js'
-import { type BenchResult, type Cell, type PainResult, RESULT_FORMAT, type Round, type Window } from '../result.js'
+import { runPauseTest } from '../pause-test/index.js'
+import { type BenchResult, type Cell, type PauseTestResult, RESULT_FORMAT, type Round, type Window } from '../result.js'
 import type { SideServers } from '../servers/index.js'
 import type { Workload } from '../workload.js'
 import type { Request } from './arguments.js'
 import { whyMissing } from './contenders.js'
 import { serverCpuClock } from './cpu.js'
-import type { Crew } from './crew.js'
 import { Databases } from './databases.js'
 import { describeMachine, describeServer, packageVersions } from './machine.js'
 import { type Laboratory, measure } from './measure.js'
 import { Plan, takersOf } from './plan.js'
 import { seededRandom, shuffled } from './random.js'
 import { fastestByHand, isWrong, sumAudits, summarise } from './summary.js'
-import { headline, legend, missingContenders, NOT_ASKED_FOR, painTable, workloadTable } from './table.js'
+import { headline, legend, missingContenders, NOT_ASKED_FOR, pauseTestTable, workloadTable } from './table.js'
+import type { Workers } from './workers.js'
 import { writeReport } from './write-report.js'
 import { writeResult } from './write-result.js'
 
@@ -25,7 +25,7 @@ export interface Bench {
   readonly contenders: readonly Contender[]
   readonly server: Server
   readonly observer: pg.ClientBase
-  readonly crew: Crew
+  readonly workers: Workers
   readonly sideServers: SideServers
   readonly folder: string
   readonly interrupted: AbortSignal
@@ -33,7 +33,7 @@ export interface Bench {
 
 /** Resolves to the exit code: 1 if a contender of ours left wrong data, or broke down. */
 export async function runBench(bench: Bench): Promise<number> {
-  const { request, server, observer, crew, sideServers, folder, interrupted } = bench
+  const { request, server, observer, workers, sideServers, folder, interrupted } = bench
   const { form, isWanted, seed } = request
   const machine = describeMachine()
   const wanted = bench.contenders.filter(isWanted)
@@ -45,7 +45,7 @@ export async function runBench(bench: Bench): Promise<number> {
   const present = wanted.filter(({ id }) => missing.get(id) === undefined)
   const windows: Window[] = []
   const rounds = new Map<string, Round[]>()
-  let pain: readonly PainResult[] = []
+  let pauseTest: readonly PauseTestResult[] = []
   const roundsOf = ({ id: workload }: Pick<Workload, 'id'>, { id }: Contender) => rounds.get(`${workload} ${id}`) ?? []
   const baselineOf = (workload: Pick<Workload, 'id' | 'operation'>) =>
     fastestByHand(takersOf(workload, present), (contender) => roundsOf(workload, contender))
@@ -74,7 +74,7 @@ export async function runBench(bench: Bench): Promise<number> {
     cells: form.workloads.flatMap((workload) =>
       cellsOf(workload, takersOf(workload, present), baselineOf(workload), roundsOf),
     ),
-    pain,
+    pauseTest,
   })
 
   console.log(`${headline(result(false))}\n\n${missingContenders(result(false).contenders)}\n`)
@@ -91,7 +91,7 @@ export async function runBench(bench: Bench): Promise<number> {
 
   const { rows } = await observer.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
   const laboratory: Laboratory = {
-    crew,
+    workers,
     databases: new Databases(server.url, observer),
     observer,
     cpu: serverCpuClock(server.pid, rows[0]?.pid ?? 0),
@@ -120,15 +120,15 @@ export async function runBench(bench: Bench): Promise<number> {
       }
       plan.learn(performance.now() - roundBegin - measuring)
     }
-    if (request.isPainful) {
+    if (request.hasPauseTest) {
       const environment = { databases: laboratory.databases, servers: sideServers.urls, folder, interrupted }
-      await runPain(environment, present, showProgress, (results) => {
-        pain = results
+      await runPauseTest(environment, present, showProgress, (results) => {
+        pauseTest = results
       })
     }
     isDone = true
   } finally {
-    if (rounds.size > 0 || pain.length > 0) await report(result(isDone), request.output)
+    if (rounds.size > 0 || pauseTest.length > 0) await report(result(isDone), request.output)
     await laboratory.databases.dropAll().catch((error: unknown) => {
       if (!interrupted.aborted) throw error // otherwise the server has already gone, and the databases with it
     })
@@ -174,7 +174,7 @@ function showProgress(text: string): void {
 async function report(result: BenchResult, output: string | undefined): Promise<void> {
   showProgress('')
   for (const workload of result.workloads) console.log(workloadTable(result, workload))
-  if (result.pain.length > 0) console.log(painTable(result.pain))
+  if (result.pauseTest.length > 0) console.log(pauseTestTable(result.pauseTest))
   const file = await writeResult(result, output)
   // Whoever has ended it does not want to wait for a drawing.
   const drawn = file === undefined || !result.isComplete ? [] : [await writeReport(file, output)]

@@ -2,7 +2,7 @@
 import type { Figures, Round } from '../result.js'
 import type { Metered } from '../servers/server.js'
 import type { KeyTally, Tally } from '../workload.js'
-import type { DriveReport } from './messages.js'
+import type { LoadReport } from './messages.js'
 import type { Sample } from './sampler.js'
 
 /** As many different messages of failures are kept per run. */
@@ -14,13 +14,9 @@ export interface Costs {
   readonly lockServer: Metered
 }
 
-export function figuresOf(
-  reports: readonly DriveReport[],
-  sample: Sample,
-  { databaseCpu, lockServer }: Costs,
-): Figures {
+export function figuresOf(reports: readonly LoadReport[], sample: Sample, { databaseCpu, lockServer }: Costs): Figures {
   const latencies = joined(reports.map((report) => report.latencies)).sort()
-  const total = (value: (report: DriveReport) => number) => sum(reports.map(value))
+  const total = (value: (report: LoadReport) => number) => sum(reports.map(value))
   const operations = total(({ measured }) => measured.operations)
   const each = (value: number) => value / Math.max(1, operations)
   return {
@@ -41,7 +37,7 @@ export function figuresOf(
 }
 
 /** The tallies of all processes, warm-up and measured together. */
-export function addTallies(reports: readonly DriveReport[]): Tally {
+export function addTallies(reports: readonly LoadReport[]): Tally {
   const all: Record<string, KeyTally> = {}
   for (const { tally } of reports) {
     for (const [key, { done, refused, failed }] of Object.entries(tally)) {
@@ -52,7 +48,7 @@ export function addTallies(reports: readonly DriveReport[]): Tally {
   return all
 }
 
-export function mostFrequentFailures(reports: readonly DriveReport[]): Round['failures'] {
+export function mostFrequentFailures(reports: readonly LoadReport[]): Round['failures'] {
   const counts = new Map<string, number>()
   for (const { failures } of reports) {
     for (const [message, count] of Object.entries(failures)) counts.set(message, (counts.get(message) ?? 0) + count)

@@ -5,16 +5,16 @@ import type { Round, Window } from '../result.js'
 import type { SideServers } from '../servers/index.js'
 import type { Workload } from '../workload.js'
 import type { CpuClock } from './cpu.js'
-import type { Crew, Worker } from './crew.js'
 import { type Databases, onDatabase } from './databases.js'
 import { failureMessage } from './failure-message.js'
 import { addTallies, type Costs, figuresOf, mostFrequentFailures } from './figures.js'
 import type { Mark } from './messages.js'
 import { type Sample, startSampling } from './sampler.js'
+import type { Worker, Workers } from './workers.js'
 
 /** What every run of the bench is made with. */
 export interface Laboratory {
-  readonly crew: Crew
+  readonly workers: Workers
   readonly databases: Databases
   /** A connection to the maintenance database, on which nothing else is said during a run. */
   readonly observer: pg.ClientBase
@@ -36,22 +36,22 @@ export async function measure(
   round: number,
   window: Window,
 ): Promise<Round> {
-  const { crew, databases, sideServers, folder } = laboratory
+  const { workers, databases, sideServers, folder } = laboratory
   const database = await databases.create(workload)
   try {
     await contender.prepare?.(database.url)
-    const workers = await crew.take(contender.id, workload.processes)
+    const taken = await workers.take(contender.id, workload.processes)
     const servers = sideServers.urls
-    await each(workers, (worker, processIndex) => {
+    await each(taken, (worker, processIndex) => {
       const env = { databaseUrl: database.url, poolSize: workload.poolSize, servers, folder, processIndex }
       const { processes } = workload
       const message = { kind: 'open', contender: contender.id, workload: workload.id, env, processes } as const
       return worker.ask(message, 'opened', PATIENCE)
     })
-    const enough = longEnough(workers, workload, window)
-    const { reports, costs, sample } = await drive(laboratory, contender, workers, enough, database.name)
+    const enough = longEnough(taken, workload, window)
+    const { reports, costs, sample } = await load(laboratory, contender, taken, enough, database.name)
 
-    await each(workers, (worker) => worker.ask({ kind: 'close' }, 'closed', PATIENCE))
+    await each(taken, (worker) => worker.ask({ kind: 'close' }, 'closed', PATIENCE))
     const tally = addTallies(reports)
     return {
       round,
@@ -62,7 +62,7 @@ export async function measure(
     }
   } catch (error) {
     // It may be in the middle of anything: the next run begins with new processes.
-    await crew.dismiss(contender.id)
+    await workers.dismiss(contender.id)
     return { round, error: failureMessage(error), failures: [] }
   } finally {
     await databases.drop(database.name)
@@ -80,7 +80,7 @@ function longEnough(workers: readonly Worker[], { operation }: Workload, window:
 }
 
 /** Looks at the servers from the moment at which the last worker is warm to that at which the last one is measured. */
-async function drive(
+async function load(
   laboratory: Laboratory,
   { server }: Contender,
   workers: readonly Worker[],
@@ -104,7 +104,7 @@ async function drive(
   }
   const patience = window.warmUpMilliseconds + window.measuredMilliseconds + PATIENCE
   const answers = await each(workers, (worker) =>
-    worker.ask({ kind: 'drive', window }, 'driven', patience, onMark),
+    worker.ask({ kind: 'load', window }, 'loaded', patience, onMark),
   ).catch(async (error: unknown) => {
     await (sample ?? endSampling?.())?.catch(() => {}) // what it says is of no use any more
     throw error

@@ -3,10 +3,10 @@ import type { Environment } from '../contender.js'
 import type { Window } from '../result.js'
 import type { KeyTally } from '../workload.js'
 
-/** What is told while it is driven: that the warm-up is over, and that the measuring is. */
+/** What is told while it is under load: that the warm-up is over, and that the measuring is. */
 export type Mark = 'warm' | 'measured'
 
-/** Each is answered by exactly one message; `drive`, by the marks before. */
+/** Each is answered by exactly one message; `load`, by the marks before. */
 export type ToWorker =
   | {
       readonly kind: 'open'
@@ -17,16 +17,16 @@ export type ToWorker =
       readonly processes: number
     }
   /** Lets all callers go for so long, waits for their last answers, and ends with what was put off. */
-  | { readonly kind: 'drive'; readonly window: Window }
+  | { readonly kind: 'load'; readonly window: Window }
   | { readonly kind: 'close' }
 
 export type FromWorker =
   | { readonly kind: 'opened' | Mark | 'closed' }
-  | { readonly kind: 'driven'; readonly report: DriveReport }
+  | { readonly kind: 'loaded'; readonly report: LoadReport }
   | { readonly kind: 'failed'; readonly message: string }
 
 /** What a worker's callers have done, and what it cost while it was measured. */
-export interface DriveReport {
+export interface LoadReport {
   /** Of the measuring, by the clock of the machine, in ms. */
   readonly begin: number
   readonly end: number

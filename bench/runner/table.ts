@@ -1,5 +1,5 @@
 /** The result as plain text: a table per workload, the fastest first. */
-import type { BenchResult, Cell, ContenderResult, PainResult, Spread, WorkloadResult } from '../result.js'
+import type { BenchResult, Cell, ContenderResult, PauseTestResult, Spread, WorkloadResult } from '../result.js'
 import { isWrong } from './summary.js'
 
 const HEAD = [
@@ -61,10 +61,18 @@ export function workloadTable(result: BenchResult, workload: WorkloadResult): st
   return `\n${workload.title} (${shape})\n${aligned([[...HEAD], ...cells.map((cell) => row(cell, workload))])}`
 }
 
-const PAIN_HEAD = ['contender', 'stopped', 'lost updates', 'refused', 'told too late', 'others waited', 'others failed']
+const PAUSE_TEST_HEAD = [
+  'contender',
+  'stopped',
+  'lost updates',
+  'refused',
+  'told too late',
+  'others waited',
+  'others failed',
+]
 
-export function painTable(pain: readonly PainResult[]): string {
-  const rows = pain.map(({ contender, moment, rounds, error, ...result }) => {
+export function pauseTestTable(results: readonly PauseTestResult[]): string {
+  const rows = results.map(({ contender, moment, rounds, error, ...result }) => {
     const name = [contender, moment === 'thinking' ? 'while thinking' : 'before writing']
     if (error !== undefined) return [...name, `broke down: ${error}`]
     const { corrupted, refusedLateWrites, toldTooLate, othersWaitedMilliseconds, othersFailed } = result
@@ -75,12 +83,14 @@ export function painTable(pain: readonly PainResult[]): string {
       ...[refusedLateWrites, toldTooLate, seconds, othersFailed].map(String),
     ]
   })
-  const stopped = Math.max(...pain.map(({ stoppedMilliseconds }) => stoppedMilliseconds))
+  const stopped = Math.max(...results.map(({ stoppedMilliseconds }) => stoppedMilliseconds))
   const title = `The holder is stopped for ${(stopped / 1_000).toFixed(0)} s in the middle of its sections, and goes on`
-  const widths = PAIN_HEAD.map((_, column) =>
-    Math.max(...[PAIN_HEAD, ...rows.filter(({ length }) => length > 3)].map((cells) => cells[column]?.length ?? 0)),
+  const widths = PAUSE_TEST_HEAD.map((_, column) =>
+    Math.max(
+      ...[PAUSE_TEST_HEAD, ...rows.filter(({ length }) => length > 3)].map((cells) => cells[column]?.length ?? 0),
+    ),
   )
-  const lines = [PAIN_HEAD, ...rows].map((cells) =>
+  const lines = [PAUSE_TEST_HEAD, ...rows].map((cells) =>
     cells.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))),
   )
   return `\n${title}\n${lines.map((cells) => cells.join('  ').trimEnd()).join('\n')}`

@@ -7,9 +7,9 @@ import type { Window } from '../result.js'
 import type { Call } from '../workload.js'
 import { findWorkload } from '../workloads/index.js'
 import { cpuOfEndedChildren } from './cpu.js'
-import { drive, machineTime } from './drive.js'
 import { failureMessage } from './failure-message.js'
-import type { DriveReport, FromWorker, Mark, ToWorker } from './messages.js'
+import { load, machineTime } from './load.js'
+import type { FromWorker, LoadReport, Mark, ToWorker } from './messages.js'
 import { countStatements, statementCounts } from './statements.js'
 
 // Whoever started this process is gone, so nobody wants its work any more.
@@ -34,8 +34,8 @@ async function answer(message: ToWorker): Promise<FromWorker> {
     case 'open':
       await open(message)
       return { kind: 'opened' }
-    case 'drive':
-      return { kind: 'driven', report: await driveAll(message.window) }
+    case 'load':
+      return { kind: 'loaded', report: await loadAll(message.window) }
     case 'close':
       calls = []
       await session?.close()
@@ -60,16 +60,16 @@ async function open({ contender, workload, env, processes }: Extract<ToWorker, {
   )
 }
 
-async function driveAll(window: Window): Promise<DriveReport> {
+async function loadAll(window: Window): Promise<LoadReport> {
   const at: Partial<Record<Mark, Readings>> = {}
   const mark = (kind: Mark) => {
     at[kind] = readings()
     process.send?.({ kind } satisfies FromWorker)
   }
-  const { latencies, ...driven } = await drive(calls, window, mark, session?.settle?.bind(session))
+  const { latencies, ...figures } = await load(calls, window, mark, session?.settle?.bind(session))
   const { warm: before, measured: after } = at as Record<Mark, Readings> // both have passed
   return {
-    ...driven,
+    ...figures,
     latencies: Float64Array.from(latencies),
     begin: before.time,
     end: after.time,

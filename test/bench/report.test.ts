@@ -136,7 +136,7 @@ describe.skipIf(whyNoChromium)(...([skipped('the report in a browser', whyNoChro
 
     const said = [`missing: ${MISSING}`, 'broke down: It did not answer any more.', '✕ 3,702 lost', `9 ×: ${UNESCAPED}`]
     expect(said.filter((line) => !text.includes(line))).toEqual([])
-    expect(text.match(/corrupted data/g)).toHaveLength(result.pain.filter(({ corrupted }) => corrupted > 0).length)
+    expect(text.match(/corrupted data/g)).toHaveLength(result.pauseTest.filter(({ corrupted }) => corrupted > 0).length)
   })
 
   const [short] = skipped('a report of the short form is whole, and fits every screen', whyNoPackages)
@@ -169,5 +169,5 @@ test.skipIf(cannotWrite)(written, async () => {
 
 const [refused, cannotRefuse] = skipped('a file that is no result of the bench is refused', whyNoPackages)
 test.skipIf(cannotRefuse)(refused, async () => {
-  await expect(report('wrong', { format: 99 } as unknown as BenchResult)).rejects.toThrow('its format is 99, not 1')
+  await expect(report('wrong', { format: 99 } as unknown as BenchResult)).rejects.toThrow('its format is 99, not 2')
 })

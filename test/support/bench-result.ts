@@ -77,7 +77,7 @@ export async function madeUpResult({ form, missing }: Shape): Promise<BenchResul
         }
       })
     }),
-    pain:
+    pauseTest:
       form === 'short'
         ? []
         : present

@@ -5,18 +5,18 @@ import { expect, inject, onTestFinished, test } from 'vitest'
 import type { BenchResult } from '../../bench/result.js'
 import { startScript } from '../support/script.js'
 
-test('the pain scenario shows which holders overwrite what was done while they were stopped', async () => {
+test('the pause test shows which holders overwrite what was done while they were stopped', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   const output = join(folder, 'result.json')
   const chosen = ['prisma/unguarded', 'lock/lock-table', 'ours/versioned-update']
-  const args = ['--pain', ...chosen.flatMap((id) => ['--contender', id]), '--output', output]
+  const args = ['--pause-test', ...chosen.flatMap((id) => ['--contender', id]), '--output', output]
 
   const { stdout, stderr } = await startScript('bench/main.ts', { DATABASE_URL: inject('serverUrl') }, args).ended
 
   expect(stderr, stdout).toBe('')
-  const { pain }: BenchResult = JSON.parse(await readFile(output, 'utf8'))
-  const corrupted = pain.map(({ contender, moment, corrupted, error }) => [contender, moment, corrupted, error])
+  const { pauseTest }: BenchResult = JSON.parse(await readFile(output, 'utf8'))
+  const corrupted = pauseTest.map(({ contender, moment, corrupted, error }) => [contender, moment, corrupted, error])
   expect(corrupted).toEqual([
     ['ours/versioned-update', 'writing', 0, undefined],
     ['prisma/unguarded', 'thinking', 5, undefined],

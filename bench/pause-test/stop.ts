@@ -1,7 +1,7 @@
 /** Stops this process in the middle of its work, as a host that is paused does, and goes on when it is continued. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { postgresClients, textOf } from '../runner/statements.js'
-import type { FromPainProcess } from './messages.js'
+import type { FromPauseProcess } from './messages.js'
 
 /** In ms: so long does the first call wait for the others to come to this point. Some do their work in one statement. */
 const PATIENCE = 1_000
@@ -26,7 +26,7 @@ export function stopPoint(expected: number): () => Promise<void> {
 
 function stop(): Promise<void> {
   return new Promise((resolve) => {
-    process.send?.({ kind: 'stopping' } satisfies FromPainProcess, () => {
+    process.send?.({ kind: 'stopping' } satisfies FromPauseProcess, () => {
       const begin = performance.now()
       process.kill(process.pid, 'SIGSTOP')
       // Another thread may be the first to stop: nothing of ours happens between the signal and the pause.

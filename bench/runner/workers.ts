@@ -32,7 +32,7 @@ export class Worker {
   /**
    * Sends the message, and resolves to the answer of that kind; rejects if the worker fails, ends, or takes too long.
    *
-   * @param onMark is told of the marks of a `drive`
+   * @param onMark is told of the marks of a `load`
    */
   ask<K extends FromWorker['kind']>(
     message: ToWorker,
@@ -72,7 +72,7 @@ export class Worker {
 }
 
 /** All workers. Ended by `end`, in any case. */
-export class Crew {
+export class Workers {
   readonly #workers = new Map<string, Worker[]>()
   #isOver = false
   readonly #most = Math.max(8, Math.min(MOST_WORKERS, Math.floor(freemem() / 2 / BYTES_PER_WORKER)))

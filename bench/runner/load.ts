@@ -6,7 +6,7 @@ import { failureMessage } from './failure-message.js'
 import type { Mark } from './messages.js'
 
 /** Of all that ended after the warm-up, if nothing else is said. */
-export interface Driven {
+export interface LoadFigures {
   readonly latencies: number[]
   readonly refused: number
   readonly failed: number
@@ -33,12 +33,12 @@ export const machineTime = () => performance.timeOrigin + performance.now()
  * @param onMark is called when the warm-up is over, and when the measuring is
  * @param settle does what was put off
  */
-export async function drive(
+export async function load(
   calls: readonly Call[],
   { warmUpMilliseconds, measuredMilliseconds }: Window,
   onMark: (mark: Mark) => void,
   settle: (() => Promise<void>) | undefined,
-): Promise<Driven> {
+): Promise<LoadFigures> {
   const latencies: number[] = []
   const failures: Record<string, number> = {}
   const tally: Record<string, { done: number; refused: number; failed: number }> = {}

@@ -1,16 +1,16 @@
-/** A process of the pain scenario, as the runner sees it. It ends with the bench, also while it is stopped. */
+/** A process of the pause test, as the runner sees it. It ends with the bench, also while it is stopped. */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { FromPainProcess, ToPainProcess } from './messages.js'
+import type { FromPauseProcess, ToPauseProcess } from './messages.js'
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url))
 /** A process that is stopped does not see that its parent is gone: this one sees it, by the end of its input. */
 const GUARD = 'read -r _ || kill -KILL "$1" 2> /dev/null'
 
-export class PainProcess {
+export class PauseProcess {
   readonly #child: ChildProcess
   readonly #guard: ChildProcess
 
@@ -28,20 +28,20 @@ export class PainProcess {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  send(message: ToPainProcess): void {
+  send(message: ToPauseProcess): void {
     if (this.#isRunning) this.#child.send(message)
   }
 
   /** Resolves to the next message of that kind; rejects if the process fails, ends, or takes too long. */
-  hear<K extends FromPainProcess['kind']>(kind: K, patience: number): Promise<Extract<FromPainProcess, { kind: K }>> {
+  hear<K extends FromPauseProcess['kind']>(kind: K, patience: number): Promise<Extract<FromPauseProcess, { kind: K }>> {
     return new Promise((resolve, reject) => {
       const settle = (end: () => void) => {
         clearTimeout(timer)
         this.#child.off('message', onMessage).off('exit', onExit)
         end()
       }
-      const onMessage = (message: FromPainProcess) => {
-        if (message.kind === kind) settle(() => resolve(message as Extract<FromPainProcess, { kind: K }>))
+      const onMessage = (message: FromPauseProcess) => {
+        if (message.kind === kind) settle(() => resolve(message as Extract<FromPauseProcess, { kind: K }>))
         else if (message.kind === 'failed') settle(() => reject(new Error(message.message)))
         else if (message.kind === 'worked') settle(() => reject(new Error(`It was done before "${kind}".`)))
       }
@@ -55,11 +55,11 @@ export class PainProcess {
     })
   }
 
-  ask<K extends FromPainProcess['kind']>(
-    message: ToPainProcess,
+  ask<K extends FromPauseProcess['kind']>(
+    message: ToPauseProcess,
     kind: K,
     patience: number,
-  ): Promise<Extract<FromPainProcess, { kind: K }>> {
+  ): Promise<Extract<FromPauseProcess, { kind: K }>> {
     const heard = this.hear(kind, patience)
     this.send(message)
     return heard

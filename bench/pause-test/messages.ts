@@ -1,14 +1,14 @@
-/** What the runner of the pain scenario and its two processes say to one another. */
+/** What the runner of the pause test and its two processes say to one another. */
 import type { Environment } from '../contender.js'
-import type { PainResult } from '../result.js'
+import type { PauseTestResult } from '../result.js'
 
-export type PainOperation = 'critical' | 'readChangeWrite' | 'move'
+export type PauseOperation = 'critical' | 'readChangeWrite' | 'move'
 
-export type ToPainProcess =
+export type ToPauseProcess =
   | {
       readonly kind: 'open'
       readonly contender: string
-      readonly operation: PainOperation
+      readonly operation: PauseOperation
       readonly itemIds: readonly number[]
       readonly env: Environment
     }
@@ -16,13 +16,13 @@ export type ToPainProcess =
   | {
       readonly kind: 'work'
       /** Where the process stops itself, once all calls are there; without it, it does not. */
-      readonly stopAt?: PainResult['moment']
+      readonly stopAt?: PauseTestResult['moment']
       /** In ms: so long are calls that fail made again. */
       readonly again: number
     }
   | { readonly kind: 'close' }
 
-export type FromPainProcess =
+export type FromPauseProcess =
   | { readonly kind: 'opened' | 'closed' }
   /** Sent right before it stops itself. */
   | { readonly kind: 'stopping' }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Contender, operationOf, type Session } from '../contender.js'
 import { failureMessage } from '../runner/failure-message.js'
-import type { CallReport, FromPainProcess, PainOperation, ToPainProcess } from './messages.js'
+import type { CallReport, FromPauseProcess, PauseOperation, ToPauseProcess } from './messages.js'
 import { beforeWrites, stopPoint } from './stop.js'
 
 /** In ms: how long one who was stopped while it was thinking thinks on. Any heartbeat can be answered within. */
@@ -16,17 +16,17 @@ process.once('disconnect', () => process.exit(1))
 process.on('SIGINT', () => {})
 
 let session: Session | undefined
-let work: (stopAt: Extract<ToPainProcess, { kind: 'work' }>['stopAt'], again: number) => Promise<CallReport[]>
+let work: (stopAt: Extract<ToPauseProcess, { kind: 'work' }>['stopAt'], again: number) => Promise<CallReport[]>
 
-process.on('message', async (message: ToPainProcess) => {
+process.on('message', async (message: ToPauseProcess) => {
   process.send?.(await answer(message).catch(failure))
 })
 
-function failure(error: unknown): FromPainProcess {
+function failure(error: unknown): FromPauseProcess {
   return { kind: 'failed', message: failureMessage(error) }
 }
 
-async function answer(message: ToPainProcess): Promise<FromPainProcess> {
+async function answer(message: ToPauseProcess): Promise<FromPauseProcess> {
   switch (message.kind) {
     case 'open': {
       const { contender, operation, itemIds, env } = message
@@ -46,9 +46,9 @@ async function answer(message: ToPainProcess): Promise<FromPainProcess> {
 
 async function workOn(
   opened: Session,
-  operation: PainOperation,
+  operation: PauseOperation,
   itemIds: readonly number[],
-  stopAt: Extract<ToPainProcess, { kind: 'work' }>['stopAt'],
+  stopAt: Extract<ToPauseProcess, { kind: 'work' }>['stopAt'],
   again: number,
 ): Promise<CallReport[]> {
   const reach = stopPoint(itemIds.length)
@@ -85,7 +85,12 @@ async function repeated(attempt: () => Promise<unknown>, again: number): Promise
 let moves = 0
 
 /** Adds 1 to an item's stock, in each of the ways. */
-function call(opened: Session, operation: PainOperation, itemId: number, think: () => Promise<void>): Promise<unknown> {
+function call(
+  opened: Session,
+  operation: PauseOperation,
+  itemId: number,
+  think: () => Promise<void>,
+): Promise<unknown> {
   switch (operation) {
     case 'critical':
       return operationOf(opened, 'critical')(`item-${itemId}`, async (rows) => {

@@ -1,18 +1,18 @@
 /**
- * A contender in the pain scenario. One process is stopped in the middle of its sections for longer
+ * A contender in the pause test. One process is stopped in the middle of its sections for longer
  * than any lease lasts; another one does the same work meanwhile; the first one goes on. The
  * database logs each write with what it has overwritten.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Contender, Environment } from '../contender.js'
-import type { PainResult } from '../result.js'
+import type { PauseTestResult } from '../result.js'
 import { type Databases, onDatabase } from '../runner/databases.js'
 import { failureMessage } from '../runner/failure-message.js'
 import { LEASE } from '../support/lock.js'
 import { fillItems } from '../workloads/items.js'
-import type { CallReport, PainOperation } from './messages.js'
-import { PainProcess } from './process.js'
+import type { CallReport, PauseOperation } from './messages.js'
+import { PauseProcess } from './process.js'
 
 /** As many sections are stopped at once: half of the connections, so that each of them has one for its lock. */
 const SECTIONS = 5
@@ -34,7 +34,7 @@ END $$;
 CREATE TRIGGER log_item_write AFTER UPDATE ON item FOR EACH ROW EXECUTE FUNCTION log_item_write();`
 
 const FILLING = {
-  id: 'pain',
+  id: 'pause-test',
   async fill(database: pg.ClientBase) {
     await fillItems(database, SECTIONS, 0)
     await database.query(LOG)
@@ -42,35 +42,35 @@ const FILLING = {
 }
 
 /** What the scenario can stop in the middle; undefined for a contender that has nothing of the kind. */
-export function painOperationOf({ operations }: Contender): PainOperation | undefined {
+export function pauseOperationOf({ operations }: Contender): PauseOperation | undefined {
   return (['critical', 'readChangeWrite', 'move'] as const).find((name) => operations.includes(name))
 }
 
 /** Only in a critical section is the thinking the caller's; elsewhere both moments are the same. */
-export function momentsOf(operation: PainOperation): PainResult['moment'][] {
+export function momentsOf(operation: PauseOperation): PauseTestResult['moment'][] {
   return operation === 'critical' ? ['thinking', 'writing'] : ['writing']
 }
 
-export interface PainEnvironment extends Pick<Environment, 'servers' | 'folder'> {
+export interface PauseEnvironment extends Pick<Environment, 'servers' | 'folder'> {
   readonly databases: Pick<Databases, 'create' | 'drop'>
   readonly interrupted: AbortSignal
 }
 
 /** Makes the database that each run gets a copy of. */
-export async function prepareDatabases({ databases }: PainEnvironment): Promise<void> {
+export async function prepareDatabases({ databases }: PauseEnvironment): Promise<void> {
   await databases.drop((await databases.create(FILLING, false)).name)
 }
 
 /** Never rejects because of the contender. */
-export async function inflict(
-  { databases, servers, folder, interrupted }: PainEnvironment,
+export async function pauseHolder(
+  { databases, servers, folder, interrupted }: PauseEnvironment,
   contender: Contender,
-  operation: PainOperation,
-  moment: PainResult['moment'],
-): Promise<PainResult> {
+  operation: PauseOperation,
+  moment: PauseTestResult['moment'],
+): Promise<PauseTestResult> {
   const database = await databases.create(FILLING, false)
-  const holder = new PainProcess()
-  const other = new PainProcess()
+  const holder = new PauseProcess()
+  const other = new PauseProcess()
   const end = () => void Promise.all([holder.end(), other.end()])
   interrupted.addEventListener('abort', end)
   try {
@@ -91,7 +91,7 @@ export async function inflict(
         ),
       ),
     )
-    // Once without pain, so that nobody is late because of what is done only once.
+    // Once without a pause, so that nobody is late because of what is done only once.
     for (const process of [holder, other]) await process.ask({ kind: 'work', again: PATIENCE }, 'worked', 2 * PATIENCE)
 
     await holder.ask({ kind: 'work', stopAt: moment, again: 0 }, 'stopping', PATIENCE)
