@@ -123,18 +123,21 @@ function signature(name, { typeParameters, parameters, type }) {
   return `${name}${generic}(\n${given.map((text) => `  ${text.replaceAll('\n  ', '\n    ')},\n`).join('')})${returned}`
 }
 
-/** The chapters of test/frozen/sql.md, by the name of the call; "reserve and fulfil" is both. */
-function readSql() {
+/** The chapters of test/frozen/sql.md: what was called, and the statements that it sent. */
+function readChapters() {
   const chapters = readFileSync(`${ROOT}test/frozen/sql.md`, 'utf8').split(/^## /m).slice(1)
-  const byCall = new Map()
-  for (const chapter of chapters) {
+  return chapters.map((chapter) => {
     const [title, ...lines] = chapter.split('\n')
-    const [, namespace = '', first, second, rest] = /^(\$\w+\.)?(\$?\w+)(?: and (\w+))?,? ?(.*)$/.exec(title)
-    for (const name of [first, second].filter(Boolean)) {
-      const call = namespace + name
-      const label = second === undefined ? rest : `${first} and ${second}, ${rest}`
-      byCall.set(call, [...(byCall.get(call) ?? []), { label, sql: lines.join('\n').trim() }])
-    }
+    return { title, sql: lines.join('\n').trim() }
+  })
+}
+
+/** The chapters by the name of the call. */
+function readSql() {
+  const byCall = new Map()
+  for (const { title, sql } of readChapters()) {
+    const [, call, label] = /^(\$?[\w.$]+),? (.*)$/.exec(title)
+    byCall.set(call, [...(byCall.get(call) ?? []), { label, sql }])
   }
   return byCall
 }
@@ -212,14 +215,18 @@ function pageText(id, exported, sql) {
   return `${write([NOTICE, `# ${title}`, `Exports of ${from}.${about}`, ...sections])}\n`
 }
 
+/** The calls that a page documents, such as `$stock.move`. */
+function namesOfMethods(exported) {
+  return exported
+    .filter(({ name }) => Object.hasOwn(METHODS, name))
+    .flatMap(({ name, declarations }) =>
+      declarations.flatMap(({ members }) => members.map((member) => `${METHODS[name]}${member.name.getText()}`)),
+    )
+}
+
 function indexText(pages) {
   const rows = Object.entries(pages).map(([id, exported]) => {
-    const methods = exported.filter(({ name }) => Object.hasOwn(METHODS, name))
-    const called = methods.flatMap((entry) =>
-      entry.declarations.flatMap((node) =>
-        node.members.map((member) => `${METHODS[entry.name]}${member.name.getText()}`),
-      ),
-    )
+    const called = namesOfMethods(exported)
     const functions = exported.filter(kinds[0].has).map(({ name }) => name)
     const links = [...functions, ...called].map((name) => `[\`${name}\`](${id}.md#${anchor(name)})`)
     return `| [${PAGES[id].title}](${id}.md) | ${links.join(', ')} |`
@@ -230,8 +237,48 @@ function indexText(pages) {
     'Everything that the package exports: signatures, comments, errors, examples, and the SQL that each call sends. ' +
       '`npm run docs` makes these pages from the doc comments in `src` and from `test/frozen/sql.md`; do not edit them.',
     `| Page | Functions and methods |\n|---|---|\n${rows.join('\n')}`,
+    '[How many statements each call sends](statements.md) is a table of its own.',
     'The SQL is that of a second call: the first call of a feature also looks into the catalogue of the database. The ' +
       'BEGIN and COMMIT of a call on a `tx` are those of the transaction around it.',
+  ])}\n`
+}
+
+const CASES = { new: 0, 'a replay': 1, 'a duplicate': 1, refused: 2 }
+
+/** How many statements each call sends, with a row for each form of it. */
+function statementsText(pages) {
+  // Last to first: a method that is also there without Prisma is that of Prisma.
+  const calls = Object.entries(pages).flatMap(([id, exported]) => namesOfMethods(exported).map((name) => [name, id]))
+  const pageOfCall = new Map(calls.toReversed())
+  const rows = new Map()
+  for (const { title, sql } of readChapters()) {
+    const [, form, kind = 'new', place] = /^(.+?)(?:, (new|a duplicate|a replay|refused))?, on (.+)$/.exec(title)
+    const isOnTx = place === 'a tx'
+    const count = sql.split(/;\n\n/).length - (isOnTx ? 2 : 0)
+    const row = rows.get(form) ?? rows.set(form, Array(6).fill('–')).get(form)
+    row[CASES[kind] + (isOnTx ? 3 : 0)] = count
+  }
+  const lines = Array.from(rows, ([form, counts]) => {
+    const [call, ...rest] = form.split(' ')
+    const link = `[\`${call}\`](${pageOfCall.get(call)}.md#${anchor(call)})`
+    return { link, text: `| ${[link, ...rest].join(' ')} | ${counts.join(' | ')} |` }
+  })
+  // The forms of a method stand together, in the order of the pages.
+  const order = calls.map(([name]) => `[\`${name}\`](`)
+  const place = ({ link }) => order.findIndex((beginning) => link.startsWith(beginning))
+  const sorted = lines.toSorted((a, b) => place(a) - place(b))
+  return `${write([
+    NOTICE,
+    '# Statements of each call',
+    'How many statements a call sends, counted in the SQL that the reference shows. Each statement is one round trip: it ' +
+      'is sent when the one before it is answered. BEGIN and COMMIT count on the client; on a `tx` those of the ' +
+      'transaction around the call do not.',
+    'New: the call writes. Replay: its key, transaction id or period was there before. Refused: it throws an error, such ' +
+      'as that of a stale version or of too little stock, and has written nothing.',
+    '| Call | client, new | client, replay | client, refused | tx, new | tx, replay | tx, refused |\n' +
+      `|---|--:|--:|--:|--:|--:|--:|\n${sorted.map(({ text }) => text).join('\n')}`,
+    'These are the numbers of a single caller and a second call: the first call of a feature also looks into the ' +
+      'catalogue of the database. Calls of one process that come together share their statements.',
   ])}\n`
 }
 
@@ -252,7 +299,7 @@ function render() {
       .filter(([, exported]) => exported.length > 0),
   )
   const texts = Object.entries(pages).map(([id, exported]) => [`${id}.md`, pageText(id, exported, sql)])
-  return new Map([['README.md', indexText(pages)], ...texts])
+  return new Map([['README.md', indexText(pages)], ['statements.md', statementsText(pages)], ...texts])
 }
 
 const pages = render()

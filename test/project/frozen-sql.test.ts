@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type Client, clientOf, type Tx } from '../support/calls-on-tx.js'
 import { useDatabase } from '../support/clients.js'
@@ -7,6 +8,8 @@ const database = useDatabase()
 type Db = Client | Tx
 
 const ITEM = { productId: 1, warehouse: 'main' }
+/** A reservation that is open makes the other calls of its item look whether it has ended. */
+const RESERVED = { productId: 11, warehouse: 'main' }
 const ten = Array.from({ length: 10 }, (_, index) => ({
   item: { productId: index + 1, warehouse: 'main' },
   quantity: 1,
@@ -47,10 +50,8 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$stock.moveAll of ten lines': (db, transactionId) => db.$stock.moveAll({ transactionId, lines: ten }),
   '$stock.defer': (db, transactionId) => db.$stock.defer({ transactionId, item: ITEM, quantity: 1 }),
   '$stock.project': (db) => db.$stock.project(),
-  '$stock.reserve and fulfil': async (db, transactionId) => {
-    await db.$stock.reserve({ transactionId, item: ITEM, quantity: 1, expiresIn: 60_000 })
-    await db.$stock.fulfil({ transactionId })
-  },
+  '$stock.reserve': (db, transactionId) =>
+    db.$stock.reserve({ transactionId, item: RESERVED, quantity: 1, expiresIn: 60_000 }),
   '$stock.release of a reservation that has ended': (db) => db.$stock.release({ transactionId: 'nothing' }),
   '$stock.count': (db, transactionId) => db.$stock.count({ transactionId, item: ITEM, counted: 100 }),
   '$stock.audit': (db) => db.$stock.audit(),
@@ -81,32 +82,116 @@ const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $pruneIdempotencyKeys: (db) => (db as Client).$pruneIdempotencyKeys({ olderThan: 60_000 }),
 }
 
-test('every public call sends the SQL that is written down', async () => {
+/** Those of them that answer a known transaction id, key or period by what was done before. */
+const REPLAYED_ON_BOTH = [
+  '$stock.move',
+  '$stock.moveAll of ten lines',
+  '$stock.defer',
+  '$stock.count',
+  '$stock.reserve',
+  '$serials.allocate',
+  '$serials.import',
+]
+
+/** Each throws, and has written nothing. */
+const REFUSED: typeof CALLS = {
+  'updateVersioned with an object': (db) =>
+    db.order.updateVersioned({ where: { id: 1, version: 2_000_000_000 }, data: { customer: 'a' } }),
+  updateManyVersioned: (db) =>
+    db.order.updateManyVersioned([{ where: { id: 1, version: 2_000_000_000 }, data: { customer: 'a' } }]),
+  deleteVersioned: (db) => db.order.deleteVersioned({ where: { id: 1, version: 2_000_000_000 } }),
+  createIdempotent: (db) =>
+    db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 2 }, match: ['amount'] }),
+  $idempotent: (db) => db.$idempotent({ scope: 'frozen', key: 'asked', request: 'another' }, (tx) => tx.order.count()),
+  '$stock.move': (db, transactionId) => db.$stock.move({ transactionId, item: ITEM, quantity: -1_000_000 }),
+  '$stock.moveAll of ten lines': (db, transactionId) =>
+    db.$stock.moveAll({ transactionId, lines: ten.map((line) => ({ ...line, quantity: -1_000_000 })) }),
+  '$stock.reserve': (db, transactionId) =>
+    db.$stock.reserve({ transactionId, item: RESERVED, quantity: 1_000_000, expiresIn: 60_000 }),
+  '$serials.allocate': (db, transactionId) =>
+    db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 100_000 }),
+}
+
+test('every public call sends the SQL that is written down, and as many statements as the reference says', async () => {
   await database.query(`
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
-INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 10) AS n;
+INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
 INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n`)
   const made = database.connect()
   const db = clientOf(made)
   await db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 } })
   await db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count())
+  await db.$idempotent({ scope: 'frozen', key: 'asked', request: 'one' }, (tx) => tx.order.count())
   await db.$serials.allocate({ transactionId: 'known', where: { productId: 1 }, count: 1 })
-  const chapters: string[] = []
+  const chapters = new Map<string, readonly string[]>()
   const write = async (title: string, call: () => Promise<unknown>) => {
     made.statements.length = 0
     await call()
-    chapters.push(`## ${title}\n\n${made.statements.map((sql) => `${sql.trim()};\n`).join('\n')}`)
+    chapters.set(
+      title,
+      made.statements.map((sql) => sql.trim()),
+    )
   }
+  const onTx = (call: (tx: Tx) => Promise<unknown>) => db.$transaction((tx) => call(tx))
+  const refused = (call: Promise<unknown>) => expect(call).rejects.toThrow()
   // Twice: the first call looks into the catalogue, and finds out what the database can do.
   for (const round of [1, 2]) {
-    chapters.length = 0
-    for (const [name, call] of Object.entries({ ...CALLS, ...ON_THE_CLIENT_ALONE })) {
+    chapters.clear()
+    const [onClient, aTx] = [
+      { ...CALLS, ...ON_THE_CLIENT_ALONE },
+      { ...CALLS, ...ON_A_TX_ALONE },
+    ]
+    for (const [name, call] of Object.entries(onClient)) {
       await write(`${name}, on the client`, () => call(db, `client ${name} ${round}`))
     }
-    for (const [name, call] of Object.entries({ ...CALLS, ...ON_A_TX_ALONE })) {
-      await write(`${name}, on a tx`, () => db.$transaction((tx) => call(tx, `tx ${name} ${round}`)))
+    for (const [name, call] of Object.entries(aTx)) {
+      await write(`${name}, on a tx`, () => onTx((tx) => call(tx, `tx ${name} ${round}`)))
+    }
+    for (const name of [...REPLAYED_ON_BOTH, '$oncePer', '$series.next in blocks']) {
+      await write(`${name}, a replay, on the client`, () => onClient[name](db, `client ${name} ${round}`))
+    }
+    for (const name of [...REPLAYED_ON_BOTH, '$series.next']) {
+      await write(`${name}, a replay, on a tx`, () => onTx((tx) => aTx[name](tx, `tx ${name} ${round}`)))
+    }
+    for (const kind of ['', ', a replay']) {
+      const fulfil = (db: Db, reserved: string) =>
+        db.$stock.fulfil({ transactionId: `${reserved} $stock.reserve ${round}` })
+      await write(`$stock.fulfil${kind}, on the client`, () => fulfil(db, 'client'))
+      await write(`$stock.fulfil${kind}, on a tx`, () => onTx((tx) => fulfil(tx, 'tx')))
+    }
+    for (const [name, call] of Object.entries(REFUSED)) {
+      await write(`${name}, refused, on the client`, () => refused(call(db, `client no ${name} ${round}`)))
+      await write(`${name}, refused, on a tx`, () => refused(onTx((tx) => call(tx, `tx no ${name} ${round}`))))
     }
   }
 
-  await expect(`${chapters.join('\n')}\n`).toMatchFileSnapshot('../frozen/sql.md')
+  const text = Array.from(chapters, ([title, sql]) => `## ${title}\n\n${sql.map((line) => `${line};\n`).join('\n')}`)
+  await expect(`${text.join('\n')}\n`).toMatchFileSnapshot('../frozen/sql.md')
+  const table = await readFile(new URL('../../docs/reference/statements.md', import.meta.url), 'utf8')
+  const wrong = Array.from(chapters, ([title, { length }]) => {
+    const place = /^(.+?)(?:, (new|a duplicate|a replay|refused))?, on (.+)$/.exec(title)
+    const [, row = '', kind = 'new', where = ''] = place ?? []
+    return { row, column: `${where} ${kind}`, count: where === 'a tx' ? length - 2 : length }
+  }).filter(({ row, column, count }) => cellOf(table, row, column) !== String(count))
+  expect(wrong, 'npm run docs writes docs/reference/statements.md').toEqual([])
 })
+
+const COLUMNS = [
+  ['the client new'],
+  ['the client a replay', 'the client a duplicate'],
+  ['the client refused'],
+  ['a tx new'],
+  ['a tx a replay', 'a tx a duplicate'],
+  ['a tx refused'],
+]
+
+/** What the table has in the row of that name, whose first word is a link. */
+function cellOf(table: string, row: string, column: string): string | undefined {
+  const rows = table.split('\n').map((line) =>
+    line
+      .replace(/\[`(.+)`\]\([^)]*\)/, '$1')
+      .split(/\s*\|\s*/)
+      .slice(1),
+  )
+  return rows.find(([name]) => name === row)?.[1 + COLUMNS.findIndex((names) => names.includes(column))]
+}
