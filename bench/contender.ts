@@ -1,5 +1,5 @@
 /**
- * What every contender is: one way of getting concurrent writes right (or of believing so), written
+ * A contender: one way of getting concurrent writes right (or of believing so), written
  * as its best users write it. One file each under `contenders/`, which exports it by default; a new
  * file there takes part without being listed anywhere.
  *
@@ -7,7 +7,7 @@
  * the root's node_modules is imported inside `open`, never at the top of the file.
  */
 
-/** Whose way it is: this library, by hand on Prisma, by hand on `pg`, an ORM's own, or a lock outside the row. */
+/** The kind of way: this library, by hand on Prisma, by hand on `pg`, an ORM's own, or a lock outside the row. */
 export type Family = 'ours' | 'prisma' | 'pg' | 'orm' | 'lock'
 
 /** A server beside PostgreSQL. `redis x3` are three Redis servers that know nothing of one another. */
@@ -42,7 +42,7 @@ export interface Contender {
   open(env: Environment): Promise<Session>
 }
 
-/** What a contender is given. It uses nothing else of the world outside. */
+/** The input of a contender. It uses nothing else of the world outside. */
 export interface Environment {
   readonly databaseUrl: string
   /** How many connections to PostgreSQL it may have in this process, all of its pools together. */
@@ -55,7 +55,7 @@ export interface Environment {
   readonly processIndex: number
 }
 
-/** What every operation resolves to. */
+/** The value that every operation resolves to. */
 export interface Outcome {
   /** How often it was done again within the call, because of others. 0: it went through at once. */
   readonly retries: number

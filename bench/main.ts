@@ -50,7 +50,7 @@ async function main(): Promise<number> {
 }
 
 function exitCodeOf(error: unknown): number {
-  // An interruption makes other things fail: what they say about it is of no use.
+  // An interruption makes other things fail; their messages are of no use.
   const reason: unknown = interrupted.aborted ? interrupted.reason : error
   console.error(reason instanceof Interrupted ? `\n${reason.message}` : reason)
   return reason instanceof Interrupted ? reason.exitCode : 1

@@ -1,4 +1,4 @@
-/** The result of the bench as JSON, in `results/`: what the report and the README's table are made of. */
+/** The result of the bench as JSON, in `results/`: the source of the report and of the README's table. */
 import type { Family, OperationName } from './contender.js'
 import type { Audit } from './workload.js'
 
@@ -20,7 +20,7 @@ export interface BenchResult {
   readonly workloads: readonly WorkloadResult[]
   /** One per workload and contender that takes part in it, in no particular order. */
   readonly cells: readonly Cell[]
-  /** What became of those whose holder was stopped in the middle; empty in the short form. */
+  /** The results with a holder that is stopped in the middle; empty in the short form. */
   readonly pauseTest: readonly PauseTestResult[]
 }
 
@@ -31,7 +31,7 @@ export interface Machine {
   /** Such as `linux 6.8.0 x64`. */
   readonly system: string
   readonly node: string
-  /** 1-minute load average when the bench began: what else was going on. */
+  /** 1-minute load average when the bench began: the load of other programs. */
   readonly load: number
 }
 
@@ -65,7 +65,7 @@ export interface ContenderResult {
   readonly family: Family
   readonly source: string
   readonly choices: string
-  /** What it can do, and so in which workloads it would be if it is missing. */
+  /** The operations that it can do. They tell which workloads it belongs to, also if it is missing. */
   readonly operations: readonly OperationName[]
   /** Why it could not take part: `redis-server is not installed`. Then it has no cells. */
   readonly missing?: string
@@ -109,7 +109,7 @@ export interface Round {
 }
 
 /**
- * What one run has measured. Calls go on before and after the window that is measured, so that
+ * The measurements of one run. Calls go on before and after the window that is measured, so that
  * there are always as many under way as there are callers; where fewer than that were answered in it,
  * it is longer. `null`: could not be measured here.
  */
@@ -192,13 +192,13 @@ export interface PauseTestResult {
   readonly refusedLateWrites: number
   /** Sections of the stopped process that ended in an exception, after they had written. */
   readonly toldTooLate: number
-  /** What the stopped process was told, each text once. */
+  /** The errors in the stopped process, each text once. */
   readonly told: readonly string[]
   /** The longest that a caller of the other process took to be done, failures and further attempts included, in ms. */
   readonly othersWaitedMilliseconds: number
   /** Exceptions that the callers of the other process have seen. */
   readonly othersFailed: number
-  /** What they said, each text once. */
+  /** Their messages, each text once. */
   readonly othersTold: readonly string[]
   /** Why it could not be measured; then all numbers are 0. */
   readonly error?: string

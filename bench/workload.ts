@@ -1,5 +1,5 @@
 /**
- * What every workload is: one kind of concurrent work, the same for each contender, with an audit
+ * A workload: one kind of concurrent work, the same for each contender, with an audit
  * at its end. One file each under `workloads/`; `workloads/index.ts` lists them in the order of the report.
  */
 import type pg from 'pg'
@@ -9,13 +9,13 @@ export interface Workload {
   /** The file's name without its ending, and what varies: `stock-move-256`. */
   readonly id: string
   readonly title: string
-  /** What it shows, in a sentence or two, for the report. */
+  /** Its purpose in a sentence or two, for the report. */
   readonly about: string
   /** Those workloads of which one is a point of a curve share this, such as `stock-move`; `axis` says of what. */
   readonly curve?: { readonly id: string; readonly axis: 'callers' | 'processes' | 'rows'; readonly value: number }
   /** Only in the full form, unless this is said. */
   readonly short?: boolean
-  /** What a contender must be able to do to take part. */
+  /** The operation that a contender needs to take part. */
   readonly operation: OperationName
   readonly processes: number
   /** Callers per process: each makes its next call when its last one is answered. */
@@ -57,7 +57,7 @@ export interface KeyTally {
 
 export type Tally = Readonly<Record<string, KeyTally>>
 
-/** What is wrong in the database; all 0 for a contender that is right. */
+/** The errors in the database; all 0 for a contender that is right. */
 export interface Audit {
   /** Calls that were answered as done and are not there. */
   readonly lost: number
@@ -65,6 +65,6 @@ export interface Audit {
   readonly doubled: number
   /** Stocks below zero. */
   readonly negative: number
-  /** Whatever else does not add up: balances that are not the sum of their movements, gaps in a series. */
+  /** Other errors: balances that are not the sum of their movements, gaps in a series. */
   readonly inconsistent: number
 }

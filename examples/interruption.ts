@@ -4,7 +4,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Why the demo ended before its time. */
 export class Interrupted extends Error {
-  /** What a shell expects of a process that a signal has ended. */
+  /** The code that a shell expects of a process that a signal has ended. */
   readonly exitCode: number
 
   constructor(signal: (typeof SIGNALS)[number]) {
@@ -29,7 +29,7 @@ export function interruption(): AbortSignal {
 
 /** Says why it ended, and what a shell is to be told. */
 export function exitCodeOf(error: unknown, interrupted: AbortSignal): number {
-  // An interruption makes other things fail: what they say about it is of no use.
+  // An interruption makes other things fail; their messages are of no use.
   const reason: unknown = interrupted.aborted ? interrupted.reason : error
   console.error(reason instanceof Interrupted ? `\n${reason.message}` : reason)
   return reason instanceof Interrupted ? reason.exitCode : 1

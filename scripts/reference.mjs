@@ -96,7 +96,7 @@ function docOf(node) {
 
 const oneLine = (text) => text.replaceAll(/\s*\n\s*/g, ' ')
 
-/** What a doc comment says, as a part of a page. */
+/** The text of a doc comment, as a part of a page. */
 function prose(doc) {
   const list = (title, items) =>
     items.length === 0 ? [] : [`${title}\n\n${items.map((item) => `- ${item}`).join('\n')}`]
@@ -123,7 +123,7 @@ function signature(name, { typeParameters, parameters, type }) {
   return `${name}${generic}(\n${given.map((text) => `  ${text.replaceAll('\n  ', '\n    ')},\n`).join('')})${returned}`
 }
 
-/** The chapters of test/frozen/sql.md: what was called, and the statements that it sent. */
+/** The chapters of test/frozen/sql.md: each call, and the statements that it sent. */
 function readChapters() {
   const chapters = readFileSync(`${ROOT}test/frozen/sql.md`, 'utf8').split(/^## /m).slice(1)
   return chapters.map((chapter) => {

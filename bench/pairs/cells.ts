@@ -1,4 +1,4 @@
-/** What is compared: each call of this library beside the same work by hand. */
+/** The comparisons: each call of this library beside the same work by hand. */
 
 export const ITEMS = 1_000
 export const SECTION_MS = 2
@@ -32,7 +32,7 @@ export interface Work {
   numberTogether(transactionId: string): Promise<unknown>
 }
 
-/** One way of doing the work. What it cannot do, it leaves out. */
+/** One way of doing the work, without the calls that it cannot do. */
 export type Side = Partial<Work> & { close(): Promise<unknown> }
 
 export interface Cell {
@@ -41,7 +41,7 @@ export interface Cell {
   readonly callers: number
   /** Each with that many callers. */
   readonly processes: number
-  /** What ours ÷ by hand on Prisma must reach. */
+  /** The ratio that ours ÷ by hand on Prisma must reach. */
   readonly wanted: number
   readonly call: (side: Work, call: { readonly caller: number; readonly n: number }) => Promise<unknown>
 }

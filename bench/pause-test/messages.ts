@@ -1,4 +1,4 @@
-/** What the runner of the pause test and its two processes say to one another. */
+/** The messages between the runner of the pause test and its two processes. */
 import type { Environment } from '../contender.js'
 import type { PauseTestResult } from '../result.js'
 
@@ -34,6 +34,6 @@ export interface CallReport {
   readonly isDone: boolean
   /** From the first attempt to the last answer. */
   readonly milliseconds: number
-  /** What each attempt that failed has said. */
+  /** The message of each attempt that failed. */
   readonly failures: readonly string[]
 }

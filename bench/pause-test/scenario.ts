@@ -41,7 +41,7 @@ const FILLING = {
   },
 }
 
-/** What the scenario can stop in the middle; undefined for a contender that has nothing of the kind. */
+/** The operation that the scenario can stop in the middle; undefined for a contender that has none. */
 export function pauseOperationOf({ operations }: Contender): PauseOperation | undefined {
   return (['critical', 'readChangeWrite', 'move'] as const).find((name) => operations.includes(name))
 }

@@ -10,7 +10,7 @@ const THINKS_ON = 2_000
 /** In ms, between two attempts of a caller. */
 const PAUSE = 20
 
-// Whoever started this process is gone, so nobody wants its work any more.
+// The process that started this one is gone, so nobody waits for its work.
 process.once('disconnect', () => process.exit(1))
 // Ctrl-C reaches every process of the terminal; the runner ends this one when it is ready to.
 process.on('SIGINT', () => {})

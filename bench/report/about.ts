@@ -1,4 +1,4 @@
-/** Who took part, how it was measured and on what, and how to do it oneself. */
+/** The contenders, the method and the machine, and how to measure it oneself. */
 import type { BenchResult, ContenderResult } from '../result.js'
 import { FAMILIES } from './families.js'
 import { type Html, html } from './html.js'

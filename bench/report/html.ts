@@ -1,4 +1,4 @@
-/** HTML as text: whatever is put into a template is escaped, unless it is HTML itself. */
+/** HTML as text: each value put into a template is escaped, unless it is HTML itself. */
 
 export class Html {
   constructor(readonly text: string) {}

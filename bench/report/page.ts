@@ -1,4 +1,4 @@
-/** The whole report as one page without scripts: what it may load is nothing, and it says so to the browser. */
+/** The whole report as one page without scripts. It may load nothing, and tells the browser so. */
 import type { BenchResult } from '../result.js'
 import { contendersSection, methodSection } from './about.js'
 import { key } from './charts/key.js'

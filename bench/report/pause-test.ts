@@ -1,4 +1,4 @@
-/** What became of those whose holder was stopped in the middle: who has corrupted data, and who has not. */
+/** The contenders whose holder was stopped in the middle: which have corrupted data, and which have not. */
 import type { BenchResult, PauseTestResult } from '../result.js'
 import { FAMILIES } from './families.js'
 import { type Html, html } from './html.js'

@@ -1,4 +1,4 @@
-/** A result as the report reads it: who takes part in what, in which order, and what is right. */
+/** A result as the report reads it: the contenders of each workload, their order, and which are right. */
 import type { BenchResult, Cell, ContenderResult, WorkloadResult } from '../result.js'
 import type { Audit } from '../workload.js'
 
@@ -96,7 +96,7 @@ export function isWrong({ audit }: { readonly audit: Audit }): boolean {
   return Object.values(audit).some((number) => number > 0)
 }
 
-/** What is wrong, in words: `147 lost`. */
+/** The errors of an audit in words: `147 lost`. */
 export function wrongs({ lost, doubled, negative, inconsistent }: Audit): string {
   const found: readonly (readonly [number, string])[] = [
     [lost, 'lost'],

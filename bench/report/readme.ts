@@ -16,7 +16,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const BEGIN = '<!-- bench -->'
 const END = '<!-- /bench -->'
 
-/** What stands between the markers of a page; undefined if there are none. */
+/** The text between the markers of a page; undefined if there are none. */
 export function benchSection(page: string): string | undefined {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
   return begin < 0 || end < begin ? undefined : page.slice(begin + BEGIN.length, end).trim()

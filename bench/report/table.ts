@@ -124,7 +124,7 @@ function first(index: number): Html | undefined {
   return index === 0 ? html` class="first"` : undefined
 }
 
-/** What callers were told when their calls failed, and what broke runs off. */
+/** The errors of failed calls, and the reasons why runs broke off. */
 function whatFailed(takers: readonly Taker[]): Html | undefined {
   const lines = takers.flatMap(({ contender, cell }) => {
     const counts = new Map<string, number>()

@@ -61,7 +61,7 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
     },
     isWanted: ({ id, server, packages = [] }) =>
       contender === undefined
-        ? // The short form is what runs anywhere; who asks by name gets what was asked for.
+        ? // The short form has the contenders that run anywhere; one that is asked for by name always runs.
           full || pauseTest || (server === undefined && packages.length === 0)
         : isNamed(id, contender, ids),
     seed: number(values.seed, 'seed') ?? Math.floor(Math.random() * 2 ** 32),

@@ -113,7 +113,7 @@ export async function runBench(bench: Bench): Promise<number> {
         for (const contender of shuffled(takersOf(workload, present), random)) {
           interrupted.throwIfAborted()
           const measured = await measure(laboratory, workload, contender, round, window)
-          interrupted.throwIfAborted() // what it did to the run is not the contender's
+          interrupted.throwIfAborted() // its effect on the run is not the contender's
           rounds.set(`${workload.id} ${contender.id}`, [...roundsOf(workload, contender), measured])
           measuring += (measured.warmUpMilliseconds ?? 0) + window.measuredMilliseconds
         }
@@ -176,7 +176,7 @@ async function report(result: BenchResult, output: string | undefined): Promise<
   for (const workload of result.workloads) console.log(workloadTable(result, workload))
   if (result.pauseTest.length > 0) console.log(pauseTestTable(result.pauseTest))
   const file = await writeResult(result, output)
-  // Whoever has ended it does not want to wait for a drawing.
+  // A user who has ended it does not want to wait for a drawing.
   const drawn = file === undefined || !result.isComplete ? [] : [await writeReport(file, output)]
   const outcome = result.isComplete ? 'complete' : 'ended before its time'
   console.log(

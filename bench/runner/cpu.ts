@@ -19,7 +19,7 @@ export function serverCpuClock(pid: number | undefined, apart: number): CpuClock
   return async () => {
     const postmaster = await stat(pid)
     if (postmaster === undefined) return null
-    // What its ended children took is added up in the postmaster.
+    // The postmaster has the sum of its ended children.
     let sum = (postmaster.own + postmaster.children) * tick
     for (const child of await childrenOf(pid)) {
       if (child !== apart) sum += (await nanoseconds(child)) ?? ((await stat(child))?.own ?? 0) * tick

@@ -1,4 +1,4 @@
-/** What a failure says, for the result: in one line, such that like failures count as one, and without this machine's paths. */
+/** The text of a failure in the result: one line, the same for like failures, and without this machine's paths. */
 
 const LONGEST = 160
 

@@ -8,7 +8,7 @@ import type { Sample } from './sampler.js'
 /** As many different messages of failures are kept per run. */
 const MOST_FAILURES = 5
 
-/** What the servers have done for the run meanwhile; CPU time in ms. */
+/** The work of the servers for the run meanwhile; CPU time in ms. */
 export interface Costs {
   readonly databaseCpu: number | null
   readonly lockServer: Metered

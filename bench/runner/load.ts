@@ -28,10 +28,10 @@ export const machineTime = () => performance.timeOrigin + performance.now()
  * Nobody pauses for the measuring to begin or to end: in between there are always as many calls
  * under way as there are callers. Those that end later tell how long they waited, and whether they
  * failed. Where fewer calls were answered than there are callers, it is measured for longer, up to
- * `LONGEST`. What was put off is done in the end, that of the warm-up included, and is part of it.
+ * `LONGEST`. Deferred work is done in the end, that of the warm-up included, and is part of it.
  *
  * @param onMark is called when the warm-up is over, and when the measuring is
- * @param settle does what was put off
+ * @param settle does the deferred work
  */
 export async function load(
   calls: readonly Call[],

@@ -1,4 +1,4 @@
-/** What the figures were measured on, as far as it matters and names nobody. */
+/** The machine of the figures, as far as it matters and names nobody. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os'

@@ -12,7 +12,7 @@ import type { Mark } from './messages.js'
 import { type Sample, startSampling } from './sampler.js'
 import type { Worker, Workers } from './workers.js'
 
-/** What every run of the bench is made with. */
+/** The tools of every run of the bench. */
 export interface Laboratory {
   readonly workers: Workers
   readonly databases: Databases
@@ -23,12 +23,12 @@ export interface Laboratory {
   readonly folder: string
 }
 
-/** In ms: who has done less of a kind of work is still being compiled. */
+/** In ms: code that has run for less than that is still being compiled. */
 const COMPILED = 1_500
-/** In ms. Whoever takes longer, over what was asked, hangs: no call of any contender may wait so long. */
+/** In ms. A worker that takes longer than asked by this much hangs: no call of any contender may wait so long. */
 const PATIENCE = 30_000
 
-/** Never rejects because of the contender: what went wrong with it is in the round. */
+/** Never rejects because of the contender: its errors are in the round. */
 export async function measure(
   laboratory: Laboratory,
   workload: Workload,
@@ -106,7 +106,7 @@ async function load(
   const answers = await each(workers, (worker) =>
     worker.ask({ kind: 'load', window }, 'loaded', patience, onMark),
   ).catch(async (error: unknown) => {
-    await (sample ?? endSampling?.())?.catch(() => {}) // what it says is of no use any more
+    await (sample ?? endSampling?.())?.catch(() => {}) // its result is of no use any more
     throw error
   })
   const [before, after] = [await (costs.warm as Promise<Costs>), await (costs.measured as Promise<Costs>)]

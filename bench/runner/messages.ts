@@ -1,9 +1,9 @@
-/** What the runner and its workers say to one another. */
+/** The messages between the runner and its workers. */
 import type { Environment } from '../contender.js'
 import type { Window } from '../result.js'
 import type { KeyTally } from '../workload.js'
 
-/** What is told while it is under load: that the warm-up is over, and that the measuring is. */
+/** A message under load: the warm-up is over, or the measuring is. */
 export type Mark = 'warm' | 'measured'
 
 /** Each is answered by exactly one message; `load`, by the marks before. */
@@ -25,7 +25,7 @@ export type FromWorker =
   | { readonly kind: 'loaded'; readonly report: LoadReport }
   | { readonly kind: 'failed'; readonly message: string }
 
-/** What a worker's callers have done, and what it cost while it was measured. */
+/** The work of a worker's callers, and its cost while it was measured. */
 export interface LoadReport {
   /** Of the measuring, by the clock of the machine, in ms. */
   readonly begin: number

@@ -1,4 +1,4 @@
-/** What is run: which contenders in which workloads, how often, and for how long, so that all of it fits the time. */
+/** The plan of the runs: which contenders in which workloads, how often, and how long, so that all fit the time. */
 import type { Contender } from '../contender.js'
 import type { Window } from '../result.js'
 import type { Workload } from '../workload.js'

@@ -1,5 +1,5 @@
 /**
- * Counts what this process says to PostgreSQL, on the `query` of node-postgres, which Prisma's
+ * Counts the statements of this process to PostgreSQL, on the `query` of node-postgres, which Prisma's
  * adapter and the ORMs use too. Counted here, and not in the server, it is exact from one moment
  * to another, and the server needs no extension that it is not shipped with.
  */
@@ -18,7 +18,7 @@ let statements = 0
 let transactions = 0
 const inTransaction = new WeakSet<object>()
 
-/** What has been said since the process began. */
+/** The counts since the process began. */
 export const statementCounts = (): StatementCounts => ({ statements, transactions })
 
 /** The root's node-postgres, which Prisma's adapter uses, and the one that a package of the bench may have brought. */

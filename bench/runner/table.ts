@@ -41,7 +41,7 @@ conns    at a time, at most; waiting: how many of them, on average, only waited 
 audit    what is wrong in the database afterwards, over all rounds`
 }
 
-/** What is said of a contender that could take part, but that was not chosen on the command line. */
+/** The text for a contender that could take part, but was not chosen on the command line. */
 export const NOT_ASKED_FOR = 'was not asked for'
 
 export function missingContenders(contenders: readonly ContenderResult[]): string {

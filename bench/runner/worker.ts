@@ -12,7 +12,7 @@ import { load, machineTime } from './load.js'
 import type { FromWorker, LoadReport, Mark, ToWorker } from './messages.js'
 import { countStatements, statementCounts } from './statements.js'
 
-// Whoever started this process is gone, so nobody wants its work any more.
+// The process that started this one is gone, so nobody waits for its work.
 process.once('disconnect', () => process.exit(1))
 // Ctrl-C reaches every process of the terminal; the runner ends this one when it is ready to.
 process.on('SIGINT', () => {})

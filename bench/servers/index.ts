@@ -49,7 +49,7 @@ export class SideServers {
     return Object.fromEntries(Array.from(this.#running, ([name, { urls }]) => [name, urls]))
   }
 
-  /** What the server has cost so far; for those who need none, nothing. */
+  /** The cost of the server so far; 0 for a contender without one. */
   async meter(name: ServerName | undefined): Promise<Metered> {
     const server = name && this.#running.get(name)
     if (!server) return { cpu: 0, statements: 0, transactions: 0 }

@@ -1,4 +1,4 @@
-/** What every server beside PostgreSQL is to the bench: it starts on a free port, and ends with the bench. */
+/** A server beside PostgreSQL: it starts on a free port, and ends with the bench. */
 import type { ServerName } from '../contender.js'
 
 export interface SideServer {
@@ -17,11 +17,11 @@ export interface ServerContext {
   readonly databaseUrl: string
 }
 
-/** What a server has done since it began. */
+/** The work of a server since it began. */
 export interface Metered {
   /** CPU time in ms; `null` where that cannot be known. */
   readonly cpu: number | null
-  /** What it has said to PostgreSQL. */
+  /** Its statements to PostgreSQL. */
   readonly statements: number
   readonly transactions: number
 }

@@ -1,5 +1,5 @@
 /**
- * What the contenders with a lock outside the row have in common: how long it is held and waited
+ * The common part of the contenders with a lock outside the row: how long it is held and waited
  * for, and the work that is done under it, by Prisma and with no guard but the lock. No fencing token either: a row
  * that compares one is guarded by a version, with or without a lock.
  */
@@ -12,12 +12,12 @@ import { rowsOf } from './prisma-rows.js'
 /** In ms: after so long without a word from its holder, a lock is another's. The README of Redlock has it so, too. */
 export const LEASE = 5_000
 /**
- * In ms: who can only ask again whether a lock is free does so after 10 to 30 ms. Among 16 callers
- * one of them then asks every ms or so; asking more often is work that the holder needs.
+ * In ms: a caller that can only ask again whether a lock is free does so after 10 to 30 ms. Among 16 callers
+ * one of them then asks every ms or so; asking more often takes time from the holder.
  */
 export const ASK_AGAIN = { least: 10, spread: 20 }
 
-/** What a holder can know of its lock. */
+/** A holder's knowledge of its lock. */
 export interface Hold {
   /** Throws if the holder knows that its lock is gone. Asked right before each write, as a careful user does. */
   check(): void

@@ -12,7 +12,7 @@ function ordinaryCalls(client: string, index: number): string {
   const removed = await ${delegate}.deleteMany({ where: { id: { in: many.map(({ id }) => id) } } })`
 }
 
-/** What a program writes without versions, on a client made by `setup`. */
+/** The code of a program without versions, on a client made by `setup`. */
 function ordinaryProgram(setup: string): string {
   const functions = indexes.map(
     (index) => `export async function f${index}() {${ordinaryCalls('db', index)}
@@ -39,7 +39,7 @@ ${functions.join('\n\n')}
 /** A client as Prisma generates it. */
 export const plainProgram = () => ordinaryProgram('declare const db: PrismaClient')
 
-/** A client with an extension that does nothing: what Prisma itself takes for any extension. */
+/** A client with an extension that does nothing: the cost of any extension in Prisma itself. */
 export const emptyProgram = () => ordinaryProgram('declare const base: PrismaClient\nconst db = base.$extends({})')
 
 /** A client with this extension: the two updates are versioned, everything else is as it was. */

@@ -1,5 +1,5 @@
 /**
- * What the extension's types cost: the time in which `tsc` checks a program on a schema of 100
+ * The cost of the extension's types: the time in which `tsc` checks a program on a schema of 100
  * models. Prisma types an extended client anew, whatever extends it, so the program is compared
  * with one whose extension is empty. Fails if it takes 20 % longer than that, or more.
  */

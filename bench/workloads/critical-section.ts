@@ -1,6 +1,6 @@
 /**
- * A critical section in which the holder reads a row, thinks, and writes it, with nothing but the
- * lock to keep others out. There are far more callers than connections: whoever waits on a
+ * A critical section in which the holder reads a row, thinks, and writes it, with only the
+ * lock to keep others out. There are far more callers than connections: a caller that waits on a
  * connection takes it from the others, and from the holder.
  */
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -19,7 +19,7 @@ export const insertAlone = insertOnce(1, {
   callers: 1,
 })
 
-/** No transaction id twice: what the guard costs when nothing happens. */
+/** No transaction id twice: the cost of the guard when nothing happens. */
 export const insertNew = insertOnce(1, {
   id: 'insert-once-new',
   title: 'Insert once, all new',

@@ -31,7 +31,7 @@ export const serials: Workload = {
   audit: auditSerials,
 }
 
-/** Who was told that it has three has three; a serial given to two is lost by the first. */
+/** A caller that was told it has three has three; a serial given to two is lost by the first. */
 async function auditSerials(database: pg.ClientBase, tally: Tally): Promise<Audit> {
   const { rows } = await database.query<{ taken: number; uneven: number; free: number }>(
     `SELECT coalesce(sum(taken), 0)::int AS taken, (count(*) FILTER (WHERE taken <> $1))::int AS uneven,

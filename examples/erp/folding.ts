@@ -14,7 +14,7 @@ export function foldDeferred(db: Database, every: number) {
       try {
         await db.$stock.project({ signal })
       } catch (error) {
-        // What has failed is done the next time: a database that is away must not end the loop.
+        // A failed run is repeated the next time: a database that is away must not end the loop.
         if (!signal.aborted) console.error(error)
       }
       await sleep(every, undefined, { signal }).catch(() => {})

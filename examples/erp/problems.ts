@@ -6,7 +6,7 @@ import { answerProblem, notFound, Problem } from '../http-api/problem.js'
 /** The handler of everything that is thrown. */
 export const answerError = (error: Error, c: Context): Response => answerProblem(problemOf(error), c)
 
-/** What is not among these is 500. To send the request again, under the same key, is right in any case. */
+/** Any other error is 500. To send the request again, under the same key, is right in any case. */
 function problemOf(error: Error): Error {
   if (isConcurrencyError(error, 'INSUFFICIENT_STOCK')) {
     const detail = 'Nothing was taken. Ask for less, or send it again after a delivery.'

@@ -5,7 +5,7 @@ import { findInvoice, type Invoice, issueInvoice } from './invoice.js'
 /**
  * Sells an order: goods, serial numbers and the invoice, or nothing of it.
  *
- * The movements are the claim. Whoever comes second waits there for the first to commit, and then
+ * The movements are the claim. The second caller waits there for the first to commit, and then
  * reads its invoice; if the first is refused or dies, nothing of it is left, and the second sells.
  */
 export function sell(db: Database, { transactionId, customer, lines }: Order): Promise<Invoice> {

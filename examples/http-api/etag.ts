@@ -1,6 +1,6 @@
 import { Problem } from './problem.js'
 
-/** What an `If-Match` header asks for: any version, or one of these. */
+/** The versions that an `If-Match` header allows: any, or one of these. */
 export type Precondition = 'any' | { readonly versions: readonly number[] }
 
 /** A strong entity tag: the version changes with every write, and so with every change of what is shown. */
@@ -33,5 +33,5 @@ export function matches(precondition: Precondition, version: number): boolean {
   return precondition === 'any' || precondition.versions.includes(version)
 }
 
-/** What the column, an `Int`, can hold. */
+/** A value that the column, an `Int`, can hold. */
 const isVersion = (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 31

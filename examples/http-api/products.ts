@@ -26,7 +26,7 @@ interface Product {
   readonly version: number
 }
 
-/** What is shown of a product. Its version is not in it: that is the ETag. */
+/** The fields shown of a product. Its version is not one of them: that is the ETag. */
 const shown = ({ id, name, price, stock }: Product) => ({ id, name, price: price.toFixed(2), stock })
 
 export function products(db: Database) {

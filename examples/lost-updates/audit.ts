@@ -3,7 +3,7 @@ import type { Product } from '../northwind/orders.js'
 import type { Replay } from './replay.js'
 import type { Sale } from './sell.js'
 
-/** What one run comes to, told from the database: the lines sold are there, and so is the stock. */
+/** The outcome of one run, read from the database: the lines sold are there, and so is the stock. */
 export interface Audit {
   readonly unitsAsked: number
   readonly unitsSold: number

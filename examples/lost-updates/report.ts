@@ -46,7 +46,7 @@ export function table(plain: Audit, versioned: Audit, isColoured: boolean): stri
   return [head, rule, ...rows].join('\n')
 }
 
-/** What the table says, in words. */
+/** The table in words. */
 export function conclusion(plain: Audit, versioned: Audit): string {
   const first =
     plain.updatesLost === 0

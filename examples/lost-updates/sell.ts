@@ -3,7 +3,7 @@ import { concurrency } from 'prisma-extension-concurrency'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import type { Line } from '../northwind/orders.js'
 
-/** What became of one order line. It is sold as a whole, or refused for want of stock. */
+/** The outcome of one order line. It is sold as a whole, or refused for want of stock. */
 export interface Sale {
   readonly line: Line
   readonly isSold: boolean

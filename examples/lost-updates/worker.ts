@@ -25,7 +25,7 @@ const IN_HAND = 8
 type Task = Extract<ToWorker, { kind: 'task' }>
 
 const report = (message: FromWorker) => process.send?.(message)
-// Whoever started this process is gone, so nobody wants its work any more.
+// The process that started this one is gone, so nobody waits for its work.
 process.once('disconnect', () => process.exit(1))
 
 const lines = await readLines()

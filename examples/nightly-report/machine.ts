@@ -1,4 +1,4 @@
-/** What a scheduler starts on every machine, each night: `machine.ts 2026-11-23` */
+/** The program that a scheduler starts on every machine, each night: `machine.ts 2026-11-23` */
 import { z } from 'zod'
 import { connect } from './database.js'
 import { writeReport } from './report.js'

@@ -1,6 +1,6 @@
 import type { Database } from '../../test/support/database.js'
 
-/** What the database says when all is over. It is asked in plain SQL, past this package. */
+/** The state of the database at the end. It is read by plain SQL, past this package. */
 export interface Audit {
   readonly ordersSold: number
   readonly ordersRefused: number

@@ -77,7 +77,7 @@ function endOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
     child.on('error', (error) => {
-      // One that has just ended cannot be sent its task either: what became of it, its exit will tell.
+      // One that has just ended cannot be sent its task either; its exit will tell what became of it.
       if (child.pid === undefined) reject(error)
     })
   })

@@ -31,7 +31,7 @@ export class Progress {
   }
 
   #show() {
-    // What was done by a process that was killed is done again, and counts but once here.
+    // The work of a killed process is done again, and counts only once here.
     const done = Math.min(this.#done, this.#total)
     const text = `${this.#label}: ${formatted(done)} of ${formatted(this.#total)} ${this.#what}`
     process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`)

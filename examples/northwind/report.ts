@@ -5,7 +5,7 @@ import type { Replay } from './crew.js'
 const LABEL_WIDTH = 52
 const CELL_WIDTH = 10
 
-/** What became of it. Colours need a terminal. */
+/** The outcome as a table. Colours need a terminal. */
 export function table(audit: Audit, { answers, killed }: Replay, isColoured: boolean): string {
   const rows: readonly (readonly [label: string, value: number] | undefined)[] = [
     ['Answers given (every order was sent at least twice)', answers],
@@ -45,7 +45,7 @@ const LABELS: Readonly<Record<(typeof FAULTS)[number], string>> = {
   serialsAmiss: 'Lines with too few or too many serial numbers',
 }
 
-/** What the table says, in words. */
+/** The table in words. */
 export function conclusion(audit: Audit): string {
   if (!isExact(audit)) return 'It is not exact. That is a defect of this package: please report it, with this table.'
   return (

@@ -9,7 +9,7 @@ export interface Purchase extends Order {
   readonly lines: readonly Line[]
 }
 
-/** What the shop answers: sold as a whole, or refused as a whole. */
+/** The answer of the shop: sold as a whole, or refused as a whole. */
 export type Answer =
   | { readonly status: 'sold'; readonly invoice: string; readonly replayed: boolean }
   | { readonly status: 'refused' }

@@ -18,7 +18,7 @@ export type Report = { readonly kind: 'answer'; readonly status: Answer['status'
 const IN_HAND = 8
 
 const report = (message: Report) => process.send?.(message)
-// Whoever started this process is gone, so nobody wants its work any more.
+// The process that started this one is gone, so nobody waits for its work.
 process.once('disconnect', () => process.exit(1))
 
 process.once('message', async ({ url, index, of }: Task) => {

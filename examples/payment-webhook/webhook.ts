@@ -36,7 +36,7 @@ export function webhook(db: Database, sendMail: (mail: Mail) => Promise<void>) {
       data: { amount, currency, customerId: customer.id },
       match: ['amount', 'currency', 'customerId'],
     })
-    // Committed, and by this very request: whoever comes later sends no second mail.
+    // Committed, and by this very request: a later duplicate sends no second mail.
     if (!replayed) await sendMail({ to: email, text: `We have received ${amount} ${currency}.` })
 
     // A duplicate gets the same answer, so that the provider stops sending it.

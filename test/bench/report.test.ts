@@ -47,7 +47,7 @@ async function resultOf(html: string): Promise<BenchResult> {
   return await readResult(join(dirname(html), json))
 }
 
-/** What a person would see go wrong on the screen, with everything unfolded. */
+/** The faults that a person would see on the screen, with everything unfolded. */
 const ON_SCREEN = `(() => {
   for (const details of document.querySelectorAll('details')) details.open = true
   const width = document.documentElement.clientWidth
@@ -90,7 +90,7 @@ interface OnScreen {
   readonly text: string
 }
 
-/** What must be so in every report, of whatever result. */
+/** Checks that hold for every report, of any result. */
 async function expectGood(page: Page, width: number, html: string): Promise<OnScreen> {
   const screen = await page.evaluate<OnScreen>(ON_SCREEN)
   const { workloads, cells } = await resultOf(html)

@@ -40,7 +40,7 @@ beforeAll(async () => {
 })
 afterAll(() => shop?.drop())
 
-/** What the audit finds in a copy of the shop after these statements. */
+/** The audit of a copy of the shop after these statements. */
 async function auditAfter(sql = ''): Promise<Audit> {
   const copy = await createDatabase(inject('serverUrl'), databaseName(shop.url))
   onTestFinished(() => copy.drop())

@@ -77,13 +77,13 @@ test('the Northwind orders, each sent to two machines at once, one of which is k
   expect(victim.sentAgain).toBeGreaterThan(0)
   expect(JSON.parse(audit.text)).toEqual({ isExact: true, stock: [], missingInvoices: [], ordersWithoutInvoice: [] })
 
-  // Both sendings of an order have the same answer. What is available of what is short may change between them.
+  // Both sendings of an order have the same answer. The quantity available of a short item may change between them.
   const sameAnswer = ([a, b]: HttpAnswer[]) =>
     a.status === 201 ? b.status === 201 && a.text === b.text : a.status === 409 && b.status === 409
   expect(answers.size).toBe(830)
   expect([...answers].filter(([, both]) => !sameAnswer(both))).toEqual([])
 
-  // What was sold, by the answers, is what the ledger has; and of the orders that were refused it has nothing.
+  // The ledger has exactly the orders that are sold by their answers, and nothing of those that were refused.
   const sold = purchases.filter(({ id }) => answers.get(id)?.[0].status === 201)
   const soldLines = sold.flatMap(({ id, lines }) => lines.map((line) => `${id}: ${line.productId} ${-line.quantity}`))
   const movements = await database.query(

@@ -43,7 +43,7 @@ test('the comparison loses updates and oversells with plain Prisma and neither w
   expect(of('Units sold').versioned).toBeLessThanOrEqual(3_119)
 })
 
-/** What the shop did with one product of ten, and the stock that it then had. */
+/** The audit of these sales of one product of ten, with the stock after them. */
 async function auditOf({ sales, stock }: { sales: { before: number; quantity: number }[]; stock: number }) {
   const { client } = database.connect()
   const { id } = await client.product.create({ data: { name: 'Chai', stock } })

@@ -14,7 +14,7 @@ let text = ''
 
 beforeAll(async () => {
   server = await startEmbedded({
-    // Nothing but the WAL writer, which a test can stop, brings a commit to the disk.
+    // Only the WAL writer, which a test can stop, brings a commit to the disk.
     settings: {
       synchronous_commit: 'off',
       autovacuum: 'off',

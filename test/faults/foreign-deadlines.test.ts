@@ -49,7 +49,7 @@ const newProduct = async () => {
   return rows[0]?.id as number
 }
 
-/** No test waits for it: whatever takes this long does not end by its deadline. */
+/** No test waits for it: a call that takes this long does not end by its deadline. */
 const ENDLESS = { timeout: 1_000_000 }
 
 const MAY_COME = { code: 'DEADLINE_EXCEEDED', mayTakeEffect: true, message: expect.stringContaining("'on base'") }

@@ -319,7 +319,7 @@ describe('a lone versioned update whose answer is lost', () => {
       await untilBlocked(database.url, 2)
       await holder.query('COMMIT')
 
-      // What needs several statements is cut off in the first of them, and never commits.
+      // A write of several statements is cut off in the first of them, and never commits.
       expect(await outcome).toBe(/include|nested/.test(form) ? 'success' : 'OUTCOME_UNKNOWN')
       expect(await product()).toEqual({ stock, version: 1 })
     })

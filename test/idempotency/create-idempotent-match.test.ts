@@ -7,7 +7,7 @@ import { rejectionOf } from '../support/rejection.js'
 
 const { database, connect } = useExtended()
 
-/** What the compiler refuses, and JavaScript does not. */
+/** A call that the compiler refuses, and JavaScript does not. */
 type Loose = (args: unknown) => Promise<{ record: unknown; replayed: boolean }>
 
 const newId = () => randomUUID()

@@ -10,7 +10,7 @@ import { untilBlocked } from '../support/until-blocked.js'
 
 const { database, connect } = useExtended()
 
-/** What the compiler refuses, and JavaScript does not. */
+/** A call that the compiler refuses, and JavaScript does not. */
 type Loose = (args: unknown) => Promise<unknown>
 
 const newId = () => randomUUID()

@@ -13,7 +13,7 @@ const { database, connect } = useExtended()
 const operation = () => ({ key: randomUUID(), scope: 'test' })
 const notesOf = (text: string) => database.query('SELECT id FROM "Note" WHERE text = $1', [text])
 
-/** What the operation answers the first time, and what a second caller in another process is given. */
+/** The operation's answer the first time, and the answer to a second caller in another process. */
 async function firstAndReplayed<R>(answer: R): Promise<[R, R]> {
   const call = operation()
   const first = await connect().db.$idempotent(call, async () => answer)

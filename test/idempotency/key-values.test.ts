@@ -26,7 +26,7 @@ type Db = ReturnType<typeof connect>['db']
 const LONG = 'x'.repeat(1_001)
 const item = { productId: 1, warehouse: 'main' }
 
-/** What every feature must refuse in a text that is (part of) a key, by the field that the error names. */
+/** Texts that every feature must refuse as a key or a part of one, each with the reason. */
 const BAD_TEXTS: readonly (readonly [string, string])[] = [
   ['a NUL character', 'A\0'],
   ['the first half of a surrogate pair', 'A\ud800'],

@@ -31,7 +31,7 @@ const levelIn = async (tx: Pick<Client, '$queryRaw'>) => {
   return level
 }
 
-/** What the body under the lock reads, and at which level, where the holder before it has written a stock of 7. */
+/** The stock that the body under the lock reads, and its level, where the holder before it has written a stock of 7. */
 async function readAfterHolder(db: Client) {
   const { id } = await db.product.create({ data: { name: 'read' } })
   const holder = await lockElsewhere(database.url, '["read"]')

@@ -22,7 +22,7 @@ function makeThing(data: Partial<Prisma.EverythingCreateInput> = {}) {
   return plain.everything.create({ data: { code: `thing "${++made}"`, ...data } })
 }
 
-/** What is in the table, as the database sees it, but for what tells one row from another. */
+/** The row as the database sees it, without the columns that tell one row from another. */
 async function storedIn(table: string, id: number) {
   const [{ row }] = await database.query(
     `SELECT to_jsonb(t) - 'id' - 'the code' - 'row version' - 'version' - 'name' AS row FROM "${table}" AS t WHERE id = $1`,

@@ -31,7 +31,7 @@ const movement = (db: LayeredTx, productId: number) =>
 const product = (db: LayeredTx, id: number, data: object) =>
   db.product.createIdempotent({ where: { id: -id }, data: { name: 'new', ...data } })
 
-/** What is refused, and the field that is named. */
+/** The calls that are refused, each with the field that the error names. */
 const REFUSED: Readonly<Record<string, readonly [string, (db: LayeredTx, id: number) => PromiseLike<unknown>]>> = {
   'updateVersioned of a held version': [
     'data.stock',
@@ -83,7 +83,7 @@ const everything = () =>
     `SELECT to_jsonb(p) AS row FROM "Product" AS p UNION ALL SELECT to_jsonb(m) FROM "ProductMovement" AS m`,
   )
 
-/** What comes of each call: the refusal, as its code and its field. */
+/** The outcome of each call: the refusal, as its code and its field. */
 async function outcomesOf(calls: readonly (() => PromiseLike<unknown>)[]) {
   const outcomes = await Promise.allSettled(calls.map((call) => started(call())))
   return outcomes.map((outcome) => {

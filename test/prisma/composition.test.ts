@@ -31,7 +31,7 @@ const twice = async (call: () => Promise<unknown>) => [await call(), await call(
 const byMany = (db: LayeredTx, ids: readonly number[]) =>
   db.product.updateManyVersioned(ids.map((id) => ({ where: { id, version: 0 }, data: { name: 'q' } })))
 
-/** What can be called on the client and on a `tx`. */
+/** The calls that are possible on the client and on a `tx`. */
 const ANYWHERE: Readonly<Record<string, OnTx>> = {
   'updateVersioned of a held version': (db, [id]) => byVersion(db, id),
   'updateVersioned by a function': (db, [id]) => byFunction(db, id),
@@ -121,7 +121,7 @@ const ON_A_TX: Readonly<Record<string, OnTx>> = {
 /** A look into the catalogue, once per table and client. */
 const isLook = (sql: string) => sql.includes('FROM pg_class AS c')
 
-/** What each call sends, in the order of the alphabet: on a pool, calls at once have none. */
+/** The statements of each call, in the order of the alphabet: on a pool, calls at once have none. */
 async function statementsOf(db: Layered, statements: string[]): Promise<Record<string, readonly string[]>> {
   const sent: Record<string, readonly string[]> = {}
   const measure = async (name: string, call: (ids: [number, ...number[]]) => Promise<unknown>) => {

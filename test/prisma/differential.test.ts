@@ -24,7 +24,7 @@ const until = Date.now() + Number(process.env.DIFFERENTIAL_MINUTES ?? 0) * 60_00
 type Client = any
 type Delegate = Client
 
-/** What became of a value: the text in the table, or why there is none. */
+/** The outcome of a value: the text in the table, or why there is none. */
 type Outcome = { readonly stored: string | null } | { readonly refused: string }
 
 let database: Database
@@ -72,7 +72,7 @@ async function outcomeOf(write: () => PromiseLike<unknown>, look: () => Promise<
 
 interface Path {
   readonly name: string
-  /** Whether nothing but a statement of ours can write it, so that what Prisma distorts is refused. */
+  /** Whether only a statement of ours can write it, so that a value that Prisma distorts is refused. */
   readonly isRaw: boolean
   run(model: string, samples: readonly Sample[]): Promise<Outcome[]>
 }

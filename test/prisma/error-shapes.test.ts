@@ -31,7 +31,7 @@ beforeAll(async () => {
   )
 })
 
-/** What the library takes the error for. */
+/** The library's reading of the error. */
 function verdict(error: unknown) {
   const questions = {
     conflict: isTransactionConflict,
@@ -46,7 +46,7 @@ function verdict(error: unknown) {
   return [sqlState(error), ...yes.map(([name]) => name)]
 }
 
-/** What the error looks like from outside: its class and its code. */
+/** The error as seen from outside: its class and its code. */
 function shape(error: unknown) {
   const { name, code } = error as { name: string; code?: string }
   return code === undefined ? name : `${name} ${code}`

@@ -223,7 +223,7 @@ describe('SQL of the ERP goes past no other extension:', () => {
   })
 })
 
-/** What careless extensions make of an answer. */
+/** Changes of an answer by careless extensions. */
 const CARELESS: Record<string, (answer: Promise<unknown>) => Promise<unknown>> = {
   'answers null in place of an error': (answer) => answer.catch(() => null),
   'forgets to return': (answer) => answer.then(() => undefined),

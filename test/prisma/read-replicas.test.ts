@@ -14,7 +14,7 @@ const replica = useDatabase()
 type Client = ReturnType<typeof connect>['db']
 type Extension = 'replicas' | 'concurrency' | 'tenant'
 
-/** Shows a tenant its own products only: whatever finds, updates or deletes one looks for its name too. */
+/** Shows a tenant its own products only: a call that finds, updates or deletes one looks for its name too. */
 const tenant = Prisma.defineExtension({
   name: 'tenant',
   query: {

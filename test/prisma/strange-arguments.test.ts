@@ -50,9 +50,9 @@ const revoked = () => {
   revoke()
   return proxy
 }
-// What the types refuse.
+// A value that the types refuse.
 const wrong = (value: unknown) => value as never
-/** An array of places and what stands there, with holes between them. */
+/** An array of these values at these places, with holes between them. */
 const withHole = (...places: unknown[]) => {
   const array: unknown[] = []
   for (let i = 0; i < places.length; i += 2) array[places[i] as number] = places[i + 1]

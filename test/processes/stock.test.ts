@@ -52,7 +52,7 @@ function byOrder(verdicts: readonly OrderVerdict[]): Map<string, string[]> {
   return found
 }
 
-/** What a session has counted is certain to be seen once the session has ended. */
+/** The counts of a session are certain to be seen only once the session has ended. */
 async function deadlocks(): Promise<number> {
   const workers = () => database.query(`SELECT FROM pg_stat_activity WHERE application_name = '${WORKER}'`)
   await expect.poll(workers, { timeout: 60_000 }).toEqual([])

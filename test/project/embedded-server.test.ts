@@ -18,7 +18,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 const start = (then = '') => startScript('test/support/server-script.ts', { TMPDIR: folder, THEN: then })
 const folders = async () => (await readdir(folder)).filter((name) => name.startsWith('concurrency-postgres-'))
 
-/** What clears up may outlive the script by a moment. */
+/** The process that clears up may outlive the script by a moment. */
 async function nothingIsLeft(): Promise<void> {
   while ((await folders()).length > 0 || (await processesNaming(folder)).length > 0) await sleep(20)
 }

@@ -15,7 +15,7 @@ const ten = Array.from({ length: 10 }, (_, index) => ({
   quantity: 1,
 }))
 
-/** One call each, on a client or on a `tx`, under transaction ids that nobody else has. What a call needs is read elsewhere. */
+/** One call each, on a client or on a `tx`, under transaction ids of its own. Its data is read elsewhere. */
 const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> = {
   'updateVersioned with an object': async (db) =>
     db.order.updateVersioned({ where: { id: 1, version: await versionOf(1) }, data: { customer: 'a' } }),
@@ -185,7 +185,7 @@ const COLUMNS = [
   ['a tx refused'],
 ]
 
-/** What the table has in the row of that name, whose first word is a link. */
+/** The table's cell in the row of that name, whose first word is a link. */
 function cellOf(table: string, row: string, column: string): string | undefined {
   const rows = table.split('\n').map((line) =>
     line

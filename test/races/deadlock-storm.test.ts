@@ -82,7 +82,7 @@ describe.each(LEVELS)('at %s', (isolationLevel) => {
     expect(await stocksOf(rows)).toEqual([15, 15])
   })
 
-  // With time enough for a machine that is busy: what must not run out are the attempts.
+  // With time enough for a busy machine: the test is that the attempts suffice.
   test.each(Object.entries(places))('a storm of twice as many %s gets through', async (_, run) => {
     const rows = await newRows()
     const work = { isolationLevel, rows, orders: ORDERS, writers: 6, deadline: 60_000, waitsAtGate: false } as const

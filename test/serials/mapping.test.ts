@@ -74,7 +74,7 @@ describe('models of the user, with other names throughout', () => {
 
     expect(taken.revision).toBe(1)
     expect(Math.abs(taken.updatedAt.getTime() - Date.now())).toBeLessThan(600_000)
-    // Who holds the version of before is told so.
+    // A writer that holds the version of before is told so.
     const stale = db.licence.updateMany({ where: { code, revision: 0 }, data: { seats: 1 } })
     expect(await stale).toEqual({ count: 0 })
   })

@@ -18,7 +18,7 @@ const { database, newItem, stateOf, onHand, movementsOf } = useStock()
 const HOUR = 3_600_000
 const connect = () => connectStock(database.url)
 
-/** What one test has made wrong on purpose is not the business of the next one. */
+/** The errors that one test makes on purpose must not reach the next one. */
 afterEach(() =>
   database.query(
     'TRUNCATE "Stock", "StockMovement", "StockReservation", "raw material", "raw material movement", "Account", "AccountEntry"',

@@ -329,7 +329,7 @@ describe('project', () => {
     await db.$stock.project()
     const item = await newItem()
     await manyDeferred(item, 3)
-    // Whatever is folded, as much is deferred anew before the batch ends.
+    // Each movement that is folded defers a new one before the batch ends.
     await database.query(`CREATE FUNCTION defer_again() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity, applied)
@@ -406,7 +406,7 @@ VALUES ($1, 0, $2, 'main', 100, false)`,
     const rival = await hold(item)
     const first = started(connect().db.$stock.project())
     await untilBlocked(database.url)
-    // What the first one has is locked, so there is nothing for the second one to do.
+    // The first one has locked its movements, so the second one finds nothing to do.
     const second = await connect().db.$stock.project()
     await rival.query('COMMIT')
 

@@ -218,9 +218,9 @@ describe('at once, from two processes,', () => {
 })
 
 describe('a reservation that is committed between the snapshot and the lock of a single statement under its id', () => {
-  /** A number of no other lock: whoever waits for it has its snapshot, and has not asked for the lock of its id. */
+  /** A number of no other lock: a call that waits for it has its snapshot, and has not asked for the lock of its id. */
   const PAUSE = 4_711
-  /** A client, as in another process, whose statements wait there for whoever has PAUSE. */
+  /** A client, as in another process, whose statements wait there for the holder of PAUSE. */
   const connectPaused = async () => {
     await database.query(`CREATE SCHEMA IF NOT EXISTS paused;
 CREATE OR REPLACE FUNCTION paused.pg_try_advisory_xact_lock_shared(key int8) RETURNS bool

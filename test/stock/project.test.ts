@@ -38,7 +38,7 @@ CREATE TRIGGER refuse BEFORE UPDATE ON "Stock" FOR EACH ROW WHEN (NEW."productId
   }
 }
 
-// Also when a test has failed: what it leaves would make the next ones fail.
+// Also when a test has failed: its rows would make the next ones fail.
 afterEach(() => database.query('DELETE FROM "StockMovement" WHERE NOT applied'))
 
 describe('an item that cannot be changed does not keep the others from being folded', () => {

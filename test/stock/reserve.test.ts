@@ -12,7 +12,7 @@ const { database, newItem, stateOf, movementsOf } = useStock()
 const HOUR = 3_600_000
 const connect = () => connectStock(database.url)
 
-/** What a reservation's lines are in the database, in their order. */
+/** The states of a reservation's lines in the database, in their order. */
 const statesOf = async (transactionId: string) =>
   (
     await database.query('SELECT state FROM "StockReservation" WHERE "transactionId" = $1 ORDER BY line', [

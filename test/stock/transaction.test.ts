@@ -239,7 +239,7 @@ UPDATE "Stock" SET "onHand" = 2 WHERE "productId" = $1`,
     const { db } = connect()
     const [item, other] = [await newItem(10), await newItem(10)]
     const transactionId = newId()
-    // It has no item in common, so nothing but the transaction id itself is in the way.
+    // It has no item in common, so only the transaction id itself is in the way.
     const first = await openTransaction(
       database.url,
       `INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity, applied)

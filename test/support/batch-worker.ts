@@ -16,7 +16,7 @@ export interface BatchWork {
 export interface BatchOutcome {
   /** How many rows were written, all callers together. */
   readonly written: number
-  /** Whatever went wrong: nothing should. */
+  /** Errors: there should be none. */
   readonly failures: readonly string[]
 }
 

@@ -131,7 +131,7 @@ class Connection {
   constructor(child: ChildProcess) {
     const [, , , to, from] = child.stdio as unknown as [null, null, null, Writable, Readable]
     this.to = to
-    to.on('error', () => {}) // what was asked fails with the end of the other direction
+    to.on('error', () => {}) // pending requests fail with the end of the other direction
     let rest = ''
     from.setEncoding('utf8').on('data', (text: string) => {
       const messages = (rest + text).split('\0')

@@ -8,10 +8,10 @@ export type Values = Record<string, unknown>
 export interface CorpusCase {
   readonly model: string
   readonly table: string
-  /** The unique `where` of the row `n`, and what else it needs. */
+  /** The unique `where` of the row `n`, and its other data. */
   readonly where: (n: number) => Values
   readonly data?: (n: number) => Values
-  /** What a versioned write changes; without it the model has no version column. */
+  /** The change of a versioned write; without it the model has no version column. */
   readonly change?: Values
   /** Whether the version column is a BigInt. */
   readonly isBig?: boolean

@@ -4,7 +4,7 @@ import { concurrency } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
 import { PrismaClient } from '../../generated/prisma/client.js'
 
-/** What the examples of the README and of docs take for granted: a client, a product, and a request to handle. */
+/** The context of the examples in the README and in docs: a client, a product, and a request to handle. */
 const adapter = new PrismaPg({ connectionString: process.env.DATABASE_URL })
 export const base = new PrismaClient({ adapter })
 const db = base

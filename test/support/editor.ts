@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 
-/** What an editor shows in a file of a project, at the comments that name places in it. */
+/** The view of an editor on a file of a project, at the comments that name places in it. */
 export interface Editor {
-  /** The documentation of what stands behind the place. */
+  /** The documentation of the name behind the place. */
   hover(place: string): string
-  /** What can be written at the place: every name, with its documentation. */
+  /** The completions at the place: every name, with its documentation. */
   completions(place: string): ReadonlyMap<string, string>
 }
 

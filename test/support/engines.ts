@@ -12,7 +12,7 @@ import { STOCK, type StockItem } from './stock-models.js'
 
 export type EngineName = 'prisma' | 'pg'
 
-/** What a body is given, to the tests: SQL goes by `rows`, which is one function for both engines. */
+/** The `tx` of a body in the tests: SQL goes by `rows`, which is one function for both engines. */
 export type Tx = PgClientMethods<Record<never, never>>
 
 type Sender = { query(sql: string, values?: unknown[]): Promise<{ rows: object[] }> }

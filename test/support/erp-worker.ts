@@ -1,7 +1,7 @@
 /** A machine of its own that serves the ERP API of the examples: answers with its URL, and serves until it is killed. */
 import { startErp } from '../../examples/erp/server.js'
 
-// Whoever started this process is gone, so nobody wants its answers any more.
+// The process that started this one is gone, so nobody waits for its answers.
 process.once('disconnect', () => process.exit(1))
 
 process.once('message', async ({ url }: { url: string }) => {

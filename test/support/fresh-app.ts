@@ -56,9 +56,9 @@ async function pack(folder: string): Promise<string> {
 }
 
 /**
- * npm installs the tarball and what the package itself depends on, so a dependency that is not
- * declared is missing. What the app brings along is linked from the repository instead, which
- * needs no network, and is in the versions that all other tests run with.
+ * npm installs the tarball and the dependencies of the package, so a dependency that is not
+ * declared is missing. The app's own dependencies are linked from the repository instead, which
+ * needs no network, and are in the versions that all other tests run with.
  */
 async function install(tarball: string, app: string): Promise<void> {
   const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--legacy-peer-deps']

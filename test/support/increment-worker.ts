@@ -17,7 +17,7 @@ export interface IncrementOutcome {
   readonly stocks: readonly number[]
   /** The highest number of attempts that a call needed. */
   readonly attempts: number
-  /** Whatever went wrong: nothing should. */
+  /** Errors: there should be none. */
   readonly failures: readonly string[]
 }
 

@@ -12,13 +12,13 @@ export interface InsertWork {
   readonly pace: 'at once' | 'one by one'
   /** Where each insert runs. */
   readonly where?: 'on the root client' | 'in a transaction' | 'in a serializable transaction'
-  /** What the process does once its first insert is sent and not committed. */
+  /** How the process ends once its first insert is sent and not committed. */
   readonly ending?: 'stands still'
 }
 
 export interface InsertOutcome {
   readonly results: readonly { transactionId: string; id: number; replayed: boolean }[]
-  /** Whatever went wrong: nothing should. */
+  /** Errors: there should be none. */
   readonly failures: readonly string[]
 }
 

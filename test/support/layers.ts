@@ -7,7 +7,7 @@ import type { createClient } from './clients.js'
 export type LayerName = 'concurrency' | 'stock' | 'serials' | 'series'
 type Client = ReturnType<typeof createClient>['client']
 
-/** What is on hand is a column of the product, so that the stock guards a model that everybody writes. */
+/** The quantity on hand is a column of the product, so that the stock guards a model that everybody writes. */
 const PRODUCT_STOCK = {
   item: { model: 'Product', key: 'id', onHand: 'stock' },
   movement: { model: 'ProductMovement', item: 'productId' },

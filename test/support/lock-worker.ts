@@ -26,7 +26,7 @@ export type LockWork = { readonly url: string } & (
     }
 )
 
-/** Whatever went wrong: nothing should. */
+/** Errors: there should be none. */
 export interface LockOutcome {
   readonly failures: readonly string[]
 }

@@ -11,7 +11,7 @@ export interface OperationWork {
   readonly name: string
   readonly callers?: number
   readonly waitsAtStart?: boolean
-  /** What the body does when its effect is written. */
+  /** How the body ends when its effect is written. */
   readonly ending?: 'returns' | 'stands still' | 'waits at the gate'
   /** Whether the process is killed as soon as the call has returned, before it could tell anybody. */
   readonly dies?: boolean

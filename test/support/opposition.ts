@@ -20,7 +20,7 @@ export interface DeadlockWork {
 export interface DeadlockOutcome {
   /** How often the body of each transaction has run. */
   readonly runs: readonly number[]
-  /** Whatever went wrong: nothing should. */
+  /** Errors: there should be none. */
   readonly failures: readonly string[]
 }
 

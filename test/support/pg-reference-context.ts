@@ -1,7 +1,7 @@
 import { Pool } from 'pg'
 import type { concurrency, PgTransactionClient } from 'prisma-extension-concurrency/pg'
 
-/** What the examples of the entry point without Prisma take for granted. They are compiled, and not run. */
+/** The context of the examples of the entry point without Prisma. They are compiled, and not run. */
 export { Pool }
 export declare const pool: Pool
 export declare const connectionString: string

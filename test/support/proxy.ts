@@ -3,10 +3,10 @@ import { onTestFinished } from 'vitest'
 import { gate } from './gate.js'
 
 /**
- * What becomes of a statement on its way to the server:
+ * The fate of a statement on its way to the server:
  * - `cut`: the connection breaks before the server has seen it;
  * - `drop`: the server carries it out, and the connection breaks instead of the answer coming back;
- * - `abandon`: it is passed on, and the connection to the client breaks at once, whatever the server does;
+ * - `abandon`: it is passed on, and the connection to the client breaks at once, without waiting for the server;
  * - `hold`: it waits in the proxy until `release` is called.
  */
 export type Fate = 'cut' | 'drop' | 'abandon' | 'hold'
@@ -87,7 +87,7 @@ export async function openProxy(target: string): Promise<PostgresProxy> {
       const happening = gate()
       const releasing = gate()
       const interception = { happened: happening.opened, release: releasing.open }
-      onTestFinished(releasing.open) // what waits for it must be able to end
+      onTestFinished(releasing.open) // statements that wait for it must be able to end
       rules.push({ ...interception, statement, fate, released: releasing.opened, happen: happening.open })
       return interception
     },

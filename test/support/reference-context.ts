@@ -3,7 +3,7 @@ import { concurrency, type TransactionClient } from 'prisma-extension-concurrenc
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
 import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
 
-/** What the examples in doc comments take for granted. They are compiled, and not run. */
+/** The context of the examples in doc comments. They are compiled, and not run. */
 export declare const adapter: PrismaPg
 export declare const base: PrismaClient
 export { PrismaClient }

@@ -1,4 +1,4 @@
-/** What the promise rejects with; fails if it resolves. */
+/** The reason with which the promise rejects; fails if it resolves. */
 export async function rejectionOf(work: PromiseLike<unknown>): Promise<unknown> {
   let value: unknown
   try {

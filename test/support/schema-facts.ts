@@ -1,6 +1,6 @@
 /**
- * What a schema of Prisma says should be in the database, and what is there: two accounts in the
- * same words. It knows what the schema of this project uses, and throws at anything else.
+ * The tables that a schema of Prisma asks for, and those in the database: two accounts in the same
+ * words. It knows the syntax that the schema of this project uses, and throws at anything else.
  */
 
 export interface TableFacts {

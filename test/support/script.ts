@@ -20,7 +20,7 @@ export interface Script {
   readonly ended: Promise<{ readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }>
 }
 
-/** Starts a file of this repository. Whatever is left of it when the test is over is killed. */
+/** Starts a file of this repository. The processes left of it when the test is over are killed. */
 export function startScript(path: string, env: NodeJS.ProcessEnv, args: readonly string[] = []): Script {
   const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], {
     cwd: ROOT,

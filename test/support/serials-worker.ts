@@ -18,7 +18,7 @@ export interface SerialsWork {
 export interface SerialsOutcome {
   readonly taken: readonly { transactionId: string; numbers: readonly string[]; replayed: boolean }[]
   readonly refused: readonly { transactionId: string; free: number }[]
-  /** Whatever else went wrong: nothing should. */
+  /** Other errors: there should be none. */
   readonly failures: readonly string[]
 }
 

@@ -19,7 +19,7 @@ export function useSerials() {
     )
     return productId
   }
-  /** Who has each serial of the product, by its number. */
+  /** The owner of each serial of the product, by its number. */
   const owners = async (productId: number): Promise<Record<string, string | null>> => {
     const rows = await database.query(
       'SELECT number, "transactionId" FROM "Serial" WHERE "productId" = $1 ORDER BY number',

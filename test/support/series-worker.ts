@@ -33,7 +33,7 @@ export interface SeriesOutcome {
   /** The numbers of what was committed. */
   readonly numbers: readonly TakenNumber[]
   readonly rolledBack: number
-  /** Whatever else went wrong: nothing should. */
+  /** Other errors: there should be none. */
   readonly failures: readonly string[]
 }
 

@@ -48,7 +48,7 @@ process.once('message', async ({ url, item, calls }: MemoryWork) => {
   let ended = 0
   const count = () => void ended++
 
-  // What Prisma loads for its first transaction is no part of what a queue costs.
+  // The code that Prisma loads for its first transaction is no part of the cost of a queue.
   await db.$stock.move({ transactionId: 'warm', item: { ...item, warehouse: 'nowhere' }, quantity: 1 }).catch(() => {})
   const before = heapUsed()
   for (const transactionId of ids) answers.push(db.$stock.move({ transactionId, item, quantity: 1 }).then(count, count))

@@ -15,9 +15,9 @@ export interface MixWork {
   readonly callers: number
   /** Steps of each caller. */
   readonly rounds: number
-  /** What the transaction ids begin with: who has the same names sends the same requests. */
+  /** The prefix of the transaction ids: processes with the same names send the same requests. */
   readonly names: string
-  /** What is done; by default everything. */
+  /** The kinds of call; by default all. */
   readonly kinds?: readonly Kind[]
   /** Folds one movement after the other, without an end, instead of all that. */
   readonly folds?: boolean
@@ -26,7 +26,7 @@ export interface MixWork {
 export interface MixOutcome {
   /** How often each kind was carried out, not as a replay. */
   readonly done: Readonly<Partial<Record<Kind, number>>>
-  /** What went wrong besides refusals: nothing should. */
+  /** Errors besides refusals: there should be none. */
   readonly failures: readonly string[]
 }
 
@@ -45,7 +45,7 @@ process.once('message', async ({ url, items, callers, rounds, names, kinds = KIN
   const failures: string[] = []
   type Way = Pick<typeof db, '$stock'>
 
-  /** What is sent under one transaction id is the same, whoever sends it, and when. */
+  /** The lines under one transaction id are the same for every sender, at any time. */
   const linesOf = (n: number, sign: number) => [
     { item: itemAt(n), quantity: sign * (1 + (n % 3)) },
     { item: itemAt(n + 1), quantity: n % 2 === 0 ? 2 : sign },

@@ -16,7 +16,7 @@ export interface StockWork {
   readonly orders: readonly StockOrder[]
   /** How many orders are under way at once. */
   readonly callers: number
-  /** What it sends before it waits. */
+  /** The order that it sends before it waits. */
   readonly first?: StockOrder
   /** Whether it waits until the test lets everybody go. */
   readonly waitsAtStart?: boolean

@@ -98,7 +98,7 @@ const circle: Record<string, unknown> = {}
 circle.self = circle
 
 /**
- * What is wrong for most kinds, and right for some. Not a Decimal look-alike whose text is no number: in a
+ * Values that are wrong for most kinds, and right for some. Not a Decimal look-alike whose text is no number: in a
  * list Prisma refuses it in one form of its own update, and stores the text in another.
  */
 const odd: fc.Arbitrary<unknown> = fc.constantFrom<unknown>(

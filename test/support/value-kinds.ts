@@ -50,7 +50,7 @@ export const UNREADABLE: ReadonlySet<string> = new Set(['ManyCitext', 'ManyTimet
 
 const isReadable = (column: string) => !UNREADABLE.has(/\w+/.exec(column)?.[0] ?? '')
 
-/** What serials are noted in; the serials themselves have a column of every kind. */
+/** The model that notes the serials; the serials themselves have a column of every kind. */
 const UNITS = `model UnitAllocation {
   transactionId String @id
   request       String

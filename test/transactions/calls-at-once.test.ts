@@ -24,7 +24,7 @@ const TRANSACTIONS: Record<string, <R>(db: Client, body: (tx: Tx) => Promise<R>)
 let shared: Client | undefined
 const NAMES = Object.keys(TRANSACTIONS)
 
-/** What was told and what is written, of calls that were made at once; where they differ, the names. */
+/** The calls made at once whose answer differs from the data written, by their names. */
 async function differences(calls: readonly Call[], outcomes: readonly PromiseSettledResult<unknown>[]) {
   const lines = await Promise.all(
     calls.map(async ({ name, isWritten }, i) => {

@@ -174,7 +174,7 @@ interface Opening {
 }
 type OwnTransaction = (below: Opening) => (this: unknown, body: (tx: Db) => unknown, options?: object) => unknown
 
-/** What extensions do in a `$transaction` of their own. */
+/** Extensions with a `$transaction` of their own. */
 const OWN_TRANSACTIONS: Record<string, OwnTransaction> = {
   'adds options': ({ $transaction }) =>
     function (body, options) {

@@ -372,7 +372,7 @@ describe('a body that throws', () => {
 })
 
 describe('the deadline', () => {
-  /** What the server holds a statement to, in the transaction and after it. */
+  /** The server's limits for a statement, in the transaction and after it. */
   const LIMITS = `SELECT name, setting::int AS ms FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout') ORDER BY name`
 
   async function limitsWith(setting: string, deadline: number) {

@@ -1,4 +1,4 @@
-/** What the compiler knows about `createIdempotent`, and what it refuses. It is compiled, and never run. */
+/** The types of `createIdempotent`, and the calls that they refuse. It is compiled, and never run. */
 import type { Prisma } from '../../generated/prisma/client.js'
 import { db, type Equal, type Expect } from './support.js'
 

@@ -59,7 +59,7 @@ db.$withAdvisoryLock('x', body, { mode: 'update' })
 db.$withAdvisoryLock('x', body, { isolationLevel: 'Serializable' })
 // @ts-expect-error: the body belongs to $withAdvisoryLock
 db.$advisoryXactLock('x', { bodyTimeout: 1 })
-// @ts-expect-error: who only tries does not wait
+// @ts-expect-error: a call that only tries does not wait
 db.$tryAdvisoryXactLock('x', { timeout: 1 })
 // @ts-expect-error: a number of connections
 base.$extends(concurrency({ lock: { maxWaiting: 'half' } }))

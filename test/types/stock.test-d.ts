@@ -35,7 +35,7 @@ const item = { productId: 1, warehouse: 'main' }
   type _item = Expect<Equal<(typeof lines)[number]['item'], { productId: number; warehouse: string }>>
   type _balance = Expect<Equal<(typeof lines)[number]['balance'], number>>
   type _key = Expect<(typeof lines)[number]['item'] extends Key ? true : false>
-  // @ts-expect-error: what was moved is not changed any more
+  // @ts-expect-error: the lines of a movement do not change any more
   lines.push(lines[0])
 }
 {
@@ -58,7 +58,7 @@ db.$stock.reserve({ transactionId, lines: [{ item, quantity: 1 }], expiresIn: 1,
 db.$stock.project()
 db.$stock.project({ batchSize: 10, signal })
 
-// What is wrong does not compile.
+// Wrong arguments do not compile.
 // @ts-expect-error: a transaction id
 db.$stock.move({ item, quantity: 1 })
 // @ts-expect-error: an item
@@ -194,7 +194,7 @@ declare const sparing: PrismaClient<never, { stock: { onHand: true; productId: t
 // Options that are wrong.
 // @ts-expect-error: the items
 stock({ movement: { model: 'StockMovement' } })
-// @ts-expect-error: what names an item
+// @ts-expect-error: the key of an item
 stock({ item: { model: 'Stock' }, movement: { model: 'StockMovement' } })
 // @ts-expect-error: a limit, or none
 stock({ item: { model: 'Stock', key: 'productId' }, movement: { model: 'StockMovement' }, minimum: true })

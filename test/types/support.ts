@@ -10,7 +10,7 @@ export type Expect<T extends true> = T
 export declare const base: PrismaClient
 export const db = base.$extends(concurrency())
 
-/** What a call resolves to. */
+/** The value that a call resolves to. */
 export type Resolved<C> = C extends PromiseLike<infer R> ? R : never
 
 export interface Product {

@@ -23,7 +23,7 @@ import { db, type Equal, type Expect, type Flat, type Product, type Resolved } f
       break
     }
     case 'missing':
-      // @ts-expect-error: what is missing has no version
+      // @ts-expect-error: a missing record has no version
       outcome.actual
       break
     default: {

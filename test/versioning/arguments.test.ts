@@ -5,7 +5,7 @@ import { rejectionOf } from '../support/rejection.js'
 
 const { database, connect } = useExtended()
 
-/** What the compiler refuses, and JavaScript does not. */
+/** A call that the compiler refuses, and JavaScript does not. */
 type Loose = (args: unknown) => Promise<unknown>
 type Method = 'updateVersioned' | 'tryUpdateVersioned' | 'deleteVersioned'
 

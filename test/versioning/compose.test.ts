@@ -23,7 +23,7 @@ const row = async () => (await database.query('SELECT stock, name, version FROM 
 const updates = (statements: readonly string[]) => statements.filter((sql) => sql.startsWith('UPDATE'))
 const addOne = ({ stock }: { stock: number }) => ({ stock: stock + 1 })
 
-/** Has the turn, and has read the row, until `open`: whoever comes meanwhile waits behind it. */
+/** Has the turn, and has read the row, until `open`: a later call waits behind it. */
 async function holdTurn(db: Db, meanwhile: () => Promise<unknown> = async () => {}) {
   const entered = gate()
   const { opened, open } = gate()

@@ -19,7 +19,7 @@ export default {
   operations: LOCK_OPERATIONS,
 
   async open(env) {
-    // It is CommonJS compiled from a module: what `import` makes of its default export depends on the loader.
+    // It is CommonJS compiled from a module: the default export that `import` gives depends on the loader.
     const { default: advisoryLock } = createRequire(import.meta.url)('advisory-lock') as AdvisoryLock
     const half = Math.max(1, Math.floor(env.poolSize / 2))
     const createMutex = advisoryLock(env.databaseUrl)

@@ -1,6 +1,6 @@
 /**
  * ZooKeeper's lock recipe: an ephemeral sequential node per caller. The lowest one holds the lock;
- * each of the others watches the one before it, so that a release wakes nobody but the next.
+ * each of the others watches the one before it, so that a release wakes only the next.
  */
 import { randomUUID } from 'node:crypto'
 import type { Client } from 'node-zookeeper-client'

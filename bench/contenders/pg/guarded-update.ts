@@ -1,5 +1,5 @@
 /**
- * The floor: what the database can do when the change can be said in one statement, prepared once
+ * The floor: the database's own speed when the change can be said in one statement, prepared once
  * per connection. No decision is made in the process, so it is no alternative where one is needed.
  */
 import type { Contender } from '../../contender.js'

@@ -22,7 +22,7 @@ export interface Measure {
   span(taker: Taker): readonly [number, number] | undefined
   /** Whether it says who left wrong data; a hollow mark says so everywhere. */
   readonly saysWrong?: boolean
-  /** What stands at the right. */
+  /** The text at the right. */
   text(taker: Taker): string
 }
 

@@ -1,7 +1,7 @@
 /**
- * A lock service of one's own, as small as they come: a lease with a token in a table, which is
- * taken with POST, renewed with PUT and given back with DELETE. Whoever waits is answered as soon
- * as a lock is given back, or its time is up.
+ * A lock service of one's own, as small as possible: a lease with a token in a table, which is
+ * taken with POST, renewed with PUT and given back with DELETE. A caller that waits is answered as
+ * soon as a lock is given back, or its time is up.
  */
 import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
@@ -100,7 +100,7 @@ service.delete<{ Params: Lock }>('/locks/:name/:token', async ({ params: { name,
   return rowCount === 1 ? reply.code(204).send() : reply.code(409).send({ error: 'lost' })
 })
 
-// What it costs is measured, too.
+// Its cost is measured, too.
 service.get('/meter', () => ({ database: DATABASE, statements }))
 
 process.once('SIGTERM', async () => {

@@ -1,4 +1,4 @@
-/** Who waits for a lock, in the order of asking. Only the first of them looks whether it is free. */
+/** The callers that wait for a lock, in the order of asking. Only the first looks whether it is free. */
 
 /** In ms: so often does the first one look whether the time of a holder that is gone has run out. */
 const LOOK_AGAIN = 500
@@ -48,7 +48,7 @@ class Waiter {
     this.#end()
   }
 
-  /** Not at all, if it was woken since it last slept: what it has looked at may be older. */
+  /** Not at all, if it was woken since it last slept: its last look may be older. */
   async sleep(milliseconds: number): Promise<void> {
     if (!this.#isWoken) {
       await new Promise<void>((resolve) => {

@@ -34,23 +34,23 @@ export type Db = ReturnType<typeof extended>
 /** Runs SQL past Prisma. */
 export type Query = (sql: string, values?: unknown[]) => Promise<Record<string, unknown>[]>
 
-/** What must be stored alike, by tables: these columns, or all but ids. */
+/** The columns that must be stored alike, by tables: these, or all but ids. */
 export type Columns = Readonly<Record<string, readonly string[] | 'all'>>
 
-/** A call with the arguments that its method wants, which may be distorted, and what it must come to if they are not. */
+/** A call with the arguments that its method wants, which may be distorted, and its right outcome if they are not. */
 export interface Call {
   readonly name: string
   readonly args: unknown[]
   run(db: Db, args: unknown[]): PromiseLike<unknown>
   /** Whether an answer is the right one. */
   isRight(answer: never): boolean
-  /** What Prisma alone does with the same arguments, if it has a call like this one. */
+  /** Prisma's own call with the same arguments, if it has one like this. */
   readonly plain?: { readonly run: PlainCall; readonly columns: Columns }
-  /** What may be sent before Prisma refuses an argument: a function has to read first. */
+  /** The SQL that may be sent before Prisma refuses an argument: a function has to read first. */
   readonly mayBeSent?: RegExp
   /** Whether the arguments go on to Prisma, whose own errors are then right as well. */
   readonly isPrismas: boolean
-  /** What may be called on the client, in a transaction, or both. */
+  /** Where it may be called: on the client, in a transaction, or both. */
   readonly place: 'root' | 'inside' | 'both'
 }
 
@@ -192,7 +192,7 @@ export const MAKERS: readonly Maker[] = [
   },
   async (query) => {
     const id = await newProduct(query)
-    // The function itself is right; what it returns is distorted.
+    // The function itself is right; its return value is distorted.
     const result = [{ stock: { decrement: 1 }, name: 'Tofu', price: '2.50' }]
     return {
       ...model('product', 'updateVersioned', result, (row: { stock: number }) => row.stock === 4),
@@ -307,7 +307,7 @@ export const MAKERS: readonly Maker[] = [
       ],
       (answer: { record: { items: unknown[] } }) => answer.record.items.length === 2,
     ),
-    // What can be selected only Prisma knows, and it is asked within the transaction, which is rolled back.
+    // Only Prisma knows the selectable fields, and it is asked within the transaction, which is rolled back.
     mayBeSent: /./,
   }),
   async () =>

@@ -5,13 +5,13 @@ import { type Client, Incomparable, NothingAlike } from './plain.js'
 
 export type Outcome = { readonly value: unknown } | { readonly error: unknown }
 
-/** What a call came to, and the rows that it has written. */
+/** The outcome of a call, and the rows that it has written. */
 export interface Written {
   readonly outcome: Outcome
   readonly rows: unknown
 }
 
-/** What Prisma alone makes of the arguments: carried out, looked at, and rolled back. */
+/** Prisma's own call with the arguments: carried out, read, and rolled back. */
 export async function plainly({ plain }: Call, args: unknown[], client: Client): Promise<Written | undefined> {
   if (plain === undefined) return undefined
   let written: Written | undefined
@@ -88,7 +88,7 @@ function isNow(value: unknown): boolean {
   return Math.abs(age) < (String(value).length === 10 ? 48 : 1) * 3_600_000
 }
 
-/** What ours did otherwise than Prisma, if it did not refuse by an error of its own. */
+/** The difference between ours and Prisma, if ours did not refuse by an error of its own. */
 export function difference(ours: Written, plain: Written, sent: readonly string[]): string | undefined {
   if ('value' in ours.outcome && isReplay(ours.outcome.value)) return undefined
   const own = asPrismas(ours.outcome)
@@ -132,7 +132,7 @@ function isReplay(value: unknown): boolean {
   )
 }
 
-/** What is an answer of ours, or an error with more in it, as Prisma would say it. */
+/** An answer of ours, or an error with more in it, as Prisma would say it. */
 function asPrismas(outcome: Outcome): Outcome {
   if ('error' in outcome || typeof outcome.value !== 'object' || outcome.value === null) return outcome
   const { status, replayed, record } = outcome.value as { status?: string; replayed?: boolean; record?: unknown }

@@ -46,7 +46,7 @@ export const plainUpdate =
     return delegate(client, model).update?.({ ...rest, data: bumped(data) })
   }
 
-/** What the function of an update returns. */
+/** The return value of the function of an update. */
 export const plainAnswer =
   (id: number): PlainCall =>
   async (client, [data]) => {

@@ -31,12 +31,12 @@ const TABLES = [
 ]
 
 /**
- * Distorted calls of every method, and honest ones beside them. What must hold:
+ * Distorted calls of every method, and honest ones beside them. These rules must hold:
  *
  * - each call ends, and an error is one of the package, or of Prisma where the arguments go on to it;
  * - alone, it comes to the same as Prisma's own call with the same arguments, or is refused by an error of ours
- *   that names what was distorted; Prisma's own errors about arguments come before any SQL as well;
- * - an argument that is refused is refused before any SQL, and whoever is refused has written nothing;
+ *   that names the distorted part; Prisma's own errors about arguments come before any SQL as well;
+ * - an argument that is refused is refused before any SQL, and a refused call has written nothing;
  * - the honest ones all succeed, with the answers that they have alone;
  * - a transaction in which an argument was refused goes on, and commits.
  */
@@ -114,7 +114,7 @@ export class Rounds {
         for (const each of [honest[0] as Call, call, ...honest.slice(1)]) {
           const outcome = await settled(each, tx as unknown as Db)
           outcomes.push(outcome)
-          // What the database or Prisma refuses may end a transaction; what is refused before any SQL may not.
+          // A refusal by the database or Prisma may end a transaction; one before any SQL may not.
           const isRefused = 'error' in outcome && !isConcurrencyError(outcome.error, 'INVALID_ARGUMENT')
           if (each === call && isRefused) {
             isUsable = false
@@ -190,8 +190,8 @@ function isCallersOwn(error: unknown): boolean {
 }
 
 /**
- * What Prisma says of arguments that go on to it is what a plain call would be told, also where it is a
- * TypeError of its own. Not P2010, the code of raw SQL, which tells nothing.
+ * Prisma's errors about arguments that go on to it are those of a plain call, also a TypeError of its
+ * own. Not P2010, the code of raw SQL, which tells nothing.
  */
 function isPrismas(error: unknown): boolean {
   if (!(error instanceof Error)) return false

@@ -171,7 +171,7 @@ export function copyOf(value: unknown): unknown {
 function distortOnce(args: unknown[], chance: Chance): string[] {
   const { way, parent, key } = chance.pick(placesIn(args))
   const added = chance.pick(NAMES)
-  // A getter is one that was put there before: what it gives stays unread.
+  // A getter is one that was put there before: its value stays unread.
   const before = Object.getOwnPropertyDescriptor(parent, key)?.value
   const set = (name: string, value: unknown) =>
     Reflect.defineProperty(parent, name, { value, enumerable: true, configurable: true, writable: true })
@@ -190,7 +190,7 @@ function distortOnce(args: unknown[], chance: Chance): string[] {
       set(key, [before])
       break
     case 2: {
-      // What is right at the first look, and something else at each one after it.
+      // A value that is right at the first look, and another one at each look after it.
       const other = chance.pick(STRANGE)()
       let looks = 0
       get(() => (looks++ === 0 ? before : other))
