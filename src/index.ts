@@ -97,10 +97,10 @@ export type {
 /** Half of a pool of ten, which is what node-postgres has unless told otherwise. */
 const DEFAULT_MAX_WAITING = 5
 
-/** What every model gets. O is the type of the options of `concurrency()`. */
+/** The methods that every model gets. O is the type of the options of `concurrency()`. */
 export interface ConcurrencyModelMethods<O> extends VersionedModelMethods<O>, IdempotentModelMethods {}
 
-/** What the client gets, and the `tx` of a transaction. */
+/** The methods that the client gets, and the `tx` of a transaction. */
 export interface ConcurrencyClientMethods
   extends TransactionClientMethods,
     IdempotentClientMethods,

@@ -12,7 +12,7 @@ export interface Field {
   readonly isList: boolean
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
-  /** What it has where an INSERT leaves it out. */
+  /** Its value where an INSERT leaves it out. */
   readonly fallback: FieldDefault
   /** Whether the database itself fills it in then. A `uuid()` or `cuid()` is made by Prisma's client. */
   readonly hasDefault: boolean
@@ -20,7 +20,7 @@ export interface Field {
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key. */
   readonly foreignKey: ForeignKey | undefined
-  /** Of a relation: what both of its sides have in common. */
+  /** Of a relation: the name that both of its sides have in common. */
   readonly relationName: string | undefined
   /** For an enum: each value's name in the database. */
   readonly enumValues: ReadonlyMap<string, string> | undefined
@@ -38,7 +38,7 @@ export interface Model {
   readonly keys: readonly (readonly string[])[]
   /** The fields of each unique key that has several, by its name in `where`, such as `orderId_productId`. */
   readonly compoundKeys: ReadonlyMap<string, readonly string[]>
-  /** Who keeps foreign keys true. It is the same for all models. */
+  /** The system that enforces foreign keys. It is the same for all models. */
   readonly relationMode: RelationMode
   /**
    * The fields that relations refer to, where Prisma itself (`relationMode = "prisma"`) changes the rows that
@@ -55,14 +55,14 @@ export interface Model {
 
 export type DataModel = ReadonlyMap<string, Model>
 
-/** Who keeps foreign keys true: the database, or Prisma with statements of its own. */
+/** The system that enforces foreign keys: the database, or Prisma with statements of its own. */
 export type RelationMode = 'foreignKeys' | 'prisma'
 
 /**
- * What a field has where an INSERT leaves it out.
+ * The value of a field where an INSERT leaves it out.
  *
  * - `none`: nothing is said about it
- * - `value`: what the schema says, which Prisma sends and the database has as well
+ * - `value`: the value in the schema, which Prisma sends and the database has as well
  * - `now`: the time, likewise
  * - `autoincrement`, `database`: the database makes the value, and only it
  * - `client`: Prisma makes the value, and only it, such as `uuid()`

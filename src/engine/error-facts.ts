@@ -1,8 +1,8 @@
 /**
- * What an error of the database, or of the connection to it, says, in the shapes of every engine.
+ * The facts in an error of the database, or of the connection to it, in the shapes of every engine.
  *
- * Prisma: a model call gives a PrismaClientKnownRequestError (P2034 for a write conflict, P2039 for what
- * Prisma has no code for), raw SQL a P2010, and COMMIT a bare DriverAdapterError; in each of them the
+ * Prisma: a model call gives a PrismaClientKnownRequestError (P2034 for a write conflict, P2039 for an
+ * error without a code in Prisma), raw SQL a P2010, and COMMIT a bare DriverAdapterError; in each of them the
  * driver's own error, with the SQLSTATE, is the `cause`. A lost connection comes as a plain Error of the
  * driver, a P1017, or a FATAL of the server.
  *
@@ -88,9 +88,8 @@ export function isOutOfRange(error: unknown): boolean {
 }
 
 /**
- * The connection went away while it was in use: what was sent may or may not have been carried
- * out. A server that cannot be reached in the first place (P1001) is not meant: there nothing was
- * sent.
+ * The connection broke while it was in use, so the statement may or may not have been carried out.
+ * Not a server that cannot be reached in the first place (P1001): there nothing was sent.
  */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error)

@@ -18,7 +18,7 @@ export type Action =
 export type ActionArgs = Readonly<Record<string, unknown>>
 
 /**
- * What an ORM puts into a field that an insert leaves out: a value, the time, nothing (the database
+ * An ORM's default for a field that an insert leaves out: a value, the time, nothing (the database
  * fills it in), or something that only the ORM itself can tell.
  */
 export type InsertDefault = { readonly value: unknown } | 'now' | 'nothing' | 'unknown'
@@ -29,17 +29,17 @@ export interface RecordSession {
   /** Sends a call through all of the client's extensions. */
   call(action: ModelAction, args: ActionArgs): Promise<Row>
   /**
-   * Reads a record from the primary, whatever replicas other extensions have in store.
+   * Reads a record from the primary, also where other extensions have replicas.
    * A record that is not there is Prisma's P2025.
    */
   read(args: ActionArgs): Promise<Row>
   /** Reads a record of another model, for a key that this one refers to. */
   readOther(model: string, args: ActionArgs): Promise<Row>
-  /** Sends SQL, with its values as parameters. What fails has the error that a call of the model would have. */
+  /** Sends SQL, with its values as parameters. Its errors are those of a call of the model. */
   query(sql: string, ...values: unknown[]): Promise<Row[]>
   /** The same, of a statement with its values. */
   rows(statement: SqlStatement): Promise<Row[]>
-  /** What another extension that takes part in these calls of the model is called; `undefined` if none does. */
+  /** The name of another extension that takes part in these calls of the model; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
   /**
    * Asks the other extensions of this package before SQL writes data, which their hooks do not see.
@@ -47,7 +47,7 @@ export interface RecordSession {
    * @throws InvalidArgumentError that names the field, if one of them refuses it
    */
   checkWrite(operation: 'create' | 'update', data: unknown, path: string): void
-  /** In a transaction, runs the body in a savepoint: what fails in it leaves the transaction as it was. */
+  /** In a transaction, runs the body in a savepoint: its failure leaves the transaction as it was. */
   contained<R>(body: (scope: RecordSession) => Promise<R>): Promise<R>
 }
 
@@ -56,7 +56,7 @@ export interface RootScope extends RecordSession {
   readonly inTransaction: false
   /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
   canBypassPrisma(...actions: readonly ModelAction[]): boolean
-  /** What Prisma puts into the fields of the model that an insert leaves out. */
+  /** Prisma's defaults for the fields of the model that an insert leaves out. */
   insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
   /** In it other extensions take no longer than the bound in any call. */
   transaction<R>(body: (tx: RecordSession) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>

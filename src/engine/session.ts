@@ -37,7 +37,7 @@ export interface Bound {
 export type Session = RootSession | TransactionSession
 
 interface AnySession {
-  /** What a body of the user's is given: the client, or the `tx`, with all that it has been extended by. */
+  /** For a body of the user's: the client, or the `tx`, with all of its extensions. */
   readonly client: object
   /**
    * Sends one statement, whose rows are of the type `R`.
@@ -57,13 +57,13 @@ export interface RootSession extends AnySession {
 /** A transaction, on the `tx` of its body or on that of a nested one. */
 export interface TransactionSession extends AnySession {
   readonly inTransaction: true
-  /** What tells this transaction from others; the same in all of its savepoints. */
+  /** Tells this transaction from others; the same in all of its savepoints. */
   readonly id: string
-  /** What tells this body from those around it and in it: the turns of its calls are kept by it. */
+  /** Tells this body from those around it and in it: the turns of its calls are kept by it. */
   readonly scope: object
   /** Sends a statement past the turns of the transaction: one that limits what is under way, or ends the connection. */
   rowsAtOnce(statement: SqlStatement): Promise<Row[]>
-  /** Runs statements of ours in a savepoint: what fails in it leaves the transaction as it was. */
+  /** Runs statements of ours in a savepoint: a failure in it leaves the transaction as it was. */
   contained<R>(body: (session: TransactionSession) => Promise<R>, bound?: Bound): Promise<R>
   /** Runs a body of the user's in a savepoint, as the user's own `tx.$transaction` does. */
   nested<R>(body: (session: TransactionSession) => Promise<R>): Promise<R>

@@ -27,7 +27,7 @@ export type ConcurrencyErrorCode =
   | 'VERSION_OVERFLOW'
   | 'WRITE_SUPPRESSED'
 
-/** What all errors of this package have in common. */
+/** The base class of all errors of this package. */
 export abstract class ConcurrencyError extends Error {
   abstract readonly code: ConcurrencyErrorCode
 

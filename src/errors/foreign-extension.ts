@@ -1,6 +1,6 @@
 import { ConcurrencyError } from './concurrency-error.js'
 
-/** What another extension and a call of this package do to each other. */
+/** The conflict between another extension and a call of this package. */
 export type ForeignExtensionProblem = 'passed over' | 'left the transaction' | 'answered by itself' | 'gave no record'
 
 /**

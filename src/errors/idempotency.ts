@@ -7,7 +7,7 @@ export class IdempotencyMismatchError extends ConcurrencyError {
   constructor(
     /** The Prisma model of the record, or of the stored keys. */
     readonly model: string,
-    /** What names the first one: the unique `where`, or scope and key. */
+    /** The name of the first one: the unique `where`, or scope and key. */
     readonly where: Readonly<Record<string, unknown>>,
     /** The fields that differ from the first time; `request` for a whole operation. */
     readonly fields: readonly string[],

@@ -32,7 +32,7 @@ export class DeadlineExceededError extends ConcurrencyError {
   constructor(
     /** The deadline in ms, counted from the start of the call. */
     readonly deadline: number,
-    /** What the call waited for, such as `a connection`. */
+    /** The thing that the call waited for, such as `a connection`. */
     readonly waitedFor: string,
     options: ErrorOptions & DeadlineHint = {},
   ) {

@@ -1,6 +1,6 @@
 import { ConcurrencyError, describe } from './concurrency-error.js'
 
-/** What names an item: the value of its key, or an object with a value for each field of the key. */
+/** The name of an item: the value of its key, or an object with a value for each field of the key. */
 export type ItemName = ItemKeyValue | Readonly<Record<string, ItemKeyValue>>
 
 /** The value of one field of an item's key. */
@@ -21,7 +21,7 @@ export interface Shortage {
   readonly item: ItemName
   /** How much was asked for. */
   readonly requested: StockQuantity
-  /** How much could have been had: what is on hand, less what is reserved, down to the minimum. */
+  /** How much could have been had: the quantity on hand, less the reserved one, down to the minimum. */
   readonly available: StockQuantity
 }
 
@@ -92,7 +92,7 @@ export class ReservationEndedError extends ConcurrencyError {
 
   constructor(
     readonly transactionId: string,
-    /** What became of it. */
+    /** How the reservation ended; `missing` if there is none. */
     readonly state: 'expired' | 'released' | 'fulfilled' | 'missing',
   ) {
     const what = state === 'missing' ? 'does not exist' : state === 'expired' ? 'has expired' : `was ${state}`

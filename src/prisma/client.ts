@@ -6,8 +6,8 @@ const UNKNOWN_PRISMA = 'prisma-extension-concurrency does not know this version 
 const SCOPE = Symbol.for('prisma.client.transaction.scope_context')
 
 /**
- * The parts of a Prisma client that this package uses. What begins with an underscore, and the
- * symbol below, is Prisma's own business: read on 7.10, looked at nowhere else but in this folder.
+ * The parts of a Prisma client that this package uses. Members that begin with an underscore,
+ * and the symbol below, are private to Prisma: read on 7.10, and used in this folder only.
  */
 export interface PrismaClientLike {
   readonly _runtimeDataModel: {
@@ -32,7 +32,7 @@ export interface PrismaClientLike {
     readonly inlineSchema: string
     readonly adapter?: { readonly options?: { readonly schema?: string } }
   }
-  /** What the client was told to `omit`, by the model's name on the client, such as `product`. */
+  /** The fields that the client has to `omit`, by the model's name on the client, such as `product`. */
   readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>
   /** The client that is not extended. */
   readonly _originalClient: {

@@ -7,7 +7,7 @@ import { versionColumnsOf } from './version-columns.js'
 export function readDataModel(client: PrismaClientLike): DataModel {
   const text = schemaTextOf(client)
   const versions = versionColumnsOf(client)
-  // What Prisma itself puts before a table's name where the model has no `@@schema`.
+  // Prisma itself puts it before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
   const models = Object.entries(client._runtimeDataModel.models).map(([name, model]): [string, Model] => {
     // A key that has a field which the client does not know, by `@ignore`, cannot be used there either.

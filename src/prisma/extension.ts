@@ -12,7 +12,7 @@ export type Nothing = Record<never, never>
 /** Members as Prisma's types hold them: by a function that gives each. */
 export type Members<M> = { [K in keyof M]: () => M[K] }
 
-/** What an extension adds to all models and to the client. */
+/** An extension's additions to all models and to the client. */
 export interface Extension<Model, Client> {
   readonly $extends: {
     readonly extArgs: { result: Nothing; model: Model; query: Nothing; client: Client }

@@ -6,13 +6,13 @@ import { versionColumnsOf } from './version-columns.js'
 /** How our own statements are sent. */
 const RAW = '$queryRawUnsafe'
 
-/** By the topmost extension: what was found out about the calls of a model. */
+/** The answers about the calls of a model, by the topmost extension. */
 const known = new WeakMap<object, Map<string, ExtensionArgs | undefined>>()
 
 /**
- * The topmost extension that takes part in these calls of a model, by a query hook or by a method of
- * its own: what it does, such as to filter by tenant, SQL of our own goes past. Left out are extensions
- * that only watch, and those of this package, whose guards are asked (see `checkWrite`).
+ * The topmost extension that takes part in these calls of a model, by a query hook or by a method of its
+ * own. SQL of our own goes past its work, such as a filter by tenant. Left out are extensions that only
+ * watch, and those of this package, whose guards are asked (see `checkWrite`).
  */
 export function foreignIn(
   client: PrismaClientLike,

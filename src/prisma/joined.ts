@@ -4,9 +4,9 @@ import type { PrismaCall } from './client.js'
 import { calledBy, type ExtensionArgs, type Hook } from './layers.js'
 
 /*
- * An extension may send what is called in a transaction in another one, of its own: the usual recipe
- * for row-level security does, and one that calls the client that it has closed over. What this
- * package believes to be all or nothing would then be committed piece by piece. So the hooks of other
+ * An extension may send a call of a transaction in another one, of its own: the usual recipe
+ * for row-level security does, and one that calls the client that it has closed over. Work that
+ * must be all or nothing would then be committed piece by piece. So the hooks of other
  * extensions are watched while a transaction is open that one of our calls relies on.
  */
 
@@ -114,7 +114,7 @@ class Part {
   hasSent = false
   readonly #bounds: readonly Bound[]
   readonly #check: (transaction: Transaction | undefined) => void
-  /** What it has sent in the transaction, and has no answer to. */
+  /** Its calls in the transaction that have no answer yet. */
   readonly #underWay = new Set<PromiseLike<unknown>>()
   #end: { readonly reason: unknown } | undefined
 

@@ -12,9 +12,9 @@ type Way = 'below' | 'through all' | 'in a transaction'
 const ways = new WeakMap<OwnClients, WeakMap<PrismaClientLike, Map<string, Way>>>()
 
 /**
- * Reads a record outside a transaction: from the primary, and past no extension that has a say in it.
- * What is right below ours has it whichever way the read goes. What lies on top of ours may send the
- * read to a replica, unless it is in a transaction.
+ * Reads a record outside a transaction: from the primary, and through each extension that takes part in it.
+ * An extension below ours takes part on every way of the read. One on top of ours may send it to a
+ * replica, unless it is in a transaction.
  */
 export async function readPrimary(model: ModelContext, own: OwnClients, args: ActionArgs): Promise<unknown> {
   const whole = knownWholeOf(model)

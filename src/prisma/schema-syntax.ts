@@ -2,7 +2,7 @@ import type { Argument, Expression } from '../engine/data-model.js'
 
 /**
  * The syntax of the Prisma schema language: a reader of tokens, and a parser that makes blocks of
- * them. What the blocks mean is told in schema-text.ts.
+ * them. The meaning of the blocks is in schema-text.ts.
  *
  * Prisma's own parser is a WASM module of several megabytes. The ones on npm need `fs` or `util`
  * of Node, and are 31 and 44 kB gzip. The language is small: this is all of it.
@@ -21,7 +21,7 @@ export interface FieldDeclaration {
   readonly attributes: readonly Attribute[]
 }
 
-/** A model, view, enum, datasource, or whatever else begins with two words and a brace. */
+/** A model, view, enum, datasource, or any other block that begins with two words and a brace. */
 export interface Block {
   readonly keyword: string
   readonly name: string
@@ -189,7 +189,7 @@ class Parser {
     return items
   }
 
-  /** Every entry has its own line. What else stands in it is not understood, and neither is the entry. */
+  /** Every entry has its own line. An entry with anything else behind it in the line is not understood. */
   #endOfEntry(): void {
     if (!this.#token.isFirst && !this.#is('}') && this.#token.kind !== 'end') throw new NotUnderstood()
   }

@@ -27,7 +27,7 @@ export interface FieldText {
   readonly isOptional: boolean
   readonly isUpdatedAt: boolean
   readonly fallback: FieldDefault
-  /** What stands behind `@db.`, such as `Decimal(12, 2)`. */
+  /** The type behind `@db.`, such as `Decimal(12, 2)`. */
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key: its fields, and those they refer to. */
   readonly foreignKey: ForeignKey | undefined

@@ -1,7 +1,7 @@
 import type { PrismaClientLike } from './client.js'
 import { layersOf } from './layers.js'
 
-/** What `concurrency()` knows of the version columns of a client's models. */
+/** The version columns of a client's models, as `concurrency()` knows them. */
 export interface VersionColumns {
   /**
    * The version column's field. `undefined` is a model that has none, and `false` one that the
@@ -13,8 +13,8 @@ export interface VersionColumns {
 }
 
 /**
- * What the `concurrency()` extensions that the client is made of know; `undefined` without one. Of a model, the
- * topmost one counts that names its version column, or says that it has none.
+ * The version columns that the `concurrency()` extensions of the client know; `undefined` without one. Of a
+ * model, the topmost one counts that names its version column, or says that it has none.
  */
 export function versionColumnsOf(client: object): VersionColumns | undefined {
   const all = layersOf(client as PrismaClientLike).flatMap(({ versions }) => versions ?? [])

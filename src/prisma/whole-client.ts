@@ -90,7 +90,7 @@ export function inTouch(own: PrismaClientLike, transparent: readonly string[]) {
 export function watchedClient<C>(client: C, transparent: readonly string[]): C {
   const own = client as PrismaClientLike
   const all = extensionsOf(own)
-  // What is above a layer of ours is watched already.
+  // Extensions above a layer of ours are watched already.
   if (all.some(layerOf)) return client
   return rebuilt(own, new Set(transparent)) as C
 }

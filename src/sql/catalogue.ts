@@ -13,7 +13,7 @@ export interface Column {
    * `varchar(5)` would cut a text off, while the assignment to the column refuses it.
    */
   readonly type: string
-  /** The same with lengths and scales, such as `timestamp(0) without time zone`: what the column makes of a value. */
+  /** The same with lengths and scales, which change a value, such as `timestamp(0) without time zone`. */
   readonly exactType: string
   /** Whether it refuses NULL, by itself or by its domain. */
   readonly isRequired: boolean
@@ -52,7 +52,7 @@ export interface Table {
 
 /**
  * The tables of the models, asked of the database once for each: migrations are expected to be
- * applied before a program starts. What is not there is asked for again.
+ * applied before a program starts. A missing table is asked for again.
  */
 export class Catalogue {
   readonly #tables = new Map<string, Table>()
@@ -126,7 +126,7 @@ function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
 
 /**
  * A domain leads to its base type, and an array to the type of its elements, until neither is left.
- * The columns of an index are those of its key: what INCLUDE adds does not count for it. A view of one
+ * The columns of an index are those of its key: columns of INCLUDE do not count. A view of one
  * table has the keys of that table.
  *
  * PostgreSQL records what depends on a column: keys, checks, indexes, policies, views, generated columns

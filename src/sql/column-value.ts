@@ -12,14 +12,14 @@ type Scalar = string | number | boolean
 export type ColumnValue = Scalar | null | readonly Scalar[]
 
 /**
- * The one check of a value for all statements of our own, and its only reading. What comes of it is
- * what Prisma stores for the same value (serializeJsonQuery.ts, the query compiler's
+ * The one check of a value for all statements of our own, and its only reading. The result is the
+ * value that Prisma stores for the same input (serializeJsonQuery.ts, the query compiler's
  * query_document/parser.rs, and the adapter's conversion.ts, on 7.10).
  *
- * `undefined` is everything else: what Prisma refuses, and what it stores as something else than was
- * given (NaN as NULL, 1.5 in an Int as 1, half a surrogate pair as U+FFFD). Where Prisma can be asked
- * instead, it is for Prisma to judge; where not, it is refused. Whether the column takes the value (its
- * length, its range, a wrong uuid) is for the database to say, in either case.
+ * `undefined` is everything else: values that Prisma refuses, and values that it stores as something else
+ * (NaN as NULL, 1.5 in an Int as 1, half a surrogate pair as U+FFFD). Where Prisma can be asked instead,
+ * it decides; where not, the value is refused. The database decides in either case whether the column
+ * takes the value (its length, its range, a wrong uuid).
  */
 export function columnValue(value: unknown, field: Field): ColumnValue | undefined {
   if (field.isList) return listValue(value, field)
@@ -93,8 +93,8 @@ function floatValue(value: number, { isList }: Field): number | string | undefin
 }
 
 /**
- * A number as the query compiler passes it on: a 64-bit integer exactly, and whatever else with 16
- * digits. Where it is half-way between two such numbers, nothing is said.
+ * A number as the query compiler passes it on: a 64-bit integer exactly, and any other with 16
+ * digits. `undefined` where it is half-way between two such numbers.
  */
 function compiledNumber(value: number): string | undefined {
   if (Number.isSafeInteger(value)) return String(value)

@@ -7,9 +7,9 @@ const MOST_DEPTH = 100
 const SPECIAL_KEYS: ReadonlySet<string> = new Set(['__proto__', '__prismaRawParameters__', 'constructor'])
 
 /**
- * The text that Prisma stores of some Json, or `undefined` where that would be something else than
- * what was given: a bigint or NaN is changed, and an instance of a class loses what it is. A Date
- * makes JSON of itself, as whatever has a `toJSON` does.
+ * The text that Prisma stores of some Json, or `undefined` where that would differ from the value
+ * given: a bigint or NaN is changed, and an instance of a class loses its class. A Date makes JSON of
+ * itself, as does anything else with a `toJSON`.
  */
 export function jsonText(value: unknown, isInList = false): string | undefined {
   try {

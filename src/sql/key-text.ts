@@ -5,8 +5,8 @@ import { bytesOf, canonicalUuid, isStorableText, keyTextProblem, LONGEST_KEY, NO
 
 /**
  * A text that is to be (part of) a key in the field's column, in the one spelling that the database
- * gives it. What the database would refuse, and end the caller's transaction with it, or would store
- * as another text, is refused here.
+ * gives it. A text is refused here if the database would refuse it, and end the caller's transaction
+ * with it, or would store it as another text.
  *
  * @throws InvalidArgumentError, before any SQL
  */

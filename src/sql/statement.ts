@@ -2,10 +2,10 @@ import type { SqlStatement } from '../engine/session.js'
 
 declare const SQL_TEXT: unique symbol
 
-/** Text that may stand in a statement as it is: a quoted identifier, or SQL that we have written. No value of a user's. */
+/** Text that is safe in a statement as it is: a quoted identifier, or SQL of our own. No value of a user's. */
 export type SqlText = string & { readonly [SQL_TEXT]: true }
 
-/** SQL text, for what this package has written itself, and for what it has quoted. */
+/** SQL text that this package has written itself, or has quoted. */
 export function raw(text: string): SqlText {
   return text as SqlText
 }
@@ -26,7 +26,7 @@ export function param(value: unknown, type?: string): Parameter {
   return new Parameter(value, type)
 }
 
-/** What may stand in a statement. `undefined` and `false` stand for nothing, so that a part can be optional. */
+/** A part of a statement. `undefined` and `false` stand for nothing, so that a part can be optional. */
 export type Piece = SqlText | Parameter | Statement | undefined | false
 
 /** SQL and its values. A statement may be a part of another one. */

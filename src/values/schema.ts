@@ -13,7 +13,7 @@ export interface Issue {
 /** A further condition on a value of the right type: its message, if the value does not meet it. */
 export type Check<T> = (value: T) => string | undefined
 
-/** What a value must be. */
+/** The form that a value must have. */
 export class Schema<T> {
   declare readonly output: T
 
@@ -76,7 +76,7 @@ export function oneOf<const T extends string>(values: readonly T[], message?: st
   return custom((value) => values.some((one) => one === value), message ?? `must be ${names}`)
 }
 
-/** What may be left out. */
+/** A value that may be left out. */
 export function optional<T>(schema: Schema<T>): OptionalSchema<T> {
   return new OptionalSchema((value) => (value === undefined ? NONE : schema.find(value)))
 }

@@ -10,14 +10,14 @@ type Fail = (path: string, message: string, options?: ErrorOptions) => Error
 const invalidArgument: Fail = (path, message, options) => new InvalidArgumentError(path, message, options)
 
 /**
- * A copy of what a caller gave. Every part of it is read once, and the caller may change its own
- * objects afterwards: what was checked is what is written.
+ * A copy of a caller's value. Every part of it is read once, and the caller may change its own objects
+ * afterwards: the values that were checked are written.
  *
  * Plain objects, arrays, instances of classes, dates and bytes are copied, as Prisma itself copies
- * arguments. What is none of these, such as a function, an AbortSignal or a Map, stays what it is.
+ * arguments. Anything else, such as a function, an AbortSignal or a Map, stays as it is.
  *
- * @param name what the whole is called
- * @param prefix what stands before the names of its parts
+ * @param name the name of the whole
+ * @param prefix the text before the names of its parts
  * @throws InvalidArgumentError that names a part which is a hole, contains itself, or cannot be read
  */
 export function snapshot<T>(value: T, name: string, prefix = '', fail = invalidArgument): T {
