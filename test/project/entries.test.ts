@@ -13,7 +13,7 @@ async function packagesOf(entry: string): Promise<string[]> {
     if (seen.has(file)) return
     seen.add(file)
     const text = await readFile(file, 'utf8')
-    const specifiers = text.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*'([^'\s]+)'/g)
+    const specifiers = text.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*['"]([^'"\s]+)['"]/g)
     for (const [, specifier = ''] of specifiers) {
       if (!specifier.startsWith('.')) packages.add(specifier)
       else await visit(join(dirname(file), file.endsWith('.d.ts') ? specifier.replace(/\.js$/, '.d.ts') : specifier))
@@ -34,4 +34,14 @@ test('a program without node-postgres runs, and compiles, on the other entry poi
     expect(await packagesOf(`${entry}.js`)).toEqual(['@prisma/client/extension'])
     expect(await packagesOf(`${entry}.d.ts`)).not.toContain('pg')
   }
+})
+
+test('every class of the built package has the name that it is exported by, which an error shows as its own', async () => {
+  const wrong = []
+  for (const entry of ['index', 'erp', 'pg']) {
+    const exported: object = await import(join(DIST, `${entry}.js`))
+    for (const [name, value] of Object.entries(exported)) if (value.name !== name) wrong.push([entry, name, value.name])
+  }
+
+  expect(wrong).toEqual([])
 })

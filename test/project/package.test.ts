@@ -29,7 +29,7 @@ test('the package works with require', async () => {
 test('the package imports nothing but Prisma, and so no module of Node', async () => {
   const imported = new Set<string>()
   for (const file of await filesOf('dist', '.js')) {
-    for (const [, specifier = ''] of file.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*'([^'\s]+)'/g)) {
+    for (const [, specifier = ''] of file.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*['"]([^'"\s]+)['"]/g)) {
       if (!specifier.startsWith('.')) imported.add(specifier)
     }
   }

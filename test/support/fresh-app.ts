@@ -48,7 +48,7 @@ async function pack(folder: string): Promise<string> {
   const files = ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'src', 'tsconfig.json', 'tsconfig.build.json']
   for (const name of files) await cp(join(ROOT, name), join(folder, name), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  await run(process.execPath, [TSC, '-p', 'tsconfig.build.json'], folder)
+  await run(process.execPath, [join(ROOT, 'scripts', 'build.mjs')], folder)
   await run('npm', ['pack', '--ignore-scripts'], folder)
   const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))
   if (tarball === undefined) throw new Error('npm pack has left no tarball.')
