@@ -41,6 +41,10 @@ export interface RecordSession {
   rows(statement: SqlStatement): Promise<Row[]>
   /** The name of another extension that takes part in these calls of the model; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
+  /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
+  canBypassPrisma(...actions: readonly ModelAction[]): boolean
+  /** Prisma's defaults for the fields of the model that an insert leaves out. */
+  insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
   /**
    * Asks the other extensions of this package before SQL writes data, which their hooks do not see.
    *
@@ -54,10 +58,6 @@ export interface RecordSession {
 /** The root client. Only it can open a transaction. */
 export interface RootScope extends RecordSession {
   readonly inTransaction: false
-  /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
-  canBypassPrisma(...actions: readonly ModelAction[]): boolean
-  /** Prisma's defaults for the fields of the model that an insert leaves out. */
-  insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault>
   /** In it other extensions take no longer than the bound in any call. */
   transaction<R>(body: (tx: RecordSession) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>
 }

@@ -2,15 +2,24 @@ import type { RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { ModelContext } from '../prisma/client.js'
 import { insertRecords } from '../prisma/records.js'
-import { widened } from '../prisma/selection.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { NO_TIMEOUT } from '../transactions/bounded-body.js'
 import { boundOf } from '../transactions/bounds.js'
 import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'
 import { canonical } from '../values/canonical.js'
-import { type InsertCall, type InsertResult, insertOnce, requireKey, rowToInsert } from './insert.js'
-import { insertTogether, plainInsert } from './insert-together.js'
+import { snapshot } from '../values/snapshot.js'
+import { isSame } from './compare.js'
+import { directInsert, findRows, insertRows, isSpelledOneWay } from './direct-insert.js'
+import {
+  type Hint,
+  type InsertCall,
+  type InsertResult,
+  insertOnce,
+  requireKey,
+  rowToInsert,
+  tableOf,
+} from './insert.js'
 import { keyName } from './payload.js'
 
 /** A call that is one statement. */
@@ -23,14 +32,19 @@ interface InsertTask extends Task {
 
 type InsertJob = Job<InsertTask, InsertResult>
 
+/** The calls of one key. The first of them speaks for it in the statement. */
+type JobsOfKey = readonly [InsertJob, ...InsertJob[]]
+
 const BOUNDS: BatcherBounds = {
   // PostgreSQL takes 65,535 parameters, and a row may have a hundred columns.
   largestBatch: 500,
-  // Inserts of different keys do not wait for one another.
-  batchesAtOnce: Number.POSITIVE_INFINITY,
-  gatheringTurns: 1,
+  batchesAtOnce: 2,
+  gatheringTurns: 12,
   waitedFor: 'the same insert in this process',
 }
+
+/** How long a batch keeps its place, in ms: inserts of different keys do not wait for one that is blocked. */
+const LONGEST_PLACE = 10
 
 /** How long a batch waits for a duplicate in flight elsewhere, in ms, before its members go on alone. */
 const BATCH_LOCK_TIMEOUT = 100
@@ -41,47 +55,97 @@ export class InsertBatches {
   readonly #batchers = new WeakMap<ModelContext, Batcher<InsertTask, InsertResult>>()
 
   add(context: ModelContext, root: RootScope, call: InsertCall): Promise<InsertResult> {
-    const { scalars, key, keyFields } = call.payload
-    root.checkWrite('create', [{ ...scalars, ...key }], 'data') // by the names that Prisma's call would have
+    const { key, keyFields } = call.payload
     const batcher = this.#batchers.get(context) ?? new Batcher(insertBatch, BOUNDS, systemClock)
     this.#batchers.set(context, batcher)
-    const group = canonical([call.selection, keyFields.map(({ name }) => name).sort()])
+    const group = canonical([call.wide.selection, keyFields.map(({ name }) => name).sort()])
     const { deadline } = call
     return batcher.add({ call, root, group, resources: keyName(key, keyFields), deadline }, (result) => result)
   }
 }
 
 /**
- * The first caller of each key speaks for it in the statement; the others get its row afterwards.
- * Rows are inserted in the order of their keys: two batches that meet in opposite orders would
- * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on
- * alone: strangers do not wait for one another.
+ * One statement inserts the rows, and another one reads those that were there before. The other calls of a key get
+ * its row, too. Rows are inserted in the order of their keys: two batches that meet in opposite orders would
+ * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on alone: strangers
+ * do not wait for one another.
  */
 async function insertBatch(batch: readonly InsertJob[], release: (settled: readonly InsertJob[]) => void) {
+  const stopTimer = systemClock.timer(LONGEST_PLACE, () => release([]))
+  const keys = jobsByKey(batch)
+  const { inserted = NONE, isUndone, failure } = await tryTogether(keys)
+  const left = answerAll(keys, inserted, true)
+  const found = isUndone ? NONE : await findTogether(left.filter(([{ task }]) => !inserted.has(task.resources)))
+  const alone = answerAll(left, found, false)
+  const open = new Set(alone.flat())
+  // All at once: a release of its own for each key would look at all that are open, for each of them.
+  if (keys.length > 1) release(batch.filter((job) => !open.has(job)))
+  await Promise.all(
+    alone.map(async (jobs) => {
+      const [{ task }] = jobs
+      const row = inserted.get(task.resources) ?? found.get(task.resources)
+      const record = isRead(jobs[0]) ? row : undefined
+      await settleAll(jobs, { isDuplicate: !isUndone, record, failure }, row !== undefined)
+      if (keys.length > 1) release(jobs)
+    }),
+  )
+  stopTimer()
+}
+
+const NONE: ReadonlyMap<string, Row> = new Map()
+
+function jobsByKey(batch: readonly InsertJob[]): JobsOfKey[] {
   const byName = new Map<string, [InsertJob, ...InsertJob[]]>()
   for (const job of batch) {
     if (!byName.get(job.task.resources)?.push(job)) byName.set(job.task.resources, [job])
   }
-  const keys = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, jobs]) => jobs)
-  const { inserted, failure } = await tryTogether(keys.map(([{ task }]) => task))
-  const hint = { isDuplicate: inserted !== undefined, failure }
-  const isSettled = ([first, ...others]: readonly [InsertJob, ...InsertJob[]]) => {
-    const record = inserted?.get(first.task.resources)
-    if (record) first.resolve({ record, replayed: false })
-    return record !== undefined && others.length === 0
-  }
-  const open = keys.filter((jobs) => !isSettled(jobs))
-  const openJobs = new Set(open.flat())
-  // All at once: a release of its own for each key would look at all that are open, for each of them.
-  release(batch.filter((job) => !openJobs.has(job)))
-  await Promise.all(
-    open.map(async ([first, ...others]) => {
-      const { call, root, resources } = first.task
-      const isDone = inserted?.has(resources) ? Promise.resolve(true) : settle(first, insertOnce(root, call, hint))
-      await Promise.all([isDone, ...others.map((job) => settle(job, insertAfter(isDone, job.task)))])
-      release([first, ...others])
-    }),
-  )
+  return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, jobs]) => jobs)
+}
+
+/** Whether a row that a statement of our own gave back may be the answer of a duplicate: nobody else takes part in reads. */
+function isRead({ task: { call } }: InsertJob): boolean {
+  return call.direct?.canFind === true
+}
+
+/**
+ * Answers the jobs for which their row says enough, all in one moment, so that their callers come back together.
+ * Gives back the jobs that are left.
+ */
+function answerAll(keys: readonly JobsOfKey[], rows: ReadonlyMap<string, Row>, areNew: boolean): JobsOfKey[] {
+  return keys.flatMap((jobs) => {
+    const row = rows.get(jobs[0].task.resources)
+    if (row === undefined) return [jobs]
+    const [first, ...others] = jobs.filter((job, i) => {
+      const { call } = job.task
+      const isNew = areNew && i === 0
+      if (!isNew && !(isRead(job) && isSame(row, call))) return true
+      // A caller may change its record, so each has one of its own.
+      const record = jobs.length > 1 && isRead(job) ? snapshot(row, 'record') : row
+      job.resolve({ record: call.wide.strip(record), replayed: !isNew })
+      return false
+    })
+    return first ? [[first, ...others]] : []
+  })
+}
+
+/** Settles the jobs of a key by what the batch has found out of its row. */
+async function settleAll([first, ...others]: JobsOfKey, hint: Hint, isThere: boolean): Promise<void> {
+  const isDone = settle(first, insertWith(hint, first.task))
+  const behind = isThere ? others.map((job) => settle(job, insertWith(hint, job.task))) : [settleBehind(others, isDone)]
+  await Promise.all([isDone, ...behind])
+}
+
+/** Settles the other jobs of a key, once the first one is done. */
+async function settleBehind(others: readonly InsertJob[], isDone: Promise<boolean>): Promise<void> {
+  const [second] = others
+  if (second === undefined) return
+  const finding = isDone.then(async (isThere): Promise<Hint> => {
+    const found = isThere ? await findTogether([[second]]) : NONE
+    return { isDuplicate: isThere, record: found.get(second.task.resources) }
+  })
+  const insertLater = async ({ task }: InsertJob) =>
+    insertWith(await task.call.deadline.race(finding, BOUNDS.waitedFor), task)
+  await Promise.all(others.map((job) => settle(job, insertLater(job))))
 }
 
 /** Gives the job its result or its error. Resolves to whether it was a result. */
@@ -95,46 +159,67 @@ async function settle(job: InsertJob, result: Promise<InsertResult>): Promise<bo
   }
 }
 
-/** The insert of a caller whose key another one in this process speaks for. */
-async function insertAfter(isDone: Promise<boolean>, { call, root }: InsertTask): Promise<InsertResult> {
-  const isDuplicate = await call.deadline.race(isDone, BOUNDS.waitedFor)
-  return insertOnce(root, call, { isDuplicate })
+function insertWith(hint: Hint, { call, root }: InsertTask): Promise<InsertResult> {
+  return insertOnce(root, call, hint.record ? { ...hint, record: snapshot(hint.record, 'record') } : hint)
 }
 
-/** Nothing was inserted if the batch is of one, or failed, whatever the reason: it will show again. */
-async function tryTogether(tasks: readonly InsertTask[]): Promise<{ inserted?: Map<string, Row>; failure?: unknown }> {
+interface Tried {
+  readonly inserted?: ReadonlyMap<string, Row>
+  /** Nothing was inserted: the batch is of one key, or failed, whatever the reason: it will show again. */
+  readonly isUndone: boolean
+  readonly failure?: unknown
+}
+
+async function tryTogether(keys: readonly JobsOfKey[]): Promise<Tried> {
+  const tasks = keys.map(([{ task }]) => task)
   const [first, second] = tasks
-  if (first === undefined || second === undefined) return {}
+  if (first === undefined || second === undefined) return { isUndone: true }
   try {
-    return { inserted: await insertAll(first, tasks) }
+    return { inserted: await insertAll(first, tasks), isUndone: false }
   } catch (failure) {
-    return { failure }
+    return { isUndone: true, failure }
   }
 }
 
-/** The records that were inserted, by the names of their keys. All tasks are of the model and the selection of the first. */
-async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[]): Promise<Map<string, Row>> {
-  const { model, catalogue, payload } = call
-  const { keyFields } = payload
+/** The records that were inserted, by the names of their keys. All tasks are of the group of the first. */
+async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[]): Promise<ReadonlyMap<string, Row>> {
+  const { direct, payload, wide } = call
   const rows = await Promise.all(tasks.map((task) => rowToInsert(root, task.call)))
   await requireKey(root, call)
-  const keyNames = keyFields.map(({ name }) => name)
-  const { selection, strip } = widened(call.selection, keyNames, model)
   const names = new Set(tasks.map(({ resources }) => resources))
   const byName = (records: readonly Row[]) => {
-    const found = new Map(records.map((record) => [keyName(record, keyFields), strip(record)]))
+    const found = new Map(records.map((record) => [keyName(record, payload.keyFields), record]))
     // The database may spell a key differently (citext, uuid); then nobody could be told whose it is.
     if (found.size === records.length && [...found.keys()].every((name) => names.has(name))) return found
     throw new Error('The records of the batch cannot be told apart by their keys.')
   }
-  const plain = plainInsert(root, { model, keyFields, rows, selection })
-  if (plain) return byName(await insertTogether(root, plain, await catalogue.of(model, root.query), BATCH_LOCK_TIMEOUT))
+  const insert = direct?.keyFields.every(isSpelledOneWay) ? directInsert(root, direct, rows) : undefined
+  if (insert) return byName(await insertRows(root, insert, await tableOf(root, call), BATCH_LOCK_TIMEOUT))
   // In a transaction, whose waits for locks are limited, and which is undone where the records cannot be told apart.
   const soonest = tasks.map((task) => task.call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
-  const insert = async (tx: RecordSession) => {
+  const insertInOne = async (tx: RecordSession) => {
     await tx.query(`SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`)
-    return byName(await insertRecords(tx, rows, selection))
+    return byName(await insertRecords(tx, rows, wide.selection))
   }
   const options = { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT } as const
-  return root.transaction(insert, boundOf(soonest), options)
+  return root.transaction(insertInOne, boundOf(soonest), options)
+}
+
+/** The rows that are there, by the names of their keys, where a statement of our own may read them. */
+async function findTogether(keys: readonly JobsOfKey[]): Promise<ReadonlyMap<string, Row>> {
+  const tasks = keys.map(([{ task }]) => task)
+  const [first] = tasks
+  if (!first?.call.direct?.canFind) return NONE
+  const { call, root } = first
+  try {
+    const rows = await findRows(
+      root,
+      first.call.direct,
+      tasks.map((task) => task.call.payload.key),
+      await tableOf(root, call),
+    )
+    return new Map(tasks.flatMap(({ resources }, i) => (rows[i] ? [[resources, rows[i]]] : [])))
+  } catch {
+    return NONE // it will show again when they go on alone
+  }
 }

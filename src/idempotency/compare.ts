@@ -54,16 +54,28 @@ export function readMatch(match: unknown, model: Model, { scalars, key }: Payloa
  * @throws IdempotencyMismatchError that names the fields in which the record and the payload differ
  */
 export async function compare(record: Row, compared: Compared, session: RecordSession): Promise<void> {
+  if (isSame(record, compared)) return
   const { model, payload, comparison } = compared
   const byFingerprint = await differingByFingerprint(record, comparison)
-  const given = { ...payload.key, ...payload.scalars }
-  // Whichever of its type's forms a value was given in.
-  const isSame = (field: Field) =>
-    canonical(storedForm(record[field.name], field)) === canonical(storedForm(given[field.name], field))
-  const seeming = comparison.match.filter((field) => !isSame(field))
+  const seeming = seeminglyDiffering(record, compared)
   const byValue = seeming.length === 0 ? [] : await differingInDatabase(session, compared, seeming)
   const fields = [...new Set([...byFingerprint, ...byValue])]
   if (fields.length > 0) throw new IdempotencyMismatchError(model.name, payload.key, fields)
+}
+
+/** Whether it can be told here and now that the payload is the same. */
+export function isSame(record: Row, compared: Compared): boolean {
+  return compared.comparison.fingerprint === undefined && seeminglyDiffering(record, compared).length === 0
+}
+
+/** The fields of `match` that differ, whichever of its type's forms a value was given in. */
+function seeminglyDiffering(record: Row, { payload, comparison }: Compared): Field[] {
+  const form = (value: unknown, field: Field) => canonical(storedForm(value, field))
+  return comparison.match.filter((field) => {
+    const { name } = field
+    const given = Object.hasOwn(payload.scalars, name) ? payload.scalars[name] : payload.key[name]
+    return form(record[name], field) !== form(given, field)
+  })
 }
 
 async function differingByFingerprint(record: Row, { fingerprint }: Comparison): Promise<readonly string[]> {

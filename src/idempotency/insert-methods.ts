@@ -1,15 +1,16 @@
 import type { DataModel, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { ModelContext } from '../prisma/client.js'
-import { selectionOf, selectsRelations } from '../prisma/selection.js'
+import { selectedFields, selectionOf, selectsRelations, widened } from '../prisma/selection.js'
 import { scopeOf } from '../prisma/session.js'
 import type { OwnClients } from '../prisma/whole-client.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
+import { rawReadable } from '../sql/raw-record.js'
 import { checkNames, isRecord } from '../values/validation.js'
 import { InsertBatches } from './batch.js'
-import { type Comparison, readMatch } from './compare.js'
+import { type Comparison, comparedFields, readMatch } from './compare.js'
 import { fieldFingerprints, fingerprintFields } from './fingerprint.js'
 import { type InsertCall, type InsertResult, insertOnce } from './insert.js'
 import { checkNestedWrites } from './nested-writes.js'
@@ -57,21 +58,32 @@ export class InsertMethods {
     }
     const scope = scopeOf(context, own)
     const selection = selectionOf(args)
+    const isSingle = !payload.hasChildren && !selectsRelations(selection, model)
+    const { keyFields } = payload
+    const keyNames = keyFields.map(({ name }) => name)
+    const wide = widened(selection, [...keyNames, ...comparedFields(comparison)], model)
+    const selected = isSingle ? selectedFields(wide.selection, model) : keyFields
+    const canFind = isSingle && scope.canBypassPrisma('findUniqueOrThrow')
+    const canInsert = scope.canBypassPrisma('createManyAndReturn') && rawReadable(model) !== undefined
     const call: InsertCall = {
       catalogue,
       model,
       payload,
       comparison,
       selection,
-      isSingle: !payload.hasChildren && !selectsRelations(selection, model),
+      wide,
+      direct: canInsert && selected ? { model, keyFields, selected, canFind } : undefined,
+      isSingle,
       isObserved: scope.foreign(...WRITES) !== undefined,
       keepVersion: keepVersion(model.name),
       ...patienceOf(policy, { retry, signal }),
     }
     // What another extension makes of the data is for Prisma alone to check.
     if (!call.isSingle && !call.isObserved) checkNestedWrites(payload, model, dataModel)
+    // By the names that Prisma's call would have.
+    if (isSingle) scope.checkWrite('create', [{ ...payload.scalars, ...payload.key }], 'data')
     call.deadline.signal?.throwIfAborted()
-    return !scope.inTransaction && call.isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
+    return !scope.inTransaction && isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
   }
 
   #fingerprint(model: Model, data: Readonly<Record<string, unknown>>): Comparison['fingerprint'] {

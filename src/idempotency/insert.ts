@@ -2,18 +2,19 @@ import type { Model } from '../engine/data-model.js'
 import type { CallersTransaction, RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { Absent, createRecord, insertRecords, readRecord, Taken } from '../prisma/records.js'
-import { type Selection, widened } from '../prisma/selection.js'
+import type { Selection, Widened } from '../prisma/selection.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
-import type { Catalogue } from '../sql/catalogue.js'
+import type { Catalogue, Table } from '../sql/catalogue.js'
 import { claimOrFind } from '../sql/claim.js'
 import { requireKeys } from '../sql/unique-keys.js'
 import { patient } from '../transactions/bounds.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import { inPatientTurn } from '../transactions/records-in-turn.js'
-import { type Comparison, compare, comparedFields } from './compare.js'
+import { type Comparison, compare } from './compare.js'
+import { type DirectRows, directInsert, findRows, insertRow } from './direct-insert.js'
 import { type Payload, rowOf } from './payload.js'
 
 export interface InsertCall extends Patience {
@@ -22,6 +23,10 @@ export interface InsertCall extends Patience {
   readonly payload: Payload
   readonly comparison: Comparison
   readonly selection: Selection
+  /** The same with the fields that the key and the comparison need. */
+  readonly wide: Widened
+  /** Where statements of our own may stand for Prisma's insert of the row. */
+  readonly direct: DirectRows | undefined
   /** Whether the insert is one statement, so that nothing can come between its parts. */
   readonly isSingle: boolean
   /** Whether another extension takes part in inserts of the model. */
@@ -42,6 +47,8 @@ export interface InsertResult {
 export interface Hint {
   /** The row is likely to be there. */
   readonly isDuplicate?: boolean
+  /** The row, with the fields of the wide selection. */
+  readonly record?: Row | undefined
   /** Why the statement of the batch failed. */
   readonly failure?: unknown
 }
@@ -62,7 +69,7 @@ export async function insertOnce(
   const outcome = new AmbiguousOutcome()
   outcome.note(hint.failure)
   const insertOnRoot = () => {
-    if (call.isSingle) return insert(scope, call, hint.isDuplicate)
+    if (call.isSingle) return insert(scope, call, hint)
     if (call.isObserved) return insertAsOne(scope, call)
     // A row with children: the row first, as the claim, and then the children.
     return inOwnTransaction(scope, { deadline, calls: INSERT_CALLS }, (tx) => insert(tx, call))
@@ -84,15 +91,15 @@ function insertInTransaction(transaction: RecordSession, call: InsertCall): Prom
   return transaction.contained((savepoint) => insert(savepoint, call))
 }
 
-async function insert(session: RecordSession, call: InsertCall, isDuplicate = false): Promise<InsertResult> {
+async function insert(session: RecordSession, call: InsertCall, hint: Hint = {}): Promise<InsertResult> {
+  if (hint.record) return replay(hint.record, call, session)
   const find = () => findExisting(session, call)
-  const known = isDuplicate ? await find() : undefined
+  const known = hint.isDuplicate ? await find() : undefined
   if (known) return known
   const row = await rowToInsert(session, call)
   await requireKey(session, call)
-  const selection = call.isSingle ? call.selection : { select: keySelection(call) }
   const claim = async () => {
-    const [record] = await insertRecords(session, [row], selection)
+    const record = await claimKey(session, call, row)
     return record && { record: call.isSingle ? record : await complete(session, call), replayed: false }
   }
   const result = await claimOrFind(claim, find)
@@ -100,6 +107,18 @@ async function insert(session: RecordSession, call: InsertCall, isDuplicate = fa
   // Another unique constraint is in the way, which only Prisma's own `create` tells.
   const created = await create(session, { data: row, select: keySelection(call) }, find)
   return created.replayed ? created : { record: await complete(session, call), replayed: false }
+}
+
+/** INSERT … ON CONFLICT DO NOTHING: by a statement of our own, which Prisma need not compile, or by Prisma's. */
+async function claimKey(session: RecordSession, call: InsertCall, row: Row): Promise<Row | undefined> {
+  const { direct, isSingle, wide, selection } = call
+  const insert = direct && directInsert(session, direct, [row])
+  if (insert) {
+    const record = await insertRow(session, insert)
+    return record && wide.strip(record)
+  }
+  const [record] = await insertRecords(session, [row], isSingle ? selection : { select: keySelection(call) })
+  return record
 }
 
 /**
@@ -156,9 +175,19 @@ function keySelection({ payload }: InsertCall): Readonly<Record<string, true>> {
 
 /** The record of an earlier call, on the primary, if its payload was the same. */
 async function findExisting(session: RecordSession, call: InsertCall): Promise<InsertResult | undefined> {
-  const wide = widened(call.selection, comparedFields(call.comparison), call.model)
-  const record = await readRecord(session, { where: call.payload.where, ...wide.selection })
-  if (record instanceof Absent) return undefined
+  if (call.direct?.canFind) {
+    const [record] = await findRows(session, call.direct, [call.payload.key], await tableOf(session, call))
+    return record && replay(record, call, session)
+  }
+  const record = await readRecord(session, { where: call.payload.where, ...call.wide.selection })
+  return record instanceof Absent ? undefined : replay(record, call, session)
+}
+
+async function replay(record: Row, call: InsertCall, session: RecordSession): Promise<InsertResult> {
   await compare(record, call, session)
-  return { record: wide.strip(record), replayed: true }
+  return { record: call.wide.strip(record), replayed: true }
+}
+
+export function tableOf({ query }: RecordSession, { catalogue, model }: InsertCall): Promise<Table> {
+  return catalogue.of(model, query)
 }

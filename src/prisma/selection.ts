@@ -55,11 +55,14 @@ export function selectsRelations({ select, include }: Selection, model: Model): 
   return chosen.some(([name]) => name === '_count' || model.fields.get(name)?.kind === 'relation')
 }
 
-/**
- * The selection with these fields in it, and the way to take them out again of a record, for a
- * caller who did not ask for them.
- */
-export function widened(selection: Selection, names: readonly string[], { omitted }: Model) {
+/** A selection with more fields in it, and the way to take them out again of a record, for a caller who did not ask for them. */
+export interface Widened {
+  readonly selection: Selection
+  strip(record: Row): Row
+}
+
+/** The selection with these fields in it. */
+export function widened(selection: Selection, names: readonly string[], { omitted }: Model): Widened {
   const { select, omit } = selection
   const unasked = names.filter((name) => (select ? select[name] !== true : (omit?.[name] ?? omitted.has(name))))
   const wanted = (value: boolean) => Object.fromEntries(names.map((name) => [name, value]))
@@ -68,7 +71,7 @@ export function widened(selection: Selection, names: readonly string[], { omitte
     : { ...selection, omit: { ...omit, ...wanted(false) } }
   return {
     selection: wide,
-    strip(record: Row): Row {
+    strip(record) {
       if (unasked.length === 0) return record
       return Object.fromEntries(Object.entries(record).filter(([name]) => !unasked.includes(name)))
     },

@@ -33,14 +33,21 @@ function statementsOf(context: ModelContext, client: PrismaClientLike): Pick<Rec
   return { query, rows: ({ text, values }) => query(text, ...values) }
 }
 
+type OfExtensions = 'foreign' | 'canBypassPrisma' | 'insertDefaults' | 'checkWrite'
+
 /** What is known of the extensions of the model's client. */
-function extensionsOf(context: ModelContext): Pick<RecordSession, 'foreign' | 'checkWrite'> {
+function extensionsOf(context: ModelContext): Pick<RecordSession, OfExtensions> {
   const whole = wholeClientOf(context)
   return {
     foreign(...actions) {
       const extension = foreignIn(whole, context.$name, actions)
       return extension && calledBy(extension)
     },
+    canBypassPrisma(...actions) {
+      const known = knownWholeOf(context)
+      return known !== undefined && foreignInRecords(known, context.$name, actions) === undefined
+    },
+    insertDefaults,
     checkWrite: (...write) => checkWrite(whole, context.$name, ...write),
   }
 }
@@ -112,11 +119,6 @@ function rootScope(context: ModelContext, own: OwnClients): RootScope {
     },
     ...statementsOf(context, below),
     ...extensionsOf(context),
-    canBypassPrisma(...actions) {
-      const whole = knownWholeOf(context)
-      return whole !== undefined && foreignInRecords(whole, context.$name, actions) === undefined
-    },
-    insertDefaults,
     contained: (body) => body(root),
     transaction: (body, bound, options) =>
       below.$transaction((tx) => relyingOn(transactionId(tx), () => body(ownTransaction(context, tx)), bound), options),

@@ -36,10 +36,12 @@ export function wholeClientOf(context: ModelContext): PrismaClientLike {
   return toldWholeOf(context) ?? context.$parent
 }
 
-/** The same for a model outside a transaction; `undefined` if there is an extension that we do not know of. */
+/** The same; `undefined` if there is an extension that we do not know of. A `tx` has the extensions of its client. */
 export function knownWholeOf(context: ModelContext): PrismaClientLike | undefined {
   const whole = toldWholeOf(context)
-  return whole?.$parent === context.$parent ? whole : undefined
+  if (whole === undefined) return undefined
+  const isKnown = whole.$parent === context.$parent || headOf(whole) === headOf(context.$parent)
+  return isKnown ? whole : undefined
 }
 
 function toldWholeOf(context: ModelContext): PrismaClientLike | undefined {
