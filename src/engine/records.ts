@@ -33,6 +33,8 @@ export interface RecordSession {
    * A record that is not there is Prisma's P2025.
    */
   read(args: ActionArgs): Promise<Row>
+  /** The error that the call has where its record is not there: it is made without a statement. */
+  notFound(action: 'update' | 'findUniqueOrThrow'): unknown
   /** Reads a record of another model, for a key that this one refers to. */
   readOther(model: string, args: ActionArgs): Promise<Row>
   /** Sends SQL, with its values as parameters. Its errors are those of a call of the model. */

@@ -41,6 +41,14 @@ export interface PrismaClientLike {
   }
   /** The topmost of the extensions that the client is made of. */
   readonly _extensions?: { readonly head?: Node }
+  /** Makes of what the engine says the error that a call throws. */
+  readonly _requestHandler?: {
+    handleRequestError(params: {
+      readonly error: { readonly code: string; readonly message: string; readonly meta: object }
+      readonly clientMethod: string
+      readonly modelName: string
+    }): never
+  }
   readonly _createPrismaPromise?: (callback: (mark: object | undefined) => Promise<void>) => PromiseLike<void>
   _createItxClient(mark: object, scopeId: string, scopeState: object): PrismaClientLike
   readonly [SCOPE]?: { readonly txId?: unknown; readonly scopeId: string; readonly scopeState: object }
@@ -117,6 +125,26 @@ export function transactionId(tx: PrismaClientLike): string {
     throw new Error(`${UNKNOWN_PRISMA}: its transactions have no id.`)
   }
   return scope.txId
+}
+
+/** Prisma's own error of a call whose record is not there, as Prisma makes it of what its engine says. */
+export function recordNotFound(
+  client: PrismaClientLike,
+  model: string,
+  action: 'update' | 'findUniqueOrThrow',
+): unknown {
+  const clientMethod = `${propertyOf(model)}.${action}`
+  const operation = action === 'update' ? 'an update' : 'a query'
+  const message =
+    `\nInvalid \`prisma.${clientMethod}()\` invocation:\n\n\nAn operation failed because it depends on ` +
+    `one or more records that were required but not found. No record was found for ${operation}.`
+  const error = { code: 'P2025', message, meta: { operation } }
+  try {
+    client._requestHandler?.handleRequestError({ error, clientMethod, modelName: model })
+  } catch (made) {
+    return made
+  }
+  throw new Error(`${UNKNOWN_PRISMA}: its errors cannot be made.`)
 }
 
 /** A savepoint for statements of our own, by Prisma's `$transaction`, past those of other extensions. */

@@ -6,6 +6,7 @@ import {
   type ModelContext,
   modelOf,
   type PrismaClientLike,
+  recordNotFound,
   transactionClient,
   transactionId,
   transactionOf,
@@ -33,7 +34,7 @@ function statementsOf(context: ModelContext, client: PrismaClientLike): Pick<Rec
   return { query, rows: ({ text, values }) => query(text, ...values) }
 }
 
-type OfExtensions = 'foreign' | 'canBypassPrisma' | 'insertDefaults' | 'checkWrite'
+type OfExtensions = 'foreign' | 'canBypassPrisma' | 'insertDefaults' | 'notFound' | 'checkWrite'
 
 /** What is known of the extensions of the model's client. */
 function extensionsOf(context: ModelContext): Pick<RecordSession, OfExtensions> {
@@ -48,6 +49,7 @@ function extensionsOf(context: ModelContext): Pick<RecordSession, OfExtensions> 
       return known !== undefined && foreignInRecords(known, context.$name, actions) === undefined
     },
     insertDefaults,
+    notFound: (action) => recordNotFound(context.$parent, context.$name, action),
     checkWrite: (...write) => checkWrite(whole, context.$name, ...write),
   }
 }

@@ -150,10 +150,11 @@ function dateTimeValue(value: unknown, { nativeType = '', isList }: Field): stri
   const time = typeof value === 'string' ? momentOf(value) : isDate(value) ? value.getTime() : Number.NaN
   if (Number.isNaN(time)) return undefined
   const text = new Date(time).toISOString()
-  if (isList && !/^\d/.test(text)) return undefined
-  if (/^Time(?:tz)?\b/.test(nativeType)) return text.slice(-13, -1)
+  const hasLongYear = text.length > 24 // such as `+010000-`
+  if (isList && hasLongYear) return undefined
+  if (nativeType.startsWith('Time') && /^Time(?:tz)?\b/.test(nativeType)) return text.slice(-13, -1)
   // PostgreSQL knows no year 0, and Prisma cannot read a year of five digits.
-  if (text.startsWith('0000') || !/^\d/.test(text)) return undefined
+  if (hasLongYear || text.startsWith('0000')) return undefined
   return nativeType === 'Date' ? text.slice(0, 10) : text.slice(0, -1)
 }
 

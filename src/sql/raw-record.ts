@@ -14,10 +14,15 @@ function isAlike(field: Field): boolean {
   return field.kind === 'scalar' || (field.kind === 'enum' && field.enumValues !== undefined)
 }
 
+const readable = new WeakMap<Model, readonly Field[] | undefined>()
+
 /** The scalar fields of a model, if raw SQL gives each of them as a model call does. */
-export function rawReadable({ fields }: Model): readonly Field[] | undefined {
-  const scalars = [...fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
-  return scalars.every(isAlike) ? scalars : undefined
+export function rawReadable(model: Model): readonly Field[] | undefined {
+  if (!readable.has(model)) {
+    const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
+    readable.set(model, scalars.every(isAlike) ? scalars : undefined)
+  }
+  return readable.get(model)
 }
 
 /** A list of RETURNING that names each column as its field. */
@@ -27,7 +32,9 @@ export function returning(fields: readonly Field[], alias: string): SqlText {
 
 /** A row that raw SQL returned, as the record that a model call would have made of it. */
 export function toRecord(row: Row, fields: readonly Field[]): Row {
-  return Object.fromEntries(fields.map((field) => [field.name, toValue(row[field.name], field)]))
+  const record: Row = {}
+  for (const field of fields) record[field.name] = toValue(row[field.name], field)
+  return record
 }
 
 function toValue(value: unknown, { kind, type, isList, enumValues }: Field): unknown {

@@ -35,7 +35,7 @@ export type Execute<T, R> = (
 
 /** The jobs of its group that wait behind a batch, where tasks have no resources. */
 export interface Queue<T, R> {
-  readonly size: number
+  isEmpty(): boolean
   /** Takes the first of them out, as long as they fit. They are the executor's then. */
   join(fits: (task: T) => boolean, most: number): QueuedJob<T, R>[]
   /** Jobs that were taken out wait again, in their old places. */
@@ -231,9 +231,7 @@ export class Batcher<T extends Task, R> {
 
   #queueOf(group: Group<T, R>): Queue<T, R> {
     return {
-      get size() {
-        return group.ready.length
-      },
+      isEmpty: () => group.ready.length === 0,
       join: (fits, most) => {
         const waiting = group.ready.filter((job) => !this.#isOver(job))
         const found = waiting.findIndex(({ task }, i) => i === most || !fits(task))

@@ -84,14 +84,13 @@ export function startState(record: Row): RowState {
 
 /** The row after one more write, if it can be computed exactly. */
 export function nextState(state: RowState, data: Data, { versioned, table }: ComposableTable): RowState | undefined {
-  const { model, version, highest } = versioned
+  const { model, version, highest, stamps } = versioned
   const before = versionIn(state.record, versioned)
   if (BigInt(before) >= highest) return undefined
   const direct = directData(data, model)
   const values = direct && applied(direct, state.record)
   if (!values) return undefined
-  for (const field of model.fields.values()) {
-    if (!field.isUpdatedAt) continue
+  for (const field of stamps) {
     if (!isMoment(field) || values.has(field)) return undefined
     values.set(field, new Date())
   }
@@ -111,7 +110,9 @@ function sumsIn(data: DirectData): Field[] {
 
 /** A record that can be changed without changing that of another caller. */
 export function copyOf(record: Row, fields: readonly Field[]): Row {
-  return Object.fromEntries(fields.map((field) => [field.name, copyValue(record[field.name], field)]))
+  const copy: Row = {}
+  for (const field of fields) copy[field.name] = copyValue(record[field.name], field)
+  return copy
 }
 
 function copyValue(value: unknown, { type }: Field): unknown {

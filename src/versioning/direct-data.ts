@@ -1,5 +1,6 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
+import type { VersionedModel } from './versioned-models.js'
 
 export type Operation = 'set' | 'increment' | 'decrement'
 
@@ -110,13 +111,15 @@ function sum(before: unknown, value: unknown, operation: Operation): unknown {
 }
 
 /** The data with the time in the fields that are `@updatedAt`, as Prisma fills them in. */
-export function stamped(data: DirectData, model: Model): DirectData | undefined {
+export function stamped(data: DirectData, { stamps }: VersionedModel): DirectData | undefined {
+  const missing = stamps.filter((field) => !data.has(field))
+  if (missing.length === 0) return data
   const all = new Map(data)
-  for (const field of model.fields.values()) {
-    if (!field.isUpdatedAt || data.has(field)) continue
-    const now = directWrite(new Date(), field)
-    if (!now) return undefined
-    all.set(field, now)
+  const now = new Date()
+  for (const field of missing) {
+    const write = directWrite(now, field)
+    if (!write) return undefined
+    all.set(field, write)
   }
   return all
 }

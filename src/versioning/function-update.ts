@@ -4,9 +4,10 @@ import type { CallersTransaction, RecordSession, RootScope } from '../engine/rec
 import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
 import { Absent, readRecord } from '../prisma/records.js'
-import { allScalars, type Selection } from '../prisma/selection.js'
+import { allScalars } from '../prisma/selection.js'
 import { retry, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { isDirect, type RowKey } from '../sql/row-key.js'
 import { Batcher, type BatcherBounds, type Queue, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'
@@ -41,6 +42,12 @@ const CALLS = ['update', 'findUniqueOrThrow'] as const
 /** The number of the attempt from which the row is locked: two lost races are bad luck, a third would be a habit. */
 const FIRST_LOCKED_ATTEMPT = 3
 
+/**
+ * The same for a function that answers at once: the lock is then held for statements alone, and processes that
+ * write the row take turns with all that waits in each.
+ */
+const FIRST_LOCKED_IF_QUICK = 2
+
 /** The record that an attempt begins with, and its version. */
 interface Current {
   readonly record: Row
@@ -67,6 +74,7 @@ export class FunctionUpdate implements JoiningCall, Task {
   /** Of the call, while it waits. */
   #context: CallersContext | undefined
   readonly #guarded: GuardedWrite
+  readonly #firstLocked: number
   /** The calls that wait behind this one, while it is its turn. */
   #queue: Queue<FunctionUpdate, Outcome> | undefined
   /** The functions of other calls that are in the write of this attempt. */
@@ -78,13 +86,14 @@ export class FunctionUpdate implements JoiningCall, Task {
   #sent: Write | undefined
 
   constructor(target: UpdateTarget, given: VersionValue | undefined, change: Change) {
-    const { versioned, row, deadline, direct, dataOf } = target
-    this.group = `${versioned.model.name} ${canonical(row)}`
+    const { versioned, row, key, deadline, direct, dataOf } = target
+    this.group = versioned.model.name + (isDirect(key) ? keyName(key) : canonical(row))
     this.deadline = deadline
     this.selected = direct?.selected ?? []
     this.dataOf = dataOf
     // An async function may take its time, for which nobody else should have to wait.
     this.canJoin = direct !== undefined && given === undefined && !isAsyncFunction(change)
+    this.#firstLocked = direct && !isAsyncFunction(change) ? FIRST_LOCKED_IF_QUICK : FIRST_LOCKED_ATTEMPT
     this.#target = target
     this.#change = change
     this.#guarded = new GuardedWrite(target)
@@ -146,10 +155,10 @@ export class FunctionUpdate implements JoiningCall, Task {
   async #attemptOnRoot(root: RootScope, attempt: number): Promise<Outcome> {
     try {
       // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
-      const resent = await this.#guarded.resend(root, attempt)
+      const resent = this.#guarded.resend(root, attempt)
       const outcome: Outcome = resent
-        ? { status: 'updated', record: resent }
-        : await (attempt < FIRST_LOCKED_ATTEMPT ? this.#attemptIn(root, attempt) : this.#lockedAttempt(root, attempt))
+        ? { status: 'updated', record: await resent }
+        : await (attempt < this.#firstLocked ? this.#attemptIn(root, attempt) : this.#lockedAttempt(root, attempt))
       this.#joint?.settle()
       return outcome
     } catch (error) {
@@ -161,11 +170,13 @@ export class FunctionUpdate implements JoiningCall, Task {
 
   async #attemptIn(session: RecordSession, attempt: number): Promise<Outcome> {
     const { deadline, direct } = this.#target
-    const current = await this.#read(session, attempt)
+    const current = await this.#read(session, attempt, session.inTransaction)
     // The function may change what it is given.
     const own = direct ? copyOf(current.record, direct.scalars) : current.record
-    const answer = callChange(this.#change, own, attempt)
-    const given = await deadline.race(answer, DATA_FUNCTION, session.inTransaction ? FROM_DATA : undefined)
+    const answer = this.#change(own, attempt)
+    const given = isThenable(answer)
+      ? await deadline.race(answer, DATA_FUNCTION, session.inTransaction ? FROM_DATA : undefined)
+      : answer
     return this.#write(session, current, given, attempt)
   }
 
@@ -175,10 +186,7 @@ export class FunctionUpdate implements JoiningCall, Task {
     const options = { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' } as const
     this.#sent = undefined
     try {
-      return await inOwnTransaction(root, options, async (tx) => {
-        await lockRow(tx, this.#target, 'NO KEY UPDATE')
-        return this.#attemptIn(tx, attempt)
-      })
+      return await inOwnTransaction(root, options, (tx) => this.#attemptIn(tx, attempt))
     } catch (error) {
       // Everything was answered but the COMMIT.
       if (this.#sent && isConnectionLost(error)) this.#guarded.lose(this.#sent, error)
@@ -194,8 +202,7 @@ export class FunctionUpdate implements JoiningCall, Task {
   async #attemptInTurns(transaction: CallersTransaction, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
     const begun = await inPatientTurn(transaction, deadline, CALLS, async (turn) => {
-      if (attempt >= FIRST_LOCKED_ATTEMPT) await lockRow(turn, this.#target, 'NO KEY UPDATE')
-      const current = await this.#read(turn, attempt)
+      const current = await this.#read(turn, attempt, attempt >= FIRST_LOCKED_ATTEMPT)
       const answer = this.#change(current.record, attempt)
       return isThenable(answer) ? { current, answer } : this.#write(turn, current, answer, attempt)
     })
@@ -204,49 +211,63 @@ export class FunctionUpdate implements JoiningCall, Task {
     return inPatientTurn(transaction, deadline, CALLS, (turn) => this.#write(turn, begun.current, data, attempt))
   }
 
-  async #read(session: RecordSession, attempt: number): Promise<Current> {
-    const { versioned, deadline, currentSelection } = this.#target
-    const read = (selection: Selection) =>
-      patient(session, deadline, CALLS, () => this.#guarded.read(session, selection))
+  async #read(session: RecordSession, attempt: number, isLocking: boolean): Promise<Current> {
+    const { versioned, deadline, direct, shared, currentSelection } = this.#target
     deadline.check('the database')
-    const record = await read(allScalars(versioned.model))
+    const record = direct
+      ? ((await shared.rows.read(session, isLocking ? { ...direct, isLocking } : direct)) ??
+        this.#guarded.missing(session.notFound('findUniqueOrThrow')))
+      : await this.#readByPrisma(session, isLocking)
     const expected = versionIn(record, versioned)
     const given = this.#given
     this.#given = undefined
     if (given === undefined || given === expected) return { record, expected }
     this.#isHopeless = true
-    throw this.#guarded.conflictAt(given, expected, { current: await read(currentSelection), attempt })
+    const current = await this.#patient(session, () => this.#guarded.read(session, currentSelection))
+    throw this.#guarded.conflictAt(given, expected, { current, attempt })
+  }
+
+  async #readByPrisma(session: RecordSession, isLocking: boolean): Promise<Row> {
+    const { versioned } = this.#target
+    if (isLocking) await lockRow(session, this.#target, 'NO KEY UPDATE')
+    return this.#patient(session, () => this.#guarded.read(session, allScalars(versioned.model)))
+  }
+
+  /** A statement of our own meets no extension that could keep it waiting. */
+  #patient<R>(session: RecordSession, run: () => Promise<R>): Promise<R> {
+    return this.#target.direct ? run() : patient(session, this.#target.deadline, CALLS, run)
   }
 
   async #write(session: RecordSession, current: Current, given: unknown, attempt: number): Promise<Outcome> {
-    const { deadline } = this.#target
-    deadline.check(DATA_FUNCTION)
+    this.#target.deadline.check(DATA_FUNCTION)
     const data = snapshot(given, 'data', 'data')
     if (data === undefined) return this.#unchanged(session, current, attempt)
-    const write = await this.#joined(session, current, this.dataOf(data))
-    const record = await patient(session, deadline, CALLS, () => this.#guarded.run(session, write, attempt))
+    const checked = this.dataOf(data)
+    const own = { expected: current.expected, send: sendUpdate(this.#target, checked) }
+    const isAlone = !this.#queue || this.#queue.isEmpty()
+    const write = isAlone ? own : await this.#joined(session, own, { record: current.record, data: checked })
+    const record = await this.#patient(session, () => this.#guarded.run(session, write, attempt))
     this.#sent = write
     return { status: 'updated', record }
   }
 
   /** The write, together with the calls behind this one whose functions can be composed with it. */
-  async #joined(session: RecordSession, { record, expected }: Current, data: Data): Promise<Write> {
-    const send = sendUpdate(this.#target, data)
+  async #joined(session: RecordSession, own: Write, { record, data }: { record: Row; data: Data }): Promise<Write> {
     const { direct, versioned, catalogue, keyCheck, key } = this.#target
-    if (!this.#queue?.size || !direct) return { expected, send }
+    if (!direct || !this.#queue) return own
     await keyCheck.find(session, key) // asks the catalogue
     const table = catalogue.known(versioned.model)
-    const joint = table && (await JointWrite.of({ ...direct, versioned, table, queue: this.#queue }, record, data))
-    if (!joint) return { expected, send }
+    const joint = table && (await JointWrite.of({ ...direct, table, queue: this.#queue }, record, data))
+    if (!joint) return own
     this.#joint = joint
     return {
-      expected,
+      expected: own.expected,
       send: async (session, expected) => {
         const written = await joint.send(session)
         if (written) return written
-        const own = await send(session, expected)
-        if (!(own instanceof Absent)) this.#goAlone() // the row was still as expected, so theirs was not written
-        return own
+        const alone = await own.send(session, expected)
+        if (!(alone instanceof Absent)) this.#goAlone() // the row was still as expected, so theirs was not written
+        return alone
       },
     }
   }
@@ -282,6 +303,12 @@ function policyInTransaction(policy: ResolvedPolicy): ResolvedPolicy {
   return { ...policy, attempts, baseDelay: 0 }
 }
 
+function keyName({ parts }: RowKey): string {
+  let name = ''
+  for (const { field, value } of parts) name += ` ${field.name} ${canonical(value)}`
+  return name
+}
+
 const BOUNDS: BatcherBounds = {
   largestBatch: 1,
   batchesAtOnce: 1,
@@ -306,9 +333,4 @@ function isAsyncFunction(change: Change): boolean {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-}
-
-/** Also a function that throws at once gives a rejected promise. */
-async function callChange(change: Change, current: Row, attempt: number): Promise<unknown> {
-  return change(current, attempt)
 }

@@ -59,8 +59,8 @@ export class GuardedWrite {
   readonly #target: Target
   readonly #ambiguous = new AmbiguousOutcome()
   #conflict: { readonly error: VersionConflictError; readonly current: Row } | undefined
-  /** The last answer of which the row was found missing. */
-  #missing: Absent | undefined
+  /** The last error with which the row was found missing. */
+  #missing: { readonly error: unknown } | undefined
   /** The write whose answer was lost. */
   #lost: Write | undefined
 
@@ -93,9 +93,7 @@ export class GuardedWrite {
     const look = this.#target.keyCheck.find(session, this.#target.key)
     if (look) await look // calls of one tick stay together
     for (let sends = 1; ; sends++) {
-      const answer = await write
-        .send(session, write.expected)
-        .catch((error: unknown) => this.#failed(session, write, error))
+      const answer = await this.#send(session, write)
       if (!(answer instanceof Absent)) {
         this.#ambiguous.settle()
         return answer
@@ -105,6 +103,14 @@ export class GuardedWrite {
         const { versioned, row } = this.#target
         throw new WriteSuppressedError(versioned.model.name, row, { cause: answer.error })
       }
+    }
+  }
+
+  async #send(session: RecordSession, write: Write): Promise<Row | Absent> {
+    try {
+      return await write.send(session, write.expected)
+    } catch (error) {
+      return this.#failed(session, write, error)
     }
   }
 
@@ -173,9 +179,13 @@ export class GuardedWrite {
   /** Reads the record of the write. Without one the row is missing. */
   async read(session: RecordSession, selection: Selection): Promise<Row> {
     const record = await readRecord(session, { where: this.#target.row, ...selection })
-    if (!(record instanceof Absent)) return record
-    this.#missing = record
-    throw record.error
+    return record instanceof Absent ? this.missing(record.error) : record
+  }
+
+  /** The row was found missing, with this error. */
+  missing(error: unknown): never {
+    this.#missing = { error }
+    throw error
   }
 
   /**
@@ -200,10 +210,7 @@ export class GuardedWrite {
         `the connection was lost before the answer came, and now ${state}: by this write, or by another`,
       )
     }
-    if (record instanceof Absent || actual === undefined) {
-      this.#missing = absent
-      throw absent.error
-    }
+    if (record instanceof Absent || actual === undefined) return this.missing(absent.error)
     throw this.conflictAt(expected, actual, { current: wide.strip(record), attempt, cause: absent.error })
   }
 

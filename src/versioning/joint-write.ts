@@ -24,8 +24,8 @@ import {
   type RowState,
   startState,
 } from './compose.js'
+import type { DirectRow } from './direct-rows.js'
 import type { Outcome } from './guarded-write.js'
-import type { DirectRow } from './update.js'
 
 /** A call whose function may be in the write of another call. */
 export interface JoiningCall extends RowFunction {

@@ -1,7 +1,7 @@
 import type { Model } from '../engine/data-model.js'
 import type { RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { type Absent, updateRecord } from '../prisma/records.js'
+import { Absent, updateRecord } from '../prisma/records.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import type { Data } from './arguments.js'
 import { directData, stamped } from './direct-data.js'
@@ -33,12 +33,12 @@ export function sendUpdate(target: UpdateTarget, data: Data): Write['send'] {
   }
   const columns = direct && directData(data, versioned.model)
   if (!columns) return call
-  const { key, selected } = direct
   return async (session, expected) => {
-    const written = session.inTransaction ? undefined : stamped(columns, versioned.model)
-    const record =
-      written && (await shared.writes.write({ session, versioned, key, expected, data: written, selected }))
-    return record ?? call(session, expected)
+    const written = stamped(columns, versioned)
+    if (!written) return call(session, expected)
+    const { key, scalars, selected } = direct
+    const record = await shared.rows.update(session, { versioned, key, scalars, selected, expected, data: written })
+    return record ?? new Absent(session.notFound('update'), true)
   }
 }
 

@@ -1,23 +1,14 @@
-import type { Field } from '../engine/data-model.js'
 import type { CallersTransaction, ModelAction, RootScope } from '../engine/records.js'
 import type { ModelContext } from '../prisma/client.js'
 import { selectedFields, selectionOf } from '../prisma/selection.js'
 import { rawReadable } from '../sql/raw-record.js'
-import { isDirect, type RowKey } from '../sql/row-key.js'
+import { isDirect } from '../sql/row-key.js'
 import { checkArgs, checkedData, type Data, readGuardedWhere, readWhere, UPDATE_ARGUMENTS } from './arguments.js'
+import type { DirectRow } from './direct-rows.js'
 import { FunctionUpdate, isChange } from './function-update.js'
 import { GuardedWrite, type Outcome, type Target } from './guarded-write.js'
 import { sendUpdate } from './send-update.js'
 import type { Versioning } from './versioning.js'
-
-/** A row, and what is wanted of it, that a statement of our own finds and returns exactly as Prisma would. */
-export interface DirectRow {
-  readonly key: RowKey
-  /** Every scalar of the model. */
-  readonly scalars: readonly Field[]
-  /** The fields of the record that the caller wants back. */
-  readonly selected: readonly Field[]
-}
 
 export interface UpdateTarget extends Target {
   readonly shared: Versioning
@@ -71,9 +62,9 @@ function updateTarget(
   return Object.assign(target, { shared, session, direct, dataOf })
 }
 
-function directRow({ key, selection, versioned: { model } }: Target): DirectRow | undefined {
+function directRow({ key, selection, versioned }: Target): DirectRow | undefined {
   if (!isDirect(key)) return undefined
-  const scalars = rawReadable(model)
-  const selected = selectedFields(selection, model)
-  return scalars && selected && { key, scalars, selected }
+  const scalars = rawReadable(versioned.model)
+  const selected = selectedFields(selection, versioned.model)
+  return scalars && selected && { versioned, key, scalars, selected }
 }

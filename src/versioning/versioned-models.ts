@@ -10,6 +10,8 @@ export interface VersionedModel {
   readonly bumpsPlainWrites: boolean
   /** The highest version that the column can hold. */
   readonly highest: bigint
+  /** The fields that have the time of the last write (`@updatedAt`). */
+  readonly stamps: readonly Field[]
 }
 
 /** Which models are versioned, and why the others are not. */
@@ -103,6 +105,7 @@ export class VersionedModels implements VersionColumns {
       version,
       bumpsPlainWrites: own?.bumpPlainWrites ?? settings.bumpPlainWrites ?? true,
       highest: version.type === 'BigInt' ? 9_223_372_036_854_775_807n : 2_147_483_647n,
+      stamps: [...model.fields.values()].filter(({ isUpdatedAt }) => isUpdatedAt),
     })
   }
 }

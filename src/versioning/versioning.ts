@@ -8,17 +8,17 @@ import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import { rowKeyOf } from '../sql/row-key.js'
 import type { Args, Where } from './arguments.js'
+import { DirectRows } from './direct-rows.js'
 import { functionBatcher } from './function-update.js'
 import type { Target } from './guarded-write.js'
 import { KeyCheck } from './key-check.js'
 import type { VersionedModel, VersionedModels } from './versioned-models.js'
-import { WriteBatches } from './write-batch.js'
 
 /** The state that the versioned writes of one client share. */
 export class Versioning {
   readonly catalogue: Catalogue
   readonly keyCheck: KeyCheck
-  readonly writes: WriteBatches
+  readonly rows: DirectRows
   readonly functions = functionBatcher()
   readonly #own: OwnClients
   readonly #versions: VersionedModels
@@ -30,7 +30,7 @@ export class Versioning {
     this.policy = policy
     this.catalogue = catalogue
     this.keyCheck = new KeyCheck(catalogue)
-    this.writes = new WriteBatches(catalogue)
+    this.rows = new DirectRows(catalogue)
   }
 
   /** @throws ConfigurationError if the model has no version column */

@@ -18,7 +18,7 @@ const column = (isUnconstrained: boolean) => ({
   isUnconstrained,
 })
 const row: ComposableTable = {
-  versioned: { model, version, bumpsPlainWrites: true, highest: 100n },
+  versioned: { model, version, bumpsPlainWrites: true, highest: 100n, stamps: [] },
   table: {
     columns: new Map([
       ['stock', column(true)],

@@ -56,7 +56,7 @@ describe('versioned writes of one tick', () => {
     expect(await stocksOf(ids)).toEqual(ids.map(() => [1, 1]))
   })
 
-  test('of one caller alone are Prisma’s own', async () => {
+  test('of one caller alone are a plain UPDATE', async () => {
     const { db, statements } = connect()
     const ids = await newProducts(1)
     await Promise.all(raiseAll(db, ids))

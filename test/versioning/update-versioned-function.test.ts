@@ -388,6 +388,29 @@ describe('retry', () => {
   })
 })
 
+test('a function that answers at once, and has lost one race, has the row locked before it runs again', async () => {
+  const { db, statements } = connect()
+  const { id } = await db.product.create({ data: { name: 'Chai', stock: 1 } })
+  const other = await openTransaction(database.url, RAISE, [id])
+  const attempts: number[] = []
+  const begun: string[] = []
+  const written = db.product
+    .updateVersioned({
+      where: { id },
+      data: ({ stock }, attempt) => {
+        attempts.push(attempt)
+        begun.push(statements.at(-1) ?? '')
+        return { stock: stock + 1 }
+      },
+    })
+    .then((record) => record)
+  await untilBlocked(database.url)
+  await other.query('COMMIT')
+  expect(await written).toMatchObject({ stock: 1002, version: 2 })
+  expect(attempts).toEqual([1, 2])
+  expect(begun).toEqual([expect.not.stringMatching(/FOR/), expect.stringMatching(/^SELECT .* FOR NO KEY UPDATE$/)])
+})
+
 describe('the row lock from the third attempt', () => {
   test('keeps every other writer out until the write is committed', async () => {
     const { db } = connect()

@@ -290,6 +290,33 @@ describe('races', () => {
   })
 })
 
+test('a write of one caller waits for a writer in flight, and is stale once that one has committed', async () => {
+  const { db, statements } = connect()
+  const { id, version } = await db.product.create({ data: { name: 'Chai' } })
+  const raise = 'UPDATE "Product" SET version = version + 1 WHERE id = $1'
+  const other = await openTransaction(database.url, raise, [id])
+  statements.length = 0
+  const refused = rejectionOf(db.product.updateVersioned({ where: { id, version }, data: { stock: 1 } }))
+  await untilBlocked(database.url)
+  await other.query('COMMIT')
+  expect(await refused).toMatchObject({ code: 'VERSION_CONFLICT', expected: 0, actual: 1 })
+  expect(statements.map((sql) => sql.split(' ')[0])).toEqual(['UPDATE', 'SELECT'])
+})
+
+test('a write that waits for a row does not hold up those of other rows', async () => {
+  const { db } = connect()
+  const rows = await Promise.all(['a', 'b'].map((name) => db.product.create({ data: { name } })))
+  const [held, free] = rows.map(({ id, version }) => ({ id, version }))
+  const other = await openTransaction(database.url, 'SELECT 1 FROM "Product" WHERE id = $1 FOR UPDATE', [held?.id])
+  const waiting = db.product.updateVersioned({ where: held as (typeof rows)[0], data: { stock: 1 } }).then((row) => row)
+  await untilBlocked(database.url)
+  expect(await db.product.updateVersioned({ where: free as (typeof rows)[0], data: { stock: 1 } })).toMatchObject({
+    version: 1,
+  })
+  await other.query('COMMIT')
+  expect(await waiting).toMatchObject({ version: 1 })
+})
+
 describe('a row that is not there', () => {
   test("is Prisma's own P2025", async () => {
     const { db } = connect()
@@ -299,6 +326,24 @@ describe('a row that is not there', () => {
       name: 'PrismaClientKnownRequestError',
       meta: { modelName: 'Product' },
     })
+  })
+
+  test('has the error that Prisma gives for its own update', async () => {
+    const { db } = connect()
+    const own = await rejectionOf(database.connect().client.product.update({ where: { id: -1 }, data: { stock: 1 } }))
+    const error = await rejectionOf(db.product.updateVersioned({ where: { id: -1, version: 0 }, data: { stock: 1 } }))
+    const partsOf = (error: unknown) => {
+      const { name, message, code, meta, clientVersion } = error as Record<string, unknown>
+      return {
+        class: (error as Error).constructor,
+        name,
+        code,
+        meta,
+        clientVersion,
+        told: String(message).split('\n').at(-1),
+      }
+    }
+    expect(partsOf(error)).toEqual(partsOf(own))
   })
 
   test('since it was deleted by someone else is missing, not stale', async () => {
