@@ -15,8 +15,9 @@ import type { NumberSeries } from '../series/types.js'
 import { StockExecutor } from '../stock/executor.js'
 import { mapStock } from '../stock/mapping.js'
 import { StockFeature } from '../stock/methods.js'
-import { checkStockOptions, DEFAULT_MAX_WAITING, type StockOptions } from '../stock/options.js'
+import { checkStockOptions, type StockOptions } from '../stock/options.js'
 import type { Stock } from '../stock/types.js'
+import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import type { PgExtension } from './extension.js'
 
@@ -62,12 +63,12 @@ export function stock<Item = PgItem, Quantity = StockQuantity>(
 export function serials<Serial extends object = Row>(
   options: SerialsOptions = {},
 ): PgExtension<{ readonly $serials: Serials<Serial, Partial<Serial>, Partial<Serial>, Partial<Serial>> }> {
-  const given = checkSerialsOptions(options)
+  const { maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkSerialsOptions(options)
   return extensionOf('$serials', (root, models) => {
     const map = mapSerials(models, given)
     // A row is what SQL gives, so it needs no other reader.
     const serial = { ...map.serial, readable: [...map.serial.model.fields.values()] }
-    return new SerialsFeature({ ...map, serial }, new Runner(root, given.retry), async () => [])
+    return new SerialsFeature({ ...map, serial }, new Runner(root, given.retry), maxWaiting, async () => [])
   })
 }
 

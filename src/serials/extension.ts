@@ -3,6 +3,7 @@ import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { readAll } from '../prisma/read-all.js'
+import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { NewSerial, SerialData, SerialOf, SerialWhere } from './client-types.js'
 import { mapSerials } from './mapping.js'
 import { SerialsFeature } from './methods.js'
@@ -29,13 +30,14 @@ export type SerialsExtension<C, O> = ClientExtension<
 export function serials<const O extends SerialsOptions, C extends object = object>(
   options?: O,
 ): (client: C) => SerialsExtension<C, O> {
-  const given = checkSerialsOptions(options ?? {})
+  const { maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkSerialsOptions(options ?? {})
   return featureExtension('serials', (models, rootFor) => {
     const map = mapSerials(models, given)
     const { model, key, transactionId } = map.serial
     const orderBy = key.map(({ name }) => ({ [name]: 'asc' }))
     const readSerials = ({ client }: Session, id: string) =>
       readAll(client as PrismaClientLike, model, { where: { [transactionId.name]: id }, orderBy })
-    return { feature: new SerialsFeature(map, new Runner(rootFor(model.name), given.retry), readSerials) }
+    const runner = new Runner(rootFor(model.name), given.retry)
+    return { feature: new SerialsFeature(map, runner, maxWaiting, readSerials) }
   })
 }

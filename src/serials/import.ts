@@ -9,7 +9,7 @@ import type { SerialFormat } from './format.js'
 import type { SerialsMap } from './mapping.js'
 import { type Request, readRecorded } from './request.js'
 import { claiming, idOf } from './statements.js'
-import type { Values } from './values.js'
+import { jsonOf, type Values } from './values.js'
 
 /** A call of `import` that has been checked. */
 export interface ImportCall {
@@ -49,11 +49,8 @@ const MOST_NAMED = 5
  */
 export async function importSerials(tx: Session, map: SerialsMap, call: ImportCall): Promise<Imported> {
   const { transactionId, request, count } = call
-  const claim = {
-    id: idOf(map, transactionId),
-    request: JSON.stringify(request),
-    count: param(count, 'int4'),
-  }
+  const [id, text] = [idOf(map, transactionId), param(JSON.stringify(request), 'text')]
+  const claim = sql`FROM (VALUES (${id}, ${text}, ${param(count, 'int4')})) AS call(id, request, count)`
   if ((await tx.rows(claiming(map, claim))).length === 0) {
     const recorded = await readRecorded(tx, map, call)
     if (recorded) return { imported: recorded.count, replayed: true }
@@ -102,8 +99,8 @@ function* chunksOf(source: ImportCall['source']): Generator<Statement> {
 /** Resolves to some of the numbers that are there already, by now also those that another import was about to add. */
 async function insert(tx: Session, map: SerialsMap, call: ImportCall, chunk: Statement): Promise<string[]> {
   const { table, number, key, updatedAt } = map.serial
-  const { fields, json } = call.data
-  const data = param(json)
+  const { fields } = call.data
+  const data = param(jsonOf(call.data))
   const stamped = updatedAt.filter((field) => !fields.includes(field))
   const columns = fields.map((field) => raw(`, ${columnOf(field)}`))
   const values = fields.map((field) => raw(`, ${inColumnType(`given.${columnOf(field)}`, field, call.columns)}`))

@@ -12,6 +12,7 @@ import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
 import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
+import { SerialsExecutor } from './executor.js'
 import { readFormat } from './format.js'
 import { analyzeAfterImport, type ImportCall, type Imported, importSerials, type Range } from './import.js'
 import type { SerialsMap } from './mapping.js'
@@ -55,12 +56,13 @@ export class SerialsFeature implements Feature {
   readonly #keys: RequiredKeys
   readonly #runner: Runner
   readonly #allocator: Allocator
+  readonly #executor: SerialsExecutor
   /** Fields that `where` and `data` must not name. */
   readonly #owned: Refusals
   readonly #kept: Refusals
   readonly #new: Refusals
 
-  constructor(map: SerialsMap, runner: Runner, readSerials: ReadSerials) {
+  constructor(map: SerialsMap, runner: Runner, maxWaiting: number, readSerials: ReadSerials) {
     const { serial, allocation } = map
     const { transactionId, number, key, version } = serial
     const owner = [transactionId.name, 'is written by allocate and release alone.'] as const
@@ -73,7 +75,8 @@ export class SerialsFeature implements Feature {
       { model: allocation.model, fields: [allocation.transactionId] },
     ])
     this.#runner = runner
-    this.#allocator = new Allocator(map, readSerials)
+    this.#allocator = new Allocator(map, (at) => this.#readyFor(at), readSerials)
+    this.#executor = new SerialsExecutor(runner.root, this.#allocator, maxWaiting)
     this.#owned = new Map([owner])
     this.#new = new Map([...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
     const keys = key.map(({ name }) => [name, 'is part of the key of a serial, which stays.'] as const)
@@ -110,9 +113,10 @@ export class SerialsFeature implements Feature {
     const data = readData('data', given.data, model, this.#kept)
     const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
-    return this.#runner.run(session, given, async (run) =>
-      this.#allocator.allocate(run, { ...call, columns: await this.#readyFor(session) }),
-    )
+    // On the root the call joins a batch, if SQL gives its records; in a transaction it is carried out right there.
+    const joins = !session.inTransaction && this.#map.serial.readable !== undefined
+    const by = joins ? this.#executor : this.#allocator
+    return this.#runner.run(session, given, (run) => by.allocate(run, call))
   }
 
   async #release(session: Session, args: unknown): Promise<{ released: number }> {
@@ -147,7 +151,6 @@ export class SerialsFeature implements Feature {
     return this.#allocator.countFree(session, values, await this.#columns(session))
   }
 
-  /** Before anything is written: without its keys, a duplicate would take serials again. */
   async #readyFor(session: Session): Promise<Table> {
     await this.#keys.check(session)
     return this.#columns(session)

@@ -31,6 +31,8 @@ export interface SerialsOptions {
   readonly serial?: SerialMapping
   /** Where the transaction ids are noted, if not where `serialsSchema()` puts them. */
   readonly allocation?: AllocationMapping
+  /** How many calls of `allocate` may wait in this process; the next one is an OverloadedError. Default 10,000. */
+  readonly maxWaiting?: number
   /** The retry policy of every call, over that of `concurrency()`, unless the call brings its own values. */
   readonly retry?: RetryPolicy
 }
@@ -40,6 +42,7 @@ const model = s.optional(nameSchema('a model'))
 const serialsOptions = s.strictObject({
   serial: s.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
   allocation: s.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
+  maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))),
   retry: s.optional(retryPolicySchema),
 })
 

@@ -35,6 +35,12 @@ export function fieldsSetBy(request: string): string[] {
   return Object.keys(parse(request)).flatMap((name) => (name.startsWith('data.') ? [name.slice('data.'.length)] : []))
 }
 
+/** A call that is recorded under its transaction id. */
+export interface Recorded {
+  readonly transactionId: string
+  readonly request: Request
+}
+
 /**
  * The record of the same request under the transaction id; `undefined` if it is new.
  *
@@ -43,20 +49,25 @@ export function fieldsSetBy(request: string): string[] {
 export async function readRecorded(
   session: Session,
   map: SerialsMap,
-  { transactionId: id, request: given }: { readonly transactionId: string; readonly request: Request },
+  call: Recorded,
 ): Promise<RecordedRequest | undefined> {
-  const { model, table, transactionId, request, count } = map.allocation
+  const { table, transactionId, request, count } = map.allocation
   const [recorded] =
     await session.rows<RecordedRequest>(sql`SELECT ${columnOf(request)} AS request, ${columnOf(count)} AS count
 FROM ${table}
-WHERE ${columnOf(transactionId)} = ${idOf(map, id)}`)
-  if (recorded === undefined) return undefined
-  const before = parse(recorded.request)
-  const names = new Set([...Object.keys(before), ...Object.keys(given)])
-  const differing = [...names].filter((name) => before[name] !== given[name])
-  if (differing.length === 0) return recorded
+WHERE ${columnOf(transactionId)} = ${idOf(map, call.transactionId)}`)
+  if (recorded) checkSame(map, call, recorded.request)
+  return recorded
+}
+
+/** @throws IdempotencyMismatchError if what is recorded is another request */
+export function checkSame({ allocation }: SerialsMap, { transactionId, request }: Recorded, recorded: string): void {
+  const before = parse(recorded)
+  const names = new Set([...Object.keys(before), ...Object.keys(request)])
+  const differing = [...names].filter((name) => before[name] !== request[name])
+  if (differing.length === 0) return
   const fields = differing.includes('operation') ? ['operation'] : differing
-  throw new IdempotencyMismatchError(model.name, { [transactionId.name]: id }, fields)
+  throw new IdempotencyMismatchError(allocation.model.name, { [allocation.transactionId.name]: transactionId }, fields)
 }
 
 /** A text that this package has not written is a request that no other one is the same as. */

@@ -23,11 +23,11 @@ export interface RunOptions extends CallOptions {
  * run again after a conflict; in a caller's transaction, each in a savepoint.
  */
 export class Runner {
-  readonly #root: RetryingRoot
+  readonly root: RetryingRoot
   readonly #retry: RetryPolicy | undefined
 
   constructor(root: RetryingRoot, retry: RetryPolicy | undefined) {
-    this.#root = root
+    this.root = root
     this.#retry = retry
   }
 
@@ -43,7 +43,7 @@ export class Runner {
     const contained: Run['contained'] = async (body) => {
       const left = retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) }
       try {
-        return await this.#root.transactionWithRetry(body, {
+        return await this.root.transactionWithRetry(body, {
           isolationLevel: 'ReadCommitted',
           retry: { ...retry, ...left },
           signal,

@@ -33,23 +33,21 @@ export function idOf({ allocation }: SerialsMap, id: string): Parameter {
   return param(id, sqlTypeOf(allocation.transactionId))
 }
 
-/** The record of a transaction id, to be written. */
-export interface Claim {
-  readonly id: Parameter
-  readonly request: string
-  readonly count: Parameter
+/** Several of them. */
+export function idsOf({ allocation }: SerialsMap, ids: readonly string[]): Parameter {
+  return param(ids, `${sqlTypeOf(allocation.transactionId) ?? 'text'}[]`)
 }
 
 /**
- * The claim of a transaction id: of any number of transactions at once just one gets a row out of it,
- * and the others wait for that one to end.
+ * The claims of transaction ids, of a list with `id`, `request` and `count` of each, or the count to be `recorded`: of any number of transactions
+ * at once just one gets a row out of a claim, and the others wait for that one to end.
  */
-export function claiming({ allocation }: SerialsMap, claim: Claim, condition: Piece = raw('true')): Statement {
+export function claiming({ allocation }: SerialsMap, list: Piece, recorded = raw('count')): Statement {
   const { table, transactionId, request, count, updatedAt } = allocation
   const id = columnOf(transactionId)
   return sql`INSERT INTO ${table} (${id}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
-  SELECT ${claim.id}, ${param(claim.request, 'text')}, ${claim.count}${stamps(updatedAt)}
-  WHERE ${condition}
+  SELECT id, request, ${recorded}${stamps(updatedAt)}
+  ${list}
   ON CONFLICT (${id}) DO NOTHING
-  RETURNING 1`
+  RETURNING ${id} AS id, ${columnOf(count)} AS count`
 }

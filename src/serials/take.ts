@@ -1,109 +1,139 @@
 import type { Row, Session } from '../engine/session.js'
-import { columnsAsKeys, columnsOf, keysEqual, touches } from '../mapping/columns.js'
-import { givenValue } from '../sql/given-columns.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, touches } from '../mapping/columns.js'
+import type { Table } from '../sql/catalogue.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
-import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { AllocateCall } from './allocate.js'
+import { type CallLists, listsOf } from './lists.js'
 import type { SerialsMap } from './mapping.js'
-import { claiming, idOf, inOrder, matches } from './statements.js'
+import { claiming } from './statements.js'
 
-/** How a statement locks the serials. */
-export interface RowLocking {
+/** How a statement takes serials. */
+export interface Taking {
+  /** The table of the serials. */
+  readonly columns: Table
   /** Whether it passes over serials that others have locked, or waits for them. */
   readonly skips: boolean
-  /** For a statement that is its own transaction: how long it may wait for the claim, in ms. */
-  readonly limit?: number
+  /**
+   * For a statement that is a transaction of its own: how long it may wait for a claim, in ms. It locks first, and
+   * claims only for those that it has locked enough for, as nothing would undo a claim.
+   */
+  readonly lockTimeout?: number
 }
 
 export interface Taken {
   /** Whether the transaction id was new. */
-  readonly claimed: boolean
-  /** How many were locked. */
-  readonly found: number
-  /** Of a statement that is its own transaction: how many are free, locked or not, as far as `count`. */
-  readonly visible: number
+  claimed: boolean
+  /** How many were locked, for this call and those of the same `where` before it. */
+  found: number
   /** Records, if raw SQL gives them as a model call does; else as many rows. */
-  readonly taken: readonly Row[]
+  readonly taken: Row[]
 }
 
 interface TakenRow extends Row {
-  readonly $claimed: number
-  readonly $found: number
-  readonly $visible: number
-  readonly $taken: boolean | null
+  readonly $n: number
+  readonly $claimed: boolean
+  /** None where the transaction id was not new. */
+  readonly $found: number | null
+  readonly $taken: boolean
 }
 
 /**
- * One statement: the claim, the locks, and the UPDATE, if there are enough. Serials that were released while
- * it waited for the claim or for a lock are not among the free ones it sees.
+ * One statement: the claims, the locks, and the UPDATE, for calls of one form. Of
+ * those with the same `where`, each takes its serials behind those of the calls before it. Serials that were
+ * released while it waited for a claim or for a lock are not among the free ones it sees.
  */
-export async function claimAndTake(
+export async function take(
   session: Session,
   map: SerialsMap,
-  call: AllocateCall,
-  { skips, limit }: RowLocking,
-): Promise<Taken> {
-  const { table, key, transactionId, readable } = map.serial
-  const { columns } = call
-  const count = param(call.count, 'int4')
-  const [where, data] = [param(call.where.json), param(call.data.json)]
-  const id = idOf(map, call.transactionId)
-  const claim = { id, request: JSON.stringify(call.request), count }
-  const free = sql`FROM ${table} AS s
-  WHERE s.${columnOf(transactionId)} IS NULL${matches(call.where, columns, where)}`
-  const sets = call.data.fields.map((field) => sql`, ${columnOf(field)} = ${givenValue(field, columns, data)}`)
-  const isSingle = limit !== undefined
-  const rows = await session.rows<TakenRow>(sql`WITH ${isSingle && availability(map, free, count, limit)}claim AS (
-  ${isSingle ? claiming(map, claim, isAvailable(count)) : claiming(map, claim)}
-), free AS MATERIALIZED (
-  SELECT ${columnsAsKeys(key, 's')}
-  ${free} AND EXISTS (SELECT FROM claim)
-  ORDER BY ${inOrder(map)}
-  LIMIT ${count}
-  FOR NO KEY UPDATE OF s${skips && raw(' SKIP LOCKED')} -- NO KEY: a row that refers to a serial may be inserted meanwhile
-), taken AS (
-  UPDATE ${table} AS s
-  SET ${columnOf(transactionId)} = ${id}${join(sets, '')}${touches(map.serial, 's')}
-  FROM free
-  WHERE ${keysEqual(key, 's', 'free')} AND ((SELECT count(*) FROM free) = ${count} OR ${param(call.partial, 'boolean')})
-  RETURNING s.*, true AS "$taken"
-)
-SELECT (SELECT count(*)::int4 FROM claim) AS "$claimed", (SELECT count(*)::int4 FROM free) AS "$found",
-  ${isSingle ? visibleOrRefused(count) : raw('0')} AS "$visible", t."$taken"${readable && raw(`, ${returning(readable, 't')}`)}
-FROM (SELECT ${where}::json, ${data}::json) AS given LEFT JOIN taken AS t ON true
-ORDER BY ${columnsOf(key, 't')}`)
-  const taken = rows.filter(({ $taken }) => $taken === true)
-  const [first] = rows
-  return {
-    claimed: first?.$claimed === 1,
-    found: first?.$found ?? 0,
-    visible: Number(first?.$visible),
-    taken: readable ? taken.map((row) => toRecord(row, readable)) : taken,
+  calls: readonly AllocateCall[],
+  taking: Taking,
+): Promise<readonly Taken[]> {
+  const { readable } = map.serial
+  const outcomes = calls.map((): Taken => ({ claimed: false, found: 0, taken: [] }))
+  for (const row of await session.rows<TakenRow>(takeStatement(map, calls, taking))) {
+    const outcome = outcomes[row.$n]
+    if (outcome === undefined) throw new Error(`The database has named the call ${row.$n} of ${calls.length}.`)
+    outcome.claimed = row.$claimed
+    outcome.found = row.$found ?? 0
+    if (row.$taken) outcome.taken.push(readable ? toRecord(row, readable) : row)
   }
+  return outcomes
 }
 
-/**
- * A statement that is its own transaction limits its own wait for the claim: the limit holds from the
- * moment that it is set. And it claims nothing if there are too few serials to begin with.
- */
-function availability(map: SerialsMap, free: Statement, count: Parameter, limit: number): Statement {
-  return sql`availability AS MATERIALIZED (
-  SELECT ${raw(lockLimit(limit))} AS lock_limit, (
-    SELECT count(*)::int4 FROM (SELECT ${free} ORDER BY ${inOrder(map)} LIMIT ${count}) AS first
-  ) AS visible
-), `
+function takeStatement(map: SerialsMap, calls: readonly AllocateCall[], taking: Taking): Statement {
+  const { key, readable } = map.serial
+  const { columns, lockTimeout } = taking
+  const isSingle = lockTimeout !== undefined
+  const lists = listsOf(map, columns, calls)
+  const free = freeSerials(map, lists, taking)
+  const claim = sql`claim AS (
+  ${isSingle ? claiming(map, claimable(lists), granted(lists)) : claiming(map, raw('FROM call'))}
+)`
+  return sql`WITH call AS MATERIALIZED (
+  SELECT * FROM ${lists.calls}
+), ${join(isSingle ? [free, claim] : [claim, free])}, ${taken(map, lists)}
+SELECT call."$n", claim.id IS NOT NULL AS "$claimed", ${isSingle ? FOUND_OR_REFUSED : raw('free.found')} AS "$found",
+  t."$n" IS NOT NULL AS "$taken"${readable && raw(`, ${returning(readable, 't')}`)}
+FROM call LEFT JOIN claim USING (id) LEFT JOIN free USING (pool) LEFT JOIN taken AS t ON t."$n" = call."$n"
+ORDER BY call."$n", ${columnsOf(key, 't')}`
 }
 
-const isAvailable = (count: Parameter) => sql`(SELECT visible = ${count} FROM availability)`
+/** The serials of each pool, as arrays of their keys, and how many were found. What comes first is in the condition. */
+function freeSerials({ serial: { key } }: SerialsMap, lists: CallLists, { skips, lockTimeout }: Taking) {
+  const isSingle = lockTimeout !== undefined
+  // NO KEY: a row that refers to a serial may be inserted meanwhile.
+  const lock = raw(`\n      FOR NO KEY UPDATE OF s${skips ? ' SKIP LOCKED' : ''}`)
+  const arrays = key.map((_, i) => raw(`array_agg(k${i}) AS k${i}`))
+  const limit = raw('pool.most')
+  return sql`free AS MATERIALIZED (
+  SELECT pool.pool, first.*${
+    isSingle &&
+    lists.isPartial &&
+    sql`, (
+    SELECT count(*)::int4 FROM (${lists.free(raw(''), limit)}) AS s
+  ) AS visible`
+  }
+  FROM ${lists.pools} CROSS JOIN LATERAL (
+    SELECT count(*)::int4 AS found, ${join(arrays)} FROM (${lists.free(columnsAsKeys(key, 's'), limit, lock)}) AS s
+  ) AS first
+  WHERE ${raw(isSingle ? `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL` : 'EXISTS (SELECT FROM claim)')}
+)`
+}
 
-/** Claimed, but took too few, as others have locked them, or a trigger is in the way: only an error undoes the claim. */
-function visibleOrRefused(count: Parameter): Statement {
-  return sql`CASE
-    WHEN (SELECT count(*) FROM taken) < ${count} * (SELECT count(*) FROM claim)
+const IS_FULL = raw('free.found >= call.last')
+
+/** Where fewer will do, a call has all that there is only if none are locked by others. */
+function claimable({ isPartial }: CallLists): SqlText {
+  const condition = isPartial ? `(${IS_FULL} OR free.found = free.visible)` : IS_FULL
+  return raw(`FROM call JOIN free USING (pool) WHERE ${condition} ORDER BY call.id`)
+}
+
+/** How many serials it gets. */
+function granted({ isPartial }: CallLists): SqlText {
+  return raw(isPartial ? 'greatest(0, least(count, free.found - last + count))::int4' : 'count')
+}
+
+/** The planner takes an array for ten rows, so it looks the serials up by their key, however many there are. */
+function taken(map: SerialsMap, { assignments, isPartial }: CallLists): Statement {
+  const { table, key, transactionId } = map.serial
+  const own = key.map((_, i) => raw(`free.k${i}[call.last - call.count + 1:call.last]`))
+  return sql`taken AS (
+  UPDATE ${table} AS s
+  SET ${columnOf(transactionId)} = call.id${assignments}${touches(map.serial, 's')}
+  FROM unnest(ARRAY(SELECT id FROM claim)) AS claim(id) JOIN call USING (id) JOIN free USING (pool)
+    CROSS JOIN LATERAL unnest(${join(own)}) AS own(${keyNames(key)})
+  WHERE ${keysEqual(key, 's', 'own')}${!isPartial && raw(` AND ${IS_FULL}`)}
+  RETURNING call."$n", s.*
+)`
+}
+
+/** Claimed, but took too few, since a trigger is in the way: only an error undoes the claim. */
+const FOUND_OR_REFUSED = raw(`CASE
+    WHEN (SELECT count(*) FROM taken) < (SELECT sum(count) FROM claim)
     THEN ${refusal('taken ', raw('(SELECT count(*) FROM taken)'))}
-    ELSE (SELECT visible FROM availability)
-  END`
-}
+    ELSE free.found
+  END`)

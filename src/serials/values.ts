@@ -10,8 +10,8 @@ export interface Values {
   readonly fields: readonly Field[]
   /** By field, as given. */
   readonly given: Readonly<Record<string, unknown>>
-  /** By column, as a statement takes them. */
-  readonly json: string
+  /** As a statement takes them, in the order of the fields. */
+  readonly stored: readonly ColumnValue[]
 }
 
 /** Why a field must not be among the values, by its name. */
@@ -36,6 +36,11 @@ export function readData(path: string, value: unknown, model: Model, refusals: R
   return read(path, Object.fromEntries(given), model, refusals)
 }
 
+/** By column, as JSON. */
+export function jsonOf({ fields, stored }: Values): string {
+  return JSON.stringify(Object.fromEntries(fields.map(({ column }, i) => [column, stored[i]])))
+}
+
 /** One short text per value, the same for all forms of one value. */
 export async function textOf(value: unknown, field?: Field): Promise<string> {
   const text = canonical(field ? plain(value, field) : value)
@@ -52,8 +57,11 @@ function record(path: string, value: unknown, { name }: Model): Readonly<Record<
 }
 
 function read(path: string, given: Readonly<Record<string, unknown>>, model: Model, refusals: Refusals): Values {
-  const stored: Record<string, ColumnValue> = {}
-  const fields = Object.entries(given).map(([name, value]) => {
+  const stored: ColumnValue[] = []
+  // In the order of their names, so that calls which name them in another one have the same statement.
+  const names = Object.keys(given).sort()
+  const fields = names.map((name) => {
+    const value = given[name]
     const field = model.fields.get(name)
     const at = `${path}.${name}`
     if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
@@ -66,10 +74,10 @@ function read(path: string, given: Readonly<Record<string, unknown>>, model: Mod
     if (own === undefined || !fits(own, field)) {
       throw new InvalidArgumentError(at, `is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
     }
-    stored[field.column] = own
+    stored.push(own)
     return field
   })
-  return { fields, given, json: JSON.stringify(stored) }
+  return { fields, given, stored }
 }
 
 function describe({ type, isList, isOptional, nativeType }: Field): string {

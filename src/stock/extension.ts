@@ -1,13 +1,14 @@
 import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
+import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import { BalanceGuard } from './balance-guard.js'
 import type { ItemKey, Quantity } from './client-types.js'
 import { StockExecutor } from './executor.js'
 import { guardedQueries } from './guarded-queries.js'
 import { mapStock } from './mapping.js'
 import { StockFeature } from './methods.js'
-import { checkStockOptions, DEFAULT_MAX_WAITING, type StockOptions } from './options.js'
+import { checkStockOptions, type StockOptions } from './options.js'
 import type { Stock } from './types.js'
 
 /**

@@ -2,9 +2,6 @@ import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
 import * as s from '../values/schema.js'
 import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
 
-/** How many calls may wait in this process unless told otherwise. */
-export const DEFAULT_MAX_WAITING = 10_000
-
 /** The model with a row per item, and its fields. */
 export interface ItemMapping {
   /** The model's name, such as `Stock`. */

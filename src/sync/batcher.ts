@@ -58,6 +58,9 @@ export interface BatcherBounds {
   readonly waitedFor: string
 }
 
+/** How many calls may wait in this process, unless the options of the feature say otherwise. */
+export const DEFAULT_MAX_WAITING = 10_000
+
 /** How often the deadlines of waiting jobs are looked at, in ms. */
 const SWEEP_INTERVAL = 50
 

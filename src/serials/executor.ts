@@ -1,0 +1,175 @@
+import type { Session } from '../engine/session.js'
+import { InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
+import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
+import type { Table } from '../sql/catalogue.js'
+import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
+import { systemClock } from '../sync/clock.js'
+import type { AllocateCall, Allocation, Allocator } from './allocate.js'
+import { lookFor, readTaken } from './look.js'
+import { checkSame } from './request.js'
+import type { Run } from './run.js'
+import { type Taking, take } from './take.js'
+import { jsonOf } from './values.js'
+
+/** A call on the root. */
+interface AllocateTask extends Task {
+  readonly run: Run
+  readonly call: AllocateCall
+}
+
+type AllocateJob = Job<AllocateTask, Allocation>
+
+const BOUNDS: BatcherBounds = {
+  largestBatch: 100,
+  batchesAtOnce: 3,
+  gatheringTurns: 12,
+  waitedFor: 'other calls of $serials.allocate',
+}
+/** A call for more than this is alone in its statement, so that no other one waits for it. */
+const LARGEST_TOGETHER = 1_000
+/** How long a statement waits for a transaction id that is claimed elsewhere, in ms, before its calls go on alone. */
+const BATCH_LOCK_TIMEOUT = 100
+
+/**
+ * Allocates for the calls of this process in batches: those of one form are one statement. It passes over serials
+ * that others have locked, so that calls for different serials do not wait for one another. A call that gets none by
+ * it is answered by what is recorded, or refused where there are too few, locked ones included. Else others have
+ * locked some, or a call failed the statement: those of each `where` are tried together once more, waiting a moment
+ * for the locks, and then each goes on alone.
+ */
+export class SerialsExecutor {
+  readonly #root: Session
+  readonly #allocator: Allocator
+  readonly #batcher: Batcher<AllocateTask, Allocation>
+
+  constructor(root: Session, allocator: Allocator, maxWaiting: number) {
+    this.#root = root
+    this.#allocator = allocator
+    this.#batcher = new Batcher((batch, release) => this.#run(batch, release), { ...BOUNDS, maxWaiting }, systemClock)
+  }
+
+  /** @throws OverloadedError if too many calls wait already */
+  allocate(run: Run, call: AllocateCall): Promise<Allocation> {
+    const { transactionId: id, count } = call
+    const group = count > LARGEST_TOGETHER ? `alone ${id}` : formOf(call)
+    return this.#batcher.add({ group, resources: id, deadline: run.deadline, run, call }, (allocation) => allocation)
+  }
+
+  async #run(batch: readonly AllocateJob[], release: (settled: readonly AllocateJob[]) => void): Promise<void> {
+    const outcome = new AmbiguousOutcome()
+    const open = await this.#together(batch, outcome, true)
+    release(notIn(open, batch))
+    await Promise.all(
+      byPool(open).map(async (jobs) => {
+        const inTime = jobs.filter(isInTime)
+        // One by itself can be told at once that it is aborted, or out of time.
+        const left = inTime.length > 1 ? await this.#together(inTime, outcome, false) : inTime
+        release(notIn(left, jobs))
+        await Promise.all(
+          left.map(async (job) => {
+            await this.#alone(job, outcome)
+            release([job])
+          }),
+        )
+      }),
+    )
+  }
+
+  /** Resolves to the jobs that are not settled by it: all of them, where it failed. */
+  async #together(jobs: readonly AllocateJob[], outcome: AmbiguousOutcome, skips: boolean) {
+    let open = jobs
+    try {
+      const columns = await this.#allocator.readyFor(this.#root)
+      open = await this.#take(jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
+      return open.length === 0 ? open : await this.#answer(open, columns)
+    } catch (error) {
+      // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
+      if (isConcurrencyError(error, 'CONFIGURATION')) throw error
+      // The statement did all or nothing. The transaction ids tell which, where its answer was lost.
+      outcome.note(error)
+      return open
+    }
+  }
+
+  /** Resolves to the jobs that got none. Of those with one transaction id, the first takes them. */
+  async #take(batch: readonly AllocateJob[], taking: Taking): Promise<readonly AllocateJob[]> {
+    const firsts = new Map<unknown, AllocateJob>()
+    for (const job of batch) if (!firsts.has(job.task.resources)) firsts.set(job.task.resources, job)
+    const jobs = [...firsts.values()]
+    const outcomes = await take(this.#root, this.#allocator.map, callsOf(jobs), taking)
+    const settled = new Set(jobs.filter((_, i) => outcomes[i]?.claimed))
+    jobs.forEach((job, i) => {
+      if (settled.has(job)) job.resolve({ serials: outcomes[i]?.taken ?? [], replayed: false })
+    })
+    return batch.filter((job) => !settled.has(job))
+  }
+
+  /** Replays those that are recorded, and refuses those for which there are too few. Resolves to the others. */
+  async #answer(jobs: readonly AllocateJob[], columns: Table): Promise<readonly AllocateJob[]> {
+    const { map } = this.#allocator
+    const looks = await lookFor(this.#root, map, columns, callsOf(jobs))
+    const recorded = callsOf(jobs).flatMap(({ transactionId }, i) => (looks[i]?.request == null ? [] : [transactionId]))
+    const taken = recorded.length === 0 ? new Map() : await readTaken(this.#root, map, recorded)
+    return jobs.filter((job, i) => {
+      const { transactionId, count, partial } = job.task.call
+      const { request, free } = looks[i] ?? { request: null, free: count }
+      if (request === null) {
+        if (partial || free >= count) return true
+        job.reject(new InsufficientSerialsError(transactionId, count, free))
+        return false
+      }
+      try {
+        checkSame(map, job.task.call, request)
+        job.resolve({ serials: taken.get(transactionId) ?? [], replayed: true })
+      } catch (error) {
+        job.reject(error)
+      }
+      return false
+    })
+  }
+
+  async #alone(job: AllocateJob, outcome: AmbiguousOutcome): Promise<void> {
+    const { run, call } = job.task
+    try {
+      job.resolve(await this.#allocator.allocate(run, call))
+    } catch (error) {
+      job.reject(isNoAnswer(error) ? outcome.lastError(error) : error)
+    }
+  }
+}
+
+const callsOf = (jobs: readonly AllocateJob[]) => jobs.map(({ task }) => task.call)
+
+const notIn = (open: readonly AllocateJob[], jobs: readonly AllocateJob[]) => {
+  const left = new Set(open)
+  return jobs.filter((job) => !left.has(job))
+}
+
+/** Tells the caller, if it is not. */
+function isInTime(job: AllocateJob): boolean {
+  try {
+    job.task.run.deadline.check('serials that others are about to take')
+    return true
+  } catch (error) {
+    job.reject(error)
+    return false
+  }
+}
+
+/** The jobs of each `where`: those of different ones do not wait for one another. */
+function byPool(jobs: readonly AllocateJob[]): readonly AllocateJob[][] {
+  const pools = new Map<string, AllocateJob[]>()
+  for (const job of jobs) {
+    const name = jsonOf(job.task.call.where)
+    const pool = pools.get(name)
+    if (pool) pool.push(job)
+    else pools.set(name, [job])
+  }
+  return [...pools.values()]
+}
+
+/** Calls of one form are one statement: the same fields in `where` and in `data`. */
+function formOf({ where, data, partial }: AllocateCall): string {
+  const compared = where.fields.map(({ name }) => [name, where.given[name] === null])
+  return JSON.stringify([compared, data.fields.map(({ name }) => name), partial])
+}
