@@ -74,6 +74,13 @@ export interface TransactionSession extends AnySession {
   keepingCalls<R>(work: () => PromiseLike<R>, bound?: Bound): Promise<R>
 }
 
+/** A call on a `tx`: where it is made, and whether it may write, or wait for a lock. */
+export interface CallInTransaction {
+  readonly id: string
+  readonly scope: object
+  readonly isWrite: boolean
+}
+
 /** The row of a statement that has one in any case. */
 export async function rowOf<R extends object = Row>(session: Session, statement: SqlStatement): Promise<R> {
   const [row] = await session.rows<R>(statement)

@@ -1,5 +1,5 @@
 import type { PrismaClientLike } from './client.js'
-import { withoutHooks } from './hooked.js'
+import { withoutHook } from './hooked.js'
 import type { ExtensionArgs } from './layers.js'
 
 type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise<unknown>
@@ -27,7 +27,7 @@ export function namespace<N extends object>(
       const isBody = typeof input === 'function'
       return below.call(
         this,
-        isBody ? (tx: PrismaClientLike) => input(bound(tx, name, () => make(withoutHooks(tx)))) : input,
+        isBody ? (tx: PrismaClientLike) => input(bound(tx, name, () => make(withoutHook(tx)))) : input,
         options,
       )
     },

@@ -8,19 +8,12 @@ import type {
   TransactionSession,
 } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
-import {
-  isTransactionClient,
-  openSavepoint,
-  type PrismaClientLike,
-  sendIn,
-  transactionId,
-  transactionOf,
-} from './client.js'
+import { isTransactionClient, openSavepoint, type PrismaClientLike, transactionId, transactionOf } from './client.js'
 import { foreignTransactions } from './foreign.js'
 import { bind, relyingOn } from './joined.js'
-import { coreOf } from './layers.js'
 import { withModelErrors } from './model-error.js'
 import { passing } from './passing.js'
+import { sendRawSql, sendToEngine } from './raw-sql.js'
 
 /**
  * The session of a client, or of the `tx` of a transaction. With a model, what fails has the error that a call of
@@ -40,14 +33,6 @@ export function transactionSession(tx: PrismaClientLike, model?: string): Transa
   return new PrismaTransaction(tx, model)
 }
 
-function send<R>(
-  { client, model }: { readonly client: PrismaClientLike; readonly model: string | undefined },
-  { text, values }: SqlStatement,
-): Promise<R[]> {
-  const rows = client.$queryRawUnsafe<R[]>(text, ...values)
-  return model === undefined ? rows : withModelErrors(rows, model)
-}
-
 class PrismaRoot implements RootSession {
   readonly inTransaction = false
 
@@ -57,7 +42,7 @@ class PrismaRoot implements RootSession {
   ) {}
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return send<R>(this, statement)
+    return withModelErrors(sendRawSql<R>(this.client, statement), this.model)
   }
 
   transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R> {
@@ -67,6 +52,7 @@ class PrismaRoot implements RootSession {
 
 class PrismaTransaction implements TransactionSession {
   readonly inTransaction = true
+  #id: string | undefined
   #scope: object | undefined
 
   constructor(
@@ -75,7 +61,8 @@ class PrismaTransaction implements TransactionSession {
   ) {}
 
   get id(): string {
-    return transactionId(this.client)
+    this.#id ??= transactionId(this.client)
+    return this.#id
   }
 
   get scope(): object {
@@ -84,12 +71,11 @@ class PrismaTransaction implements TransactionSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return send<R>(this, statement)
+    return withModelErrors(sendRawSql<R>(this.client, statement), this.model)
   }
 
-  /** On the client that has our hook of batches, should other calls of the transaction come in the same tick. */
   rowsAtOnce(statement: SqlStatement): Promise<Row[]> {
-    return sendIn(coreOf(this.client) ?? this.client, this.id, statement)
+    return sendToEngine(this.client, statement)
   }
 
   contained<R>(body: (session: TransactionSession) => Promise<R>, bound?: Bound): Promise<R> {

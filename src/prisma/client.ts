@@ -1,9 +1,11 @@
 import type { ActionArgs, ModelAction } from '../engine/records.js'
-import type { SqlStatement, TransactionOptions } from '../engine/session.js'
+import type { TransactionOptions } from '../engine/session.js'
 import type { Node } from './layers.js'
+import type { RawSqlParts } from './raw-sql.js'
 
 const UNKNOWN_PRISMA = 'prisma-extension-concurrency does not know this version of Prisma'
-const SCOPE = Symbol.for('prisma.client.transaction.scope_context')
+/** By what the `tx` of a transaction knows it. */
+export const SCOPE = Symbol.for('prisma.client.transaction.scope_context')
 
 /**
  * The parts of a Prisma client that this package uses. Members that begin with an underscore,
@@ -35,7 +37,7 @@ export interface PrismaClientLike {
   /** The fields that the client has to `omit`, by the model's name on the client, such as `product`. */
   readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>
   /** The client that is not extended. */
-  readonly _originalClient: {
+  readonly _originalClient: RawSqlParts & {
     $extends(this: PrismaClientLike, extension: object): PrismaClientLike
     $transaction<R>(this: PrismaClientLike, body: (tx: PrismaClientLike) => Promise<R>): Promise<R>
   }
@@ -150,16 +152,6 @@ export function recordNotFound(
 /** A savepoint for statements of our own, by Prisma's `$transaction`, past those of other extensions. */
 export function openSavepoint<R>(tx: PrismaClientLike, body: (inner: PrismaClientLike) => Promise<R>): Promise<R> {
   return tx._originalClient.$transaction.call<typeof tx, [typeof body], Promise<R>>(tx, body)
-}
-
-/** Sends SQL in an interactive transaction, by Prisma's id of it. */
-export async function sendIn<R>(
-  client: PrismaClientLike,
-  transactionId: string,
-  { text, values }: SqlStatement,
-): Promise<R[]> {
-  const call = client.$queryRawUnsafe(text, ...values) as unknown as PrismaCall<R[]>
-  return call.requestTransaction({ kind: 'itx', id: transactionId })
 }
 
 /** A model of a client, by the model's name: `Product` is `client.product`. */

@@ -3,8 +3,8 @@ import { type PrismaClientLike, propertyOf } from './client.js'
 import { type ExtensionArgs, extensionsOf, type Hook, headOf, isForeign, layerOf, transparentOf } from './layers.js'
 import { versionColumnsOf } from './version-columns.js'
 
-/** How our own statements are sent. */
-const RAW = '$queryRawUnsafe'
+/** How our own statements are sent, where Prisma's own way is taken. */
+export const RAW = '$queryRawUnsafe'
 
 /** The answers about the calls of a model, by the topmost extension. */
 const known = new WeakMap<object, Map<string, ExtensionArgs | undefined>>()
@@ -48,6 +48,16 @@ export function hasForeignHooks(client: PrismaClientLike): boolean {
     return all.find((extension) => extension.query !== undefined && isForeign(extension, transparent))
   }
   return remembered(client, 'any call', find) !== undefined
+}
+
+/** Whether an extension of others has a hook for raw SQL, or a method of its own in its place, also one that only watches. */
+export function hookedRawSql(client: PrismaClientLike): boolean {
+  const find = () =>
+    extensionsOf(client).find(
+      (extension) =>
+        !layerOf(extension) && (extension.query?.[RAW] ?? extension.query?.$allOperations ?? extension.client?.[RAW]),
+    )
+  return remembered(client, RAW, find) !== undefined
 }
 
 /** The topmost extension of others that has a `$transaction` of its own. */

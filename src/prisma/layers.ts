@@ -1,3 +1,4 @@
+import type { CallInTransaction } from '../engine/session.js'
 import type { PrismaClientLike } from './client.js'
 import type { VersionColumns } from './version-columns.js'
 
@@ -16,7 +17,11 @@ export interface Layer {
   /** The models whose rows it writes with SQL of its own. */
   readonly models?: readonly string[]
   readonly guard?: WriteGuard
+  /** On the `tx` of a transaction that is watched: runs around each of its calls. */
+  readonly around?: AroundCall
 }
+
+export type AroundCall = <R>(call: CallInTransaction, send: () => PromiseLike<R>) => PromiseLike<R>
 
 /**
  * Refuses what the hooks of the extension would refuse in a `create` or an `update` of the model.
@@ -105,14 +110,6 @@ export function withoutOwnLayers(client: PrismaClientLike): PrismaClientLike {
 }
 
 const guards = new WeakMap<Node, readonly WriteGuard[]>()
-
-/** The client of `concurrency()` that a client, or a `tx`, was made of; the topmost one, if there are several. */
-export function coreOf(client: PrismaClientLike): PrismaClientLike | undefined {
-  for (let own: PrismaClientLike | undefined = client; own; own = own.$parent) {
-    if (headOf(own)?.extension[LAYER]?.versions) return own
-  }
-  return undefined
-}
 
 /** Asks the guards of all of this package's extensions on the client. */
 export function checkWrite(client: PrismaClientLike, ...write: Parameters<WriteGuard>): void {

@@ -72,12 +72,12 @@ export function asModelError(error: unknown, model: string): unknown {
   return 'attempts' in raw ? Object.assign(same, { attempts: raw.attempts }) : same
 }
 
-/** The answer of work that sends raw statements, or its error as a model call would have it. */
-export async function withModelErrors<R>(work: PromiseLike<R>, model: string): Promise<R> {
+/** The answer of work that sends raw statements, or its error as a call of the model would have it. */
+export async function withModelErrors<R>(work: PromiseLike<R>, model: string | undefined): Promise<R> {
   try {
     return await work
   } catch (error) {
-    throw asModelError(error, model)
+    throw model === undefined ? error : asModelError(error, model)
   }
 }
 

@@ -18,6 +18,7 @@ import { bind, relyingOn } from './joined.js'
 import { calledBy, checkWrite } from './layers.js'
 import { withModelErrors } from './model-error.js'
 import { READ, readPrimary } from './primary.js'
+import { sendRawSql } from './raw-sql.js'
 import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
 export type { CallersTransaction, RecordSession as Session, RootScope } from '../engine/records.js'
@@ -28,10 +29,9 @@ export function scopeOf(context: ModelContext, own: OwnClients): RootScope | Cal
   return isTransactionClient(parent) ? callersTransaction(context, parent, own) : rootScope(context, own)
 }
 
-function statementsOf(context: ModelContext, client: PrismaClientLike): Pick<RecordSession, 'query' | 'rows'> {
-  const query: RecordSession['query'] = (sql, ...values) =>
-    withModelErrors(client.$queryRawUnsafe(sql, ...values), context.$name) as Promise<Row[]>
-  return { query, rows: ({ text, values }) => query(text, ...values) }
+function statementsOf({ $name }: ModelContext, client: PrismaClientLike): Pick<RecordSession, 'query' | 'rows'> {
+  const rows: RecordSession['rows'] = (statement) => withModelErrors(sendRawSql(client, statement), $name)
+  return { query: (text, ...values) => rows({ text, values }), rows }
 }
 
 type OfExtensions = 'foreign' | 'canBypassPrisma' | 'insertDefaults' | 'notFound' | 'checkWrite'

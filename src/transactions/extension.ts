@@ -2,8 +2,7 @@ import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { sessionOf, transactionSession } from '../prisma/client-session.js'
 import { clientContext, type Implementation } from '../prisma/extension.js'
 import { foreignTransactions } from '../prisma/foreign.js'
-import { withHooks } from '../prisma/hooked.js'
-import { isWrite } from '../prisma/joined.js'
+import { withHook } from '../prisma/hooked.js'
 import { isPassed, passing } from '../prisma/passing.js'
 import type { TransactionClient } from '../prisma/types.js'
 import type { TransactionWithRetryOptions, transactionMethod } from './method.js'
@@ -58,35 +57,16 @@ export function transactionClientMethods(
   }
 }
 
-/** A call of Prisma's own, as a query hook is told of it (read on 7.10). */
-interface HookedCall {
-  readonly operation: string
-  readonly args: object
-  readonly query: (args: object) => PromiseLike<unknown>
-  readonly __internalParams: { readonly transaction?: { readonly id: string } | undefined }
-}
-
-/**
- * The hooks of a `tx`: calls of Prisma's own keep out of the way of savepoints and of deadlocks. A hook
- * costs a sixth of a read, so the client itself has none of these.
- */
-const HOOKS = {
-  $allOperations({ operation, args, query, __internalParams: { transaction } }: HookedCall) {
-    if (!transaction) return query(args)
-    const call = { id: transaction.id, scope: transaction, isWrite: isWrite(operation) }
-    return sendPlain(call, () => query(args))
-  },
-}
-
 type Transaction = (this: PrismaClientLike, input: unknown, options?: object) => Promise<unknown>
 type UserBody = (tx: object) => Promise<unknown>
 
 /**
- * The client's `$transaction`, which watches over the body, and gives its `tx` the hooks. To the types
- * it is Prisma's.
+ * The client's `$transaction`, which watches over the body. Calls of Prisma's own on its `tx` keep out of the
+ * way of savepoints and of deadlocks, by a hook: it costs a sixth of a read, so the client itself has none.
+ * To the types it is Prisma's.
  */
 export function watchedTransaction(parent: PrismaClientLike): Record<never, never> {
-  const hooked = withHooks(parent, HOOKS)
+  const hooked = withHook(parent, sendPlain)
   const below = (parent as unknown as { readonly $transaction: Transaction }).$transaction
   return {
     $transaction(this: PrismaClientLike, input: unknown, options?: object) {

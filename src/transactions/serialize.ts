@@ -1,4 +1,4 @@
-import type { Bound, TransactionSession } from '../engine/session.js'
+import type { Bound, CallInTransaction, TransactionSession } from '../engine/session.js'
 import type { Deadline } from '../sync/deadline.js'
 import { boundOf } from './bounds.js'
 import { withinLimit } from './deadlocks.js'
@@ -83,15 +83,8 @@ export async function closeConnection(tx: TransactionSession): Promise<void> {
   await tx.rowsAtOnce(statement).catch(() => {}) // it cannot answer
 }
 
-/** A call of the user's own: where it is made, and whether it may write, or wait for a lock. */
-export interface PlainCall {
-  readonly id: string
-  readonly scope: object
-  readonly isWrite: boolean
-}
-
 /** Sends a call of the user's own on a `tx`: it keeps out of the way of savepoints and of deadlocks. */
-export function sendPlain<R>({ id, scope, isWrite }: PlainCall, send: () => PromiseLike<R>): PromiseLike<R> {
+export function sendPlain<R>({ id, scope, isWrite }: CallInTransaction, send: () => PromiseLike<R>): PromiseLike<R> {
   const own = scopes.get(scope)
   if (!own) return send()
   return own.plain(() => (isWrite ? withinLimit(id, send) : send()))
