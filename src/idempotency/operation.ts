@@ -13,7 +13,7 @@ import { param, sql } from '../sql/statement.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'
-import { decodeAnswer, encodeAnswer, hasDecimal } from './answer.js'
+import { decodeAnswer, encodeAnswer, hasDecimal, type MakeDecimal } from './answer.js'
 import { fingerprint } from './fingerprint.js'
 import type { KeyStore, OperationKey, StoredKey } from './key-store.js'
 import { comparable } from './request.js'
@@ -30,14 +30,32 @@ export interface OperationCall extends OperationKey {
 
 export type OperationResult<R> =
   | { readonly replayed: false; readonly result: R }
-  | { readonly replayed: true; readonly result: R; readonly since: Date }
+  | { readonly replayed: true; readonly result: R; readonly since?: Date }
+
+/** Calls of one operation that wait for each other in this process. */
+interface Waiting {
+  calls: number
+  /** Committed while all of them waited: what they are given without a transaction of their own. */
+  answer?: Answer | undefined
+}
+
+/** An answer as it is stored. */
+interface Answer {
+  /** The fingerprint of the request. */
+  readonly request: string
+  readonly text: string
+  /** How the Decimals in it are made; not known before it was read once. */
+  readonly makeDecimal: MakeDecimal | undefined
+}
 
 /** Whole operations that happen once. */
 export class Operations {
   readonly #transactions: RetryingTransactions
   readonly #turns = new KeyedLock()
+  readonly #waiting = new Map<string, Waiting>()
   /** The operations whose bodies run in this process now. */
   readonly #running = new Set<string>()
+  #noRequest: Promise<string> | undefined
 
   constructor(transactions: RetryingTransactions) {
     this.#transactions = transactions
@@ -58,34 +76,63 @@ export class Operations {
         this.#running.delete(turn)
       }
     }
-    const request = await fingerprint(comparable(call.request))
+    const request = await this.#fingerprint(call.request)
     const once = new OnceInTransaction(store, { ...call, request, isInside: session.inTransaction }, tracked)
-    const { outcome } = once
     const run: Body<OperationResult<R>> = (tx, context) => once.run(tx, context)
     // In a savepoint: a body that fails does not leave its claim behind.
     if (session.inTransaction) return this.#transactions.run(session, run, call.transaction)
     const refuses = call.whileRunning === 'refuse'
     if (refuses && this.#running.has(turn)) throw inProgress(call)
-    let release = () => {}
+    const { outcome } = once
+    // A lost COMMIT needs no verification: run again, the key itself tells whether it was committed.
+    const begin = () => this.#transactions.run(session, run, { ...call.transaction, outcome })
     try {
       // A call that refuses does not wait for others that look an answer up, or wait for another process.
-      if (!refuses || !this.#turns.isBusy(turn)) release = await this.#takeTurn(turn, once)
-      // A lost COMMIT needs no verification: run again, the key itself tells whether it was committed.
-      return await this.#transactions.run(session, run, { ...call.transaction, outcome })
+      return await (refuses && this.#turns.isBusy(turn) ? begin() : this.#inTurn(turn, once, begin))
     } catch (error) {
       if (outcome.isAmbiguous) throw outcome.lastError(error, NOT_LOOKED_UP)
       const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error)
       throw once.isWaiting && isLate ? inProgress(call, error) : error
+    }
+  }
+
+  /**
+   * Runs the call after those that came before it. An answer that was committed, or read, while this call
+   * waited is the answer to it as well, so 8,000 duplicates need one transaction or two, and not 8,000.
+   */
+  async #inTurn<R>(
+    turn: string,
+    once: OnceInTransaction<R>,
+    begin: () => Promise<OperationResult<R>>,
+  ): Promise<OperationResult<R>> {
+    const waiting = this.#waiting.get(turn) ?? { calls: 0 }
+    this.#waiting.set(turn, waiting)
+    waiting.calls++
+    let release = () => {}
+    try {
+      once.isWaiting = true
+      release = await this.#turns.acquire(turn, once.deadline, 'the same operation in this process')
+      once.isWaiting = false
+      const { answer } = waiting
+      if (answer?.makeDecimal && answer.request === once.request) {
+        return { replayed: true, result: decodeAnswer(answer.text, answer.makeDecimal) as R }
+      }
+      const result = await begin()
+      waiting.answer = once.answer
+      // Calls that come from now on have not waited for it.
+      if (this.#waiting.get(turn) === waiting) this.#waiting.delete(turn)
+      return result
     } finally {
+      waiting.calls--
+      if (waiting.calls === 0 && this.#waiting.get(turn) === waiting) this.#waiting.delete(turn)
       release()
     }
   }
 
-  async #takeTurn<R>(turn: string, once: OnceInTransaction<R>): Promise<() => void> {
-    once.isWaiting = true
-    const release = await this.#turns.acquire(turn, once.deadline, 'the same operation in this process')
-    once.isWaiting = false
-    return release
+  #fingerprint(request: unknown): Promise<string> {
+    if (request !== undefined) return fingerprint(comparable(request))
+    this.#noRequest ??= fingerprint(undefined)
+    return this.#noRequest
   }
 }
 
@@ -117,6 +164,8 @@ class OnceInTransaction<R> {
   #hasClaimed = false
   /** Of the COMMIT of the last run: only the key tells what became of it. */
   readonly outcome = new AmbiguousOutcome()
+  /** What the last run has stored or found. It counts when that is committed. */
+  answer: Answer | undefined
   /** Whether it waits for another call of the same key, in this process or in the database. */
   isWaiting = false
 
@@ -128,6 +177,10 @@ class OnceInTransaction<R> {
 
   get deadline() {
     return this.#call.transaction.deadline
+  }
+
+  get request() {
+    return this.#call.request
   }
 
   async run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
@@ -177,6 +230,7 @@ class OnceInTransaction<R> {
     }
     await this.#store.store(tx, this.#call, `${this.#author} ${answer}`)
     this.#own = { result }
+    this.answer = { request: this.#call.request, text: answer, makeDecimal: hasDecimal(answer) ? undefined : String }
     return { replayed: false, result }
   }
 
@@ -186,9 +240,10 @@ class OnceInTransaction<R> {
       throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
     // A key of another transaction is not seen before its answer: this one runs further up in this very transaction.
     if (answer === null) throw inProgress(this.#call)
-    if (this.#own && answer.startsWith(`${this.#author} `)) return { replayed: false, result: this.#own.result }
     const text = answer.slice(answer.indexOf(' ') + 1)
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
+    this.answer = { request, text, makeDecimal }
+    if (this.#own && answer.startsWith(`${this.#author} `)) return { replayed: false, result: this.#own.result }
     return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: createdAt }
   }
 }

@@ -215,6 +215,58 @@ test('duplicates in one process run the body once, and wait for it without a con
   expect(await notesOf(call.key)).toHaveLength(1)
 })
 
+/** Forty duplicates that wait in the process while the first one stands in its body. */
+async function waitingDuplicates(db: Client, call: { key: string; scope: string; request?: unknown }) {
+  const first = await standing(db, call)
+  const duplicates = Array.from({ length: 40 }, () => db.$idempotent({ ...call, ...patient }, never))
+  return { first, duplicates: Promise.all(duplicates) }
+}
+
+test('duplicates that waited in one process are given the committed answer without a transaction, each one of its own', async () => {
+  const { db, statements } = connect()
+  const { first, duplicates } = await waitingDuplicates(db, operation())
+  first.finish()
+  const { result } = await first.done
+  const outcomes = await duplicates
+
+  expect(outcomes).toEqual(Array(40).fill({ replayed: true, result }))
+  expect(new Set(outcomes.map((outcome) => outcome.result)).size).toBe(40)
+  expect(statements.filter((sql) => sql === 'BEGIN')).toHaveLength(1)
+})
+
+test('duplicates that waited for an answer with a Decimal are given it after one of them has read it', async () => {
+  const { db, statements } = connect()
+  const call = { ...operation(), ...patient }
+  const body = (tx: Pick<Client, '$queryRaw'>) => tx.$queryRaw<{ price: object }[]>`SELECT 1.50 AS price`
+  const outcomes = await Promise.all(Array.from({ length: 40 }, () => db.$idempotent(call, body)))
+
+  expect(outcomes.map(({ result }) => String(result[0]?.price))).toEqual(Array(40).fill('1.5'))
+  expect(outcomes.filter(({ replayed }) => !replayed)).toHaveLength(1)
+  expect(statements.filter((sql) => sql === 'BEGIN')).toHaveLength(2)
+})
+
+test('a duplicate that waited with another request is refused, among others that are given the answer', async () => {
+  const { db } = connect()
+  const call = { ...operation(), request: { amount: 1 } }
+  const { first, duplicates } = await waitingDuplicates(db, call)
+  const other = rejectionOf(db.$idempotent({ ...call, ...patient, request: { amount: 2 } }, never))
+  first.finish()
+
+  expect(await other).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+  expect(await duplicates).toHaveLength(40)
+})
+
+test('a call that comes after the answer asks the database, and runs where the key was deleted since', async () => {
+  const { db } = connect()
+  const call = operation()
+  const { first, duplicates } = await waitingDuplicates(db, call)
+  first.finish()
+  await duplicates
+  await database.query('DELETE FROM "IdempotencyKey" WHERE key = $1', [call.key])
+
+  expect(await db.$idempotent(call, async () => 'anew')).toEqual({ replayed: false, result: 'anew' })
+})
+
 test('when the first fails, one of the duplicates runs the body, and the others get its answer', async () => {
   const { db } = connect()
   const call = operation()
