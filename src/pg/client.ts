@@ -144,8 +144,8 @@ export interface PgClientMethods<X> {
 
   /**
    * Runs a whole operation once: its effects and its answer are committed together under a key, and a
-   * duplicate gets the stored answer. Needs a table in which the keys are noted: `idempotencyKeySql()` of
-   * the entry point `prisma-extension-concurrency` prints it.
+   * duplicate gets the stored answer. Needs a table in which the keys are noted: `idempotencyKeySql()` prints
+   * it.
    *
    * The scope must tell tenants and users apart, or one of them gets another's answer. The answer must be plain
    * data (Date, bigint, bytes and undefined included). A body that throws leaves nothing behind, not even

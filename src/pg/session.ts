@@ -103,6 +103,10 @@ export class PgRoot implements RetryingRoot {
     this.client = clients.root(this)
   }
 
+  get connections(): number {
+    return this.#core.pool.options.max
+  }
+
   async rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
     const connection = new Connection(await this.#core.pool.connect())
     try {
@@ -122,11 +126,17 @@ export class PgRoot implements RetryingRoot {
     try {
       await connection.query({ text: `BEGIN${isolationLevel ? ` ISOLATION LEVEL ${LEVELS[isolationLevel]}` : ''}` })
       const session = new PgTransaction(connection, this.#clients)
+      let hasSettled = false
+      const settle = () => {
+        hasSettled = true
+      }
       const work = watchedBody(session, () => body(session))
+      work.then(settle, settle)
       const inTime = deadline.race(work, 'the body of the transaction', CALLS_FROM_INSIDE)
       const result = await inTime.catch(async (error: unknown) => {
-        // Behind a statement that is still running, ROLLBACK would wait: the connection is closed instead.
-        if (!deadline.passed()) isUsable = await succeeds(connection.query({ text: 'ROLLBACK' }))
+        // Behind a statement that is still running, ROLLBACK would wait: the connection is closed instead. The
+        // deadline is not asked, since its timer may fire a moment too early.
+        if (hasSettled) isUsable = await succeeds(connection.query({ text: 'ROLLBACK' }))
         throw error
       })
       const { command } = await connection.query({ text: 'COMMIT' }).catch((error: unknown) => {
@@ -134,6 +144,8 @@ export class PgRoot implements RetryingRoot {
         throw error
       })
       isUsable = true
+      // Not seen so far: the end of the body asks first whether the transaction is alive. A COMMIT that was none must
+      // never pass for one, though.
       if (command === 'ROLLBACK') throw new TransactionAbortedError({})
       return result
     } finally {

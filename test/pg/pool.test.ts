@@ -47,6 +47,48 @@ test('a connection that breaks between two statements is the error of the transa
   expect((await db.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
 })
 
+test('a transaction whose statement waits for a row is rejected at its timeout, before the row is free', async () => {
+  const { db } = await connect(2)
+  await database.query('CREATE TABLE waited (id int); INSERT INTO waited VALUES (1)')
+  const { opened, open } = gate()
+  const { opened: locked, open: lock } = gate()
+  const holder = db.$transaction(
+    async (tx) => {
+      await tx.query('UPDATE waited SET id = 2')
+      lock()
+      await opened
+    },
+    { timeout: 100_000 },
+  )
+  await locked
+  const error = await rejectionOf(db.$transaction((tx) => tx.query('UPDATE waited SET id = 3'), { timeout: 100 }))
+  open()
+  await holder
+
+  expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  expect((await db.query('SELECT id FROM waited')).rows).toEqual([{ id: 2 }])
+})
+
+test('a tx whose transaction ran out of time says that it is over', async () => {
+  const { db } = await connect(1)
+  let late: Promise<unknown> | undefined
+  const { opened, open } = gate()
+  const error = await rejectionOf(
+    db.$transaction(
+      async (tx) => {
+        late = opened.then(() => tx.query('SELECT 1'))
+        late.catch(() => {})
+        await new Promise(() => {})
+      },
+      { timeout: 20 },
+    ),
+  )
+  open()
+
+  expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  expect(await rejectionOf(late as Promise<unknown>)).toMatchObject({ code: 'TRANSACTION_SCOPE', reason: 'over' })
+})
+
 test('a transaction sends BEGIN, its statements and COMMIT, and nothing else', async () => {
   const sent: string[] = []
   class Counting extends pg.Client {
