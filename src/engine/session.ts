@@ -50,6 +50,8 @@ interface AnySession {
 /** The root session. Only it can open a transaction. */
 export interface RootSession extends AnySession {
   readonly inTransaction: false
+  /** How many connections there can be; `undefined` where that is not known. */
+  readonly connections: number | undefined
   /** Rolls back if the body rejects. */
   transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R>
 }

@@ -1,7 +1,6 @@
 import { rowOf, type TransactionSession } from '../engine/session.js'
 import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
 import type { LockMode } from '../sync/keyed-lock.js'
-import { bodyLimits } from '../transactions/limits.js'
 
 /** What to do where a lock's snapshot would be older than the lock. */
 export type SnapshotRule = 'refuse' | 'accept'
@@ -14,34 +13,37 @@ export interface LockRequest {
   readonly snapshot: SnapshotRule
 }
 
+/** Columns that set limits, once all locks are taken. */
+export interface Limits {
+  /** The first of their parameters has this number. */
+  columns(first: number): string
+  readonly values: readonly unknown[]
+}
+
+interface LockStatement {
+  /** Whether it waits for locks that are not free. */
+  readonly waits: boolean
+  /** Columns that are read with it, such as the note of the transaction. */
+  readonly note?: string | undefined
+  readonly limits?: Limits | undefined
+}
+
 interface Taken {
-  /** Empty for a lock that was waited for, `true` or `false` for one that was tried, or `refused`. */
+  /** Of all locks together: empty where they were waited for, `true`, `false` if one was not free, or `refused`. */
   readonly taken: string
 }
 
 /**
- * Takes transaction-level advisory locks, waiting for whoever has them (PostgreSQL manual,
- * "9.28.10. Advisory Lock Functions"). They are released by the database with the transaction.
+ * Takes transaction-level advisory locks (PostgreSQL manual, "9.28.10. Advisory Lock Functions"). They are
+ * released by the database with the transaction.
  */
 export class AdvisoryLocks {
   /** Whether taking a lock has been seen to do something on this database. */
   #isProven = false
 
-  /** Waits until all are taken. */
-  async take(tx: TransactionSession, request: LockRequest): Promise<void> {
-    await this.#call(tx, 'pg_advisory_xact_lock', request)
-  }
-
   /**
-   * Takes all that are free now; whether that was all of them. Those taken stay taken. With a
-   * `bodyTimeout` the transaction is limited to it from here on, if all were free.
-   */
-  async tryTake(tx: TransactionSession, request: LockRequest, bodyTimeout?: number): Promise<boolean> {
-    const rows = await this.#call(tx, 'pg_try_advisory_xact_lock', request, bodyTimeout)
-    return rows.every(({ taken }) => taken === 'true')
-  }
-
-  /**
+   * Takes all of them, in one statement. `isTaken` says whether all were free; those that were stay taken.
+   *
    * The numbers are sorted in a sub-select, and the locks taken in the order in which its rows come
    * out: one order for all callers, whatever the order of their keys.
    *
@@ -49,49 +51,49 @@ export class AdvisoryLocks {
    * it waits for the lock; what the holder before us wrote would then not be seen. CASE keeps the
    * lock from being taken there.
    *
-   * The limits of a body go into the last statement of these, so that they cut off none of them.
+   * The columns beside `min` are computed when it has seen all rows, so after the last lock: the limits
+   * cut off no wait. They go into the last statement of these.
    */
-  async #call(
+  async acquire<N extends object>(
     tx: TransactionSession,
-    lock: string,
     { keys, mode, snapshot }: LockRequest,
-    bodyTimeout?: number,
-  ): Promise<Taken[]> {
+    { waits, note, limits }: LockStatement,
+  ): Promise<N & { readonly isTaken: boolean }> {
     const isProven = this.#isProven // others may prove it meanwhile
-    const limit = withLimits('$3', isProven ? bodyTimeout : undefined)
-    const text = `SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-  THEN ${lock}${mode === 'shared' ? '_shared' : ''}(number)::text ELSE 'refused' END AS taken${limit.sql}
+    const after = isProven ? limits : undefined
+    const columns = ['min(taken) AS taken', note, after?.columns(3)].filter((column) => column !== undefined)
+    const text = `SELECT ${columns.join(',\n  ')}
 FROM (
-  SELECT DISTINCT hashtextextended(key, 0) AS number
-  FROM unnest($1::text[]) AS key
-  ORDER BY number
-) AS sorted`
-    const rows = await tx.rows<Taken>({ text, values: [keys, snapshot === 'accept', ...limit.values] })
-    if (rows.some(({ taken }) => taken === 'refused')) {
+  SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+    THEN pg_${waits ? '' : 'try_'}advisory_xact_lock${mode === 'shared' ? '_shared' : ''}(number)::text ELSE 'refused' END AS taken
+  FROM (
+    SELECT DISTINCT hashtextextended(key, 0) AS number
+    FROM unnest($1::text[]) AS key
+    ORDER BY number
+  ) AS sorted
+) AS locks`
+    const values = [keys, snapshot === 'accept', ...(after?.values ?? [])]
+    const row = await rowOf<Taken & N>(tx, { text, values })
+    if (row.taken === 'refused') {
       throw new InvalidArgumentError(
         'isolationLevel',
         'of the transaction is REPEATABLE READ or above, where the lock would come after the snapshot: what its last holder wrote could not be seen. ' +
           "Use $withAdvisoryLock, run at READ COMMITTED, or say { snapshot: 'accept' }.",
       )
     }
-    if (!isProven && rows.every(({ taken }) => taken !== 'false')) await this.#prove(tx, bodyTimeout)
-    return rows
+    const isTaken = row.taken !== 'false'
+    if (!isProven && isTaken) await this.#prove(tx, limits)
+    return { ...row, isTaken }
   }
 
   /** Some engines have the function, and it does nothing. So look once whether the lock is there. */
-  async #prove(tx: TransactionSession, bodyTimeout?: number): Promise<void> {
-    const limit = withLimits('$1', bodyTimeout)
-    const text = `SELECT EXISTS (
+  async #prove(tx: TransactionSession, limits: Limits | undefined): Promise<void> {
+    const isHeld = `EXISTS (
   SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-) AS is_held${limit.sql}`
-    const row = await rowOf(tx, { text, values: limit.values })
+) AS is_held`
+    const columns = limits ? `${isHeld},\n  ${limits.columns(1)}` : isHeld
+    const row = await rowOf(tx, { text: `SELECT ${columns}`, values: limits?.values ?? [] })
     if (row.is_held !== true) throw new UnsupportedDatabaseError()
     this.#isProven = true
   }
-}
-
-/** A column that sets the limits of a body: in a sub-select, which runs once, however many rows there are. */
-function withLimits(parameter: string, bodyTimeout: number | undefined) {
-  if (bodyTimeout === undefined) return { sql: '', values: [] }
-  return { sql: `,\n  (SELECT concat(${bodyLimits(parameter)})) AS limits`, values: [bodyTimeout] }
 }

@@ -15,8 +15,9 @@ import { Semaphore } from '../sync/semaphore.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-body.js'
 import { bodyLimits, STATEMENT_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import { inNestedBody, inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
-import type { RetryingTransactions } from '../transactions/with-retry.js'
-import { AdvisoryLocks, type LockRequest } from './acquire.js'
+import type { TransactionNote } from '../transactions/verify-commit.js'
+import type { Open, RetryingTransactions } from '../transactions/with-retry.js'
+import { AdvisoryLocks, type Limits, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
 
 export interface LockCall {
@@ -37,19 +38,26 @@ interface TakeCall extends Omit<LockRequest, 'keys'> {
   readonly timeout: number
 }
 
-/** A call of `$withAdvisoryLock` that has come through the queue of this process. */
+/** A call of `$withAdvisoryLock` on the client. */
 interface Hold<R> {
   readonly keys: readonly string[]
   readonly call: LockCall
   readonly deadline: Deadline
   readonly body: LockedBody<R>
+  /** Lets the next caller of this process come to the keys. */
+  readonly leave: () => void
+  state: 'waiting' | 'held' | 'given up'
 }
 
 /** Advisory locks of one extended client. */
 export class Advisory {
   readonly #locks = new AdvisoryLocks()
   readonly #queue = new KeyedLock()
+  /** By the keys that this process holds: the end of the transaction that holds each of them alone. */
+  readonly #holders = new Map<string, Promise<void>>()
+  /** Those that wait in the database. */
   readonly #waiters: Semaphore
+  readonly #maxWaiting: number
   readonly #transactions: RetryingTransactions
   readonly #policy: ResolvedPolicy
   /** Named once it is known not to be the default. */
@@ -59,6 +67,7 @@ export class Advisory {
     this.#transactions = transactions
     this.#policy = policy
     this.#waiters = new Semaphore(maxWaiting)
+    this.#maxWaiting = maxWaiting
   }
 
   /** `$advisoryXactLock` */
@@ -70,14 +79,12 @@ export class Advisory {
       // In a savepoint, so that a timeout leaves the caller's transaction usable.
       await serializeInTransaction(tx, deadline, () =>
         inSavepoint(tx, deadline, async (inner) => {
-          const previous = await limitWait(inner, wholeMilliseconds(deadline))
-          await this.#locks.take(inner, request)
-          await restoreLimits(inner, previous)
+          const before = await limitWait(inner, wholeMilliseconds(deadline))
+          await this.#locks.acquire(inner, request, { waits: true, limits: limitsBefore(before) })
         }),
       )
     } catch (error) {
-      const isTimeout = isStatementTimeout(error) || isConcurrencyError(error, 'DEADLINE_EXCEEDED')
-      throw isTimeout ? new LockTimeoutError(request.keys, timeout, { cause: error }) : error
+      throw timeoutOf(error, request.keys, timeout)
     }
   }
 
@@ -86,15 +93,16 @@ export class Advisory {
     if (!tx.inTransaction) throw new TransactionRequiredError('$tryAdvisoryXactLock')
     const request = { ...call, keys: encodeKeys(call.keys) }
     const deadline = new Deadline(this.#policy.deadline, undefined, systemClock)
+    const acquire = async (inner: TransactionSession) => {
+      const { isTaken } = await this.#locks.acquire(inner, request, { waits: false })
+      if (!isTaken) throw NOT_FREE
+    }
     try {
-      return await serializeInTransaction(tx, deadline, async () => {
-        if (request.keys.length === 1) return this.#locks.tryTake(tx, request)
+      await serializeInTransaction(tx, deadline, () =>
         // In a savepoint, whose end gives back those that were free, if not all of them were.
-        await inSavepoint(tx, deadline, async (inner) => {
-          if (!(await this.#locks.tryTake(inner, request))) throw NOT_FREE
-        })
-        return true
-      })
+        request.keys.length === 1 ? acquire(tx) : inSavepoint(tx, deadline, acquire),
+      )
+      return true
     } catch (error) {
       if (error === NOT_FREE) return false
       throw error
@@ -103,19 +111,37 @@ export class Advisory {
 
   /**
    * `$withAdvisoryLock`. Callers of this process queue before they take a connection, in the order
-   * of the encoded keys. Whoever has come through the queue waits for nothing but the database, and
+   * of the encoded keys. A caller that has come through the queue waits for nothing but the database, and
    * there all locks are taken in the order of their numbers: neither order can close a circle.
+   *
+   * A free key is taken at once. For one that is not, a place among the waiters is needed, so that
+   * waiting never takes up more than so many connections of the pool.
    */
   async hold<R>(session: Session, call: LockCall, body: LockedBody<R>): Promise<R> {
     const keys = encodeKeys(call.keys)
     if (session.inTransaction) return this.#holdInside(session, call, body)
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
-    const leave: (() => void)[] = []
+    const places: (() => void)[] = []
+    const leave = once(() => {
+      for (const pass of places.reverse()) pass()
+    })
+    const hold: Hold<R> = { keys, call, deadline, body, leave, state: 'waiting' }
     try {
-      for (const key of keys) leave.push(await this.#enterQueue(key, keys, call, deadline))
-      return await this.#holdInDatabase(session, { keys, call, deadline, body })
+      let stopWaiting: (() => void) | undefined
+      for (const key of keys) {
+        places.push(await this.#queue.acquire(key, deadline, 'the lock', call.mode))
+        stopWaiting = await this.#behindHolder(session, key, hold)
+      }
+      if (stopWaiting === undefined) {
+        const first = await this.#attempt(session, hold)
+        if (first !== NOT_FREE) return first
+        stopWaiting = await this.#waiters.acquire(deadline, 'a connection to wait for the lock on')
+      }
+      return (await this.#attempt(session, hold, once(stopWaiting))) as R
+    } catch (error) {
+      throw hold.state === 'held' ? error : timeoutOf(error, keys, call.timeout)
     } finally {
-      for (const pass of leave.reverse()) pass()
+      leave()
     }
   }
 
@@ -130,81 +156,58 @@ export class Advisory {
     return inNestedBody(tx, deadline, async (inner) => {
       await this.take(inner, { keys: call.keys, mode: call.mode, snapshot: 'refuse', timeout: call.timeout })
       call.signal?.throwIfAborted() // a statement that waits cannot be taken back
-      return untilOver(call.signal, (signal) => body(inner.client, signal))
+      return untilOver(call.signal, (end) => body(inner.client, end.signal))
     })
   }
 
-  async #enterQueue(key: string, keys: readonly string[], call: LockCall, deadline: Deadline): Promise<() => void> {
-    try {
-      return await this.#queue.acquire(key, deadline, 'the lock', call.mode)
-    } catch (error) {
-      throw timeoutOf(error, keys, call)
-    }
+  /**
+   * Where this process holds the key, a free try would be a transaction for nothing: resolves to a place among the
+   * waiters, if there is one, so that the lock goes from transaction to transaction within the database. Else
+   * waits for the holder: those that wait for other processes must not keep this key from its callers.
+   *
+   * Less than half of the connections wait so, since a body may need another one, and one place is left for
+   * a key that another process holds. A call with several keys waits here, too, so that it keeps none of them
+   * in the database while it waits.
+   */
+  async #behindHolder(session: RootSession, key: string, hold: Hold<unknown>): Promise<(() => void) | undefined> {
+    const holder = this.#holders.get(key)
+    if (holder === undefined) return undefined
+    const waiting = this.#waiters.taken + 1
+    const isRoom = 2 * waiting < (session.connections ?? 0) && waiting < this.#maxWaiting
+    const place = isRoom && hold.keys.length === 1 ? this.#waiters.tryAcquire() : undefined
+    if (place === undefined) await hold.deadline.race(holder, 'the lock')
+    return place
   }
 
   /**
-   * A free key is taken at once. For one that is not, a place among the waiters is needed, so that
-   * waiting never takes up more than so many connections of the pool.
+   * Runs the body in a transaction that holds the locks: waits for them with `stopWaiting`, else tries.
+   *
+   * The place among the waiters is given back when the transaction has ended, at the latest. That can be after the
+   * caller has given up: a statement that waits in the database cannot be taken back, so it is left to its
+   * `lock_timeout`, and the lock, should it still come, is given back at once.
    */
-  async #holdInDatabase<R>(session: RootSession, hold: Hold<R>): Promise<R> {
-    const { keys, call, deadline } = hold
-    const request: LockRequest = { keys, mode: call.mode, snapshot: 'refuse' }
-    const attempt = (acquire: Acquire, whenOver: () => void) => this.#transaction(session, hold, acquire, whenOver)
-
-    const first = await attempt(
-      (tx) => this.#locks.tryTake(tx, request, call.bodyTimeout),
-      () => {},
-    )
-    if (first !== NOT_FREE) return first
-
-    const stopWaiting = await this.#enterWaiters(keys, call, deadline)
-    const second = await attempt(async (tx) => {
-      const previous = await limitWait(tx, wholeMilliseconds(deadline))
-      await this.#locks.take(tx, request)
-      stopWaiting()
-      await limitBody(tx, previous, call.bodyTimeout)
-      return true
-    }, stopWaiting)
-    return second as R
-  }
-
-  async #enterWaiters(keys: readonly string[], call: LockCall, deadline: Deadline): Promise<() => void> {
-    try {
-      return once(await this.#waiters.acquire(deadline, 'a connection to wait for the lock on'))
-    } catch (error) {
-      throw timeoutOf(error, keys, call)
-    }
-  }
-
-  /**
-   * Calls `whenOver` when the transaction has ended. That can be after the caller has given up: a
-   * statement that waits in the database cannot be taken back, so it is left to its `lock_timeout`,
-   * and the lock, should it still come, is given back at once.
-   */
-  async #transaction<R>(
-    session: RootSession,
-    { keys, call, deadline, body }: Hold<R>,
-    acquire: Acquire,
-    whenOver: () => void,
-  ): Promise<R | typeof NOT_FREE> {
+  async #attempt<R>(session: RootSession, hold: Hold<R>, stopWaiting?: () => void): Promise<R | typeof NOT_FREE> {
+    const { call, deadline, body } = hold
     // Twice: a statement that begins just before the body's time is up has all of it once more.
     const longest = timeoutBehind(wholeMilliseconds(deadline) + 2 * call.bodyTimeout)
     // It only ends a wait for the lock: what it tells is how long that may take.
     const whole = new Deadline(longest, call.signal, systemClock, call.timeout)
-    let state: 'waiting' | 'held' | 'given up' = 'waiting'
     let onHeld = () => {}
     const held = new Promise<void>((resolve) => {
       onHeld = resolve
     })
-    const run = async (tx: TransactionSession) => {
-      if (!(await acquire(tx))) throw NOT_FREE // rolls back, and so gives back what was taken
-      if (state === 'given up') throw NOT_FREE
-      state = 'held'
+    const open: Open = async (tx, { note }) => {
+      const noted = await this.#take(tx, hold, note, stopWaiting)
+      if (hold.state === 'given up') throw NOT_FREE
+      hold.state = 'held'
       onHeld()
-      const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
-      return boundedBody(tx, bounds, 'the body under the lock', (signal) => body(tx.client, signal))
+      if (call.mode === 'exclusive') this.#handOver(hold, over)
+      return note === undefined ? undefined : noted
     }
-    const isHeld = () => state === 'held'
+    const run = (tx: TransactionSession) => {
+      const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
+      return boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal))
+    }
     const begin = (isolationLevel: IsolationLevel | undefined) =>
       this.#transactions.run(session, run, {
         policy: { ...this.#policy, attempts: 1, retryOn: () => false },
@@ -213,36 +216,67 @@ export class Advisory {
         maxWait: wholeMilliseconds(deadline),
         timeout: undefined,
         readOnly: false,
+        open,
       })
-    const transaction = this.#atReadCommitted(begin, isHeld)
-    void transaction.then(whenOver, whenOver)
+    const transaction = this.#atReadCommitted(begin, hold)
+    const over = transaction.then(nothing, nothing)
+    void over.then(stopWaiting)
     try {
       await whole.race(Promise.race([held, transaction]), 'the lock').catch((error: unknown) => {
-        if (isHeld()) return // the body has begun, and is told by itself
-        state = 'given up'
+        if (hold.state === 'held') return // the body has begun, and is told by itself
+        if (error !== NOT_FREE) hold.state = 'given up'
         throw error
       })
       return await transaction
     } catch (error) {
       if (error === NOT_FREE) return NOT_FREE
-      throw isHeld() ? error : timeoutOf(error, keys, call)
+      throw error
     }
+  }
+
+  /** The first statements of the transaction: it is noted, the locks are taken, and what comes after is limited to the body's time. */
+  async #take(
+    tx: TransactionSession,
+    { keys, call, deadline }: Hold<unknown>,
+    note: string | undefined,
+    stopWaiting: (() => void) | undefined,
+  ): Promise<TransactionNote> {
+    const request: LockRequest = { keys, mode: call.mode, snapshot: 'refuse' }
+    if (stopWaiting === undefined) {
+      const limits = limitsOfBody(call.bodyTimeout)
+      const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: false, note, limits })
+      if (!noted.isTaken) throw NOT_FREE // rolls back, and so gives back what was taken
+      return noted
+    }
+    const before = await limitWait(tx, wholeMilliseconds(deadline), note)
+    await this.#locks.acquire(tx, request, { waits: true, limits: limitsOfBody(call.bodyTimeout, before) })
+    stopWaiting()
+    return before
+  }
+
+  /**
+   * The next caller of this process may come to the keys while this one still holds them: it waits in the
+   * database, and has the lock as soon as this transaction is committed, not a round trip and a BEGIN later.
+   */
+  #handOver({ keys, leave }: Hold<unknown>, over: Promise<void>): void {
+    for (const key of keys) this.#holders.set(key, over)
+    void over.then(() => {
+      for (const key of keys) if (this.#holders.get(key) === over) this.#holders.delete(key)
+    })
+    leave()
   }
 
   /**
    * To name the level costs a statement, so it is named only from the first time on that the default
    * was another one, whenever that became so. A lock is never younger than its snapshot: the statement
-   * that takes it looks at the level, which the query before it has made final, and refuses.
+   * that takes it looks at the level, which is final by then, and refuses.
    */
-  async #atReadCommitted<R>(
-    begin: (level: IsolationLevel | undefined) => Promise<R>,
-    isHeld: () => boolean,
-  ): Promise<R> {
+  async #atReadCommitted<R>(begin: (level: IsolationLevel | undefined) => Promise<R>, hold: Hold<unknown>): Promise<R> {
     const level = this.#isolationLevel
     try {
       return await begin(level)
     } catch (error) {
-      const isRefused = !isHeld() && isConcurrencyError(error, 'INVALID_ARGUMENT')
+      const isRefused = hold.state !== 'held' && isConcurrencyError(error, 'INVALID_ARGUMENT')
       if (!isRefused || level !== undefined) throw error
       this.#isolationLevel = 'ReadCommitted'
       return begin(this.#isolationLevel)
@@ -250,41 +284,50 @@ export class Advisory {
   }
 }
 
-/** Takes the locks, and limits what comes after to the body's time; whether they were to be had. */
-type Acquire = (tx: TransactionSession) => Promise<boolean>
-
 const NOT_FREE = Symbol('not free')
 
-interface Limits {
+const nothing = () => {}
+
+/** The limits of a transaction before those of a wait. */
+interface LimitsBefore {
   readonly lock: string
   readonly statement: string
 }
 
 /**
- * Limits the wait for the locks; resolves to the limits before. `lock_timeout` counts anew for each
- * lock that a statement waits for, `statement_timeout` for all of them together.
+ * Limits the wait for the locks; resolves to the limits before, and to the note that was asked for. `lock_timeout`
+ * counts anew for each lock that a statement waits for, `statement_timeout` for all of them together.
  */
-function limitWait(tx: TransactionSession, milliseconds: number): Promise<Limits> {
-  const text = `SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
+function limitWait(
+  tx: TransactionSession,
+  milliseconds: number,
+  note?: string,
+): Promise<LimitsBefore & TransactionNote> {
+  const noted = note === undefined ? '' : `${note},\n  `
+  const text = `SELECT ${noted}current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
   set_config('lock_timeout', $1::int::text, true),
   ${STATEMENT_LIMIT}`
   return rowOf(tx, { text, values: [milliseconds] })
 }
 
-async function restoreLimits(tx: TransactionSession, { lock, statement }: Limits): Promise<void> {
-  const text = `SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`
-  await tx.rows({ text, values: [lock, statement] })
+function limitsBefore({ lock, statement }: LimitsBefore): Limits {
+  return {
+    columns: (n) => `set_config('lock_timeout', $${n}, true), set_config('statement_timeout', $${n + 1}, true)`,
+    values: [lock, statement],
+  }
 }
 
-/** Puts `lock_timeout` back, and limits the body; a `statement_timeout` from before the wait stays where it is shorter. */
-async function limitBody(tx: TransactionSession, { lock, statement }: Limits, bodyTimeout: number): Promise<void> {
-  const text = `SELECT set_config('lock_timeout', $2, true),
-  ${bodyLimits('$1', '$3::text')}`
-  await tx.rows({ text, values: [bodyTimeout, lock, statement] })
+/** Limits from before a wait stay where they are shorter. */
+function limitsOfBody(bodyTimeout: number, before?: LimitsBefore): Limits {
+  if (before === undefined) return { columns: (n) => bodyLimits(`$${n}`), values: [bodyTimeout] }
+  return {
+    columns: (n) => bodyLimits(`$${n}`, { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` }),
+    values: [bodyTimeout, before.lock, before.statement],
+  }
 }
 
 /** Any way of running out of time before the lock was held is one and the same to the caller. */
-function timeoutOf(error: unknown, keys: readonly string[], { timeout }: LockCall): unknown {
+function timeoutOf(error: unknown, keys: readonly string[], timeout: number): unknown {
   const isTimeout =
     isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error) || isTransactionTimeout(error)
   return isTimeout ? new LockTimeoutError(keys, timeout, { cause: error }) : error

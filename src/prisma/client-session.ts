@@ -9,7 +9,7 @@ import type {
 } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import { isTransactionClient, openSavepoint, type PrismaClientLike, transactionId, transactionOf } from './client.js'
-import { foreignTransactions } from './foreign.js'
+import { foreignTransactions, hasForeignHooks } from './foreign.js'
 import { bind, relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { passing } from './passing.js'
@@ -33,6 +33,9 @@ export function transactionSession(tx: PrismaClientLike, model?: string): Transa
   return new PrismaTransaction(tx, model)
 }
 
+/** Of node-postgres. */
+const DEFAULT_POOL_SIZE = 10
+
 class PrismaRoot implements RootSession {
   readonly inTransaction = false
 
@@ -40,6 +43,11 @@ class PrismaRoot implements RootSession {
     readonly client: PrismaClientLike,
     readonly model: string | undefined,
   ) {}
+
+  get connections(): number | undefined {
+    const { adapter } = this.client._engineConfig
+    return adapter?.adapterName === '@prisma/adapter-pg' ? (adapter.config?.max ?? DEFAULT_POOL_SIZE) : undefined
+  }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
     return withModelErrors(sendRawSql<R>(this.client, statement), this.model)
@@ -99,7 +107,7 @@ class PrismaTransaction implements TransactionSession {
     return this.client.$transaction(inside, passing())
   }
 
-  keepingCalls<R>(work: () => PromiseLike<R>, bound?: Bound): Promise<R> {
-    return relyingOn(this.id, work, bound)
+  async keepingCalls<R>(work: () => PromiseLike<R>, bound?: Bound): Promise<R> {
+    return hasForeignHooks(this.client) ? relyingOn(this.id, work, bound) : work()
   }
 }

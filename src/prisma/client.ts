@@ -32,7 +32,12 @@ export interface PrismaClientLike {
   }
   readonly _engineConfig: {
     readonly inlineSchema: string
-    readonly adapter?: { readonly options?: { readonly schema?: string } }
+    readonly adapter?: {
+      readonly adapterName?: string
+      readonly options?: { readonly schema?: string }
+      /** Of `@prisma/adapter-pg`: the options of its pool. */
+      readonly config?: { readonly max?: number }
+    }
   }
   /** The fields that the client has to `omit`, by the model's name on the client, such as `product`. */
   readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>

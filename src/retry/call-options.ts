@@ -28,11 +28,16 @@ export interface Patience {
 /** @throws InvalidArgumentError that names the field */
 export function patienceOf(clientPolicy: ResolvedPolicy, options: { retry?: unknown; signal?: unknown }): Patience {
   // Most calls bring nothing of their own, and need no check.
-  if (options.retry === undefined && options.signal === undefined) {
-    return { policy: clientPolicy, deadline: new Deadline(clientPolicy.deadline, undefined, systemClock) }
-  }
-  const { retry, signal } = checkArguments(callOptionsSchema, { retry: options.retry, signal: options.signal })
-  const policy = resolvePolicy(clientPolicy, retry)
+  if (options.retry === undefined && options.signal === undefined) return settledPatience(clientPolicy, {})
+  return settledPatience(
+    clientPolicy,
+    checkArguments(callOptionsSchema, { retry: options.retry, signal: options.signal }),
+  )
+}
+
+/** The same for options that are checked. */
+export function settledPatience(clientPolicy: ResolvedPolicy, { retry, signal }: CallOptions): Patience {
+  const policy = retry === undefined ? clientPolicy : resolvePolicy(clientPolicy, retry)
   return { policy, deadline: new Deadline(policy.deadline, signal, systemClock) }
 }
 

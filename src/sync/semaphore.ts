@@ -24,6 +24,11 @@ export class Semaphore {
     return this.#free === this.#size
   }
 
+  /** The weight of those that are in. */
+  get taken(): number {
+    return this.#size - this.#free
+  }
+
   /**
    * Waits for a place, without end if there is no deadline. Resolves to the function that gives it
    * back; call it exactly once.
@@ -31,8 +36,16 @@ export class Semaphore {
    * @throws DeadlineExceededError, or the signal's reason, if the wait ends first
    */
   async acquire(deadline?: Deadline, waitedFor = 'a place', weight = 1): Promise<() => void> {
-    if (this.#waiting.size === 0 && weight <= this.#free) this.#free -= weight
-    else await this.#wait(weight, deadline, waitedFor)
+    const release = this.tryAcquire(weight)
+    if (release) return release
+    await this.#wait(weight, deadline, waitedFor)
+    return () => this.#release(weight)
+  }
+
+  /** A place that is free now, as above; `undefined` if there is none. */
+  tryAcquire(weight = 1): (() => void) | undefined {
+    if (this.#waiting.size > 0 || weight > this.#free) return undefined
+    this.#free -= weight
     return () => this.#release(weight)
   }
 

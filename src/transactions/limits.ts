@@ -23,10 +23,11 @@ export const STATEMENT_LIMIT = limitOf('statement_timeout')
 /**
  * The same with the ms in `parameter`, and a limit for the pauses between statements, a second
  * longer: a process that is stopped or cut off cannot end its own transaction, so the server does.
- * `statementTimeout` is the limit for statements that stays where it is shorter.
+ * Limits `before` stay where they are shorter.
  */
-export function bodyLimits(parameter: string, statementTimeout?: string): string {
-  return `${limitOf('statement_timeout', `${parameter}::int`, statementTimeout)},
+export function bodyLimits(parameter: string, before: { lock?: string; statement?: string } = {}): string {
+  return `${limitOf('lock_timeout', `${parameter}::int`, before.lock)},
+  ${limitOf('statement_timeout', `${parameter}::int`, before.statement)},
   ${limitOf('idle_in_transaction_session_timeout', `least(${parameter}::int8 + 1000, 2147483647)`)}`
 }
 

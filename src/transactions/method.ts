@@ -1,6 +1,6 @@
 import type { IsolationLevel, RootSession, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import { type CallOptions, callOptions, patienceOf } from '../retry/call-options.js'
+import { type CallOptions, callOptions, settledPatience } from '../retry/call-options.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
@@ -40,9 +40,9 @@ const optionsSchema = s.strictObject(transactionOptions)
 /** Checked options, settled with the client's policy. Its deadline begins now. */
 export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
   const { retry, signal, isolationLevel, maxWait, timeout, readOnly = false } = options
-  // Who allows an attempt a minute does not mean to be cut off by the default deadline.
-  const deadline = retry?.deadline ?? Math.max(clientPolicy.deadline, timeout ?? 0)
-  const patience = patienceOf(clientPolicy, { retry: { ...retry, deadline }, signal })
+  // An attempt that is allowed a minute is not meant to be cut off by the default deadline.
+  const isLonger = timeout !== undefined && timeout > clientPolicy.deadline && retry?.deadline === undefined
+  const patience = settledPatience(clientPolicy, { retry: isLonger ? { ...retry, deadline: timeout } : retry, signal })
   // The database takes whole ms only.
   return { ...patience, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }
 }
@@ -61,7 +61,7 @@ export function transactionBody<R>(body: UserBody<R>): Body<R> {
 export function transactionMethod(transactions: RetryingTransactions, clientPolicy: ResolvedPolicy) {
   return async <R>(session: Session, body: UserBody<R>, options: unknown): Promise<R> => {
     const run = transactionBody(body)
-    const call = transactionCall(clientPolicy, checkArguments(optionsSchema, options ?? {}))
-    return transactions.run(session, run, call)
+    const given = options === undefined || options === null ? {} : checkArguments(optionsSchema, options)
+    return transactions.run(session, run, transactionCall(clientPolicy, given))
   }
 }

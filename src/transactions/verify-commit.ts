@@ -1,7 +1,6 @@
-import { type RootSession, rowOf, type TransactionSession } from '../engine/session.js'
+import { type RootSession, rowOf } from '../engine/session.js'
 import { isServerAway } from '../retry/ambiguous-outcome.js'
 import type { Deadline } from '../sync/deadline.js'
-import { LIMITS_APART } from './limits.js'
 
 /**
  * What identifies a transaction to the server that ran it.
@@ -20,12 +19,8 @@ export interface TransactionNote {
 const SERVER = `left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
   (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) AS recovery`
 
-/** Notes the transaction, and limits its statements to `limit` ms and its waits for locks to `lockLimit`, in one statement. */
-export function recordTransaction(tx: TransactionSession, limit: number, lockLimit: number): Promise<TransactionNote> {
-  const text = `SELECT pg_current_xact_id()::text AS xid, ${SERVER},
-  ${LIMITS_APART}`
-  return rowOf(tx, { text, values: [limit, lockLimit] })
-}
+/** Columns that note the transaction: those of a `TransactionNote`. */
+export const NOTE = `pg_current_xact_id()::text AS xid, ${SERVER}`
 
 /**
  * Asks what became of a transaction whose COMMIT was not answered. While it is still under way, or

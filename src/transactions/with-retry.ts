@@ -19,11 +19,11 @@ import { isRetryable } from '../retry/retryable.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
-import { boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
+import { type BodyEnd, boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { Deadlocks, type Run, Runs } from './deadlocks.js'
 import { LIMITS_APART, wholeMilliseconds } from './limits.js'
 import { inNestedBody } from './serialize.js'
-import { outcomeOf, recordTransaction, type TransactionNote } from './verify-commit.js'
+import { NOTE, outcomeOf, type TransactionNote } from './verify-commit.js'
 
 export interface TransactionCall {
   readonly policy: ResolvedPolicy
@@ -37,7 +37,21 @@ export interface TransactionCall {
    * loss is noted here, and the transaction is neither recorded nor verified.
    */
   readonly outcome?: AmbiguousOutcome | undefined
+  /** Sends the first statement of each run, in the place of one that only notes the transaction and limits it. */
+  readonly open?: Open | undefined
 }
+
+/** What the first statement of a transaction does for it, besides what it is sent for. */
+export interface Opening {
+  /** The columns that note the transaction, where it is to be noted. */
+  readonly note: string | undefined
+  /** How long each statement may take, in ms. */
+  readonly limit: number
+  /** How long each may wait for a lock, in ms. */
+  readonly lockLimit: number
+}
+
+export type Open = (tx: TransactionSession, opening: Opening) => Promise<TransactionNote | undefined>
 
 /** What the body of a transaction is told besides its client. */
 export interface TransactionContext {
@@ -80,10 +94,10 @@ export class RetryingTransactions {
   }
 
   async #once<R>(session: RootSession, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
-    const { deadline } = call
+    const { deadline, open = openPlainly(call) } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
     let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
-    const isNoted = this.#canNote && !call.readOnly && !call.outcome
+    const note = this.#canNote && !call.readOnly && !call.outcome ? NOTE : undefined
     let isNoteRefused = false
     let hasBegun = false
 
@@ -92,16 +106,17 @@ export class RetryingTransactions {
       deadline.signal?.throwIfAborted() // while it waited for a connection
       const told = limit === call.timeout ? limit : deadline.duration
       const bounds = new Deadline(limit, deadline.signal, deadline.clock, told)
-      const done = await boundedBody(tx, bounds, 'the body of the transaction', async (signal) => {
+      const done = await boundedBody(tx, bounds, 'the body of the transaction', async (end) => {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.
         await run.takeTurn?.(tx)
-        const note = await begin(tx, call, [limit, run.lockLimit ?? limit], isNoted).catch((error: unknown) => {
-          isNoteRefused = isNoted && isUnsupported(error)
+        const opening = { note, limit, lockLimit: Math.min(limit, run.lockLimit ?? limit) }
+        const noted = await open(tx, opening).catch((error: unknown) => {
+          isNoteRefused = note !== undefined && isUnsupported(error)
           throw error
         })
-        signal.throwIfAborted()
-        return { result: await body(tx, { attempt: run.begins(), signal }), note }
+        end.check()
+        return { result: await body(tx, contextOf(run.begins(), end)), note: noted }
       })
       deadline.signal?.throwIfAborted()
       finished = done
@@ -113,14 +128,9 @@ export class RetryingTransactions {
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
         timeout: timeoutBehind(limit),
       }
-      return await session.transaction(options, (tx) =>
-        tx.keepingCalls(() => this.#deadlocks.track(tx, run, () => inside(tx))),
-      )
+      return await session.transaction(options, (tx) => this.#deadlocks.track(tx, run, () => inside(tx)))
     } catch (error) {
-      if (isNoteRefused) {
-        this.#canNote = false
-        return this.#once(session, body, call, run)
-      }
+      if (isNoteRefused) return this.#onceUnnoted(session, body, call, run)
       if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
         throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
       }
@@ -131,20 +141,38 @@ export class RetryingTransactions {
       throw error
     }
   }
+
+  async #onceUnnoted<R>(session: RootSession, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
+    this.#canNote = false
+    try {
+      return await this.#once(session, body, call, run)
+    } catch (error) {
+      this.#canNote = isUnsupported(error) // then it was perhaps not the note that was refused
+      throw error
+    }
+  }
 }
 
-/** The transaction's first statement, which sets its limits and, if it is to be noted, notes it. */
-async function begin(
-  tx: TransactionSession,
-  { readOnly }: TransactionCall,
-  [limit, lock]: readonly [limit: number, lock: number],
-  isNoted: boolean,
-): Promise<TransactionNote | undefined> {
-  const lockLimit = Math.min(limit, lock)
-  if (isNoted) return recordTransaction(tx, limit, lockLimit)
-  const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true),\n  ` : ''
-  await tx.rows({ text: `SELECT ${refuseWrites}${LIMITS_APART}`, values: [limit, lockLimit] })
-  return undefined
+/** The first statement of a transaction that has nothing else to do: it notes the transaction, and limits it. */
+function openPlainly({ readOnly }: TransactionCall): Open {
+  return async (tx, { note, limit, lockLimit }) => {
+    const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
+    const columns = [note, refuseWrites, LIMITS_APART].filter((column) => column !== undefined)
+    const row = await rowOf<TransactionNote>(tx, {
+      text: `SELECT ${columns.join(',\n  ')}`,
+      values: [limit, lockLimit],
+    })
+    return note === undefined ? undefined : row
+  }
+}
+
+function contextOf(attempt: number, end: BodyEnd): TransactionContext {
+  return {
+    attempt,
+    get signal() {
+      return end.signal
+    },
+  }
 }
 
 /**
@@ -213,7 +241,7 @@ async function runInside<R>(tx: TransactionSession, body: Body<R>, call: Transac
   return inNestedBody(tx, call.deadline, async (inner) => {
     // It lasts until the savepoint is released.
     if (call.readOnly) await inner.rows({ text: `SELECT set_config('transaction_read_only', 'on', true)`, values: [] })
-    return untilOver(call.deadline.signal, (signal) => inner.keepingCalls(() => body(inner, { attempt: 1, signal })))
+    return untilOver(call.deadline.signal, (end) => inner.keepingCalls(() => body(inner, contextOf(1, end))))
   })
 }
 
