@@ -1,20 +1,21 @@
 /**
- * The client that all contenders on Prisma share the making of: same adapter, same pool. No prepared
- * statements, since the adapter has them only for whoever gives it a `statementNameGenerator`. A
- * transaction waits for a connection as long as others wait for a lock (`maxWait`; Prisma's own 2 s
- * would be too short for a thousand callers).
+ * The client that all contenders on Prisma share the making of, ours among them: same adapter, same pool, and
+ * prepared statements, as the contenders on pg have them. The adapter prepares only for a program that gives it a
+ * `statementNameGenerator`. A transaction waits for a connection as long as others wait for a lock (`maxWait`;
+ * Prisma's own 2 s would be too short for a thousand callers).
  */
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../generated/bench/client.js'
 import type { Environment } from '../contender.js'
 import { PATIENCE } from './patience.js'
+import { statementNameGenerator } from './statement-names.js'
 
 export function createPrisma({ databaseUrl, poolSize }: Environment): PrismaClient {
   const key = `${databaseUrl} ${poolSize}`
   const known = clients.get(key)
   if (known) return known
   const client = new PrismaClient({
-    adapter: new PrismaPg({ connectionString: databaseUrl, max: poolSize }),
+    adapter: new PrismaPg({ connectionString: databaseUrl, max: poolSize }, { statementNameGenerator }),
     transactionOptions: { maxWait: PATIENCE },
   })
   clients.set(key, client)

@@ -19,7 +19,7 @@ export default {
     'each wait, whose end the client takes for a failure of the server, and soon refuses to call it. The put and the ' +
     'first look are one transaction in the recipe, and two calls here, since only by a put of its own does etcd3’s ' +
     'lease learn at once that it is lost. etcd as it is shipped, which writes to disk before it answers; one server, ' +
-    'where a cluster would take longer. Rows by Prisma.',
+    'where a cluster would take longer. Rows by Prisma, with prepared statements.',
   server: 'etcd',
   packages: ['etcd3'],
   operations: LOCK_OPERATIONS,

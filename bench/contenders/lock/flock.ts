@@ -25,7 +25,7 @@ export default {
   source: 'https://man7.org/linux/man-pages/man1/flock.1.html',
   choices:
     'One command per lock, at most 64 at once; --no-fork, so that it is one process; --wait of what is left of 5 s. The kernel wakes the next one: ' +
-    'nobody asks again and again. Only for one machine. It has no lease: who is stopped keeps it. Rows by Prisma.',
+    'nobody asks again and again. Only for one machine. It has no lease: who is stopped keeps it. Rows by Prisma, with prepared statements.',
   programs: ['flock', 'sh'],
   operations: LOCK_OPERATIONS,
 

@@ -12,7 +12,7 @@ export default {
   choices:
     'stale: 5 s, the least that its README allows (its default is 10 s), refreshed twice within. Its own retries, ' +
     'every 10 to 20 ms for 5 s (by default it does not wait at all), which it does not count. onCompromised is set, ' +
-    'since by default it ends the process, and asked before each write. Rows by Prisma.',
+    'since by default it ends the process, and asked before each write. Rows by Prisma, with prepared statements.',
   packages: ['proper-lockfile'],
   operations: LOCK_OPERATIONS,
 

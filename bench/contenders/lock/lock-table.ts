@@ -44,7 +44,7 @@ export default {
     'In the same database, READ COMMITTED, autocommit, as durable as the rest, by node-postgres with named ' +
     '(prepared) statements; half of the connections for it and half for Prisma, and one of it is left to those who give ' +
     'back. ShedLock does not wait: here it is asked for again every 10 to 30 ms, for 5 s. A lease of 5 s, not renewed, ' +
-    'which the holder compares with its own clock before each write. Rows by Prisma.',
+    'which the holder compares with its own clock before each write. Rows by Prisma, with prepared statements.',
   operations: LOCK_OPERATIONS,
 
   prepare: (databaseUrl) => onDatabase(databaseUrl, async (client) => void (await client.query(TABLE))),

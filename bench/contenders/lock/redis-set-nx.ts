@@ -16,7 +16,7 @@ export default {
     'auto-pipelining would first collect those of the same turn). Redis as it is shipped: it does not write to disk ' +
     'before it answers, so a lock can be lost in a crash. A lease of 5 s, not renewed, which the holder compares with ' +
     'its own clock before each write; asked for again every 10 to 30 ms, for 5 s. No fencing token, which the page ' +
-    'advises: it would be a guard of the row. Rows by Prisma.',
+    'advises: it would be a guard of the row. Rows by Prisma, with prepared statements.',
   server: 'redis',
   packages: ['ioredis'],
   operations: LOCK_OPERATIONS,

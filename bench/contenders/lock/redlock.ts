@@ -11,7 +11,7 @@ export default {
     'using, 5 s, as in its README, with its drift factor and its threshold to renew. retryCount is 0, and it is ' +
     'asked again from outside, every 10 to 30 ms for 5 s: its own retries, by default 10 at 200 ms, keep the votes ' +
     'of those attempts that had too few until all are used up, so that three callers with one vote each block one ' +
-    'another. The servers are as they are shipped. No fencing token: it has none. Rows by Prisma.',
+    'another. The servers are as they are shipped. No fencing token: it has none. Rows by Prisma, with prepared statements.',
   server: 'redis x3',
   packages: ['@sesamecare-oss/redlock', 'ioredis'],
   operations: LOCK_OPERATIONS,

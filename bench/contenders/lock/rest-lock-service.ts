@@ -13,7 +13,7 @@ export default {
     'One instance, which keeps its locks in a PostgreSQL database of its own, with half of the connections, and answers who waits as soon as a lock ' +
     'is given back. A lease of 5 s, renewed every third of it; before each write the holder looks whether a renewal ' +
     'was refused, and at its own clock. Waits for 5 s. Without the lock-delay of Consul, in which nobody gets a lock ' +
-    'that was lost. fetch with its own keep-alive. Rows by Prisma.',
+    'that was lost. fetch with its own keep-alive. Rows by Prisma, with prepared statements.',
   server: 'rest',
   packages: ['fastify'],
   operations: LOCK_OPERATIONS,

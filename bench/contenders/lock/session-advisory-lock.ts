@@ -14,7 +14,7 @@ export default {
   choices:
     'withLock, as in its README, which waits without end. It opens a connection of its own for each lock, also to ' +
     'wait, with no limit; here at most half of the connections are for that, in the order of asking, and half for ' +
-    'Prisma, since otherwise the waiting ones would use up all that the server has. Rows by Prisma.',
+    'Prisma, since otherwise the waiting ones would use up all that the server has. Rows by Prisma, with prepared statements.',
   packages: ['advisory-lock'],
   operations: LOCK_OPERATIONS,
 

@@ -19,7 +19,7 @@ export default {
     'One session per process, of 5 s (its default is 30 s), shared by all callers. Waits for 5 s. Before each write ' +
     'the holder looks whether the session is connected: while it is not, it may have ended. Each node has a guid, as the ' +
     'recipe says, so that it is found if the answer was missed. ZooKeeper as it is shipped, which writes to disk before ' +
-    'it answers; one server, where an ensemble would take longer. Rows by Prisma.',
+    'it answers; one server, where an ensemble would take longer. Rows by Prisma, with prepared statements.',
   server: 'zookeeper',
   packages: ['node-zookeeper-client'],
   operations: LOCK_OPERATIONS,

@@ -8,7 +8,8 @@ export default {
   title: '$withAdvisoryLock',
   family: 'ours',
   source: 'docs/guide/advisory-locks.md',
-  choices: 'As it comes: READ COMMITTED, 5 s for the wait and 5 s for the body, at most 5 connections wait.',
+  choices:
+    'As it comes: READ COMMITTED, 5 s for the wait and 5 s for the body, at most 5 connections wait. Prepared statements.',
   operations: ['readChangeWrite', 'critical'],
 
   async open(env) {

@@ -8,7 +8,7 @@ export default {
   family: 'ours',
   source: 'docs/guide/insert-once.md',
   choices:
-    'As it comes. It gives the record back, as Prisma does. Inserts that a process makes in one moment go in one statement.',
+    'As it comes. It gives the record back, as Prisma does. Inserts that a process makes in one moment go in one statement. Prepared statements.',
   operations: ['insertOnce'],
 
   async open(env) {

@@ -7,7 +7,8 @@ export default {
   title: '$stock.defer, then project',
   family: 'ours',
   source: 'docs/guide/stock.md',
-  choices: 'As it comes. All is folded into the stock once, at the end of the run, in the time that counts.',
+  choices:
+    'As it comes. All is folded into the stock once, at the end of the run, in the time that counts. Prepared statements.',
   operations: ['receive'],
 
   async open(env) {

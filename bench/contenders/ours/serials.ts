@@ -9,7 +9,7 @@ export default {
   family: 'ours',
   source: 'docs/guide/serial-numbers.md',
   choices:
-    'As it comes. It gives the records of the serials back, and knows a request again that differs from the first. It does not tell how often it has tried.',
+    'As it comes. It gives the records of the serials back, and knows a request again that differs from the first. It does not tell how often it has tried. Prepared statements.',
   operations: ['takeSerials'],
 
   async open(env) {

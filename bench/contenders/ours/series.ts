@@ -9,7 +9,7 @@ export default {
   source: 'docs/guide/number-series.md',
   choices:
     'As it comes, in $transactionWithRetry. Beside the document it notes which transaction id has which number, ' +
-    'and the text that the format makes of it.',
+    'and the text that the format makes of it. Prepared statements.',
   operations: ['nextNumber'],
 
   async open(env) {

@@ -10,7 +10,7 @@ export default {
   source: 'docs/guide/stock.md',
   choices:
     'As it comes. Moves of a process that come while one is under way go together in the next statement. A refused ' +
-    'move is an InsufficientStockError. It does not tell how often it has tried.',
+    'move is an InsufficientStockError. It does not tell how often it has tried. Prepared statements.',
   operations: ['move', 'receive'],
 
   async open(env) {

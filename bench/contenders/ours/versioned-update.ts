@@ -9,7 +9,7 @@ export default {
   source: 'docs/guide/versioned-updates.md',
   choices:
     'As it comes: up to 10 attempts within 5 s, the row locked from the third on. Calls of a process that wait for one ' +
-    'row are written together, and those of one moment on several rows go in one statement.',
+    'row are written together, and those of one moment on several rows go in one statement. Prepared statements.',
   operations: ['readChangeWrite'],
 
   async open(env) {

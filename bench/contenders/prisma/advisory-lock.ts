@@ -12,7 +12,7 @@ export default {
   choices:
     'READ COMMITTED. With $executeRaw, since the result of the function cannot be read by Prisma. A transaction ' +
     'waits 5 s for a connection (maxWait), as ' +
-    'others wait for a lock, and takes 5 s at most, which is the default.',
+    'others wait for a lock, and takes 5 s at most, which is the default. Prepared statements.',
   operations: ['readChangeWrite', 'critical'],
 
   async open(env) {

@@ -8,7 +8,7 @@ export default {
   family: 'prisma',
   source:
     'https://www.prisma.io/docs/orm/v7/prisma-client/debugging-and-troubleshooting/handling-exceptions-and-errors',
-  choices: 'Autocommit. A duplicate is read, so that its caller gets the record too.',
+  choices: 'Autocommit. A duplicate is read, so that its caller gets the record too. Prepared statements.',
   operations: ['insertOnce'],
 
   async open(env) {

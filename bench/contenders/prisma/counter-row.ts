@@ -9,7 +9,7 @@ export default {
   source: 'https://www.prisma.io/docs/orm/v7/reference/prisma-client-reference#atomic-number-operations',
   choices:
     'READ COMMITTED, an interactive transaction, which waits 5 s for a connection, as long as whoever waits for a lock ' +
-    'here (maxWait; by default 2 s). The increment locks the row until the commit.',
+    'here (maxWait; by default 2 s). The increment locks the row until the commit. Prepared statements.',
   operations: ['nextNumber'],
 
   async open(env) {

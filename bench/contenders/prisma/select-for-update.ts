@@ -10,7 +10,7 @@ export default {
   source: 'https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS',
   choices:
     'READ COMMITTED. Prisma has no such call, so the row is read with $queryRaw. A transaction waits 5 s for a ' +
-    'connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default.',
+    'connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default. Prepared statements.',
   operations: ['readChangeWrite', 'move', 'receive'],
 
   async open(env) {

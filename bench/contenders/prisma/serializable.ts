@@ -14,7 +14,7 @@ export default {
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/transactions#transaction-timing-issues',
   choices:
     'Up to 5 runs without a delay, as in the documentation; then the caller sees P2034. A transaction waits 5 s for ' +
-    'a connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default.',
+    'a connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default. Prepared statements.',
   operations: ['readChangeWrite', 'move', 'receive'],
 
   async open(env) {

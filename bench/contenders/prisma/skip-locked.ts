@@ -9,7 +9,7 @@ export default {
   source: 'https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE',
   choices:
     'READ COMMITTED, an interactive transaction, which waits 5 s for a connection, as long as whoever waits for a lock ' +
-    'here (maxWait; by default 2 s). What is free is chosen in a CTE, which is run once, whatever the plan.',
+    'here (maxWait; by default 2 s). What is free is chosen in a CTE, which is run once, whatever the plan. Prepared statements.',
   operations: ['takeSerials'],
 
   async open(env) {

@@ -13,7 +13,7 @@ export default {
   isUnguarded: true,
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/crud#update',
   choices:
-    'The wrong way, for comparison. Stock and ledger are in one transaction, READ COMMITTED, which does not help.',
+    'The wrong way, for comparison. Stock and ledger are in one transaction, READ COMMITTED, which does not help. Prepared statements.',
   operations: ['readChangeWrite', 'move', 'receive', 'critical'],
 
   async open(env) {

@@ -10,7 +10,7 @@ export default {
   choices:
     'Autocommit. The update sets the key that is there already: then it is one INSERT … ON CONFLICT DO UPDATE, which ' +
     'the reference says to be faster and never to fail with P2002. With an empty update, as the page on CRUD has it, ' +
-    'Prisma reads and then inserts, in a transaction, and two at once can fail.',
+    'Prisma reads and then inserts, in a transaction, and two at once can fail. Prepared statements.',
   operations: ['insertOnce'],
 
   async open(env) {

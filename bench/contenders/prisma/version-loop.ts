@@ -13,7 +13,7 @@ export default {
   source: 'https://www.prisma.io/docs/orm/v7/prisma-client/queries/transactions#optimistic-concurrency-control',
   choices:
     'READ COMMITTED, one statement per transaction. Tries again at once, and until it wins or 5 s are over, as ' +
-    'others wait for a lock: a delay would make it slower alone, and no faster among many.',
+    'others wait for a lock: a delay would make it slower alone, and no faster among many. Prepared statements.',
   operations: ['readChangeWrite'],
 
   async open(env) {
