@@ -22,6 +22,8 @@ export interface BenchResult {
   readonly cells: readonly Cell[]
   /** The results with a holder that is stopped in the middle; empty in the short form. */
   readonly pauseTest: readonly PauseTestResult[]
+  /** How each call of this library grows; only in the full form, and not in results of before. */
+  readonly growth?: readonly GrowthCurve[]
 }
 
 export interface Machine {
@@ -200,6 +202,26 @@ export interface PauseTestResult {
   readonly othersFailed: number
   /** Their messages, each text once. */
   readonly othersTold: readonly string[]
+  /** Why it could not be measured; then all numbers are 0. */
+  readonly error?: string
+}
+
+/** A call of this library at several sizes of one thing, such as the callers or the rows of the ledger. */
+export interface GrowthCurve {
+  readonly id: string
+  readonly title: string
+  readonly axis: string
+  readonly points: readonly GrowthPoint[]
+}
+
+export interface GrowthPoint {
+  readonly at: number
+  /** Of all processes and callers together. */
+  readonly perSecond: number
+  /** Of the client's processes, per call. */
+  readonly cpuMicroseconds: number
+  /** Of the client, for each call that waits; null where too few wait to tell. */
+  readonly heapBytesPerCall: number | null
   /** Why it could not be measured; then all numbers are 0. */
   readonly error?: string
 }

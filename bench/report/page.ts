@@ -3,10 +3,11 @@ import type { BenchResult } from '../result.js'
 import { contendersSection, methodSection } from './about.js'
 import { key } from './charts/key.js'
 import { overview } from './charts/overview.js'
+import { growthSection } from './growth.js'
 import { Html, html } from './html.js'
 import { measured, plural } from './number.js'
 import { pauseTestSection } from './pause-test.js'
-import { groupsOf } from './reading.js'
+import { groupsOf, lossesOf } from './reading.js'
 import { workloadSections } from './workloads.js'
 
 /**
@@ -44,6 +45,7 @@ ${result.isComplete ? undefined : html`<p class="warning">This run was ended bef
 <nav aria-label="Sections"><ul>${[
     ['overview', 'Overview'],
     ...groupsOf(result).map(({ id, title }) => [id, title]),
+    ...(result.growth ? [['growth', 'How this library grows']] : []),
     ['pause-test', 'The pause test'],
     ['contenders', 'The contenders'],
     ['method', 'Method and machine'],
@@ -52,11 +54,12 @@ ${result.isComplete ? undefined : html`<p class="warning">This run was ended bef
 </header>
 <main>
 <section id="overview"><h2>Overview</h2>
-<p>Calls per second, as a multiple of the fastest right way by hand on Prisma, within each round. Further right is faster; the figure at the right is the fastest of ours.</p>
+<p>Calls per second, as a multiple of the fastest right way by hand on Prisma, within each round. Further right is faster; the figure at the right is the fastest of ours. First stand the workloads of one caller. ${lossesOf(result)}</p>
 ${key(result)}
 <figure data-plot="overview">${overview(result, 'wide') ?? html`<p class="empty">There is no baseline in this run to compare with.</p>`}${overview(result, 'narrow')}</figure>
 </section>
 ${workloadSections(result)}
+${growthSection(result)}
 ${pauseTestSection(result)}
 ${contendersSection(result)}
 ${methodSection(result, json)}

@@ -1,6 +1,7 @@
 /** A result as the report reads it: the contenders of each workload, their order, and which are right. */
 import type { BenchResult, Cell, ContenderResult, WorkloadResult } from '../result.js'
 import type { Audit } from '../workload.js'
+import { digits } from './number.js'
 
 /** Those of a curve together, in the order of the result. */
 export interface Group {
@@ -37,10 +38,14 @@ const CURVES: Readonly<Record<string, string>> = {
   'critical-section': 'Critical section',
 }
 
-/** All of them in a result that has none of those that stand for all. */
+/** Whether one caller is alone, so that nothing can be done together. */
+const isOfOne = ({ callers, processes }: WorkloadResult) => callers * processes === 1
+
+/** All of them in a result that has none of those that stand for all; first those of one caller. */
 export function headlines({ workloads }: BenchResult): readonly WorkloadResult[] {
   const found = workloads.filter(({ id }) => HEADLINES.includes(id))
-  return found.length === 0 ? workloads : found
+  const all = found.length === 0 ? workloads : found
+  return all.toSorted((a, b) => Number(isOfOne(b)) - Number(isOfOne(a)))
 }
 
 export function groupsOf({ workloads }: BenchResult): Group[] {
@@ -119,4 +124,18 @@ export function brokenRounds({ rounds }: Cell): string | undefined {
 /** Why there are no figures, or why fewer than there were rounds. */
 export function errorOf({ rounds }: Cell): string | undefined {
   return rounds.find(({ error }) => error !== undefined)?.error
+}
+
+/** The workloads in which the fastest of ours is slower than the fastest by hand on Prisma, in words. */
+export function lossesOf(result: BenchResult): string {
+  const slower = headlines(result).flatMap((workload) => {
+    const ours = takersOf(result, workload).filter(
+      ({ contender, cell }) => contender.family === 'ours' && cell.summary?.ratio !== undefined && !isWrong(cell),
+    )
+    const ratio = ours[0]?.cell.summary?.ratio?.median ?? 1
+    return ratio < 1 ? [`${workload.title} (${digits(ratio)}×)`] : []
+  })
+  return slower.length === 0
+    ? 'This library is nowhere slower than the fastest way by hand on Prisma.'
+    : `This library is slower than the fastest way by hand on Prisma in: ${slower.join('; ')}.`
 }

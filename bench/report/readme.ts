@@ -10,7 +10,7 @@ import type { Family } from '../contender.js'
 import type { BenchResult, PauseTestResult } from '../result.js'
 import { digits } from './number.js'
 import { readResult } from './read-result.js'
-import { brokenRounds, headlines, isWrong, type Taker, takersOf, wrongs } from './reading.js'
+import { brokenRounds, headlines, isWrong, lossesOf, type Taker, takersOf, wrongs } from './reading.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const BEGIN = '<!-- bench -->'
@@ -42,7 +42,7 @@ export function shortSectionOf(result: BenchResult): string {
 |---|--:|--:|--:|
 ${rows.join('\n')}
 
-Medians of ${method.rounds} rounds on ${date.slice(0, 10)}, ${machine.cores} cores, ${server.version}.${names && stop}`
+${lossesOf(result)} Medians of ${method.rounds} rounds on ${date.slice(0, 10)}, ${machine.cores} cores, ${server.version}.${names && stop}`
 }
 
 /** @param file where the result is, as seen from the root */
@@ -52,6 +52,8 @@ export function sectionOf(result: BenchResult, file: string): string {
   return `| calls per second | ours | by hand on Prisma | ratio | p99, ms | by hand | with pg alone | the fastest lock |
 |---|--:|--:|--:|--:|--:|--:|--:|
 ${rows.join('\n')}
+
+${lossesOf(result)}
 
 ${pauseTestOf(result)}Medians of ${method.rounds} rounds; the ratio is taken within each round. By hand, and of the locks, it is the fastest one whose
 data was right; with pg alone the decision is a condition in SQL, where it can be said so. Measured on ${date.slice(0, 10)} with the ${form} form on ${machine.cpu} (${machine.cores} cores, ${machine.memoryGigabytes} GB,

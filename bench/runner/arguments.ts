@@ -1,6 +1,7 @@
 /** The command line of the bench. */
 import { parseArgs } from 'node:util'
 import type { Contender } from '../contender.js'
+import { GROWTH_SECONDS } from '../growth/measure.js'
 import { PAUSE_TEST_SECONDS } from '../pause-test/index.js'
 import { WORKLOADS } from '../workloads/index.js'
 import type { Form } from './plan.js'
@@ -25,6 +26,8 @@ export interface Request {
   readonly isListOnly: boolean
   /** Whether holders are stopped, too. */
   readonly hasPauseTest: boolean
+  /** Whether the growth curves are measured, too. */
+  readonly hasGrowth: boolean
 }
 
 /** @throws Error that says what is wrong with them */
@@ -56,7 +59,7 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
     form: {
       name: isCustom ? 'custom' : full ? 'full' : 'short',
       rounds: number(values.rounds, 'rounds') ?? 5,
-      budget: number(values.budget, 'budget') ?? (full ? 36.5 * 60 - PAUSE_TEST_SECONDS : 265),
+      budget: number(values.budget, 'budget') ?? (full ? 36.5 * 60 - PAUSE_TEST_SECONDS - GROWTH_SECONDS : 265),
       workloads,
     },
     isWanted: ({ id, server, packages = [] }) =>
@@ -68,6 +71,7 @@ export function readArguments(args: readonly string[], contenders: readonly Cont
     output,
     isListOnly: values.list,
     hasPauseTest: pauseTest || (full && !isCustom),
+    hasGrowth: full && !isCustom,
   }
 }
 

@@ -2,8 +2,18 @@
 import type pg from 'pg'
 import type { Server } from '../../test/support/server.js'
 import type { Contender } from '../contender.js'
+import { measureGrowth } from '../growth/measure.js'
+import { growthTable } from '../growth/table.js'
 import { runPauseTest } from '../pause-test/index.js'
-import { type BenchResult, type Cell, type PauseTestResult, RESULT_FORMAT, type Round, type Window } from '../result.js'
+import {
+  type BenchResult,
+  type Cell,
+  type GrowthCurve,
+  type PauseTestResult,
+  RESULT_FORMAT,
+  type Round,
+  type Window,
+} from '../result.js'
 import type { SideServers } from '../servers/index.js'
 import type { Workload } from '../workload.js'
 import type { Request } from './arguments.js'
@@ -19,6 +29,9 @@ import { headline, legend, missingContenders, NOT_ASKED_FOR, pauseTestTable, wor
 import type { Workers } from './workers.js'
 import { writeReport } from './write-report.js'
 import { writeResult } from './write-result.js'
+
+/** How long each point of a growth curve is measured, in ms. */
+const GROWTH_MS = 500
 
 export interface Bench {
   readonly request: Request
@@ -46,6 +59,7 @@ export async function runBench(bench: Bench): Promise<number> {
   const windows: Window[] = []
   const rounds = new Map<string, Round[]>()
   let pauseTest: readonly PauseTestResult[] = []
+  let growth: readonly GrowthCurve[] = []
   const roundsOf = ({ id: workload }: Pick<Workload, 'id'>, { id }: Contender) => rounds.get(`${workload} ${id}`) ?? []
   const baselineOf = (workload: Pick<Workload, 'id' | 'operation'>) =>
     fastestByHand(takersOf(workload, present), (contender) => roundsOf(workload, contender))
@@ -75,6 +89,7 @@ export async function runBench(bench: Bench): Promise<number> {
       cellsOf(workload, takersOf(workload, present), baselineOf(workload), roundsOf),
     ),
     pauseTest,
+    ...(growth.length === 0 ? {} : { growth }),
   })
 
   console.log(`${headline(result(false))}\n\n${missingContenders(result(false).contenders)}\n`)
@@ -126,6 +141,10 @@ export async function runBench(bench: Bench): Promise<number> {
         pauseTest = results
       })
     }
+    if (request.hasGrowth) {
+      const { databases } = laboratory
+      growth = await measureGrowth({ databases, ms: GROWTH_MS, interrupted, onProgress: showProgress })
+    }
     isDone = true
   } finally {
     if (rounds.size > 0 || pauseTest.length > 0) await report(result(isDone), request.output)
@@ -175,6 +194,7 @@ async function report(result: BenchResult, output: string | undefined): Promise<
   showProgress('')
   for (const workload of result.workloads) console.log(workloadTable(result, workload))
   if (result.pauseTest.length > 0) console.log(pauseTestTable(result.pauseTest))
+  if (result.growth) console.log(`${growthTable(result.growth)}\n`)
   const file = await writeResult(result, output)
   // A user who has ended it does not want to wait for a drawing.
   const drawn = file === undefined || !result.isComplete ? [] : [await writeReport(file, output)]

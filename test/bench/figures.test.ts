@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { readResult } from '../../bench/report/read-result.js'
+import { headlines } from '../../bench/report/reading.js'
 import { benchSection, sectionOf, shortSectionOf, withBenchSection } from '../../bench/report/readme.js'
 import type { BenchResult } from '../../bench/result.js'
 import { madeUpResult } from '../support/bench-result.js'
@@ -76,7 +77,7 @@ test('a figure that the result does not contain is found', async () => {
 
   const found = figuresNotIn(section.replace(`${ratio}×`, '77.7×'), full)
 
-  expect(found).toEqual([`${full.workloads[0]?.title}: 77.7`])
+  expect(found).toEqual([`${headlines(full)[0]?.title}: 77.7`])
 })
 
 test('writing the table leaves the rest of the page as it is, and can be done again', async () => {

@@ -1,6 +1,13 @@
 /** A made-up result of the bench, with everything in it that can happen to a contender. */
 import type { Contender } from '../../bench/contender.js'
-import { type BenchResult, type Cell, type Figures, RESULT_FORMAT, type Round } from '../../bench/result.js'
+import {
+  type BenchResult,
+  type Cell,
+  type Figures,
+  type GrowthCurve,
+  RESULT_FORMAT,
+  type Round,
+} from '../../bench/result.js'
 import { findContenders } from '../../bench/runner/contenders.js'
 import { takersOf } from '../../bench/runner/plan.js'
 import { seededRandom } from '../../bench/runner/random.js'
@@ -77,6 +84,9 @@ export async function madeUpResult({ form, missing }: Shape): Promise<BenchResul
         }
       })
     }),
+    ...(form === 'short'
+      ? {}
+      : { growth: [madeUpCurve('callers', [1, 5_000]), madeUpCurve('rows in the ledger', [1_000, 1_000_000])] }),
     pauseTest:
       form === 'short'
         ? []
@@ -130,4 +140,14 @@ function figuresOf(throughput: number, callers: number, random: () => number): F
     waitingConnections: 7 * random(),
     idleInTransactionConnections: random(),
   }
+}
+
+function madeUpCurve(axis: string, sizes: readonly number[]): GrowthCurve {
+  const points = sizes.map((at) => ({
+    at,
+    perSecond: 1e6 / at,
+    cpuMicroseconds: 80,
+    heapBytesPerCall: at > 256 ? 1_200 : null,
+  }))
+  return { id: axis, title: `A call by ${axis}`, axis, points }
 }
