@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { interruption } from '../../examples/interruption.js'
 import { startServer } from '../../test/support/server.js'
+import type { GrowthCurve } from '../result.js'
 import { Databases, onDatabase } from '../runner/databases.js'
 import { measureGrowth } from './measure.js'
 import { growthTable } from './table.js'
@@ -15,9 +16,8 @@ try {
     const databases = new Databases(server.url, admin)
     const onProgress = (text: string) => void (process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`))
     const only = values.only === undefined ? {} : { only: values.only }
-    console.log(
-      growthTable(await measureGrowth({ databases, ms: Number(values.ms), interrupted, ...only, onProgress })),
-    )
+    const onCurve = (curve: GrowthCurve) => console.log(`${growthTable([curve])}\n`)
+    await measureGrowth({ databases, ms: Number(values.ms), interrupted, ...only, onProgress, onCurve })
     await databases.dropAll()
   })
 } finally {
