@@ -52,8 +52,7 @@ function updateTarget(
   calls: readonly ModelAction[],
 ): UpdateTarget {
   const session = shared.sessionOf(context)
-  const canBypass = !session.inTransaction && session.canBypassPrisma(...calls)
-  const direct = canBypass ? directRow(target) : undefined
+  const direct = session.canBypassPrisma(...calls) ? directRow(target) : undefined
   const dataOf = (given: unknown) => {
     const data = checkedData(given, target.versioned)
     if (direct) session.checkWrite('update', data, 'data')
