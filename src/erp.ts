@@ -11,11 +11,26 @@ export type {
   SerialRange,
   Serials,
 } from './serials/types.js'
-export { series } from './series/extension.js'
-export type { CounterMapping, NumberMapping, SeriesDefinition, SeriesOptions } from './series/options.js'
+export type { DocumentsOf } from './series/client-types.js'
+export { type SeriesExtension, series } from './series/extension.js'
+export type {
+  CounterMapping,
+  DocumentMapping,
+  NumberMapping,
+  SeriesDefinition,
+  SeriesOptions,
+} from './series/options.js'
 export { seriesSchema, seriesSql } from './series/schema.js'
 export type { Gap, GivenNumber } from './series/store.js'
-export type { GapsOptions, NextNumberOptions, NumberSeries, SeriesName } from './series/types.js'
+export type {
+  CreateDocumentArgs,
+  CreatedDocument,
+  GapsOptions,
+  NextNumberOptions,
+  NumberSeries,
+  SeriesDocuments,
+  SeriesName,
+} from './series/types.js'
 export type { ItemKey, Quantity } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'

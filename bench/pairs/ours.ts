@@ -19,7 +19,7 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
     .$extends(concurrency())
     .$extends(stock({ item: { model: 'Stock', key: 'itemId' }, movement: { model: 'StockMovement' } }))
     .$extends(serials())
-    .$extends(series({ counter: { model: 'SeriesCounter' } }))
+    .$extends(series({ counter: { model: 'SeriesCounter' }, series: { invoice: { document: { model: 'Document' } } } }))
   const versions: number[] = []
   const amount = 1
   return {
@@ -61,6 +61,7 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
         const { value } = await tx.$series.next('invoice', { transactionId })
         await tx.document.create({ data: { series: 'invoice', number: Number(value), transactionId } })
       }),
+    numberTogether: (transactionId) => db.$series.create('invoice', { transactionId, record: { series: 'invoice' } }),
     close: () => db.$disconnect(),
   }
 }

@@ -21,7 +21,7 @@ export interface Comparison {
 export interface Compared {
   readonly catalogue: Catalogue
   readonly model: Model
-  readonly payload: Payload
+  readonly payload: Pick<Payload, 'key' | 'keyFields' | 'scalars'>
   readonly comparison: Comparison
 }
 
@@ -53,7 +53,11 @@ export function readMatch(match: unknown, model: Model, { scalars, key }: Payloa
  *
  * @throws IdempotencyMismatchError that names the fields in which the record and the payload differ
  */
-export async function compare(record: Row, compared: Compared, session: RecordSession): Promise<void> {
+export async function compare(
+  record: Row,
+  compared: Compared,
+  session: Pick<RecordSession, 'query' | 'rows'>,
+): Promise<void> {
   if (isSame(record, compared)) return
   const { model, payload, comparison } = compared
   const byFingerprint = await differingByFingerprint(record, comparison)

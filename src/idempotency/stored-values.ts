@@ -20,7 +20,7 @@ interface Given {
  * in lower case, a moment without its fraction, the nearest `real`.
  */
 export async function differingInDatabase(
-  session: RecordSession,
+  session: Pick<RecordSession, 'query' | 'rows'>,
   { catalogue, model, payload }: Compared,
   fields: readonly Field[],
 ): Promise<readonly string[]> {

@@ -1,3 +1,4 @@
+import type { Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { rootSession, transactionSession } from '../prisma/client-session.js'
@@ -10,6 +11,11 @@ export interface ConcurrencyClient extends PrismaClientLike {
     body: (tx: PrismaClientLike, context: TransactionContext) => Promise<R>,
     options?: TransactionWithRetryOptions,
   ): Promise<R>
+}
+
+/** The client that a session of Prisma's is of. */
+export function clientOf({ client }: Session): PrismaClientLike {
+  return client as PrismaClientLike
 }
 
 /** @throws ConfigurationError if `concurrency()` was not applied before */

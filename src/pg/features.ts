@@ -8,6 +8,7 @@ import { SerialsFeature } from '../serials/methods.js'
 import { checkSerialsOptions, type SerialsOptions } from '../serials/options.js'
 import { Runner } from '../serials/run.js'
 import type { Serials } from '../serials/types.js'
+import type { RowDocumentsOf } from '../series/client-types.js'
 import { mapSeries } from '../series/mapping.js'
 import { SeriesFeature } from '../series/methods.js'
 import { checkSeriesOptions, type SeriesOptions } from '../series/options.js'
@@ -19,6 +20,7 @@ import { checkStockOptions, type StockOptions } from '../stock/options.js'
 import type { Stock } from '../stock/types.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { RetryingRoot } from '../transactions/method.js'
+import { pgDocuments } from './documents.js'
 import type { PgExtension } from './extension.js'
 
 type Scalar = string | number | bigint
@@ -82,9 +84,14 @@ export function serials<Serial extends object = Row>(
  * const shop = db.$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' } } }))
  * await shop.$transactionWithRetry((tx) => tx.$series.next('invoice', { transactionId: key }))
  */
-export function series<const O extends SeriesOptions>(options?: O): PgExtension<{ readonly $series: NumberSeries<O> }> {
+export function series<const O extends SeriesOptions>(
+  options?: O,
+): PgExtension<{ readonly $series: NumberSeries<O, RowDocumentsOf<O>> }> {
   const given = checkSeriesOptions(options ?? {})
-  return extensionOf('$series', (root, models) => new SeriesFeature(mapSeries(models, given), root))
+  return extensionOf(
+    '$series',
+    (root, models) => new SeriesFeature(mapSeries(models, given), root, pgDocuments(root), given),
+  )
 }
 
 function extensionOf<N extends object>(

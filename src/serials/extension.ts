@@ -1,8 +1,8 @@
 import type { Session } from '../engine/session.js'
+import { clientOf } from '../mapping/client.js'
 import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
-import type { PrismaClientLike } from '../prisma/client.js'
-import { readAll } from '../prisma/read-all.js'
+import { readAll } from '../prisma/whole-records.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { NewSerial, SerialData, SerialOf, SerialWhere } from './client-types.js'
 import { mapSerials } from './mapping.js'
@@ -35,8 +35,8 @@ export function serials<const O extends SerialsOptions, C extends object = objec
     const map = mapSerials(models, given)
     const { model, key, transactionId } = map.serial
     const orderBy = key.map(({ name }) => ({ [name]: 'asc' }))
-    const readSerials = ({ client }: Session, id: string) =>
-      readAll(client as PrismaClientLike, model, { where: { [transactionId.name]: id }, orderBy })
+    const readSerials = (session: Session, id: string) =>
+      readAll(clientOf(session), model, { where: { [transactionId.name]: id }, orderBy })
     const runner = new Runner(rootFor(model.name), given.retry)
     return { feature: new SerialsFeature(map, runner, maxWaiting, readSerials) }
   })

@@ -6,7 +6,8 @@ import { SingleFlight } from '../sync/single-flight.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import type { Unit } from './format.js'
 import type { Series } from './mapping.js'
-import { type GivenNumber, given, type SeriesStore, type Taken, type Wanted } from './store.js'
+import type { Wanted } from './statements.js'
+import { type GivenNumber, given, type SeriesStore, type Taken } from './store.js'
 
 /** Numbers of one period that this process has taken and not given out yet. */
 interface Block extends Taken {

@@ -1,9 +1,14 @@
 import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
+import type { DocumentsOf } from './client-types.js'
 import { mapSeries } from './mapping.js'
 import { SeriesFeature } from './methods.js'
 import { checkSeriesOptions, type SeriesOptions } from './options.js'
+import { prismaDocuments } from './prisma-documents.js'
 import type { NumberSeries } from './types.js'
+
+/** The members that `series()` adds to a client of type C. */
+export type SeriesExtension<C, O> = ClientExtension<'$series', NumberSeries<O, DocumentsOf<C, O>>>
 
 /**
  * The extension for number series, on top of `concurrency()`. Without options it uses the models
@@ -17,12 +22,12 @@ import type { NumberSeries } from './types.js'
  *   series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }),
  * )
  */
-export function series<const O extends SeriesOptions>(
+export function series<const O extends SeriesOptions, C extends object = object>(
   options?: O,
-): (client: object) => ClientExtension<'$series', NumberSeries<O>> {
+): (client: C) => SeriesExtension<C, O> {
   const given = checkSeriesOptions(options ?? {})
   return featureExtension('series', (models, rootFor) => {
     const map = mapSeries(models, given)
-    return { feature: new SeriesFeature(map, rootFor(map.number.model.name)) }
+    return { feature: new SeriesFeature(map, rootFor(map.number.model.name), prismaDocuments, given) }
   })
 }

@@ -1,5 +1,14 @@
 import type { DataModel, Field } from '../engine/data-model.js'
-import { MappingCheck, PLAIN_TEXT, type TableMap, TEXT_OR_UUID, WHOLE_NUMBER } from '../mapping/mapping.js'
+import { sqlTypeOf } from '../mapping/columns.js'
+import {
+  areFound,
+  MappingCheck,
+  PLAIN_TEXT,
+  type TableCheck,
+  type TableMap,
+  TEXT_OR_UUID,
+  WHOLE_NUMBER,
+} from '../mapping/mapping.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import { type Format, parseFormat } from './format.js'
@@ -16,12 +25,15 @@ export interface SeriesMap {
     readonly value: Field
     readonly text: Field
   }
+  readonly catalogue: Catalogue
   /** The unique keys without which numbers would be given twice. */
   readonly keys: RequiredKeys
   readonly series: ReadonlyMap<string, Series>
   /** The largest number that the columns can hold. */
   readonly largest: bigint
 }
+
+const LARGEST_INT = 2_147_483_647n
 
 /** A definition with every value settled. */
 export interface Series {
@@ -32,6 +44,21 @@ export interface Series {
   readonly highest: bigint
   readonly timeZone: string
   readonly blocks: bigint | undefined
+  readonly document: DocumentMap | undefined
+}
+
+/** The model of the records that the numbers of a series are for. */
+export interface DocumentMap extends TableMap {
+  readonly number: Field
+  readonly transactionId: Field
+  readonly value: Field | undefined
+  /** Without it, two records of one transaction id would be kept apart by nothing. */
+  readonly keys: RequiredKeys
+}
+
+/** A series whose numbers are for documents. */
+export interface DocumentSeries extends Series {
+  readonly document: DocumentMap
 }
 
 /** @throws ConfigurationError with every mistake */
@@ -40,19 +67,27 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
   const counter = mapCounter(check, options.counter ?? {})
   const number = mapNumber(check, options.number ?? {})
   const isInt = counter.last.type === 'Int' || number.value.type === 'Int'
-  const largest = isInt ? 2_147_483_647n : 9_223_372_036_854_775_807n
-  const definitions = Object.entries(options.series ?? {})
-  const series = new Map(definitions.map(([name, definition]) => [name, settled(name, definition, largest)]))
+  const largest = isInt ? LARGEST_INT : 9_223_372_036_854_775_807n
+  const catalogue = new Catalogue()
+  const series = new Map<string, Series>()
+  for (const [name, definition] of Object.entries(options.series ?? {})) {
+    const own = settled(name, definition, largest)
+    const found = definition.document && check.table(`series.${name}.document`, definition.document)
+    const document = found && mapDocument(found, own, { number, catalogue })
+    const isShort = [document?.number, document?.value].some((field) => field?.type === 'Int')
+    const highest = isShort && own.highest > LARGEST_INT ? LARGEST_INT : own.highest
+    series.set(name, { ...own, highest, document })
+  }
   for (const { name, start, highest } of series.values()) {
     if (start > highest) check.report(`series.${name}.start`, `must be at most ${highest}, where the series ends`)
   }
   check.finish()
-  const keys = new RequiredKeys(new Catalogue(), [
+  const keys = new RequiredKeys(catalogue, [
     { model: counter.model, fields: [counter.name, counter.period] },
     { model: number.model, fields: [number.series, number.transactionId] },
     { model: number.model, fields: [number.series, number.period, number.value] },
   ])
-  return { counter, number, series, largest, keys }
+  return { counter, number, series, largest, catalogue, keys }
 }
 
 function mapCounter(check: MappingCheck, names: object): SeriesMap['counter'] {
@@ -80,6 +115,34 @@ function mapNumber(check: MappingCheck, names: object): SeriesMap['number'] {
   return { ...found.table(), ...fields }
 }
 
+function mapDocument(
+  found: TableCheck,
+  { format }: Series,
+  { number: noted, catalogue }: Pick<SeriesMap, 'number' | 'catalogue'>,
+): DocumentMap {
+  const { model } = found
+  const number = found.field('number', {
+    ...PLAIN_TEXT,
+    types: ['String', ...WHOLE_NUMBER.types],
+    isOptional: true,
+    sentAs: ['text', 'int4', 'int8'],
+  })
+  const transactionId = found.field('transactionId', { ...TEXT_OR_UUID, isOptional: true })
+  const value = found.named('value', { ...WHOLE_NUMBER, isOptional: true })
+  const isDigits = format.before === '' && format.after === ''
+  if (areFound(number) && number.type !== 'String' && !isDigits) {
+    found.report('number', `${model.name}.${number.name} must be String, for the format has more than digits`)
+  }
+  // To a uuid two texts are the same that are not so to a text: one record, and two numbers.
+  if (areFound(transactionId, noted.transactionId) && sqlTypeOf(transactionId) !== sqlTypeOf(noted.transactionId)) {
+    const other = `${noted.model.name}.${noted.transactionId.name}`
+    found.report('transactionId', `${model.name}.${transactionId.name} must be of the type of ${other}`)
+  }
+  found.uniqueKey('transactionId', [transactionId])
+  const keys = new RequiredKeys(catalogue, [{ model, fields: [transactionId] }])
+  return { ...found.table(), number, transactionId, value, keys }
+}
+
 /** @param largest the largest number that the columns can hold */
 export function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
   const format = parseFormat(definition.format ?? '{0}')
@@ -91,5 +154,6 @@ export function settled(name: string, definition: SeriesDefinition, largest: big
     highest: format.highest < largest ? format.highest : largest,
     timeZone: definition.timeZone ?? 'UTC',
     blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
+    document: undefined,
   }
 }

@@ -1,22 +1,27 @@
-import type { Session } from '../engine/session.js'
-import { InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
+import type { Row, Session } from '../engine/session.js'
+import { ConfigurationError, InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
 import type { Feature } from '../mapping/feature.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
-import { DEFAULT_POLICY } from '../retry/policy.js'
+import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../retry/policy.js'
 import { keyText } from '../sql/key-text.js'
+import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
-import { snapshot } from '../values/snapshot.js'
+import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { isStorableText, NOT_STORABLE } from '../values/text.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { BlockAllocator } from './block-allocator.js'
+import { readRecord } from './document.js'
+import { DocumentCreator, type DocumentEngine } from './document-creator.js'
 import { type Series, type SeriesMap, settled } from './mapping.js'
-import { type Gap, type GivenNumber, SeriesStore, type Wanted } from './store.js'
+import type { SeriesOptions } from './options.js'
+import type { Wanted } from './statements.js'
+import { type Gap, type GivenNumber, SeriesStore } from './store.js'
+import type { CreatedDocument } from './types.js'
 
-const nextSchema = s.strictObject({
+const numberOptions = {
   series: keyTextSchema,
-  transactionId: s.optional(keyTextSchema),
   at: s.optional(
     s
       .date('must be a Date')
@@ -26,6 +31,13 @@ const nextSchema = s.strictObject({
       ),
   ),
   signal: callOptions.signal,
+}
+const nextSchema = s.strictObject({ ...numberOptions, transactionId: s.optional(keyTextSchema) })
+const createSchema = s.strictObject({
+  ...callOptions,
+  ...numberOptions,
+  transactionId: keyTextSchema,
+  record: s.unknown(),
 })
 const gapsSchema = s.strictObject({
   series: keyTextSchema,
@@ -52,14 +64,21 @@ export class SeriesFeature implements Feature {
   readonly #root: RetryingRoot
   readonly #store: SeriesStore
   readonly #blocks: BlockAllocator
+  readonly #policy: ResolvedPolicy
+  readonly #engine: DocumentEngine
+  readonly #creator: DocumentCreator
 
-  constructor(map: SeriesMap, root: RetryingRoot) {
+  constructor(map: SeriesMap, root: RetryingRoot, engine: DocumentEngine, options: SeriesOptions) {
     this.errorModel = map.number.model
-    this.models = [map.counter.model, map.number.model]
+    this.models = [map.counter.model, map.number.model, ...documentsOf(map)]
     this.#map = map
     this.#root = root
     this.#store = new SeriesStore(map)
     this.#blocks = new BlockAllocator(this.#store, root)
+    this.#policy = resolvePolicy(DEFAULT_POLICY, options.retry)
+    this.#engine = engine
+    const parts = { map, root, store: this.#store, engine }
+    this.#creator = new DocumentCreator(parts, options.maxWaiting ?? DEFAULT_MAX_WAITING)
   }
 
   uses(): [] {
@@ -71,6 +90,10 @@ export class SeriesFeature implements Feature {
       next: (name: unknown, options: unknown) => {
         const given = snapshot(options, 'options')
         return () => this.#next(session, name, given)
+      },
+      create: (name: unknown, args: unknown) => {
+        const given = argumentsOf(args)
+        return () => this.#create(session, name, given)
       },
       gaps: (name: unknown, options: unknown) => {
         const given = snapshot(options, 'options')
@@ -99,6 +122,31 @@ export class SeriesFeature implements Feature {
       'a gapless number would be used up whatever became of what it is for',
       `allow gaps: series({ series: { ${JSON.stringify(series.name)}: { blocks: 100 } } })`,
     )
+  }
+
+  async #create(session: Session, name: unknown, args: unknown): Promise<CreatedDocument<Row>> {
+    const given = checkArguments(createSchema, withName(name, args ?? {}))
+    const { document, ...series } = this.#seriesOf(given.series)
+    if (document === undefined) {
+      const message = 'must be mapped to a model, for documents to be created'
+      throw new ConfigurationError([{ path: `series.${series.name}.document`, message }])
+    }
+    const { number } = this.#map
+    const id = keyText(
+      keyText(given.transactionId, number.transactionId, 'transactionId'),
+      document.transactionId,
+      'transactionId',
+    )
+    const record = readRecord(given.record, document, this.#engine.judges)
+    given.signal?.throwIfAborted()
+    const patience = patienceOf(this.#policy, given)
+    return this.#creator.create(session, {
+      ...patience,
+      series: { ...series, document },
+      transactionId: id,
+      at: given.at,
+      record,
+    })
   }
 
   async #gaps(session: Session, name: unknown, options: unknown): Promise<Gap[]> {
@@ -148,4 +196,8 @@ function withName(series: unknown, options: unknown): object {
     throw new InvalidArgumentError('options', 'must be an object of options.')
   }
   return { ...options, series }
+}
+
+function documentsOf({ series }: SeriesMap) {
+  return [...new Set([...series.values()].flatMap(({ document }) => document?.model ?? []))]
 }

@@ -1,7 +1,20 @@
+import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
 import * as s from '../values/schema.js'
 import { isTimeZone } from '../values/time-zone.js'
 import { checkConfiguration, keyTextSchema, mappingSchema, nameSchema } from '../values/validation.js'
 import { parseFormat } from './format.js'
+
+/** The model whose records the numbers of a series are for, such as the invoices. */
+export interface DocumentMapping {
+  /** The model's name, such as `Invoice`. */
+  readonly model: string
+  /** The number as text; or an Int or BigInt, where the format is digits alone. Default `number`. */
+  readonly number?: string
+  /** Unique. It may be optional, for records that are made in another way. Default `transactionId`. */
+  readonly transactionId?: string
+  /** The plain number, an Int or BigInt. Default: none. */
+  readonly value?: string
+}
 
 /** One series: how its numbers look, and how they are taken. */
 export interface SeriesDefinition {
@@ -20,6 +33,8 @@ export interface SeriesDefinition {
    * nobody waits for anybody. Without it the series is gapless.
    */
   readonly blocks?: number
+  /** What the numbers are for: `create` numbers and inserts such a record in one go. */
+  readonly document?: DocumentMapping
 }
 
 /** The model with a row per series and period. */
@@ -57,6 +72,13 @@ export interface SeriesOptions {
   readonly counter?: CounterMapping
   /** Where the numbers of transaction ids are, if not where `seriesSchema()` puts them. */
   readonly number?: NumberMapping
+  /** How many calls of `create` may wait in this process; the next one is an OverloadedError. Default 10,000. */
+  readonly maxWaiting?: number
+  /**
+   * The retry policy of `create`, unless the call brings its own values. Default: the package's own; what
+   * `concurrency({ retry })` says does not count here.
+   */
+  readonly retry?: RetryPolicy
 }
 
 const model = s.optional(nameSchema('a model'))
@@ -82,6 +104,9 @@ const definition = s.strictObject(
         .whole('must be a whole number')
         .check(s.gte(1, 'must be at least 1'), s.lte(1_000_000, 'must be at most 1,000,000')),
     ),
+    document: s.optional(
+      mappingSchema(['number', 'transactionId', 'value'], { model: nameSchema('a model') }, 'must be an object'),
+    ),
   },
   'must be an object of options',
 )
@@ -90,6 +115,8 @@ const seriesOptions = s.strictObject({
   series: s.optional(s.record(definition, keyTextSchema)),
   counter: s.optional(mappingSchema(['name', 'period', 'last'], { model })),
   number: s.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),
+  maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))),
+  retry: s.optional(retryPolicySchema),
 })
 
 /** Checks the options' own form. Whether they fit the schema is checked when the client is known. */

@@ -3,9 +3,9 @@ import { ConfigurationError, SeriesOverflowError } from '../errors/index.js'
 import { sqlTypeOf, stamps, touches } from '../mapping/columns.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
-import { join, type Parameter, param, type Statement, sql } from '../sql/statement.js'
-import type { Unit } from './format.js'
+import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { Series, SeriesMap } from './mapping.js'
+import { bump, labelParts, localMoment, numberText, type Wanted } from './statements.js'
 
 /** A number as it was given out. */
 export interface GivenNumber {
@@ -23,12 +23,6 @@ export interface Gap {
   readonly period: string
   readonly from: bigint
   readonly to: bigint
-}
-
-/** A series, and the moment whose period the number belongs to. Default: the transaction's start. */
-export interface Wanted {
-  readonly series: Series
-  readonly at: Date | undefined
 }
 
 /** Numbers taken at one time, all of one period. */
@@ -55,7 +49,6 @@ interface TakenRow {
 
 type NumberRow = Omit<GivenNumber, 'replayed'>
 
-const PATTERNS: Readonly<Record<Unit, string>> = { year: 'YYYY', month: 'YYYY-MM', day: 'YYYY-MM-DD' }
 const MOST_TRIES = 3
 
 /** The user's tables of series and numbers. */
@@ -156,10 +149,11 @@ ORDER BY period, value`)
   async #take(tx: Session, wanted: Wanted, size: bigint): Promise<Taken | Pick<Taken, 'period'>> {
     await this.#map.keys.check(tx)
     const name = param(wanted.series.name, 'text')
+    const count = param(size, 'int8')
     const row = await rowOf<TakenRow>(
       tx,
       sql`WITH ${label(wanted)}, taken AS (
-  ${this.#bump(name, wanted.series, size, sql`label`)}
+  ${bump(this.#map, wanted.series, name, { size: count, more: count, source: raw('label') })}
 )
 SELECT label.period, label.before, label.after, taken.last::int8 AS last,
   extract(epoch FROM clock_timestamp())::float8 * 1000 AS now,
@@ -190,15 +184,19 @@ FROM label LEFT JOIN taken ON true`,
     const { number } = this.#map
     const name = param(wanted.series.name, 'text')
     const id = this.#id(transactionId)
-    const width = param(wanted.series.format.width, 'int4')
+    const one = param(1n, 'int8')
+    const text = numberText(
+      { before: raw('label.before'), value: raw('taken.last'), after: raw('label.after') },
+      param(wanted.series.format.width, 'int4'),
+    )
     return sql`WITH ${label(wanted)}, known AS (
   ${this.#known(name, id)}
 ), taken AS (
-  ${this.#bump(name, wanted.series, 1n, sql`label WHERE NOT EXISTS (SELECT FROM known)`)}
+  ${bump(this.#map, wanted.series, name, { size: one, more: one, source: raw('label WHERE NOT EXISTS (SELECT FROM known)') })}
 ), given AS (
   INSERT INTO ${number.table} (${this.#columns()})
   SELECT ${name}, ${id}, taken.period, taken.last,
-    label.before || lpad(taken.last::text, greatest(${width}, length(taken.last::text)), '0') || label.after${stamps(number.updatedAt)}
+    ${text}${stamps(number.updatedAt)}
   FROM taken CROSS JOIN label
   ${this.#unlessKnown()}
   RETURNING ${this.#numberOf()}
@@ -208,19 +206,6 @@ UNION ALL
 SELECT 'given', period, value, text FROM given
 UNION ALL
 SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS (SELECT FROM given)`
-  }
-
-  /** The row lock of a series: a call for a number of the same period waits for this transaction's end. */
-  #bump(series: Parameter, { start, highest }: Series, size: bigint, source: Statement): Statement {
-    const { counter } = this.#map
-    const [name, period, last] = [columnOf(counter.name), columnOf(counter.period), columnOf(counter.last)]
-    const columns = join([counter.name, counter.period, counter.last, ...counter.updatedAt].map(columnOf))
-    const count = param(size, 'int8')
-    return sql`INSERT INTO ${counter.table} AS s (${columns})
-  SELECT ${series}, label.period, ${param(start, 'int8')} + ${count} - 1${stamps(counter.updatedAt)} FROM ${source}
-  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + ${count}${touches(counter, 's')}
-  WHERE s.${last} <= ${param(highest, 'int8')} - ${count}
-  RETURNING s.${period} AS period, s.${last} AS last`
   }
 
   /** Gives back the number that this transaction took last: it still holds the row, and nobody has seen it. */
@@ -276,18 +261,15 @@ WHERE ${this.#isPeriod(series, period)}`)
   }
 }
 
-/** The period that a moment is in, by the series' own time zone, and what stands around a number in it. */
+/** What the numbers of a moment's period look like, and when it begins and ends. */
 function label({ series: { format, timeZone }, at }: Wanted): Statement {
   const zone = param(timeZone, 'text')
   const unit = param(format.unit ?? null, 'text')
-  const pattern = param(format.unit === undefined ? '' : PATTERNS[format.unit], 'text')
   return sql`moment AS (
   -- the transaction's own moment, as in all its CURRENT_TIMESTAMPs
-  SELECT coalesce(${param(at?.toISOString() ?? null, 'timestamptz')}, now()) AT TIME ZONE ${zone} AS local
+  SELECT ${localMoment(param(at?.toISOString() ?? null, 'timestamptz'), zone)}
 ), label AS (
-  SELECT coalesce(to_char(local, ${pattern}), '') AS period,
-    coalesce(to_char(local, ${param(format.before, 'text')}), '') AS before,
-    coalesce(to_char(local, ${param(format.after, 'text')}), '') AS after,
+  SELECT ${labelParts(format)},
     date_trunc(${unit}, local) AT TIME ZONE ${zone} AS begins,
     (date_trunc(${unit}, local) + ('1 ' || ${unit})::interval) AT TIME ZONE ${zone} AS ends
   FROM moment

@@ -1,3 +1,4 @@
+import type { CallOptions } from '../retry/call-options.js'
 import type { SeriesOptions } from './options.js'
 import type { Gap, GivenNumber } from './store.js'
 
@@ -20,8 +21,31 @@ export interface GapsOptions {
   readonly period?: string | undefined
 }
 
-/** `db.$series`, and `tx.$series` inside a transaction. */
-export interface NumberSeries<O> {
+export interface CreateDocumentArgs<Input> extends CallOptions {
+  /** The purpose of the document; it is unique, and the document is created once for it. */
+  readonly transactionId: string
+  /** The values of the document, but for those that the series fills in. */
+  readonly record: Input
+  /** The moment whose period the number belongs to, such as the invoice's date. Default: now. */
+  readonly at?: Date | undefined
+}
+
+/** A document that has its number. */
+export interface CreatedDocument<Document> {
+  /** The document as it is in the database. */
+  readonly record: Document
+  readonly value: bigint
+  /** The number as the series' format writes it, such as `INV-2026-000001`. */
+  readonly text: string
+  /** Whether the transaction id had the document already. */
+  readonly replayed: boolean
+}
+
+/** What `create` takes and gives, by the names of the series that have a `document`. */
+export type SeriesDocuments = Readonly<Record<string, { readonly input: unknown; readonly record: unknown }>>
+
+/** `db.$series`, and `tx.$series` inside a transaction. `D` are the documents of its series (`DocumentsOf`). */
+export interface NumberSeries<O, D extends SeriesDocuments = SeriesDocuments> {
   /**
    * The next number of a series.
    *
@@ -54,6 +78,36 @@ export interface NumberSeries<O> {
    * Source: PostgreSQL manual, INSERT, "ON CONFLICT Clause".
    */
   next(series: SeriesName<O>, options?: NextNumberOptions): Promise<GivenNumber>
+
+  /**
+   * Numbers a document and inserts it, exactly once per transaction id: a duplicate gets the document as it is now,
+   * with `replayed: true`. Gapless also where the series has `blocks`.
+   *
+   * On the client it is one statement, and calls of one process that come together are one statement, so that the
+   * counter is locked no longer than it takes: this is the fastest way to number many documents. A bad
+   * document fails alone, and uses no number. In a transaction it is part of that, like `next`.
+   *
+   * A duplicate has to bring the same values: each of them is compared with the document as it is now, and so is the
+   * number. Where your program has changed one of them meanwhile, a late duplicate is a mismatch, and changes nothing.
+   *
+   * Where another extension takes part in inserts of the model, or Prisma itself makes a value (`uuid()`), the document
+   * is inserted by Prisma's own `create`, in a transaction and not together with others.
+   *
+   * @throws SeriesOverflowError if the format has no room for another number; none is used up
+   * @throws IdempotencyMismatchError if the transaction id came with other values before; it names the fields
+   * @throws OverloadedError if `maxWaiting` calls wait already
+   * @throws OutcomeUnknownError if the connection was lost and nobody can be asked what became of the document
+   *
+   * @example
+   * const { record, text } = await db.$series.create('invoice', { transactionId, record: { orderId } })
+   * console.log(text, record.id) // INV-2026-000001
+   *
+   * Source: PostgreSQL manual, INSERT, "ON CONFLICT Clause".
+   */
+  create<N extends keyof D & string>(
+    series: N,
+    args: CreateDocumentArgs<D[N]['input']>,
+  ): Promise<CreatedDocument<D[N]['record']>>
 
   /**
    * The numbers that were taken, but that no transaction id has: none, for a gapless series whose

@@ -61,6 +61,7 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$serials.import': (db, transactionId) =>
     db.$serials.import({ transactionId, data: { productId: 2 }, numbers: [transactionId] }),
   '$serials.free': (db) => db.$serials.free({ productId: 1 }),
+  '$series.create': (db, transactionId) => db.$series.create('payment', { transactionId, record: { amount: 1 } }),
   '$series.gaps': (db) => db.$series.gaps('in blocks'),
 }
 
@@ -91,6 +92,7 @@ const REPLAYED_ON_BOTH = [
   '$stock.reserve',
   '$serials.allocate',
   '$serials.import',
+  '$series.create',
 ]
 
 /** Each throws, and has written nothing. */
@@ -110,6 +112,7 @@ const REFUSED: typeof CALLS = {
     db.$stock.reserve({ transactionId, item: RESERVED, quantity: 1_000_000, expiresIn: 60_000 }),
   '$serials.allocate': (db, transactionId) =>
     db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 100_000 }),
+  '$series.create': (db) => db.$series.create('payment', { transactionId: 'numbered', record: { amount: 2 } }),
 }
 
 test('every public call sends the SQL that is written down, and as many statements as the reference says', async () => {
@@ -123,6 +126,7 @@ INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_ser
   await db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count())
   await db.$idempotent({ scope: 'frozen', key: 'asked', request: 'one' }, (tx) => tx.order.count())
   await db.$serials.allocate({ transactionId: 'known', where: { productId: 1 }, count: 1 })
+  await db.$series.create('payment', { transactionId: 'numbered', record: { amount: 1 } })
   const chapters = new Map<string, readonly string[]>()
   const write = async (title: string, call: () => Promise<unknown>) => {
     made.statements.length = 0

@@ -7,7 +7,9 @@ import type { createClient } from './clients.js'
 import { STOCK } from './stock-models.js'
 
 /** One series that is not gapless; its blocks are as small as they can be. */
-const SERIES = { series: { 'in blocks': { blocks: 1 } } }
+const SERIES = {
+  series: { 'in blocks': { blocks: 1 }, payment: { document: { model: 'Payment', number: 'reference' } } },
+} as const
 
 /** A client with everything of this package on it. */
 export function clientOf({ client }: ReturnType<typeof createClient>) {

@@ -17,7 +17,14 @@ const db = base
     }),
   )
   .$extends(serials())
-  .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }))
+  .$extends(
+    series({
+      series: {
+        invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } },
+        ticket: { blocks: 100 },
+      },
+    }),
+  )
 
 /** A lock as programs take it from Redis. */
 const redis = {

@@ -45,7 +45,13 @@ export async function openEngine(name: EngineName, { url, poolSize = 10 }: Engin
   return { db, pool, client, close }
 }
 
-const SERIES = { series: { invoice: { format: 'INV-{yyyy}-{000}' }, ticket: { blocks: 10 } } } as const
+const SERIES = {
+  series: {
+    invoice: { format: 'INV-{yyyy}-{000}' },
+    ticket: { blocks: 10 },
+    payment: { format: 'P-{yyyy}-{000}', document: { model: 'Payment', number: 'reference' } },
+  },
+} as const
 
 /** The same, with stock, serials and series on models of the tests' schema. */
 export async function openErp(name: EngineName, options: EngineOptions) {

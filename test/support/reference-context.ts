@@ -14,7 +14,7 @@ const extend = (client: PrismaClient) =>
     .$extends(concurrency())
     .$extends(stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }))
     .$extends(serials())
-    .$extends(series())
+    .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
 export declare const db: ReturnType<typeof extend>
 export declare const tx: TransactionClient<typeof db>
 

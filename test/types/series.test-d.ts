@@ -1,9 +1,16 @@
+import type { Invoice } from '../../generated/prisma/client.js'
 import { series } from '../../src/series/extension.js'
 import type { Gap, GivenNumber } from '../../src/series/store.js'
-import { db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
+import { db as concurrent, type Equal, type Expect, type Flat, type Resolved } from './support.js'
 
 const db = concurrent.$extends(
-  series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 10 } } }),
+  series({
+    series: {
+      invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } },
+      payment: { document: { model: 'Payment', number: 'reference' } },
+      ticket: { blocks: 10 },
+    },
+  }),
 )
 declare const signal: AbortSignal
 
@@ -39,6 +46,33 @@ db.$series.next('invoice', { at: '2026-01-01' })
 // @ts-expect-error: not part of an array $transaction
 db.$transaction([db.$series.next('invoice')])
 
+// Documents.
+{
+  const call = db.$series.create('invoice', { transactionId: 'a', record: { orderId: 1 }, at: new Date(), signal })
+  type _record = Expect<Equal<Flat<Resolved<typeof call>['record']>, Flat<Invoice>>>
+  type _text = Expect<Equal<Resolved<typeof call>['text'], string>>
+}
+db.$transactionWithRetry((tx) => tx.$series.create('payment', { transactionId: 'a', record: { amount: '1.00' } }))
+db.$series.create('payment', { transactionId: 'a', record: { amount: 1, customerId: null }, retry: { deadline: 100 } })
+// @ts-expect-error: the series has no document
+db.$series.create('ticket', { transactionId: 'a', record: {} })
+// @ts-expect-error: there is no such series
+db.$series.create('another', { transactionId: 'a', record: {} })
+// @ts-expect-error: a document is created for a transaction id
+db.$series.create('invoice', { record: { orderId: 1 } })
+// @ts-expect-error: the order is missing
+db.$series.create('invoice', { transactionId: 'a', record: {} })
+// @ts-expect-error: the number is given by the series
+db.$series.create('invoice', { transactionId: 'a', record: { orderId: 1, number: '1' } })
+// @ts-expect-error: its number is in the field that the mapping names
+db.$series.create('payment', { transactionId: 'a', record: { amount: 1, reference: '1' } })
+// @ts-expect-error: no field of an invoice
+db.$series.create('invoice', { transactionId: 'a', record: { orderId: 1, amount: 1 } })
+// @ts-expect-error: the values of scalar fields alone
+db.$series.create('invoice', { transactionId: 'a', record: { order: { connect: { id: 1 } } } })
+// @ts-expect-error: not part of an array $transaction
+db.$transaction([db.$series.create('invoice', { transactionId: 'a', record: { orderId: 1 } })])
+
 // Options.
 series({
   series: { a: { format: '{0}', start: 1n, timeZone: 'UTC', blocks: 5 }, b: { start: 1 } },
@@ -47,5 +81,7 @@ series({
 })
 // @ts-expect-error: a number of numbers
 series({ series: { a: { blocks: true } } })
+// @ts-expect-error: a document has a model
+series({ series: { a: { document: { number: 'number' } } } })
 // @ts-expect-error: there is no such option
 series({ series: { a: { fromat: '{0}' } } })

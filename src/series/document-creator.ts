@@ -1,0 +1,271 @@
+import type { Field, Model } from '../engine/data-model.js'
+import { isLockTimeout, isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
+import type { Row, Session } from '../engine/session.js'
+import { DeadlineExceededError } from '../errors/index.js'
+import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
+import type { Patience } from '../retry/call-options.js'
+import { retry, withGivenDeadline } from '../retry/loop.js'
+import { isRetryable } from '../retry/retryable.js'
+import { toRecord } from '../sql/raw-record.js'
+import { raw, sql } from '../sql/statement.js'
+import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
+import { systemClock } from '../sync/clock.js'
+import { Semaphore } from '../sync/semaphore.js'
+import { lockLimit } from '../transactions/limits.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { serializeInTransaction } from '../transactions/serialize.js'
+import { canonical } from '../values/canonical.js'
+import { compareDocument, type DocumentRecord, rowOf } from './document.js'
+import { createDocuments, type DocumentRow, findDocuments, type NewDocument } from './document-statements.js'
+import type { DocumentMap, DocumentSeries, SeriesMap } from './mapping.js'
+import type { SeriesStore } from './store.js'
+import type { CreatedDocument } from './types.js'
+
+type Created = CreatedDocument<Row>
+
+/** What an engine does by its own means: what other extensions have a say in, and what SQL of ours cannot give back. */
+export interface DocumentEngine {
+  /** Whether it can tell of any value what is stored for it. */
+  readonly judges: boolean
+  /** The fields of a record, if SQL of ours may insert and read it as a call of the session's client would. */
+  readable(session: Session, model: Model, given: readonly Field[]): readonly Field[] | undefined
+  /** The session for transactions of the caller's client. */
+  rootOf(session: Session, model: Model): RetryingRoot
+  find(tx: Session, document: DocumentMap, transactionId: string): Promise<Row | undefined>
+  insert(tx: Session, document: DocumentMap, row: Row): Promise<Row>
+}
+
+/** What it works with. */
+export interface CreatorParts {
+  readonly map: SeriesMap
+  readonly root: RetryingRoot
+  readonly store: SeriesStore
+  readonly engine: DocumentEngine
+}
+
+/** A call of `create` that has been checked. */
+export interface CreateCall extends Patience {
+  readonly series: DocumentSeries
+  readonly transactionId: string
+  readonly at: Date | undefined
+  readonly record: DocumentRecord
+}
+
+/** A call that may share a statement with others: all of one group have the same columns. */
+interface CreateTask extends CreateCall, Omit<Task, 'deadline'> {
+  readonly session: Session
+  readonly document: NewDocument
+  readonly readable: readonly Field[]
+}
+
+type CreateJob = Job<CreateTask, Created>
+
+const WAITED_FOR = 'other calls for numbers of the series'
+const BOUNDS: BatcherBounds = {
+  largestBatch: 500,
+  // The counter's row is in one transaction at a time: what waits meanwhile is the next batch.
+  batchesAtOnce: 1,
+  gatheringTurns: 12,
+  // A connection may hang; the next batch then waits for the counter in the database.
+  longestWait: 250,
+  waitedFor: WAITED_FOR,
+}
+
+/** How long a batch waits for a row, in ms, and how long a lone document keeps the counter from others for one. */
+const LOCK_TIMEOUT = 100
+/** Connections for calls that have to go alone. */
+const ALONE_AT_ONCE = 3
+
+/**
+ * Numbers and inserts documents. The calls of this process for one series go as one statement. Where that fails, those
+ * that were carried out before are told so; the others are sent in ever smaller parts until the bad ones are found; these go
+ * alone, each in a transaction, and have their own errors. So does each call of a batch that had to wait too long.
+ */
+export class DocumentCreator {
+  readonly #parts: CreatorParts
+  readonly #batcher: Batcher<CreateTask, Created>
+  readonly #alone = new Semaphore(ALONE_AT_ONCE)
+
+  constructor(parts: CreatorParts, maxWaiting: number) {
+    this.#parts = parts
+    this.#batcher = new Batcher((batch, release) => this.#run(batch, release), { ...BOUNDS, maxWaiting }, systemClock)
+  }
+
+  /** @throws OverloadedError if too many calls wait already */
+  create(session: Session, call: CreateCall): Promise<Created> {
+    const { series, transactionId, at, record, deadline } = call
+    if (session.inTransaction) return serializeInTransaction(session, deadline, () => this.#createIn(session, call))
+    const { model, transactionId: id, number, value = number } = series.document
+    const given = [...record.fields, id, number, value]
+    const readable = record.values && this.#parts.engine.readable(session, model, given)
+    if (record.values === undefined || readable === undefined) {
+      return this.#createAlone(session, call, new AmbiguousOutcome())
+    }
+    return this.#batcher.add(
+      {
+        ...call,
+        session,
+        readable,
+        document: { transactionId, at, values: record.values },
+        group: canonical([series.name, record.fields.map(({ name }) => name).sort()]),
+        resources: canonical([series.name, transactionId]),
+      },
+      (created) => created,
+    )
+  }
+
+  async #run(batch: readonly CreateJob[], release: (settled: readonly CreateJob[]) => void): Promise<void> {
+    const firsts = new Map([...batch].reverse().map((job) => [job.task.transactionId, job]))
+    const isFirst = (job: CreateJob) => firsts.get(job.task.transactionId) === job
+    const { open: failed, error } = await this.#together(batch.filter(isFirst))
+    const open = batch.filter((job) => failed.includes(job) || !isFirst(job))
+    if (open.length === 0) return
+    const settled = (jobs: readonly CreateJob[]) => batch.filter((job) => !jobs.includes(job))
+    release(settled(open))
+    const outcome = new AmbiguousOutcome()
+    outcome.note(error)
+    const unknown = await this.#settleKnown(open)
+    const alone = isLockTimeout(error) ? unknown : await this.#inParts(unknown, outcome)
+    release(settled(alone))
+    await Promise.all(
+      alone.map(async (job) => {
+        await this.#settleAlone(job, outcome)
+        release([job])
+      }),
+    )
+  }
+
+  /** One statement for all. Resolves to the jobs that it has not settled, and to what it failed with. */
+  async #together(jobs: readonly CreateJob[]): Promise<{ open: readonly CreateJob[]; error?: unknown }> {
+    const [first] = jobs
+    if (first === undefined) return { open: [] }
+    const { map, root } = this.#parts
+    const { series, record, readable } = first.task
+    try {
+      await map.keys.check(root)
+      await series.document.keys.check(root)
+      const table = await map.catalogue.of(series.document.model, (text, ...values) => root.rows({ text, values }))
+      const form = { map, series, table, readable, fields: record.fields }
+      const documents = jobs.map(({ task }) => task.document)
+      const rows = await root.rows<DocumentRow>(createDocuments(form, documents, LOCK_TIMEOUT))
+      const byId = new Map(rows.map((row) => [row.$id, row]))
+      const open = jobs.filter((job) => {
+        const row = byId.get(job.task.transactionId)
+        if (row) job.resolve(createdOf(row, readable, false))
+        return row === undefined
+      })
+      return { open }
+    } catch (error) {
+      return { open: jobs, error }
+    }
+  }
+
+  /** The halves of what failed together, and their halves. Resolves to the jobs that must go alone. */
+  async #inParts(jobs: readonly CreateJob[], outcome: AmbiguousOutcome): Promise<CreateJob[]> {
+    if (jobs.length < 2) return [...jobs]
+    const middle = jobs.length >> 1
+    const rest: CreateJob[] = []
+    for (const half of [jobs.slice(0, middle), jobs.slice(middle)]) {
+      const { open, error } = await this.#together(half)
+      outcome.note(error)
+      rest.push(...(isLockTimeout(error) ? open : await this.#inParts(open, outcome)))
+    }
+    return rest
+  }
+
+  /** Answers those whose documents are there already. Resolves to the others. */
+  async #settleKnown(jobs: readonly CreateJob[]): Promise<readonly CreateJob[]> {
+    const [first] = jobs
+    if (first === undefined) return []
+    const { map, root } = this.#parts
+    const { series, readable } = first.task
+    const ids = jobs.map(({ task }) => task.transactionId)
+    try {
+      const rows = await root.rows<DocumentRow>(findDocuments(map, series, readable, ids))
+      const known = new Map(rows.map((row) => [row.$id, createdOf(row, readable, true)]))
+      await Promise.all(
+        jobs.map(async (job) => {
+          const created = known.get(job.task.transactionId)
+          if (created) await settle(job, this.#compared(root, job.task, created))
+        }),
+      )
+      return jobs.filter(({ task }) => !known.has(task.transactionId))
+    } catch {
+      return jobs // it will show again
+    }
+  }
+
+  async #settleAlone(job: CreateJob, outcome: AmbiguousOutcome): Promise<void> {
+    const { session, deadline } = job.task
+    try {
+      const leave = await this.#alone.acquire(deadline, WAITED_FOR)
+      await settle(job, this.#createAlone(session, job.task, outcome).finally(leave))
+    } catch (error) {
+      job.reject(error)
+    }
+  }
+
+  /**
+   * In a transaction of its own. Where the document has to wait for a lock it gives way, counter and all, and comes
+   * again: nobody else's number waits for what this one waits for.
+   */
+  async #createAlone(session: Session, call: CreateCall, outcome: AmbiguousOutcome): Promise<Created> {
+    const { policy, deadline, series } = call
+    const root = this.#parts.engine.rootOf(session, series.document.model)
+    const attempt = async () => {
+      const left = Math.max(1, deadline.left())
+      const isWorthAnother = (error: unknown) => isRetryable(error, policy, outcome)
+      try {
+        return await root.transactionWithRetry((tx) => this.#createIn(tx, call, LOCK_TIMEOUT), {
+          isolationLevel: 'ReadCommitted',
+          retry: { ...policy, deadline: left, retryOn: isWorthAnother },
+          signal: deadline.signal,
+        })
+      } catch (error) {
+        throw withGivenDeadline(error, left, deadline)
+      }
+    }
+    try {
+      return await retry(attempt, { ...policy, attempts: Number.POSITIVE_INFINITY }, deadline, isLockTimeout)
+    } catch (error) {
+      if (outcome.isAmbiguous && isNoAnswer(error)) throw outcome.error('the connection was lost', error)
+      const isLate = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
+      throw isLate ? new DeadlineExceededError(deadline.duration, WAITED_FOR, { cause: error }) : error
+    }
+  }
+
+  /** In a transaction: the number first, and then its document. A number that the transaction id has already is kept. */
+  async #createIn(tx: Session, call: CreateCall, lockTimeout?: number): Promise<Created> {
+    const { store, engine } = this.#parts
+    const { series, transactionId, record } = call
+    const { document } = series
+    await document.keys.check(tx)
+    const number = await store.takeOnce(tx, call, transactionId)
+    const { value, text } = number
+    const found = number.replayed ? await engine.find(tx, document, transactionId) : undefined
+    if (found) return this.#compared(tx, call, { record: found, value, text, replayed: true })
+    if (lockTimeout !== undefined) await tx.rows(sql`SELECT ${raw(lockLimit(lockTimeout))}`)
+    const row = rowOf(document, record.given, transactionId, number)
+    return { record: await engine.insert(tx, document, row), value, text, replayed: false }
+  }
+
+  async #compared(session: Session, call: CreateCall, created: Created): Promise<Created> {
+    const { series, transactionId, record } = call
+    const row = rowOf(series.document, record.given, transactionId, created)
+    await compareDocument(session, series.document, this.#parts.map.catalogue, { found: created.record, row })
+    return created
+  }
+}
+
+function createdOf(row: DocumentRow, readable: readonly Field[], replayed: boolean): Created {
+  return { record: toRecord({ ...row }, readable), value: row.$value, text: row.$text, replayed }
+}
+
+/** Gives the job its result or its error. */
+async function settle(job: CreateJob, result: Promise<Created>): Promise<void> {
+  try {
+    job.resolve(await result)
+  } catch (error) {
+    job.reject(error)
+  }
+}

@@ -1,0 +1,132 @@
+import type { Field } from '../engine/data-model.js'
+import { sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
+import type { Table } from '../sql/catalogue.js'
+import type { ColumnValue } from '../sql/column-value.js'
+import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
+import { returning } from '../sql/raw-record.js'
+import { refusal } from '../sql/refusal.js'
+import { columnOf } from '../sql/sql.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { lockLimit } from '../transactions/limits.js'
+import type { DocumentSeries, SeriesMap } from './mapping.js'
+import { bump, labelParts, localMoment, numberText } from './statements.js'
+
+/** A document that is to get a number. */
+export interface NewDocument {
+  readonly transactionId: string
+  readonly at: Date | undefined
+  readonly values: Readonly<Record<string, ColumnValue>>
+}
+
+/** What all documents of one statement have in common. */
+export interface DocumentForm {
+  readonly map: SeriesMap
+  readonly series: DocumentSeries
+  /** The columns that are given; the database fills in the others. */
+  readonly fields: readonly Field[]
+  readonly table: Table
+  /** What is given back of a document. */
+  readonly readable: readonly Field[]
+}
+
+/** A document with its number, as a statement gives it back. */
+export interface DocumentRow {
+  readonly $id: string
+  readonly $value: bigint
+  readonly $text: string
+}
+
+/**
+ * Numbers documents and inserts them, all or nothing: one statement, so that the counter's row is locked from its
+ * update to the commit and no longer. Each period's numbers go to its documents in the order of the list.
+ * There are no rows for a period that has not so many numbers left; of it nothing is written.
+ *
+ * The counter is locked before anything else is written: the window keeps the documents back until the last counter
+ * is done. A counter that had to be waited for is read as it is now, though the snapshot is older. A
+ * transaction id that was committed during the wait is not in the snapshot, and nothing here relies on
+ * that: its unique keys refuse it, whatever the snapshot, and with it the whole statement.
+ */
+export function createDocuments(
+  { map, series, fields, table, readable }: DocumentForm,
+  documents: readonly NewDocument[],
+  lockTimeout: number,
+): Statement {
+  const { number: noted } = map
+  const { document, format, start } = series
+  const name = param(series.name, 'text')
+  const id = columnOf(document.transactionId)
+  const given = new GivenColumns([
+    ...fields.map((field) => [columnOf(field), givenType(field, table)] as const),
+    [id, sqlTypeOf(document.transactionId) ?? 'text'],
+    ['"#at"', 'timestamptz'],
+  ])
+  const rows = documents.map(({ transactionId, at, values }) => ({
+    ...values,
+    [document.transactionId.column]: transactionId,
+    '#at': at,
+  }))
+  const stamped = document.updatedAt.filter((field) => !fields.includes(field))
+  const own = [document.number, ...(document.value ? [document.value] : [])]
+  const numberIn = (field: Field) => raw(field.type === 'String' ? ', "#text"' : ', "#value"')
+  const parts = { before: raw('"#before"'), value: raw('"#value"'), after: raw('"#after"') }
+  const text = numberText(parts, param(format.width, 'int4'))
+  return sql`WITH bound AS MATERIALIZED (
+  SELECT ${raw(lockLimit(lockTimeout))}
+), entry AS MATERIALIZED (
+  SELECT given.*, label.period AS "#period", label.before AS "#before", label.after AS "#after"
+  FROM bound, ${given.numbered(param(JSON.stringify(rows)), 'given', '"#"')}
+  CROSS JOIN LATERAL (
+    SELECT ${labelParts(format)}
+    FROM (SELECT ${localMoment(raw('given."#at"'), param(series.timeZone, 'text'))}) AS moment
+  ) AS label
+), taken AS (
+  ${bump(map, series, name, {
+    size: raw('label.count'),
+    more: sql`(excluded.${columnOf(map.counter.last)} - ${param(start, 'int8')} + 1)`,
+    source: sql`(
+    SELECT "#period" AS period, count(*)
+    FROM entry
+    GROUP BY 1
+    HAVING count(*) - 1 <= ${param(series.highest - start, 'int8')}
+    ORDER BY 1
+  ) AS label`,
+  })}
+), numbered AS MATERIALIZED (
+  SELECT entry.*, ${text} AS "#text"
+  FROM (
+    SELECT entry.*, taken.last::int8 - count(*) OVER (PARTITION BY "#period") + row_number() OVER (PARTITION BY "#period" ORDER BY "#") AS "#value"
+    FROM entry JOIN taken ON taken.period = "#period"
+  ) AS entry
+), document AS (
+  INSERT INTO ${document.table} (${join([...fields, document.transactionId, ...own].map(columnOf))}${stampColumns(stamped)})
+  SELECT ${join([...fields.map((field) => raw(`${inColumnType(columnOf(field), field, table)}, `)), id], '')}${join(own.map(numberIn), '')}${stamps(stamped)}
+  FROM numbered
+  ORDER BY "#"
+  RETURNING *
+), noted AS (
+  INSERT INTO ${noted.table} (${join([noted.series, noted.transactionId, noted.period, noted.value, noted.text].map(columnOf))}${stampColumns(noted.updatedAt)})
+  SELECT ${name}, ${id}, "#period", "#value", "#text"${stamps(noted.updatedAt)}
+  FROM numbered
+  ORDER BY "#"
+  RETURNING 1
+)
+SELECT numbered.${id} AS "$id", numbered."#value" AS "$value", numbered."#text" AS "$text", ${returning(readable, 'document')},
+  CASE WHEN document.${id} IS NULL OR (SELECT count(*) FROM noted) <> (SELECT count(*) FROM numbered)
+    THEN ${refusal('suppressed ', raw('numbered."#"'))}
+  END AS "$refusal"
+FROM numbered LEFT JOIN document ON document.${id} = numbered.${id}`
+}
+
+/** The documents of transaction ids that have a number of the series, as they are now. */
+export function findDocuments(
+  { number }: SeriesMap,
+  { name, document }: Pick<DocumentSeries, 'name' | 'document'>,
+  readable: readonly Field[],
+  ids: readonly string[],
+): Statement {
+  const id = columnOf(number.transactionId)
+  const own = columnOf(document.transactionId)
+  return sql`SELECT n.${id} AS "$id", n.${columnOf(number.value)}::int8 AS "$value", n.${columnOf(number.text)} AS "$text", ${returning(readable, 'd')}
+FROM ${number.table} AS n JOIN ${document.table} AS d ON d.${own} = n.${id}
+WHERE n.${columnOf(number.series)} = ${param(name, 'text')} AND n.${id} = ANY(${param(ids, `${sqlTypeOf(number.transactionId)}[]`)})`
+}
