@@ -7,20 +7,20 @@ import {
   ItemNotFoundError,
   WriteSuppressedError,
 } from '../errors/index.js'
-import { keyNames, keysEqual } from '../mapping/columns.js'
+import { keysEqual } from '../mapping/columns.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
-import { join, sql } from '../sql/statement.js'
+import { sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
 import { checkSame, checkUnreserved } from './decider.js'
 import { lockId, readMovements, readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import type { Line, Request } from './request.js'
-import { itemExists, itemsIn, keyLists } from './statements.js'
-import { claimDeferred } from './write-locked.js'
+import { itemExists, itemsIn } from './statements.js'
+import { claimDeferred } from './write.js'
 
 /**
  * Appends movements without a look at the balance: no lock of the item, so nobody waits. The claim
@@ -94,7 +94,7 @@ async function takesFromLimited(session: Session, map: StockMap, lines: readonly
   if (takes.length === 0) return false
   if (!minimum) return map.minimum !== null
   const rows = await session.rows(sql`SELECT 1
-FROM ${table} AS t JOIN unnest(${join(keyLists(map, takes))}) AS item(${keyNames(key)}) ON ${keysEqual(key, 't', 'item')}
+FROM ${table} AS t JOIN ${itemsIn(map, takes)} ON ${keysEqual(key, 't', 'item')}
 WHERE t.${columnOf(minimum)} IS NOT NULL
 LIMIT 1`)
   return rows.length > 0
@@ -103,7 +103,7 @@ LIMIT 1`)
 /** The first of the items that does not exist, as the caller named it. */
 async function findMissing(session: Session, map: StockMap, lines: readonly Line[]) {
   const items = lines.map(({ item }) => item)
-  const [row] = await session.rows<{ position: number }>(sql`SELECT item.position::int
+  const [row] = await session.rows<{ position: number }>(sql`SELECT item.position
 FROM ${itemsIn(map, items)}
 WHERE NOT ${itemExists(map, 'item')}
 ORDER BY item.position

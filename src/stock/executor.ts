@@ -8,13 +8,13 @@ import { systemClock } from '../sync/clock.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import { BalanceCache } from './balance-cache.js'
-import { Decider, type WriteSet } from './decider.js'
+import { type Balance, Decider } from './decider.js'
 import { executeInTransaction } from './execute-in-transaction.js'
+import { GuardedMoves } from './guarded-moves.js'
 import { itemsOf, loadSnapshot } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import type { Decision, Request } from './request.js'
-import { writeReservations } from './write-locked.js'
-import { writeOptimistic } from './write-optimistic.js'
+import { leftBy, writeLocked } from './write.js'
 
 /** How long a batch waits for a row, in ms, before the others go on without it. */
 const BATCH_LOCK_TIMEOUT = 100
@@ -31,19 +31,21 @@ const REST_AT_ONCE = 2
 const PATIENT_AT_ONCE = 3
 
 type StockJob = Job<Request, Decision>
+type Release = (settled: readonly StockJob[]) => void
 
 /**
  * Settles the requests of this process in batches, each on one connection with one lock per item.
  *
- * A batch is first decided by the balances that this process knows, and written by one statement
- * that checks them. Where that fails, or cannot be tried (an item is new here, others write it, a
- * request would be refused, or is a reservation), the items are locked and read, and it is decided anew. A
- * batch that waits too long for a row, or that one bad row fails, is taken apart: first by what has
- * items in common, then one by one, so that strangers do not wait for each other.
+ * Movements that are likely to be granted are written by one guarded statement, also where other processes write
+ * the items. What is left of the batch is decided with the items locked: a reservation, a movement that has an item
+ * in common with one, a refusal that is not certain. A batch that waits too long for a row, or that one bad row
+ * fails, is taken apart: first by what has items in common, then one by one, so that strangers do not wait for
+ * each other.
  */
 export class StockExecutor {
   readonly #root: RetryingRoot
   readonly #map: StockMap
+  /** A guess at what will be granted. */
   readonly #known = new BalanceCache()
   readonly #batcher: Batcher<Request, Decision>
   readonly #rest = new Semaphore(REST_AT_ONCE)
@@ -65,16 +67,85 @@ export class StockExecutor {
     return this.#batcher.add(request, answer)
   }
 
-  async #run(batch: readonly StockJob[], release: (settled: readonly StockJob[]) => void): Promise<void> {
+  async #run(batch: readonly StockJob[], release: Release): Promise<void> {
     try {
       await this.#map.keys.check(this.#root)
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
       if (isConcurrencyError(error, 'CONFIGURATION')) throw error
     }
-    const failure = (await this.#optimistic(batch)) ?? (await this.#locked(batch))
-    if (failure === WRITTEN) return
-    const parts = partsOf(batch)
+    const moves = movesOf(batch)
+    const { settled, failure } = await this.#guarded(moves)
+    if (settled.size === batch.length) return
+    if (settled.size > 0) release([...settled])
+    const failed = failure ? moves : []
+    const open = batch.filter((job) => !settled.has(job) && !failed.includes(job))
+    await Promise.all([
+      failure && this.#takeApart(failed, failure, release),
+      open.length > 0 && this.#decide(open, open.length === batch.length, release),
+    ])
+  }
+
+  /** What is not settled, and has not failed, was not written. */
+  async #guarded(moves: readonly StockJob[]): Promise<{ settled: ReadonlySet<StockJob>; failure?: Failure }> {
+    const settled = new Set<StockJob>()
+    if (moves.length === 0) return { settled }
+    const requests = moves.map(({ task }) => task)
+    const known = (id: string) => this.#known.get(id)
+    try {
+      const { decisions, locked, left } = await new GuardedMoves(this.#root, this.#map, requests, known).run(
+        BATCH_LOCK_TIMEOUT,
+      )
+      this.#remember(locked.balances)
+      this.#remember(left)
+      moves.forEach((job, i) => {
+        const decision = decisions[i]
+        if (decision === undefined) return
+        settled.add(job)
+        job.resolve(decision)
+      })
+    } catch (error) {
+      // Somebody else got ahead, at the isolation level that the database has set, or has recorded one of the ids.
+      if (!isTransactionConflict(error) && !isConcurrencyError(error, 'WRITE_SUPPRESSED')) {
+        return { settled, failure: { error } }
+      }
+    }
+    return { settled }
+  }
+
+  async #decide(jobs: readonly StockJob[], hasPlace: boolean, release: Release): Promise<void> {
+    const outcome = await (hasPlace ? this.#locked(jobs) : within(this.#rest, () => this.#locked(jobs)))
+    if (outcome === WRITTEN) release(jobs)
+    else await this.#takeApart(jobs, outcome, release)
+  }
+
+  async #locked(batch: readonly StockJob[]): Promise<Outcome> {
+    const requests = batch.map(({ task }) => task)
+    const longest = requests.reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
+    try {
+      const { decisions, left } = await this.#root.transactionWithRetry(async (tx) => {
+        await this.#map.keys.check(tx)
+        const snapshot = await loadSnapshot(tx, this.#map, requests, { lockTimeout: BATCH_LOCK_TIMEOUT })
+        const decider = new Decider(this.#map, snapshot)
+        const decisions = requests.map((request) => decider.decide(request))
+        const set = decider.writeSet(itemsOf(requests))
+        if ((await writeLocked(tx, this.#map, set)) !== 'written') throw CLAIMED
+        return { decisions, left: new Map([...snapshot.balances, ...leftBy(set)]) }
+      }, transactionOptions(longest))
+      this.#remember(left)
+      decisions.forEach((decision, i) => void batch[i]?.resolve(decision))
+      return WRITTEN
+    } catch (error) {
+      return { error }
+    }
+  }
+
+  #remember(balances: ReadonlyMap<string, Balance>): void {
+    for (const [id, balance] of balances) this.#known.set(id, balance)
+  }
+
+  async #takeApart(jobs: readonly StockJob[], failure: Failure, release: Release): Promise<void> {
+    const parts = partsOf(jobs)
     release([])
     await Promise.all(
       parts.map(async (part) => {
@@ -82,59 +153,6 @@ export class StockExecutor {
         release(part)
       }),
     )
-  }
-
-  /** `undefined` where it could not be tried, or the guess was wrong: nothing was written then. */
-  async #optimistic(batch: readonly StockJob[]): Promise<Outcome | undefined> {
-    const requests = batch.map(({ task }) => task)
-    if (requests.some(({ kind }) => kind !== 'move')) return undefined
-    const balances = this.#known.guess(itemsOf(requests))
-    if (balances === undefined) return undefined
-    const decider = new Decider(this.#map, { ...NOTHING_RECORDED, balances })
-    const decisions = requests.map((request) => decider.decide(request))
-    // A refusal has nothing in the statement that could check it.
-    if (decisions.some(({ status }) => status === 'refused')) return undefined
-    const set = decider.writeSet([])
-    try {
-      const write = { lockTimeout: BATCH_LOCK_TIMEOUT, isUnlocked: true }
-      if (!(await writeOptimistic(this.#root, this.#map, set, write))) return undefined
-    } catch (error) {
-      // A guess that others got ahead of, at the isolation level that the database has set, is only wrong.
-      return isTransactionConflict(error) ? undefined : { error }
-    }
-    return this.#settle(batch, decisions, set)
-  }
-
-  async #locked(batch: readonly StockJob[]): Promise<Outcome> {
-    const requests = batch.map(({ task }) => task)
-    const longest = requests.reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
-    try {
-      const { decisions, set } = await this.#root.transactionWithRetry(async (tx) => {
-        await this.#map.keys.check(tx)
-        const snapshot = await loadSnapshot(tx, this.#map, requests, BATCH_LOCK_TIMEOUT)
-        for (const [id, balance] of snapshot.balances) this.#known.found(id, balance)
-        const decider = new Decider(this.#map, snapshot)
-        const decisions = requests.map((request) => decider.decide(request))
-        const set = decider.writeSet(itemsOf(requests))
-        const write = { lockTimeout: BATCH_LOCK_TIMEOUT, isUnlocked: false }
-        const isWritten = set.items.length === 0 || (await writeOptimistic(tx, this.#map, set, write))
-        if (!isWritten || !(await writeReservations(tx, this.#map, set))) throw CLAIMED
-        return { decisions, set }
-      }, transactionOptions(longest))
-      return this.#settle(batch, decisions, set)
-    } catch (error) {
-      return { error }
-    }
-  }
-
-  #settle(batch: readonly StockJob[], decisions: readonly Decision[], set: WriteSet): typeof WRITTEN {
-    this.#remember(set)
-    decisions.forEach((decision, i) => void batch[i]?.resolve(decision))
-    return WRITTEN
-  }
-
-  #remember({ items }: WriteSet): void {
-    for (const { item, next } of items) this.#known.wrote(item.id, next)
   }
 
   /** A part of a failed batch: once more together, where it is not all of it, and then one by one. */
@@ -157,11 +175,11 @@ export class StockExecutor {
     const options = transactionOptions(request, outcome)
     try {
       if (deadline.passed()) throw new DeadlineExceededError(deadline.duration, 'the stock')
-      const { decision, written } = await this.#root.transactionWithRetry(
+      const { decision, left } = await this.#root.transactionWithRetry(
         (tx) => executeInTransaction(tx, this.#map, request),
         options,
       )
-      this.#remember(written)
+      this.#remember(left)
       job.resolve(decision)
     } catch (error) {
       job.reject(reasonOf(withGivenDeadline(error, options.retry?.deadline, deadline), request, outcome))
@@ -179,8 +197,6 @@ type Outcome = typeof WRITTEN | Failure
 
 /** Somebody else has recorded one of the transaction ids since they were looked up. */
 const CLAIMED = new Error('A transaction id was taken meanwhile.')
-
-const NOTHING_RECORDED = { movements: new Map(), reservations: new Map(), expired: new Map(), now: new Date(0) }
 
 async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
   const leave = await limiter.acquire()
@@ -219,7 +235,15 @@ function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutco
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
-/** The batch by what has items in common: its parts need nothing of each other. (Union-find.) */
+/** The movements that have nothing in common with a request of another kind, in their order. */
+function movesOf(batch: readonly StockJob[]): readonly StockJob[] {
+  const isMove = ({ task }: StockJob) => task.kind === 'move'
+  if (batch.every(isMove)) return batch
+  const moves = new Set(partsOf(batch).flatMap((part) => (part.every(isMove) ? part : [])))
+  return batch.filter((job) => moves.has(job))
+}
+
+/** The batch by what has items, or its id, in common: its parts need nothing of each other. (Union-find.) */
 function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
   const leaders = new Map<string, string>()
   const leaderOf = (id: string): string => {
@@ -233,19 +257,23 @@ function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
     return leader
   }
   for (const { task } of batch) {
-    const [first, ...others] = task.lines.map(({ item }) => leaderOf(item.id))
-    for (const other of others) {
-      const [from, to] = [leaderOf(other), leaderOf(first ?? other)]
+    const first = leaderOf(nameOf(task))
+    for (const { item } of task.lines) {
+      const [from, to] = [leaderOf(item.id), leaderOf(first)]
       if (from !== to) leaders.set(from, to)
     }
   }
-  const parts = new Map<unknown, StockJob[]>()
+  const parts = new Map<string, StockJob[]>()
   for (const job of batch) {
-    const [line] = job.task.lines
-    const name = line ? leaderOf(line.item.id) : job
+    const name = leaderOf(nameOf(job.task))
     const part = parts.get(name)
     if (part) part.push(job)
     else parts.set(name, [job])
   }
   return [...parts.values()]
+}
+
+/** A name that no item has: keys hold no NUL. */
+function nameOf({ transactionId }: Request): string {
+  return `\0${transactionId}`
 }

@@ -1,23 +1,32 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
 import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
-import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { join, type Piece, param, raw, type SqlText, sql } from '../sql/statement.js'
 import type { Balance, RecordedMovement, RecordedReservation, ReservationState, Snapshot } from './decider.js'
 import { givenOf, type Item, itemOf } from './item.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
 import type { Line, Request } from './request.js'
-import { and, andBelow, idsAreLocked, itemsIn, limited, lockItems } from './statements.js'
+import { idsAreLocked, itemsIn, LOCKED_BALANCE, limited, lockedItems } from './statements.js'
+
+/** Items that are locked, as they are. */
+export interface LockedState {
+  readonly balances: ReadonlyMap<string, Balance>
+  /** The time, by the database's clock. */
+  readonly now: Date
+}
 
 /**
  * Locks the transaction ids and the items, and then reads the state that their requests depend on. Only a second
  * statement sees rows that were committed while the first one waited for a lock; from then on, nobody
  * else changes these items, nor the movements and reservations that this package writes of them.
+ *
+ * @param state where the transaction has locked all of them already
  */
 export async function loadSnapshot(
   tx: Session,
   map: StockMap,
   requests: readonly Request[],
-  lockTimeout?: number,
+  { lockTimeout, state }: { readonly lockTimeout?: number; readonly state?: LockedState | undefined } = {},
 ): Promise<Snapshot> {
   await map.quantities.prepare(tx)
   const { reservation } = map
@@ -26,7 +35,7 @@ export async function loadSnapshot(
   const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map((request) => request.transactionId))
   const limit = limited(lockTimeout)
   const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(id), limit)
-  const { balances, now } = await lockAndRead(tx, map, items, sql`${and(limit)}${andBelow(locks)}`)
+  const { balances, now } = state ?? (await lockAndRead(tx, map, items, [limit, locks]))
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
   const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, ids)
@@ -41,7 +50,7 @@ export function itemsOf(requests: readonly Request[]): readonly Item[] {
   return [...items.values()]
 }
 
-interface BalanceRow {
+export interface LockedRow {
   readonly position: number
   readonly onHand: string
   readonly reserved: string
@@ -49,18 +58,16 @@ interface BalanceRow {
   readonly now: number
 }
 
-async function lockAndRead(tx: Session, map: StockMap, items: readonly Item[], conditions: Statement) {
-  const { key, onHand, reserved, minimum } = map.item
-  const numbers = raw(`, t.${columnOf(onHand)} AS on_hand,
-    ${reserved ? `t.${columnOf(reserved)}` : '0'} AS reserved, ${minimum ? `t.${columnOf(minimum)}` : '0'} AS minimum`)
-  const rows = await tx.rows<BalanceRow>(sql`WITH item AS MATERIALIZED (
-  SELECT * FROM ${itemsIn(map, items)}
-), locked AS MATERIALIZED (
-  ${lockItems(map, raw('item'), conditions, numbers)}
+async function lockAndRead(tx: Session, map: StockMap, items: readonly Item[], conditions: readonly Piece[]) {
+  const rows = await tx.rows<LockedRow>(sql`WITH locked AS MATERIALIZED (
+  ${lockedItems(map, itemsIn(map, items), conditions)}
 )
-SELECT item.position::int, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text,
-  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now
-FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`)
+SELECT ${LOCKED_BALANCE}
+FROM locked AS l`)
+  return balancesOf(map, items, rows)
+}
+
+export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly LockedRow[]): LockedState {
   const { quantities } = map
   const balances = new Map<string, Balance>()
   for (const { position, ...row } of rows) {
@@ -68,7 +75,7 @@ FROM item JOIN locked AS l ON ${keysEqual(key, 'l', 'item')}`)
     balances.set(idAt(items, position), {
       onHand: quantities.parse(row.onHand),
       reserved: quantities.parse(row.reserved),
-      minimum: minimum ? limit : map.minimum,
+      minimum: map.item.minimum ? limit : map.minimum,
     })
   }
   return { balances, now: new Date(rows[0]?.now ?? 0) }
@@ -83,16 +90,14 @@ function idAt(items: readonly Item[], position: number): string {
 /** Ends the reservations of locked items whose time is up, by the database's clock, and returns what they held. */
 async function endExpired(tx: Session, map: StockMap, lines: ReservationMap, items: readonly Item[]) {
   const { table, item: key, quantity, state, expiresAt } = lines
-  const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH item AS MATERIALIZED (
-  SELECT * FROM ${itemsIn(map, items)}
-), ended AS (
+  const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH ended AS (
   UPDATE ${table} AS r SET ${columnOf(state)} = 'expired'${touches(lines, 'r')}
-  FROM item
+  FROM ${itemsIn(map, items)}
   WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = 'active'
     AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
   RETURNING item.position, r.${columnOf(quantity)} AS quantity
 )
-SELECT position::int, sum(quantity)::text AS quantity FROM ended GROUP BY position`)
+SELECT position, sum(quantity)::text AS quantity FROM ended GROUP BY position`)
   return new Map(rows.map(({ position, quantity }) => [idAt(items, position), map.quantities.parse(quantity)]))
 }
 

@@ -8,7 +8,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type Statement, sql } from '../sql/statement.js'
 import { givenOf, type Item, itemOf } from './item.js'
 import type { StockMap } from './mapping.js'
-import { andBelow, keyLists, lockItems } from './statements.js'
+import { keyColumns, rowsIn } from './statements.js'
 
 /** A stock whose movements have a flag that says whether they are in the balance. */
 export type Applying = StockMap & { readonly movement: { readonly applied: Field } }
@@ -96,7 +96,7 @@ function conditionOf(map: StockMap, which: Which): Statement | undefined {
   const items = isOnly ? which.only : which.except
   if (!isOnly && items.length === 0) return undefined
   const columns = columnsOf(map.movement.item, 'm')
-  return andBelow(sql`(${columns}) ${!isOnly && raw('NOT ')}IN (SELECT * FROM unnest(${join(keyLists(map, items))}))`)
+  return sql`\n    AND (${columns}) ${!isOnly && raw('NOT ')}IN (SELECT * FROM ${rowsIn('item', keyColumns(map, items))})`
 }
 
 /** The movements that are deferred, of items that are there. */
@@ -157,7 +157,11 @@ async function applyDeferred(session: Session, map: Applying, limit: number, whi
 ), sums AS MATERIALIZED (
   SELECT ${keyNames(key)}, sum(quantity) AS quantity FROM batch GROUP BY ${keyNames(key)}
 ), locked AS MATERIALIZED (
-  ${lockItems(map, raw('sums'), undefined)}
+  SELECT
+  FROM ${item.table} AS t
+  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM sums)
+  ORDER BY ${columnsOf(key, 't')}
+  FOR NO KEY UPDATE OF t
 ), changed AS (
   UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${touches(item, 't')}
   FROM sums AS s

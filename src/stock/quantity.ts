@@ -21,6 +21,10 @@ export class Quantities {
   /** The highest number that the column holds; the lowest is its opposite. */
   readonly highest: bigint
   readonly sqlType: string
+  /** A type for sums and differences, which does not overflow. */
+  readonly wideSqlType: string
+  /** What is changed by no more than this, and is that far from `highest`, cannot get out of the column's range. */
+  readonly margin: bigint
   #makeDecimal: ((text: string) => DecimalLike) | undefined
 
   constructor(field: Field) {
@@ -31,6 +35,8 @@ export class Quantities {
     const whole = field.nativeType === 'SmallInt' ? HIGHEST_SMALL : HIGHEST[field.type]
     this.highest = whole ?? 10n ** digits - 1n
     this.sqlType = { Int: 'int4', BigInt: 'int8' }[field.type] ?? 'numeric'
+    this.wideSqlType = field.type === 'Int' ? 'int8' : 'numeric'
+    this.margin = this.highest >> 4n
   }
 
   /** Whether the column holds whatever the other one does, and as exactly. */

@@ -1,4 +1,4 @@
-import { columnsOf, keyNames, keysEqual, sqlTypeOf, stampColumns, touches } from '../mapping/columns.js'
+import { columnsOf, keyNames, keysEqual, sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
@@ -7,14 +7,46 @@ import { columnsOfLines, type LinesMap, type StockMap } from './mapping.js'
 
 /** Parts that the statements of the stock have in common. */
 
-/** Items as a list of FROM: `item(k0, k1, position)`, numbered from 1 on. */
-export function itemsIn(map: StockMap, items: readonly Item[]): Statement {
-  return sql`unnest(${join(keyLists(map, items))}) WITH ORDINALITY AS item(${keyNames(map.item.key)}, position)`
+/** One column of a list of FROM. A statement that has it twice has its parameter once. */
+export interface Column {
+  readonly name: SqlText
+  readonly value: Parameter
+  readonly isOne: boolean
 }
 
-/** The keys of items, column by column. */
-export function keyLists({ item }: StockMap, items: readonly Item[]): Parameter[] {
-  return item.key.map((field, i) => listOf(items, ({ key }) => key[i], sqlTypeOf(field)))
+export function column<T>(
+  name: string,
+  type: string | undefined,
+  rows: readonly T[],
+  pick: (row: T, index: number) => unknown,
+): Column {
+  const values = rows.map(pick)
+  const isOne = rows.length === 1
+  return { name: raw(name), value: isOne ? param(values[0], type) : param(values, `${type}[]`), isOne }
+}
+
+/**
+ * Rows of parameters as a list of FROM. A single row is not sent as arrays: its values are constants to the
+ * planner, and the statement of one movement takes the server half the time (0.10 ms instead of 0.19).
+ */
+export function rowsIn(alias: string, columns: readonly Column[], end?: SqlText): Statement {
+  const values = join(columns.map(({ value }) => value))
+  const names = raw(`AS ${alias}(${join(columns.map(({ name }) => name))})`)
+  return columns[0]?.isOne ? sql`(SELECT ${values}${end}) ${names}` : sql`unnest(${values}) ${names}`
+}
+
+/** The keys of items, column by column: `k0`, `k1`. */
+export function keyColumns({ item }: StockMap, items: readonly Item[]): Column[] {
+  return item.key.map((field, i) => column(`k${i}`, sqlTypeOf(field), items, ({ key }) => key[i]))
+}
+
+/** Items as a list of FROM: `item(k0, k1, position)`, numbered from 1 on. */
+export function itemsIn(map: StockMap, items: readonly Item[]): Statement {
+  return rowsIn('item', [...keyColumns(map, items), positions(items)])
+}
+
+export function positions(rows: readonly unknown[]): Column {
+  return column('position', 'int4', rows, (_, i) => i + 1)
 }
 
 /** One value of each, as an array. */
@@ -27,50 +59,110 @@ export function limited(limit: number | undefined): SqlText | undefined {
   return limit === undefined ? undefined : raw(`(SELECT ${lockLimit(limit)}) IS NOT NULL`)
 }
 
-/** One more condition, on the same line. */
-export function and(condition: Piece): Statement | undefined {
-  return condition ? sql` AND ${condition}` : undefined
+/** Conditions, each on a line of its own; nothing where there is none. */
+export function where(conditions: readonly Piece[]): Statement | undefined {
+  const given = conditions.filter((condition) => condition)
+  return given.length > 0 ? sql`\n  WHERE ${join(given, '\n    AND ')}` : undefined
 }
 
-/** One more condition, on a line of its own. */
-export function andBelow(condition: Piece): Statement | undefined {
-  return condition ? sql`\n    AND ${condition}` : undefined
-}
-
-/** Locks the items `t` whose keys are in `source`, in their order: two batches that meet do not deadlock. */
-export function lockItems({ item }: StockMap, source: SqlText, more: Piece, selected?: SqlText): Statement {
-  const keys = columnsOf(item.key, 't')
-  return sql`SELECT ${keys}${selected}
-  FROM ${item.table} AS t
-  WHERE (${keys}) IN (SELECT ${keyNames(item.key)} FROM ${source})${more}
-  ORDER BY ${keys}
+/**
+ * Locks items `t`, in the order of their keys, so that two batches that meet do not deadlock, and reads them
+ * as they are once they are locked: a row that had to be waited for is the present one.
+ */
+export function lockedItems({ item }: StockMap, source: Piece, conditions: readonly Piece[], more?: Piece): Statement {
+  const { table, key, onHand, reserved, minimum } = item
+  return sql`SELECT item.position, t.${columnOf(onHand)} AS on_hand,
+    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${more}
+  FROM ${source} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where(conditions)}
+  ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t`
 }
 
-/** The assignments of an UPDATE of an item: its balance, its version, and the time. */
-export function assignments(
-  { item }: StockMap,
-  next: Piece = raw('item.next'),
-  nextReserved: Piece = raw('item.next_reserved'),
-): Statement {
-  const { onHand, reserved } = item
-  const both = reserved && sql`, ${columnOf(reserved)} = ${nextReserved}`
-  return sql`${columnOf(onHand)} = ${next}${both}${touches(item, 't')}`
+/** What is read of them, for the list of a SELECT. */
+export const LOCKED_BALANCE = raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text,
+  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
+
+/** Lines to be recorded. */
+export interface Entry {
+  readonly transactionId: string
+  readonly line: number
+  readonly item: Item
+  readonly quantity: bigint
 }
 
-/** The columns of every line, for an INSERT. */
-export function linesColumns(lines: LinesMap): SqlText {
-  return raw(join(columnsOfLines(lines).map(columnOf)) + stampColumns(lines.updatedAt))
+/** What of lines is written besides the columns that all lines have. */
+export interface Claim<E extends Entry> {
+  readonly lines: LinesMap
+  readonly entries: readonly E[]
+  /** Columns of parameters, and the columns of the table that they or constants are for. */
+  readonly parameters?: (entries: readonly E[]) => readonly Column[]
+  readonly columns: Piece
+  readonly values: Piece
+}
+
+/** A claim as CTEs, and conditions on it. */
+export interface ClaimParts {
+  readonly ctes: Statement
+  /** The transaction ids, as a list of FROM: `m(id)`. */
+  readonly ids: Statement
+  /** Expressions: every id was claimed; and none of the lines behind the first ones is missing. */
+  readonly isClaimed: Statement
+  readonly isComplete: Statement | undefined
+}
+
+/**
+ * Claims transaction ids by their first lines: `claim`. If another call has one of them, its commit is waited
+ * for, and the line is not inserted. The other lines are only inserted when all ids were claimed: `rest`.
+ */
+export function claimParts<E extends Entry>(
+  map: StockMap,
+  claim: Claim<E>,
+  conditions: (ids: Statement) => readonly Piece[],
+): ClaimParts {
+  const first = claim.entries.filter(({ line }) => line === 0)
+  const others = claim.entries.filter(({ line }) => line > 0)
+  const id = idColumn(claim, first)
+  const ids = rowsIn('m', [id])
+  const isClaimed = sql`(SELECT count(*) FROM claim) = ${param(first.length, 'int')}`
+  const firstLines = sql`claim AS (
+  ${insertion(map, claim, first, id)}${where(conditions(ids))}${first.length > 1 && raw('\n  ORDER BY m.id')}
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+)`
+  if (others.length === 0) return { ctes: firstLines, ids, isClaimed, isComplete: undefined }
+  const rest = sql`rest AS (
+  ${insertion(map, claim, others, idColumn(claim, others))}${where([isClaimed])}
+  RETURNING 1
+)`
+  const isComplete = sql`(SELECT count(*) FROM rest) = ${param(others.length, 'int')}`
+  return { ctes: sql`${firstLines}, ${rest}`, ids, isClaimed, isComplete }
+}
+
+function idColumn<E extends Entry>({ lines }: Claim<E>, entries: readonly E[]): Column {
+  return column('id', sqlTypeOf(lines.transactionId), entries, ({ transactionId }) => transactionId)
+}
+
+/** The planner must not compute a value beforehand that is beyond its column, of a line that is not inserted: OFFSET. */
+function insertion<E extends Entry>(map: StockMap, claim: Claim<E>, entries: readonly E[], id: Column): Statement {
+  const { lines, parameters, columns, values } = claim
+  const { quantities } = map
+  const items = entries.map(({ item }) => item)
+  const all = [
+    id,
+    column('line', 'int4', entries, ({ line }) => line),
+    ...keyColumns(map, items),
+    column('quantity', quantities.sqlType, entries, ({ quantity }) => quantities.text(quantity)),
+    ...(parameters?.(entries) ?? []),
+  ]
+  const names = raw(join(columnsOfLines(lines).map(columnOf)) + stampColumns(lines.updatedAt))
+  return sql`INSERT INTO ${lines.table} (${names}${columns})
+  SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(lines.updatedAt)}${values}
+  FROM ${rowsIn('m', all, raw(' OFFSET 0'))}`
 }
 
 /** The columns that only movements have. */
 export function flagColumns({ movement: { applied, refused } }: StockMap): SqlText {
   return stampColumns([applied, refused].filter((field) => !!field))
-}
-
-/** Their values in a movement that is in the balance. */
-export function flagValues({ movement: { applied, refused } }: StockMap, isRefused: Piece): Statement {
-  return sql`${applied && raw(', true')}${refused && sql`, ${isRefused}`}`
 }
 
 /** The item of `alias` is there. */
@@ -98,17 +190,20 @@ export function idsAreLocked(
   limit: SqlText | undefined,
 ): Statement {
   const key = lockKey(map, 'id')
-  const list = listOf(ids, (id) => id, sqlTypeOf(map.movement.transactionId))
+  const list = rowsIn('m', [
+    column('id', sqlTypeOf(map.movement.transactionId), ids, (id) => id),
+    column('reserving', 'bool', ids, isReserving),
+  ])
   return sql`(
     SELECT count(CASE WHEN reserving THEN pg_advisory_xact_lock(${key})::text ELSE pg_advisory_xact_lock_shared(${key})::text END)
     FROM (
-      SELECT * FROM unnest(${list}, ${listOf(ids, isReserving, 'bool')}) AS m(id, reserving) ORDER BY id
+      SELECT * FROM ${list} ORDER BY id
     ) AS m${limit && sql`\n    WHERE ${limit}`}
   ) IS NOT NULL`
 }
 
 /**
- * A condition for a single statement that records movements: nobody is reserving one of the ids, and
+ * A condition for a single statement that records movements: nobody is reserving one of the `ids`, and
  * none is reserved. It does not wait: what is committed during a wait would not be seen, for the
  * statement keeps its snapshot. A call that is refused here waits for the lock in a statement of its own.
  * The condition refers to no row, so it comes before any lock of a row.
@@ -118,9 +213,9 @@ export function idsAreLocked(
  * snapshot PostgreSQL shows a statement only what it meets in a unique index or in a row that it locks; a
  * movement and a reservation of two items meet in neither. Only another statement could tell.
  */
-export function idsAreUnreserved(map: StockMap, ids: Parameter): Statement {
+export function idsAreUnreserved(map: StockMap, ids: Statement): Statement | undefined {
   const { reservation } = map
-  if (reservation === undefined) return sql`true`
-  return sql`(SELECT bool_and(pg_try_advisory_xact_lock_shared(${lockKey(map, 'm.id')})) FROM unnest(${ids}) AS m(id))
-    AND NOT EXISTS (SELECT FROM ${reservation.table} AS r WHERE r.${columnOf(reservation.transactionId)} = ANY (${ids}))`
+  if (reservation === undefined) return undefined
+  return sql`(SELECT bool_and(pg_try_advisory_xact_lock_shared(${lockKey(map, 'm.id')})) FROM ${ids})
+    AND NOT EXISTS (SELECT FROM ${reservation.table} AS r JOIN ${ids} ON r.${columnOf(reservation.transactionId)} = m.id)`
 }

@@ -104,10 +104,9 @@ describe('a rule of the user that fails one item', () => {
 })
 
 describe('a connection that is lost', () => {
-  const ONE_MOVE = /^WITH changed AS/
-  const CHECKED = /^WITH item AS[\s\S]*changed AS/
-  const LOCKING = /^WITH item AS(?![\s\S]*changed AS)[\s\S]*FOR NO KEY UPDATE/
-  const CLAIM = /^WITH entry AS/
+  const GUARDED = /^WITH locked AS[\s\S]*changed AS/
+  const LOCKING = /^WITH locked AS(?![\s\S]*changed AS)/
+  const CLAIM = /^WITH claim AS/
   const COMMIT = /^COMMIT/
   const FATES = ['cut', 'drop', 'abandon'] as const
 
@@ -117,7 +116,7 @@ describe('a connection that is lost', () => {
       const { db } = connectStock(proxy.url, { retry: QUICK })
       const [item] = await knownItems(db, 1)
       const transactionId = newId()
-      const { happened } = proxy.next(ONE_MOVE, fate)
+      const { happened } = proxy.next(GUARDED, fate)
       const { balance } = await db.$stock.move({ transactionId, item: item as StockItem, quantity: -4 })
       await happened
 
@@ -127,8 +126,8 @@ describe('a connection that is lost', () => {
     })
 
     test.each([
-      { what: 'the statement of a batch', statements: [CHECKED] },
-      { what: 'the statement of a batch, and what comes after it', statements: [CHECKED, CHECKED, CLAIM] },
+      { what: 'the statement of a batch', statements: [GUARDED] },
+      { what: 'the statement of a batch, and what comes after it', statements: [GUARDED, LOCKING, CLAIM] },
     ])('with $what: every transaction id in it is carried out once', async ({ statements }) => {
       const proxy = await openProxy(database.url)
       const { db } = connectStock(proxy.url, { retry: QUICK })
@@ -148,7 +147,7 @@ describe('a connection that is lost', () => {
 
     test.each([
       { what: 'the locks', statement: LOCKING },
-      { what: 'the statement behind the locks', statement: CHECKED },
+      { what: 'the statement behind the locks', statement: CLAIM },
       { what: 'COMMIT', statement: COMMIT },
     ])('with $what of a batch that locks first: every transaction id is carried out once', async ({ statement }) => {
       const proxy = await openProxy(database.url)
@@ -156,9 +155,16 @@ describe('a connection that is lost', () => {
       const items = await Promise.all(times(3, () => newItem(100)))
       const ids = times(30, newId)
       const { happened } = proxy.next(statement, fate)
-      await Promise.all(
-        ids.map((transactionId, i) => db.$stock.move({ transactionId, item: items[i % 3] as StockItem, quantity: -2 })),
+      // Reservations of the same items are why it locks first.
+      const reserving = items.map((item) =>
+        db.$stock.reserve({ transactionId: newId(), item, quantity: 1, expiresIn: 60_000 }),
       )
+      await Promise.all([
+        ...reserving,
+        ...ids.map((transactionId, i) =>
+          db.$stock.move({ transactionId, item: items[i % 3] as StockItem, quantity: -2 }),
+        ),
+      ])
       await happened
 
       expect(await Promise.all(items.map(onHand))).toEqual([80, 80, 80])
@@ -170,7 +176,7 @@ describe('a connection that is lost', () => {
       const proxy = await openProxy(database.url)
       const { db } = connectStock(proxy.url, { retry: QUICK })
       const item = await newItem(5)
-      const { happened } = proxy.next(COMMIT, fate)
+      const { happened } = proxy.next(GUARDED, fate)
       const ids = times(8, newId)
       const results = await Promise.allSettled(
         ids.map((transactionId) => db.$stock.move({ transactionId, item, quantity: -1 })),
@@ -191,7 +197,7 @@ describe('a connection that is lost', () => {
     const { db } = connectStock(proxy.url, { retry: QUICK })
     const [item] = await knownItems(db, 1)
     const transactionId = newId()
-    const { happened } = proxy.next(ONE_MOVE, 'drop')
+    const { happened } = proxy.next(GUARDED, 'drop')
     const call = started(db.$stock.move({ transactionId, item: item as StockItem, quantity: -4 }))
     await happened
     proxy.refuse()
@@ -206,7 +212,7 @@ describe('a connection that is lost', () => {
     const proxy = await openProxy(database.url)
     const { db } = connectStock(proxy.url, { retry: { ...QUICK, deadline: 1_500 } })
     const [item] = await knownItems(db, 1)
-    const { happened } = proxy.next(ONE_MOVE, 'drop')
+    const { happened } = proxy.next(GUARDED, 'drop')
     const call = take(db, item as StockItem)
     await happened
     proxy.refuse()
@@ -219,7 +225,7 @@ describe('a connection that is lost', () => {
     const { db } = connectStock(proxy.url, { retry: { ...QUICK, deadline: 2_000 } })
     const [item] = (await knownItems(db, 1)) as [StockItem]
     const transactionId = newId()
-    const { happened } = proxy.next(ONE_MOVE, 'drop')
+    const { happened } = proxy.next(GUARDED, 'drop')
     const begin = proxy.next(/^BEGIN/, 'hold')
     const call = started(db.$stock.move({ transactionId, item, quantity: -1 }))
     await Promise.all([happened, begin.happened])
@@ -233,7 +239,7 @@ describe('a connection that is lost', () => {
     const { db } = connectStock(proxy.url, { retry: { ...QUICK, attempts: 2 } })
     const [item] = await knownItems(db, 1)
     const transactionId = newId()
-    for (const statement of [ONE_MOVE, CLAIM, CLAIM]) proxy.next(statement, 'drop')
+    for (const statement of [GUARDED, GUARDED, GUARDED]) proxy.next(statement, 'drop')
     const call = db.$stock.move({ transactionId, item: item as StockItem, quantity: -1 })
     const lost = [/^BEGIN/, /^BEGIN/].map((statement) => proxy.next(statement, 'cut'))
 

@@ -1,0 +1,81 @@
+import { isConcurrencyError } from '../errors/index.js'
+import type { Balance, WriteSet } from './decider.js'
+import type { StockMap } from './mapping.js'
+import type { Decision, Line, Request } from './request.js'
+
+/**
+ * What must be available of an item, so that each of some requests is granted, or refused, in its turn: at least,
+ * and below. Each is once a number, and once beyond the item's own minimum; `null` is no limit.
+ */
+export interface Demand {
+  least: bigint | null
+  leastBeyond: bigint | null
+  below: bigint | null
+  belowBeyond: bigint | null
+}
+
+export interface Decided {
+  readonly decisions: readonly (Decision | undefined)[]
+  readonly set: WriteSet
+}
+
+/**
+ * What the decisions demand of the items that they write, by their id. So it is checked in the statement that writes
+ * them that others are refused at their places, too: else one that is not would come after those behind it.
+ * `undefined` where the statement cannot check it, such as near the ends of the column's range.
+ *
+ * @param guesses the balances by which they were decided
+ */
+export function demandsOf(
+  map: StockMap,
+  requests: readonly Request[],
+  { decisions, set }: Decided,
+  guesses: ReadonlyMap<string, Balance>,
+): ReadonlyMap<string, Demand> | undefined {
+  const { highest, margin } = map.quantities
+  const isInRange = ({ onHand }: Balance) => onHand <= highest - margin && onHand >= margin - highest
+  if (![...guesses.values()].every(isInRange)) return undefined
+  const none = { least: null, leastBeyond: null, below: null, belowBeyond: null }
+  const demands = new Map<string, Demand>(set.items.map(({ item }) => [item.id, { ...none }]))
+  const moved = new Map<string, bigint>()
+  const after = ({ item, quantity }: Line) => (moved.get(item.id) ?? 0n) + quantity
+  for (const [i, request] of requests.entries()) {
+    const decision = decisions[i]
+    if (decision?.status === 'done') {
+      for (const line of decision.replayed ? [] : request.lines) {
+        const sum = after(line)
+        if (sum > margin || sum < -margin) return undefined
+        moved.set(line.item.id, sum)
+        if (line.quantity < 0n) demand(map, request, demands.get(line.item.id), { sum, isGranted: true })
+      }
+    } else if (isConcurrencyError(decision?.error, 'INSUFFICIENT_STOCK')) {
+      const written = request.lines.filter(({ item }) => demands.has(item.id))
+      const short = written.find((line) => isShort(request, line, guesses.get(line.item.id), after(line)))
+      if (short) demand(map, request, demands.get(short.item.id), { sum: after(short), isGranted: false })
+      else if (written.length > 0) return undefined
+    } else if (!isConcurrencyError(decision?.error, 'IDEMPOTENCY_MISMATCH')) return undefined
+  }
+  return demands
+}
+
+function isShort({ minimum }: Request, { quantity }: Line, guess: Balance | undefined, sum: bigint): boolean {
+  const limit = minimum === undefined ? guess?.minimum : minimum
+  if (!guess || limit === null || limit === undefined) return false
+  return quantity < 0n && guess.onHand - guess.reserved + sum < limit
+}
+
+/** @param sum what is moved of the item by then */
+function demand(
+  map: StockMap,
+  { minimum: given }: Request,
+  all: Demand | undefined,
+  { sum, isGranted }: { readonly sum: bigint; readonly isGranted: boolean },
+): void {
+  const isOwn = given === undefined && map.item.minimum !== undefined
+  const limit = isOwn ? 0n : given === undefined ? map.minimum : given
+  if (limit === null || all === undefined) return
+  const bound = limit - sum
+  const name = isGranted ? (isOwn ? 'leastBeyond' : 'least') : isOwn ? 'belowBeyond' : 'below'
+  const before = all[name]
+  if (before === null || (isGranted ? bound > before : bound < before)) all[name] = bound
+}

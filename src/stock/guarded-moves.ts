@@ -1,0 +1,169 @@
+import type { Session } from '../engine/session.js'
+import { sqlTypeOf } from '../mapping/columns.js'
+import { columnOf } from '../sql/sql.js'
+import { join, sql } from '../sql/statement.js'
+import { type Balance, Decider, type RecordedMovement } from './decider.js'
+import { type Decided, demandsOf } from './demand.js'
+import { type LockedState, readMovements } from './load-snapshot.js'
+import type { StockMap } from './mapping.js'
+import type { Decision, Request } from './request.js'
+import { column, rowsIn } from './statements.js'
+import { leftBy, writeGuarded } from './write.js'
+
+/** What became of movements that were sent in a guarded statement. */
+export interface MovesResult {
+  /** One for each request; `undefined` where only its items, locked, can tell. */
+  readonly decisions: readonly (Decision | undefined)[]
+  /** The items that the statements have locked, as they were before. */
+  readonly locked: LockedState
+  /** The balances that were left. */
+  readonly left: ReadonlyMap<string, Balance>
+}
+
+/** The second time by the balances and movements that were found the first time. */
+const MOST_STATEMENTS = 2
+
+/**
+ * Makes the movements that are likely to be granted in one statement, which is all or nothing. Then all of the
+ * requests are decided by the balances that it has found, one after the other, in their order: those that were
+ * not likely to be granted as well.
+ */
+export class GuardedMoves {
+  readonly #session: Session
+  readonly #map: StockMap
+  readonly #requests: readonly Request[]
+  readonly #found = new Map<string, Balance>()
+  /** The balances that were found, or else those that this process knows. An item that it does not know has plenty. */
+  readonly #likely = new Map<string, Balance>()
+  #movements: ReadonlyMap<string, RecordedMovement> = new Map()
+  #now = new Date(0)
+
+  constructor(
+    session: Session,
+    map: StockMap,
+    requests: readonly Request[],
+    known?: (id: string) => Balance | undefined,
+  ) {
+    this.#session = session
+    this.#map = map
+    this.#requests = requests
+    this.#guess(known)
+  }
+
+  #guess(known?: (id: string) => Balance | undefined): void {
+    const plenty = { onHand: this.#map.quantities.highest >> 1n, reserved: 0n, minimum: null }
+    for (const { lines } of this.#requests) {
+      for (const { item } of lines) this.#likely.set(item.id, known?.(item.id) ?? plenty)
+    }
+  }
+
+  async run(lockTimeout?: number): Promise<MovesResult> {
+    await this.#map.quantities.prepare(this.#session)
+    for (let statement = 1; statement <= MOST_STATEMENTS; statement++) {
+      const { likely, sent } = this.#choose()
+      if (sent.length === 0) return this.#resultOf(likely)
+      const demands = demandsOf(this.#map, this.#requests, likely, this.#likely)
+      // Refusals are recorded where they are remembered, which takes more than this statement.
+      const isPart = sent.length < this.#requests.length
+      if (demands === undefined || (this.#map.rememberRefusals && isPart)) break
+      const written = await writeGuarded(this.#session, this.#map, likely.set, { demands, lockTimeout })
+      const isAsKnown = this.#find(written)
+      if (written.isWritten) return this.#resultOf(isAsKnown ? likely : this.#decide(this.#requests))
+      if (written.balances.size < likely.set.items.length) break // an item is not there, or an id is not free
+      const ids = this.#requests.map(({ transactionId }) => transactionId)
+      this.#movements = await readMovements(this.#session, this.#map, ids)
+    }
+    return { decisions: [], locked: this.#locked(), left: new Map() }
+  }
+
+  /** The requests that are likely to be granted. */
+  #choose() {
+    const isGrantedBy = ({ decisions }: Decided) => this.#requests.filter((_, i) => isGranted(decisions[i]))
+    const likely = this.#decide(this.#requests)
+    const sent = isGrantedBy(likely)
+    if (sent.length > 0 || this.#found.size > 0 || this.#map.rememberRefusals) return { likely, sent }
+    // The statement that finds all of them short is the quickest to ask.
+    this.#guess()
+    const hopeful = this.#decide(this.#requests)
+    return { likely: hopeful, sent: isGrantedBy(hopeful) }
+  }
+
+  /** Notes what a statement has found. Returns whether it was known. */
+  #find({ balances, now }: LockedState): boolean {
+    this.#now = now
+    let isAsKnown = true
+    for (const [id, balance] of balances) {
+      isAsKnown &&= isSame(balance, this.#likely.get(id))
+      this.#found.set(id, balance)
+      this.#likely.set(id, balance)
+    }
+    return isAsKnown
+  }
+
+  #decide(requests: readonly Request[]): Decided {
+    const nothing = { reservations: new Map(), expired: new Map(), now: this.#now }
+    const decider = new Decider(this.#map, { ...nothing, balances: this.#likely, movements: this.#movements })
+    const decisions = requests.map((request) => decider.decide(request))
+    return { decisions, set: decider.writeSet([]) }
+  }
+
+  /**
+   * Leaves out what is not certain, and was not written: what is reserved of an item may have expired, so that there is
+   * more of it.
+   */
+  async #resultOf({ decisions, set }: Decided): Promise<MovesResult> {
+    const hasNoneReserved = ({ lines }: Request) => lines.every(({ item }) => this.#found.get(item.id)?.reserved === 0n)
+    const likely = this.#requests.map((request, i) =>
+      isGranted(decisions[i]) || hasNoneReserved(request) ? decisions[i] : undefined,
+    )
+    const refused = this.#requests.filter((_, i) => likely[i]?.status === 'refused')
+    const certain = refused.length > 0 ? await this.#certain(refused) : new Set()
+    const settled = likely.map((decision, i) =>
+      decision?.status === 'refused' && !certain.has(this.#requests[i]) ? undefined : decision,
+    )
+    return { decisions: settled, locked: this.#locked(), left: leftBy(set) }
+  }
+
+  /**
+   * A refusal is certain where another movement is recorded under its id, and where nothing is: what is not recorded
+   * now was not recorded when the items were locked.
+   */
+  async #certain(refused: readonly Request[]): Promise<ReadonlySet<unknown>> {
+    const other = refused.filter(({ transactionId }) => this.#movements.get(transactionId)?.isRefused === false)
+    const short = refused.filter((request) => !other.includes(request))
+    if (short.length === 0 || this.#map.rememberRefusals) return new Set(other)
+    try {
+      const recorded = await findRecorded(this.#session, this.#map, short)
+      return new Set([...other, ...short.filter(({ transactionId }) => !recorded.has(transactionId))])
+    } catch (error) {
+      // What was written stays written: the error is for the statement that decides the others.
+      if (this.#session.inTransaction) throw error
+      return new Set(other)
+    }
+  }
+
+  #locked(): LockedState {
+    return { balances: this.#found, now: this.#now }
+  }
+}
+
+function isGranted(decision: Decision | undefined): boolean {
+  return decision?.status === 'done' && !decision.replayed
+}
+
+function isSame(a: Balance, b: Balance | undefined): boolean {
+  return a.onHand === b?.onHand && a.reserved === b.reserved && a.minimum === b.minimum
+}
+
+/** The ids under which anything is recorded. */
+async function findRecorded(session: Session, map: StockMap, requests: readonly Request[]): Promise<Set<string>> {
+  const type = sqlTypeOf(map.movement.transactionId)
+  const ids = rowsIn('m', [column('id', type, requests, ({ transactionId }) => transactionId)])
+  const tables = map.reservation ? [map.movement, map.reservation] : [map.movement]
+  const lookups = tables.map(
+    ({ table, transactionId }) =>
+      sql`SELECT m.id::text FROM ${ids} JOIN ${table} AS t ON t.${columnOf(transactionId)} = m.id`,
+  )
+  const rows = await session.rows<{ id: string }>(join(lookups, '\nUNION ALL\n'))
+  return new Set(rows.map(({ id }) => id))
+}

@@ -1,0 +1,269 @@
+import { isOutOfRange } from '../engine/error-facts.js'
+import { rowOf, type Session } from '../engine/session.js'
+import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
+import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
+import { refusalOf, refusedCount } from '../sql/refusal.js'
+import { columnOf, momentIn } from '../sql/sql.js'
+import { type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import type { Balance, MovementEntry, ReservationEntry, WriteSet } from './decider.js'
+import type { Demand } from './demand.js'
+import type { Item } from './item.js'
+import { balancesOf, type LockedRow, type LockedState } from './load-snapshot.js'
+import type { StockMap } from './mapping.js'
+import {
+  type Claim,
+  type ClaimParts,
+  claimParts,
+  column,
+  type Entry,
+  flagColumns,
+  idsAreUnreserved,
+  itemExists,
+  keyColumns,
+  LOCKED_BALANCE,
+  limited,
+  lockedItems,
+  positions,
+  rowsIn,
+  where,
+} from './statements.js'
+
+type Writes = Pick<WriteSet, 'items' | 'movements'>
+/** `taken`: another call has one of the transaction ids. `undone`: the statement has taken itself back, by an error. */
+export type Written = 'written' | 'taken' | 'undone'
+
+/** What must hold for the writes: each item of them is to have what they demand of it. */
+export interface Guard {
+  readonly demands: ReadonlyMap<string, Demand>
+  /** How long the statement may wait for a row, in ms. */
+  readonly lockTimeout: number | undefined
+}
+
+/**
+ * Writes movements that nobody has decided with locks, in one statement that knows no balance: all of them, or
+ * nothing. Resolves to the items as they were before, if they could be locked.
+ *
+ * It is right at every interleaving. `locked` waits for each item, in one order, and has it as it is then:
+ * from there on to the commit nobody else changes it, so the demand is checked against the present, though the
+ * statement's snapshot is older. A movement that was committed during the wait is met in the unique index by
+ * `claim`, which no snapshot hides, and the balance is only written if all ids were claimed. What is written is
+ * a difference to the row as it is. The transaction ids are locked before the items, so that nobody reserves them.
+ *
+ * A statement that refuses before it has written anything says so without an error, since an error ends the
+ * caller's transaction, and costs a connection of the pool. Only when a part was written it takes itself back.
+ *
+ * @throws WriteSuppressedError if it has taken itself back: some of the ids are recorded, or a trigger suppresses a write
+ */
+export async function writeGuarded(
+  session: Session,
+  map: StockMap,
+  writes: Writes,
+  guard: Guard,
+): Promise<LockedState & { readonly isWritten: boolean }> {
+  const { items, movements } = writes
+  const parts = claimParts(map, movementClaim(map, movements), () => [
+    sql`(SELECT count(*) FROM locked WHERE is_as_demanded) = ${param(items.length, 'int')}`,
+  ])
+  const source = changesIn(map, items, guard.demands)
+  const conditions = [limited(guard.lockTimeout), idsAreUnreserved(map, parts.ids)]
+  const statement = sql`WITH locked AS MATERIALIZED (
+  ${lockedItems(map, source, conditions, sql`,\n    ${isAsDemanded(map, limitsOf(guard.demands))} AS is_as_demanded`)}
+), ${parts.ctes}, ${changedItems(map, writes, source, parts)}
+SELECT ${LOCKED_BALANCE}, ${isWritten(items, parts)}
+FROM locked AS l, (SELECT count(*) FROM changed) AS c`
+  const rows = await undefinedIfUndone(map, session.rows<LockedRow & { isWritten: boolean }>(statement))
+  if (rows === undefined) throw new WriteSuppressedError(map.item.model.name, {})
+  return { ...balancesOf(map, itemsOf(items), rows), isWritten: rows[0]?.isWritten ?? false }
+}
+
+/**
+ * Writes what was decided with the items locked. The transaction ids are claimed first: if another call has taken
+ * one meanwhile, the claim waits for that call. If it has taken the only one, nothing is written, and no error
+ * ends the caller's transaction.
+ */
+export async function writeLocked(tx: Session, map: StockMap, set: WriteSet): Promise<Written> {
+  if (!(await claimReservations(tx, map, set.reservations))) return 'taken'
+  const written = set.items.length > 0 ? await writeItems(tx, map, set) : 'written'
+  if (written === 'written') await endReservations(tx, map, set.ended)
+  return written
+}
+
+async function writeItems(tx: Session, map: StockMap, writes: Writes): Promise<Written> {
+  const { items, movements } = writes
+  const parts = movements.length > 0 ? claimParts(map, movementClaim(map, movements), () => []) : undefined
+  const statement = sql`WITH ${parts && sql`${parts.ctes}, `}${changedItems(map, writes, changesIn(map, items), parts)}
+SELECT ${isWritten(items, parts)}
+FROM (SELECT count(*) FROM changed) AS c`
+  const row = await undefinedIfUndone(map, rowOf<{ isWritten: boolean }>(tx, statement))
+  if (row === undefined) return 'undone'
+  return row.isWritten ? 'written' : 'taken'
+}
+
+async function endReservations(tx: Session, { reservation }: StockMap, ended: WriteSet['ended']): Promise<void> {
+  if (!reservation) return
+  for (const { transactionId, state } of ended) {
+    await tx.rows(sql`UPDATE ${reservation.table} AS r SET ${columnOf(reservation.state)} = ${param(state)}${touches(reservation, 'r')}
+WHERE ${columnOf(reservation.transactionId)} = ${param(transactionId, sqlTypeOf(reservation.transactionId))} AND ${columnOf(reservation.state)} = 'active'`)
+  }
+}
+
+/** The balances as a write leaves them. */
+export function leftBy({ items }: Writes): Map<string, Balance> {
+  return new Map(items.map(({ item, next }) => [item.id, next]))
+}
+
+/**
+ * Whether it is written, by the number of `c` of the changed items. If only a part was, it takes itself back: some of
+ * the ids were claimed, or a trigger or a policy has suppressed a write.
+ */
+function isWritten(items: Writes['items'], parts: ClaimParts | undefined): Statement {
+  const count = param(items.length, 'int')
+  const isDone = parts?.isComplete ? sql`(c.count = ${count} AND ${parts.isComplete})` : sql`c.count = ${count}`
+  return sql`c.count = ${count} AS "isWritten",
+  CASE WHEN ${parts && raw('EXISTS (SELECT FROM claim) AND ')}NOT ${isDone} THEN ${refusedCount(raw('c.count'), count)} END AS refusal`
+}
+
+/** `undefined` if the statement has taken itself back. */
+async function undefinedIfUndone<T>(
+  { item: { model, version } }: StockMap,
+  statement: Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await statement
+  } catch (error) {
+    if (refusalOf(error) !== undefined) return undefined
+    // The quantities have been checked.
+    if (version && isOutOfRange(error)) throw new VersionOverflowError(model.name, version.name, { cause: error })
+    throw error
+  }
+}
+
+/** Items with what is added to them, and what is demanded of them. */
+function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['demands']): Statement {
+  const { quantities } = map
+  const { wideSqlType } = quantities
+  const textOf = (units: bigint | null | undefined) =>
+    units === null || units === undefined ? null : quantities.text(units)
+  const columns = [
+    ...keyColumns(map, itemsOf(items)),
+    positions(items),
+    column('on_hand', wideSqlType, items, ({ known, next }) => textOf(next.onHand - known.onHand)),
+  ]
+  if (changesReserved(items)) {
+    columns.push(column('reserved', wideSqlType, items, ({ known, next }) => textOf(next.reserved - known.reserved)))
+  }
+  for (const name of limitsOf(demands)) {
+    columns.push(column(LIMITS[name], wideSqlType, items, ({ item }) => textOf(demands?.get(item.id)?.[name])))
+  }
+  return rowsIn('item', columns)
+}
+
+function changesReserved(items: Writes['items']): boolean {
+  return items.some(({ known, next }) => known.reserved !== next.reserved)
+}
+
+/** The columns of the demands that there are. */
+const LIMITS = { least: 'least', leastBeyond: 'least_beyond', below: 'below', belowBeyond: 'below_beyond' } as const
+
+type Limit = keyof typeof LIMITS
+
+function limitsOf(demands: Guard['demands'] | undefined): readonly Limit[] {
+  const all = [...(demands?.values() ?? [])]
+  const names: readonly Limit[] = ['least', 'leastBeyond', 'below', 'belowBeyond']
+  return names.filter((name) => all.some((demand) => demand[name] !== null))
+}
+
+/** Whether the item `t` is as demanded. What is NULL demands nothing; below no minimum is nothing. */
+function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]): SqlText {
+  const { onHand, reserved, minimum } = item
+  const { highest, margin, wideSqlType } = quantities
+  const balance = `t.${columnOf(onHand)}`
+  const own = minimum && `t.${columnOf(minimum)}`
+  const available = `${balance}::${wideSqlType}${reserved ? ` - t.${columnOf(reserved)}` : ''}`
+  const values = {
+    least: 'item.least',
+    leastBeyond: `item.least_beyond + ${own}`,
+    below: 'item.below',
+    belowBeyond: `item.below_beyond + coalesce(${own}, ${quantities.text(-4n * highest)})`,
+  }
+  const compared = (names: readonly Limit[], compare: (list: string) => string) => {
+    const list = names.filter((name) => limits.includes(name)).map((name) => values[name])
+    return list.length > 0 ? ` AND (${available} ${compare(list.join(', '))}) IS NOT FALSE` : ''
+  }
+  const bound = quantities.text(highest - margin)
+  const isHigh = compared(['least', 'leastBeyond'], (list) => `>= greatest(${list})`)
+  const isLow = compared(['below', 'belowBeyond'], (list) => `< least(${list})`)
+  return raw(`(${balance} BETWEEN -${bound} AND ${bound}${isHigh}${isLow})`)
+}
+
+/** The items, once all transaction ids are claimed. */
+function changedItems(map: StockMap, { items }: Writes, source: Statement, parts: ClaimParts | undefined): Statement {
+  const { table, key, onHand, reserved } = map.item
+  const hasReserved = reserved && changesReserved(items)
+  return sql`changed AS (
+  UPDATE ${table} AS t
+  SET ${columnOf(onHand)} = t.${columnOf(onHand)} + item.on_hand${hasReserved && raw(`, ${columnOf(reserved)} = t.${columnOf(reserved)} + item.reserved`)}${touches(map.item, 't')}
+  FROM ${source}${where([keysEqual(key, 't', 'item'), parts?.isClaimed])}
+  RETURNING 1
+)`
+}
+
+function movementClaim(map: StockMap, entries: readonly MovementEntry[]): Claim<MovementEntry> {
+  const { movement } = map
+  const { applied, refused } = movement
+  const flag = (entries: readonly MovementEntry[]) => [column('refused', 'bool', entries, ({ isRefused }) => isRefused)]
+  return {
+    lines: movement,
+    entries,
+    columns: flagColumns(map),
+    values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}`,
+    ...(refused && { parameters: flag }),
+  }
+}
+
+/** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */
+export function claimDeferred(
+  tx: Session,
+  map: StockMap,
+  entries: readonly Entry[],
+  lockTimeout?: number,
+): Promise<boolean> {
+  const { movement } = map
+  const values = sql`, false${movement.refused && raw(', false')}`
+  const items = rowsIn('item', keyColumns(map, itemsOf(entries)))
+  return claimAll(tx, map, { lines: movement, entries, columns: flagColumns(map), values }, (ids) => [
+    sql`NOT EXISTS (SELECT FROM ${items} WHERE NOT ${itemExists(map, 'item')})`,
+    limited(lockTimeout),
+    idsAreUnreserved(map, ids),
+  ])
+}
+
+async function claimReservations(tx: Session, map: StockMap, entries: readonly ReservationEntry[]): Promise<boolean> {
+  const { reservation } = map
+  if (!reservation || entries.length === 0) return true
+  const { state, expiresAt } = reservation
+  return claimAll(tx, map, {
+    lines: reservation,
+    entries,
+    parameters: (entries: readonly ReservationEntry[]) => [
+      column('expires_at', 'timestamptz', entries, (entry) => entry.expiresAt.toISOString()),
+    ],
+    columns: raw(`, ${columnOf(state)}, ${columnOf(expiresAt)}`),
+    values: sql`, 'active', ${momentIn(expiresAt, sql`m.expires_at`)}`,
+  })
+}
+
+async function claimAll<E extends Entry>(
+  tx: Session,
+  map: StockMap,
+  claim: Claim<E>,
+  conditions: (ids: Statement) => readonly Piece[] = () => [],
+): Promise<boolean> {
+  const { ctes, isClaimed } = claimParts(map, claim, conditions)
+  const row = await rowOf<{ isClaimed: boolean }>(tx, sql`WITH ${ctes} SELECT ${isClaimed} AS "isClaimed"`)
+  return row.isClaimed
+}
+
+function itemsOf(rows: readonly { readonly item: Item }[]): Item[] {
+  return rows.map(({ item }) => item)
+}
