@@ -1,5 +1,5 @@
 import type { Row, SqlStatement } from '../engine/session.js'
-import { type PrismaClientLike, SCOPE, transactionId, transactionOf } from './client.js'
+import { type PrismaCall, type PrismaClientLike, SCOPE, transactionId, transactionOf } from './client.js'
 import { hookedRawSql, RAW } from './foreign.js'
 import { headOf, layerOf } from './layers.js'
 
@@ -15,26 +15,39 @@ export interface RawSqlParts {
     handleAndLogRequestError(failure: object): never
   }
   readonly _tracingHelper: { isEnabled(): boolean }
-  $queryRawInternal(transaction: undefined, method: string, args: readonly unknown[]): Promise<unknown>
+  $queryRawInternal(transaction: undefined, method: string, args: readonly unknown[]): unknown
+  $queryRawUnsafe(text: string, ...values: unknown[]): unknown
 }
 
-const mappers = new WeakMap<RawSqlParts, ArgumentsMapper>()
+const mappers = new WeakMap<RawSqlParts, ArgumentsMapper | undefined>()
 
-/** Prisma's own, which it makes for each call of `$queryRawUnsafe`. */
-function mapperOf(client: RawSqlParts): ArgumentsMapper {
-  const known = mappers.get(client)
-  if (known) return known
+/** Prisma's own, which it makes for each call of `$queryRawUnsafe`. `undefined` for a Prisma that has other parts. */
+function mapperOf(client: RawSqlParts): ArgumentsMapper | undefined {
+  if (!mappers.has(client)) mappers.set(client, hasParts(client) ? findMapper(client) : undefined)
+  return mappers.get(client)
+}
+
+function hasParts(client: Partial<RawSqlParts>): boolean {
+  const { _engine, _requestHandler, _tracingHelper, $queryRawInternal } = client
+  return [
+    _engine?.request,
+    _requestHandler?.mapQueryEngineResult,
+    _requestHandler?.handleAndLogRequestError,
+    _tracingHelper?.isEnabled,
+    $queryRawInternal,
+  ].every((part) => typeof part === 'function')
+}
+
+function findMapper(client: RawSqlParts): ArgumentsMapper | undefined {
   let mapper: ArgumentsMapper | undefined
   const catching: RawSqlParts = Object.create(client, {
     _request: {
-      value(call: { readonly argsMapper: ArgumentsMapper }) {
+      value(call: { readonly argsMapper?: ArgumentsMapper }) {
         mapper = call.argsMapper
       },
     },
   })
   void catching.$queryRawInternal(undefined, RAW, [])
-  if (mapper === undefined) throw new Error('Prisma has changed how it sends raw SQL.')
-  mappers.set(client, mapper)
   return mapper
 }
 
@@ -42,15 +55,16 @@ function mapperOf(client: RawSqlParts): ArgumentsMapper {
  * Sends SQL of our own: on a `tx` in its transaction, with what runs around its calls.
  *
  * Prisma's `$queryRawUnsafe` costs the client 180 µs, and the way to the engine alone 90. It is taken where
- * another extension hooks raw SQL, or where spans are recorded.
+ * another extension hooks raw SQL, where spans are recorded, and where Prisma's engine is not the known one.
  */
 export function sendRawSql<R extends object = Row>(
   client: PrismaClientLike,
   statement: SqlStatement,
 ): PromiseLike<R[]> {
-  const head = headOf(client)
-  if (hookedRawSql(client) || client._originalClient._tracingHelper.isEnabled())
+  const original = client._originalClient
+  if (hookedRawSql(client) || mapperOf(original) === undefined || original._tracingHelper.isEnabled())
     return client.$queryRawUnsafe(statement.text, ...statement.values)
+  const head = headOf(client)
   const around = head && layerOf(head.extension)?.around
   if (around === undefined) return sendToEngine(client, statement)
   const call = { id: transactionId(client), scope: transactionOf(client), isWrite: true }
@@ -62,12 +76,18 @@ export function sendRawSql<R extends object = Row>(
  * `tx` in the same tick, which would not be sent if it failed.
  */
 export async function sendToEngine<R extends object = Row>(
-  { _originalClient: client, [SCOPE]: scope }: PrismaClientLike,
+  tx: PrismaClientLike,
   { text, values }: SqlStatement,
 ): Promise<R[]> {
+  const client = tx._originalClient
+  const transaction = tx[SCOPE] && ({ kind: 'itx', id: transactionId(tx) } as const)
+  const mapper = mapperOf(client)
+  if (mapper === undefined) {
+    const call = client.$queryRawUnsafe(text, ...values) as PrismaCall<R[]>
+    return transaction ? call.requestTransaction(transaction) : call
+  }
   const args = [text, ...values]
-  const { query, parameters } = mapperOf(client)(args)
-  const transaction = scope && { kind: 'itx', id: scope.txId }
+  const { query, parameters } = mapper(args)
   let response: object
   try {
     response = await client._engine.request(
