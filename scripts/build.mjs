@@ -13,7 +13,7 @@ if (status !== 0) process.exit(status ?? 1)
 await build({
   entryPoints: ['index', 'erp', 'pg'].map((name) => `src/${name}.ts`),
   outdir: 'dist',
-  // What the entries have in common is there once: an error of one is an instance of the class of the other.
+  // The common code of the entries is there once: an error of one is an instance of the class of the other.
   bundle: true,
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',

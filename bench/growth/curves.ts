@@ -1,4 +1,4 @@
-/** What grows: each curve is one call of this library, at several sizes of one thing. */
+/** The curves of growth: each is one call of this library, at several sizes of one thing. */
 import type pg from 'pg'
 import type { GrowthCurve } from '../result.js'
 import { fillItems } from '../workloads/items.js'

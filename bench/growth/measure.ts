@@ -19,7 +19,7 @@ const MODELS = [10, 30, 100, 300]
 /** In s, about, for the time that is left for the workloads. */
 export const GROWTH_SECONDS = 240
 
-/** What a process is told, as JSON. */
+/** The task of a process, as JSON. */
 export interface Task {
   readonly curve: number
   readonly at: number

@@ -6,7 +6,7 @@ const STEEPEST = 1.25
 /** With more callers or processes all of them together must not get less than this part of the best. */
 const LEAST = 0.5
 
-/** What a reader must be told of a curve; undefined if it is as it should be. */
+/** A remark on a curve for the reader; undefined if it is as it should be. */
 export function remarkOf({ axis, points }: GrowthCurve): string | undefined {
   const failed = points.find(({ error }) => error !== undefined)
   if (failed) return `at ${failed.at.toLocaleString('en')}: ${failed.error}`

@@ -1,5 +1,5 @@
 /**
- * What it costs to start: importing the package, extending a client of 300 models, and the size of each
+ * The cost of a start: importing the package, extending a client of 300 models, and the size of each
  * entry. Each round is a fresh process per line, one after the other; medians are shown. Fails if a limit
  * is exceeded.
  */
@@ -88,7 +88,7 @@ function run(mode: 'import' | 'extend', modules: readonly string[]): Costs {
   return JSON.parse(stdout)
 }
 
-/** What a line cost in each round; with another name, how much more than that one. */
+/** The cost of a line in each round; with another name, how much more than that one. */
 function spread(kind: keyof Cost, name: string, beyond?: string): Spread {
   return spreadOf(rounds.map((costs) => (costs[name]?.[kind] ?? 0) - (beyond ? (costs[beyond]?.[kind] ?? 0) : 0)))
 }

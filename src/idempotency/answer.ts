@@ -3,8 +3,8 @@ import { hex, isDecimal } from '../values/canonical.js'
 import { Walk } from './walk.js'
 
 /*
- * An answer is kept as JSON text, and must come back as it went. What JSON has no form for is
- * written as {"$": [type, text]}; what has no form here either is refused when it is stored.
+ * An answer is kept as JSON text, and must come back as it went. A value that JSON has no form
+ * for is written as {"$": [type, text]}; one without a form here either is refused when it is stored.
  */
 
 /** How a record with computed fields is printed: Prisma puts it there, and it is no part of the data. */

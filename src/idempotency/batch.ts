@@ -32,7 +32,7 @@ interface InsertTask extends Task {
 
 type InsertJob = Job<InsertTask, InsertResult>
 
-/** The calls of one key. The first of them speaks for it in the statement. */
+/** The calls of one key. The first of them inserts its row in the statement. */
 type JobsOfKey = readonly [InsertJob, ...InsertJob[]]
 
 const BOUNDS: BatcherBounds = {
@@ -67,8 +67,8 @@ export class InsertBatches {
 /**
  * One statement inserts the rows, and another one reads those that were there before. The other calls of a key get
  * its row, too. Rows are inserted in the order of their keys: two batches that meet in opposite orders would
- * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on alone: strangers
- * do not wait for one another.
+ * deadlock. A batch that has to wait, or that one bad row fails, is undone, and its members go on alone: calls of
+ * different keys do not wait for one another.
  */
 async function insertBatch(batch: readonly InsertJob[], release: (settled: readonly InsertJob[]) => void) {
   const stopTimer = systemClock.timer(LONGEST_PLACE, () => release([]))

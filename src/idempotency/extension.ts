@@ -96,7 +96,7 @@ export interface IdempotentClientMethods {
 
   /**
    * Runs a job's body once per period across all machines, in one transaction; set its
-   * `timeout`. Who comes second is answered `{ ran: false }` at once, with the time `since`
+   * `timeout`. The second caller is answered `{ ran: false }` at once, with the time `since`
    * when it has run, or `undefined` while it is still running. If the body throws, or its
    * process dies, the next one may run it.
    *

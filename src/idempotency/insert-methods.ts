@@ -17,14 +17,14 @@ import { checkNestedWrites } from './nested-writes.js'
 import type { IdempotencyOptions } from './options.js'
 import { readPayload } from './payload.js'
 
-/** What the other parts of the extension know, and once-only inserts need. */
+/** The parts of the extension that once-only inserts need. */
 export interface InsertSetup {
   readonly own: OwnClients
   readonly catalogue: Catalogue
   readonly dataModel: DataModel
   readonly policy: ResolvedPolicy
   readonly settings: IdempotencyOptions
-  /** What to add to the data of a nested write, so that it does not bump the model's version. */
+  /** Goes into the data of a nested write, so that it does not bump the model's version. */
   readonly keepVersion: (model: string) => Readonly<Record<string, unknown>>
 }
 
@@ -78,7 +78,7 @@ export class InsertMethods {
       keepVersion: keepVersion(model.name),
       ...patienceOf(policy, { retry, signal }),
     }
-    // What another extension makes of the data is for Prisma alone to check.
+    // Another extension may change the data, which only Prisma can check then.
     if (!call.isSingle && !call.isObserved) checkNestedWrites(payload, model, dataModel)
     // By the names that Prisma's call would have.
     if (isSingle) scope.checkWrite('create', [{ ...payload.scalars, ...payload.key }], 'data')

@@ -31,7 +31,7 @@ export interface InsertCall extends Patience {
   readonly isSingle: boolean
   /** Whether another extension takes part in inserts of the model. */
   readonly isObserved: boolean
-  /** What to add to the data of nested writes, so that they don't bump the new row's version. */
+  /** Goes into the data of nested writes, so that they don't bump the new row's version. */
   readonly keepVersion: Readonly<Record<string, unknown>>
 }
 
@@ -43,7 +43,7 @@ export interface InsertResult {
   readonly replayed: boolean
 }
 
-/** What a batch has found out before its member goes on alone. */
+/** The hint of a batch to a member that goes on alone. */
 export interface Hint {
   /** The row is likely to be there. */
   readonly isDuplicate?: boolean
@@ -162,7 +162,7 @@ export async function rowToInsert(session: RecordSession, { payload, comparison 
   return fingerprint ? { ...row, [fingerprint.field]: await fingerprint.compute() } : row
 }
 
-/** What comes after the claim: the children, and the record with its relations. */
+/** The work after the claim: the children, and the record with its relations. */
 function complete(session: RecordSession, { payload, selection, keepVersion }: InsertCall): Promise<Row> {
   const { where, children, hasChildren } = payload
   if (!hasChildren) return session.read({ where, ...selection })

@@ -25,11 +25,11 @@ export interface StoredKey {
 /** The name of the user's model, unless the options give another. */
 export const DEFAULT_KEY_MODEL = 'IdempotencyKey'
 
-/** What the scope of a job's keys begins with, one for each period. `$idempotent` refuses such a scope. */
+/** The beginning of the scope of a job's keys, one for each period. `$idempotent` refuses such a scope. */
 export const ONCE_PER = 'once per: '
 
 /**
- * Of a job with a pause: what its scope begins with, and its key. There is one row for all its runs,
+ * Of a job with a pause: the beginning of its scope, and its key. There is one row for all its runs,
  * and `createdAt` in it is the last success. No other key of this package has such a scope.
  */
 export const AT_LEAST = { scope: 'once per, at least: ', key: 'last success' } as const

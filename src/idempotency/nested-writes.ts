@@ -5,12 +5,12 @@ import { isDecimal } from '../values/canonical.js'
 import { isRecord } from '../values/validation.js'
 import type { Payload } from './payload.js'
 
-/** What Prisma's own `create` takes for the rows of a relation. */
+/** The operations of Prisma's own `create` on the rows of a relation. */
 const OPERATIONS = ['create', 'createMany', 'connect', 'connectOrCreate']
 
 /**
  * Checks the data of a row that is inserted with others, before any SQL. Prisma looks at each part when
- * its turn comes, and the row itself has been sent by then. What only Prisma can tell is left to it.
+ * its turn comes, and the row itself has been sent by then. Prisma checks the rest.
  *
  * @throws InvalidArgumentError that names the part
  */

@@ -18,7 +18,7 @@ import type { IdempotencyOptions } from './options.js'
 import { keyOfRun, periodSchema } from './period.js'
 import type { OncePerResult } from './types.js'
 
-/** What the other parts of the package know, and operations need. */
+/** The parts of the package that operations need. */
 export interface OperationSetup {
   readonly dataModel: DataModel
   readonly policy: ResolvedPolicy

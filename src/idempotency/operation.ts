@@ -35,7 +35,7 @@ export type OperationResult<R> =
 /** Calls of one operation that wait for each other in this process. */
 interface Waiting {
   calls: number
-  /** Committed while all of them waited: what they are given without a transaction of their own. */
+  /** Committed while all of them waited: their answer without a transaction of their own. */
   answer?: Answer | undefined
 }
 
@@ -140,7 +140,7 @@ const NOT_LOOKED_UP =
   'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so'
 
 /**
- * What `refuse` waits for a key, in ms. Not less: any lock that the statement needs, such as the one
+ * How long `refuse` waits for a key, in ms. Not less: any lock that the statement needs, such as the one
  * on a table that grows, would then pass for a running operation.
  */
 const REFUSAL_DELAY = 50
@@ -159,12 +159,12 @@ class OnceInTransaction<R> {
   readonly #body: Body<R>
   /** Tells this call's own answer from another's, should it find one after a lost COMMIT. */
   readonly #author = crypto.randomUUID()
-  /** What the body came to in its last run here. */
+  /** The body's result in its last run here. */
   #own: { readonly result: R } | undefined
   #hasClaimed = false
   /** Of the COMMIT of the last run: only the key tells what became of it. */
   readonly outcome = new AmbiguousOutcome()
-  /** What the last run has stored or found. It counts when that is committed. */
+  /** The answer that the last run has stored or found. It counts when that is committed. */
   answer: Answer | undefined
   /** Whether it waits for another call of the same key, in this process or in the database. */
   isWaiting = false

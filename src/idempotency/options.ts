@@ -8,7 +8,7 @@ export interface IdempotencyOptions {
   readonly answerLimit?: number
   /** The String field in which models that have it keep the fingerprint of the payload they were created with. */
   readonly fingerprint?: string
-  /** What is different for single models, by the model's name. */
+  /** The options of single models, by the model's name. */
   readonly models?: Readonly<Record<string, { readonly fingerprint?: string | false }>>
 }
 

@@ -10,7 +10,7 @@ import { normalForm } from './normal-form.js'
 
 type Values = Readonly<Record<string, unknown>>
 
-/** What a row to insert is made of. */
+/** The parts of a row to insert. */
 export interface Payload {
   /** The unique `where` of the call, as it came. */
   readonly where: Values
@@ -127,7 +127,7 @@ export async function rowOf(payload: Payload, scope: Session): Promise<Record<st
 /** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
 async function foreignKeyOf({ field, where }: Link, scope: Session): Promise<Values> {
   const { fields = [], references = [] } = field.foreignKey ?? {}
-  // Whatever is not the key itself, and nothing else, Prisma looks up, or refuses.
+  // Prisma looks up, or refuses, any `where` but the key alone.
   const isComplete =
     Object.keys(where).length === references.length &&
     references.every((name) => where[name] !== undefined && where[name] !== null)

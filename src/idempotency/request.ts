@@ -4,8 +4,8 @@ import { Walk } from './walk.js'
 
 /**
  * A request as data that can be compared with that of a duplicate: a Map, a FormData and the like
- * become arrays of their entries. What has no content that can be seen, such as a Promise or a
- * function, is refused: to the comparison any two of them would be the same.
+ * become arrays of their entries. A value without visible content, such as a Promise or a function,
+ * is refused: any two of them would be equal.
  *
  * @throws InvalidArgumentError that names the part of the request
  */

@@ -43,7 +43,7 @@ export async function differingInDatabase(
 FROM ${tableOf(model)} AS t, ${columns.record(json, 'given')}
 WHERE ${join(conditions, ' AND ')}`)
   const same = new Set(asked.flatMap(({ name, field }) => (row?.[name] === true ? [field] : [])))
-  // What only Prisma can read is compared as it was given, so it differs.
+  // A value that only Prisma can read is compared as it was given, so it differs.
   return fields.filter((field) => !same.has(field)).map(({ name }) => name)
 }
 

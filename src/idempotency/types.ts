@@ -2,13 +2,13 @@ import type { TransactionWithRetryOptions } from '../transactions/method.js'
 import type { Period } from './period.js'
 
 export interface IdempotentOptions extends Omit<TransactionWithRetryOptions, 'readOnly'> {
-  /** Names the operation: what the client sends, such as an `Idempotency-Key` header. */
+  /** The name of the operation, as the client sends it, such as an `Idempotency-Key` header. */
   key: string
-  /** Whose key it is, and for what: must tell tenants, users and endpoints apart. It does not begin with `once per: ` or `once per, at least: `, as the keys of `$oncePer` do. */
+  /** The owner and the purpose of the key: must tell tenants, users and endpoints apart. It does not begin with `once per: ` or `once per, at least: `, as the keys of `$oncePer` do. */
   scope: string
-  /** What the operation was asked to do; a duplicate with another request is refused. */
+  /** The request of the operation; a duplicate with another request is refused. */
   request?: unknown
-  /** What a duplicate does while the first one runs: `wait` for its answer (the default), or be `refuse`d at once (within 50 ms if it runs elsewhere). */
+  /** How a duplicate behaves while the first one runs: `wait` for its answer (the default), or be `refuse`d at once (within 50 ms if it runs elsewhere). */
   whileRunning?: 'wait' | 'refuse' | undefined
 }
 
@@ -30,7 +30,7 @@ export interface PruneOptions {
   batchSize?: number | undefined
 }
 
-/** What became of a call of `$oncePer`. */
+/** The outcome of a call of `$oncePer`. */
 export type OncePerResult<R> =
   | { readonly ran: true; readonly result: R }
   /** When it ran, or `undefined` if it is running right now. */

@@ -14,7 +14,7 @@ export class Walk {
   }
 
   /**
-   * Reads the parts of an object. What the reading throws comes from the data: a getter of its own, or a Proxy.
+   * Reads the parts of an object. Errors of the reading come from the data: a getter of its own, or a Proxy.
    *
    * @throws InvalidArgumentError that names the part
    */

@@ -2,7 +2,7 @@ import { rowOf, type TransactionSession } from '../engine/session.js'
 import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 
-/** What to do where a lock's snapshot would be older than the lock. */
+/** The rule for a lock whose snapshot would be older than the lock. */
 export type SnapshotRule = 'refuse' | 'accept'
 
 /** Locks to be taken, all in one statement. */
@@ -48,8 +48,8 @@ export class AdvisoryLocks {
    * out: one order for all callers, whatever the order of their keys.
    *
    * At REPEATABLE READ and above the first statement of a transaction takes its snapshot, before
-   * it waits for the lock; what the holder before us wrote would then not be seen. CASE keeps the
-   * lock from being taken there.
+   * it waits for the lock, and would not see the writes of the holder before us. CASE keeps the lock
+   * from being taken there.
    *
    * The columns beside `min` are computed when it has seen all rows, so after the last lock: the limits
    * cut off no wait. They go into the last statement of these.

@@ -32,7 +32,7 @@ export interface LockCall {
 
 export type LockedBody<R> = (tx: object, signal: AbortSignal) => Promise<R>
 
-/** What a lock on a transaction of the caller's is taken with. */
+/** The arguments of a lock on a transaction of the caller's. */
 interface TakeCall extends Omit<LockRequest, 'keys'> {
   readonly keys: unknown
   readonly timeout: number
@@ -111,7 +111,7 @@ export class Advisory {
 
   /**
    * `$withAdvisoryLock`. Callers of this process queue before they take a connection, in the order
-   * of the encoded keys. A caller that has come through the queue waits for nothing but the database, and
+   * of the encoded keys. A caller that has come through the queue waits for the database only, and
    * there all locks are taken in the order of their numbers: neither order can close a circle.
    *
    * A free key is taken at once. For one that is not, a place among the waiters is needed, so that
@@ -190,7 +190,7 @@ export class Advisory {
     const { call, deadline, body } = hold
     // Twice: a statement that begins just before the body's time is up has all of it once more.
     const longest = timeoutBehind(wholeMilliseconds(deadline) + 2 * call.bodyTimeout)
-    // It only ends a wait for the lock: what it tells is how long that may take.
+    // It only ends a wait for the lock, so its error names the time for that.
     const whole = new Deadline(longest, call.signal, systemClock, call.timeout)
     let onHeld = () => {}
     const held = new Promise<void>((resolve) => {

@@ -31,7 +31,7 @@ export interface LockClientMethods {
    *
    * Callers of this process queue before they take a connection. The body's signal is aborted
    * when the transaction ends or `bodyTimeout` has passed; from that moment the lock is gone.
-   * What the body does outside the transaction, the lock does not protect.
+   * The lock does not protect the body's work outside the transaction.
    *
    * @throws LockTimeoutError if the lock is not free within `timeout`
    * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written

@@ -11,7 +11,7 @@ import type { SnapshotRule } from './acquire.js'
 import { Advisory, type LockedBody } from './advisory.js'
 import type { LockKeys } from './key.js'
 
-/** What is said to a lock taken inside a transaction. */
+/** The options of a lock taken inside a transaction. */
 export interface AdvisoryXactLockOptions {
   /** `shared` locks exclude only exclusive ones. Default `exclusive`. */
   mode?: LockMode | undefined

@@ -27,10 +27,10 @@ import { type Clients, PgRoot, type PgTransaction } from './session.js'
 
 type Nothing = Record<never, never>
 
-/** The `tx` of a transaction: what it sends is part of the transaction. `X` is what extensions have added. */
+/** The `tx` of a transaction: its statements are in the transaction. `X` is the type of the extensions' additions. */
 export type PgTransactionClient<X = Nothing> = PgClientMethods<X> & X
 
-/** What `concurrency(pool)` gives. `X` is what extensions have added. */
+/** The client that `concurrency(pool)` returns. `X` is the type of the extensions' additions. */
 export type PgClient<X = Nothing> = PgClientMethods<X> & PgRootMethods<X> & X
 
 export interface PgRootMethods<X> {
@@ -79,9 +79,9 @@ export interface PgClientMethods<X> {
 
   /**
    * A transaction that runs again, from the start and on a fresh snapshot, after a serialization failure
-   * (40001) or a deadlock (40P01), and that finds out what became of it if the answer to COMMIT is lost.
+   * (40001) or a deadlock (40P01), and that finds out its outcome if the answer to COMMIT is lost.
    *
-   * The body may run several times: what it does outside the database, such as sending a mail, belongs after
+   * The body may run several times: work outside the database, such as sending a mail, belongs after
    * the commit. On a `tx` it runs once, in a savepoint, and conflicts go up to the outermost transaction.
    *
    * @throws OutcomeUnknownError if the connection was lost at COMMIT and the server can no longer tell what
@@ -190,7 +190,7 @@ export interface PgClientMethods<X> {
   $pruneIdempotencyKeys(options: PruneOptions): Promise<{ count: number }>
 }
 
-/** What all clients of one pool share, whatever extensions they have. */
+/** The common part of all clients of one pool, with any extensions. */
 export interface Core {
   readonly pool: Pool
   readonly dataModel: DataModel

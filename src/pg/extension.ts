@@ -2,7 +2,7 @@ import type { DataModel } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import type { RetryingRoot } from '../transactions/method.js'
 
-/** What an extension adds to a client and to its transactions. */
+/** An extension's additions to a client and to its transactions. */
 export interface Namespace {
   /** Such as `$stock`. */
   readonly name: string

@@ -24,7 +24,7 @@ import { pgDocuments } from './documents.js'
 import type { PgExtension } from './extension.js'
 
 type Scalar = string | number | bigint
-/** What names an item: the value of its key, or an object with a value for each field of the key. */
+/** The name of an item: the value of its key, or an object with a value for each field of the key. */
 export type PgItem = Scalar | Readonly<Record<string, Scalar>>
 
 /**

@@ -4,7 +4,7 @@ import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
 import { VersionedModels } from '../versioning/versioned-models.js'
 import type { PgOptions } from './options.js'
 
-/** How a model is stored: what Prisma's schema would say by `@@map`, `@@schema`, `@map` and `@updatedAt`. */
+/** How a model is stored, as Prisma's schema says it by `@@map`, `@@schema`, `@map` and `@updatedAt`. */
 export interface ModelMapping {
   /** The table's name. Default: the model's. */
   readonly table?: string | undefined

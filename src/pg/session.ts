@@ -22,13 +22,13 @@ const LEVELS: Readonly<Record<IsolationLevel, string>> = {
   Serializable: 'SERIALIZABLE',
 }
 
-/** What a session gives a body of the user's: made once for each. */
+/** Makes the clients for the bodies of the user's, one for each session. */
 export interface Clients {
   root(session: PgRoot): object
   transaction(session: PgTransaction): object
 }
 
-/** What the sessions of one pool share. */
+/** The common part of the sessions of one pool. */
 interface Core {
   readonly pool: Pool
   readonly policy: ResolvedPolicy

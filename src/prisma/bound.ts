@@ -42,7 +42,7 @@ export function namespace<N extends object>(
   }
 }
 
-/** What was made of a `tx` here. */
+/** The clients made of a `tx` here. */
 const made = new WeakSet<PrismaClientLike>()
 
 /** The same `tx`, with a namespace that is made when it is first asked for. All of them are on one object, which is quicker to look at. */

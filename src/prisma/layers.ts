@@ -4,10 +4,10 @@ import type { VersionColumns } from './version-columns.js'
 
 /*
  * SQL of this package goes past the query hooks of all extensions, its own among them. So each of its
- * extensions leaves a note on itself: the others need not take it for a stranger, and ask its guard.
+ * extensions has a note on itself: the others ask its guard, and do not treat it as a foreign extension.
  */
 
-/** What an extension of this package tells the others on the same client. */
+/** The note of an extension of this package for the others on the same client. */
 export interface Layer {
   readonly name: 'concurrency' | 'stock' | 'serials' | 'series'
   /** The version columns, as `concurrency()` was told. */
@@ -24,13 +24,13 @@ export interface Layer {
 export type AroundCall = <R>(call: CallInTransaction, send: () => PromiseLike<R>) => PromiseLike<R>
 
 /**
- * Refuses what the hooks of the extension would refuse in a `create` or an `update` of the model.
+ * Refuses data that the hooks of the extension would refuse in a `create` or an `update` of the model.
  *
  * @throws InvalidArgumentError that names the field, by its path from `path`
  */
 export type WriteGuard = (model: string, operation: 'create' | 'update', data: unknown, path: string) => void
 
-/** What an extension was made of, as Prisma keeps it (read on 7.10). */
+/** The parts of an extension, as Prisma keeps them (read on 7.10). */
 export interface ExtensionArgs {
   readonly name?: string
   readonly query?: Readonly<Record<string, Hook | Readonly<Record<string, Hook>>>>
@@ -49,7 +49,7 @@ export interface Node {
   readonly previous?: Node
 }
 
-/** The same in every copy of this package: an extension of another copy is no stranger. */
+/** The same in every copy of this package: an extension of another copy is not foreign. */
 const LAYER = Symbol.for('prisma-extension-concurrency.layer')
 
 /** A part of an extension of this package: its note. */
@@ -78,7 +78,7 @@ export function layerOf(extension: ExtensionArgs): Layer | undefined {
   return extension[LAYER]
 }
 
-/** What an error calls the extension. */
+/** The name of the extension in errors. */
 export function calledBy({ name }: ExtensionArgs): string {
   return name === undefined ? 'an extension' : `the extension '${name}'`
 }

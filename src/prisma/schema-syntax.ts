@@ -45,7 +45,7 @@ interface Token {
   readonly isFirst: boolean
 }
 
-/** What stands before a token, and the token. One expression, since a program of 300 models reads 33,000 when it starts. */
+/** The space before a token, and the token. One expression: a program of 300 models reads 33,000 when it starts. */
 const TOKEN = new RegExp(
   [
     String.raw`((?:\s+|//[^\r\n]*|/\*[\s\S]*?\*/)*)`, // spaces, line ends, and comments, of which one kind may span lines

@@ -27,7 +27,7 @@ export function selectionOf(args: { readonly [name in keyof Selection]: unknown 
   return Object.fromEntries(given)
 }
 
-/** What is chosen is `true`, `false`, or an object again, which may have a selection of its own. */
+/** A chosen field is `true`, `false`, or an object again, which may have a selection of its own. */
 function checkChosen(selection: Readonly<Record<string, unknown>>, path: string): void {
   for (const [name, value] of Object.entries(selection)) {
     if (typeof value !== 'object' || value === null) continue

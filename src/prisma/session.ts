@@ -36,7 +36,7 @@ function statementsOf({ $name }: ModelContext, client: PrismaClientLike): Pick<R
 
 type OfExtensions = 'foreign' | 'canBypassPrisma' | 'insertDefaults' | 'notFound' | 'checkWrite'
 
-/** What is known of the extensions of the model's client. */
+/** The extensions of the model's client. */
 function extensionsOf(context: ModelContext): Pick<RecordSession, OfExtensions> {
   const whole = wholeClientOf(context)
   return {
@@ -55,7 +55,7 @@ function extensionsOf(context: ModelContext): Pick<RecordSession, OfExtensions> 
 }
 
 /**
- * What a call of Prisma's has answered. Where it has a record, or throws, an extension can answer with
+ * The answer of a call of Prisma's. Where Prisma has a record, or throws, an extension can answer with
  * nothing: one that catches errors, or forgets to return.
  */
 async function recordOf(model: ModelContext, action: ModelAction, send: () => PromiseLike<unknown>): Promise<Row> {
@@ -75,8 +75,8 @@ function found(model: ModelContext, args: ActionArgs): Promise<Row> {
 
 function callersTransaction(context: ModelContext, parent: PrismaClientLike, own: OwnClients): CallersTransaction {
   const whole = wholeClientOf(context)
-  // With the hooks of no extension above ours: whatever lies there, it is the same SQL. Where there are
-  // none, the parent, which is there already.
+  // Without the hooks of the extensions above ours, so the SQL is the same with any of them. Where there
+  // are none, the parent, which is there already.
   const sender = (mark?: object) =>
     mark === undefined && !hasForeignHooks(whole) ? parent : transactionClient(own.made, parent, mark)
   const model = (name: string, mark?: object) => modelOf(transactionClient(whole, parent, mark), name)

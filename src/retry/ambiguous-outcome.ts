@@ -4,7 +4,7 @@ import { isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
 const LOST = 'the connection was lost before the answer came'
 
 /**
- * What is known of a write whose answer was lost. The connection broke while the write, or its COMMIT,
+ * The state of a write whose answer was lost. The connection broke while the write, or its COMMIT,
  * was under way, so the database may have carried it out. The outcome is ambiguous until the write has
  * been sent again, under a key or a version that does not let it happen twice, and has been answered.
  */
@@ -36,7 +36,7 @@ export class AmbiguousOutcome {
     return new OutcomeUnknownError(reason, { cause })
   }
 
-  /** What to throw in the end: the error that kept the outcome ambiguous must not hide that it is. */
+  /** The error to throw in the end: the one that kept the outcome ambiguous must not hide that it is. */
   lastError(error: unknown, reason: string = LOST): unknown {
     return this.isAmbiguous && !isConcurrencyError(error, 'OUTCOME_UNKNOWN') ? this.error(reason, error) : error
   }

@@ -4,9 +4,9 @@ import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { type ResolvedPolicy, type RetryPolicy, resolvePolicy, retryPolicySchema } from './policy.js'
 
-/** What every call takes besides its own arguments. */
+/** The options that every call takes besides its own arguments. */
 export interface CallOptions {
-  /** What is different from the client's retry policy in this call. */
+  /** The values that this call sets over the client's retry policy. */
   retry?: RetryPolicy | undefined
   /** Ends a wait of this call at once. A write that was committed stays a success. */
   signal?: AbortSignal | undefined
@@ -41,7 +41,7 @@ export function settledPatience(clientPolicy: ResolvedPolicy, { retry, signal }:
   return { policy, deadline: new Deadline(policy.deadline, signal, systemClock) }
 }
 
-/** What only has the prototype, such as a proxy, cannot be asked whether it is aborted. */
+/** An object that only has the prototype, such as a proxy, cannot be asked whether it is aborted. */
 function isAbortSignal(value: unknown): boolean {
   try {
     return value instanceof AbortSignal && typeof value.aborted === 'boolean'

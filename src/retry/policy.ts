@@ -53,7 +53,7 @@ export const DEFAULT_POLICY: ResolvedPolicy = {
   retryOn: () => false,
 }
 
-/** Lays `override` over `base`; what it leaves out, or leaves `undefined`, stays as it was. */
+/** Lays `override` over `base`; values that it leaves out, or leaves `undefined`, stay as they were. */
 export function resolvePolicy(base: ResolvedPolicy, override: RetryPolicy | undefined): ResolvedPolicy {
   return {
     attempts: override?.attempts ?? base.attempts,

@@ -42,7 +42,7 @@ const MOST_LOOKS = 5
 
 const NOTHING: Taken = { claimed: false, found: 0, taken: [] }
 
-/** What a look had that was too few: how many it took, and how many are free besides, locked or not. */
+/** The counts of a look that found too few: how many it took, and how many are free besides, locked or not. */
 interface Short {
   readonly found: number
   readonly free: number
@@ -117,9 +117,9 @@ WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matche
   }
 
   /**
-   * Too few were to be had. To be counted needs no lock: what others are about to take counts as free,
-   * as they may roll back, and so does what was released while this one waited. If these would be
-   * enough, it is looked again; if even with them there are too few, that is the truth.
+   * Too few were free. The count takes no lock: serials that others are about to take count as free,
+   * as they may roll back, and so do serials released while this one waited. If these would be
+   * enough, the call looks again; if there are too few even with them, that is final.
    */
   async #settleFor(tx: Session, { transactionId, count, partial }: AllocateCall, { found, free, look }: Short) {
     const isLast = look === MOST_LOOKS
@@ -134,7 +134,7 @@ WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matche
     )
   }
 
-  /** The serials that the transaction id has now: what it took, without what it has given back. */
+  /** The serials that the transaction id has now: those that it took, without those that it has given back. */
   async #replay(session: Session, id: string): Promise<Allocation> {
     const { readable } = this.map.serial
     if (!readable) return { serials: await this.#readSerials(session, id), replayed: true }

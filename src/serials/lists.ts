@@ -21,7 +21,7 @@ export interface CallLists {
   free(columns: SqlText, limit: SqlText, lock?: SqlText): Statement
   /** Whether fewer than their counts will do. */
   readonly isPartial: boolean
-  /** What `data` sets, behind another assignment. */
+  /** The assignments of `data`, behind another assignment. */
   readonly assignments: SqlText
 }
 

@@ -8,7 +8,7 @@ import { listsOf } from './lists.js'
 import type { SerialsMap } from './mapping.js'
 import { idsOf, inOrder } from './statements.js'
 
-/** What there is for a call that took nothing. */
+/** The state of the table for a call that took nothing. */
 export interface Look {
   /** The request that is recorded under its transaction id. */
   readonly request: string | null
@@ -34,7 +34,7 @@ FROM ${lists.calls} JOIN ${lists.pools} USING (pool) LEFT JOIN ${table} AS a ON 
 ORDER BY call."$n"`)
 }
 
-/** The serials that transaction ids have now: what they took, without what they have given back. */
+/** The serials that transaction ids have now: those that they took, without those given back. */
 export async function readTaken(
   session: Session,
   map: SerialsMap,

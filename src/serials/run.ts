@@ -10,7 +10,7 @@ import { inSavepoint, serializeInTransaction } from '../transactions/serialize.j
 export interface Run {
   readonly session: Session
   readonly deadline: Deadline
-  /** Runs a body all or nothing: what fails in it leaves nothing behind, and no lock either. */
+  /** Runs a body all or nothing: a body that fails leaves nothing behind, and no lock either. */
   contained<R>(body: (tx: Session) => Promise<R>): Promise<R>
 }
 

@@ -5,8 +5,8 @@ export const DEFAULT_SERIAL_MODEL = 'Serial'
 export const DEFAULT_ALLOCATION_MODEL = 'SerialAllocation'
 
 /**
- * The models of the serials, for your `schema.prisma`: who has which one, and what was allocated
- * and imported. Fields of your own may stand beside them, such as a warehouse. The index makes the
+ * The models of the serials, for your `schema.prisma`: the owner of each one, and the allocations
+ * and imports. Fields of your own may stand beside them, such as a warehouse. The index makes the
  * first free ones of a product cheap to find, and those that a transaction id has.
  *
  * @example

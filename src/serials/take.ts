@@ -82,7 +82,7 @@ FROM call LEFT JOIN claim USING (id) LEFT JOIN free USING (pool) LEFT JOIN taken
 ORDER BY call."$n", ${columnsOf(key, 't')}`
 }
 
-/** The serials of each pool, as arrays of their keys, and how many were found. What comes first is in the condition. */
+/** The serials of each pool, as arrays of their keys, and how many were found. WHERE has the steps that come first. */
 function freeSerials({ serial: { key } }: SerialsMap, lists: CallLists, { skips, lockTimeout }: Taking) {
   const isSingle = lockTimeout !== undefined
   // NO KEY: a row that refers to a serial may be inserted meanwhile.

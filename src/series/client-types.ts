@@ -27,7 +27,7 @@ type OwnField<D> = Named<D, 'number', 'number'> | Named<D, 'transactionId', 'tra
 type Input<C, D> = RowInputOf<C, ModelOf<D>> extends infer R ? Omit<R, OwnField<D>> : never
 type RecordOf<C, D> = ScalarsOf<C, ModelOf<D>> extends infer R ? R : never
 
-/** What `create` takes and gives for each series that has a document. */
+/** The input and the record of `create`, for each series that has a document. */
 export type DocumentsOf<C, O> = {
   [K in keyof Mapped<O>]: { input: Input<C, Mapped<O>[K]>; record: RecordOf<C, Mapped<O>[K]> }
 }

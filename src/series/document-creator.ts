@@ -23,7 +23,7 @@ import type { CreatedDocument } from './types.js'
 
 type Created = CreatedDocument<Row>
 
-/** What an engine does by its own means: what other extensions have a say in, and what SQL of ours cannot give back. */
+/** An engine's own means for documents in which other extensions take part, or that SQL of ours cannot give back. */
 export interface DocumentEngine {
   /** Whether it can tell of any value what is stored for it. */
   readonly judges: boolean
@@ -35,7 +35,7 @@ export interface DocumentEngine {
   insert(tx: Session, document: DocumentMap, row: Row): Promise<Row>
 }
 
-/** What it works with. */
+/** The parts of a `DocumentCreator`. */
 export interface CreatorParts {
   readonly map: SeriesMap
   readonly root: RetryingRoot
@@ -63,7 +63,7 @@ type CreateJob = Job<CreateTask, Created>
 const WAITED_FOR = 'other calls for numbers of the series'
 const BOUNDS: BatcherBounds = {
   largestBatch: 500,
-  // The counter's row is in one transaction at a time: what waits meanwhile is the next batch.
+  // The counter's row is in one transaction at a time: the calls that wait meanwhile are the next batch.
   batchesAtOnce: 1,
   gatheringTurns: 12,
   // A connection may hang; the next batch then waits for the counter in the database.

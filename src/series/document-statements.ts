@@ -18,14 +18,14 @@ export interface NewDocument {
   readonly values: Readonly<Record<string, ColumnValue>>
 }
 
-/** What all documents of one statement have in common. */
+/** The common part of all documents of one statement. */
 export interface DocumentForm {
   readonly map: SeriesMap
   readonly series: DocumentSeries
   /** The columns that are given; the database fills in the others. */
   readonly fields: readonly Field[]
   readonly table: Table
-  /** What is given back of a document. */
+  /** The fields of a document that are given back. */
   readonly readable: readonly Field[]
 }
 

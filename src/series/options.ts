@@ -33,7 +33,7 @@ export interface SeriesDefinition {
    * nobody waits for anybody. Without it the series is gapless.
    */
   readonly blocks?: number
-  /** What the numbers are for: `create` numbers and inserts such a record in one go. */
+  /** The record that the numbers are for: `create` numbers and inserts one in a single call. */
   readonly document?: DocumentMapping
 }
 
@@ -75,8 +75,8 @@ export interface SeriesOptions {
   /** How many calls of `create` may wait in this process; the next one is an OverloadedError. Default 10,000. */
   readonly maxWaiting?: number
   /**
-   * The retry policy of `create`, unless the call brings its own values. Default: the package's own; what
-   * `concurrency({ retry })` says does not count here.
+   * The retry policy of `create`, unless the call brings its own values. Default: the package's own;
+   * `concurrency({ retry })` does not count here.
    */
   readonly retry?: RetryPolicy
 }

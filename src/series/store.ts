@@ -261,7 +261,7 @@ WHERE ${this.#isPeriod(series, period)}`)
   }
 }
 
-/** What the numbers of a moment's period look like, and when it begins and ends. */
+/** The form of the numbers in a moment's period, and when it begins and ends. */
 function label({ series: { format, timeZone }, at }: Wanted): Statement {
   const zone = param(timeZone, 'text')
   const unit = param(format.unit ?? null, 'text')

@@ -41,7 +41,7 @@ export interface CreatedDocument<Document> {
   readonly replayed: boolean
 }
 
-/** What `create` takes and gives, by the names of the series that have a `document`. */
+/** The input and the record of `create`, by the names of the series that have a `document`. */
 export type SeriesDocuments = Readonly<Record<string, { readonly input: unknown; readonly record: unknown }>>
 
 /** `db.$series`, and `tx.$series` inside a transaction. `D` are the documents of its series (`DocumentsOf`). */

@@ -4,8 +4,8 @@ import type { StockMap } from './mapping.js'
 import type { Decision, Line, Request } from './request.js'
 
 /**
- * What must be available of an item, so that each of some requests is granted, or refused, in its turn: at least,
- * and below. Each is once a number, and once beyond the item's own minimum; `null` is no limit.
+ * The quantity that must be available of an item, so that each of some requests is granted, or refused, in its turn:
+ * at least, and below. Each is once a number, and once beyond the item's own minimum; `null` is no limit.
  */
 export interface Demand {
   least: bigint | null
@@ -20,7 +20,7 @@ export interface Decided {
 }
 
 /**
- * What the decisions demand of the items that they write, by their id. So it is checked in the statement that writes
+ * The demands of the decisions on the items that they write, by their id. So it is checked in the statement that writes
  * them that others are refused at their places, too: else one that is not would come after those behind it.
  * `undefined` where the statement cannot check it, such as near the ends of the column's range.
  *

@@ -37,10 +37,10 @@ type Release = (settled: readonly StockJob[]) => void
  * Settles the requests of this process in batches, each on one connection with one lock per item.
  *
  * Movements that are likely to be granted are written by one guarded statement, also where other processes write
- * the items. What is left of the batch is decided with the items locked: a reservation, a movement that has an item
+ * the items. The rest of the batch is decided with the items locked: a reservation, a movement that has an item
  * in common with one, a refusal that is not certain. A batch that waits too long for a row, or that one bad row
- * fails, is taken apart: first by what has items in common, then one by one, so that strangers do not wait for
- * each other.
+ * fails, is taken apart: first into groups with items in common, then one by one, so that requests without a common
+ * item do not wait for each other.
  */
 export class StockExecutor {
   readonly #root: RetryingRoot
@@ -86,7 +86,7 @@ export class StockExecutor {
     ])
   }
 
-  /** What is not settled, and has not failed, was not written. */
+  /** A request that is not settled, and has not failed, was not written. */
   async #guarded(moves: readonly StockJob[]): Promise<{ settled: ReadonlySet<StockJob>; failure?: Failure }> {
     const settled = new Set<StockJob>()
     if (moves.length === 0) return { settled }
@@ -213,7 +213,7 @@ function noteFailure(outcome: AmbiguousOutcome, { error }: Failure): void {
   else outcome.note(error)
 }
 
-/** READ COMMITTED, whatever the database's default: what is read after a lock must be of after the lock. */
+/** READ COMMITTED under any default of the database: a read after a lock must have a snapshot of after the lock. */
 function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOutcome): TransactionWithRetryOptions {
   const { attempts, baseDelay, maxDelay } = policy
   return {

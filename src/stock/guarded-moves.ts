@@ -10,7 +10,7 @@ import type { Decision, Request } from './request.js'
 import { column, rowsIn } from './statements.js'
 import { leftBy, writeGuarded } from './write.js'
 
-/** What became of movements that were sent in a guarded statement. */
+/** The outcome of movements that were sent in a guarded statement. */
 export interface MovesResult {
   /** One for each request; `undefined` where only its items, locked, can tell. */
   readonly decisions: readonly (Decision | undefined)[]
@@ -108,8 +108,8 @@ export class GuardedMoves {
   }
 
   /**
-   * Leaves out what is not certain, and was not written: what is reserved of an item may have expired, so that there is
-   * more of it.
+   * Leaves out decisions that are not certain, and were not written: a reservation of an item may have expired, so that
+   * more of it is available.
    */
   async #resultOf({ decisions, set }: Decided): Promise<MovesResult> {
     const hasNoneReserved = ({ lines }: Request) => lines.every(({ item }) => this.#found.get(item.id)?.reserved === 0n)
@@ -125,8 +125,8 @@ export class GuardedMoves {
   }
 
   /**
-   * A refusal is certain where another movement is recorded under its id, and where nothing is: what is not recorded
-   * now was not recorded when the items were locked.
+   * A refusal is certain where another movement is recorded under its id, and where nothing is: an id that is not
+   * recorded now was not recorded when the items were locked.
    */
   async #certain(refused: readonly Request[]): Promise<ReadonlySet<unknown>> {
     const other = refused.filter(({ transactionId }) => this.#movements.get(transactionId)?.isRefused === false)
@@ -136,7 +136,7 @@ export class GuardedMoves {
       const recorded = await findRecorded(this.#session, this.#map, short)
       return new Set([...other, ...short.filter(({ transactionId }) => !recorded.has(transactionId))])
     } catch (error) {
-      // What was written stays written: the error is for the statement that decides the others.
+      // Written movements stay written: the error is for the statement that decides the others.
       if (this.#session.inTransaction) throw error
       return new Set(other)
     }

@@ -125,7 +125,7 @@ export async function readReservations(session: Session, map: StockMap, ids: rea
     const known = found.get(id)
     const lines = known?.lines ?? []
     lines.push(line)
-    // One expired line ends all of it: what it held of that item may be gone.
+    // One expired line ends all of it: the quantity that it held of that item may be taken.
     const isExpired = row.state === 'expired' || known?.state === 'expired'
     found.set(id, {
       lines,

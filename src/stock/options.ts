@@ -71,7 +71,7 @@ export interface StockOptions {
   readonly maxWaiting?: number
   /**
    * The retry policy of every call, unless the call brings its own values. Default: the package's own;
-   * what `concurrency({ retry })` says does not count here.
+   * `concurrency({ retry })` does not count here.
    */
   readonly retry?: RetryPolicy
 }

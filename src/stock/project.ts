@@ -111,8 +111,8 @@ function deferredOf({ item, movement }: StockMap, applied: Field): Statement {
 }
 
 /**
- * Items that have deferred movements which nobody else is folding: what somebody else has locked was
- * not in the batch that failed.
+ * Items that have deferred movements which nobody else is folding: movements that somebody else has
+ * locked were not in the batch that failed.
  */
 async function findDeferred(session: Session, map: Applying, limit: number, except: readonly Item[]) {
   const { movement, item } = map

@@ -23,7 +23,7 @@ export class Quantities {
   readonly sqlType: string
   /** A type for sums and differences, which does not overflow. */
   readonly wideSqlType: string
-  /** What is changed by no more than this, and is that far from `highest`, cannot get out of the column's range. */
+  /** A balance this far from `highest` that is changed by no more than this stays in the column's range. */
   readonly margin: bigint
   #makeDecimal: ((text: string) => DecimalLike) | undefined
 

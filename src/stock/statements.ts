@@ -78,7 +78,7 @@ export function lockedItems({ item }: StockMap, source: Piece, conditions: reado
   FOR NO KEY UPDATE OF t`
 }
 
-/** What is read of them, for the list of a SELECT. */
+/** The columns that are read of them, for the list of a SELECT. */
 export const LOCKED_BALANCE = raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text,
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
 
@@ -90,7 +90,7 @@ export interface Entry {
   readonly quantity: bigint
 }
 
-/** What of lines is written besides the columns that all lines have. */
+/** The columns of lines that are written besides those that all lines have. */
 export interface Claim<E extends Entry> {
   readonly lines: LinesMap
   readonly entries: readonly E[]
@@ -172,7 +172,7 @@ export function itemExists({ item }: StockMap, alias: string): Statement {
 
 /**
  * A transaction id has one meaning, over movements and reservations. These are rows of two tables,
- * and maybe of different items, so no row and no unique key is common to them: what is recorded under
+ * and maybe of different items, so no row and no unique key is common to them: a record under
  * an id takes an advisory lock of the id, shared for movements, and alone for a reservation. The lock
  * is held until the transaction ends, so the second one sees what the first has written.
  * Without reservations there is nothing to tell apart, and no lock.
@@ -204,7 +204,7 @@ export function idsAreLocked(
 
 /**
  * A condition for a single statement that records movements: nobody is reserving one of the `ids`, and
- * none is reserved. It does not wait: what is committed during a wait would not be seen, for the
+ * none is reserved. It does not wait: a commit during a wait would not be seen, for the
  * statement keeps its snapshot. A call that is refused here waits for the lock in a statement of its own.
  * The condition refers to no row, so it comes before any lock of a row.
  *

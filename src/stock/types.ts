@@ -84,7 +84,7 @@ export type OneOrMany<Key, Q> = StockLine<Key, Q> | { lines: readonly StockLine<
 /**
  * `db.$stock`, and `tx.$stock` inside a transaction, where everything is part of the transaction.
  *
- * `Key` is what names an item (`ItemKey`), and `Q` the type of the quantities (`Quantity`).
+ * `Key` is the type of an item's name (`ItemKey`), and `Q` that of the quantities (`Quantity`).
  *
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
@@ -165,7 +165,7 @@ export interface Stock<Key, Q> {
   }): Promise<ProjectResult<Key>>
 
   /**
-   * Holds stock back for a while, for a basket: what is reserved is not available to others. It
+   * Holds stock back for a while, for a basket: reserved stock is not available to others. It
    * ends by `fulfil`, by `release`, or by itself, by the database's clock.
    *
    * @throws InsufficientStockError if less than that is available; nothing is reserved

@@ -32,7 +32,7 @@ type Writes = Pick<WriteSet, 'items' | 'movements'>
 /** `taken`: another call has one of the transaction ids. `undone`: the statement has taken itself back, by an error. */
 export type Written = 'written' | 'taken' | 'undone'
 
-/** What must hold for the writes: each item of them is to have what they demand of it. */
+/** The condition of the writes: each of their items has the quantity that they demand of it. */
 export interface Guard {
   readonly demands: ReadonlyMap<string, Demand>
   /** How long the statement may wait for a row, in ms. */
@@ -46,7 +46,7 @@ export interface Guard {
  * It is right at every interleaving. `locked` waits for each item, in one order, and has it as it is then:
  * from there on to the commit nobody else changes it, so the demand is checked against the present, though the
  * statement's snapshot is older. A movement that was committed during the wait is met in the unique index by
- * `claim`, which no snapshot hides, and the balance is only written if all ids were claimed. What is written is
+ * `claim`, which no snapshot hides, and the balance is only written if all ids were claimed. The write adds
  * a difference to the row as it is. The transaction ids are locked before the items, so that nobody reserves them.
  *
  * A statement that refuses before it has written anything says so without an error, since an error ends the
@@ -173,7 +173,7 @@ function limitsOf(demands: Guard['demands'] | undefined): readonly Limit[] {
   return names.filter((name) => all.some((demand) => demand[name] !== null))
 }
 
-/** Whether the item `t` is as demanded. What is NULL demands nothing; below no minimum is nothing. */
+/** Whether the item `t` is as demanded. A demand that is NULL demands nothing; below no minimum is nothing. */
 function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]): SqlText {
   const { onHand, reserved, minimum } = item
   const { highest, margin, wideSqlType } = quantities

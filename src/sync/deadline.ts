@@ -34,7 +34,7 @@ export class Deadline {
 
   /**
    * Settles as `work` does, unless the deadline or the signal comes first. `work` is not stopped
-   * by that, only no longer waited for; what it comes to is then ignored.
+   * by that, only no longer waited for; its outcome is then ignored.
    */
   race<T>(work: PromiseLike<T>, waitedFor: string, hint?: DeadlineHint): Promise<T> {
     return this.#wait<T>(work, this.left(), (_, reject) =>

@@ -1,10 +1,10 @@
 import type { Deadline } from './deadline.js'
 
-/** What the batcher has to know of a call. */
+/** The facts of a call that the batcher needs. */
 export interface Task {
   /** Only tasks of one group can be in one batch, such as those of one form of statement. */
   readonly group?: string
-  /** What must be in one batch at a time. Several tasks of one batch may share a resource. */
+  /** Each of them can be in one batch at a time. Several tasks of one batch may share a resource. */
   readonly resources?: string | readonly string[]
   readonly deadline?: Deadline
 }

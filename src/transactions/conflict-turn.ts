@@ -23,20 +23,20 @@ const LONGEST_TURN = 500
 export type TakeTurn = (tx: TransactionSession) => Promise<void>
 
 /**
- * Lets transactions that have fought run one after the other, so that they do not meet again.
+ * Lets transactions that have had conflicts run one after the other, so that they do not meet again.
  *
  * In the process they queue before they take a connection, first come, first served. So each process
  * has at most one that asks for the lock of the database, which one has in all processes. It asks
  * in the first statement of its transaction, and does not wait there: a transaction that waits holds
  * a connection, and at REPEATABLE READ and above also the snapshot from before the wait, in which the
- * work of the holder before is missing. Whoever does not get it ends the transaction, and asks in
- * another one a moment later, whose snapshot is younger. The holder's commit becomes visible before
+ * work of the holder before is missing. A transaction that does not get it ends, and its call asks
+ * in another one a moment later, whose snapshot is younger. The holder's commit becomes visible before
  * its lock is free; it may come between the snapshot and the lock of the very same statement, which
  * then is at worst a conflict like any other.
  *
  * No transaction depends on its turn: the turn saves time, and the rows' own locks keep the data right.
  * So a slow holder, or one that waits for the next in the queue, keeps it waiting for LONGEST_TURN only,
- * and whoever has waited three quarters of the time that is left runs without a turn.
+ * and a call that has waited three quarters of the time that is left runs without a turn.
  */
 export class ConflictTurn {
   readonly #queue = new Semaphore(1)

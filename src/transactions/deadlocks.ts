@@ -12,19 +12,19 @@ import { lockLimit } from './limits.js'
  * opposite orders, take up to nine seconds. So after the first deadlock that this client sees
  *
  * - the transactions of the client wait only LIMIT ms for a lock, for a while: those that begin, and
- *   those that are under way, from their next write on. Whoever waits longer gives way: it is rolled
+ *   those that are under way, from their next write on. One that waits longer gives way: it is rolled
  *   back, which lets the other one through, and runs again in its turn (see `ConflictTurn`).
- * - a transaction in its turn meets none of those that have fought. It can meet one that runs for the
+ * - a transaction in its turn meets none of those that have had conflicts. It can meet one that runs for the
  *   first time, or another program's. It gives way to these, too, before a deadlock is found, and
  *   waits twice as long the next time: there may be no circle, but a long queue. Those that run for
  *   the first time become fewer, since each of them gets through, or comes into its turn.
  * - another process learns of it by a deadlock of its own, a second later at most.
  *
  * Conflicts without deadlocks, such as serialization failures, lead to the turn from the third run on:
- * two lost races are bad luck, a third would be a habit.
+ * two conflicts can be chance, a third is likely to be followed by more.
  */
 
-/** How long a transaction that has not fought yet waits for a lock, in ms, when deadlocks are expected. */
+/** How long a transaction without conflicts so far waits for a lock, in ms, when deadlocks are expected. */
 const LIMIT = 50
 
 /** How long a transaction in its turn waits for a lock at first, in ms: less than `deadlock_timeout`. */
@@ -40,7 +40,7 @@ export interface Run {
   readonly takeTurn: TakeTurn | undefined
   /** In ms; `undefined` for as long as the run may take. */
   lockLimit: number | undefined
-  /** What a statement has failed with that `lockLimit` has ended: the run gives way, whatever its body makes of it. */
+  /** The error of a statement that `lockLimit` has ended: the run gives way, also if its body catches it. */
   endedByLimit: unknown
   /** Called when the body begins; its number among the call's runs: 1, 2, … */
   begins(): number
@@ -57,7 +57,7 @@ export function withinLimit<R>(id: string, send: () => PromiseLike<R>): PromiseL
   return limit ? limit(send) : send()
 }
 
-/** What the transactions of one client know of deadlocks. */
+/** The deadlocks of the transactions of one client. */
 export class Deadlocks {
   readonly turn = new ConflictTurn()
   readonly #clock: Clock
@@ -115,7 +115,7 @@ export class Deadlocks {
   }
 }
 
-/** One call's runs: what it has met so far, and how the next run goes. */
+/** One call's runs: the conflicts so far, and how the next run goes. */
 export class Runs {
   readonly #deadlocks: Deadlocks
   readonly #deadline: Deadline

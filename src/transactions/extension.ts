@@ -21,13 +21,13 @@ export interface TransactionClientMethods {
   /**
    * An interactive transaction that runs again, from the start and on a fresh snapshot, after
    * a version conflict, a serialization failure (40001) or a deadlock (40P01), and that finds
-   * out what became of it if the answer to COMMIT is lost.
+   * out its outcome if the answer to COMMIT is lost.
    *
-   * After a deadlock, or a second conflict, its runs are in turn with those of others that have fought,
+   * After a deadlock, or a second conflict, its runs take turns with those of other calls that have had conflicts,
    * in all processes. While deadlocks are expected, a run that waits long for a lock gives way: it is
    * rolled back, and runs again.
    *
-   * The body may run several times: what it does outside the database, such as sending a mail
+   * The body may run several times: work outside the database, such as sending a mail
    * or charging a card, belongs after the commit. Inside a transaction it runs once, in a
    * savepoint, and conflicts go up to the outermost transaction.
    *

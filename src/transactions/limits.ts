@@ -1,6 +1,6 @@
 import type { Deadline } from '../sync/deadline.js'
 
-/** What is left of the deadline, as Prisma wants it: a whole number of ms, and never 0. */
+/** The time left of the deadline, as Prisma wants it: a whole number of ms, and never 0. */
 export function wholeMilliseconds(deadline: Deadline): number {
   return Math.max(1, Math.ceil(deadline.left()))
 }

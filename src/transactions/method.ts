@@ -9,7 +9,7 @@ import type { Body, RetryingTransactions, TransactionCall, TransactionContext } 
 export interface TransactionWithRetryOptions extends CallOptions {
   /** The isolation level of the transaction; the database's default unless given. */
   isolationLevel?: IsolationLevel | undefined
-  /** How long to wait for a connection in each attempt, in ms. Default: what is left of the deadline. */
+  /** How long to wait for a connection in each attempt, in ms. Default: the time left of the deadline. */
   maxWait?: number | undefined
   /** How long each attempt may take, in ms. Default: the deadline, which it extends if it is longer. */
   timeout?: number | undefined
@@ -17,7 +17,7 @@ export interface TransactionWithRetryOptions extends CallOptions {
   readOnly?: boolean | undefined
 }
 
-/** A root session whose transactions run again after a conflict: what the ERP's features build on. */
+/** A root session whose transactions run again after a conflict: the base of the ERP's features. */
 export interface RetryingRoot extends RootSession {
   transactionWithRetry<R>(body: Body<R>, options?: TransactionWithRetryOptions): Promise<R>
 }

@@ -14,8 +14,8 @@ interface OwnTransaction {
 }
 
 /**
- * A transaction of a call's own, whose every statement the server ends at the deadline. What another
- * extension sends on another client the server cannot: it may wait for a row of this transaction.
+ * A transaction of a call's own, whose every statement the server ends at the deadline. The server cannot
+ * end a statement of another extension on another client, which may wait for a row of this transaction.
  */
 export function inOwnTransaction<R>(
   root: RootScope,

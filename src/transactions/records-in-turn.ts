@@ -23,7 +23,7 @@ export function serialized<R>(
 /**
  * The caller is told when the deadline has passed, but the turn is kept until the call has ended: a
  * statement of it that is still under way is one of the transaction, and COMMIT must not come between
- * it and the next one. What was sent on another client is none of them, and ends with its bound.
+ * it and the next one. A statement on another client is none of them, and ends with its bound.
  */
 export function inPatientTurn<R>(
   scope: CallersTransaction,

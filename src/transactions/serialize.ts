@@ -34,7 +34,7 @@ export async function serializeInTransaction<R>(
   return scopeOf(tx).turn(deadline, async () => withinLimit(tx.id, () => tx.keepingCalls(run)))
 }
 
-/** In a turn: runs statements of ours under a savepoint. What fails in them leaves the transaction as it was. */
+/** In a turn: runs statements of ours under a savepoint. A failure in them leaves the transaction as it was. */
 export function inSavepoint<R>(
   tx: TransactionSession,
   deadline: Deadline,
@@ -66,7 +66,7 @@ export function isNesting(tx: TransactionSession): boolean {
   return scopeOf(tx).isNesting
 }
 
-/** Runs the body of a transaction: what is under way when it ends comes to its end first. */
+/** Runs the body of a transaction: calls under way at its end come to their end first. */
 export function watchedBody<R>(
   tx: TransactionSession,
   body: Body<R>,

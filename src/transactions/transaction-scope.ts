@@ -20,16 +20,16 @@ interface Nested {
 }
 
 /**
- * What runs on one client of a transaction: on the `tx` of a body, or on the client that a nested
- * body was given. A transaction has one connection, so two calls at once can mix their statements.
+ * The calls on one client of a transaction: the `tx` of a body, or the client that a nested body
+ * was given. A transaction has one connection, so two calls at once can mix their statements.
  *
  * - Calls of this package take turns. A turn covers statements, never code of the user's: a body or
  *   a data function may call its own `tx`, and would wait for itself.
- * - A savepoint of ours undoes whatever runs beside it. So it is opened when no plain call is under
+ * - A savepoint of ours undoes everything that runs beside it. So it is opened when no plain call is under
  *   way, and plain calls wait until it is closed.
  * - A nested body is code of the user's. While it is asked for or open, calls on the outer client
  *   are refused: they would be undone with it, or wait for each other.
- * - When a body ends, nothing more may begin, and what is under way comes to its end before Prisma
+ * - When a body ends, nothing more may begin, and calls under way come to their end before Prisma
  *   sends COMMIT or ROLLBACK. Prisma counts its savepoints at that moment, and one that opens later
  *   would take the ROLLBACK for itself, so that the whole transaction is committed.
  */
@@ -120,7 +120,7 @@ export class TransactionScope {
     }
   }
 
-  /** Runs the body whose client this is. What is under way at its end comes to its end, too. */
+  /** Runs the body whose client this is. Calls under way at its end come to their end, too. */
   async run<R>(tx: TransactionSession, body: Body<R>): Promise<R> {
     let result: R
     try {

@@ -3,7 +3,7 @@ import { isServerAway } from '../retry/ambiguous-outcome.js'
 import type { Deadline } from '../sync/deadline.js'
 
 /**
- * What identifies a transaction to the server that ran it.
+ * The identity of a transaction to the server that ran it.
  *
  * The id alone is no proof: after a crash or a failover the same number can belong to another
  * transaction. A promotion begins a new timeline, and crash recovery resets the statistics, so

@@ -41,7 +41,7 @@ export interface TransactionCall {
   readonly open?: Open | undefined
 }
 
-/** What the first statement of a transaction does for it, besides what it is sent for. */
+/** The tasks of a transaction's first statement, besides its own purpose. */
 export interface Opening {
   /** The columns that note the transaction, where it is to be noted. */
   readonly note: string | undefined
@@ -53,7 +53,7 @@ export interface Opening {
 
 export type Open = (tx: TransactionSession, opening: Opening) => Promise<TransactionNote | undefined>
 
-/** What the body of a transaction is told besides its client. */
+/** The context that the body of a transaction is given besides its client. */
 export interface TransactionContext {
   /** 1 in the first run, 2 in the second, … */
   readonly attempt: number

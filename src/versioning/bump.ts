@@ -41,7 +41,7 @@ function bumpPlainWrite(versions: VersionedModels, model: string, key: 'data' | 
   return isRecord(data) ? { ...args, [key]: bumped(versions, model, data) } : args
 }
 
-/** Update data of `model`. What sets the version itself passes untouched; nothing is added to nothing. */
+/** Update data of `model`. Data that sets the version itself, and empty data, pass unchanged. */
 function bumped(versions: VersionedModels, model: string, data: Args): Args {
   const versioned = versions.get(model)
   const result = bumpNested(versions, model, data)
@@ -94,8 +94,8 @@ function bumpRelation(versions: VersionedModels, field: Field, operations: Args)
 /**
  * A nested `update` is `{ where, data }`, where the relation is a list. On a single relation it is
  * that or the data itself, and only a model that has a field called `data` makes the two hard to
- * tell apart. What can be both is for Prisma the wrapped form; a `where` keeps it from taking it
- * for the other one after all, and the version for a part of some JSON.
+ * tell apart. Prisma takes data that can be both for the wrapped form; a `where` keeps it from
+ * taking it for the other one after all, and the version for a part of some JSON.
  */
 function wrappedForm(versions: VersionedModels, field: Field, item: Args): Args | undefined {
   if (field.isList) return item

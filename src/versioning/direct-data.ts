@@ -18,7 +18,7 @@ export type DirectData = ReadonlyMap<Field, DirectWrite>
 /**
  * The data of a write, if it is of a kind that a statement of our own writes exactly as Prisma
  * would: plain values of plain types, in the one form in which there is nothing to interpret.
- * All else, also what is wrong, is for Prisma to judge.
+ * Prisma handles all other data, also wrong data.
  */
 export function directData(data: Readonly<Record<string, unknown>>, model: Model): DirectData | undefined {
   const direct = new Map<Field, DirectWrite>()

@@ -71,7 +71,7 @@ const UPDATE: Kind<DirectUpdate> = {
   },
   fields: ({ selected }) => selected,
   together: updateRows,
-  // No other row of any table decides, so that no call waits for a stranger, or fails with one.
+  // No other row of any table decides, so that no call waits for an unrelated one, or fails with it.
   canJoin: ({ data }, table) => [...data.keys()].every(({ column }) => table.columns.get(column)?.isUnkeyed),
 }
 
@@ -143,7 +143,7 @@ class RowCalls<C extends DirectRow> {
     return session.inTransaction ? this.#alone(task) : this.#batcher.add(task, (record) => record)
   }
 
-  /** What was not found together goes alone, and waits there for a row that is locked. */
+  /** A row that was not found together goes alone, and waits there if it is locked. */
   async #run(batch: readonly RowJob<C>[], release: (settled: readonly RowJob<C>[]) => void): Promise<void> {
     const records = batch.length > 1 ? await this.#together(batch) : []
     // A row that somebody holds must not hold up the others.

@@ -51,7 +51,7 @@ export interface VersionedModelMethods<O> {
    *
    * With `data` as a function the record is read, given to the function, and written under
    * the version that was read; on a conflict all of it is done again, until it wins. The
-   * function may run several times, and must not use the root client. What it returns is
+   * function may run several times, and must not use the root client. Its return value is
    * written; `undefined` writes nothing.
    *
    * With `data` as an object, `where` holds the version that the caller has read, and the

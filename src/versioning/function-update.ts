@@ -39,7 +39,7 @@ const FROM_DATA = { ...CALLS_FROM_INSIDE, mayTakeEffect: true }
 /** The calls of Prisma that an attempt is made of. */
 const CALLS = ['update', 'findUniqueOrThrow'] as const
 
-/** The number of the attempt from which the row is locked: two lost races are bad luck, a third would be a habit. */
+/** The number of the attempt from which the row is locked: two conflicts can be chance, three predict more. */
 const FIRST_LOCKED_ATTEMPT = 3
 
 /**
@@ -58,7 +58,7 @@ interface Current {
  * Read, change, write; again from the read on a conflict.
  *
  * On the root client the calls of one process wait for their turn by row, so only processes race. The turn
- * comes before the read: what is read in it no other call of the process makes stale. Inside a transaction no
+ * comes before the read: no other call of the process makes that read stale. Inside a transaction no
  * call waits for a turn: to wait in the process while the database waits for a row of that transaction
  * would be a deadlock that PostgreSQL cannot see.
  */

@@ -51,8 +51,8 @@ const MOST_MEMBERS = 200
 
 /**
  * The functions of the calls that wait for a row, in the write of the call whose turn it is. If it fails
- * nothing was written, and each call goes alone. What a function threw or decided counts only if the
- * write was done, for only then there has been the record on which it did.
+ * nothing was written, and each call goes alone. A function's error or decision counts only if the
+ * write was done, for only then there was the record that the function had read.
  */
 export class JointWrite {
   readonly #leader: Leader

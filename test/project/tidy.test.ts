@@ -66,6 +66,15 @@ test('no file holds a credential', async () => {
   expect(found(await textsIn('.'), url)).toEqual([])
 })
 
+test('no sentence of a comment has a free relative as its subject', async () => {
+  const folders = await Promise.all(['src', 'test', 'bench', 'examples', 'scripts'].map(textsIn))
+  const code = folders.flatMap((texts) => Array.from(texts)).filter(([path]) => /\.(?:ts|mjs)$/.test(path))
+  // At the beginning of a line of comment, or after a full stop, a colon or a semicolon.
+  const freeRelative = /(?:^|\s)(?:\/\/|\/?\*+) (?:(?:- )?(?:Who|What)(?:ever)?|.*[.;:] (?:[Ww]ho|[Ww]hat)(?:ever)?) .*/
+
+  expect(found(new Map(code), freeRelative)).toEqual([])
+})
+
 test('no source file is too long to be read at once', async () => {
   const long = Array.from(await textsIn('src')).filter(([, text]) => text.split('\n').length > LONGEST_FILE)
 

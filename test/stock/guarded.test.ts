@@ -245,7 +245,7 @@ test('any batch, with another process between: each verdict is that of one call 
     seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31
     return Math.floor((seed / 2 ** 31) * below)
   }
-  /** What the call has to answer, of which it takes note. */
+  /** The right answer of the call, of which it takes note. */
   const expected = (lines: readonly { item: StockItem; quantity: number }[]) => {
     const isShort = lines.some(({ item, quantity }) => quantity < 0 && (balances.get(item) ?? 0) + quantity < 0)
     if (isShort) return 'refused'
