@@ -80,8 +80,8 @@ export class InsertMethods {
     }
     // Another extension may change the data, which only Prisma can check then.
     if (!call.isSingle && !call.isObserved) checkNestedWrites(payload, model, dataModel)
-    // By the names that Prisma's call would have.
-    if (isSingle) scope.checkWrite('create', [{ ...payload.scalars, ...payload.key }], 'data')
+    // By the names that Prisma's call would have. The claim of a row with children may be a statement of our own, too.
+    if (isSingle || call.direct) scope.checkWrite('create', [{ ...payload.scalars, ...payload.key }], 'data')
     call.deadline.signal?.throwIfAborted()
     return !scope.inTransaction && isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
   }

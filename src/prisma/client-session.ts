@@ -9,7 +9,7 @@ import type {
 } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import { isTransactionClient, openSavepoint, type PrismaClientLike, transactionId, transactionOf } from './client.js'
-import { foreignTransactions, hasForeignHooks } from './foreign.js'
+import { foreignTransactions } from './foreign.js'
 import { bind, relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { passing } from './passing.js'
@@ -107,7 +107,8 @@ class PrismaTransaction implements TransactionSession {
     return this.client.$transaction(inside, passing())
   }
 
-  async keepingCalls<R>(work: () => PromiseLike<R>, bound?: Bound): Promise<R> {
-    return hasForeignHooks(this.client) ? relyingOn(this.id, work, bound) : work()
+  /** Always watched: the client of a session may lack the extensions above ours, whose hooks its calls pass. */
+  keepingCalls<R>(work: () => PromiseLike<R>, bound?: Bound): Promise<R> {
+    return relyingOn(this.id, work, bound)
   }
 }
