@@ -41,6 +41,8 @@ interface Waiting {
 
 /** An answer as it is stored. */
 interface Answer {
+  /** Of the call that it was read or written by. Another client may see other keys, such as those of another tenant. */
+  readonly client: object
   /** The fingerprint of the request. */
   readonly request: string
   readonly text: string
@@ -77,7 +79,8 @@ export class Operations {
       }
     }
     const request = await this.#fingerprint(call.request)
-    const once = new OnceInTransaction(store, { ...call, request, isInside: session.inTransaction }, tracked)
+    const { inTransaction: isInside, client } = session
+    const once = new OnceInTransaction(store, { ...call, request, isInside, client }, tracked)
     const run: Body<OperationResult<R>> = (tx, context) => once.run(tx, context)
     // In a savepoint: a body that fails does not leave its claim behind.
     if (session.inTransaction) return this.#transactions.run(session, run, call.transaction)
@@ -114,7 +117,7 @@ export class Operations {
       release = await this.#turns.acquire(turn, once.deadline, 'the same operation in this process')
       once.isWaiting = false
       const { answer } = waiting
-      if (answer?.makeDecimal && answer.request === once.request) {
+      if (answer?.makeDecimal && answer.request === once.request && answer.client === once.client) {
         return { replayed: true, result: decodeAnswer(answer.text, answer.makeDecimal) as R }
       }
       const result = await begin()
@@ -150,6 +153,8 @@ interface OnceCall extends OperationCall {
   readonly request: string
   /** Whether it came in a transaction of the caller's. */
   readonly isInside: boolean
+  /** The one that it was made on. */
+  readonly client: object
 }
 
 /** One call of an operation, in all its attempts. */
@@ -181,6 +186,10 @@ class OnceInTransaction<R> {
 
   get request() {
     return this.#call.request
+  }
+
+  get client() {
+    return this.#call.client
   }
 
   async run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
@@ -230,7 +239,8 @@ class OnceInTransaction<R> {
     }
     await this.#store.store(tx, this.#call, `${this.#author} ${answer}`)
     this.#own = { result }
-    this.answer = { request: this.#call.request, text: answer, makeDecimal: hasDecimal(answer) ? undefined : String }
+    const { request, client } = this.#call
+    this.answer = { client, request, text: answer, makeDecimal: hasDecimal(answer) ? undefined : String }
     return { replayed: false, result }
   }
 
@@ -242,7 +252,7 @@ class OnceInTransaction<R> {
     if (answer === null) throw inProgress(this.#call)
     const text = answer.slice(answer.indexOf(' ') + 1)
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
-    this.answer = { request, text, makeDecimal }
+    this.answer = { client: this.#call.client, request, text, makeDecimal }
     if (this.#own && answer.startsWith(`${this.#author} `)) return { replayed: false, result: this.#own.result }
     return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: createdAt }
   }

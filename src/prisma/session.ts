@@ -1,6 +1,7 @@
 import type { ActionArgs, CallersTransaction, ModelAction, RecordSession, RootScope } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
+import { WriteSuppressedError } from '../errors/versioning.js'
 import {
   isTransactionClient,
   type ModelContext,
@@ -62,6 +63,8 @@ async function recordOf(model: ModelContext, action: ModelAction, send: () => Pr
   const answer = await send()
   if (typeof answer === 'object' && answer !== null) return answer as Row
   const extension = foreignIn(wholeClientOf(model), model.$name, [action])
+  // Prisma itself answers so where a trigger suppresses the insert.
+  if (extension === undefined && action === 'create') throw new WriteSuppressedError(model.$name, {})
   throw new ForeignExtensionError('gave no record', {
     extension: extension?.name,
     model: model.$name,

@@ -41,7 +41,8 @@ function toValue(value: unknown, { kind, type, isList, enumValues }: Field): unk
   if (value === null || value === undefined || isList) return value
   if (kind === 'enum') return nameOf(value, enumValues)
   if (type === 'BigInt') return BigInt(String(value))
-  if (type === 'Int') return Number(value)
+  // The column may be a numeric: of that, Prisma makes a number, too.
+  if (type === 'Int' || type === 'Float') return Number(value)
   return value
 }
 

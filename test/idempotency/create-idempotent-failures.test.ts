@@ -325,3 +325,20 @@ describe.each([
     expect((await call).record.customerId).toEqual(expect.any(Number))
   })
 })
+
+test('an insert that a trigger suppresses is an error of its own, alone, on a tx and beside others', async () => {
+  const { db } = connect()
+  await database.query(`CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE INSERT ON "Payment" FOR EACH ROW WHEN (NEW.amount = 13) EXECUTE FUNCTION suppress()`)
+  const suppressed = (on: Pick<Db, 'payment'>) =>
+    rejectionOf(on.payment.createIdempotent({ where: { transactionId: newId() }, data: { amount: 13 } }))
+  const expected = { code: 'WRITE_SUPPRESSED', model: 'Payment' }
+
+  expect(await suppressed(db)).toMatchObject(expected)
+  const [inTransaction, after] = await db.$transaction(async (tx) => [await suppressed(tx), await insert(tx, newId())])
+  expect(inTransaction).toMatchObject(expected)
+  expect(after).toMatchObject({ replayed: false })
+  const [beside, other] = await Promise.all([suppressed(db), insert(db, newId())])
+  expect(beside).toMatchObject(expected)
+  expect(other.replayed).toBe(false)
+})

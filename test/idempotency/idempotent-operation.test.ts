@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { AT_COMMIT_TRIGGER, atCommit } from '../support/at-commit.js'
 import { connectTo } from '../support/connect-to.js'
@@ -8,6 +8,7 @@ import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
+import { openRole } from '../support/role.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
 const { database, connect } = useExtended()
@@ -254,6 +255,32 @@ test('a duplicate that waited with another request is refused, among others that
 
   expect(await other).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
   expect(await duplicates).toHaveLength(40)
+})
+
+test('a duplicate that waited on the client of another tenant is given no answer that the database hides from it', async () => {
+  await database.query(`ALTER TABLE "IdempotencyKey" ADD COLUMN tenant text DEFAULT current_setting('app.tenant', true);
+ALTER TABLE "IdempotencyKey" ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON "IdempotencyKey" USING (tenant = current_setting('app.tenant'))`)
+  onTestFinished(async () => {
+    await database.query(`DROP POLICY tenant ON "IdempotencyKey"; ALTER TABLE "IdempotencyKey" DISABLE ROW LEVEL SECURITY;
+ALTER TABLE "IdempotencyKey" DROP COLUMN tenant`)
+  })
+  const { db } = connectTo(await openRole(database))
+  const clientOf = (tenant: string) => {
+    const own = async (body: (tx: Body) => Promise<unknown>, options: object) =>
+      db.$transaction(async (tx) => {
+        await tx.$executeRaw`SELECT set_config('app.tenant', ${tenant}, true)`
+        return body(tx)
+      }, options)
+    return db.$extends({ client: { $transaction: own } }) as unknown as Client
+  }
+  const call = operation()
+  const first = await standing(clientOf('first'), call)
+  const other = rejectionOf(clientOf('second').$idempotent({ ...call, ...patient }, never))
+  first.finish()
+
+  expect(await first.done).toMatchObject({ replayed: false })
+  expect(await other).toMatchObject({ code: 'IDEMPOTENCY_IN_PROGRESS' })
 })
 
 test('a call that comes after the answer asks the database, and runs where the key was deleted since', async () => {

@@ -251,6 +251,24 @@ test('raw SQL gives every kind of column as Prisma does', async () => {
   expect(toRecord(row, fields)).toEqual(await client.everything.findUnique({ where: { id }, select }))
 })
 
+test('a Float that the database keeps as a numeric is a number, as in a model call', async () => {
+  const { client } = connect()
+  const fields = readDataModel(client as unknown as PrismaClientLike).get('Everything')?.fields
+  const float = [...(fields?.values() ?? [])].filter(({ name }) => name === 'float')
+  const undone = client.$transaction(async (tx) => {
+    await tx.$executeRaw`ALTER TABLE "every thing" ALTER float TYPE numeric`
+    const { id, ...record } = await tx.everything.create({
+      data: { code: 'numeric', float: 1.5 },
+      select: { id: true, float: true },
+    })
+    const sql = `SELECT ${returning(float, 't')} FROM "every thing" AS t WHERE id = $1`
+    const [row] = await tx.$queryRawUnsafe<Record<string, unknown>[]>(sql, id)
+    expect(toRecord(row, float)).toEqual(record)
+    throw new Error('undone')
+  })
+  await expect(undone).rejects.toThrow('undone')
+})
+
 test('a row that is not there is missing, whoever else is in the statement', async () => {
   const { db } = connect()
   const [id] = await newProducts(1)
