@@ -4,6 +4,7 @@ import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Table } from '../sql/catalogue.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { Semaphore } from '../sync/semaphore.js'
 import type { AllocateCall, Allocation, Allocator } from './allocate.js'
 import { lookFor, readTaken } from './look.js'
 import { checkSame } from './request.js'
@@ -19,16 +20,19 @@ interface AllocateTask extends Task {
 
 type AllocateJob = Job<AllocateTask, Allocation>
 
+const WAITED_FOR = 'other calls of $serials.allocate'
 const BOUNDS: BatcherBounds = {
   largestBatch: 100,
   batchesAtOnce: 3,
   gatheringTurns: 12,
-  waitedFor: 'other calls of $serials.allocate',
+  waitedFor: WAITED_FOR,
 }
 /** A call for more than this is alone in its statement, so that no other one waits for it. */
 const LARGEST_TOGETHER = 1_000
 /** How long a statement waits for a transaction id that is claimed elsewhere, in ms, before its calls go on alone. */
 const BATCH_LOCK_TIMEOUT = 100
+/** Connections for calls that go alone: they may wait for long, and others need connections, too. */
+const ALONE_AT_ONCE = 3
 
 /**
  * Allocates for the calls of this process in batches: those of one form are one statement. It passes over serials
@@ -41,6 +45,7 @@ export class SerialsExecutor {
   readonly #root: Session
   readonly #allocator: Allocator
   readonly #batcher: Batcher<AllocateTask, Allocation>
+  readonly #waiting = new Semaphore(ALONE_AT_ONCE)
 
   constructor(root: Session, allocator: Allocator, maxWaiting: number) {
     this.#root = root
@@ -61,9 +66,10 @@ export class SerialsExecutor {
     release(notIn(open, batch))
     await Promise.all(
       byPool(open).map(async (jobs) => {
-        const inTime = jobs.filter(isInTime)
+        // Where an answer was lost, the transaction ids are asked first: a call that took serials is no error.
+        const inTime = outcome.isAmbiguous ? jobs : jobs.filter(isInTime)
         // One by itself can be told at once that it is aborted, or out of time.
-        const left = inTime.length > 1 ? await this.#together(inTime, outcome, false) : inTime
+        const left = inTime.length > 1 || outcome.isAmbiguous ? await this.#together(inTime, outcome, false) : inTime
         release(notIn(left, jobs))
         await Promise.all(
           left.map(async (job) => {
@@ -131,9 +137,12 @@ export class SerialsExecutor {
   async #alone(job: AllocateJob, outcome: AmbiguousOutcome): Promise<void> {
     const { run, call } = job.task
     try {
-      job.resolve(await this.#allocator.allocate(run, call))
+      const leave = await this.#waiting.acquire(run.deadline, WAITED_FOR)
+      job.resolve(await this.#allocator.allocate(run, call).finally(leave))
     } catch (error) {
-      job.reject(isNoAnswer(error) ? outcome.lastError(error) : error)
+      const { signal } = run.deadline
+      const isAborted = signal?.aborted && error === signal.reason
+      job.reject(isAborted || isNoAnswer(error) ? outcome.lastError(error) : error)
     }
   }
 }

@@ -99,7 +99,7 @@ export class DocumentCreator {
     const given = [...record.fields, id, number, value]
     const readable = record.values && this.#parts.engine.readable(session, model, given)
     if (record.values === undefined || readable === undefined) {
-      return this.#createAlone(session, call, new AmbiguousOutcome())
+      return this.#createLimited(session, call, new AmbiguousOutcome())
     }
     return this.#batcher.add(
       {
@@ -196,12 +196,20 @@ export class DocumentCreator {
   }
 
   async #settleAlone(job: CreateJob, outcome: AmbiguousOutcome): Promise<void> {
-    const { session, deadline } = job.task
+    await settle(job, this.#createLimited(job.task.session, job.task, outcome))
+  }
+
+  /** The counter lets one through at a time: those that wait for it leave the connections to others. */
+  async #createLimited(session: Session, call: CreateCall, outcome: AmbiguousOutcome): Promise<Created> {
+    const { deadline } = call
     try {
       const leave = await this.#alone.acquire(deadline, WAITED_FOR)
-      await settle(job, this.#createAlone(session, job.task, outcome).finally(leave))
+      return await this.#createAlone(session, call, outcome).finally(leave)
     } catch (error) {
-      job.reject(error)
+      const isAborted = deadline.signal?.aborted && error === deadline.signal.reason
+      if (outcome.isAmbiguous && (isAborted || isNoAnswer(error))) throw outcome.error('the connection was lost', error)
+      const isLate = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
+      throw isLate ? new DeadlineExceededError(deadline.duration, WAITED_FOR, { cause: error }) : error
     }
   }
 
@@ -225,13 +233,7 @@ export class DocumentCreator {
         throw withGivenDeadline(error, left, deadline)
       }
     }
-    try {
-      return await retry(attempt, { ...policy, attempts: Number.POSITIVE_INFINITY }, deadline, isLockTimeout)
-    } catch (error) {
-      if (outcome.isAmbiguous && isNoAnswer(error)) throw outcome.error('the connection was lost', error)
-      const isLate = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
-      throw isLate ? new DeadlineExceededError(deadline.duration, WAITED_FOR, { cause: error }) : error
-    }
+    return retry(attempt, { ...policy, attempts: Number.POSITIVE_INFINITY }, deadline, isLockTimeout)
   }
 
   /** In a transaction: the number first, and then its document. A number that the transaction id has already is kept. */

@@ -6,7 +6,7 @@ import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { returning } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, type Parameter, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { DocumentSeries, SeriesMap } from './mapping.js'
 import { bump, labelParts, localMoment, numberText } from './statements.js'
@@ -39,7 +39,8 @@ export interface DocumentRow {
 /**
  * Numbers documents and inserts them, all or nothing: one statement, so that the counter's row is locked from its
  * update to the commit and no longer. Each period's numbers go to its documents in the order of the list.
- * There are no rows for a period that has not so many numbers left; of it nothing is written.
+ * There are no rows for a period that has not so many numbers left; of it nothing is written. Nor are there for a
+ * transaction id that has a number already: an error for each replay would cost a connection of the pool.
  *
  * The counter is locked before anything else is written: the window keeps the documents back until the last counter
  * is done. A counter that had to be waited for is read as it is now, though the snapshot is older. A
@@ -53,8 +54,7 @@ export function createDocuments(
 ): Statement {
   const { number: noted } = map
   const { document, format, start } = series
-  const name = param(series.name, 'text')
-  const id = columnOf(document.transactionId)
+  const [name, id] = [param(series.name, 'text'), columnOf(document.transactionId)]
   const given = new GivenColumns([
     ...fields.map((field) => [columnOf(field), givenType(field, table)] as const),
     [id, sqlTypeOf(document.transactionId) ?? 'text'],
@@ -79,6 +79,7 @@ export function createDocuments(
     SELECT ${labelParts(format)}
     FROM (SELECT ${localMoment(raw('given."#at"'), param(series.timeZone, 'text'))}) AS moment
   ) AS label
+  WHERE NOT ${isNumbered(map, name, raw(`given.${id}`))}
 ), taken AS (
   ${bump(map, series, name, {
     size: raw('label.count'),
@@ -115,6 +116,12 @@ SELECT numbered.${id} AS "$id", numbered."#value" AS "$value", numbered."#text" 
     THEN ${refusal('suppressed ', raw('numbered."#"'))}
   END AS "$refusal"
 FROM numbered LEFT JOIN document ON document.${id} = numbered.${id}`
+}
+
+/** Whether the transaction id has a number of the series, as far as the statement's snapshot tells. */
+function isNumbered({ number }: SeriesMap, series: Parameter, id: SqlText): Statement {
+  const [name, own] = [columnOf(number.series), columnOf(number.transactionId)]
+  return sql`EXISTS (SELECT FROM ${number.table} AS n WHERE n.${name} = ${series} AND n.${own} = ${id})`
 }
 
 /** The documents of transaction ids that have a number of the series, as they are now. */

@@ -164,8 +164,9 @@ export class StockExecutor {
       if (again === WRITTEN) return
       noteFailure(outcome, again)
     }
+    const turns = part.map((job) => turnOf(job, outcome))
     await within(this.#patient, async () => {
-      for (const job of part) await this.#single(job, outcome)
+      for (const [i, job] of part.entries()) if (turns[i]?.()) await this.#single(job, outcome)
     })
   }
 
@@ -233,6 +234,28 @@ function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutco
   // The server, or Prisma, may notice the deadline sooner than our own clock.
   const isOutOfTime = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
+}
+
+/**
+ * Tells the caller if it is aborted or out of time before its turn comes. The function returned begins the turn, and
+ * tells whether it is still wanted. Where an answer was lost it is: only the turn tells what became of the call.
+ */
+function turnOf(job: StockJob, outcome: AmbiguousOutcome): () => boolean {
+  if (outcome.isAmbiguous) return () => true
+  const { deadline } = job.task
+  let isWanted = true
+  let begin = () => {}
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve
+  })
+  deadline.race(begun, BOUNDS.waitedFor).catch((error) => {
+    isWanted = false
+    job.reject(error)
+  })
+  return () => {
+    begin()
+    return isWanted && !deadline.signal?.aborted
+  }
 }
 
 /** The movements that have nothing in common with a request of another kind, in their order. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { serials } from '../../src/serials/extension.js'
@@ -136,6 +137,35 @@ describe('calls that come together', () => {
     expect(new Set(outcomes.flatMap(numbersOf)).size).toBe(6)
     expect(await db.$serials.free({ productId })).toBe(3)
   })
+})
+
+test('calls that are aborted after an answer was lost are told what was written', async () => {
+  const productId = await newProduct(4)
+  const proxy = await openProxy(database.url)
+  const db = connectTo(proxy.url).db.$extends(serials())
+  const controller = new AbortController()
+  const lost = proxy.next(/"\$taken"/, 'drop')
+  const call = () =>
+    db.$serials.allocate({ transactionId: newId(), where: { productId }, count: 1, signal: controller.signal })
+  const calls = Promise.all([call(), call()])
+  await lost.happened
+  controller.abort(new Error('no longer wanted'))
+
+  expect((await calls).flatMap(numbersOf).sort()).toEqual(['S-1', 'S-2'])
+})
+
+test('calls that wait for serials leave connections to others, however many they are', async () => {
+  const { db, pool } = await warm()
+  const productId = await newProduct(20)
+  const other = await openTransaction(database.url, HOLD, [productId])
+  const calls = Promise.all(Array.from({ length: 20 }, () => allocate(db, productId)))
+  await untilBlocked(database.url)
+  await sleep(400) // their batches have given up by then
+
+  expect(await db.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
+  expect(pool.waitingCount).toBe(0)
+  await other.query('ROLLBACK')
+  expect(new Set((await calls).flatMap(numbersOf)).size).toBe(20)
 })
 
 describe('a call that has to wait', () => {

@@ -3,8 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { series } from '../../src/series/extension.js'
 import type { SeriesOptions } from '../../src/series/options.js'
+import { connectTo } from '../support/connect-to.js'
 import { openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
+import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -34,6 +36,24 @@ test('a call is one statement, and so are fifty that come together', async () =>
   await Promise.all(Array.from({ length: 50 }, create))
 
   expect(statements).toHaveLength(1)
+})
+
+test('a replay costs no connection, and keeps no other call from being one statement', async () => {
+  const { db, statements, pool } = withDocuments()
+  const create = (transactionId: string) =>
+    started(db.$series.create('payment', { transactionId, record: { amount: 1 } }))
+  const known = newId()
+  await create(known)
+  statements.length = 0
+  let removals = 0
+  pool.on('remove', () => removals++)
+
+  const created = await Promise.all([newId(), known, newId()].map(create))
+
+  expect(created.map(({ replayed }) => replayed)).toEqual([false, true, false])
+  expect(statements).toHaveLength(2)
+  expect(removals).toBe(0)
+  expect(await db.$series.gaps('payment')).toEqual([])
 })
 
 test('documents with other fields are statements of their own, and the numbers follow one another', async () => {
@@ -105,6 +125,20 @@ describe('an extension that takes part in inserts of the model', () => {
     expect(seen.sort()).toEqual(ids.sort())
     expect(await create(ids[0] ?? '')).toMatchObject({ replayed: true })
     expect(await db.$series.gaps('payment')).toEqual([])
+  })
+
+  test('leaves connections to others, however many calls wait for the counter', async () => {
+    const { db, pool } = withHook()
+    const create = () => started(db.$series.create('payment', { transactionId: newId(), record: { amount: 1 } }))
+    await create()
+    const blocker = await openTransaction(database.url, `SELECT FROM "Series" WHERE name = 'payment' FOR UPDATE`)
+    const calls = Array.from({ length: 20 }, create)
+    await untilBlocked(database.url)
+
+    expect(await db.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
+    expect(pool.waitingCount).toBe(0)
+    await blocker.query('COMMIT')
+    await Promise.all(calls)
   })
 
   test('sees it in a transaction of the caller, too', async () => {
@@ -211,3 +245,36 @@ describe('a mapping that does not fit is refused when the client is extended', (
     expect(extend({ series: { a: { format: 'A{0}', document } } })).toThrow(says)
   })
 })
+
+test.each([
+  { end: 'out of time', isAborted: false },
+  { end: 'aborted', isAborted: true },
+])('calls that are $end while nobody can tell whether they were written are told so', async ({ isAborted }) => {
+  const proxy = await openProxy(database.url)
+  const db = connectTo(proxy.url).db.$extends(series({ series: { payment: { format: 'A{0}', document: PAYMENT } } }))
+  const { signal, ...controller } = aborter()
+  const create = () =>
+    started(
+      db.$series.create('payment', {
+        transactionId: newId(),
+        record: { amount: 1 },
+        signal,
+        retry: { deadline: 1_000 },
+      }),
+    )
+  await create()
+  const lost = proxy.next(/^WITH bound/, 'drop')
+  const calls = Array.from({ length: 6 }, create)
+  await lost.happened
+  proxy.refuse()
+  if (isAborted) setTimeout(controller.abort, 300)
+
+  const errors = await Promise.all(calls.map(rejectionOf))
+
+  expect(errors.map((error) => (error as { code?: string }).code)).toEqual(errors.map(() => 'OUTCOME_UNKNOWN'))
+})
+
+function aborter() {
+  const controller = new AbortController()
+  return { signal: controller.signal, abort: () => controller.abort(new Error('no longer wanted')) }
+}

@@ -478,6 +478,28 @@ test('a call whose deadline passes while it waits behind others is told so, and 
   expect(await movementsOf(transactionId)).toEqual([])
 })
 
+test('calls that wait behind those that wait for rows of their own are told when they are aborted or out of time', async () => {
+  const { db } = connect()
+  const items = await Promise.all(times(5, () => newItem(10)))
+  const owners = await Promise.all(items.map(holding))
+  const controller = new AbortController()
+  const ids = times(5, newId)
+  const move = (i: number, more = {}) =>
+    started(db.$stock.move({ transactionId: ids[i] as string, item: items[i] as StockItem, quantity: -1, ...more }))
+  const patient = [move(0), move(1), move(2)]
+  await untilPatient(database.url)
+  const late = move(3, { retry: { deadline: 300 } })
+  const aborted = move(4, { signal: controller.signal })
+  expect(await rejectionOf(late)).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 300 })
+  controller.abort(new Error('no longer wanted'))
+  expect(await rejectionOf(aborted)).toBe(controller.signal.reason)
+  for (const owner of owners) await owner.query('COMMIT')
+
+  expect((await Promise.all(patient)).map(({ balance }) => balance)).toEqual([9, 9, 9])
+  expect(await Promise.all(ids.map(movementsOf))).toEqual([[-1], [-1], [-1], [], []])
+  await expectExact(database)
+})
+
 test('a call whose deadline the server notices first is told so in the same way', async () => {
   const { db } = connect()
   const item = await newItem(10)
