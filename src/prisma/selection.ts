@@ -61,9 +61,11 @@ export interface Widened {
   strip(record: Row): Row
 }
 
-/** The selection with these fields in it. */
-export function widened(selection: Selection, names: readonly string[], { omitted }: Model): Widened {
+/** The selection with these fields in it. One that asks for nothing stays as it is, for Prisma to refuse. */
+export function widened(selection: Selection, names: readonly string[], model: Model): Widened {
+  if (selectsNothing(selection, model)) return { selection, strip: (record) => record }
   const { select, omit } = selection
+  const { omitted } = model
   const unasked = names.filter((name) => (select ? select[name] !== true : (omit?.[name] ?? omitted.has(name))))
   const wanted = (value: boolean) => Object.fromEntries(names.map((name) => [name, value]))
   const wide: Selection = select
@@ -76,6 +78,12 @@ export function widened(selection: Selection, names: readonly string[], { omitte
       return Object.fromEntries(Object.entries(record).filter(([name]) => !unasked.includes(name)))
     },
   }
+}
+
+function selectsNothing({ select, include, omit }: Selection, { fields, omitted }: Model): boolean {
+  if (select) return !Object.values(select).some(Boolean)
+  const isOmitted = ({ kind, name }: Field) => kind === 'relation' || (omit?.[name] ?? omitted.has(name))
+  return !include && omit !== undefined && [...fields.values()].every(isOmitted)
 }
 
 /** The fields that a selection asks for, if they are scalars alone and it is written as Prisma wants it. */

@@ -656,3 +656,30 @@ describe('a value that only the database can refuse', () => {
     expect(await rejectionOf(call)).toBeInstanceOf(Prisma.PrismaClientValidationError)
   })
 })
+
+test.each([
+  { select: {} },
+  { select: { currency: false } },
+  { omit: Object.fromEntries(Object.keys(Prisma.PaymentScalarFieldEnum).map((name) => [name, true])) },
+])(
+  "a selection of nothing is Prisma's own validation error, alone, together and of a duplicate: %j",
+  async (selection) => {
+    const { db } = connect()
+    const there = newId()
+    await database.query(INSERT, [there])
+    const ids = [newId(), newId(), newId()] as const
+    const failed = (transactionId: string) =>
+      rejectionOf(
+        (db.payment.createIdempotent as Loose).call(db.payment, {
+          where: { transactionId },
+          data: { amount: 5 },
+          ...selection,
+        }),
+      )
+    const together = await Promise.all([failed(ids[0]), failed(ids[1]), failed(there)])
+    for (const error of [...together, await failed(ids[2]), await failed(there)]) {
+      expect(error).toBeInstanceOf(Prisma.PrismaClientValidationError)
+    }
+    expect((await Promise.all(ids.map(rowsOf))).flat()).toEqual([])
+  },
+)
