@@ -1,5 +1,6 @@
+import { isStatementTimeout } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
-import { InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
+import { DeadlineExceededError, InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Table } from '../sql/catalogue.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
@@ -142,7 +143,9 @@ export class SerialsExecutor {
     } catch (error) {
       const { signal } = run.deadline
       const isAborted = signal?.aborted && error === signal.reason
-      job.reject(isAborted || isNoAnswer(error) ? outcome.lastError(error) : error)
+      const isLate = isStatementTimeout(error) && run.deadline.passed()
+      const reason = isLate ? new DeadlineExceededError(run.deadline.duration, WAITED_FOR, { cause: error }) : error
+      job.reject(isAborted || isNoAnswer(reason) ? outcome.lastError(reason) : reason)
     }
   }
 }

@@ -71,12 +71,12 @@ function takeStatement(map: SerialsMap, calls: readonly AllocateCall[], taking: 
   const lists = listsOf(map, columns, calls)
   const free = freeSerials(map, lists, taking)
   const claim = sql`claim AS (
-  ${isSingle ? claiming(map, claimable(lists), granted(lists)) : claiming(map, raw('FROM call'))}
+  ${isSingle ? claiming(map, claimable(map, lists), granted(lists)) : claiming(map, raw('FROM call'))}
 )`
   return sql`WITH call AS MATERIALIZED (
   SELECT * FROM ${lists.calls}
 ), ${join(isSingle ? [free, claim] : [claim, free])}, ${taken(map, lists)}
-SELECT call."$n", claim.id IS NOT NULL AS "$claimed", ${isSingle ? FOUND_OR_REFUSED : raw('free.found')} AS "$found",
+SELECT call."$n", claim.id IS NOT NULL AS "$claimed", ${isSingle ? foundOrRefused(lists) : raw('free.found')} AS "$found",
   t."$n" IS NOT NULL AS "$taken"${readable && raw(`, ${returning(readable, 't')}`)}
 FROM call LEFT JOIN claim USING (id) LEFT JOIN free USING (pool) LEFT JOIN taken AS t ON t."$n" = call."$n"
 ORDER BY call."$n", ${columnsOf(key, 't')}`
@@ -106,11 +106,24 @@ function freeSerials({ serial: { key } }: SerialsMap, lists: CallLists, { skips,
 
 const IS_FULL = raw('free.found >= call.last')
 
-/** Where fewer will do, a call has all that there is only if none are locked by others. */
-function claimable({ isPartial }: CallLists): SqlText {
-  const condition = isPartial ? `(${IS_FULL} OR free.found = free.visible)` : IS_FULL
+/**
+ * Where fewer will do, a call has all that there is only if none are locked by others, and if no call before it is a
+ * replay, which needs none of its places.
+ */
+function claimable({ allocation: { table, transactionId } }: SerialsMap, { isPartial }: CallLists): SqlText {
+  const condition = isPartial
+    ? `(${IS_FULL} OR free.found = free.visible AND NOT EXISTS (
+    SELECT FROM call AS b JOIN ${table} AS a ON a.${columnOf(transactionId)} = b.id WHERE b.pool = call.pool AND b.last < call.last
+  ))`
+    : IS_FULL
   return raw(`FROM call JOIN free USING (pool) WHERE ${condition} ORDER BY call.id`)
 }
+
+/** A call has fewer than there are, for the transaction id of one before it was claimed elsewhere meanwhile. */
+const IS_CUT_SHORT = `EXISTS (
+      SELECT FROM claim JOIN call AS c USING (id) JOIN call AS b ON b.pool = c.pool AND b.last < c.last
+      WHERE claim.count < c.count AND b.id NOT IN (SELECT id FROM claim)
+    )`
 
 /** How many serials it gets. */
 function granted({ isPartial }: CallLists): SqlText {
@@ -131,9 +144,10 @@ function taken(map: SerialsMap, { assignments, isPartial }: CallLists): Statemen
 )`
 }
 
-/** Claimed, but took too few, since a trigger is in the way: only an error undoes the claim. */
-const FOUND_OR_REFUSED = raw(`CASE
-    WHEN (SELECT count(*) FROM taken) < (SELECT sum(count) FROM claim)
+/** Claimed, but took too few, such as where a trigger is in the way: only an error undoes the claim. */
+const foundOrRefused = ({ isPartial }: CallLists) =>
+  raw(`CASE
+    WHEN (SELECT count(*) FROM taken) < (SELECT sum(count) FROM claim)${isPartial ? ` OR ${IS_CUT_SHORT}` : ''}
     THEN ${refusal('taken ', raw('(SELECT count(*) FROM taken)'))}
     ELSE free.found
   END`)

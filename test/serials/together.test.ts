@@ -7,6 +7,7 @@ import { openTransaction } from '../support/connection.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { newId, numbersOf, useSerials } from '../support/serials.js'
+import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
 const { database, connect, newProduct, owners, isNoted } = useSerials()
@@ -152,6 +153,36 @@ test('calls that are aborted after an answer was lost are told what was written'
   controller.abort(new Error('no longer wanted'))
 
   expect((await calls).flatMap(numbersOf).sort()).toEqual(['S-1', 'S-2'])
+})
+
+test('a call for which fewer will do gets all it wants, also behind a replay in its batch', async () => {
+  const { db } = await warm()
+  const productId = await newProduct(8)
+  const take = (transactionId: string) =>
+    db.$serials.allocate({ transactionId, where: { productId }, count: 3, partial: true, ...patient })
+  const known = newId()
+  await take(known)
+
+  const [replay, first, second] = await Promise.all([take(known), take(newId()), take(newId())])
+
+  expect(replay).toMatchObject({ replayed: true })
+  expect([first, second].map((outcome) => outcome && numbersOf(outcome).length)).toEqual([3, 2])
+  expect(await db.$serials.free({ productId })).toBe(0)
+})
+
+test('a call for which fewer will do gets all it wants, also where somebody else claims an id before it meanwhile', async () => {
+  const { db } = await warm()
+  const productId = await newProduct(5)
+  const take = (transactionId: string) =>
+    started(db.$serials.allocate({ transactionId, where: { productId }, count: 3, partial: true, ...patient }))
+  const claimed = newId()
+  const rival = await openTransaction(database.url, CLAIM, [claimed, '{}'])
+  const [other, call] = [take(claimed), take(newId())]
+  await untilBlocked(database.url)
+  await rival.query('COMMIT')
+
+  expect(await rejectionOf(other)).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+  expect(numbersOf(await call)).toHaveLength(3)
 })
 
 test('calls that wait for serials leave connections to others, however many they are', async () => {
