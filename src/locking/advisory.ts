@@ -58,6 +58,8 @@ export class Advisory {
   /** Those that wait in the database. */
   readonly #waiters: Semaphore
   readonly #maxWaiting: number
+  /** Transactions that hold a lock, try to get one, or wait for one: each has a connection, or is about to. */
+  #open = 0
   readonly #transactions: RetryingTransactions
   readonly #policy: ResolvedPolicy
   /** Named once it is known not to be the default. */
@@ -165,15 +167,15 @@ export class Advisory {
    * waiters, if there is one, so that the lock goes from transaction to transaction within the database. Else
    * waits for the holder: those that wait for other processes must not keep this key from its callers.
    *
-   * Less than half of the connections wait so, since a body may need another one, and one place is left for
-   * a key that another process holds. A call with several keys waits here, too, so that it keeps none of them
+   * None waits so once half of the connections are taken by locks, since a body may need another one, and one place
+   * is left for a key that another process holds. A call with several keys waits here, too, so that it keeps none of them
    * in the database while it waits.
    */
   async #behindHolder(session: RootSession, key: string, hold: Hold<unknown>): Promise<(() => void) | undefined> {
     const holder = this.#holders.get(key)
     if (holder === undefined) return undefined
     const waiting = this.#waiters.taken + 1
-    const isRoom = 2 * waiting < (session.connections ?? 0) && waiting < this.#maxWaiting
+    const isRoom = 2 * this.#open < (session.connections ?? 0) && waiting < this.#maxWaiting
     const place = isRoom && hold.keys.length === 1 ? this.#waiters.tryAcquire() : undefined
     if (place === undefined) await hold.deadline.race(holder, 'the lock')
     return place
@@ -218,9 +220,13 @@ export class Advisory {
         readOnly: false,
         open,
       })
+    this.#open++
     const transaction = this.#atReadCommitted(begin, hold)
     const over = transaction.then(nothing, nothing)
-    void over.then(stopWaiting)
+    void over.then(() => {
+      this.#open--
+      stopWaiting?.()
+    })
     try {
       await whole.race(Promise.race([held, transaction]), 'the lock').catch((error: unknown) => {
         if (hold.state === 'held') return // the body has begun, and is told by itself

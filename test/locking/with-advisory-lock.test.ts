@@ -1,4 +1,5 @@
 import { getEventListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { sqlState } from '../../src/engine/error-facts.js'
 import { type ConcurrencyOptions, concurrency } from '../../src/index.js'
@@ -750,6 +751,18 @@ describe('connections', () => {
     expect(await advisoryWaiters(database.url)).toBe(3)
     for (const holder of holders) await holder.query('COMMIT')
     expect(await Promise.all(waiting)).toEqual(keys)
+  })
+
+  test('are left for the bodies, however many keys are held and waited for at once', async () => {
+    const { db } = connect({ poolSize: 10 })
+    await db.$withAdvisoryLock('first of all', async () => {})
+    const body = async () => {
+      await sleep(5) // meanwhile others come to wait for the lock
+      return db.note.count() // on a connection of its own
+    }
+    const keys = Array.from({ length: 32 }, (_, n) => `connection ${n % 8}`)
+    const counts = await Promise.all(keys.map((key) => db.$withAdvisoryLock(key, body, { timeout: 60_000 })))
+    expect(counts).toHaveLength(32)
   })
 
   test('are not needed by callers who wait for their turn in the process', async () => {
