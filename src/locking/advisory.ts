@@ -58,7 +58,7 @@ export class Advisory {
   /** Those that wait in the database. */
   readonly #waiters: Semaphore
   readonly #maxWaiting: number
-  /** Transactions that hold a lock, try to get one, or wait for one: each has a connection, or is about to. */
+  /** Transactions that hold, try or wait for locks: each has a connection, or is about to. */
   #open = 0
   readonly #transactions: RetryingTransactions
   readonly #policy: ResolvedPolicy
@@ -167,9 +167,9 @@ export class Advisory {
    * waiters, if there is one, so that the lock goes from transaction to transaction within the database. Else
    * waits for the holder: those that wait for other processes must not keep this key from its callers.
    *
-   * None waits so once half of the connections are taken by locks, since a body may need another one, and one place
-   * is left for a key that another process holds. A call with several keys waits here, too, so that it keeps none of them
-   * in the database while it waits.
+   * None waits so once locks take half of the connections, since a body may need another one, and one place is
+   * left for a key that another process holds. A call with several keys waits here, too, so that it keeps none
+   * of them in the database.
    */
   async #behindHolder(session: RootSession, key: string, hold: Hold<unknown>): Promise<(() => void) | undefined> {
     const holder = this.#holders.get(key)
@@ -223,10 +223,8 @@ export class Advisory {
     this.#open++
     const transaction = this.#atReadCommitted(begin, hold)
     const over = transaction.then(nothing, nothing)
-    void over.then(() => {
-      this.#open--
-      stopWaiting?.()
-    })
+    void over.then(() => this.#open--)
+    void over.then(stopWaiting)
     try {
       await whole.race(Promise.race([held, transaction]), 'the lock').catch((error: unknown) => {
         if (hold.state === 'held') return // the body has begun, and is told by itself
