@@ -12,11 +12,12 @@ export type {
   Serials,
 } from './serials/types.js'
 export type { DocumentsOf } from './series/client-types.js'
-export { type SeriesExtension, series } from './series/extension.js'
+export { series } from './series/extension.js'
 export type {
   CounterMapping,
   DocumentMapping,
   NumberMapping,
+  NumbersOnly,
   SeriesDefinition,
   SeriesOptions,
 } from './series/options.js'

@@ -1,16 +1,6 @@
-import type { Row } from '../engine/session.js'
 import type { RowInputOf, ScalarsOf } from '../mapping/types.js'
-
-/** The series that have a document, by their names, with the mapping of it. */
-type Mapped<O> = O extends { readonly series: infer S }
-  ? {
-      [K in keyof S as S[K] extends { readonly document: object } ? K : never]: S[K] extends {
-        readonly document: infer D
-      }
-        ? D
-        : never
-    }
-  : Record<never, never>
+import type { MappedDocuments } from './documents-of.js'
+import type { SeriesDocuments } from './types.js'
 
 /** The name that a mapping gives a field, or its default. */
 type Named<D, K extends string, Default> = D extends { readonly [P in K]: infer N extends string } ? N : Default
@@ -29,8 +19,10 @@ type RecordOf<C, D> = ScalarsOf<C, ModelOf<D>> extends infer R ? R : never
 
 /** The input and the record of `create`, for each series that has a document. */
 export type DocumentsOf<C, O> = {
-  [K in keyof Mapped<O>]: { input: Input<C, Mapped<O>[K]>; record: RecordOf<C, Mapped<O>[K]> }
-}
-
-/** The same on a pool: a record is a row, by the names of its fields. */
-export type RowDocumentsOf<O> = { [K in keyof Mapped<O>]: { input: Row; record: Row } }
+  [K in keyof MappedDocuments<O>]: {
+    input: Input<C, MappedDocuments<O>[K]>
+    record: RecordOf<C, MappedDocuments<O>[K]>
+  }
+} extends infer D extends SeriesDocuments
+  ? D
+  : never

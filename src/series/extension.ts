@@ -3,12 +3,9 @@ import type { ClientExtension } from '../mapping/types.js'
 import type { DocumentsOf } from './client-types.js'
 import { mapSeries } from './mapping.js'
 import { SeriesFeature } from './methods.js'
-import { checkSeriesOptions, type SeriesOptions } from './options.js'
+import { checkSeriesOptions, type NumbersOnly, type SeriesOptions } from './options.js'
 import { prismaDocuments } from './prisma-documents.js'
 import type { NumberSeries } from './types.js'
-
-/** The members that `series()` adds to a client of type C. */
-export type SeriesExtension<C, O> = ClientExtension<'$series', NumberSeries<O, DocumentsOf<C, O>>>
 
 /**
  * The extension for number series, on top of `concurrency()`. Without options it uses the models
@@ -22,9 +19,16 @@ export type SeriesExtension<C, O> = ClientExtension<'$series', NumberSeries<O, D
  *   series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' }, ticket: { blocks: 100 } } }),
  * )
  */
-export function series<const O extends SeriesOptions, C extends object = object>(
+export function series<const O extends NumbersOnly>(
   options?: O,
-): (client: C) => SeriesExtension<C, O> {
+): (client: object) => ClientExtension<'$series', NumberSeries<O, Record<never, never>>>
+// Apart, for to infer the client costs the compiler much, and is more than it can do for a client of many models.
+export function series<const O extends SeriesOptions, C extends object>(
+  options: O,
+): (client: C) => ClientExtension<'$series', NumberSeries<O, DocumentsOf<C, O>>>
+export function series<C>(
+  options?: SeriesOptions,
+): (client: C) => ClientExtension<'$series', NumberSeries<SeriesOptions>> {
   const given = checkSeriesOptions(options ?? {})
   return featureExtension('series', (models, rootFor) => {
     const map = mapSeries(models, given)

@@ -81,6 +81,11 @@ export interface SeriesOptions {
   readonly retry?: RetryPolicy
 }
 
+/** Options of which no series has a document. */
+export interface NumbersOnly extends SeriesOptions {
+  readonly series?: Readonly<Record<string, SeriesDefinition & { readonly document?: undefined }>>
+}
+
 const model = s.optional(nameSchema('a model'))
 
 const format = keyTextSchema.check((text) => {
