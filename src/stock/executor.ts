@@ -24,6 +24,8 @@ const BOUNDS: BatcherBounds = {
   gatheringTurns: 12,
   waitedFor: 'other calls for the same items',
 }
+/** After a replay, so many batches look for their ids first: an error for a recorded one would cost a connection of the pool. */
+const CAREFUL_BATCHES = 100
 /** Where each request takes a lock of its id: the server's table of locks is small. */
 const LARGEST_BATCH_WITH_LOCKS = 250
 /** Connections for the rest of failed batches: for parts that may be quick, and for calls that wait. */
@@ -48,6 +50,8 @@ export class StockExecutor {
   /** A guess at what will be granted. */
   readonly #known = new BalanceCache()
   readonly #batcher: Batcher<Request, Decision>
+  /** Batches to come that look for their transaction ids first. */
+  #careful = 0
   readonly #rest = new Semaphore(REST_AT_ONCE)
   readonly #patient = new Semaphore(PATIENT_AT_ONCE)
 
@@ -93,9 +97,10 @@ export class StockExecutor {
     const requests = moves.map(({ task }) => task)
     const known = (id: string) => this.#known.get(id)
     try {
-      const { decisions, locked, left } = await new GuardedMoves(this.#root, this.#map, requests, known).run(
-        BATCH_LOCK_TIMEOUT,
-      )
+      const { decisions, locked, left } = await new GuardedMoves(this.#root, this.#map, requests, known).run({
+        lockTimeout: BATCH_LOCK_TIMEOUT,
+        looksForIds: this.#expectsReplays(),
+      })
       this.#remember(locked.balances)
       this.#remember(left)
       moves.forEach((job, i) => {
@@ -103,14 +108,23 @@ export class StockExecutor {
         if (decision === undefined) return
         settled.add(job)
         job.resolve(decision)
+        if (decision.status === 'done' && decision.replayed) this.#careful = CAREFUL_BATCHES
       })
     } catch (error) {
+      if (isConcurrencyError(error, 'WRITE_SUPPRESSED')) this.#careful = CAREFUL_BATCHES
       // Somebody else got ahead, at the isolation level that the database has set, or has recorded one of the ids.
       if (!isTransactionConflict(error) && !isConcurrencyError(error, 'WRITE_SUPPRESSED')) {
         return { settled, failure: { error } }
       }
     }
     return { settled }
+  }
+
+  /** Replays seldom come by themselves. */
+  #expectsReplays(): boolean {
+    if (this.#careful === 0) return false
+    this.#careful--
+    return true
   }
 
   async #decide(jobs: readonly StockJob[], hasPlace: boolean, release: Release): Promise<void> {

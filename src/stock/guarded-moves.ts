@@ -8,7 +8,7 @@ import { type LockedState, readMovements } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import type { Decision, Request } from './request.js'
 import { column, rowsIn } from './statements.js'
-import { leftBy, writeGuarded } from './write.js'
+import { type Guard, leftBy, writeGuarded } from './write.js'
 
 /** The outcome of movements that were sent in a guarded statement. */
 export interface MovesResult {
@@ -57,7 +57,7 @@ export class GuardedMoves {
     }
   }
 
-  async run(lockTimeout?: number): Promise<MovesResult> {
+  async run(bounds: Omit<Guard, 'demands'> = {}): Promise<MovesResult> {
     await this.#map.quantities.prepare(this.#session)
     for (let statement = 1; statement <= MOST_STATEMENTS; statement++) {
       const { likely, sent } = this.#choose()
@@ -66,7 +66,7 @@ export class GuardedMoves {
       // Refusals are recorded where they are remembered, which takes more than this statement.
       const isPart = sent.length < this.#requests.length
       if (demands === undefined || (this.#map.rememberRefusals && isPart)) break
-      const written = await writeGuarded(this.#session, this.#map, likely.set, { demands, lockTimeout })
+      const written = await writeGuarded(this.#session, this.#map, likely.set, { ...bounds, demands })
       const isAsKnown = this.#find(written)
       if (written.isWritten) return this.#resultOf(isAsKnown ? likely : this.#decide(this.#requests))
       if (written.balances.size < likely.set.items.length) break // an item is not there, or an id is not free

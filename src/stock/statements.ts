@@ -219,3 +219,8 @@ export function idsAreUnreserved(map: StockMap, ids: Statement): Statement | und
   return sql`(SELECT bool_and(pg_try_advisory_xact_lock_shared(${lockKey(map, 'm.id')})) FROM ${ids})
     AND NOT EXISTS (SELECT FROM ${reservation.table} AS r JOIN ${ids} ON r.${columnOf(reservation.transactionId)} = m.id)`
 }
+
+/** A condition: none of the `ids` is recorded, as far as the statement's snapshot tells. */
+export function idsAreNew({ movement: { table, transactionId } }: StockMap, ids: Statement): Statement {
+  return sql`NOT EXISTS (SELECT FROM ${table} AS t JOIN ${ids} ON t.${columnOf(transactionId)} = m.id)`
+}

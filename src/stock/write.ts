@@ -17,6 +17,7 @@ import {
   column,
   type Entry,
   flagColumns,
+  idsAreNew,
   idsAreUnreserved,
   itemExists,
   keyColumns,
@@ -36,7 +37,9 @@ export type Written = 'written' | 'taken' | 'undone'
 export interface Guard {
   readonly demands: ReadonlyMap<string, Demand>
   /** How long the statement may wait for a row, in ms. */
-  readonly lockTimeout: number | undefined
+  readonly lockTimeout?: number
+  /** Whether it looks for the ids first, so that a recorded one of several is no error. That takes a tenth of its time. */
+  readonly looksForIds?: boolean
 }
 
 /**
@@ -61,8 +64,9 @@ export async function writeGuarded(
   guard: Guard,
 ): Promise<LockedState & { readonly isWritten: boolean }> {
   const { items, movements } = writes
-  const parts = claimParts(map, movementClaim(map, movements), () => [
+  const parts = claimParts(map, movementClaim(map, movements), (ids) => [
     sql`(SELECT count(*) FROM locked WHERE is_as_demanded) = ${param(items.length, 'int')}`,
+    guard.looksForIds && idsAreNew(map, ids),
   ])
   const source = changesIn(map, items, guard.demands)
   const conditions = [limited(guard.lockTimeout), idsAreUnreserved(map, parts.ids)]

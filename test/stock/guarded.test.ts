@@ -70,6 +70,26 @@ describe('movements that are likely to be granted are one statement', () => {
     await expectExact(database)
   })
 
+  test('with replays among them, of which only the first costs a connection', async () => {
+    const { db, pool, statements } = connect()
+    const item = await newItem(100)
+    const transactionId = newId()
+    const replay = () => db.$stock.move({ transactionId, item, quantity: -1 })
+    await replay()
+    let removals = 0
+    pool.on('remove', () => removals++)
+    const outcomes = []
+    for (let turn = 0; turn < 4; turn++) {
+      if (turn === 1) statements.length = 0
+      outcomes.push((await Promise.all([replay(), move(db, item, -1)])).map(({ replayed }) => replayed))
+    }
+
+    expect(outcomes).toEqual(Array(4).fill([true, false]))
+    expect(removals).toBeLessThanOrEqual(1)
+    expect(statements).toHaveLength(9)
+    await expectExact(database)
+  })
+
   test('of an order of a hundred lines, too', async () => {
     const { db, statements } = connect()
     const items = await Promise.all(Array.from({ length: 100 }, () => newItem(10)))
