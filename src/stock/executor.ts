@@ -31,6 +31,8 @@ const LARGEST_BATCH_WITH_LOCKS = 250
 /** Connections for the rest of failed batches: for parts that may be quick, and for calls that wait. */
 const REST_AT_ONCE = 2
 const PATIENT_AT_ONCE = 3
+/** How often the deadlines of those that wait for a turn are looked at, in ms. */
+const SWEEP_INTERVAL = 50
 
 type StockJob = Job<Request, Decision>
 type Release = (settled: readonly StockJob[]) => void
@@ -50,6 +52,9 @@ export class StockExecutor {
   /** A guess at what will be granted. */
   readonly #known = new BalanceCache()
   readonly #batcher: Batcher<Request, Decision>
+  /** Those that wait for their turn alone. */
+  readonly #inLine = new Set<StockJob>()
+  #isSweeping = false
   /** Batches to come that look for their transaction ids first. */
   #careful = 0
   readonly #rest = new Semaphore(REST_AT_ONCE)
@@ -178,9 +183,26 @@ export class StockExecutor {
       if (again === WRITTEN) return
       noteFailure(outcome, again)
     }
-    const turns = part.map((job) => turnOf(job, outcome))
+    // Where an answer was lost, only its turn tells what became of a call.
+    const isWatched = !outcome.isAmbiguous
+    if (isWatched) for (const job of part) this.#inLine.add(job)
+    this.#sweepLater()
     await within(this.#patient, async () => {
-      for (const [i, job] of part.entries()) if (turns[i]?.()) await this.#single(job, outcome)
+      for (const job of part) {
+        const isWanted = !isWatched || (this.#inLine.delete(job) && isInTime(job))
+        if (isWanted) await this.#single(job, outcome)
+      }
+    })
+  }
+
+  /** Tells those whose time is up, or that are aborted, before their turn comes: one timer for all. */
+  #sweepLater(): void {
+    if (this.#isSweeping || this.#inLine.size === 0) return
+    this.#isSweeping = true
+    systemClock.timer(SWEEP_INTERVAL, () => {
+      this.#isSweeping = false
+      for (const job of this.#inLine) if (!isInTime(job)) this.#inLine.delete(job)
+      this.#sweepLater()
     })
   }
 
@@ -250,25 +272,14 @@ function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutco
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
-/**
- * Tells the caller if it is aborted or out of time before its turn comes. The function returned begins the turn, and
- * tells whether it is still wanted. Where an answer was lost it is: only the turn tells what became of the call.
- */
-function turnOf(job: StockJob, outcome: AmbiguousOutcome): () => boolean {
-  if (outcome.isAmbiguous) return () => true
-  const { deadline } = job.task
-  let isWanted = true
-  let begin = () => {}
-  const begun = new Promise<void>((resolve) => {
-    begin = resolve
-  })
-  deadline.race(begun, BOUNDS.waitedFor).catch((error) => {
-    isWanted = false
+/** Tells the caller, if it is not. */
+function isInTime(job: StockJob): boolean {
+  try {
+    job.task.deadline.check(BOUNDS.waitedFor)
+    return true
+  } catch (error) {
     job.reject(error)
-  })
-  return () => {
-    begin()
-    return isWanted && !deadline.signal?.aborted
+    return false
   }
 }
 
