@@ -10,6 +10,7 @@ import { toRecord } from '../sql/raw-record.js'
 import { raw, sql } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { RetryingRoot } from '../transactions/method.js'
@@ -85,6 +86,7 @@ export class DocumentCreator {
   readonly #parts: CreatorParts
   readonly #batcher: Batcher<CreateTask, Created>
   readonly #alone = new Semaphore(ALONE_AT_ONCE)
+  readonly #replays = new ReplayWatch()
 
   constructor(parts: CreatorParts, maxWaiting: number) {
     this.#parts = parts
@@ -147,7 +149,8 @@ export class DocumentCreator {
       const table = await map.catalogue.of(series.document.model, (text, ...values) => root.rows({ text, values }))
       const form = { map, series, table, readable, fields: record.fields }
       const documents = jobs.map(({ task }) => task.document)
-      const rows = await root.rows<DocumentRow>(createDocuments(form, documents, LOCK_TIMEOUT))
+      const bounds = { lockTimeout: LOCK_TIMEOUT, looksForIds: this.#replays.expectsReplays() }
+      const rows = await root.rows<DocumentRow>(createDocuments(form, documents, bounds))
       const byId = new Map(rows.map((row) => [row.$id, row]))
       const open = jobs.filter((job) => {
         const row = byId.get(job.task.transactionId)
@@ -183,6 +186,7 @@ export class DocumentCreator {
     try {
       const rows = await root.rows<DocumentRow>(findDocuments(map, series, readable, ids))
       const known = new Map(rows.map((row) => [row.$id, createdOf(row, readable, true)]))
+      if (known.size > 0) this.#replays.note()
       await Promise.all(
         jobs.map(async (job) => {
           const created = known.get(job.task.transactionId)

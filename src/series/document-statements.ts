@@ -29,6 +29,13 @@ export interface DocumentForm {
   readonly readable: readonly Field[]
 }
 
+export interface CreateBounds {
+  /** How long the statement may wait for a row, in ms. */
+  readonly lockTimeout: number
+  /** Whether transaction ids that are recorded are left out, which else are an error of the whole statement. */
+  readonly looksForIds: boolean
+}
+
 /** A document with its number, as a statement gives it back. */
 export interface DocumentRow {
   readonly $id: string
@@ -39,8 +46,8 @@ export interface DocumentRow {
 /**
  * Numbers documents and inserts them, all or nothing: one statement, so that the counter's row is locked from its
  * update to the commit and no longer. Each period's numbers go to its documents in the order of the list.
- * There are no rows for a period that has not so many numbers left; of it nothing is written. Nor are there for a
- * transaction id that has a number already: an error for each replay would cost a connection of the pool.
+ * There are no rows for a period that has not so many numbers left; of it nothing is written. With `looksForIds` there
+ * are none for a transaction id that has a number already.
  *
  * The counter is locked before anything else is written: the window keeps the documents back until the last counter
  * is done. A counter that had to be waited for is read as it is now, though the snapshot is older. A
@@ -50,7 +57,7 @@ export interface DocumentRow {
 export function createDocuments(
   { map, series, fields, table, readable }: DocumentForm,
   documents: readonly NewDocument[],
-  lockTimeout: number,
+  { lockTimeout, looksForIds }: CreateBounds,
 ): Statement {
   const { number: noted } = map
   const { document, format, start } = series
@@ -79,8 +86,7 @@ export function createDocuments(
     SELECT ${labelParts(format)}
     FROM (SELECT ${localMoment(raw('given."#at"'), param(series.timeZone, 'text'))}) AS moment
   ) AS label
-  WHERE NOT ${isNumbered(map, name, raw(`given.${id}`))}
-), taken AS (
+${looksForIds && sql`  WHERE NOT ${isNumbered(map, name, raw(`given.${id}`))}\n`}), taken AS (
   ${bump(map, series, name, {
     size: raw('label.count'),
     more: sql`(excluded.${columnOf(map.counter.last)} - ${param(start, 'int8')} + 1)`,

@@ -5,6 +5,7 @@ import { withGivenDeadline } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { Batcher, type BatcherBounds, type Job } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import { BalanceCache } from './balance-cache.js'
@@ -24,8 +25,6 @@ const BOUNDS: BatcherBounds = {
   gatheringTurns: 12,
   waitedFor: 'other calls for the same items',
 }
-/** After a replay, so many batches look for their ids first: an error for a recorded one would cost a connection of the pool. */
-const CAREFUL_BATCHES = 100
 /** Where each request takes a lock of its id: the server's table of locks is small. */
 const LARGEST_BATCH_WITH_LOCKS = 250
 /** Connections for the rest of failed batches: for parts that may be quick, and for calls that wait. */
@@ -55,8 +54,7 @@ export class StockExecutor {
   /** Those that wait for their turn alone. */
   readonly #inLine = new Set<StockJob>()
   #isSweeping = false
-  /** Batches to come that look for their transaction ids first. */
-  #careful = 0
+  readonly #replays = new ReplayWatch()
   readonly #rest = new Semaphore(REST_AT_ONCE)
   readonly #patient = new Semaphore(PATIENT_AT_ONCE)
 
@@ -104,7 +102,7 @@ export class StockExecutor {
     try {
       const { decisions, locked, left } = await new GuardedMoves(this.#root, this.#map, requests, known).run({
         lockTimeout: BATCH_LOCK_TIMEOUT,
-        looksForIds: this.#expectsReplays(),
+        looksForIds: this.#replays.expectsReplays(),
       })
       this.#remember(locked.balances)
       this.#remember(left)
@@ -113,23 +111,16 @@ export class StockExecutor {
         if (decision === undefined) return
         settled.add(job)
         job.resolve(decision)
-        if (decision.status === 'done' && decision.replayed) this.#careful = CAREFUL_BATCHES
+        if (decision.status === 'done' && decision.replayed) this.#replays.note()
       })
     } catch (error) {
-      if (isConcurrencyError(error, 'WRITE_SUPPRESSED')) this.#careful = CAREFUL_BATCHES
+      if (isConcurrencyError(error, 'WRITE_SUPPRESSED')) this.#replays.note()
       // Somebody else got ahead, at the isolation level that the database has set, or has recorded one of the ids.
       if (!isTransactionConflict(error) && !isConcurrencyError(error, 'WRITE_SUPPRESSED')) {
         return { settled, failure: { error } }
       }
     }
     return { settled }
-  }
-
-  /** Replays seldom come by themselves. */
-  #expectsReplays(): boolean {
-    if (this.#careful === 0) return false
-    this.#careful--
-    return true
   }
 
   async #decide(jobs: readonly StockJob[], hasPlace: boolean, release: Release): Promise<void> {

@@ -38,12 +38,13 @@ test('a call is one statement, and so are fifty that come together', async () =>
   expect(statements).toHaveLength(1)
 })
 
-test('a replay costs no connection, and keeps no other call from being one statement', async () => {
+test('after a first replay, the next ones cost no connection, and keep no other call from being one statement', async () => {
   const { db, statements, pool } = withDocuments()
   const create = (transactionId: string) =>
     started(db.$series.create('payment', { transactionId, record: { amount: 1 } }))
   const known = newId()
   await create(known)
+  await create(known) // an error of the server, which is cheaper than to look for ids that are hardly ever there
   statements.length = 0
   let removals = 0
   pool.on('remove', () => removals++)
