@@ -38,12 +38,14 @@ export function openByHand(url: string): Side {
       }
     },
     insert: (transactionId) => db.payment.create({ data: { transactionId, amount } }),
+    // Prisma reads, and inserts where nothing is there. Where two come at once, one of them has P2002, and reads again.
     async insertOnce(transactionId) {
+      const call = { where: { transactionId }, update: {}, create: { transactionId, amount } }
       try {
-        return await db.payment.create({ data: { transactionId, amount } })
+        return await db.payment.upsert(call)
       } catch (error) {
         if (!hasCode(error, 'P2002')) throw error
-        return db.payment.findUniqueOrThrow({ where: { transactionId } })
+        return db.payment.upsert(call)
       }
     },
     operation: (key) =>

@@ -19,7 +19,18 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
     .$extends(concurrency())
     .$extends(stock({ item: { model: 'Stock', key: 'itemId' }, movement: { model: 'StockMovement' } }))
     .$extends(serials())
-    .$extends(series({ counter: { model: 'SeriesCounter' }, series: { invoice: { document: { model: 'Document' } } } }))
+    .$extends(numbers())
+  function numbers() {
+    const options = {
+      counter: { model: 'SeriesCounter' },
+      series: { invoice: { document: { model: 'Document' } } },
+    } as const
+    try {
+      return series(options)
+    } catch {
+      return series({ counter: options.counter }) as never // before 0.2 a series had no document
+    }
+  }
   const versions: number[] = []
   const amount = 1
   return {
