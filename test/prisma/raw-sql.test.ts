@@ -4,6 +4,7 @@ import type { PrismaClient } from '../../generated/prisma/client.js'
 import { stock } from '../../src/erp.js'
 import { concurrency } from '../../src/index.js'
 import { useDatabase } from '../support/clients.js'
+import { gate } from '../support/gate.js'
 import { rejectionOf } from '../support/rejection.js'
 
 const database = useDatabase()
@@ -54,6 +55,33 @@ describe.each([
     expect(await db.product.findUniqueOrThrow({ where: { id } })).toMatchObject({ stock: 1, version: 1 })
     expect(await db.payment.count({ where: { transactionId: { startsWith: transactionId } } })).toBe(1)
     expect(await db.stock.findUniqueOrThrow({ where: { productId_warehouse: item } })).toMatchObject({ onHand: 4 })
+  })
+
+  test('a body that takes too long under a lock has its connection closed, and writes nothing, though it goes on', async () => {
+    const { client, pool } = database.connect()
+    let closed = 0
+    pool.on('remove', () => closed++)
+    const db = make(client)
+    const text = randomUUID()
+    const late = gate()
+    const ended = gate()
+    const call = db.$withAdvisoryLock(
+      text,
+      async (tx) => {
+        await tx.note.create({ data: { text } })
+        await late.opened
+        await tx.note.create({ data: { text } }).catch(() => {})
+        ended.open()
+      },
+      { bodyTimeout: 100 },
+    )
+
+    expect(await rejectionOf(call)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    late.open()
+    await ended.opened
+
+    expect(await db.note.count({ where: { text } })).toBe(0)
+    expect(closed).toBe(1)
   })
 
   test('an error of SQL is an error of Prisma', async () => {
