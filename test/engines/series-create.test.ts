@@ -215,18 +215,25 @@ describeEngines(({ name, connectErp, database, other }) => {
     expect(await gaps(db)).toEqual([])
   })
 
-  test('a transaction id that another process commits while the batch waits for the counter is replayed', async () => {
+  /** Another program has a document for a transaction id in a transaction, which ends with `end.open()`. */
+  async function numberedElsewhere(failure?: Error) {
     const { db } = await connectErp()
     const { db: their } = await connectErp(other)
-    const { at, create, numbersOf, gaps } = newYear()
+    const year = newYear()
     const transactionId = newId()
     const [taken, end] = [gate(), gate()]
     const theirs = their.$transaction(async (tx) => {
-      await tx.$series.create('payment', { transactionId, at, record: { amount: 1 } })
+      await tx.$series.create('payment', { transactionId, at: year.at, record: { amount: 1 } })
       taken.open()
       await end.opened
+      if (failure) throw failure
     })
     await taken.opened
+    return { ...year, db, transactionId, theirs, end }
+  }
+
+  test('a transaction id that another process commits while the batch waits for the counter is replayed', async () => {
+    const { db, transactionId, theirs, end, create, numbersOf, gaps } = await numberedElsewhere()
     const ours = [create(db), create(db, transactionId), create(db)]
     await untilBlocked(database.url)
     end.open()
@@ -241,18 +248,9 @@ describeEngines(({ name, connectErp, database, other }) => {
   })
 
   test('the same where the other one rolls back: nothing is replayed, and no number is missing', async () => {
-    const { db } = await connectErp()
-    const { db: their } = await connectErp(other)
-    const { at, create, numbersOf, gaps } = newYear()
-    const transactionId = newId()
-    const [taken, end] = [gate(), gate()]
-    const theirs = their.$transaction(async (tx) => {
-      await tx.$series.create('payment', { transactionId, at, record: { amount: 1 } })
-      taken.open()
-      await end.opened
-      throw new Error('rolled back')
-    })
-    await taken.opened
+    const { db, transactionId, theirs, end, create, numbersOf, gaps } = await numberedElsewhere(
+      new Error('rolled back'),
+    )
     const ours = [create(db), create(db, transactionId)]
     await untilBlocked(database.url)
     end.open()
