@@ -8,8 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { gzipSync } from 'node:zlib'
-import { build } from 'esbuild'
+import { bundleSize } from '../../test/support/bundle-size.js'
 import type { Spread } from '../result.js'
 import { spreadOf } from '../runner/summary.js'
 import { generateClient } from './models.js'
@@ -96,17 +95,4 @@ function spread(kind: keyof Cost, name: string, beyond?: string): Spread {
 function shown(name: string, beyond?: string): string {
   const { median, low, high } = spread('time', name, beyond)
   return `${median.toFixed(1)} (${low.toFixed(1)} to ${high.toFixed(1)}), CPU ${spread('cpu', name, beyond).median.toFixed(1)}`
-}
-
-async function bundleSize(path: string): Promise<number> {
-  const { outputFiles } = await build({
-    entryPoints: [path],
-    bundle: true,
-    minify: true,
-    platform: 'neutral',
-    mainFields: ['module', 'main'],
-    external: ['@prisma/client/*'],
-    write: false,
-  })
-  return gzipSync(outputFiles[0]?.contents ?? '').length
 }
