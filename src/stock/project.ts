@@ -5,7 +5,7 @@ import { isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
 import { columnsAsKeys, columnsOf, keyNames, keysEqual, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { givenOf, type Item, itemOf } from './item.js'
 import type { StockMap } from './mapping.js'
 import { keyColumns, rowsIn } from './statements.js'
@@ -16,7 +16,12 @@ export type Applying = StockMap & { readonly movement: { readonly applied: Field
 interface Batch {
   readonly found: number
   readonly folded: number
+  /** The place of the last movement in the table. */
+  readonly last: string
 }
+
+/** Before the first place in a table. */
+const START = '(0,0)'
 
 /** An item whose deferred movements could not be folded, and what the database says against it. */
 export interface Unfolded {
@@ -31,6 +36,10 @@ export type RunOne = <R>(statement: (session: Session) => Promise<R>) => Promise
  * Folds what is deferred, batch by batch. A batch that fails because of an item is taken apart, by
  * halves, until that item is alone. Such an item is left out of the batches that follow, so that
  * the others are folded; the next call tries it again.
+ *
+ * A batch goes on behind the place where the one before it ended: it would else read again what all of them
+ * have folded (2.2 times the time, for 300,000 movements). A movement that has changed its place meanwhile
+ * may be passed over. So the end is a batch from the start of the table that is not full.
  */
 export async function foldAll(run: RunOne, map: Applying, batchSize: number) {
   const failed = new Map<Item, unknown>()
@@ -47,7 +56,7 @@ export async function foldAll(run: RunOne, map: Applying, batchSize: number) {
     const [item] = items
     if (item === undefined) return
     try {
-      for (let found = batchSize; found === batchSize; ) found = (await fold({ only: items })).found
+      for (let found = batchSize; found === batchSize; ) found = (await fold({ only: items, after: START })).found
     } catch (error) {
       if (!isOfItem(error)) throw error
       const half = items.length >> 1
@@ -55,25 +64,27 @@ export async function foldAll(run: RunOne, map: Applying, batchSize: number) {
       else for (const part of [items.slice(0, half), items.slice(half)]) await foldApart(part)
     }
   }
-  for (;;) {
+  for (let after = START; ; ) {
+    const which = { except: [...failed.keys()], after }
     try {
-      const { found } = await fold({ except: [...failed.keys()] })
+      const { found, last } = await fold(which)
       // That was all there was. Later movements are for the next call: this one would else never end.
-      if (found < batchSize) break
+      if (found < batchSize && after === START) break
+      after = found < batchSize ? START : last
     } catch (error) {
       if (!isOfItem(error)) throw error
-      const items = await run((session) => findDeferred(session, map, batchSize, [...failed.keys()]))
+      const items = await run((session) => findDeferred(session, map, batchSize, which))
       // Where none is left, somebody else has taken them meanwhile, or it was no item that failed: a
       // statement without any then fails, too.
-      await (items.length > 0 ? foldApart(items) : fold({ only: [] }))
+      await (items.length > 0 ? foldApart(items) : fold({ only: [], after }))
     }
   }
   const unfolded = [...failed].map(([item, error]): Unfolded => ({ item: item.given, error }))
   return unfolded.length > 0 ? { folded, failed: unfolded } : { folded }
 }
 
-/** Which items' movements are folded: these alone, or all but these. */
-type Which = { readonly only: readonly Item[] } | { readonly except: readonly Item[] }
+/** Which movements are folded: of these items alone, or of all but these; and behind which place in the table. */
+type Which = ({ readonly only: readonly Item[] } | { readonly except: readonly Item[] }) & { readonly after: string }
 
 /**
  * Classes of errors that say nothing about a row: of the connection, the transaction, the schema,
@@ -90,7 +101,7 @@ function isOfItem(error: unknown): boolean {
   return state !== undefined && (state === INSUFFICIENT_PRIVILEGE || !NOT_OF_A_ROW.test(state))
 }
 
-/** A condition on the movements `m`. None for all of them. */
+/** A condition on the items of the movements `m`. None for all of them. */
 function conditionOf(map: StockMap, which: Which): Statement | undefined {
   const isOnly = 'only' in which
   const items = isOnly ? which.only : which.except
@@ -99,30 +110,42 @@ function conditionOf(map: StockMap, which: Which): Statement | undefined {
   return sql`\n    AND (${columns}) ${!isOnly && raw('NOT ')}IN (SELECT * FROM ${rowsIn('item', keyColumns(map, items))})`
 }
 
-/** The movements that are deferred, of items that are there. */
-function deferredOf({ item, movement }: StockMap, applied: Field): Statement {
+/**
+ * Up to `limit` movements that are deferred, of items that are there, and that nobody else is folding. OFFSET
+ * keeps the EXISTS from becoming a join, which would read all items for each batch.
+ */
+function deferredOf(map: Applying, limit: number, which: Which): Statement {
+  const { item, movement } = map
   const isSame = movement.item.map((field, i) => {
     const own = item.key[i]
     return own && sql`t.${columnOf(own)} = m.${columnOf(field)}`
   })
   return sql`FROM ${movement.table} AS m
-  WHERE NOT m.${columnOf(applied)}
-    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${join(isSame, ' AND ')})`
+  WHERE NOT m.${columnOf(movement.applied)} AND m.ctid > ${param(which.after, 'tid')}
+    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${join(isSame, ' AND ')} OFFSET 0)${conditionOf(map, which)}
+  LIMIT ${param(limit, 'int')}
+  FOR UPDATE OF m SKIP LOCKED`
+}
+
+/**
+ * Rows of a CTE as a list of FROM. The planner takes it for ten rows, and finds what is joined with them by
+ * its index, not by a scan of the table.
+ */
+function listOfRows(cte: string, names: readonly string[]): SqlText {
+  return raw(`unnest(${names.map((name) => `ARRAY(SELECT ${name} FROM ${cte})`).join(', ')}) AS s(${names.join(', ')})`)
 }
 
 /**
  * Items that have deferred movements which nobody else is folding: movements that somebody else has
  * locked were not in the batch that failed.
  */
-async function findDeferred(session: Session, map: Applying, limit: number, except: readonly Item[]) {
+async function findDeferred(session: Session, map: Applying, limit: number, which: Which) {
   const { movement, item } = map
   const key = join(movement.item.map((field) => raw(`m.${columnOf(field)}::text`)))
   const rows = await session.rows<{ key: string[] }>(sql`SELECT DISTINCT key
 FROM (
   SELECT ARRAY[${key}] AS key
-  ${deferredOf(map, movement.applied)}${conditionOf(map, { except })}
-  LIMIT ${param(limit, 'int')}
-  FOR UPDATE OF m SKIP LOCKED
+  ${deferredOf(map, limit, which)}
 ) AS found`)
   return rows.map(({ key }) => itemOf(key, givenOf(key, item.key)))
 }
@@ -148,37 +171,36 @@ async function applyDeferred(session: Session, map: Applying, limit: number, whi
   const { key } = item
   const [id, line] = [columnOf(movement.transactionId), columnOf(movement.line)]
   const onHand = columnOf(item.onHand)
-  const isChanged = sql`CASE WHEN (${keyNames(key, 'b.')}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END`
+  const keys = key.map((_, i) => `k${i}`)
   const statement = sql`WITH batch AS MATERIALIZED (
-  SELECT m.${id} AS id, m.${line} AS line, m.${columnOf(movement.quantity)} AS quantity, ${columnsAsKeys(movement.item, 'm')}
-  ${deferredOf(map, movement.applied)}${conditionOf(map, which)}
-  LIMIT ${param(limit, 'int')}
-  FOR UPDATE OF m SKIP LOCKED
+  SELECT m.ctid AS place, m.${id} AS id, m.${line} AS line, m.${columnOf(movement.quantity)} AS quantity, ${columnsAsKeys(movement.item, 'm')}
+  ${deferredOf(map, limit, which)}
 ), sums AS MATERIALIZED (
   SELECT ${keyNames(key)}, sum(quantity) AS quantity FROM batch GROUP BY ${keyNames(key)}
 ), locked AS MATERIALIZED (
   SELECT
-  FROM ${item.table} AS t
-  WHERE (${columnsOf(key, 't')}) IN (SELECT ${keyNames(key)} FROM sums)
+  FROM ${listOfRows('sums', keys)} JOIN ${item.table} AS t ON ${keysEqual(key, 't', 's')}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t
 ), changed AS (
   UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${touches(item, 't')}
-  FROM sums AS s
+  FROM ${listOfRows('sums', [...keys, 'quantity'])}
   WHERE ${keysEqual(key, 't', 's')} AND (SELECT count(*) FROM locked) > 0
   RETURNING ${keyNames(key, 's.')}
+), counted AS MATERIALIZED (
+  SELECT id, line FROM batch WHERE CASE WHEN (${keyNames(key)}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END
 ), folded AS (
   UPDATE ${movement.table} AS m SET ${columnOf(movement.applied)} = true${touches(movement, 'm')}
-  FROM batch AS b
-  WHERE m.${id} = b.id AND m.${line} = b.line AND ${isChanged}
+  FROM ${listOfRows('counted', ['id', 'line'])}
+  WHERE m.${id} = s.id AND m.${line} = s.line
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM batch)::int AS found, f.count::int AS folded,
-  CASE WHEN f.count <> w.count THEN ${refusedCount(raw('f.count'), raw('w.count'))} END AS refusal
-FROM (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM batch AS b WHERE ${isChanged}) AS w`
+SELECT b.count::int AS found, b.last, f.count::int AS folded,
+  CASE WHEN f.count <> c.count THEN ${refusedCount(raw('f.count'), raw('c.count'))} END AS refusal
+FROM (SELECT count(*), max(place)::text AS last FROM batch) AS b,
+  (SELECT count(*) FROM folded) AS f, (SELECT count(*) FROM counted) AS c`
   try {
-    const { found, folded } = await rowOf<Batch>(session, statement)
-    return { found, folded }
+    return await rowOf<Batch>(session, statement)
   } catch (error) {
     // A balance that has it, and a movement that says it has not: it would be added again and again.
     if (refusalOf(error) !== undefined) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })

@@ -3,7 +3,9 @@ import { connectStock } from '../support/connect-stock.js'
 import { openTransaction } from '../support/connection.js'
 import { rejectionOf } from '../support/rejection.js'
 import { openRole } from '../support/role.js'
+import { started } from '../support/started.js'
 import { expectExact, newId, type StockItem, useStock } from '../support/stock.js'
+import { untilBlocked } from '../support/until-blocked.js'
 
 const { database, connect, newItem, onHand } = useStock()
 
@@ -177,6 +179,39 @@ CREATE TRIGGER keep BEFORE UPDATE ON "StockMovement" FOR EACH ROW WHEN (NEW."pro
     expect(folded).toBe(1)
     expect(failed.map(({ item }) => item.productId).sort()).toEqual(bad.map(({ productId }) => productId).sort())
   })
+})
+
+test('a movement that somebody moves to a place in front of the batches is not passed over', async () => {
+  const { db } = connect()
+  const [first, second, third] = [await newItem(), await newItem(), await newItem()]
+  // Places that are free, at the start of the table.
+  await database.query('TRUNCATE "StockMovement"')
+  await database.query(
+    `INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity)
+SELECT n, 0, $1, 'main', 1 FROM generate_series(1, 10) AS n`,
+    [first.productId],
+  )
+  for (const item of [first, second, third]) await defer(db, item)
+  await database.query(`DELETE FROM "StockMovement" WHERE applied`)
+  await database.query('VACUUM "StockMovement"')
+  const holder = await openTransaction(database.url, 'SELECT FROM "Stock" WHERE "productId" = $1 FOR UPDATE', [
+    second.productId,
+  ])
+
+  const folding = started(db.$stock.project({ batchSize: 1 }))
+  await untilBlocked(database.url)
+  await database.query('UPDATE "StockMovement" SET quantity = quantity WHERE "productId" = $1', [third.productId])
+  const [place] = await database.query(
+    `SELECT ctid < (
+  SELECT ctid FROM "StockMovement" WHERE "productId" = $1
+) AS "isBefore" FROM "StockMovement" WHERE "productId" = $2`,
+    [second.productId, third.productId],
+  )
+  await holder.query('COMMIT')
+
+  expect(place).toEqual({ isBefore: true })
+  expect(await folding).toEqual({ folded: 3 })
+  expect(await onHand(third)).toBe(5)
 })
 
 test('what is wrong with the server, and with no item, is thrown', async () => {
