@@ -13,11 +13,11 @@ import { Deadline } from '../sync/deadline.js'
 import { KeyedLock, type LockMode } from '../sync/keyed-lock.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-body.js'
-import { bodyLimits, STATEMENT_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
+import { type Limits, limitsColumn, STATEMENT_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import { inNestedBody, inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import type { TransactionNote } from '../transactions/verify-commit.js'
 import type { Open, RetryingTransactions } from '../transactions/with-retry.js'
-import { AdvisoryLocks, type Limits, type LockRequest } from './acquire.js'
+import { AdvisoryLocks, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
 
 export interface LockCall {
@@ -316,16 +316,17 @@ function limitWait(
 
 function limitsBefore({ lock, statement }: LimitsBefore): Limits {
   return {
-    columns: (n) => `set_config('lock_timeout', $${n}, true), set_config('statement_timeout', $${n + 1}, true)`,
+    column: (n) => `concat(set_config('lock_timeout', $${n}, true), set_config('statement_timeout', $${n + 1}, true))`,
     values: [lock, statement],
   }
 }
 
 /** Limits from before a wait stay where they are shorter. */
 function limitsOfBody(bodyTimeout: number, before?: LimitsBefore): Limits {
-  if (before === undefined) return { columns: (n) => bodyLimits(`$${n}`), values: [bodyTimeout] }
+  const body = (n: number) => ({ statement: `$${n}::int`, lock: `$${n}::int` })
+  if (before === undefined) return { column: (n) => limitsColumn(body(n)), values: [bodyTimeout] }
   return {
-    columns: (n) => bodyLimits(`$${n}`, { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` }),
+    column: (n) => limitsColumn({ ...body(n), before: { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` } }),
     values: [bodyTimeout, before.lock, before.statement],
   }
 }

@@ -6,32 +6,39 @@ export function wholeMilliseconds(deadline: Deadline): number {
 }
 
 /** An expression that limits every wait of the transaction for a lock to `$1` ms. */
-export const LOCK_LIMIT = limitOf('lock_timeout')
+export const LOCK_LIMIT = limitOf('lock_timeout', '$1::int')
 
-/**
- * Expressions that limit every statement of the transaction to `$1` ms, as text. A running
- * statement cannot be taken back by the client, so the server must end it.
- */
-export const LIMITS = `${LOCK_LIMIT},\n  ${limitOf('statement_timeout')}`
+/** The same of every statement, as text. A running statement cannot be taken back by the client, so the server must end it. */
+export const STATEMENT_LIMIT = limitOf('statement_timeout', '$1::int')
 
-/** The same with a limit of `$2` ms for the waits. */
-export const LIMITS_APART = `${limitOf('lock_timeout', '$2::int')},\n  ${limitOf('statement_timeout')}`
-
-/** The second of them alone. */
-export const STATEMENT_LIMIT = limitOf('statement_timeout')
-
-/**
- * The same with the ms in `parameter`, and a limit for the pauses between statements, a second
- * longer: a process that is stopped or cut off cannot end its own transaction, so the server does.
- * Limits `before` stay where they are shorter.
- */
-export function bodyLimits(parameter: string, before: { lock?: string; statement?: string } = {}): string {
-  return `${limitOf('lock_timeout', `${parameter}::int`, before.lock)},
-  ${limitOf('statement_timeout', `${parameter}::int`, before.statement)},
-  ${limitOf('idle_in_transaction_session_timeout', `least(${parameter}::int8 + 1000, 2147483647)`)}`
+/** How long each statement may take, and wait for a lock: `int` expressions, in ms. */
+interface Limited {
+  readonly statement: string
+  readonly lock: string
+  /** Limits from before, as text, that stay where they are shorter. They are the ones that hold unless given. */
+  readonly before?: { readonly lock: string; readonly statement: string } | undefined
 }
 
-/** The first of them, with `limit` ms. */
+/** A column of limits for a statement with parameters of its own. */
+export interface Limits {
+  /** The first of its parameters has this number. */
+  column(first: number): string
+  readonly values: readonly unknown[]
+}
+
+/**
+ * A column that limits the transaction: its waits for locks, its statements, and, a second longer, the pauses
+ * between statements: a process that is stopped or cut off cannot end its own transaction, so the server does.
+ */
+export function limitsColumn({ statement, lock, before }: Limited): string {
+  return `concat(
+    ${limitOf('lock_timeout', lock, before?.lock)},
+    ${limitOf('statement_timeout', statement, before?.statement)},
+    ${limitOf('idle_in_transaction_session_timeout', `least(${statement}::int8 + 1000, 2147483647)`)}
+  ) AS limits`
+}
+
+/** An expression that limits every wait for a lock to `limit` ms. */
 export function lockLimit(limit: number): string {
   return limitOf('lock_timeout', String(limit))
 }
@@ -40,7 +47,7 @@ export function lockLimit(limit: number): string {
  * A limit that the database or the role already has stays, where it is shorter; 0 means that there
  * is none (PostgreSQL manual, "19.11. Client Connection Defaults").
  */
-function limitOf(name: string, limit = '$1::int', before = `current_setting('${name}')`): string {
+function limitOf(name: string, limit: string, before = `current_setting('${name}')`): string {
   return `set_config('${name}', least(
     ${limit},
     nullif(extract(epoch FROM ${before}::interval) * 1000, 0)::int

@@ -3,7 +3,9 @@ import type { IsolationLevel } from '../engine/session.js'
 import type { Deadline } from '../sync/deadline.js'
 import { NO_TIMEOUT } from './bounded-body.js'
 import { boundOf, withinDeadline } from './bounds.js'
-import { LIMITS, wholeMilliseconds } from './limits.js'
+import { limitsColumn, wholeMilliseconds } from './limits.js'
+
+const LIMITS = limitsColumn({ statement: '$1::int', lock: '$1::int' })
 
 interface OwnTransaction {
   readonly deadline: Deadline

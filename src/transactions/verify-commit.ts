@@ -12,15 +12,18 @@ import type { Deadline } from '../sync/deadline.js'
  */
 export interface TransactionNote {
   readonly xid: string
-  readonly timeline: string
-  readonly recovery: string
+  /** Timeline and recovery. In one column, since each costs the client 4 µs. */
+  readonly server: string
 }
 
-const SERVER = `left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
-  (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) AS recovery`
+const SERVER = `concat(
+    left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    ' ', (SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)
+  ) AS server`
 
 /** Columns that note the transaction: those of a `TransactionNote`. */
-export const NOTE = `pg_current_xact_id()::text AS xid, ${SERVER}`
+export const NOTE = `pg_current_xact_id()::text AS xid,
+  ${SERVER}`
 
 /**
  * Asks what became of a transaction whose COMMIT was not answered. While it is still under way, or
@@ -44,14 +47,12 @@ export async function outcomeOf(
   }
 }
 
-async function ask(note: TransactionNote, session: RootSession) {
+async function ask({ xid, server }: TransactionNote, session: RootSession) {
   try {
-    const text = `SELECT pg_xact_status($1::xid8) AS status, ${SERVER}`
-    const row = await rowOf<Omit<TransactionNote, 'xid'> & { status: string | null }>(session, {
-      text,
-      values: [note.xid],
-    })
-    if (row.timeline !== note.timeline || row.recovery !== note.recovery) return 'unknown'
+    const text = `SELECT pg_xact_status($1::xid8) AS status,
+  ${SERVER}`
+    const row = await rowOf<{ status: string | null; server: string }>(session, { text, values: [xid] })
+    if (row.server !== server) return 'unknown'
     if (row.status === 'in progress') return 'again'
     return row.status === 'committed' || row.status === 'aborted' ? row.status : 'unknown'
   } catch (error) {

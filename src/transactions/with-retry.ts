@@ -21,7 +21,7 @@ import { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
 import { type BodyEnd, boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { Deadlocks, type Run, Runs } from './deadlocks.js'
-import { LIMITS_APART, wholeMilliseconds } from './limits.js'
+import { type Limits, limitsColumn, wholeMilliseconds } from './limits.js'
 import { inNestedBody } from './serialize.js'
 import { NOTE, outcomeOf, type TransactionNote } from './verify-commit.js'
 
@@ -45,10 +45,8 @@ export interface TransactionCall {
 export interface Opening {
   /** The columns that note the transaction, where it is to be noted. */
   readonly note: string | undefined
-  /** How long each statement may take, in ms. */
-  readonly limit: number
-  /** How long each may wait for a lock, in ms. */
-  readonly lockLimit: number
+  /** How long each statement may take, and wait for a lock. */
+  readonly limits: Limits
 }
 
 export type Open = (tx: TransactionSession, opening: Opening) => Promise<TransactionNote | undefined>
@@ -110,7 +108,7 @@ export class RetryingTransactions {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.
         await run.takeTurn?.(tx)
-        const opening = { note, limit, lockLimit: Math.min(limit, run.lockLimit ?? limit) }
+        const opening = { note, limits: limitsOf(limit, run.lockLimit ?? limit) }
         const noted = await open(tx, opening).catch((error: unknown) => {
           isNoteRefused = note !== undefined && isUnsupported(error)
           throw error
@@ -155,14 +153,21 @@ export class RetryingTransactions {
 
 /** The first statement of a transaction that has nothing else to do: it notes the transaction, and limits it. */
 function openPlainly({ readOnly }: TransactionCall): Open {
-  return async (tx, { note, limit, lockLimit }) => {
+  return async (tx, { note, limits }) => {
     const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
-    const columns = [note, refuseWrites, LIMITS_APART].filter((column) => column !== undefined)
+    const columns = [note, refuseWrites, limits.column(1)].filter((column) => column !== undefined)
     const row = await rowOf<TransactionNote>(tx, {
       text: `SELECT ${columns.join(',\n  ')}`,
-      values: [limit, lockLimit],
+      values: limits.values,
     })
     return note === undefined ? undefined : row
+  }
+}
+
+function limitsOf(statement: number, lock: number): Limits {
+  return {
+    column: (n) => limitsColumn({ statement: `$${n}::int`, lock: `$${n + 1}::int` }),
+    values: [statement, Math.min(statement, lock)],
   }
 }
 

@@ -43,6 +43,17 @@ async function newNote(target: typeof database): Promise<number> {
 }
 
 describe.each(Object.entries(KINDS))('%s', (_, run) => {
+  test('is ended by the server where the process stops between two statements', async () => {
+    const { db } = connectTo(database.url)
+    let limit: unknown
+    await run(db, async (tx) => {
+      const shown = await (tx as Client).$queryRaw<object[]>`SHOW idle_in_transaction_session_timeout`
+      limit = Object.values(shown[0] ?? {})[0]
+    })
+
+    expect(limit).toMatch(/^\d+(ms|s|min)$/) // 0 means that there is none
+  })
+
   test('whose first statement fails is rejected with the reason, and its body does not run', async () => {
     const { db } = connectTo(await openRole(barredDatabase))
     const id = await newNote(barredDatabase)
