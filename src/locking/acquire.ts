@@ -15,8 +15,8 @@ export interface LockRequest {
 }
 
 interface LockStatement {
-  /** Whether it waits for locks that are not free. */
-  readonly waits: boolean
+  /** Whether it waits for locks that are not free; for a single one also how long, in ms (see `limitsItself`). */
+  readonly waits: boolean | number
   /** Columns that are read with it, such as the note of the transaction. */
   readonly note?: string | undefined
   /** They are set once all locks are taken. */
@@ -39,6 +39,15 @@ const ONE_NUMBER = `(
     SELECT hashtextextended($1::text, 0) AS number
   )`
 
+/** It is read before the lock is waited for, since the wait is a column of the row that it is a part of. */
+const waitColumns = (n: number) => `WITH wait AS MATERIALIZED (
+  SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', $${n}::int::text, true)
+)
+`
+
+/** What `lock_timeout` was before a statement that limits its own wait. */
+export const LOCK_LIMIT_BEFORE = 'min(locks.before)'
+
 /**
  * Takes transaction-level advisory locks (PostgreSQL manual, "9.28.10. Advisory Lock Functions"). They are
  * released by the database with the transaction.
@@ -46,6 +55,14 @@ const ONE_NUMBER = `(
 export class AdvisoryLocks {
   /** Whether taking a lock has been seen to do something on this database. */
   #isProven = false
+
+  /**
+   * Whether the statement that takes these locks can limit its own wait: `lock_timeout` counts anew for each lock,
+   * and a `statement_timeout` that a statement sets holds for those after it.
+   */
+  limitsItself(keys: readonly string[]): boolean {
+    return this.#isProven && keys.length === 1
+  }
 
   /**
    * Takes all of them, in one statement. `isTaken` says whether all were free; those that were stay taken.
@@ -68,13 +85,20 @@ export class AdvisoryLocks {
     const isProven = this.#isProven // others may prove it meanwhile
     const after = isProven ? limits : undefined
     const columns = ['min(taken) AS taken', note, after?.column(3)].filter((column) => column !== undefined)
-    const text = `SELECT ${columns.join(',\n  ')}
+    const isLimited = typeof waits === 'number'
+    const first = 3 + (after?.values.length ?? 0)
+    const text = `${isLimited ? waitColumns(first) : ''}SELECT ${columns.join(',\n  ')}
 FROM (
-  SELECT CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+  SELECT ${isLimited ? 'wait.before, ' : ''}CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
     THEN pg_${waits ? '' : 'try_'}advisory_xact_lock${mode === 'shared' ? '_shared' : ''}(number)::text ELSE 'refused' END AS taken
-  FROM ${keys.length === 1 ? ONE_NUMBER : NUMBERS} AS sorted
+  FROM ${keys.length === 1 ? ONE_NUMBER : NUMBERS} AS sorted${isLimited ? ', wait' : ''}
 ) AS locks`
-    const values = [keys.length === 1 ? keys[0] : keys, snapshot === 'accept', ...(after?.values ?? [])]
+    const values = [
+      keys.length === 1 ? keys[0] : keys,
+      snapshot === 'accept',
+      ...(after?.values ?? []),
+      ...(isLimited ? [waits] : []),
+    ]
     const row = await rowOf<Taken & N>(tx, { text, values })
     if (row.taken === 'refused') {
       throw new InvalidArgumentError(

@@ -1,11 +1,5 @@
 import { isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
-import {
-  type IsolationLevel,
-  type RootSession,
-  rowOf,
-  type Session,
-  type TransactionSession,
-} from '../engine/session.js'
+import type { IsolationLevel, RootSession, Session, TransactionSession } from '../engine/session.js'
 import { isConcurrencyError, LockTimeoutError, TransactionRequiredError } from '../errors/index.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
@@ -13,12 +7,13 @@ import { Deadline } from '../sync/deadline.js'
 import { KeyedLock, type LockMode } from '../sync/keyed-lock.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-body.js'
-import { type Limits, limitsColumn, STATEMENT_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
+import { wholeMilliseconds } from '../transactions/limits.js'
 import { inNestedBody, inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import type { TransactionNote } from '../transactions/verify-commit.js'
 import type { Open, RetryingTransactions } from '../transactions/with-retry.js'
-import { AdvisoryLocks, type LockRequest } from './acquire.js'
+import { AdvisoryLocks, LOCK_LIMIT_BEFORE, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
+import { limitsBefore, limitsOfBody, limitWait } from './limits.js'
 
 export interface LockCall {
   readonly keys: unknown
@@ -252,7 +247,14 @@ export class Advisory {
       if (!noted.isTaken) throw NOT_FREE // rolls back, and so gives back what was taken
       return noted
     }
-    const before = await limitWait(tx, wholeMilliseconds(deadline), note)
+    const milliseconds = wholeMilliseconds(deadline)
+    if (this.#locks.limitsItself(keys)) {
+      const limits = limitsOfBody(call.bodyTimeout, LOCK_LIMIT_BEFORE)
+      const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: milliseconds, note, limits })
+      stopWaiting()
+      return noted
+    }
+    const before = await limitWait(tx, milliseconds, note)
     await this.#locks.acquire(tx, request, { waits: true, limits: limitsOfBody(call.bodyTimeout, before) })
     stopWaiting()
     return before
@@ -291,45 +293,6 @@ export class Advisory {
 const NOT_FREE = Symbol('not free')
 
 const nothing = () => {}
-
-/** The limits of a transaction before those of a wait. */
-interface LimitsBefore {
-  readonly lock: string
-  readonly statement: string
-}
-
-/**
- * Limits the wait for the locks; resolves to the limits before, and to the note that was asked for. `lock_timeout`
- * counts anew for each lock that a statement waits for, `statement_timeout` for all of them together.
- */
-function limitWait(
-  tx: TransactionSession,
-  milliseconds: number,
-  note?: string,
-): Promise<LimitsBefore & TransactionNote> {
-  const noted = note === undefined ? '' : `${note},\n  `
-  const text = `SELECT ${noted}current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
-  set_config('lock_timeout', $1::int::text, true),
-  ${STATEMENT_LIMIT}`
-  return rowOf(tx, { text, values: [milliseconds] })
-}
-
-function limitsBefore({ lock, statement }: LimitsBefore): Limits {
-  return {
-    column: (n) => `concat(set_config('lock_timeout', $${n}, true), set_config('statement_timeout', $${n + 1}, true))`,
-    values: [lock, statement],
-  }
-}
-
-/** Limits from before a wait stay where they are shorter. */
-function limitsOfBody(bodyTimeout: number, before?: LimitsBefore): Limits {
-  const body = (n: number) => ({ statement: `$${n}::int`, lock: `$${n}::int` })
-  if (before === undefined) return { column: (n) => limitsColumn(body(n)), values: [bodyTimeout] }
-  return {
-    column: (n) => limitsColumn({ ...body(n), before: { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` } }),
-    values: [bodyTimeout, before.lock, before.statement],
-  }
-}
 
 /** Any way of running out of time before the lock was held is one and the same to the caller. */
 function timeoutOf(error: unknown, keys: readonly string[], timeout: number): unknown {

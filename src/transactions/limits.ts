@@ -16,7 +16,7 @@ interface Limited {
   readonly statement: string
   readonly lock: string
   /** Limits from before, as text, that stay where they are shorter. They are the ones that hold unless given. */
-  readonly before?: { readonly lock: string; readonly statement: string } | undefined
+  readonly before?: { readonly lock?: string | undefined; readonly statement?: string | undefined } | undefined
 }
 
 /** A column of limits for a statement with parameters of its own. */

@@ -1,0 +1,44 @@
+import { rowOf, type TransactionSession } from '../engine/session.js'
+import { type Limits, limitsColumn, STATEMENT_LIMIT } from '../transactions/limits.js'
+import type { TransactionNote } from '../transactions/verify-commit.js'
+
+/** The limits of a transaction before those of a wait. */
+export interface LimitsBefore {
+  readonly lock: string
+  readonly statement: string
+}
+
+/**
+ * Limits the wait for the locks; resolves to the limits before, and to the note that was asked for. `lock_timeout`
+ * counts anew for each lock that a statement waits for, `statement_timeout` for all of them together.
+ */
+export function limitWait(
+  tx: TransactionSession,
+  milliseconds: number,
+  note?: string,
+): Promise<LimitsBefore & TransactionNote> {
+  const noted = note === undefined ? '' : `${note},\n  `
+  const text = `SELECT ${noted}current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
+  set_config('lock_timeout', $1::int::text, true),
+  ${STATEMENT_LIMIT}`
+  return rowOf(tx, { text, values: [milliseconds] })
+}
+
+export function limitsBefore({ lock, statement }: LimitsBefore): Limits {
+  return {
+    column: (n) => `concat(set_config('lock_timeout', $${n}, true), set_config('statement_timeout', $${n + 1}, true))`,
+    values: [lock, statement],
+  }
+}
+
+/** Limits from before a wait stay where they are shorter: given as values, or the one for locks as an expression. */
+export function limitsOfBody(bodyTimeout: number, before?: LimitsBefore | string): Limits {
+  const body = (n: number) => ({ statement: `$${n}::int`, lock: `$${n}::int` })
+  if (typeof before !== 'object') {
+    return { column: (n) => limitsColumn({ ...body(n), before: { lock: before } }), values: [bodyTimeout] }
+  }
+  return {
+    column: (n) => limitsColumn({ ...body(n), before: { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` } }),
+    values: [bodyTimeout, before.lock, before.statement],
+  }
+}
