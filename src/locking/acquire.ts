@@ -45,7 +45,7 @@ const waitColumns = (n: number) => `WITH wait AS MATERIALIZED (
 )
 `
 
-/** What `lock_timeout` was before a statement that limits its own wait. */
+/** The `lock_timeout` before a statement that limits its own wait. */
 export const LOCK_LIMIT_BEFORE = 'min(locks.before)'
 
 /**
