@@ -1,10 +1,11 @@
 import type { Field } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
-import { columnsAsKeys, columnsOf, keyNames, keysEqual } from '../mapping/columns.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, raw, type SqlText, sql } from '../sql/statement.js'
+import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { givenOf } from './item.js'
 import type { LinesMap, StockMap } from './mapping.js'
+import { where } from './statements.js'
 
 /** An item whose balance, or whose reserved quantity, is not what its movements and reservations add up to. */
 export interface Discrepancy {
@@ -16,52 +17,106 @@ export interface Discrepancy {
   readonly missing?: true
 }
 
-interface DiscrepancyRow {
-  readonly key: string[]
-  readonly isMissing: boolean
-  readonly balance: string
-  readonly expected: string
-  readonly reserved: string
-  readonly expectedReserved: string
+/** How many items one statement compares. 100,000 take as long in ten statements as in one, in a tenth of the memory. */
+const PAGE = 10_000
+
+/** A row of a page: one that is wrong, if any is, and where the page behind this one ends. */
+type PageRow = { readonly next: string[] | null } & (
+  | { readonly key: null }
+  | {
+      readonly key: string[]
+      readonly isMissing: boolean
+      readonly balance: string
+      readonly expected: string
+      readonly reserved: string
+      readonly expectedReserved: string
+    }
+)
+
+/** The keys behind `after`, up to `end`; without an end, all of them. Each is a list of parameters. */
+interface Page {
+  readonly after: Statement | undefined
+  readonly end: Statement | undefined
 }
 
 /**
- * One statement, so that balances and movements are of the same moment, also where others write meanwhile.
- * The FULL JOIN also finds what names an item that is not there: movements that count or will
- * count, and reservations that are active.
+ * Page by page, in the order of the keys. Balances and movements of a page are of the same moment, also where
+ * others write meanwhile: each page is one statement. An item is on one page, with all that names it, for pages
+ * are cut by the values of keys; and a write changes an item and its movements at once. So what is found was
+ * wrong at that moment. An item that gets another key meanwhile may be passed over, or found under both.
  */
 export async function audit(session: Session, map: StockMap): Promise<Discrepancy[]> {
   const { item, quantities } = map
   await quantities.prepare(session)
-  const { key, onHand, opening, reserved } = item
+  const value = (text: string) => quantities.value(quantities.parse(text))
+  const found: Discrepancy[] = []
+  for (let page: Page = { after: undefined, end: undefined }; ; ) {
+    const rows = await session.rows<PageRow>(comparison(map, page))
+    for (const row of rows) {
+      if (row.key === null) continue
+      found.push({
+        item: givenOf(row.key, item.key),
+        balance: value(row.balance),
+        expected: value(row.expected),
+        reserved: value(row.reserved),
+        expectedReserved: value(row.expectedReserved),
+        ...(row.isMissing && { missing: true }),
+      })
+    }
+    const next = rows[0]?.next ?? undefined
+    if (page.end === undefined && next === undefined) return found
+    const end = next && join(item.key.map((field, i) => sql`${param(next[i], sqlTypeOf(field))}`))
+    page = { after: page.end ?? page.after, end }
+  }
+}
+
+/**
+ * Compares the items of a page. Without an end it does so only if they are no more than a page; if they are, it
+ * says where to cut. The FULL JOIN also finds what names an item that is not there: movements that count or
+ * will count, and reservations that are active.
+ */
+function comparison(map: StockMap, page: Page): Statement {
+  const { table, key, onHand, opening, reserved } = map.item
   const number = (field: Field | undefined) => raw(field ? `coalesce(t.${columnOf(field)}, 0)` : '0')
   const balance = number(onHand)
   const expected = sql`${number(opening)} + coalesce(s.total, 0)`
   const held = map.reservation ? number(reserved) : raw('0')
   const expectedHeld = raw('coalesce(s.held, 0)')
   const isMissing = join(key.slice(0, 1).map((field) => sql`t.${columnOf(field)} IS NULL`))
-  const keys = key.map((field, i) => raw(`coalesce(t.${columnOf(field)}::text, s.k${i}::text)`))
-  const order = key.map((field, i) => raw(`coalesce(t.${columnOf(field)}, s.k${i})`))
-  const rows = await session.rows<DiscrepancyRow>(
-    sql`SELECT ARRAY[${join(keys)}] AS key, ${isMissing} AS "isMissing", (${balance})::text AS balance,
-  (${expected})::text AS expected, (${held})::text AS reserved, (${expectedHeld})::text AS "expectedReserved"
-FROM ${item.table} AS t FULL JOIN (
-  SELECT ${keyNames(key)}, sum(total) AS total, sum(held) AS held
-  FROM (${join(sums(map), ' UNION ALL ')}) AS part
-  GROUP BY ${keyNames(key)}
-) AS s ON ${keysEqual(key, 't', 's')}
-WHERE ${isMissing} OR ${balance} <> ${expected} OR ${held} <> ${expectedHeld}
-ORDER BY ${join(order)}`,
-  )
-  const value = (text: string) => quantities.value(quantities.parse(text))
-  return rows.map((row) => ({
-    item: givenOf(row.key, key),
-    balance: value(row.balance),
-    expected: value(row.expected),
-    reserved: value(row.reserved),
-    expectedReserved: value(row.expectedReserved),
-    ...(row.isMissing && { missing: true }),
-  }))
+  const keys = key.map((field, i) => raw(`coalesce(t.${columnOf(field)}, s.k${i}) AS k${i}`))
+  const ends = key.map((field) => raw(`t.${columnOf(field)}::text`))
+  const texts = key.map((_, i) => raw(`f.k${i}::text`))
+  return sql`WITH next AS MATERIALIZED (
+  SELECT ARRAY[${join(ends)}] AS key
+  FROM ${table} AS t${where([isBehind(key, 't', page.end ?? page.after)])}
+  ORDER BY ${columnsOf(key, 't')}
+  LIMIT 1 OFFSET ${raw(String(PAGE - 1))}
+)
+SELECT n.key AS next, CASE WHEN f.k0 IS NOT NULL THEN ARRAY[${join(texts)}] END AS key, "isMissing",
+  balance::text, expected::text, reserved::text, "expectedReserved"::text
+FROM (SELECT (SELECT key FROM next) AS key) AS n LEFT JOIN (
+  SELECT ${join(keys)}, ${isMissing} AS "isMissing", ${balance} AS balance,
+    ${expected} AS expected, ${held} AS reserved, ${expectedHeld} AS "expectedReserved"
+  FROM (
+    SELECT * FROM ${table} AS t${where(conditionsOf(key, 't', page))}
+  ) AS t FULL JOIN (
+    SELECT ${keyNames(key)}, sum(total) AS total, sum(held) AS held
+    FROM (${join(sums(map, page), ' UNION ALL ')}) AS part
+    GROUP BY ${keyNames(key)}
+  ) AS s ON ${keysEqual(key, 't', 's')}
+  WHERE ${isMissing} OR ${balance} <> ${expected} OR ${held} <> ${expectedHeld}
+) AS f ON true
+ORDER BY ${keyNames(key, 'f.')}`
+}
+
+/** The conditions for rows of `alias` whose item is on the page. */
+function conditionsOf(item: readonly Field[], alias: string, { after, end }: Page): readonly Piece[] {
+  const isUpToEnd = end && sql`(${columnsOf(item, alias)}) <= (${end})`
+  return [isBehind(item, alias, after), isUpToEnd ?? raw('NOT EXISTS (SELECT FROM next)')]
+}
+
+function isBehind(item: readonly Field[], alias: string, after: Statement | undefined): Piece {
+  return after && sql`(${columnsOf(item, alias)}) > (${after})`
 }
 
 interface Part {
@@ -70,11 +125,11 @@ interface Part {
   readonly condition: SqlText | undefined
 }
 
-/** Per item, what its movements and what its reservations add up to. */
-function sums({ movement, reservation }: StockMap) {
+/** Per item of the page, what its movements and what its reservations add up to. */
+function sums({ movement, reservation }: StockMap, page: Page) {
   const part = ({ table, item }: LinesMap, { total, held, condition }: Part) => sql`(
     SELECT ${columnsAsKeys(item, 'm')}, ${total} AS total, ${held} AS held
-    FROM ${table} AS m${condition && sql`\n    WHERE ${condition}`}
+    FROM ${table} AS m${where([condition, ...conditionsOf(item, 'm', page)])}
     GROUP BY ${columnsOf(item, 'm')}
   )`
   const none = raw('0')

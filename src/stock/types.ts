@@ -210,6 +210,8 @@ export interface Stock<Key, Q> {
    * active reservations name although they are not there (`missing`). None, unless somebody has
    * written around this package: with raw SQL, with another client, or by a cascade of the database.
    *
+   * One statement for 10,000 items. An item and what names it are of one moment, and two items may be of two moments.
+   *
    * @example
    * for (const { item, balance, expected, missing } of await db.$stock.audit()) report(item, balance, expected, missing)
    */

@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { openProxy } from '../support/proxy.js'
@@ -175,6 +175,88 @@ SELECT $4, 0, $1, $2, $3 WHERE $3 <> 0`,
     const found = (await db.$stock.audit()).filter((each) => each.item.productId === item.productId)
     expect(found).toEqual([{ item, balance: 12, expected: 10, reserved: 0, expectedReserved: 0 }])
     await database.query('UPDATE "Stock" SET "onHand" = 10 WHERE "productId" = $1', [item.productId])
+  })
+
+  describe('audit of more items than a page has', () => {
+    const PRODUCTS = 8_334
+    /** 25,002 items, three of each product, in front of all others: a page of 10,000 ends between two of a product. */
+    const fill = async () => {
+      await database.query('DELETE FROM "Stock" WHERE "productId" < 0')
+      await database.query('DELETE FROM "StockMovement" WHERE "productId" < 0')
+      await database.query(`WITH item AS (
+  INSERT INTO "Stock" ("productId", warehouse, "onHand")
+  SELECT n, warehouse, 2 FROM generate_series(-${PRODUCTS}, -1) AS n, unnest('{a,b,c}'::text[]) AS warehouse RETURNING *
+)
+INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity)
+SELECT 'of ' || "productId" || warehouse || line, line, "productId", warehouse, 1 FROM item, generate_series(0, 1) AS line`)
+    }
+    /** The place of an item among all of them, from 1 on. */
+    const at = (place: number): StockItem => ({
+      productId: Math.floor((place - 1) / 3) - PRODUCTS,
+      warehouse: 'abc'[(place - 1) % 3] as string,
+    })
+    const ours = <R extends { readonly item: StockItem }>(found: readonly R[]) =>
+      found.filter(({ item }) => item.productId < 0)
+    afterAll(() => database.query('DELETE FROM "Stock" WHERE "productId" < 0'))
+
+    test('finds what is wrong, and what is gone, at the ends of pages and between them, once, in order', async () => {
+      const { db } = await connectErp()
+      await fill()
+      // With five gone, the pages end at the places 10,001 and 20,004.
+      const wrong = [1, 10_000, 10_001, 10_003, 20_003, 20_004, 20_005, 25_002].map(at)
+      const gone = [2, 10_002, 15_000, 20_002, 25_001].map(at)
+      for (const { productId, warehouse } of wrong) {
+        const own = [productId, warehouse]
+        await database.query('UPDATE "Stock" SET "onHand" = 3 WHERE "productId" = $1 AND warehouse = $2', own)
+      }
+      for (const { productId, warehouse } of gone) {
+        const own = [productId, warehouse]
+        await database.query('DELETE FROM "Stock" WHERE "productId" = $1 AND warehouse = $2', own)
+      }
+
+      const found = ours(await db.$stock.audit())
+
+      const nothing = { expected: 2, reserved: 0, expectedReserved: 0 }
+      const expected = [
+        ...wrong.map((item) => ({ ...nothing, item, balance: 3 })),
+        ...gone.map((item) => ({ ...nothing, item, balance: 0, missing: true })),
+      ]
+      const place = ({ item: { productId, warehouse } }: { readonly item: StockItem }) =>
+        `${100_000 + productId}${warehouse}`
+      expect(found).toEqual(expected.sort((a, b) => (place(a) < place(b) ? -1 : 1)))
+    })
+
+    test('finds nothing, though between any two statements items of all pages are moved, made and deleted', async () => {
+      const proxy = await openProxy(database.url)
+      const { db } = await connectErp(undefined, { url: proxy.url })
+      const { db: their } = await connectErp(other)
+      await fill()
+      const holds = [1, 2, 3, 4].map(() => proxy.next(/OFFSET 9999/, 'hold'))
+      const auditing = started(db.$stock.audit())
+
+      for (const [i, { happened, release }] of holds.entries()) {
+        await happened
+        const lines = [1, 10_000, 10_001, 20_000, 20_001, 25_002].map((place) => ({ item: at(place), quantity: 1 }))
+        await their.$stock.moveAll({ transactionId: newId(), lines })
+        const made = [1, 12_000, 25_002].map((place) => ({ ...at(place), warehouse: `c${i}` }))
+        for (const item of made) {
+          await database.query('INSERT INTO "Stock" ("productId", warehouse) VALUES ($1, $2)', [
+            item.productId,
+            item.warehouse,
+          ])
+          await their.$stock.move({ transactionId: newId(), item, quantity: 5 })
+        }
+        const { productId, warehouse } = at(9_000 + i)
+        await database.query(
+          `WITH gone AS (DELETE FROM "Stock" WHERE "productId" = $1 AND warehouse = $2)
+DELETE FROM "StockMovement" WHERE "productId" = $1 AND warehouse = $2`,
+          [productId, warehouse],
+        )
+        release()
+      }
+
+      expect(ours(await auditing)).toEqual([])
+    })
   })
 
   test('an item that is not there is an error that names it', async () => {
