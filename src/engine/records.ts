@@ -1,5 +1,5 @@
 import type { Field, Model } from './data-model.js'
-import type { Bound, Row, SqlStatement, TransactionOptions, TransactionSession } from './session.js'
+import type { Bound, Row, Session, TransactionOptions, TransactionSession } from './session.js'
 
 /** The calls of an ORM, by model, that this package makes itself. */
 export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
@@ -23,8 +23,11 @@ export type ActionArgs = Readonly<Record<string, unknown>>
  */
 export type InsertDefault = { readonly value: unknown } | 'now' | 'nothing' | 'unknown'
 
-/** Where the statements of one call of a model run: on the root client, or inside a transaction. */
-export interface RecordSession {
+/**
+ * Where the statements of one call of a model run: on the root client, or inside a transaction. The errors of
+ * its SQL are those of a call of the model.
+ */
+export interface RecordSession extends Pick<Session, 'rows'> {
   readonly inTransaction: boolean
   /** Sends a call through all of the client's extensions. */
   call(action: ModelAction, args: ActionArgs): Promise<Row>
@@ -37,10 +40,6 @@ export interface RecordSession {
   notFound(action: 'update' | 'findUniqueOrThrow'): unknown
   /** Reads a record of another model, for a key that this one refers to. */
   readOther(model: string, args: ActionArgs): Promise<Row>
-  /** Sends SQL, with its values as parameters. Its errors are those of a call of the model. */
-  query(sql: string, ...values: unknown[]): Promise<Row[]>
-  /** The same, of a statement with its values. */
-  rows(statement: SqlStatement): Promise<Row[]>
   /** The name of another extension that takes part in these calls of the model; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
   /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */

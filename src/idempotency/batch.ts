@@ -198,7 +198,7 @@ async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[
   // In a transaction, whose waits for locks are limited, and which is undone where the records cannot be told apart.
   const soonest = tasks.map((task) => task.call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
   const insertInOne = async (tx: RecordSession) => {
-    await tx.query(`SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`)
+    await tx.rows({ text: `SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`, values: [] })
     return byName(await insertRecords(tx, rows, wide.selection))
   }
   const options = { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT } as const

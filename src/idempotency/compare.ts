@@ -53,11 +53,7 @@ export function readMatch(match: unknown, model: Model, { scalars, key }: Payloa
  *
  * @throws IdempotencyMismatchError that names the fields in which the record and the payload differ
  */
-export async function compare(
-  record: Row,
-  compared: Compared,
-  session: Pick<RecordSession, 'query' | 'rows'>,
-): Promise<void> {
+export async function compare(record: Row, compared: Compared, session: Pick<RecordSession, 'rows'>): Promise<void> {
   if (isSame(record, compared)) return
   const { model, payload, comparison } = compared
   const byFingerprint = await differingByFingerprint(record, comparison)

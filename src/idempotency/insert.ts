@@ -151,8 +151,8 @@ async function create(
 }
 
 /** Looks for the key in the database: without it, nothing would ever be a duplicate. */
-export function requireKey({ query }: RecordSession, { catalogue, model, payload }: InsertCall): Promise<void> {
-  return requireKeys(catalogue, [{ model, fields: payload.keyFields }], query)
+export function requireKey(session: RecordSession, { catalogue, model, payload }: InsertCall): Promise<void> {
+  return requireKeys(catalogue, [{ model, fields: payload.keyFields }], session)
 }
 
 /** The row as it is inserted: with the fingerprint of the payload, where the model keeps one. */
@@ -188,6 +188,6 @@ async function replay(record: Row, call: InsertCall, session: RecordSession): Pr
   return { record: call.wide.strip(record), replayed: true }
 }
 
-export function tableOf({ query }: RecordSession, { catalogue, model }: InsertCall): Promise<Table> {
-  return catalogue.of(model, query)
+export function tableOf(session: RecordSession, { catalogue, model }: InsertCall): Promise<Table> {
+  return catalogue.of(model, session)
 }

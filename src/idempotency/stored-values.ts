@@ -20,7 +20,7 @@ interface Given {
  * in lower case, a moment without its fraction, the nearest `real`.
  */
 export async function differingInDatabase(
-  session: Pick<RecordSession, 'query' | 'rows'>,
+  session: Pick<RecordSession, 'rows'>,
   { catalogue, model, payload }: Compared,
   fields: readonly Field[],
 ): Promise<readonly string[]> {
@@ -28,7 +28,7 @@ export async function differingInDatabase(
   const keys = readable(payload.keyFields, values, 'k')
   const asked = readable(fields, values, 'v')
   if (asked.length === 0 || keys.length < payload.keyFields.length) return fields.map(({ name }) => name)
-  const table = await catalogue.of(model, session.query)
+  const table = await catalogue.of(model, session)
   const columns = new GivenColumns([
     ...keys.map(({ name, field }) => [name, givenType(field, table)] as const),
     ...asked.map(({ name, field }) => [name, exactType(field, table)] as const),

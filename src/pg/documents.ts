@@ -32,7 +32,7 @@ WHERE d.${columnOf(transactionId)} = ${param(id, sqlTypeOf(transactionId))}`)
 
 async function insert(tx: Session, document: DocumentMap, row: Row, catalogue: Catalogue): Promise<Row> {
   const { model, table, updatedAt } = document
-  const columns = await catalogue.of(model, (text, ...values) => tx.rows({ text, values }))
+  const columns = await catalogue.of(model, tx)
   const fields = fieldsOf(model).filter(({ name }) => Object.hasOwn(row, name))
   const json = JSON.stringify(
     Object.fromEntries(fields.map((field) => [field.column, columnValue(row[field.name], field)])),

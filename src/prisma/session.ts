@@ -30,9 +30,8 @@ export function scopeOf(context: ModelContext, own: OwnClients): RootScope | Cal
   return isTransactionClient(parent) ? callersTransaction(context, parent, own) : rootScope(context, own)
 }
 
-function statementsOf({ $name }: ModelContext, client: PrismaClientLike): Pick<RecordSession, 'query' | 'rows'> {
-  const rows: RecordSession['rows'] = (statement) => withModelErrors(sendRawSql(client, statement), $name)
-  return { query: (text, ...values) => rows({ text, values }), rows }
+function statementsOf({ $name }: ModelContext, client: PrismaClientLike): Pick<RecordSession, 'rows'> {
+  return { rows: (statement) => withModelErrors(sendRawSql(client, statement), $name) }
 }
 
 type OfExtensions = 'foreign' | 'canBypassPrisma' | 'insertDefaults' | 'notFound' | 'checkWrite'

@@ -157,7 +157,7 @@ export class SerialsFeature implements Feature {
   }
 
   #columns(session: Session): Promise<Table> {
-    return this.#catalogue.of(this.#map.serial.model, (text, ...values) => session.rows({ text, values }))
+    return this.#catalogue.of(this.#map.serial.model, session)
   }
 
   /** Both tables keep it: the noted one, and the one of the serials. */

@@ -146,7 +146,7 @@ export class DocumentCreator {
     try {
       await map.keys.check(root)
       await series.document.keys.check(root)
-      const table = await map.catalogue.of(series.document.model, (text, ...values) => root.rows({ text, values }))
+      const table = await map.catalogue.of(series.document.model, root)
       const form = { map, series, table, readable, fields: record.fields }
       const documents = jobs.map(({ task }) => task.document)
       const bounds = { lockTimeout: LOCK_TIMEOUT, looksForIds: this.#replays.expectsReplays() }

@@ -84,8 +84,5 @@ export function compareDocument(
   const match = [...model.fields.values()].filter(({ name }) => Object.hasOwn(row, name))
   const payload = { key: { [transactionId.name]: row[transactionId.name] }, keyFields: [transactionId], scalars: row }
   const compared = { catalogue, model, payload, comparison: { match, fingerprint: undefined } }
-  return compare(found, compared, {
-    query: (text, ...values) => session.rows({ text, values }),
-    rows: (statement) => session.rows(statement),
-  })
+  return compare(found, compared, session)
 }

@@ -1,9 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
+import type { Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
 import { tableOf } from './sql.js'
-
-/** Sends SQL with its values: `$queryRawUnsafe` of a client, or `query` of a scope. */
-export type Query = (sql: string, ...values: unknown[]) => PromiseLike<unknown>
 
 /** A column, as the database has it. */
 export interface Column {
@@ -68,17 +66,18 @@ export class Catalogue {
    *
    * @throws ConfigurationError if the table is not there
    */
-  async of(model: Model, query: Query): Promise<Table> {
+  async of(model: Model, session: Pick<Session, 'rows'>): Promise<Table> {
     const known = this.#tables.get(model.name)
     if (known) return known
-    await this.load([model], query)
+    await this.load([model], session)
     return this.#tables.get(model.name) as Table
   }
 
   /** The same for several tables at once, of which nothing is known yet or it is to be asked again. */
-  async load(models: readonly Model[], query: Query): Promise<void> {
+  async load(models: readonly Model[], session: Pick<Session, 'rows'>): Promise<void> {
     const [schemas, names] = [models.map(({ schema }) => schema), models.map(({ table }) => table)]
-    const rows = new Map(((await query(TABLES_SQL, schemas, names)) as TableRow[]).map((row) => [row.position, row]))
+    const found = await session.rows<TableRow>({ text: TABLES_SQL, values: [schemas, names] })
+    const rows = new Map(found.map((row) => [row.position, row]))
     models.forEach((model, index) => {
       const row = rows.get(index + 1)
       if (row) this.#tables.set(model.name, readTable(row))

@@ -1,7 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
-import type { Catalogue, Query, Table, UnfitIndex } from './catalogue.js'
+import type { Catalogue, Table, UnfitIndex } from './catalogue.js'
 import { columnOf, quoted, tableOf } from './sql.js'
 
 /** A unique key that a feature relies on: without it, duplicates would be recorded in silence. */
@@ -16,11 +16,15 @@ export interface NeededKey {
  *
  * @throws ConfigurationError that names the key, and has the SQL for it
  */
-export async function requireKeys(catalogue: Catalogue, keys: readonly NeededKey[], query: Query): Promise<void> {
+export async function requireKeys(
+  catalogue: Catalogue,
+  keys: readonly NeededKey[],
+  session: Pick<Session, 'rows'>,
+): Promise<void> {
   const isMissing = (key: NeededKey) => !isThere(key, catalogue.known(key.model))
   const unsure = keys.filter(isMissing)
   if (unsure.length === 0) return
-  await catalogue.load([...new Set(unsure.map(({ model }) => model))], query)
+  await catalogue.load([...new Set(unsure.map(({ model }) => model))], session)
   const missing = unsure.find(isMissing)
   if (missing) throw missingKey(missing, catalogue.known(missing.model)?.unfitIndexes ?? [])
 }
@@ -39,7 +43,7 @@ export class RequiredKeys {
   /** @throws ConfigurationError if one of them is not there */
   async check(session: Session): Promise<void> {
     if (this.#areThere) return
-    await requireKeys(this.#catalogue, this.#keys, (text, ...values) => session.rows({ text, values }))
+    await requireKeys(this.#catalogue, this.#keys, session)
     this.#areThere = true
   }
 }

@@ -3,6 +3,9 @@ import type { Bound } from '../engine/session.js'
 import type { DeadlineHint } from '../errors/index.js'
 import type { Deadline } from '../sync/deadline.js'
 
+/** Ends the connection, which cannot answer then. */
+export const CLOSE_CONNECTION = { text: 'SELECT pg_terminate_backend(pg_backend_pid())', values: [] }
+
 /** The time that other extensions have in a call with this deadline. */
 export interface CallBound extends Bound {
   /** The caller has been told. */
@@ -32,7 +35,7 @@ interface BoundedCalls {
 
 /** Runs calls of Prisma; not past the deadline, where another extension takes part in them. */
 export async function withinDeadline<R>(
-  scope: Pick<RecordSession, 'foreign' | 'query'>,
+  scope: Pick<RecordSession, 'foreign' | 'rows'>,
   { deadline, calls, isOurs = false }: BoundedCalls,
   work: (bound: Bound) => Promise<R>,
 ): Promise<R> {
@@ -49,14 +52,14 @@ export async function withinDeadline<R>(
   } catch (error) {
     bound.end(error)
     // A call of several statements would go on behind the ROLLBACK, so the connection is closed.
-    if (isOurs && !isOver) await scope.query('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {})
+    if (isOurs && !isOver) await scope.rows(CLOSE_CONNECTION).catch(() => {})
     throw error
   }
 }
 
 /** The same on the root client; in a transaction, whoever waits for the turn takes care of it. */
 export function patient<R>(
-  scope: Pick<RecordSession, 'inTransaction' | 'foreign' | 'query'>,
+  scope: Pick<RecordSession, 'inTransaction' | 'foreign' | 'rows'>,
   deadline: Deadline,
   calls: readonly Action[],
   run: () => Promise<R>,

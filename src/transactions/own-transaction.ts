@@ -27,7 +27,7 @@ export function inOwnTransaction<R>(
   const limit = wholeMilliseconds(deadline)
   return root.transaction(
     async (tx) => {
-      await tx.query(`SELECT ${LIMITS}`, limit)
+      await tx.rows({ text: `SELECT ${LIMITS}`, values: [limit] })
       return withinDeadline(tx, { deadline, calls, isOurs: true }, () => work(tx))
     },
     boundOf(deadline),

@@ -1,6 +1,6 @@
 import type { Bound, CallInTransaction, TransactionSession } from '../engine/session.js'
 import type { Deadline } from '../sync/deadline.js'
-import { boundOf } from './bounds.js'
+import { boundOf, CLOSE_CONNECTION } from './bounds.js'
 import { withinLimit } from './deadlocks.js'
 import { type Body, TransactionScope } from './transaction-scope.js'
 
@@ -79,8 +79,7 @@ export function watchedBody<R>(
 
 /** Ends the connection of a transaction, so that a call of several statements ends with the one that is running. */
 export async function closeConnection(tx: TransactionSession): Promise<void> {
-  const statement = { text: 'SELECT pg_terminate_backend(pg_backend_pid())', values: [] }
-  await tx.rowsAtOnce(statement).catch(() => {}) // it cannot answer
+  await tx.rowsAtOnce(CLOSE_CONNECTION).catch(() => {})
 }
 
 /** Sends a call of the user's own on a `tx`: it keeps out of the way of savepoints and of deadlocks. */

@@ -170,7 +170,7 @@ class RowCalls<C extends DirectRow> {
     if (!first) return records
     const { session, call } = first.task
     try {
-      const table = await this.#catalogue.of(call.versioned.model, session.query)
+      const table = await this.#catalogue.of(call.versioned.model, session)
       if (!canJoin(call, table)) return []
       const calls = batch.map(({ task }) => task.call)
       for (const row of await session.rows(together(calls, call, table))) {

@@ -28,7 +28,7 @@ export class KeyCheck {
   }
 
   async #look(session: RecordSession, model: Model, key: RowKey): Promise<void> {
-    const load = () => this.#catalogue.load([model], session.query)
+    const load = () => this.#catalogue.load([model], session)
     // A transaction must not wait for another connection, which may not be free before it ends.
     await (session.inTransaction ? load() : this.#looks.join(model.name, load).done)
     const table = this.#catalogue.known(model)

@@ -30,7 +30,7 @@ export async function lockRow(
   if (key === undefined) return
   requireKey(key, versioned, 'where')
   const fields = key.parts.map(({ field }) => field)
-  const given = GivenColumns.of(fields, await catalogue.of(versioned.model, session.query))
+  const given = GivenColumns.of(fields, await catalogue.of(versioned.model, session))
   const conditions = fields.map((field) => raw(`t.${columnOf(field)} = k.${columnOf(field)}`))
   await session.rows(sql`SELECT 1
 FROM ${tableOf(versioned.model)} AS t, ${given.record(param(JSON.stringify(keyJson(key))), 'k')}

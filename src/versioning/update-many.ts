@@ -93,7 +93,7 @@ async function writeAll(
   const outcome = new AmbiguousOutcome()
   const attempt = async (attempt: number): Promise<readonly Verdict[]> => {
     if (first) await keyCheck.find(session, first.key) // that of all of them
-    const table = call.isObserved ? undefined : await catalogue.of(versioned.model, session.query)
+    const table = call.isObserved ? undefined : await catalogue.of(versioned.model, session)
     const written = table ? sendTogether(session, call, items, table) : updateOneByOne(session, call, items)
     const verdicts = await written.catch((error: unknown) => {
       if (!session.inTransaction) outcome.note(error)

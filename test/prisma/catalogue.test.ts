@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Model } from '../../src/engine/data-model.js'
-import { Catalogue, type Query } from '../../src/sql/catalogue.js'
+import type { PrismaClientLike } from '../../src/prisma/client.js'
+import { sessionOf } from '../../src/prisma/client-session.js'
+import { Catalogue } from '../../src/sql/catalogue.js'
 import { useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 
@@ -21,16 +23,17 @@ const modelOf = (table: string, schema = 'odd "schema"'): Model => ({
   omitted: new Set(),
 })
 
+const sessionIn = (client: object) => sessionOf(client as PrismaClientLike)
+
 /** A client of its own, and what its table is found to be. */
 function connect() {
   const { client, statements } = database.connect({ countsLooks: true })
-  const query: Query = (sql, ...values) => client.$queryRawUnsafe(sql, ...values)
-  return { client, statements, query, catalogue: new Catalogue() }
+  return { client, statements, session: sessionIn(client), catalogue: new Catalogue() }
 }
 
 const tableOf = async (table: string, schema?: string) => {
-  const { catalogue, query } = connect()
-  return catalogue.of(modelOf(table, schema), query)
+  const { catalogue, session } = connect()
+  return catalogue.of(modelOf(table, schema), session)
 }
 
 beforeAll(async () => {
@@ -173,10 +176,10 @@ describe('the catalogue', () => {
   })
 
   test('is asked once for each table', async () => {
-    const { catalogue, query, statements } = connect()
+    const { catalogue, session, statements } = connect()
 
-    const first = await catalogue.of(modelOf('keys'), query)
-    const second = await catalogue.of(modelOf('keys'), query)
+    const first = await catalogue.of(modelOf('keys'), session)
+    const second = await catalogue.of(modelOf('keys'), session)
 
     expect({ isSame: first === second, statements: statements.length }).toEqual({ isSame: true, statements: 1 })
   })
@@ -186,12 +189,12 @@ describe('the catalogue', () => {
     const missing = modelOf('late', 'no schema')
 
     const [error, answer] = await client.$transaction(async (tx) => {
-      const query: Query = (sql, ...values) => tx.$queryRawUnsafe(sql, ...values)
-      const error = await rejectionOf(catalogue.of(missing, query))
+      const session = sessionIn(tx)
+      const error = await rejectionOf(catalogue.of(missing, session))
       await tx.$queryRawUnsafe('SELECT 1')
       await tx.$executeRawUnsafe('CREATE SCHEMA "no schema"')
       await tx.$executeRawUnsafe('CREATE TABLE "no schema".late (a int PRIMARY KEY)')
-      return [error, await catalogue.of(missing, query)] as const
+      return [error, await catalogue.of(missing, session)] as const
     })
 
     expect(error).toMatchObject({ code: 'CONFIGURATION', message: expect.stringContaining('"no schema"."late"') })
