@@ -1,7 +1,7 @@
 import { InvalidArgumentError, type VersionValue } from '../errors/index.js'
-import type { Selection } from '../prisma/selection.js'
 import { checkTexts } from '../sql/key-text.js'
 import type { RowKey } from '../sql/row-key.js'
+import type { Selection } from '../values/selection.js'
 import { checkNames, isRecord } from '../values/validation.js'
 import type { VersionedModel } from './versioned-models.js'
 

@@ -1,7 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
 import type { Row } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import { isRecord } from '../values/validation.js'
+import { isRecord } from './validation.js'
 
 /** Prisma's own `select`, `include` and `omit`. */
 export interface Selection {
