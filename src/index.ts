@@ -10,6 +10,7 @@ import { OperationMethods } from './idempotency/operation-methods.js'
 import { type LockClientMethods, lockClientMethods } from './locking/extension.js'
 import { LockMethods } from './locking/methods.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
+import { batchHook } from './prisma/batch-answers.js'
 import type { PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { Extension, Members } from './prisma/extension.js'
@@ -23,7 +24,7 @@ import {
 } from './transactions/extension.js'
 import { transactionMethod } from './transactions/method.js'
 import { RetryingTransactions } from './transactions/with-retry.js'
-import { clientHooks } from './versioning/bump.js'
+import { bumpHooks } from './versioning/bump.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioning/extension.js'
 import type { VersioningOf } from './versioning/types.js'
 import { VersionedModels } from './versioning/versioned-models.js'
@@ -67,15 +68,15 @@ export type { RetryPolicy } from './retry/policy.js'
 export type { TransactionClientMethods, TransactionWithRetry } from './transactions/extension.js'
 export type { TransactionWithRetryOptions } from './transactions/method.js'
 export type { TransactionContext } from './transactions/with-retry.js'
-export type {
-  DeleteVersioned,
-  TryUpdateVersioned,
-  UpdateManyVersioned,
-  UpdateVersioned,
-  VersionedModelMethods,
+export {
+  type DeleteVersioned,
+  type TryUpdateVersioned,
+  type UpdateManyVersioned,
+  type UpdateVersioned,
+  type VersionedModelMethods,
+  versionTriggerSql,
 } from './versioning/extension.js'
 export type { VersionOptions, VersionSettings } from './versioning/options.js'
-export { versionTriggerSql } from './versioning/trigger.js'
 export type {
   Change,
   Data,
@@ -162,7 +163,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...touch.client,
         ...watchedTransaction(own),
       },
-      query: clientHooks(versions),
+      query: { $allModels: bumpHooks(versions), ...batchHook },
     })
     touch.made(extended)
     return extended

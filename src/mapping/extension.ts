@@ -1,16 +1,17 @@
 import { Prisma } from '@prisma/client/extension'
 import type { DataModel } from '../engine/data-model.js'
 import type { Action } from '../engine/records.js'
+import type { Session } from '../engine/session.js'
 import { ConfigurationError, ForeignExtensionError } from '../errors/index.js'
 import { namespace } from '../prisma/bound.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { sessionOf } from '../prisma/client-session.js'
+import { rootSession, sessionOf, transactionSession } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { foreignIn } from '../prisma/foreign.js'
 import { type Layer, layersOf, noteLayer, type WriteGuard } from '../prisma/layers.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
-import type { RetryingRoot } from '../transactions/method.js'
-import { retryingRoot, withConcurrency } from './client.js'
+import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
+import type { Body, TransactionContext } from '../transactions/with-retry.js'
 import type { Call, Feature, Use } from './feature.js'
 
 /** A feature, and what Prisma's own writes are kept from. */
@@ -99,4 +100,34 @@ function checkModels(client: PrismaClientLike, own: Layer['name'], wanted: reado
     const message = `${shared} is written by ${name}() already, and ${own}() would write it past what ${name}() keeps right. Give ${own}() a model of its own`
     throw new ConfigurationError([{ path: '', message }])
   }
+}
+
+/** A client with `concurrency()` on it: its public method is all that this entry point builds on. */
+export interface ConcurrencyClient extends PrismaClientLike {
+  $transactionWithRetry<R>(
+    body: (tx: PrismaClientLike, context: TransactionContext) => Promise<R>,
+    options?: TransactionWithRetryOptions,
+  ): Promise<R>
+}
+
+/** The client that a session of Prisma's is of. */
+export function clientOf({ client }: Session): PrismaClientLike {
+  return client as PrismaClientLike
+}
+
+/** @throws ConfigurationError if `concurrency()` was not applied before */
+export function withConcurrency(client: PrismaClientLike, extension: string): ConcurrencyClient {
+  if (typeof (client as Partial<ConcurrencyClient>).$transactionWithRetry === 'function') {
+    return client as ConcurrencyClient
+  }
+  const message = `${extension}() builds on concurrency(): apply that first, base.$extends(concurrency()).$extends(${extension}({ … }))`
+  throw new ConfigurationError([{ path: '', message }])
+}
+
+/** The session of the client, with its retried transactions. With a model, errors are those of a call of it. */
+export function retryingRoot(client: ConcurrencyClient, model?: string): RetryingRoot {
+  return Object.assign(rootSession(client, model), {
+    transactionWithRetry: <R>(body: Body<R>, options?: TransactionWithRetryOptions) =>
+      client.$transactionWithRetry((tx, context) => body(transactionSession(tx, model), context), options),
+  })
 }

@@ -14,7 +14,7 @@ interface BatchCall {
  * those behind it are not sent, and resolve to `undefined` all the same. So the rest is sent again, as
  * often as it takes: every call has an answer of its own.
  */
-export async function answerAll({ args, query, __internalParams: batch }: BatchCall): Promise<unknown[]> {
+async function answerAll({ args, query, __internalParams: batch }: BatchCall): Promise<unknown[]> {
   const { requests } = batch
   if (requests[0]?.transaction?.kind !== 'itx') return query(args, batch)
   const send = async (rest: Batch['requests']) => {
@@ -34,3 +34,6 @@ export async function answerAll({ args, query, __internalParams: batch }: BatchC
   }
   return answers
 }
+
+/** For the client, and not among the hooks of a `tx`: a batch has the hooks of its first call, which may be our own. */
+export const batchHook: Record<never, never> = { $__internalBatch: answerAll }

@@ -1,6 +1,5 @@
 import type { Session } from '../engine/session.js'
-import { clientOf } from '../mapping/client.js'
-import { featureExtension } from '../mapping/extension.js'
+import { clientOf, featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
 import { readAll } from '../prisma/whole-records.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'

@@ -1,10 +1,14 @@
-import { featureExtension } from '../mapping/extension.js'
+import { clientOf, featureExtension, retryingRoot, withConcurrency } from '../mapping/extension.js'
+import { isFilledIn } from '../mapping/mapping.js'
 import type { ClientExtension } from '../mapping/types.js'
+import { foreignInRecords } from '../prisma/foreign.js'
+import { insertOne, readAll } from '../prisma/whole-records.js'
+import { rawReadable } from '../sql/raw-record.js'
 import type { DocumentsOf } from './client-types.js'
+import type { DocumentEngine } from './document-creator.js'
 import { mapSeries } from './mapping.js'
 import { SeriesFeature } from './methods.js'
 import { checkSeriesOptions, type NumbersOnly, type SeriesOptions } from './options.js'
-import { prismaDocuments } from './prisma-documents.js'
 import type { NumberSeries } from './types.js'
 
 /**
@@ -34,4 +38,23 @@ export function series<C>(
     const map = mapSeries(models, given)
     return { feature: new SeriesFeature(map, rootFor(map.number.model.name), prismaDocuments, given) }
   })
+}
+
+/** The calls of Prisma that the statement for a number and its document stands for. */
+const CALLS = ['create', 'createMany', 'createManyAndReturn', 'findMany'] as const
+
+/** Documents by Prisma's own calls, with the hooks of all extensions of the caller's client. */
+const prismaDocuments: DocumentEngine = {
+  judges: true,
+  readable(session, model, given) {
+    const isComplete = [...model.fields.values()].every((field) => given.includes(field) || isFilledIn(field))
+    const isPlain = isComplete && foreignInRecords(clientOf(session), model.name, CALLS) === undefined
+    return isPlain ? rawReadable(model) : undefined
+  },
+  rootOf: (session, { name }) => retryingRoot(withConcurrency(clientOf(session), 'series'), name),
+  async find(tx, { model, transactionId }, id) {
+    const [found] = await readAll(clientOf(tx), model, { where: { [transactionId.name]: id } })
+    return found
+  },
+  insert: (tx, { model }, row) => insertOne(clientOf(tx), model, row),
 }

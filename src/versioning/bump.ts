@@ -1,6 +1,5 @@
 import type { Field } from '../engine/data-model.js'
 import type { ActionArgs } from '../engine/records.js'
-import { answerAll } from '../prisma/batch-answers.js'
 import { isRecord } from '../values/validation.js'
 import type { VersionedModels } from './versioned-models.js'
 
@@ -13,21 +12,17 @@ interface PlainCall {
   readonly query: (args: ActionArgs) => PromiseLike<unknown>
 }
 
-/** The hooks of the client: writes of Prisma's own bump the versions, and every call of a tick has an answer. */
-export function clientHooks(versions: VersionedModels): Record<never, never> {
+/** Hooks with which writes of Prisma's own bump the versions. */
+export function bumpHooks(versions: VersionedModels): Record<never, never> {
   const bump =
     (key: 'data' | 'update') =>
     ({ model, args, query }: PlainCall) =>
       query(bumpPlainWrite(versions, model, key, args))
   return {
-    $allModels: {
-      update: bump('data'),
-      updateMany: bump('data'),
-      updateManyAndReturn: bump('data'),
-      upsert: bump('update'),
-    },
-    // Here, and not among the hooks of a `tx`: a batch has the hooks of its first call, which may be our own.
-    $__internalBatch: answerAll,
+    update: bump('data'),
+    updateMany: bump('data'),
+    updateManyAndReturn: bump('data'),
+    upsert: bump('update'),
   }
 }
 

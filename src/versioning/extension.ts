@@ -1,9 +1,14 @@
+import { ConfigurationError } from '../errors/index.js'
+import type { PrismaClientLike } from '../prisma/client.js'
+import { readDataModel } from '../prisma/data-model.js'
 import { type Implementation, modelContext } from '../prisma/extension.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
+import { versionColumnsOf } from '../prisma/version-columns.js'
 import type { CallOptions } from '../retry/call-options.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { deleteVersioned } from './delete.js'
+import { triggerSql } from './trigger.js'
 import type {
   DeleteVersionedArgs,
   Returned,
@@ -14,6 +19,7 @@ import type {
 } from './types.js'
 import { update } from './update.js'
 import { updateManyVersioned } from './update-many.js'
+import { type VersionedModel, VersionedModels } from './versioned-models.js'
 import type { Versioning } from './versioning.js'
 
 // `in out`: two of these are the same only for the same options. The compiler finds no use of O that it
@@ -157,4 +163,38 @@ export function versionedModelMethods(shared: Versioning): Implementation<Versio
       )
     },
   }
+}
+
+/**
+ * SQL for a migration that makes PostgreSQL itself bump the version of a model, whoever writes:
+ * raw SQL, another ORM, a cascade. It adds 1 whenever an UPDATE leaves the version as it is or
+ * sets it back, so writes that bump it themselves are bumped once, not twice. Can be run again.
+ *
+ * @param client any PrismaClient of the schema, extended or not
+ * @param model the model's name, such as `Product`
+ * @param options `field`: the version column's field, of a client without `concurrency()` that has
+ *   another one than `version`. An extended client knows its version columns.
+ * @throws ConfigurationError if the model has no such version column, or `concurrency()` another one
+ *
+ * @example
+ * await writeFile('prisma/migrations/20260101000000_version_trigger/migration.sql', versionTriggerSql(db, 'Product'))
+ *
+ * Source: PostgreSQL manual, "39.1. Overview of Trigger Behavior".
+ */
+export function versionTriggerSql(client: object, model: string, options: { readonly field?: string } = {}): string {
+  return triggerSql(versionedModel(client, model, options.field))
+}
+
+function versionedModel(client: object, model: string, field: string | undefined): VersionedModel {
+  const known = versionColumnsOf(client)
+  if (known instanceof VersionedModels && field === undefined) return known.require(model)
+  const own = known?.fieldOf(model)
+  if (own !== undefined && own !== field) {
+    const message = own === false ? 'no version column' : `the version column ${own}`
+    throw new ConfigurationError([
+      { path: 'field', message: `is ${field}, but to concurrency() ${model} has ${message}` },
+    ])
+  }
+  const settings = field === undefined ? {} : { models: { [model]: { field } } }
+  return new VersionedModels(readDataModel(client as PrismaClientLike), settings).require(model)
 }

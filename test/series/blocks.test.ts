@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { retryingRoot, withConcurrency } from '../../src/mapping/client.js'
+import { retryingRoot, withConcurrency } from '../../src/mapping/extension.js'
 import type { PrismaClientLike } from '../../src/prisma/client.js'
 import { readDataModel } from '../../src/prisma/data-model.js'
 import { BlockAllocator } from '../../src/series/block-allocator.js'
