@@ -51,9 +51,22 @@ export interface Model {
   readonly version: string | false | undefined
   /** The fields that the client leaves out unless they are asked for. */
   readonly omitted: ReadonlySet<string>
+  /** Whether a value stands for `null`, where the engine has objects that do, such as `Prisma.JsonNull`. */
+  readonly standsForNull?: (value: unknown) => boolean
 }
 
 export type DataModel = ReadonlyMap<string, Model>
+
+/** The version columns of a client's models, as `concurrency()` knows them. */
+export interface VersionColumns {
+  /**
+   * The version column's field. `undefined` is a model that has none, and `false` one that the
+   * options say is not versioned.
+   */
+  fieldOf(model: string): string | false | undefined
+  /** The version column that plain writes of the model bump; `undefined` where they bump none. */
+  bumpedBy(model: string): string | undefined
+}
 
 /** The system that enforces foreign keys: the database, or Prisma with statements of its own. */
 export type RelationMode = 'foreignKeys' | 'prisma'

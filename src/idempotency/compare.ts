@@ -69,8 +69,8 @@ export function isSame(record: Row, compared: Compared): boolean {
 }
 
 /** The fields of `match` that differ, whichever of its type's forms a value was given in. */
-function seeminglyDiffering(record: Row, { payload, comparison }: Compared): Field[] {
-  const form = (value: unknown, field: Field) => canonical(storedForm(value, field))
+function seeminglyDiffering(record: Row, { model, payload, comparison }: Compared): Field[] {
+  const form = (value: unknown, field: Field) => canonical(storedForm(value, field, model))
   return comparison.match.filter((field) => {
     const { name } = field
     const given = Object.hasOwn(payload.scalars, name) ? payload.scalars[name] : payload.key[name]

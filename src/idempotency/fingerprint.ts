@@ -18,7 +18,7 @@ export async function fieldFingerprints(model: Model, data: Readonly<Record<stri
   const parts = await Promise.all(
     names.map(async (name) => {
       const field = model.fields.get(name)
-      const value = field === undefined || field.kind === 'relation' ? data[name] : normalForm(data[name], field)
+      const value = field === undefined || field.kind === 'relation' ? data[name] : normalForm(data[name], field, model)
       return [name, (await fingerprint(value)).slice(0, 16)] as const
     }),
   )

@@ -1,6 +1,5 @@
 import type { DataModel, Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import { isNullObject } from '../prisma/null-object.js'
 import { isDecimal } from '../values/canonical.js'
 import { isRecord } from '../values/validation.js'
 import type { Payload } from './payload.js'
@@ -39,7 +38,7 @@ class NestedWrites {
       if (value === undefined) continue
       if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
       if (field.kind === 'relation') this.#checkRelation(value, field, at)
-      else checkScalar(value, field, at)
+      else if (!model.standsForNull?.(value)) checkScalar(value, field, at)
     }
     const missing = [...model.fields.values()].find((field) => isNeeded(field, model) && row[field.name] === undefined)
     if (missing) throw new InvalidArgumentError(`${path}.${missing.name}`, `is missing: a ${model.name} must have it.`)
@@ -85,7 +84,7 @@ const PRIMITIVES: Readonly<Record<string, readonly string[]>> = {
 }
 
 function checkScalar(value: unknown, { kind, type, isList, isOptional }: Field, path: string): void {
-  if (kind === 'unsupported' || type === 'Json' || isList || isNullObject(value)) return
+  if (kind === 'unsupported' || type === 'Json' || isList) return
   if (value === null) {
     if (isOptional) return
     throw new InvalidArgumentError(path, 'must not be null.')

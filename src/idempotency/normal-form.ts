@@ -1,24 +1,27 @@
-import type { Field } from '../engine/data-model.js'
-import { isNullObject } from '../prisma/null-object.js'
+import type { Field, Model } from '../engine/data-model.js'
 import { isDecimal } from '../values/canonical.js'
+
+type Nulls = Pick<Model, 'standsForNull'>
 
 /**
  * One form per value of a field, whichever of the type's forms it came in: a Decimal as a number,
  * a text or an object; a moment as a Date or as ISO text; some Json with or without its prototypes.
  * It is what the column keeps: an amount of `0.1 + 0.2` in a `Decimal(12, 2)` is 0.3.
+ *
+ * @param model none for a value of a key, which is never null
  */
-export function normalForm(value: unknown, field: Field): unknown {
-  if (!field.isList) return scalarForm(value, field)
+export function normalForm(value: unknown, field: Field, model: Nulls = {}): unknown {
+  if (!field.isList) return scalarForm(value, field, model)
   const items = typeof value === 'object' && value !== null && 'set' in value ? value.set : value
-  return Array.isArray(items) ? items.map((item) => scalarForm(item, field)) : items
+  return Array.isArray(items) ? items.map((item) => scalarForm(item, field, model)) : items
 }
 
 /**
  * The same, as Prisma passes it on to the database: with U+FFFD for half of a surrogate pair, a number in an
  * Int without its fraction, and one that is Json alone, or in a list of Json, with 16 digits.
  */
-export function storedForm(value: unknown, field: Field): unknown {
-  const form = normalForm(value, field)
+export function storedForm(value: unknown, field: Field, model: Nulls): unknown {
+  const form = normalForm(value, field, model)
   return field.isList && Array.isArray(form) ? form.map((item) => passedOn(item, field)) : passedOn(form, field)
 }
 
@@ -38,8 +41,8 @@ function shortNumbers(value: unknown, isInList: boolean): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, shortNumbers(item, isInList)]))
 }
 
-function scalarForm(value: unknown, field: Field): unknown {
-  if (value === null || isNullObject(value)) return null
+function scalarForm(value: unknown, field: Field, { standsForNull }: Nulls): unknown {
+  if (value === null || standsForNull?.(value)) return null
   switch (field.type) {
     case 'Decimal':
       return decimalForm(value, decimalPlaces(field))

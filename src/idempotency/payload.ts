@@ -1,6 +1,6 @@
 import { type Field, type Model, uniqueKeyOf } from '../engine/data-model.js'
+import type { RecordSession } from '../engine/records.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { Session } from '../prisma/session.js'
 import { checkKeyLength, checkTexts } from '../sql/key-text.js'
 import { canonical } from '../values/canonical.js'
 import { canonicalUuid } from '../values/text.js'
@@ -106,9 +106,11 @@ function readLink(field: Field, value: unknown): Link {
 }
 
 /** The row to insert: key, scalars, and the keys of what it refers to, looked up where need be. */
-export async function rowOf(payload: Payload, scope: Session): Promise<Record<string, unknown>> {
+export async function rowOf(payload: Payload, session: RecordSession): Promise<Record<string, unknown>> {
   const { links, key, keyFields } = payload
-  const foreignKeys = await Promise.all(links.map(async (link) => ({ link, values: await foreignKeyOf(link, scope) })))
+  const foreignKeys = await Promise.all(
+    links.map(async (link) => ({ link, values: await foreignKeyOf(link, session) })),
+  )
   for (const { link, values } of foreignKeys) {
     const isOther = keyFields.some(
       (field) =>
@@ -125,14 +127,14 @@ export async function rowOf(payload: Payload, scope: Session): Promise<Record<st
 }
 
 /** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
-async function foreignKeyOf({ field, where }: Link, scope: Session): Promise<Values> {
+async function foreignKeyOf({ field, where }: Link, session: RecordSession): Promise<Values> {
   const { fields = [], references = [] } = field.foreignKey ?? {}
   // Prisma looks up, or refuses, any `where` but the key alone.
   const isComplete =
     Object.keys(where).length === references.length &&
     references.every((name) => where[name] !== undefined && where[name] !== null)
   const select = Object.fromEntries(references.map((name) => [name, true]))
-  const target = isComplete ? where : await scope.readOther(field.type, { where, select })
+  const target = isComplete ? where : await session.readOther(field.type, { where, select })
   return Object.fromEntries(fields.map((name, index) => [name, target[references[index] ?? '']]))
 }
 

@@ -1,5 +1,6 @@
 import type { DataModel, Field, FieldDefault, FieldKind, Model } from '../engine/data-model.js'
 import { omittedFields, type PrismaClientLike } from './client.js'
+import { isNullObject } from './null-object.js'
 import { type FieldText, readSchemaText, type SchemaText } from './schema-text.js'
 import { versionColumnsOf } from './version-columns.js'
 
@@ -44,6 +45,7 @@ function sharedModels({ _runtimeDataModel, _engineConfig }: PrismaClientLike): R
       inKeys: new Set(all.flatMap(({ fields }) => fields)),
       relationMode: text.relationMode,
       emulatedKeys: referred?.get(name) ?? NO_FIELDS,
+      standsForNull: isNullObject,
     })
   }
   SHARED.set(_runtimeDataModel, models)

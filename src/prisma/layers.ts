@@ -1,6 +1,6 @@
+import type { VersionColumns } from '../engine/data-model.js'
 import type { CallInTransaction } from '../engine/session.js'
 import type { PrismaClientLike } from './client.js'
-import type { VersionColumns } from './version-columns.js'
 
 /*
  * SQL of this package goes past the query hooks of all extensions, its own among them. So each of its

@@ -22,8 +22,6 @@ import { READ, readPrimary } from './primary.js'
 import { sendRawSql } from './raw-sql.js'
 import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
-export type { CallersTransaction, RecordSession as Session, RootScope } from '../engine/records.js'
-
 /** The scope that a model method was called in. */
 export function scopeOf(context: ModelContext, own: OwnClients): RootScope | CallersTransaction {
   const parent = context.$parent

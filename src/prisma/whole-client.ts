@@ -1,3 +1,4 @@
+import type { VersionColumns } from '../engine/data-model.js'
 import type { ModelContext, PrismaClientLike } from './client.js'
 import { watched } from './joined.js'
 import {
@@ -10,7 +11,6 @@ import {
   transparentOf,
   withoutOwnLayers,
 } from './layers.js'
-import type { VersionColumns } from './version-columns.js'
 
 /*
  * A model knows the client below the topmost extension as its parent, but not the topmost one. So

@@ -1,5 +1,6 @@
 import { featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
+import { propertyOf } from '../prisma/client.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import { BalanceGuard } from './balance-guard.js'
@@ -37,7 +38,7 @@ export function stock<const O extends StockOptions, C extends object>(
     return {
       feature: new StockFeature(map, resolvePolicy(DEFAULT_POLICY, retry), executor),
       guard: (model, operation, data, path) => guard.check(model, operation, data, path),
-      query: guardedQueries(guard),
+      query: guardedQueries(guard, propertyOf),
     }
   })
 }

@@ -1,4 +1,3 @@
-import { propertyOf } from '../prisma/client.js'
 import type { BalanceGuard } from './balance-guard.js'
 
 interface Call {
@@ -12,8 +11,15 @@ const CREATES = ['create', 'createMany', 'createManyAndReturn']
 const UPDATES = ['update', 'updateMany', 'updateManyAndReturn']
 const DELETES = ['delete', 'deleteMany']
 
-/** Hooks of Prisma's own writes: of all models, since a nested write may reach the guarded ones from anywhere. */
-export function guardedQueries(guard: BalanceGuard): Record<string, Record<never, never>> {
+/**
+ * Hooks of Prisma's own writes: of all models, since a nested write may reach the guarded ones from anywhere.
+ *
+ * @param propertyOf gives the name that a model has on the client
+ */
+export function guardedQueries(
+  guard: BalanceGuard,
+  propertyOf: (model: string) => string,
+): Record<string, Record<never, never>> {
   const creates = hooks(CREATES, ({ model, args }) => guard.check(model, 'create', args.data, 'data'))
   const updates = hooks(UPDATES, ({ model, args }) => guard.check(model, 'update', args.data, 'data'))
   const upserts = hooks(['upsert'], ({ model, args }) => {

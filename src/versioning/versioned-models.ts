@@ -1,6 +1,5 @@
-import type { DataModel, Field, Model } from '../engine/data-model.js'
+import type { DataModel, Field, Model, VersionColumns } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
-import type { VersionColumns } from '../prisma/version-columns.js'
 import type { VersionSettings } from './options.js'
 
 /** A model that has a version column. */
