@@ -14,6 +14,7 @@ import { batchHook } from './prisma/batch-answers.js'
 import type { PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { Extension, Members } from './prisma/extension.js'
+import { recordsOf } from './prisma/records.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { Catalogue } from './sql/catalogue.js'
@@ -136,14 +137,15 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const touch = inTouch(own, transparent)
     const dataModel = readDataModel(own)
     const versions = new VersionedModels(dataModel, given.version)
+    const records = recordsOf(touch.clients)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
     const transactions = new RetryingTransactions()
     const catalogue = new Catalogue()
-    const versioning = new Versioning(touch.clients, versions, policy, catalogue)
+    const versioning = new Versioning(versions, policy, catalogue)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
     const keepVersion = (model: string) => versions.keepVersion(model)
     const settings = given.idempotency ?? {}
-    const inserts = new InsertMethods({ own: touch.clients, catalogue, dataModel, policy, settings, keepVersion })
+    const inserts = new InsertMethods({ catalogue, dataModel, policy, settings, keepVersion })
     const operations = new OperationMethods({ dataModel, policy, transactions, settings })
 
     const extended = client.$extends({
@@ -151,8 +153,8 @@ export function concurrency<const O extends ConcurrencyOptions>(
       ...touch.note(versions),
       model: {
         $allModels: {
-          ...versionedModelMethods(versioning),
-          ...idempotentModelMethods(inserts),
+          ...versionedModelMethods(versioning, records),
+          ...idempotentModelMethods(inserts, records),
           ...touch.model,
         },
       },

@@ -1,6 +1,11 @@
 import type { Field, Model } from './data-model.js'
 import type { Bound, Row, Session, TransactionOptions, TransactionSession } from './session.js'
 
+/*
+ * The seam between versioned writes and inserts and an ORM. Its errors for a record that is not there, and for a
+ * unique key that is taken, are answers here: they are kept for the caller, and thrown by the feature.
+ */
+
 /** The calls of an ORM, by model, that this package makes itself. */
 export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
 
@@ -23,23 +28,33 @@ export type ActionArgs = Readonly<Record<string, unknown>>
  */
 export type InsertDefault = { readonly value: unknown } | 'now' | 'nothing' | 'unknown'
 
-/**
- * Where the statements of one call of a model run: on the root client, or inside a transaction. The errors of
- * its SQL are those of a call of the model.
- */
-export interface RecordSession extends Pick<Session, 'rows'> {
-  readonly inTransaction: boolean
-  /** Sends a call through all of the client's extensions. */
-  call(action: ModelAction, args: ActionArgs): Promise<Row>
-  /**
-   * Reads a record from the primary, also where other extensions have replicas.
-   * A record that is not there is Prisma's P2025.
-   */
-  read(args: ActionArgs): Promise<Row>
-  /** The error that the call has where its record is not there: it is made without a statement. */
-  notFound(action: 'update' | 'findUniqueOrThrow'): unknown
-  /** Reads a record of another model, for a key that this one refers to. */
-  readOther(model: string, args: ActionArgs): Promise<Row>
+/** The answer of a call whose record is not there, or not as the call wants it. */
+export class Absent {
+  constructor(
+    /** The ORM's own error, for the caller. */
+    readonly error: unknown,
+    /** Whether it is the record of the call itself, and not one that a nested write needs. */
+    readonly isOwn: boolean,
+  ) {}
+}
+
+/** The answer of a call that was to insert a record, and a unique key of it is taken. */
+export class Taken {
+  constructor(
+    /** The ORM's own error, for the caller. */
+    readonly error: unknown,
+  ) {}
+}
+
+/** The record of an answer. Throws the error for the caller if it is not there. */
+export function recordIn(answer: Row | Absent): Row {
+  if (answer instanceof Absent) throw answer.error
+  return answer
+}
+
+/** The facts about a model on a client that are known before any call of it is sent. */
+export interface ModelFacts {
+  readonly model: string
   /** The name of another extension that takes part in these calls of the model; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
   /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */
@@ -52,24 +67,59 @@ export interface RecordSession extends Pick<Session, 'rows'> {
    * @throws InvalidArgumentError that names the field, if one of them refuses it
    */
   checkWrite(operation: 'create' | 'update', data: unknown, path: string): void
-  /** In a transaction, runs the body in a savepoint: its failure leaves the transaction as it was. */
-  contained<R>(body: (scope: RecordSession) => Promise<R>): Promise<R>
+  /** The answer that the call has where its record is not there: it is made without a statement. */
+  absent(action: 'update' | 'findUniqueOrThrow'): Absent
 }
 
-/** The root client. Only it can open a transaction. */
-export interface RootScope extends RecordSession {
+/**
+ * The records of a model, on the root client or in a transaction: calls that go through all of the client's
+ * extensions, and SQL, whose errors are those of a call of the model.
+ */
+export interface RecordSession extends ModelFacts, Pick<Session, 'rows'> {
+  readonly inTransaction: boolean
+  /** The record, from the primary, also where other extensions have replicas. */
+  read(args: ActionArgs): Promise<Row | Absent>
+  /** A record of another model, for a key that this one refers to. */
+  readOther(model: string, args: ActionArgs): Promise<Row | Absent>
+  /** The record as it is now written, if it was there as `where` wants it. */
+  update(args: ActionArgs): Promise<Row | Absent>
+  /** The record as it was deleted, if it was there as `where` wants it. */
+  remove(args: ActionArgs): Promise<Row | Absent>
+  /** The record as it was inserted, unless a unique key of it is taken. In a savepoint, where it is in a transaction. */
+  create(args: ActionArgs): Promise<Row | Taken>
+  /**
+   * The records whose unique keys were not taken: INSERT … ON CONFLICT DO NOTHING RETURNING. It waits for a
+   * duplicate in flight, and raises no error.
+   */
+  createNew(rows: readonly Row[], selection: object): Promise<Row[]>
+  /** In a transaction, runs the body in a savepoint: its failure leaves the transaction as it was. */
+  contained<R>(body: (inside: RecordSession) => Promise<R>): Promise<R>
+}
+
+/** The records on the root client. Only it can open a transaction. */
+export interface RootRecords extends RecordSession {
   readonly inTransaction: false
   /** In it other extensions take no longer than the bound in any call. */
   transaction<R>(body: (tx: RecordSession) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>
 }
 
-/** A transaction of the caller's. Its savepoints are for the turns of src/transactions to open. */
-export interface CallersTransaction extends Omit<RecordSession, 'contained'> {
+export interface TransactionRecords extends RecordSession {
+  readonly inTransaction: true
+}
+
+/** A transaction of the caller's. Its records are there in the turn of one of our calls: see src/transactions. */
+export interface CallersTransaction extends ModelFacts {
   readonly inTransaction: true
   /** For SQL in its turns: with the hooks of no extension above ours. */
   readonly session: TransactionSession
-  /** The same calls, in which other extensions take no longer. `mark` is told by what Prisma marks them. */
-  bounded(bound: Bound, mark: (mark: object) => void): CallersTransaction
-  /** The same calls under a savepoint, by the session that stands for it. */
-  under(savepoint: TransactionSession): RecordSession
+  inTurn(turn: Turn): TransactionRecords
+}
+
+/** The turn of a call of ours on a transaction of the caller's. */
+export interface Turn {
+  /** Other extensions take no longer in any call of the turn. */
+  readonly bound: Bound
+  /** Is told by what the calls of the turn can be told from those that the caller makes meanwhile. */
+  onMark(mark: object): void
+  savepoint<R>(body: (inside: TransactionSession) => Promise<R>): Promise<R>
 }

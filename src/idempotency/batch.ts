@@ -1,7 +1,5 @@
-import type { RecordSession, RootScope } from '../engine/records.js'
+import type { RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import type { ModelContext } from '../prisma/client.js'
-import { insertRecords } from '../prisma/records.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { NO_TIMEOUT } from '../transactions/bounded-body.js'
@@ -25,7 +23,7 @@ import { keyName } from './payload.js'
 /** A call that is one statement. */
 interface InsertTask extends Task {
   readonly call: InsertCall
-  readonly root: RootScope
+  readonly root: RootRecords
   /** The name of its key. */
   readonly resources: string
 }
@@ -51,13 +49,13 @@ const BATCH_LOCK_TIMEOUT = 100
 
 /** Sends the inserts of one tick, one model and one selection as a single statement. */
 export class InsertBatches {
-  /** By the model of the client that was called, which tells the clients' extensions apart. */
-  readonly #batchers = new WeakMap<ModelContext, Batcher<InsertTask, InsertResult>>()
+  /** By the records of the client that was called, which tells the clients' extensions apart. */
+  readonly #batchers = new WeakMap<RootRecords, Batcher<InsertTask, InsertResult>>()
 
-  add(context: ModelContext, root: RootScope, call: InsertCall): Promise<InsertResult> {
+  add(root: RootRecords, call: InsertCall): Promise<InsertResult> {
     const { key, keyFields } = call.payload
-    const batcher = this.#batchers.get(context) ?? new Batcher(insertBatch, BOUNDS, systemClock)
-    this.#batchers.set(context, batcher)
+    const batcher = this.#batchers.get(root) ?? new Batcher(insertBatch, BOUNDS, systemClock)
+    this.#batchers.set(root, batcher)
     const group = canonical([call.wide.selection, keyFields.map(({ name }) => name).sort()])
     const { deadline } = call
     return batcher.add({ call, root, group, resources: keyName(key, keyFields), deadline }, (result) => result)
@@ -199,7 +197,7 @@ async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[
   const soonest = tasks.map((task) => task.call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
   const insertInOne = async (tx: RecordSession) => {
     await tx.rows({ text: `SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`, values: [] })
-    return byName(await insertRecords(tx, rows, wide.selection))
+    return byName(await tx.createNew(rows, wide.selection))
   }
   const options = { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT } as const
   return root.transaction(insertInOne, boundOf(soonest), options)

@@ -1,6 +1,7 @@
 import { sessionOf } from '../prisma/client-session.js'
 import { clientContext, type Implementation, modelContext } from '../prisma/extension.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
+import type { RecordsOf } from '../prisma/records.js'
 import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
 import type { TransactionContext } from '../transactions/with-retry.js'
 import { argumentsOf } from '../values/snapshot.js'
@@ -57,14 +58,17 @@ export interface IdempotentModelMethods {
 }
 
 /** The method as it is run. */
-export function idempotentModelMethods(inserts: InsertMethods): Implementation<IdempotentModelMethods> {
+export function idempotentModelMethods(
+  inserts: InsertMethods,
+  recordsOf: RecordsOf,
+): Implementation<IdempotentModelMethods> {
   return {
     createIdempotent(args) {
       const context = modelContext(this)
       return lazyPromise(
         'createIdempotent',
         () => argumentsOf(args),
-        (given) => inserts.create(context, given),
+        async (given) => inserts.create(recordsOf(context), given),
       )
     },
   }

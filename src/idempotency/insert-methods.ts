@@ -1,8 +1,6 @@
 import type { DataModel, Model } from '../engine/data-model.js'
+import type { CallersTransaction, RootRecords } from '../engine/records.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import type { ModelContext } from '../prisma/client.js'
-import { scopeOf } from '../prisma/session.js'
-import type { OwnClients } from '../prisma/whole-client.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
@@ -19,7 +17,6 @@ import { readPayload } from './payload.js'
 
 /** The parts of the extension that once-only inserts need. */
 export interface InsertSetup {
-  readonly own: OwnClients
   readonly catalogue: Catalogue
   readonly dataModel: DataModel
   readonly policy: ResolvedPolicy
@@ -45,26 +42,25 @@ export class InsertMethods {
   }
 
   /** `createIdempotent` */
-  async create(context: ModelContext, args: unknown): Promise<InsertResult> {
+  async create(session: RootRecords | CallersTransaction, args: unknown): Promise<InsertResult> {
     if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
     checkNames(args, ARGUMENTS)
     const { where, data, match, retry, signal } = args
-    const { own, catalogue, dataModel, policy, keepVersion } = this.#setup
-    const model = dataModel.get(context.$name) as Model
+    const { catalogue, dataModel, policy, keepVersion } = this.#setup
+    const model = dataModel.get(session.model) as Model
     const payload = readPayload(model, where, data)
     const comparison = {
       match: readMatch(match, model, payload),
       fingerprint: this.#fingerprint(model, payload.data),
     }
-    const scope = scopeOf(context, own)
     const selection = selectionOf(args)
     const isSingle = !payload.hasChildren && !selectsRelations(selection, model)
     const { keyFields } = payload
     const keyNames = keyFields.map(({ name }) => name)
     const wide = widened(selection, [...keyNames, ...comparedFields(comparison)], model)
     const selected = isSingle ? selectedFields(wide.selection, model) : keyFields
-    const canFind = isSingle && scope.canBypassPrisma('findUniqueOrThrow')
-    const canInsert = scope.canBypassPrisma('createManyAndReturn') && rawReadable(model) !== undefined
+    const canFind = isSingle && session.canBypassPrisma('findUniqueOrThrow')
+    const canInsert = session.canBypassPrisma('createManyAndReturn') && rawReadable(model) !== undefined
     const call: InsertCall = {
       catalogue,
       model,
@@ -74,16 +70,16 @@ export class InsertMethods {
       wide,
       direct: canInsert && selected ? { model, keyFields, selected, canFind } : undefined,
       isSingle,
-      isObserved: scope.foreign(...WRITES) !== undefined,
+      isObserved: session.foreign(...WRITES) !== undefined,
       keepVersion: keepVersion(model.name),
       ...patienceOf(policy, { retry, signal }),
     }
     // Another extension may change the data, which only Prisma can check then.
     if (!call.isSingle && !call.isObserved) checkNestedWrites(payload, model, dataModel)
     // By the names that Prisma's call would have. The claim of a row with children may be a statement of our own, too.
-    if (isSingle || call.direct) scope.checkWrite('create', [{ ...payload.scalars, ...payload.key }], 'data')
+    if (isSingle || call.direct) session.checkWrite('create', [{ ...payload.scalars, ...payload.key }], 'data')
     call.deadline.signal?.throwIfAborted()
-    return !scope.inTransaction && isSingle ? this.#batches.add(context, scope, call) : insertOnce(scope, call)
+    return !session.inTransaction && isSingle ? this.#batches.add(session, call) : insertOnce(session, call)
   }
 
   #fingerprint(model: Model, data: Readonly<Record<string, unknown>>): Comparison['fingerprint'] {

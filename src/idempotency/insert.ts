@@ -1,7 +1,13 @@
 import type { Model } from '../engine/data-model.js'
-import type { CallersTransaction, RecordSession, RootScope } from '../engine/records.js'
+import {
+  Absent,
+  type CallersTransaction,
+  type RecordSession,
+  type RootRecords,
+  recordIn,
+  Taken,
+} from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { Absent, createRecord, insertRecords, readRecord, Taken } from '../prisma/records.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
@@ -58,7 +64,7 @@ export interface Hint {
  * go away is tried again without harm: the key takes care that there is one row.
  */
 export async function insertOnce(
-  scope: RootScope | CallersTransaction,
+  scope: RootRecords | CallersTransaction,
   call: InsertCall,
   hint: Hint = {},
 ): Promise<InsertResult> {
@@ -117,7 +123,7 @@ async function claimKey(session: RecordSession, call: InsertCall, row: Row): Pro
     const record = await insertRow(session, insert)
     return record && wide.strip(record)
   }
-  const [record] = await insertRecords(session, [row], isSingle ? selection : { select: keySelection(call) })
+  const [record] = await session.createNew([row], isSingle ? selection : { select: keySelection(call) })
   return record
 }
 
@@ -141,7 +147,7 @@ async function create(
 ): Promise<InsertResult> {
   let taken: unknown
   const result = await claimOrFind(async () => {
-    const record = await createRecord(session, args)
+    const record = await session.create(args)
     if (!(record instanceof Taken)) return { record, replayed: false }
     taken = record.error
     return undefined
@@ -163,10 +169,10 @@ export async function rowToInsert(session: RecordSession, { payload, comparison 
 }
 
 /** The work after the claim: the children, and the record with its relations. */
-function complete(session: RecordSession, { payload, selection, keepVersion }: InsertCall): Promise<Row> {
+async function complete(session: RecordSession, { payload, selection, keepVersion }: InsertCall): Promise<Row> {
   const { where, children, hasChildren } = payload
-  if (!hasChildren) return session.read({ where, ...selection })
-  return session.call('update', { where, data: { ...children, ...keepVersion }, ...selection })
+  if (!hasChildren) return recordIn(await session.read({ where, ...selection }))
+  return recordIn(await session.update({ where, data: { ...children, ...keepVersion }, ...selection }))
 }
 
 function keySelection({ payload }: InsertCall): Readonly<Record<string, true>> {
@@ -179,7 +185,7 @@ async function findExisting(session: RecordSession, call: InsertCall): Promise<I
     const [record] = await findRows(session, call.direct, [call.payload.key], await tableOf(session, call))
     return record && replay(record, call, session)
   }
-  const record = await readRecord(session, { where: call.payload.where, ...call.wide.selection })
+  const record = await session.read({ where: call.payload.where, ...call.wide.selection })
   return record instanceof Absent ? undefined : replay(record, call, session)
 }
 

@@ -1,5 +1,5 @@
 import { type Field, type Model, uniqueKeyOf } from '../engine/data-model.js'
-import type { RecordSession } from '../engine/records.js'
+import { type RecordSession, recordIn } from '../engine/records.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { checkKeyLength, checkTexts } from '../sql/key-text.js'
 import { canonical } from '../values/canonical.js'
@@ -126,7 +126,7 @@ export async function rowOf(payload: Payload, session: RecordSession): Promise<R
   return Object.assign({}, payload.scalars, ...foreignKeys.map(({ values }) => values), key)
 }
 
-/** A record that is not there is Prisma's P2025, or a foreign-key error of the insert. */
+/** A record that is not there is the ORM's own error, or a foreign-key error of the insert. */
 async function foreignKeyOf({ field, where }: Link, session: RecordSession): Promise<Values> {
   const { fields = [], references = [] } = field.foreignKey ?? {}
   // Prisma looks up, or refuses, any `where` but the key alone.
@@ -134,7 +134,7 @@ async function foreignKeyOf({ field, where }: Link, session: RecordSession): Pro
     Object.keys(where).length === references.length &&
     references.every((name) => where[name] !== undefined && where[name] !== null)
   const select = Object.fromEntries(references.map((name) => [name, true]))
-  const target = isComplete ? where : await session.readOther(field.type, { where, select })
+  const target = isComplete ? where : recordIn(await session.readOther(field.type, { where, select }))
   return Object.fromEntries(fields.map((name, index) => [name, target[references[index] ?? '']]))
 }
 

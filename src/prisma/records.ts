@@ -1,61 +1,287 @@
-import type { ActionArgs, RecordSession } from '../engine/records.js'
-import type { Row } from '../engine/session.js'
+import type { Field, Model } from '../engine/data-model.js'
+import {
+  Absent,
+  type Action,
+  type ActionArgs,
+  type CallersTransaction,
+  type InsertDefault,
+  type ModelAction,
+  type ModelFacts,
+  type RecordSession,
+  type RootRecords,
+  Taken,
+  type TransactionRecords,
+  type Turn,
+} from '../engine/records.js'
+import type { Bound, Row, SqlStatement, TransactionOptions, TransactionSession } from '../engine/session.js'
+import { ForeignExtensionError } from '../errors/foreign-extension.js'
+import { WriteSuppressedError } from '../errors/versioning.js'
+import {
+  isTransactionClient,
+  type ModelContext,
+  modelOf,
+  type PrismaClientLike,
+  recordNotFound,
+  transactionClient,
+  transactionId,
+  transactionOf,
+} from './client.js'
+import { transactionSession } from './client-session.js'
 import { isOwnRecordNotFound, isRecordNotFound, isUniqueViolation } from './errors.js'
+import { foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
+import { insertDefaults } from './insert-defaults.js'
+import { bind, relyingOn } from './joined.js'
+import { calledBy, checkWrite } from './layers.js'
+import { withModelErrors } from './model-error.js'
+import { READ, readPrimary } from './primary.js'
+import { sendRawSql } from './raw-sql.js'
+import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
-/** The answer of a call whose record is not there, or not as its `where` wants it. */
-export class Absent {
-  constructor(
-    /** Prisma's own P2025, for the caller. */
-    readonly error: unknown,
-    /** Whether it is the record of the call itself, and not one that a nested write needs. */
-    readonly isOwn: boolean,
-  ) {}
-}
+/** The records of a model that a method of `concurrency()` was called on. */
+export type RecordsOf = (model: ModelContext) => RootRecords | CallersTransaction
 
-/** The answer of a call that was to insert a record, and a unique key of it is taken. */
-export class Taken {
-  constructor(
-    /** Prisma's own P2002, for the caller. */
-    readonly error: unknown,
-  ) {}
-}
-
-/** The record as it was inserted, unless a unique key of it is taken. In a savepoint, where it is in a transaction. */
-export async function createRecord(session: RecordSession, args: ActionArgs): Promise<Row | Taken> {
-  try {
-    return await session.contained((inside) => inside.call('create', args))
-  } catch (error) {
-    if (isUniqueViolation(error)) return new Taken(error)
-    throw error
+/** Those of a model of the root client are made once: nothing in them is of one call. */
+export function recordsOf(own: OwnClients): RecordsOf {
+  const roots = new WeakMap<ModelContext, RootRecords>()
+  return (model) => {
+    const known = roots.get(model)
+    if (known) return known
+    if (isTransactionClient(model.$parent)) return new CallersRecords(model, own)
+    const root = new Root(model, own)
+    roots.set(model, root)
+    return root
   }
 }
 
-/** INSERT … ON CONFLICT DO NOTHING RETURNING: it waits for a duplicate in flight, and raises no error. */
-export async function insertRecords(session: RecordSession, data: readonly Row[], selection: object): Promise<Row[]> {
-  const answer: unknown = await session.call('createManyAndReturn', { data, skipDuplicates: true, ...selection })
-  return answer as Row[]
+class Facts implements ModelFacts {
+  readonly context: ModelContext
+  /** The client, with all of its extensions. */
+  readonly whole: PrismaClientLike
+
+  constructor(context: ModelContext) {
+    this.context = context
+    this.whole = wholeClientOf(context)
+  }
+
+  get model(): string {
+    return this.context.$name
+  }
+
+  foreign(...actions: readonly Action[]): string | undefined {
+    const extension = foreignIn(this.whole, this.model, actions)
+    return extension && calledBy(extension)
+  }
+
+  canBypassPrisma(...actions: readonly ModelAction[]): boolean {
+    const known = knownWholeOf(this.context)
+    return known !== undefined && foreignInRecords(known, this.model, actions) === undefined
+  }
+
+  insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault> {
+    return insertDefaults(model)
+  }
+
+  checkWrite(operation: 'create' | 'update', data: unknown, path: string): void {
+    checkWrite(this.whole, this.model, operation, data, path)
+  }
+
+  absent(action: 'update' | 'findUniqueOrThrow'): Absent {
+    return new Absent(recordNotFound(this.context.$parent, this.model, action), true)
+  }
 }
 
-/** The record, from the primary. */
-export function readRecord(session: RecordSession, args: ActionArgs): Promise<Row | Absent> {
-  return orAbsent(session.read(args), true)
+/** Its calls go through all of the client's extensions. */
+abstract class PrismaRecords extends Facts implements RecordSession {
+  abstract readonly inTransaction: boolean
+  /** The client that sends SQL. */
+  readonly #sender: PrismaClientLike
+
+  constructor(context: ModelContext, sender: PrismaClientLike) {
+    super(context)
+    this.#sender = sender
+  }
+
+  protected abstract send(action: ModelAction, args: ActionArgs): PromiseLike<unknown>
+  /** Reads a record from the primary: of this model, unless the name of another one is given. */
+  protected abstract find(args: ActionArgs, other?: string): PromiseLike<unknown>
+  protected abstract savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R>
+
+  rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
+    return withModelErrors(sendRawSql<R>(this.#sender, statement), this.model)
+  }
+
+  read(args: ActionArgs): Promise<Row | Absent> {
+    return this.#found(READ, () => this.find(args))
+  }
+
+  readOther(model: string, args: ActionArgs): Promise<Row | Absent> {
+    return this.#found(READ, () => this.find(args, model), model)
+  }
+
+  update(args: ActionArgs): Promise<Row | Absent> {
+    return this.#found('update', () => this.send('update', args))
+  }
+
+  remove(args: ActionArgs): Promise<Row | Absent> {
+    return this.#found('delete', () => this.send('delete', args))
+  }
+
+  async create(args: ActionArgs): Promise<Row | Taken> {
+    try {
+      return await this.savepoint((inside) => inside.#answer('create', () => inside.send('create', args)))
+    } catch (error) {
+      if (isUniqueViolation(error)) return new Taken(error)
+      throw error
+    }
+  }
+
+  createNew(rows: readonly Row[], selection: object): Promise<Row[]> {
+    const args = { data: rows, skipDuplicates: true, ...selection }
+    return this.#answer('createManyAndReturn', () => this.send('createManyAndReturn', args))
+  }
+
+  contained<R>(body: (inside: RecordSession) => Promise<R>): Promise<R> {
+    return this.savepoint(body)
+  }
+
+  async #found(action: ModelAction, send: () => PromiseLike<unknown>, model = this.model): Promise<Row | Absent> {
+    try {
+      return await this.#answer<Row>(action, send, model)
+    } catch (error) {
+      if (isRecordNotFound(error)) return new Absent(error, action === READ || isOwnRecordNotFound(error))
+      throw error
+    }
+  }
+
+  /**
+   * The answer of a call of Prisma's. Where Prisma has a record, or throws, an extension can answer with
+   * nothing: one that catches errors, or forgets to return.
+   */
+  async #answer<R extends object>(
+    action: ModelAction,
+    send: () => PromiseLike<unknown>,
+    model = this.model,
+  ): Promise<R> {
+    const answer = await send()
+    if (typeof answer === 'object' && answer !== null) return answer as R
+    const extension = foreignIn(this.whole, model, [action])
+    // Prisma itself answers so where a trigger suppresses the insert.
+    if (extension === undefined && action === 'create') throw new WriteSuppressedError(model, {})
+    throw new ForeignExtensionError('gave no record', { extension: extension?.name, model, operation: action })
+  }
 }
 
-/** The record as it is now written, if it was there as `where` wants it. */
-export function updateRecord(session: RecordSession, args: ActionArgs): Promise<Row | Absent> {
-  return orAbsent(session.call('update', args))
+class Root extends PrismaRecords implements RootRecords {
+  readonly inTransaction = false
+  readonly #own: OwnClients
+
+  constructor(context: ModelContext, own: OwnClients) {
+    super(context, own.below)
+    this.#own = own
+  }
+
+  protected send(action: ModelAction, args: ActionArgs): PromiseLike<unknown> {
+    return this.context[action](args)
+  }
+
+  protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
+    return readPrimary(other === undefined ? this.context : modelOf(this.whole, other), this.#own, args)
+  }
+
+  protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
+    return body(this)
+  }
+
+  transaction<R>(body: (tx: RecordSession) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R> {
+    const inside = (tx: PrismaClientLike) =>
+      relyingOn(transactionId(tx), () => body(new OwnTransaction(this.context, tx)), bound)
+    return this.#own.below.$transaction(inside, options)
+  }
 }
 
-/** The record as it was deleted, if it was there as `where` wants it. */
-export function deleteRecord(session: RecordSession, args: ActionArgs): Promise<Row | Absent> {
-  return orAbsent(session.call('delete', args))
+/** A transaction, or a savepoint, of ours. */
+class OwnTransaction extends PrismaRecords {
+  readonly inTransaction = true
+  readonly #tx: PrismaClientLike
+
+  constructor(context: ModelContext, tx: PrismaClientLike) {
+    super(context, tx)
+    this.#tx = tx
+  }
+
+  /**
+   * A model of the root client can be asked to join a transaction. One of a transaction always stays on
+   * its own client, so a savepoint in there has a model of its own.
+   */
+  protected send(action: ModelAction, args: ActionArgs): PromiseLike<unknown> {
+    if (isTransactionClient(this.context.$parent)) return this.#modelOf(this.model)[action](args)
+    return this.context[action](args).requestTransaction({ kind: 'itx', id: transactionId(this.#tx) })
+  }
+
+  protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
+    return other === undefined ? this.send(READ, args) : this.#modelOf(other)[READ](args)
+  }
+
+  protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
+    return this.#tx.$transaction((inside) => body(new OwnTransaction(this.context, inside)))
+  }
+
+  #modelOf(name: string): ModelContext {
+    return modelOf(transactionClient(this.whole, this.#tx), name)
+  }
 }
 
-async function orAbsent(record: Promise<Row>, isRead = false): Promise<Row | Absent> {
-  try {
-    return await record
-  } catch (error) {
-    if (isRecordNotFound(error)) return new Absent(error, isRead || isOwnRecordNotFound(error))
-    throw error
+class CallersRecords extends Facts implements CallersTransaction {
+  readonly inTransaction = true
+  readonly session: TransactionSession
+  readonly #own: OwnClients
+
+  constructor(context: ModelContext, own: OwnClients) {
+    super(context)
+    this.#own = own
+    // Without the hooks of the extensions above ours, so the SQL is the same with any of them. Where there
+    // are none, the parent, which is there already.
+    const { $parent } = context
+    this.session = transactionSession(hasForeignHooks(this.whole) ? transactionClient(own.made, $parent) : $parent)
+  }
+
+  inTurn({ bound, onMark, savepoint }: Turn): TransactionRecords {
+    const { context } = this
+    if (!hasForeignHooks(this.whole)) return new InTurn(context, context.$parent, savepoint)
+    // By clients of their own, so that the calls can be told from those that the caller makes meanwhile.
+    const mark = { ...transactionOf(context.$parent) }
+    bind(mark, bound)
+    onMark(mark)
+    return new InTurn(context, transactionClient(this.#own.made, context.$parent, mark), savepoint, mark)
+  }
+}
+
+/** A transaction of the caller's, in the turn of a call of ours. */
+class InTurn extends PrismaRecords implements TransactionRecords {
+  readonly inTransaction = true
+  readonly #savepoint: Turn['savepoint']
+  readonly #mark: object | undefined
+
+  constructor(context: ModelContext, sender: PrismaClientLike, savepoint: Turn['savepoint'], mark?: object) {
+    super(context, sender)
+    this.#savepoint = savepoint
+    this.#mark = mark
+  }
+
+  protected send(action: ModelAction, args: ActionArgs): PromiseLike<unknown> {
+    const model = this.#mark === undefined ? this.context : this.#modelOf(this.model)
+    return model[action](args)
+  }
+
+  protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
+    return other === undefined ? this.send(READ, args) : this.#modelOf(other)[READ](args)
+  }
+
+  protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
+    return this.#savepoint(({ client }) => body(new OwnTransaction(this.context, client as PrismaClientLike)))
+  }
+
+  #modelOf(name: string): ModelContext {
+    return modelOf(transactionClient(this.whole, this.context.$parent, this.#mark), name)
   }
 }

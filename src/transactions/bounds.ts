@@ -29,18 +29,18 @@ export function boundOf(deadline: Deadline): CallBound {
 interface BoundedCalls {
   readonly deadline: Deadline
   readonly calls: readonly Action[]
-  /** Whether the transaction is one of ours, whose connection may be closed. */
-  readonly isOurs?: boolean
+  /** The transaction, where it is one of ours, whose connection may be closed. */
+  readonly ours?: Pick<RecordSession, 'rows'>
 }
 
 /** Runs calls of Prisma; not past the deadline, where another extension takes part in them. */
 export async function withinDeadline<R>(
-  scope: Pick<RecordSession, 'foreign' | 'rows'>,
-  { deadline, calls, isOurs = false }: BoundedCalls,
+  records: Pick<RecordSession, 'foreign'>,
+  { deadline, calls, ours }: BoundedCalls,
   work: (bound: Bound) => Promise<R>,
 ): Promise<R> {
   const bound = boundOf(deadline)
-  const extension = scope.foreign(...calls)
+  const extension = records.foreign(...calls)
   if (extension === undefined) return work(bound)
   let isOver = false
   const done = work(bound).finally(() => {
@@ -52,19 +52,19 @@ export async function withinDeadline<R>(
   } catch (error) {
     bound.end(error)
     // A call of several statements would go on behind the ROLLBACK, so the connection is closed.
-    if (isOurs && !isOver) await scope.rows(CLOSE_CONNECTION).catch(() => {})
+    if (ours && !isOver) await ours.rows(CLOSE_CONNECTION).catch(() => {})
     throw error
   }
 }
 
 /** The same on the root client; in a transaction, whoever waits for the turn takes care of it. */
 export function patient<R>(
-  scope: Pick<RecordSession, 'inTransaction' | 'foreign' | 'rows'>,
+  records: Pick<RecordSession, 'inTransaction' | 'foreign'>,
   deadline: Deadline,
   calls: readonly Action[],
   run: () => Promise<R>,
 ): Promise<R> {
-  return scope.inTransaction ? run() : withinDeadline(scope, { deadline, calls }, run)
+  return records.inTransaction ? run() : withinDeadline(records, { deadline, calls }, run)
 }
 
 function sentElsewhere(extension: string): DeadlineHint {

@@ -1,4 +1,4 @@
-import type { Action, RecordSession, RootScope } from '../engine/records.js'
+import type { Action, RecordSession, RootRecords } from '../engine/records.js'
 import type { IsolationLevel } from '../engine/session.js'
 import type { Deadline } from '../sync/deadline.js'
 import { NO_TIMEOUT } from './bounded-body.js'
@@ -20,7 +20,7 @@ interface OwnTransaction {
  * end a statement of another extension on another client, which may wait for a row of this transaction.
  */
 export function inOwnTransaction<R>(
-  root: RootScope,
+  root: RootRecords,
   { deadline, calls, isolationLevel }: OwnTransaction,
   work: (tx: RecordSession) => Promise<R>,
 ): Promise<R> {
@@ -28,7 +28,7 @@ export function inOwnTransaction<R>(
   return root.transaction(
     async (tx) => {
       await tx.rows({ text: `SELECT ${LIMITS}`, values: [limit] })
-      return withinDeadline(tx, { deadline, calls, isOurs: true }, () => work(tx))
+      return withinDeadline(tx, { deadline, calls, ours: tx }, () => work(tx))
     },
     boundOf(deadline),
     { ...(isolationLevel && { isolationLevel }), maxWait: limit, timeout: NO_TIMEOUT },

@@ -1,10 +1,13 @@
 import { isConnectionLost } from '../engine/error-facts.js'
-import type { RecordSession, RootScope } from '../engine/records.js'
+import {
+  Absent,
+  type CallersTransaction,
+  type RecordSession,
+  type RootRecords,
+  type TransactionRecords,
+} from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import type { ModelContext } from '../prisma/client.js'
-import { Absent, deleteRecord, readRecord } from '../prisma/records.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
-import type { TransactionInTurn } from '../transactions/records-in-turn.js'
 import { selectsRelations } from '../values/selection.js'
 import { checkArgs, DELETE_ARGUMENTS, readGuardedWhere } from './arguments.js'
 import { GuardedWrite, type Target, type Write } from './guarded-write.js'
@@ -15,14 +18,18 @@ import type { Versioning } from './versioning.js'
 const CALLS = ['delete', 'findUniqueOrThrow'] as const
 
 /** Deletes the row if it still has the version that the caller has read. */
-export async function deleteVersioned(shared: Versioning, context: ModelContext, given: unknown): Promise<Row> {
+export async function deleteVersioned(
+  shared: Versioning,
+  session: RootRecords | CallersTransaction,
+  given: unknown,
+): Promise<Row> {
   const args = checkArgs(given, DELETE_ARGUMENTS)
-  const versioned = shared.modelOf(context)
+  const versioned = shared.modelOf(session)
   const { row, expected } = readGuardedWhere(args.where, versioned)
   const target = shared.target(args, row, versioned)
   const guarded = new GuardedWrite(target)
   // After a lost answer it is the same again, under the same version: it cannot delete twice.
-  const outcome = await guarded.attempts(shared.sessionOf(context), CALLS, (turn, attempt) =>
+  const outcome = await guarded.attempts(session, CALLS, (turn, attempt) =>
     deleteOnce(turn, guarded, { target, expected, attempt }),
   )
   if ('record' in outcome) return outcome.record
@@ -36,7 +43,7 @@ interface Attempt {
 }
 
 async function deleteOnce(
-  session: RootScope | TransactionInTurn,
+  session: RootRecords | TransactionRecords,
   guarded: GuardedWrite,
   { target, expected, attempt }: Attempt,
 ): Promise<Row> {
@@ -69,7 +76,7 @@ async function deleteOnce(
 /** DELETE … WHERE key AND version RETURNING: one statement, as long as no relation is selected. */
 function sendDelete({ versioned, row, selection }: Target): Write['send'] {
   const { name } = versioned.version
-  return (session, expected) => deleteRecord(session, { where: { ...row, [name]: expected }, ...selection })
+  return (session, expected) => session.remove({ where: { ...row, [name]: expected }, ...selection })
 }
 
 /**
@@ -82,7 +89,7 @@ function readAndDelete(target: Target): Write['send'] {
   const { name } = versioned.version
   const remove = sendDelete({ ...target, selection: { select: { [name]: true } } })
   return async (session, expected) => {
-    const record = await readRecord(session, { where: { ...row, [name]: expected }, ...selection })
+    const record = await session.read({ where: { ...row, [name]: expected }, ...selection })
     if (record instanceof Absent) return record
     const deleted = await remove(session, expected)
     return deleted instanceof Absent ? deleted : record

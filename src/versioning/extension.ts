@@ -3,6 +3,7 @@ import type { PrismaClientLike } from '../prisma/client.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { type Implementation, modelContext } from '../prisma/extension.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
+import type { RecordsOf } from '../prisma/records.js'
 import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
 import { versionColumnsOf } from '../prisma/version-columns.js'
 import type { CallOptions } from '../retry/call-options.js'
@@ -119,7 +120,10 @@ export interface VersionedModelMethods<O> {
 }
 
 /** The methods as they are run. */
-export function versionedModelMethods(shared: Versioning): Implementation<VersionedModelMethods<unknown>> {
+export function versionedModelMethods(
+  shared: Versioning,
+  recordsOf: RecordsOf,
+): Implementation<VersionedModelMethods<unknown>> {
   return {
     updateVersioned(args) {
       const context = modelContext(this)
@@ -127,7 +131,7 @@ export function versionedModelMethods(shared: Versioning): Implementation<Versio
         'updateVersioned',
         () => argumentsOf(args),
         async (given) => {
-          const outcome = await update(shared, context, given, false)
+          const outcome = await update(shared, recordsOf(context), given, false)
           if ('record' in outcome) return outcome.record
           throw outcome.error
         },
@@ -139,7 +143,7 @@ export function versionedModelMethods(shared: Versioning): Implementation<Versio
         'tryUpdateVersioned',
         () => argumentsOf(args),
         async (given) => {
-          const outcome = await update(shared, context, given, true)
+          const outcome = await update(shared, recordsOf(context), given, true)
           if ('record' in outcome) return outcome
           const { error: _, ...rest } = outcome
           return rest
@@ -151,7 +155,7 @@ export function versionedModelMethods(shared: Versioning): Implementation<Versio
       return lazyPromise(
         'deleteVersioned',
         () => argumentsOf(args),
-        (given) => deleteVersioned(shared, context, given),
+        async (given) => deleteVersioned(shared, recordsOf(context), given),
       )
     },
     updateManyVersioned(items, options) {
@@ -159,7 +163,7 @@ export function versionedModelMethods(shared: Versioning): Implementation<Versio
       return lazyPromise(
         'updateManyVersioned',
         () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
-        (given) => updateManyVersioned(shared, context, given),
+        async (given) => updateManyVersioned(shared, recordsOf(context), given),
       )
     },
   }

@@ -1,9 +1,8 @@
 import type { Field } from '../engine/data-model.js'
 import { isConnectionLost, isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
-import type { CallersTransaction, RecordSession, RootScope } from '../engine/records.js'
+import { Absent, type CallersTransaction, type RecordSession, type RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
-import { Absent, readRecord } from '../prisma/records.js'
 import { retry, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { isDirect, type RowKey } from '../sql/row-key.js'
@@ -152,7 +151,7 @@ export class FunctionUpdate implements JoiningCall, Task {
   }
 
   /** The calls in the write share what becomes of it: written, not written, or not known. */
-  async #attemptOnRoot(root: RootScope, attempt: number): Promise<Outcome> {
+  async #attemptOnRoot(root: RootRecords, attempt: number): Promise<Outcome> {
     try {
       // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
       const resent = this.#guarded.resend(root, attempt)
@@ -181,7 +180,7 @@ export class FunctionUpdate implements JoiningCall, Task {
   }
 
   /** The row is locked first, so what is read then stays as it is, and the write cannot lose. */
-  async #lockedAttempt(root: RootScope, attempt: number): Promise<Outcome> {
+  async #lockedAttempt(root: RootRecords, attempt: number): Promise<Outcome> {
     const { deadline } = this.#target
     const options = { deadline, calls: ['update'], isolationLevel: 'ReadCommitted' } as const
     this.#sent = undefined
@@ -216,7 +215,7 @@ export class FunctionUpdate implements JoiningCall, Task {
     deadline.check('the database')
     const record = direct
       ? ((await shared.rows.read(session, isLocking ? { ...direct, isLocking } : direct)) ??
-        this.#guarded.missing(session.notFound('findUniqueOrThrow')))
+        this.#guarded.missing(session.absent('findUniqueOrThrow').error))
       : await this.#readByPrisma(session, isLocking)
     const expected = versionIn(record, versioned)
     const given = this.#given
@@ -281,7 +280,7 @@ export class FunctionUpdate implements JoiningCall, Task {
   async #unchanged(session: RecordSession, { expected }: Current, attempt: number): Promise<Outcome> {
     const { versioned, row, selection } = this.#target
     const where = { ...row, [versioned.version.name]: expected }
-    const record = await readRecord(session, { where, ...selection })
+    const record = await session.read({ where, ...selection })
     if (!(record instanceof Absent)) return { status: 'unchanged', record }
     await this.#guarded.throwReason(session, record, expected, attempt)
     throw record.error

@@ -1,8 +1,14 @@
 import { isConnectionLost, isOutOfRange, sqlState } from '../engine/error-facts.js'
-import type { CallersTransaction, ModelAction, RecordSession, RootScope } from '../engine/records.js'
+import {
+  Absent,
+  type CallersTransaction,
+  type ModelAction,
+  type RecordSession,
+  type RootRecords,
+  type TransactionRecords,
+} from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { VersionConflictError, VersionOverflowError, type VersionValue, WriteSuppressedError } from '../errors/index.js'
-import { Absent, readRecord } from '../prisma/records.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
@@ -10,7 +16,7 @@ import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import type { RowKey } from '../sql/row-key.js'
 import { patient } from '../transactions/bounds.js'
-import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
+import { serialized } from '../transactions/records-in-turn.js'
 import { type Selection, widened } from '../values/selection.js'
 import type { Where } from './arguments.js'
 import type { KeyCheck } from './key-check.js'
@@ -70,9 +76,9 @@ export class GuardedWrite {
 
   /** The attempts of a write whose version the caller has: in their turn, in a transaction, and within the deadline. */
   attempts(
-    session: RootScope | CallersTransaction,
+    session: RootRecords | CallersTransaction,
     calls: readonly ModelAction[],
-    attempt: (turn: RootScope | TransactionInTurn, attempt: number) => Promise<Row>,
+    attempt: (turn: RootRecords | TransactionRecords, attempt: number) => Promise<Row>,
   ): Promise<Outcome> {
     const { policy, deadline } = this.#target
     return this.outcomeOf(async () => {
@@ -178,7 +184,7 @@ export class GuardedWrite {
 
   /** Reads the record of the write. Without one the row is missing. */
   async read(session: RecordSession, selection: Selection): Promise<Row> {
-    const record = await readRecord(session, { where: this.#target.row, ...selection })
+    const record = await session.read({ where: this.#target.row, ...selection })
     return record instanceof Absent ? this.missing(record.error) : record
   }
 
@@ -197,7 +203,7 @@ export class GuardedWrite {
     const { versioned, row, currentSelection } = this.#target
     const { name } = versioned.version
     const wide = widened(currentSelection, [name], versioned.model)
-    const record = await readRecord(session, { where: row, ...wide.selection })
+    const record = await session.read({ where: row, ...wide.selection })
     const actual = record instanceof Absent ? undefined : versionIn(record, versioned)
     if (actual === expected) {
       this.#ambiguous.settle() // had it been applied, the version would have moved

@@ -1,5 +1,4 @@
-import type { RecordSession } from '../engine/records.js'
-import { Absent, readRecord } from '../prisma/records.js'
+import { Absent, type RecordSession } from '../engine/records.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import { GivenColumns } from '../sql/given-columns.js'
 import { keyJson, type RowKey, rowKeyOf } from '../sql/row-key.js'
@@ -45,7 +44,7 @@ async function clearKey(
 ): Promise<Pick<RowKey, 'parts'> | undefined> {
   if (key.unclear.length === 0) return key
   const select = Object.fromEntries(key.unclear.map(({ field }) => [field.name, true]))
-  const record = await readRecord(session, { where: row, select })
+  const record = await session.read({ where: row, select })
   if (record instanceof Absent) return undefined // the write itself will tell
   return { parts: [...key.parts, ...rowKeyOf(record, versioned.model).parts] }
 }

@@ -1,8 +1,6 @@
-import type { RecordSession, RootScope } from '../engine/records.js'
+import type { RecordSession, RootRecords, TransactionRecords } from '../engine/records.js'
 import { WriteSuppressedError } from '../errors/index.js'
-import { updateRecord } from '../prisma/records.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
-import type { TransactionInTurn } from '../transactions/records-in-turn.js'
 import { canonical } from '../values/canonical.js'
 import { GuardedWrite, versionIn } from './guarded-write.js'
 import type { UpdateManyCall, Verdict } from './update-many.js'
@@ -23,7 +21,7 @@ class NotAll {
  * instead of deadlocking.
  */
 export async function updateOneByOne(
-  session: RootScope | TransactionInTurn,
+  session: RootRecords | TransactionRecords,
   call: UpdateManyCall,
   items: readonly Item[],
 ): Promise<readonly Verdict[]> {
@@ -64,7 +62,7 @@ async function writeOne(session: RecordSession, call: UpdateManyCall, item: Item
   const args = { where: { ...row, [name]: expected }, data: { ...data, [name]: { increment: 1 } }, ...selection }
   try {
     const outcome = await write.outcomeOf(async () => {
-      const send = (inside: RecordSession) => updateRecord(inside, args)
+      const send = (inside: RecordSession) => inside.update(args)
       return { status: 'updated', record: await write.run(session, { expected, send }, 1) }
     })
     if ('record' in outcome) return { status: 'updated', version: versionIn(outcome.record, call.versioned) }

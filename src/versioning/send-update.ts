@@ -1,7 +1,6 @@
 import type { Model } from '../engine/data-model.js'
-import type { RecordSession, RootScope } from '../engine/records.js'
+import type { Absent, RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { Absent, updateRecord } from '../prisma/records.js'
 import { inOwnTransaction } from '../transactions/own-transaction.js'
 import type { Data } from './arguments.js'
 import { directData, stamped } from './direct-data.js'
@@ -19,7 +18,7 @@ export function sendUpdate(target: UpdateTarget, data: Data): Write['send'] {
   const { versioned, row, selection, direct, shared } = target
   const { name } = versioned.version
   const call: Write['send'] = (session, expected) =>
-    updateRecord(session, {
+    session.update({
       where: { ...row, [name]: expected },
       data: { ...data, [name]: { increment: 1 } },
       ...selection,
@@ -38,7 +37,7 @@ export function sendUpdate(target: UpdateTarget, data: Data): Write['send'] {
     if (!written) return call(session, expected)
     const { key, scalars, selected } = direct
     const record = await shared.rows.update(session, { versioned, key, scalars, selected, expected, data: written })
-    return record ?? new Absent(session.notFound('update'), true)
+    return record ?? session.absent('update')
   }
 }
 
@@ -55,7 +54,7 @@ function changesEmulatedKey(data: Data, { emulatedKeys, fields }: Model): boolea
 }
 
 function atomically(
-  session: RecordSession | RootScope,
+  session: RecordSession | RootRecords,
   { deadline }: Target,
   work: (inside: RecordSession) => Promise<Row | Absent>,
 ): Promise<Row | Absent> {

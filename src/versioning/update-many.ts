@@ -1,6 +1,6 @@
 import type { Field } from '../engine/data-model.js'
 import { isOutOfRange } from '../engine/error-facts.js'
-import type { RootScope } from '../engine/records.js'
+import type { CallersTransaction, RootRecords, TransactionRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import {
   type BatchConflict,
@@ -10,14 +10,13 @@ import {
   type VersionValue,
   WriteSuppressedError,
 } from '../errors/index.js'
-import type { ModelContext } from '../prisma/client.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { patient } from '../transactions/bounds.js'
-import { serialized, type TransactionInTurn } from '../transactions/records-in-turn.js'
+import { serialized } from '../transactions/records-in-turn.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { isRefusedData } from './guarded-write.js'
@@ -60,15 +59,14 @@ const CALLS = ['update', 'findUniqueOrThrow'] as const
 /** Writes many rows of one model, each against its own version, in one statement, unless it is observed. */
 export async function updateManyVersioned(
   shared: Versioning,
-  context: ModelContext,
+  session: RootRecords | CallersTransaction,
   { items: entries, options }: { readonly items: unknown; readonly options: unknown },
 ): Promise<readonly Verdict[]> {
   if (!Array.isArray(entries)) {
     throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
   }
   const { mode = 'all', ...patience } = checkArguments(OPTIONS, options ?? {})
-  const versioned = shared.modelOf(context)
-  const session = shared.sessionOf(context)
+  const versioned = shared.modelOf(session)
   const isObserved = session.foreign(...STATEMENT_STANDS_FOR) !== undefined
   const { catalogue, keyCheck } = shared
   const call = { versioned, mode, catalogue, keyCheck, isObserved, ...patienceOf(shared.policy, patience) }
@@ -84,7 +82,7 @@ export async function updateManyVersioned(
 }
 
 async function writeAll(
-  session: RootScope | TransactionInTurn,
+  session: RootRecords | TransactionRecords,
   call: UpdateManyCall,
   items: readonly Item[],
 ): Promise<readonly Verdict[]> {
@@ -122,7 +120,7 @@ async function writeAll(
 }
 
 async function sendTogether(
-  session: Pick<RootScope, 'rows'>,
+  session: Pick<RootRecords, 'rows'>,
   { versioned, mode }: UpdateManyCall,
   items: readonly Item[],
   table: Table,

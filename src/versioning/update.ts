@@ -1,5 +1,4 @@
-import type { CallersTransaction, ModelAction, RootScope } from '../engine/records.js'
-import type { ModelContext } from '../prisma/client.js'
+import type { CallersTransaction, ModelAction, RootRecords } from '../engine/records.js'
 import { rawReadable } from '../sql/raw-record.js'
 import { isDirect } from '../sql/row-key.js'
 import { selectedFields, selectionOf } from '../values/selection.js'
@@ -12,7 +11,7 @@ import type { Versioning } from './versioning.js'
 
 export interface UpdateTarget extends Target {
   readonly shared: Versioning
-  readonly session: RootScope | CallersTransaction
+  readonly session: RootRecords | CallersTransaction
   /** Only where a statement of our own may stand for Prisma's calls. */
   readonly direct: DirectRow | undefined
   /** Data of the caller's, checked: also by other extensions of this package, if it goes past their hooks. */
@@ -25,20 +24,20 @@ export const UPDATE_CALLS = ['update', 'findUniqueOrThrow'] as const
 /** @param wantsCurrent whether the record as it is now is part of the outcome of a stale write */
 export async function update(
   shared: Versioning,
-  context: ModelContext,
+  session: RootRecords | CallersTransaction,
   given: unknown,
   wantsCurrent: boolean,
 ): Promise<Outcome> {
   const args = checkArgs(given, UPDATE_ARGUMENTS)
-  const versioned = shared.modelOf(context)
+  const versioned = shared.modelOf(session)
   const currentSelection = wantsCurrent ? selectionOf(args) : undefined
   if (isChange(args.data)) {
     const { row, expected } = readWhere(args.where, versioned)
     const target = shared.target(args, row, versioned, currentSelection)
-    return new FunctionUpdate(updateTarget(shared, context, target, UPDATE_CALLS), expected, args.data).run()
+    return new FunctionUpdate(updateTarget(shared, session, target, UPDATE_CALLS), expected, args.data).run()
   }
   const { row, expected } = readGuardedWhere(args.where, versioned)
-  const target = updateTarget(shared, context, shared.target(args, row, versioned, currentSelection), ['update'])
+  const target = updateTarget(shared, session, shared.target(args, row, versioned, currentSelection), ['update'])
   // One write under the version that the caller holds. Only what cannot have been applied is sent again.
   const write = { expected, send: sendUpdate(target, target.dataOf(args.data)) }
   const guarded = new GuardedWrite(target)
@@ -47,11 +46,10 @@ export async function update(
 
 function updateTarget(
   shared: Versioning,
-  context: ModelContext,
+  session: RootRecords | CallersTransaction,
   target: Target,
   calls: readonly ModelAction[],
 ): UpdateTarget {
-  const session = shared.sessionOf(context)
   const direct = session.canBypassPrisma(...calls) ? directRow(target) : undefined
   const dataOf = (given: unknown) => {
     const data = checkedData(given, target.versioned)

@@ -1,7 +1,4 @@
-import type { CallersTransaction, RootScope } from '../engine/records.js'
-import type { ModelContext } from '../prisma/client.js'
-import { scopeOf } from '../prisma/session.js'
-import type { OwnClients } from '../prisma/whole-client.js'
+import type { ModelFacts } from '../engine/records.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
@@ -20,12 +17,10 @@ export class Versioning {
   readonly keyCheck: KeyCheck
   readonly rows: DirectRows
   readonly functions = functionBatcher()
-  readonly #own: OwnClients
   readonly #versions: VersionedModels
   readonly policy: ResolvedPolicy
 
-  constructor(own: OwnClients, versions: VersionedModels, policy: ResolvedPolicy, catalogue: Catalogue) {
-    this.#own = own
+  constructor(versions: VersionedModels, policy: ResolvedPolicy, catalogue: Catalogue) {
     this.#versions = versions
     this.policy = policy
     this.catalogue = catalogue
@@ -34,12 +29,8 @@ export class Versioning {
   }
 
   /** @throws ConfigurationError if the model has no version column */
-  modelOf(context: ModelContext): VersionedModel {
-    return this.#versions.require(context.$name)
-  }
-
-  sessionOf(context: ModelContext): RootScope | CallersTransaction {
-    return scopeOf(context, this.#own)
+  modelOf({ model }: ModelFacts): VersionedModel {
+    return this.#versions.require(model)
   }
 
   /** `currentSelection` is what to read of the row when the write was stale: its version, unless given. */
