@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { basename, dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
@@ -89,34 +89,54 @@ test('what is private to Prisma is touched in src/prisma alone', async () => {
   ).toEqual([])
 })
 
-/** The folders of src, and what each of them may import besides itself. */
-async function layers(): Promise<Record<string, readonly string[]>> {
+/** The folders that each folder of src may import besides itself: all of its files, or those of its API alone. */
+interface Layers {
+  readonly apiFiles: readonly string[]
+  readonly folders: Readonly<Record<string, { readonly all: readonly string[]; readonly api?: readonly string[] }>>
+}
+
+async function layers(): Promise<Layers> {
   return JSON.parse(await readFile(join(ROOT, 'docs/internals/layers.json'), 'utf8'))
 }
 
 test('each folder of the sources imports what the map of layers allows, and nothing else', async () => {
-  const allowed = await layers()
+  const { apiFiles, folders } = await layers()
   const wrong = (await importsInSrc()).filter(([from, to]) => {
     const [own, other] = [folderOf(from), folderOf(to)]
-    return own !== '' && own !== other && !allowed[own]?.includes(other)
+    const { all = [], api = [] } = folders[own] ?? {}
+    return own !== '' && own !== other && ![...all, ...(apiFiles.includes(basename(from)) ? api : [])].includes(other)
   })
 
   expect(wrong.map(describe)).toEqual([])
 })
 
 test('the map of layers names the folders that there are, and allows nothing that is not used', async () => {
-  const used = new Map<string, Set<string>>()
+  const { apiFiles, folders } = await layers()
+  const used = new Map<string, { all: Set<string>; api: Set<string> }>()
   for (const [from, to] of await importsInSrc()) {
     const [own, other] = [folderOf(from), folderOf(to)]
-    for (const folder of [own, other]) if (!used.has(folder)) used.set(folder, new Set())
-    if (own !== other) used.get(own)?.add(other)
+    for (const folder of [own, other]) if (!used.has(folder)) used.set(folder, { all: new Set(), api: new Set() })
+    if (own !== other) used.get(own)?.[apiFiles.includes(basename(from)) ? 'api' : 'all'].add(other)
   }
   used.delete('')
 
-  const map = Object.entries(await layers()).map(([folder, allowed]) => [folder, [...allowed].sort()])
-  expect(Object.fromEntries(map)).toEqual(
-    Object.fromEntries(Array.from(used, ([folder, others]) => [folder, [...others].sort()])),
-  )
+  const map = Object.entries(folders).map(([folder, { all, api = [] }]) => [folder, [...all].sort(), [...api].sort()])
+  const found = Array.from(used, ([folder, { all, api }]) => [
+    folder,
+    [...all].sort(),
+    [...api].filter((other) => !all.has(other)).sort(),
+  ])
+  const byName = ([a]: unknown[], [b]: unknown[]) => (String(a) < String(b) ? -1 : 1)
+  expect(map.sort(byName)).toEqual(found.sort(byName))
+})
+
+test("Prisma's packages are imported in src/prisma, in the API of a feature, and in the entries alone", async () => {
+  const { apiFiles } = await layers()
+  const isElsewhere = (path: string) =>
+    folderOf(path) !== '' && folderOf(path) !== 'prisma' && !apiFiles.includes(basename(path))
+  const elsewhere = Array.from(await textsIn('src')).filter(([path]) => isElsewhere(relative('src', path)))
+
+  expect(found(new Map(elsewhere), /\bfrom '@prisma\/[^']+'/)).toEqual([])
 })
 
 /** The nodes of all sources, each with its place. */
