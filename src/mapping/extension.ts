@@ -8,7 +8,7 @@ import type { PrismaClientLike } from '../prisma/client.js'
 import { rootSession, sessionOf, transactionSession } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { foreignIn } from '../prisma/foreign.js'
-import { type Layer, layersOf, noteLayer, type WriteGuard } from '../prisma/layers.js'
+import { type Layer, layersOf, type Namespace, noteLayer, type WriteGuard } from '../prisma/layers.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
@@ -35,14 +35,15 @@ export function featureExtension<C, E>(
   make: MakeFeature,
 ): (client: C) => E {
   return Prisma.defineExtension((client) => {
-    const own = withConcurrency(client as unknown as PrismaClientLike, name)
-    const { feature, guard, query } = make(readDataModel(own), (errorModel) => retryingRoot(own, errorModel))
+    const below = withConcurrency(client as unknown as PrismaClientLike, name)
+    const { feature, guard, query } = make(readDataModel(below), (errorModel) => retryingRoot(below, errorModel))
     const models = feature.models.map((model) => model.name)
-    checkModels(own, name, models)
+    const own: Namespace = { name: `$${name}`, make: (on) => methodsOn(on, `$${name}`, feature) }
+    checkModels(below, name, models)
     return client.$extends({
       name: `prisma-extension-concurrency/${name}`,
-      ...noteLayer({ name, models, ...(guard && { guard }) }),
-      client: namespace(own, `$${name}`, (bound) => methodsOn(bound, `$${name}`, feature)),
+      ...noteLayer({ name, models, namespace: own, ...(guard && { guard }) }),
+      client: namespace(below, own),
       ...(query && { query }),
     })
   }) as unknown as (client: C) => E

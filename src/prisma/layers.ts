@@ -17,8 +17,15 @@ export interface Layer {
   /** The models whose rows it writes with SQL of its own. */
   readonly models?: readonly string[]
   readonly guard?: WriteGuard
+  readonly namespace?: Namespace
   /** On the `tx` of a transaction that is watched: runs around each of its calls. */
   readonly around?: AroundCall
+}
+
+/** Methods such as `db.$stock`, which know the client that they are called on. */
+export interface Namespace {
+  readonly name: `$${string}`
+  make(client: PrismaClientLike): object
 }
 
 export type AroundCall = <R>(call: CallInTransaction, send: () => PromiseLike<R>) => PromiseLike<R>
