@@ -18,7 +18,7 @@ export interface Curve extends Pick<GrowthCurve, 'id' | 'title' | 'axis'> {
   readonly callers: (at: number) => number
   readonly processes: (at: number) => number
   /** Before each call, and not part of it. Only with one caller. */
-  readonly before?: (db: Db) => Promise<unknown>
+  readonly before?: (db: Db, at: number) => Promise<unknown>
   readonly call: (db: Db, place: Place) => Promise<unknown>
 }
 
@@ -40,15 +40,15 @@ const plain = () => ({
   },
 })
 
-/** So many movements over 1,000 items, all of them in the balances, and the indexes that the library prints. */
-const ledger = (rows: number) => ({
-  id: `growth-ledger-${rows}`,
+/** So many movements, over 1,000 items or more, all of them in the balances, and the indexes that the library prints. */
+const ledger = (rows: number, items = ITEMS) => ({
+  id: `growth-ledger-${rows}-${items}`,
   async fill(database: pg.ClientBase) {
-    await fillItems(database, ITEMS, 0)
+    await fillItems(database, items, 0)
     await database.query(`
-INSERT INTO stock (item_id, "onHand") SELECT id, ${rows / ITEMS} FROM item;
+INSERT INTO stock (item_id, "onHand") SELECT id, ${rows / items} FROM item;
 INSERT INTO stock_movement (transaction_id, line, item_id, quantity, applied)
-SELECT 'fill-' || n, 0, 1 + n % ${ITEMS}, 1, true FROM generate_series(1, ${rows}) AS n;
+SELECT 'fill-' || n, 0, 1 + n % ${items}, 1, true FROM generate_series(1, ${rows}) AS n;
 CREATE INDEX ON stock_movement (item_id);
 CREATE INDEX ON stock_movement (applied)`)
   },
@@ -63,9 +63,10 @@ SELECT 'growth', md5(n::text), 'null', '1' FROM generate_series(1, ${rows}) AS n
   },
 })
 
-const DEFERRED = `
+const deferMany = (db: Db, count: number) =>
+  db.$executeRawUnsafe(`
 INSERT INTO stock_movement (transaction_id, line, item_id, quantity, applied)
-SELECT gen_random_uuid()::text, 0, n, 1, false FROM generate_series(1, ${ITEMS}) AS n`
+SELECT gen_random_uuid()::text, 0, 1 + n % ${ITEMS}, 1, false FROM generate_series(1, ${count}) AS n`)
 
 const operation = (db: Db) =>
   db.$idempotent({ scope: 'growth', key: id() }, async (tx) => {
@@ -78,9 +79,20 @@ export const CURVES: readonly Curve[] = [
   ...overLedger('move', '$stock.move', { call: (db, { n }) => move(db, 1, change(n)) }),
   ...overLedger('audit', '$stock.audit', { call: (db) => db.$stock.audit() }),
   ...overLedger('project', '$stock.project of 1,000 deferred movements', {
-    before: (db) => db.$executeRawUnsafe(DEFERRED),
+    before: (db) => deferMany(db, ITEMS),
     call: (db) => db.$stock.project(),
   }),
+  {
+    ...{ id: 'deferred', title: '$stock.project', axis: 'deferred movements', at: [1_000, 10_000, 100_000] },
+    ...{ database: () => ledger(ITEMS), callers: one, processes: one },
+    before: deferMany,
+    call: (db) => db.$stock.project(),
+  },
+  {
+    ...{ id: 'items', title: '$stock.audit', axis: 'items', at: [1_000, 10_000, 100_000, 1_000_000] },
+    ...{ database: (at) => ledger(at, at), callers: one, processes: one },
+    call: (db) => db.$stock.audit(),
+  },
   {
     ...{ id: 'lines', title: '$stock.moveAll', axis: 'lines of an order', at: [1, 10, 100, 1_000] },
     ...{ database: plain, callers: one, processes: one },

@@ -49,7 +49,7 @@ async function alone(duration: number): Promise<Figure> {
   const sum = { time: 0, user: 0, system: 0 }
   let done = 0
   do {
-    await before?.(db)
+    await before?.(db, at)
     const [begin, cpu] = [performance.now(), process.cpuUsage()]
     await call(db, { n: n++, at })
     const { user, system } = process.cpuUsage(cpu)
