@@ -55,7 +55,13 @@ export interface Model {
   readonly standsForNull?: (value: unknown) => boolean
 }
 
-export type DataModel = ReadonlyMap<string, Model>
+/** The models by their names. Each may be read when it is first asked for. */
+export interface DataModel {
+  has(name: string): boolean
+  get(name: string): Model | undefined
+  keys(): Iterable<string>
+  values(): Iterable<Model>
+}
 
 /** The version columns of a client's models, as `concurrency()` knows them. */
 export interface VersionColumns {

@@ -1,4 +1,3 @@
-import { isConnectionLost } from '../engine/error-facts.js'
 import {
   Absent,
   type CallersTransaction,
@@ -7,7 +6,6 @@ import {
   type TransactionRecords,
 } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { inOwnTransaction } from '../transactions/own-transaction.js'
 import { selectsRelations } from '../values/selection.js'
 import { checkArgs, DELETE_ARGUMENTS, readGuardedWhere } from './arguments.js'
 import { GuardedWrite, type Target, type Write } from './guarded-write.js'
@@ -58,19 +56,7 @@ async function deleteOnce(
   // Another extension may send the delete on a client of its own, where it would wait for our lock.
   if (session.foreign('delete') !== undefined) return guarded.run(session, write, attempt)
   if (session.inTransaction) return inOrder(session)
-  let isSent = false
-  try {
-    const options = { deadline: target.deadline, calls: ['delete'], isolationLevel: 'ReadCommitted' } as const
-    return await inOwnTransaction(session, options, async (tx) => {
-      const record = await inOrder(tx)
-      isSent = true
-      return record
-    })
-  } catch (error) {
-    // Everything was answered but the COMMIT.
-    if (isSent && isConnectionLost(error)) guarded.lose(write, error)
-    throw error
-  }
+  return guarded.inTransaction(session, ['delete'], attempt, inOrder)
 }
 
 /** DELETE … WHERE key AND version RETURNING: one statement, as long as no relation is selected. */

@@ -1,4 +1,10 @@
-import { isConnectionLost, isOutOfRange, sqlState } from '../engine/error-facts.js'
+import {
+  isConnectionLost,
+  isOutOfRange,
+  isStatementTimeout,
+  isTransactionTimeout,
+  sqlState,
+} from '../engine/error-facts.js'
 import {
   Absent,
   type CallersTransaction,
@@ -11,11 +17,12 @@ import type { Row } from '../engine/session.js'
 import { VersionConflictError, VersionOverflowError, type VersionValue, WriteSuppressedError } from '../errors/index.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
-import { retry } from '../retry/loop.js'
+import { retry, withAttempts } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import type { RowKey } from '../sql/row-key.js'
 import { patient } from '../transactions/bounds.js'
+import { inOwnTransaction } from '../transactions/own-transaction.js'
 import { serialized } from '../transactions/records-in-turn.js'
 import { type Selection, widened } from '../values/selection.js'
 import type { Where } from './arguments.js'
@@ -69,6 +76,8 @@ export class GuardedWrite {
   #missing: { readonly error: unknown } | undefined
   /** The write whose answer was lost. */
   #lost: Write | undefined
+  /** The write that was answered, in a transaction whose COMMIT is still to come. */
+  #answered: Write | undefined
 
   constructor(target: Target) {
     this.#target = target
@@ -102,6 +111,7 @@ export class GuardedWrite {
       const answer = await this.#send(session, write)
       if (!(answer instanceof Absent)) {
         this.#ambiguous.settle()
+        this.#answered = write
         return answer
       }
       await this.throwReason(session, answer, write.expected, attempt)
@@ -122,7 +132,7 @@ export class GuardedWrite {
 
   #failed(session: RecordSession, write: Write, error: unknown): Absent {
     const { model, version, highest } = this.#target.versioned
-    if (isConnectionLost(error) && !session.inTransaction) this.lose(write, error)
+    if (isConnectionLost(error) && !session.inTransaction) this.#lose(write, error)
     const isOverflow = isOutOfRange(error) && BigInt(write.expected) === highest
     const failure = isOverflow ? new VersionOverflowError(model.name, version.name, { cause: error }) : error
     // A nested write may have been refused before the guarded one was reached: the row itself tells.
@@ -143,8 +153,27 @@ export class GuardedWrite {
     return this.#ambiguous.isAmbiguous
   }
 
+  /** Runs an attempt in a transaction of its own, in which the row can be locked before. */
+  async inTransaction<R>(
+    root: RootRecords,
+    calls: readonly ModelAction[],
+    attempt: number,
+    work: (tx: RecordSession) => Promise<R>,
+  ): Promise<R> {
+    const { deadline } = this.#target
+    this.#answered = undefined
+    try {
+      return await inOwnTransaction(root, { deadline, calls, isolationLevel: 'ReadCommitted' }, work)
+    } catch (error) {
+      // Everything was answered but the COMMIT.
+      if (this.#answered && isConnectionLost(error)) this.#lose(this.#answered, error)
+      const isOutOfTime = deadline.passed() && (isStatementTimeout(error) || isTransactionTimeout(error))
+      throw (isOutOfTime && withAttempts(this.#conflict?.error, attempt)) || error
+    }
+  }
+
   /** The answer to the write, or to its COMMIT, was lost. */
-  lose(write: Write, error: unknown): void {
+  #lose(write: Write, error: unknown): void {
     this.#lost = write
     this.#ambiguous.lose(error)
   }
@@ -152,10 +181,6 @@ export class GuardedWrite {
   /** Whether the attempt failed by a conflict of the version. */
   isConflict(error: unknown): boolean {
     return error !== undefined && error === this.#conflict?.error
-  }
-
-  get conflict(): VersionConflictError | undefined {
-    return this.#conflict?.error
   }
 
   /**

@@ -6,7 +6,7 @@ import type { Data } from './arguments.js'
 import { directData, stamped } from './direct-data.js'
 import type { Target, Write } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
-import type { UpdateTarget } from './update.js'
+import type { UpdateTarget } from './update-target.js'
 
 /**
  * The check and the write are one statement: UPDATE … WHERE key AND version RETURNING. Since the
