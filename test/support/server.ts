@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chown, mkdtemp, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +15,8 @@ export interface Server {
   readonly url: string
   /** The process id of the postmaster, where the server is ours. */
   readonly pid: number | undefined
+  /** Ends it by this signal, and starts it on the same data and port: `SIGINT` is an orderly end, `SIGQUIT` is none. */
+  restart(signal: NodeJS.Signals): Promise<void>
   stop(): Promise<void>
 }
 
@@ -27,7 +30,10 @@ export interface ServerOptions {
 /** The server that `DATABASE_URL` names, or else an embedded one on a free port. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const { DATABASE_URL } = process.env
-  if (DATABASE_URL) return { url: DATABASE_URL, pid: undefined, stop: async () => {} }
+  if (DATABASE_URL) {
+    const restart = () => Promise.reject(new Error('The server is not ours.'))
+    return { url: DATABASE_URL, pid: undefined, restart, stop: async () => {} }
+  }
   return startEmbedded(options)
 }
 
@@ -52,18 +58,30 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
     const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const port = await freePort()
     const args = ['-D', join(folder, 'data'), '-p', String(port), ...flags]
-    const server = spawn(join(binaries, 'bin', 'postgres'), args, {
-      ...owner,
-      cwd: folder,
-      detached: true, // Ctrl-C is for the tests, which then end the server
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    server.once('exit', guard.forget)
-    if (server.pid !== undefined) guard.watch(server.pid)
-    await ready(server)
+    const start = async () => {
+      const server = spawn(join(binaries, 'bin', 'postgres'), args, {
+        ...owner,
+        cwd: folder,
+        detached: true, // Ctrl-C is for the tests, which then end the server
+        stdio: ['ignore', 'ignore', 'pipe'],
+      })
+      server.once('exit', guard.forget)
+      if (server.pid !== undefined) guard.watch(server.pid)
+      await ready(server)
+      return server
+    }
+    let server = await start()
     return {
       url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
-      pid: server.pid,
+      get pid() {
+        return server.pid
+      },
+      async restart(signal) {
+        const ended = once(server, 'exit')
+        server.kill(signal)
+        await ended
+        server = await start()
+      },
       stop: guard.clearUp,
     }
   } catch (error) {
@@ -90,7 +108,9 @@ function ready(server: ChildProcess): Promise<void> {
     let log = ''
     server.stderr?.setEncoding('utf8').on('data', (text: string) => {
       log += text
-      if (log.includes('ready to accept connections')) resolve()
+      if (!log.includes('ready to accept connections')) return
+      server.stderr?.removeAllListeners('data').resume() // a server of many faults writes for as long as it lives
+      resolve()
     })
     server.once('error', reject)
     server.once('close', () => reject(new Error(`PostgreSQL did not start:\n${log}`)))

@@ -1,0 +1,125 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are of templates
+import type { Sabotage } from './bundle.js'
+import type { Fate } from './faulty-proxy.js'
+
+export interface Trial extends Sabotage {
+  /** The calls of its rounds. */
+  readonly only: readonly string[]
+  /** Whether the client of node-postgres has these calls. Default `true`. */
+  readonly isOnPg?: boolean
+  readonly callers?: number
+  /** One of so many pieces of the conversation has a fault; 0: none. */
+  readonly oneOf: number
+  readonly fates?: readonly Fate[]
+  /** The violation that is found. */
+  readonly found: RegExp
+}
+
+/** Builds that are broken on purpose. The checker has to find each of them out. */
+export const SABOTAGES: readonly Trial[] = [
+  {
+    name: 'a version that was passed is as good as the expected one',
+    file: 'versioning/row-statements.ts',
+    from: 'AND ${columnOf(version)} = ${param(',
+    to: 'AND ${columnOf(version)} >= ${param(',
+    only: ['count'],
+    isOnPg: false,
+    callers: 1, // several go together in another statement
+    oneOf: 0,
+    found: /lost an update|told of one version/,
+  },
+  {
+    name: 'a lost answer is followed by a new read',
+    file: 'retry/ambiguous-outcome.ts',
+    from: 'return this.#lost !== undefined',
+    to: 'return false',
+    only: ['list'],
+    isOnPg: false,
+    oneOf: 15,
+    fates: ['drop'],
+    found: /carried out twice|was refused, and is there/,
+  },
+  {
+    name: 'a lost COMMIT is reported as a success',
+    file: 'transactions/with-retry.ts',
+    from: "if (outcome === 'aborted') throw error",
+    to: "if (outcome === 'aborted') return finished.result",
+    only: ['transfer'],
+    oneOf: 25,
+    fates: ['cut'],
+    found: /acknowledged, and is not there/,
+  },
+  {
+    name: 'a lost COMMIT is run again blindly',
+    file: 'transactions/with-retry.ts',
+    from: "if (outcome === 'committed') return finished.result",
+    to: "if (outcome === 'committed') throw error",
+    only: ['transfer'],
+    oneOf: 25,
+    fates: ['drop'],
+    found: /carried out twice|was refused, and is there/,
+  },
+  {
+    name: 'a key is claimed though it is there',
+    file: 'idempotency/key-store.ts',
+    from: "raw('DO NOTHING')",
+    to: "raw('DO UPDATE SET request = excluded.request')",
+    only: ['once', 'job'],
+    oneOf: 0,
+    found: /carried out \d+ times/,
+  },
+  {
+    name: 'the minimum is not looked at',
+    file: 'stock/write.ts',
+    from: '(SELECT count(*) FROM locked WHERE is_as_demanded) =',
+    to: '(SELECT count(*) FROM locked) =',
+    only: ['move', 'order', 'reserve'],
+    oneOf: 0,
+    found: /not what its movements add up to|was refused, and is there/,
+  },
+  {
+    name: 'a balance is written without its claim',
+    file: 'stock/statements.ts',
+    from: '(SELECT count(*) FROM claim) = ${param(first.length',
+    to: '(SELECT count(*) FROM claim) <= ${param(first.length',
+    only: ['move'],
+    oneOf: 0,
+    found: /not what its movements add up to/,
+  },
+  {
+    name: 'a reservation is released twice',
+    file: 'stock/decider.ts',
+    from: "if (recorded?.state !== 'active') {",
+    to: 'if (recorded === undefined) {',
+    only: ['reserve', 'release', 'fulfil'],
+    oneOf: 0,
+    found: /released twice|not what its movements add up to/,
+  },
+  {
+    name: 'a serial is given without a lock',
+    file: 'serials/take.ts',
+    from: "\\n      FOR NO KEY UPDATE OF s${skips ? ' SKIP LOCKED' : ''}",
+    to: '',
+    only: ['serials'],
+    oneOf: 0,
+    found: /was told .*, and has/,
+  },
+  {
+    name: 'a number is given without the lock of its row',
+    file: 'series/statements.ts',
+    from: 'SET ${last} = s.${last} + ${more}',
+    to: 'SET ${last} = (SELECT c.${last} FROM ${counter.table} AS c WHERE c.${name} = s.${name} AND c.${period} = s.${period}) + ${more}',
+    only: ['ticket'],
+    oneOf: 0,
+    found: /a ticket was given twice/,
+  },
+  {
+    name: 'an advisory lock is that of nobody else',
+    file: 'locking/acquire.ts',
+    from: 'hashtextextended($1::text, 0)',
+    to: 'hashtextextended($1::text || clock_timestamp()::text, 0)',
+    only: ['section'],
+    oneOf: 0,
+    found: /two were in it at once/,
+  },
+]

@@ -1,0 +1,23 @@
+import type { RoundResult } from './round.js'
+
+/** The figures of rounds, as they are written to the file of the result. */
+export function summary(rounds: readonly RoundResult[]) {
+  const late = rounds.flatMap((round) => round.late)
+  return {
+    seeds: [rounds[0]?.seed, rounds.at(-1)?.seed],
+    rounds: rounds.length,
+    calls: rounds.reduce((sum, { calls }) => sum + calls, 0),
+    outcomes: total(rounds.map(({ outcomes }) => outcomes)),
+    faults: total(rounds.map(({ faults }) => faults)),
+    violations: rounds.reduce((sum, { violations }) => sum + violations.length, 0),
+    late: total(late.map(({ kind }) => ({ [kind]: 1 }))),
+    longest: Math.max(0, ...late.map(({ from, to = from }) => to - from)),
+    exceptions: rounds.reduce((sum, { exceptions }) => sum + exceptions, 0),
+  }
+}
+
+function total(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const [name, count] of counts.flatMap((each) => Object.entries(each))) sums[name] = (sums[name] ?? 0) + count
+  return Object.fromEntries(Object.entries(sums).sort(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,135 @@
+import { query } from './server.js'
+import * as sizes from './sizes.js'
+
+/** The rows that a round begins with. */
+export async function fill(url: string): Promise<void> {
+  const { ACCOUNTS, COUNTERS, ITEMS, LISTS, OPENING, SECTIONS, SERIALS, SERIAL_POOLS } = sizes
+  const products = [
+    [1, COUNTERS, 0],
+    [SECTIONS.first, SECTIONS.count, 0],
+    [ACCOUNTS.first, ACCOUNTS.count, ACCOUNTS.opening],
+  ]
+  for (const [first = 0, count = 0, stock = 0] of products) {
+    await query(
+      url,
+      `INSERT INTO "Product" (id, name, stock, "updatedAt") SELECT n, 'p', $3::int, now() FROM generate_series($1::int, $1::int + $2::int - 1) AS n`,
+      [first, count, stock],
+    )
+  }
+  await query(
+    url,
+    `INSERT INTO "every thing" ("the code", tags) SELECT 'list ' || n, '{}' FROM generate_series(1, $1::int) AS n`,
+    [LISTS],
+  )
+  await query(
+    url,
+    `WITH item AS (INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', $2::int FROM generate_series(1, $1::int) AS n)
+INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity) SELECT 'opening ' || n, 0, n, 'main', $2::int FROM generate_series(1, $1::int) AS n`,
+    [ITEMS, OPENING],
+  )
+  for (const pool of Object.values(SERIAL_POOLS)) {
+    await query(
+      url,
+      `INSERT INTO "Serial" ("productId", number) SELECT $1::int, 'S' || lpad(n::text, 6, '0') FROM generate_series(1, $2::int) AS n`,
+      [pool, SERIALS],
+    )
+  }
+  await query(url, TRIGGER)
+}
+
+/** That of `versionTriggerSql`, for the lists: raw SQL writes them, too. */
+const TRIGGER = `CREATE FUNCTION bump() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN NEW."row version" := OLD."row version" + 1; RETURN NEW; END $$;
+CREATE TRIGGER bump BEFORE UPDATE ON "every thing"
+FOR EACH ROW WHEN (NEW."row version" <= OLD."row version") EXECUTE FUNCTION bump()`
+
+interface Product {
+  readonly id: number
+  readonly stock: number
+  readonly version: number
+}
+
+interface Movement {
+  readonly line: number
+  readonly productId: number
+  readonly quantity: number
+}
+
+/** The tables at the end of a round. */
+export interface Tables {
+  readonly products: ReadonlyMap<number, Product>
+  readonly lists: readonly { readonly id: number; readonly version: number; readonly tags: readonly string[] }[]
+  readonly categories: ReadonlySet<number>
+  readonly payments: ReadonlyMap<string, { id: number; amount: number; reference: string | null }>
+  readonly notes: readonly string[]
+  readonly movements: ReadonlyMap<string, readonly Movement[]>
+  readonly reservations: ReadonlyMap<string, string>
+  readonly serials: ReadonlyMap<string, readonly string[]>
+  readonly allocations: ReadonlySet<string>
+  readonly numbers: ReadonlyMap<string, string>
+  readonly series: ReadonlyMap<string, bigint>
+  /** Items that are not what their movements and reservations add up to, or below their minimum. */
+  readonly wrongItems: readonly Record<string, unknown>[]
+}
+
+export async function readTables(url: string): Promise<Tables> {
+  const all = <R>(sql: string) => query(url, sql) as Promise<R[]>
+  const products = await all<Product>('SELECT id, stock, version FROM "Product"')
+  const lists = await all<Tables['lists'][number]>('SELECT id, "row version" AS version, tags FROM "every thing"')
+  const categories = await all<{ id: number }>('SELECT id FROM "Category"')
+  const payments = await all<{ key: string; id: number; amount: number; reference: string | null }>(
+    'SELECT "transactionId" AS key, id, amount::int, reference FROM "Payment"',
+  )
+  const notes = await all<{ text: string }>('SELECT text FROM "Note" ORDER BY id')
+  const movements = await all<Movement & { key: string }>(
+    'SELECT "transactionId" AS key, line, "productId", quantity FROM "StockMovement" ORDER BY 1, 2',
+  )
+  const reservations = await all<{ key: string; state: string }>(
+    'SELECT "transactionId" AS key, state FROM "StockReservation"',
+  )
+  const serials = await all<{ key: string; number: string }>(
+    'SELECT "transactionId" AS key, number FROM "Serial" WHERE "transactionId" IS NOT NULL ORDER BY number',
+  )
+  const allocations = await all<{ id: string }>('SELECT "transactionId" AS id FROM "SerialAllocation"')
+  const numbers = await all<{ key: string; value: string }>(
+    `SELECT "transactionId" AS key, value::text FROM "SeriesNumber" WHERE series = 'invoice'`,
+  )
+  const series = await all<{ name: string; last: string }>('SELECT name, last::text FROM "Series"')
+  return {
+    products: new Map(products.map((row) => [row.id, row])),
+    lists,
+    categories: new Set(categories.map(({ id }) => id)),
+    payments: new Map(payments.map((row) => [row.key, row])),
+    notes: notes.map(({ text }) => text),
+    movements: groups(movements),
+    reservations: new Map(reservations.map(({ key, state }) => [key, state])),
+    serials: new Map(Array.from(groups(serials), ([key, rows]) => [key, rows.map(({ number }) => number)])),
+    allocations: new Set(allocations.map(({ id }) => id)),
+    numbers: new Map(numbers.map(({ key, value }) => [key, value])),
+    series: new Map(series.map(({ name, last }) => [name, BigInt(last)])),
+    wrongItems: await all(WRONG_ITEMS),
+  }
+}
+
+const WRONG_ITEMS = `
+SELECT i."productId", i."onHand", i.reserved, m.total AS moved, r.total AS held
+FROM "Stock" AS i
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(quantity), 0)::int AS total FROM "StockMovement" AS m
+  WHERE m."productId" = i."productId" AND m.warehouse = i.warehouse AND m.applied
+) AS m
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(quantity), 0)::int AS total FROM "StockReservation" AS r
+  WHERE r."productId" = i."productId" AND r.warehouse = i.warehouse AND r.state = 'active'
+) AS r
+WHERE i."onHand" <> m.total OR i.reserved <> r.total OR i."onHand" < i.minimum OR i."onHand" < i.reserved`
+
+export function groups<R extends { readonly key: string }>(rows: readonly R[]): Map<string, R[]> {
+  const map = new Map<string, R[]>()
+  for (const row of rows) {
+    const group = map.get(row.key)
+    if (group) group.push(row)
+    else map.set(row.key, [row])
+  }
+  return map
+}
