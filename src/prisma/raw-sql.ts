@@ -74,7 +74,7 @@ interface Route {
   /** Whether an extension of others takes part in raw SQL. */
   readonly isHooked: boolean
   readonly transaction: { readonly kind: 'itx'; readonly id: string } | undefined
-  /** What runs around calls on this `tx`, and what it is told of them. */
+  /** The hook around calls on this `tx`, and what it is told of them. */
   readonly around: AroundCall | undefined
   readonly call: CallInTransaction | undefined
 }
