@@ -16,7 +16,10 @@ export interface Look {
   readonly free: number
 }
 
-/** Calls of one form, at one moment. */
+/**
+ * Calls of one form, at one moment. LATERAL looks up each id by its key: the planner takes the calls for many, and
+ * would read all of a table of 30,000 requests (2.3 ms instead of 0.3).
+ */
 export async function lookFor(
   session: Session,
   map: SerialsMap,
@@ -30,7 +33,9 @@ export async function lookFor(
   >(sql`SELECT a.${columnOf(request)} AS request, CASE WHEN a.${columnOf(transactionId)} IS NULL THEN (
     SELECT count(*) FROM (${lists.free(raw(''), raw('call.count'))}) AS s
   ) ELSE 0 END::int4 AS free
-FROM ${lists.calls} JOIN ${lists.pools} USING (pool) LEFT JOIN ${table} AS a ON a.${columnOf(transactionId)} = call.id
+FROM ${lists.calls} JOIN ${lists.pools} USING (pool) LEFT JOIN LATERAL (
+  SELECT * FROM ${table} AS a WHERE a.${columnOf(transactionId)} = call.id OFFSET 0
+) AS a ON true
 ORDER BY call."$n"`)
 }
 
