@@ -55,13 +55,7 @@ export interface Model {
   readonly standsForNull?: (value: unknown) => boolean
 }
 
-/** The models by their names. Each may be read when it is first asked for. */
-export interface DataModel {
-  has(name: string): boolean
-  get(name: string): Model | undefined
-  keys(): Iterable<string>
-  values(): Iterable<Model>
-}
+export type DataModel = ReadonlyMap<string, Model>
 
 /** The version columns of a client's models, as `concurrency()` knows them. */
 export interface VersionColumns {

@@ -16,6 +16,7 @@ interface Shape {
   readonly message?: unknown
   readonly meta?: Readonly<Record<string, unknown>> | undefined
   readonly cause?: unknown
+  readonly isUnanswered?: unknown
 }
 
 interface DriverCause {
@@ -96,27 +97,25 @@ export function isConnectionLost(error: unknown): boolean {
   // Class 08, and the FATALs with which a server ends a session (manual, "Appendix A").
   if (state !== undefined) return state.startsWith('08') || /^57P0[125]$/.test(state)
   if (!isShape(error)) return false
-  if (error.code === 'P1017' || error.code === 'P1008') return true
-  const kind = driverCause(error)?.kind
-  if (kind === 'ConnectionClosed' || kind === 'SocketTimeout') return true
-  if (typeof error.code === 'string' && /^(ECONNRESET|EPIPE|ECONNABORTED|ETIMEDOUT)$/.test(error.code)) return true
-  return typeof error.message === 'string' && LOST_CONNECTION.test(error.message)
+  if (error.isUnanswered) return true // our own: it was waited for until the end of the grace
+  return isNamed(error, LOST) || LOST_CONNECTION.test(String(error.message))
 }
 
 /** The server could not be reached, or no connection to it be had: nothing was sent. */
 export function isUnreachable(error: unknown): boolean {
   if (!isShape(error)) return false
-  if (error.code === 'P1001' || error.code === 'P1002' || error.code === 'P2024' || error.code === 'P2037') return true
-  const kind = driverCause(error)?.kind
-  if (kind === 'DatabaseNotReachable' || kind === 'TooManyConnections') return true
   if (sqlState(error) === '57P03') return true // it is starting up, or recovering
-  if (
-    typeof error.code === 'string' &&
-    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(error.code)
-  )
-    return true
-  return typeof error.message === 'string' && NEVER_CONNECTED.test(error.message)
+  return isNamed(error, UNREACHABLE) || NEVER_CONNECTED.test(String(error.message))
 }
+
+/** Whether the code of the error, or the kind of its cause, is one of these. */
+function isNamed(error: Shape, names: RegExp): boolean {
+  return names.test(String(error.code)) || names.test(String(driverCause(error)?.kind))
+}
+
+const LOST = /^(P10(08|17)|E(CONN(RESET|ABORTED)|PIPE|TIMEDOUT)|ConnectionClosed|SocketTimeout)$/
+const UNREACHABLE =
+  /^(P100[12]|P20(24|37)|E(CONNREFUSED|NOTFOUND|AI_AGAIN|HOSTUNREACH|NETUNREACH)|DatabaseNotReachable|TooManyConnections)$/
 
 // Messages of node-postgres (pg/lib/client.js, pg-pool), also inside Prisma's longer ones.
 const NEVER_CONNECTED = /timeout exceeded when trying to connect|Connection terminated due to connection timeout/i

@@ -1,5 +1,5 @@
 import type { Field, Model } from './data-model.js'
-import type { Bound, Row, Session, TransactionOptions, TransactionSession } from './session.js'
+import type { Bound, Row, Session, TimeLimit, TransactionOptions, TransactionSession } from './session.js'
 
 /*
  * The seam between versioned writes and inserts and an ORM. Its errors for a record that is not there, and for a
@@ -99,6 +99,8 @@ export interface RecordSession extends ModelFacts, Pick<Session, 'rows'> {
 /** The records on the root client. Only it can open a transaction. */
 export interface RootRecords extends RecordSession {
   readonly inTransaction: false
+  /** The same, whose statements are waited for as long as this. */
+  until(limit: TimeLimit): RootRecords
   /** In it other extensions take no longer than the bound in any call. */
   transaction<R>(body: (tx: RecordSession) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R>
 }

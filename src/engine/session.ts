@@ -33,6 +33,16 @@ export interface Bound {
   check(): void
 }
 
+/** The time that a call has for the answers of the database. */
+export interface TimeLimit {
+  /** Settles as the work does, or rejects when the time is up: nothing was sent. */
+  race<T>(work: PromiseLike<T>, waitedFor: string): Promise<T>
+  /** Settles as what is sent does, or rejects when there was no answer for too long. */
+  answered<T>(send: () => PromiseLike<T>): Promise<T>
+  /** The same for a transaction: nothing is committed where the body has not ended by then. */
+  committed<S, R>(open: (body: (session: S) => Promise<R>) => Promise<R>, body: (session: S) => Promise<R>): Promise<R>
+}
+
 /** Where statements run: on the root client, each by itself, or in a transaction. */
 export type Session = RootSession | TransactionSession
 
@@ -52,6 +62,8 @@ export interface RootSession extends AnySession {
   readonly inTransaction: false
   /** How many connections there can be; `undefined` where that is not known. */
   readonly connections: number | undefined
+  /** The same, whose statements are waited for as long as this. */
+  until(limit: TimeLimit): RootSession
   /** Rolls back if the body rejects. */
   transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R>
 }
@@ -63,6 +75,8 @@ export interface TransactionSession extends AnySession {
   readonly id: string
   /** Tells this body from those around it and in it: the turns of its calls are kept by it. */
   readonly scope: object
+  /** The same: its transaction has a time of its own. */
+  until(limit: TimeLimit): TransactionSession
   /** Sends a statement past the turns of the transaction: one that limits what is under way, or ends the connection. */
   rowsAtOnce(statement: SqlStatement): Promise<Row[]>
   /** Runs statements of ours in a savepoint: a failure in it leaves the transaction as it was. */

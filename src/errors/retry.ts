@@ -18,6 +18,8 @@ export interface DeadlineHint {
   readonly hint?: string
   /** Whether what was sent may still be carried out. Default `false`. */
   readonly mayTakeEffect?: boolean
+  /** Whether the database has not answered what was sent. Default `false`. */
+  readonly isUnanswered?: boolean
 }
 
 /**
@@ -28,6 +30,8 @@ export class DeadlineExceededError extends ConcurrencyError {
   readonly code = 'DEADLINE_EXCEEDED'
   /** Whether a write that was sent may still be carried out, by an extension that sent it elsewhere. */
   readonly mayTakeEffect: boolean
+  /** Whether the database has not answered what was sent. A write so ends in an OutcomeUnknownError, whose cause this is. */
+  readonly isUnanswered: boolean
 
   constructor(
     /** The deadline in ms, counted from the start of the call. */
@@ -36,9 +40,10 @@ export class DeadlineExceededError extends ConcurrencyError {
     readonly waitedFor: string,
     options: ErrorOptions & DeadlineHint = {},
   ) {
-    const { hint = 'Raise `retry.deadline`, or find out what holds it for so long.', mayTakeEffect = false } = options
+    const { hint = 'Raise `retry.deadline`, or find out what holds it for so long.' } = options
     super(`The deadline of ${deadline} ms passed while waiting for ${waitedFor}. ${hint}`, options)
-    this.mayTakeEffect = mayTakeEffect
+    this.mayTakeEffect = !!options.mayTakeEffect
+    this.isUnanswered = !!options.isUnanswered
   }
 }
 

@@ -2,6 +2,7 @@ import type { RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { type Deadline, soonest } from '../sync/deadline.js'
 import { NO_TIMEOUT } from '../transactions/bounded-body.js'
 import { boundOf } from '../transactions/bounds.js'
 import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'
@@ -24,6 +25,7 @@ import { keyName } from './payload.js'
 interface InsertTask extends Task {
   readonly call: InsertCall
   readonly root: RootRecords
+  readonly deadline: Deadline
   /** The name of its key. */
   readonly resources: string
 }
@@ -38,11 +40,10 @@ const BOUNDS: BatcherBounds = {
   largestBatch: 500,
   batchesAtOnce: 2,
   gatheringTurns: 12,
+  // Inserts of different keys do not wait for one that is blocked.
+  longestWait: 10,
   waitedFor: 'the same insert in this process',
 }
-
-/** How long a batch keeps its place, in ms: inserts of different keys do not wait for one that is blocked. */
-const LONGEST_PLACE = 10
 
 /** How long a batch waits for a duplicate in flight elsewhere, in ms, before its members go on alone. */
 const BATCH_LOCK_TIMEOUT = 100
@@ -69,7 +70,6 @@ export class InsertBatches {
  * different keys do not wait for one another.
  */
 async function insertBatch(batch: readonly InsertJob[], release: (settled: readonly InsertJob[]) => void) {
-  const stopTimer = systemClock.timer(LONGEST_PLACE, () => release([]))
   const keys = jobsByKey(batch)
   const { inserted = NONE, isUndone, failure } = await tryTogether(keys)
   const left = answerAll(keys, inserted, true)
@@ -87,7 +87,6 @@ async function insertBatch(batch: readonly InsertJob[], release: (settled: reado
       if (keys.length > 1) release(jobs)
     }),
   )
-  stopTimer()
 }
 
 const NONE: ReadonlyMap<string, Row> = new Map()
@@ -170,18 +169,22 @@ interface Tried {
 
 async function tryTogether(keys: readonly JobsOfKey[]): Promise<Tried> {
   const tasks = keys.map(([{ task }]) => task)
-  const [first, second] = tasks
-  if (first === undefined || second === undefined) return { isUndone: true }
+  const next = soonest(tasks)
+  if (next === undefined || tasks.length < 2) return { isUndone: true }
   try {
-    return { inserted: await insertAll(first, tasks), isUndone: false }
+    return { inserted: await insertAll(next, tasks), isUndone: false }
   } catch (failure) {
     return { isUndone: true, failure }
   }
 }
 
-/** The records that were inserted, by the names of their keys. All tasks are of the group of the first. */
-async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[]): Promise<ReadonlyMap<string, Row>> {
+/** The records that were inserted, by the names of their keys. All tasks are of the group of the one. */
+async function insertAll(
+  { call, root: client }: InsertTask,
+  tasks: readonly InsertTask[],
+): Promise<ReadonlyMap<string, Row>> {
   const { direct, payload, wide } = call
+  const root = client.until(call.deadline)
   const rows = await Promise.all(tasks.map((task) => rowToInsert(root, task.call)))
   await requireKey(root, call)
   const names = new Set(tasks.map(({ resources }) => resources))
@@ -194,25 +197,30 @@ async function insertAll({ call, root }: InsertTask, tasks: readonly InsertTask[
   const insert = direct?.keyFields.every(isSpelledOneWay) ? directInsert(root, direct, rows) : undefined
   if (insert) return byName(await insertRows(root, insert, await tableOf(root, call), BATCH_LOCK_TIMEOUT))
   // In a transaction, whose waits for locks are limited, and which is undone where the records cannot be told apart.
-  const soonest = tasks.map((task) => task.call.deadline).reduce((a, b) => (a.left() < b.left() ? a : b))
+  const { deadline } = call
   const insertInOne = async (tx: RecordSession) => {
     await tx.rows({ text: `SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`, values: [] })
     return byName(await tx.createNew(rows, wide.selection))
   }
-  const options = { isolationLevel: 'ReadCommitted', maxWait: wholeMilliseconds(soonest), timeout: NO_TIMEOUT } as const
-  return root.transaction(insertInOne, boundOf(soonest), options)
+  const options = {
+    isolationLevel: 'ReadCommitted',
+    maxWait: wholeMilliseconds(deadline),
+    timeout: NO_TIMEOUT,
+  } as const
+  return root.transaction(insertInOne, boundOf(deadline), options)
 }
 
 /** The rows that are there, by the names of their keys, where a statement of our own may read them. */
 async function findTogether(keys: readonly JobsOfKey[]): Promise<ReadonlyMap<string, Row>> {
   const tasks = keys.map(([{ task }]) => task)
-  const [first] = tasks
-  if (!first?.call.direct?.canFind) return NONE
-  const { call, root } = first
+  const next = soonest(tasks)
+  if (!next?.call.direct?.canFind) return NONE
+  const { call } = next
+  const root = next.root.until(next.deadline)
   try {
     const rows = await findRows(
       root,
-      first.call.direct,
+      next.call.direct,
       tasks.map((task) => task.call.payload.key),
       await tableOf(root, call),
     )

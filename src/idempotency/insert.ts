@@ -8,7 +8,7 @@ import {
   Taken,
 } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import { AmbiguousOutcome, isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
@@ -74,16 +74,19 @@ export async function insertOnce(
   }
   const outcome = new AmbiguousOutcome()
   outcome.note(hint.failure)
+  const root = scope.until(deadline)
   const insertOnRoot = () => {
-    if (call.isSingle) return insert(scope, call, hint)
-    if (call.isObserved) return insertAsOne(scope, call)
+    if (call.isSingle) return insert(root, call, hint)
+    if (call.isObserved) return insertAsOne(root, call)
     // A row with children: the row first, as the claim, and then the children.
-    return inOwnTransaction(scope, { deadline, calls: INSERT_CALLS }, (tx) => insert(tx, call))
+    return inOwnTransaction(root, { deadline, calls: INSERT_CALLS }, (tx) => insert(tx, call))
   }
   const attempt = () => patient(scope, deadline, INSERT_CALLS, insertOnRoot)
   return retry(attempt, policy, deadline, (error) => {
     outcome.note(error)
     return isRetryable(error, policy, outcome)
+  }).catch((error: unknown) => {
+    throw isUnanswered(error) ? outcome.lastError(error) : error
   })
 }
 

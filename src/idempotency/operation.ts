@@ -101,7 +101,7 @@ export class Operations {
       return await (refuses && this.#turns.isBusy(turn) ? begin() : this.#inTurn(turn, once, begin))
     } catch (error) {
       if (outcome.isAmbiguous) throw outcome.lastError(error, NOT_LOOKED_UP)
-      const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error)
+      const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') ? !error.isUnanswered : isStatementTimeout(error)
       throw once.isWaiting && isLate ? inProgress(call, error) : error
     }
   }

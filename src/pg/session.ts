@@ -1,10 +1,22 @@
 import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg'
 import { isConnectionLost, sqlState } from '../engine/error-facts.js'
-import type { IsolationLevel, Row, SqlStatement, TransactionOptions, TransactionSession } from '../engine/session.js'
-import { TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
+import type {
+  IsolationLevel,
+  Row,
+  SqlStatement,
+  TimeLimit,
+  TransactionOptions,
+  TransactionSession,
+} from '../engine/session.js'
+import {
+  isConcurrencyError,
+  OutcomeUnknownError,
+  TransactionAbortedError,
+  TransactionScopeError,
+} from '../errors/index.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
-import { Deadline } from '../sync/deadline.js'
+import { Deadline, GRACE } from '../sync/deadline.js'
 import { CALLS_FROM_INSIDE } from '../transactions/hints.js'
 import { type RetryingRoot, type TransactionWithRetryOptions, transactionCall } from '../transactions/method.js'
 import { watchedBody } from '../transactions/serialize.js'
@@ -76,11 +88,10 @@ class Connection {
 }
 
 /** Waits for a connection. One that comes too late goes back to the pool. */
-async function connect(pool: Pool, maxWait: number): Promise<Connection> {
+async function connect(pool: Pool, limit: Pick<TimeLimit, 'race'> | undefined): Promise<Connection> {
   const connecting = pool.connect()
-  const deadline = new Deadline(maxWait, undefined, systemClock)
   try {
-    return new Connection(await deadline.race(connecting, 'a connection'))
+    return new Connection(await (limit ? limit.race(connecting, 'a connection') : connecting))
   } catch (error) {
     connecting.then(
       (late) => late.release(),
@@ -96,11 +107,17 @@ export class PgRoot implements RetryingRoot {
   readonly client: object
   readonly #core: Core
   readonly #clients: Clients
+  readonly #limit: TimeLimit | undefined
 
-  constructor(core: Core, clients: Clients) {
+  constructor(core: Core, clients: Clients, of?: { readonly client: object; readonly limit: TimeLimit }) {
     this.#core = core
     this.#clients = clients
-    this.client = clients.root(this)
+    this.#limit = of?.limit
+    this.client = of?.client ?? clients.root(this)
+  }
+
+  until(limit: TimeLimit): PgRoot {
+    return new PgRoot(this.#core, this.#clients, { client: this.client, limit })
   }
 
   get connections(): number {
@@ -108,11 +125,20 @@ export class PgRoot implements RetryingRoot {
   }
 
   async rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    const connection = new Connection(await this.#core.pool.connect())
+    const { pool } = this.#core
+    const limit = this.#limit
+    // A connection that is free comes at once: it needs no timer.
+    const connection = await connect(pool, pool.idleCount > pool.waitingCount ? undefined : limit)
+    let isUsable = false
     try {
-      return await connection.rows<R>(statement)
+      const rows = await (limit ? limit.answered(() => connection.rows<R>(statement)) : connection.rows<R>(statement))
+      isUsable = true
+      return rows
+    } catch (error) {
+      isUsable = !isConnectionLost(error)
+      throw error
     } finally {
-      connection.release()
+      connection.release(isUsable)
     }
   }
 
@@ -120,11 +146,12 @@ export class PgRoot implements RetryingRoot {
     { maxWait = DEFAULT_MAX_WAIT, timeout = DEFAULT_TIMEOUT, isolationLevel }: TransactionOptions,
     body: (session: PgTransaction) => Promise<R>,
   ): Promise<R> {
-    const connection = await connect(this.#core.pool, maxWait)
+    const connection = await connect(this.#core.pool, new Deadline(maxWait, undefined, systemClock))
     const deadline = new Deadline(timeout, undefined, systemClock)
     let isUsable = false
     try {
-      await connection.query({ text: `BEGIN${isolationLevel ? ` ISOLATION LEVEL ${LEVELS[isolationLevel]}` : ''}` })
+      const begin = { text: `BEGIN${isolationLevel ? ` ISOLATION LEVEL ${LEVELS[isolationLevel]}` : ''}` }
+      await answered(timeout, connection.query(begin))
       const session = new PgTransaction(connection, this.#clients)
       let hasSettled = false
       const settle = () => {
@@ -136,12 +163,14 @@ export class PgRoot implements RetryingRoot {
       const result = await inTime.catch(async (error: unknown) => {
         // Behind a statement that is still running, ROLLBACK would wait: the connection is closed instead. The
         // deadline is not asked, since its timer may fire a moment too early.
-        if (hasSettled) isUsable = await succeeds(connection.query({ text: 'ROLLBACK' }))
+        if (hasSettled) isUsable = await succeeds(answered(0, connection.query({ text: 'ROLLBACK' })))
         throw error
       })
-      const { command } = await connection.query({ text: 'COMMIT' }).catch((error: unknown) => {
+      const committing = answered(deadline.left(), connection.query({ text: 'COMMIT' }))
+      const { command } = await committing.catch((error: unknown) => {
         isUsable = sqlState(error) !== undefined && !isConnectionLost(error)
-        throw error
+        if (!isConcurrencyError(error, 'DEADLINE_EXCEEDED')) throw error
+        throw new OutcomeUnknownError('COMMIT was not answered in time', { cause: error })
       })
       isUsable = true
       // Not seen so far: the end of the body asks first whether the transaction is alive. A COMMIT that was none must
@@ -176,6 +205,10 @@ export class PgTransaction implements TransactionSession {
   ) {
     this.#connection = connection
     this.#clients = clients
+  }
+
+  until(): PgTransaction {
+    return this
   }
 
   get client(): object {
@@ -216,6 +249,11 @@ export class PgTransaction implements TransactionSession {
   async keepingCalls<R>(work: () => PromiseLike<R>): Promise<R> {
     return work()
   }
+}
+
+/** Settles as the work does, unless there is no answer in so many ms, and at least in the grace. The connection is closed then. */
+function answered<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  return new Deadline(Math.max(0, milliseconds - GRACE), undefined, systemClock).answered(() => work)
 }
 
 async function succeeds(work: Promise<unknown>): Promise<boolean> {

@@ -4,6 +4,7 @@ import type {
   Row,
   Session,
   SqlStatement,
+  TimeLimit,
   TransactionOptions,
   TransactionSession,
 } from '../engine/session.js'
@@ -42,7 +43,12 @@ class PrismaRoot implements RootSession {
   constructor(
     readonly client: PrismaClientLike,
     readonly model: string | undefined,
+    readonly limit?: TimeLimit,
   ) {}
+
+  until(limit: TimeLimit): RootSession {
+    return new PrismaRoot(this.client, this.model, limit)
+  }
 
   get connections(): number | undefined {
     const { adapter } = this.client._engineConfig
@@ -50,7 +56,8 @@ class PrismaRoot implements RootSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return withModelErrors(sendRawSql<R>(this.client, statement), this.model)
+    const send = () => withModelErrors(sendRawSql<R>(this.client, statement), this.model)
+    return this.limit?.answered(send) ?? send()
   }
 
   transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R> {
@@ -67,6 +74,10 @@ class PrismaTransaction implements TransactionSession {
     readonly client: PrismaClientLike,
     readonly model: string | undefined,
   ) {}
+
+  until(): TransactionSession {
+    return this
+  }
 
   get id(): string {
     this.#id ??= transactionId(this.client)

@@ -1,6 +1,5 @@
 import type { DataModel, Field, FieldDefault, FieldKind, Model } from '../engine/data-model.js'
 import { omittedFields, type PrismaClientLike } from './client.js'
-import { LazyMap } from './lazy-map.js'
 import { isNullObject } from './null-object.js'
 import { type FieldText, readSchemaText, type SchemaText } from './schema-text.js'
 import { versionColumnsOf } from './version-columns.js'
@@ -13,30 +12,29 @@ export function readDataModel(client: PrismaClientLike): DataModel {
   const versions = versionColumnsOf(client)
   // Prisma itself puts it before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
-  const shared = sharedModels(client)
-  return new LazyMap(shared.keys(), (name): Model => {
-    const model = shared.get(name) as SharedModel
+  const models = new Map<string, Model>()
+  for (const [name, model] of sharedModels(client)) {
     const omitted = omittedFields(client, name)
-    return { ...model, schema: model.schema ?? defaultSchema, version: versions?.fieldOf(name), omitted }
-  })
+    models.set(name, { ...model, schema: model.schema ?? defaultSchema, version: versions?.fieldOf(name), omitted })
+  }
+  return models
 }
 
-const SHARED = new WeakMap<object, LazyMap<SharedModel>>()
+const SHARED = new WeakMap<object, ReadonlyMap<string, SharedModel>>()
 
 /** Read once for all clients of a generated package, and all layers on them: they share their runtime data model. */
-function sharedModels({ _runtimeDataModel, _engineConfig }: PrismaClientLike): LazyMap<SharedModel> {
+function sharedModels({ _runtimeDataModel, _engineConfig }: PrismaClientLike): ReadonlyMap<string, SharedModel> {
   const known = SHARED.get(_runtimeDataModel)
   if (known) return known
   const text = readSchemaText(_engineConfig.inlineSchema)
   const referred = text.relationMode === 'prisma' ? referredFields(_runtimeDataModel, text) : undefined
-  const runtime = _runtimeDataModel.models
-  const models = new LazyMap(Object.keys(runtime), (name): SharedModel => {
-    const model = runtime[name] as RuntimeModel
+  const models = new Map<string, SharedModel>()
+  for (const [name, model] of Object.entries(_runtimeDataModel.models)) {
     // A key that has a field which the client does not know, by `@ignore`, cannot be used there either.
     const fieldNames = new Set(model.fields.map((field) => field.name))
     const all = text.keys.get(name) ?? []
     const keys = all.filter(({ fields, isPartial }) => !isPartial && fields.every((field) => fieldNames.has(field)))
-    return {
+    models.set(name, {
       name,
       table: model.dbName ?? name,
       schema: model.schema ?? undefined,
@@ -48,8 +46,8 @@ function sharedModels({ _runtimeDataModel, _engineConfig }: PrismaClientLike): L
       relationMode: text.relationMode,
       emulatedKeys: referred?.get(name) ?? NO_FIELDS,
       standsForNull: isNullObject,
-    }
-  })
+    })
+  }
   SHARED.set(_runtimeDataModel, models)
   return models
 }
@@ -67,8 +65,6 @@ function referredFields({ models }: PrismaClientLike['_runtimeDataModel'], text:
   }
   return referred
 }
-
-type RuntimeModel = PrismaClientLike['_runtimeDataModel']['models'][string]
 
 interface RuntimeField {
   readonly name: string

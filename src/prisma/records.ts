@@ -13,7 +13,7 @@ import {
   type TransactionRecords,
   type Turn,
 } from '../engine/records.js'
-import type { Bound, Row, SqlStatement, TransactionOptions, TransactionSession } from '../engine/session.js'
+import type { Bound, Row, SqlStatement, TimeLimit, TransactionOptions, TransactionSession } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import { WriteSuppressedError } from '../errors/versioning.js'
 import {
@@ -174,18 +174,30 @@ abstract class PrismaRecords extends Facts implements RecordSession {
 class Root extends PrismaRecords implements RootRecords {
   readonly inTransaction = false
   readonly #own: OwnClients
+  readonly #limit: TimeLimit | undefined
 
-  constructor(context: ModelContext, own: OwnClients) {
+  constructor(context: ModelContext, own: OwnClients, limit?: TimeLimit) {
     super(context, own.below)
     this.#own = own
+    this.#limit = limit
+  }
+
+  until(limit: TimeLimit): RootRecords {
+    return new Root(this.context, this.#own, limit)
+  }
+
+  override rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
+    const send = () => super.rows<R>(statement)
+    return this.#limit?.answered(send) ?? send()
   }
 
   protected send(action: ModelAction, args: ActionArgs): PromiseLike<unknown> {
-    return this.context[action](args)
+    return this.#within(() => this.context[action](args))
   }
 
   protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
-    return readPrimary(other === undefined ? this.context : modelOf(this.whole, other), this.#own, args)
+    const model = other === undefined ? this.context : modelOf(this.whole, other)
+    return this.#within(() => readPrimary(model, this.#own, args))
   }
 
   protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
@@ -195,7 +207,12 @@ class Root extends PrismaRecords implements RootRecords {
   transaction<R>(body: (tx: RecordSession) => Promise<R>, bound: Bound, options: TransactionOptions): Promise<R> {
     const inside = (tx: PrismaClientLike) =>
       relyingOn(transactionId(tx), () => body(new OwnTransaction(this.context, tx)), bound)
-    return this.#own.below.$transaction(inside, options)
+    const open = (run: typeof inside) => this.#own.below.$transaction(run, options)
+    return this.#limit?.committed(open, inside) ?? open(inside)
+  }
+
+  #within<R>(send: () => PromiseLike<R>): PromiseLike<R> {
+    return this.#limit?.answered(send) ?? send()
   }
 }
 

@@ -1,17 +1,16 @@
 import type { Argument, Expression, FieldDefault, ForeignKey, RelationMode } from '../engine/data-model.js'
-import { LazyMap } from './lazy-map.js'
-import { type Attribute, type BlockText, type FieldDeclaration, parseBlock, splitSchema } from './schema-syntax.js'
+import { type Attribute, type FieldDeclaration, parseSchema } from './schema-syntax.js'
 
 /**
  * Facts that only the schema's text has: Prisma's runtime data model leaves out nullability,
  * lists, defaults, `@updatedAt`, native types, unique keys and the database names of enum values.
  */
 export interface SchemaText {
-  readonly models: LazyMap<ReadonlyMap<string, FieldText>>
+  readonly models: ReadonlyMap<string, ReadonlyMap<string, FieldText>>
   /** Per model, its unique keys, the primary key among them. */
-  readonly keys: LazyMap<readonly UniqueKey[]>
+  readonly keys: ReadonlyMap<string, readonly UniqueKey[]>
   /** Per enum, each value's name in the database. */
-  readonly enums: LazyMap<ReadonlyMap<string, string>>
+  readonly enums: ReadonlyMap<string, ReadonlyMap<string, string>>
   readonly relationMode: RelationMode
 }
 
@@ -35,31 +34,29 @@ export interface FieldText {
 }
 
 export function readSchemaText(text: string): SchemaText {
-  const blocks = splitSchema(text)
-  const named = (...keywords: readonly string[]) => {
-    const texts = new Map(
-      blocks.filter(({ keyword }) => keywords.includes(keyword)).map((block) => [block.name, block]),
-    )
-    return new LazyMap(texts.keys(), (name) => parseBlock(texts.get(name) as BlockText))
+  const models = new Map<string, ReadonlyMap<string, FieldText>>()
+  const keys = new Map<string, readonly UniqueKey[]>()
+  const enums = new Map<string, ReadonlyMap<string, string>>()
+  let relationMode: RelationMode = 'foreignKeys'
+  for (const block of parseSchema(text)) {
+    switch (block.keyword) {
+      case 'model':
+      case 'view':
+        models.set(block.name, new Map(block.fields.map((field) => [field.name, fieldText(field)])))
+        keys.set(block.name, [
+          ...block.fields.flatMap((field) => fieldKey(field)),
+          ...block.attributes.flatMap((attribute) => blockKey(attribute)),
+        ])
+        break
+      case 'enum':
+        enums.set(block.name, new Map(block.values.map((value) => [value.name, mappedName(value)])))
+        break
+      case 'datasource':
+        if (textOf(block.settings.get('relationMode')) === 'prisma') relationMode = 'prisma'
+        break
+    }
   }
-  const models = named('model', 'view')
-  const enums = named('enum')
-  const modes = Array.from(named('datasource').values(), (block) => textOf(block?.settings.get('relationMode')))
-  return {
-    models: new LazyMap(models.keys(), (name) => {
-      const fields = models.get(name)?.fields ?? []
-      return new Map(fields.map((field) => [field.name, fieldText(field)]))
-    }),
-    keys: new LazyMap(models.keys(), (name) => {
-      const { fields = [], attributes = [] } = models.get(name) ?? {}
-      return [...fields.flatMap(fieldKey), ...attributes.flatMap(blockKey)]
-    }),
-    enums: new LazyMap(enums.keys(), (name) => {
-      const values = enums.get(name)?.values ?? []
-      return new Map(values.map((value) => [value.name, mappedName(value)]))
-    }),
-    relationMode: modes.includes('prisma') ? 'prisma' : 'foreignKeys',
-  }
+  return { models, keys, enums, relationMode }
 }
 
 function fieldText({ isList, isOptional, attributes }: FieldDeclaration): FieldText {

@@ -42,6 +42,11 @@ export class AmbiguousOutcome {
   }
 }
 
+/** Whether a statement was waited for until the end of the grace. */
+export function isUnanswered(error: unknown): boolean {
+  return isConcurrencyError(error, 'DEADLINE_EXCEEDED') && error.isUnanswered
+}
+
 /** Whether the server, or the way to it, is gone for now: to ask again may give an answer. */
 export function isServerAway(error: unknown): boolean {
   return isConnectionLost(error) || isUnreachable(error)

@@ -5,6 +5,7 @@ import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Table } from '../sql/catalogue.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { soonest } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { AllocateCall, Allocation, Allocator } from './allocate.js'
 import { lookFor, readTaken } from './look.js'
@@ -26,6 +27,8 @@ const BOUNDS: BatcherBounds = {
   largestBatch: 100,
   batchesAtOnce: 3,
   gatheringTurns: 12,
+  // A connection may hang; the calls behind it go past it.
+  longestWait: 250,
   waitedFor: WAITED_FOR,
 }
 /** A call for more than this is alone in its statement, so that no other one waits for it. */
@@ -85,10 +88,13 @@ export class SerialsExecutor {
   /** Resolves to the jobs that are not settled by it: all of them, where it failed. */
   async #together(jobs: readonly AllocateJob[], outcome: AmbiguousOutcome, skips: boolean) {
     let open = jobs
+    const next = soonest(jobs.map(({ task }) => task.run))
+    if (next === undefined) return open
+    const root = this.#root.until(next.deadline)
     try {
-      const columns = await this.#allocator.readyFor(this.#root)
-      open = await this.#take(jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
-      return open.length === 0 ? open : await this.#answer(open, columns)
+      const columns = await this.#allocator.readyFor(root)
+      open = await this.#take(root, jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
+      return open.length === 0 ? open : await this.#answer(root, open, columns)
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
       if (isConcurrencyError(error, 'CONFIGURATION')) throw error
@@ -99,11 +105,11 @@ export class SerialsExecutor {
   }
 
   /** Resolves to the jobs that got none. Of those with one transaction id, the first takes them. */
-  async #take(batch: readonly AllocateJob[], taking: Taking): Promise<readonly AllocateJob[]> {
+  async #take(root: Session, batch: readonly AllocateJob[], taking: Taking): Promise<readonly AllocateJob[]> {
     const firsts = new Map<unknown, AllocateJob>()
     for (const job of batch) if (!firsts.has(job.task.resources)) firsts.set(job.task.resources, job)
     const jobs = [...firsts.values()]
-    const outcomes = await take(this.#root, this.#allocator.map, callsOf(jobs), taking)
+    const outcomes = await take(root, this.#allocator.map, callsOf(jobs), taking)
     const settled = new Set(jobs.filter((_, i) => outcomes[i]?.claimed))
     jobs.forEach((job, i) => {
       if (settled.has(job)) job.resolve({ serials: outcomes[i]?.taken ?? [], replayed: false })
@@ -112,11 +118,11 @@ export class SerialsExecutor {
   }
 
   /** Replays those that are recorded, and refuses those for which there are too few. Resolves to the others. */
-  async #answer(jobs: readonly AllocateJob[], columns: Table): Promise<readonly AllocateJob[]> {
+  async #answer(root: Session, jobs: readonly AllocateJob[], columns: Table): Promise<readonly AllocateJob[]> {
     const { map } = this.#allocator
-    const looks = await lookFor(this.#root, map, columns, callsOf(jobs))
+    const looks = await lookFor(root, map, columns, callsOf(jobs))
     const recorded = callsOf(jobs).flatMap(({ transactionId }, i) => (looks[i]?.request == null ? [] : [transactionId]))
-    const taken = recorded.length === 0 ? new Map() : await readTaken(this.#root, map, recorded)
+    const taken = recorded.length === 0 ? new Map() : await readTaken(root, map, recorded)
     return jobs.filter((job, i) => {
       const { transactionId, count, partial } = job.task.call
       const { request, free } = looks[i] ?? { request: null, free: count }
@@ -138,6 +144,7 @@ export class SerialsExecutor {
   async #alone(job: AllocateJob, outcome: AmbiguousOutcome): Promise<void> {
     const { run, call } = job.task
     try {
+      run.deadline.check(WAITED_FOR)
       const leave = await this.#waiting.acquire(run.deadline, WAITED_FOR)
       job.resolve(await this.#allocator.allocate(run, call).finally(leave))
     } catch (error) {

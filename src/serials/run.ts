@@ -53,7 +53,7 @@ export class Runner {
         throw withGivenDeadline(error, left.deadline, deadline)
       }
     }
-    return work({ session, deadline, contained })
+    return work({ session: session.until(deadline), deadline, contained })
   }
 }
 

@@ -10,6 +10,7 @@ import { toRecord } from '../sql/raw-record.js'
 import { raw, sql } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { lockLimit } from '../transactions/limits.js'
@@ -139,10 +140,11 @@ export class DocumentCreator {
 
   /** One statement for all. Resolves to the jobs that it has not settled, and to what it failed with. */
   async #together(jobs: readonly CreateJob[]): Promise<{ open: readonly CreateJob[]; error?: unknown }> {
-    const [first] = jobs
-    if (first === undefined) return { open: [] }
-    const { map, root } = this.#parts
-    const { series, record, readable } = first.task
+    const next = soonest(jobs.map(({ task }) => task))
+    if (next === undefined) return { open: [] }
+    const { map } = this.#parts
+    const { series, record, readable, deadline } = next
+    const root = this.#parts.root.until(deadline)
     try {
       await map.keys.check(root)
       await series.document.keys.check(root)
@@ -178,10 +180,11 @@ export class DocumentCreator {
 
   /** Answers those whose documents are there already. Resolves to the others. */
   async #settleKnown(jobs: readonly CreateJob[]): Promise<readonly CreateJob[]> {
-    const [first] = jobs
-    if (first === undefined) return []
-    const { map, root } = this.#parts
-    const { series, readable } = first.task
+    const next = soonest(jobs.map(({ task }) => task))
+    if (next === undefined) return []
+    const { map } = this.#parts
+    const { series, readable, deadline } = next
+    const root = this.#parts.root.until(deadline)
     const ids = jobs.map(({ task }) => task.transactionId)
     try {
       const rows = await root.rows<DocumentRow>(findDocuments(map, series, readable, ids))
@@ -207,6 +210,7 @@ export class DocumentCreator {
   async #createLimited(session: Session, call: CreateCall, outcome: AmbiguousOutcome): Promise<Created> {
     const { deadline } = call
     try {
+      deadline.check(WAITED_FOR)
       const leave = await this.#alone.acquire(deadline, WAITED_FOR)
       return await this.#createAlone(session, call, outcome).finally(leave)
     } catch (error) {

@@ -8,7 +8,7 @@ import {
   WriteSuppressedError,
 } from '../errors/index.js'
 import { keysEqual } from '../mapping/columns.js'
-import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import { AmbiguousOutcome, isUnanswered } from '../retry/ambiguous-outcome.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
@@ -28,16 +28,15 @@ import { claimDeferred } from './write.js'
  */
 export async function defer(session: Session, map: StockMap, request: Request): Promise<boolean> {
   if (session.inTransaction) return append(session, map, request)
+  const { policy, deadline } = request
   const outcome = new AmbiguousOutcome()
-  return retry(
-    () => appendInTime(session, map, request),
-    request.policy,
-    request.deadline,
-    (error) => {
-      outcome.note(error)
-      return isRetryable(error, request.policy, outcome)
-    },
-  )
+  const attempt = () => appendInTime(session.until(deadline), map, request)
+  return retry(attempt, policy, deadline, (error) => {
+    outcome.note(error)
+    return isRetryable(error, policy, outcome)
+  }).catch((error: unknown) => {
+    throw isUnanswered(error) ? outcome.lastError(error) : error
+  })
 }
 
 /** The only wait is for a call that has the transaction id, and has not ended yet. */

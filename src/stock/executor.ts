@@ -1,10 +1,12 @@
 import { isStatementTimeout, isTransactionConflict, isTransactionTimeout } from '../engine/error-facts.js'
+import type { Session } from '../engine/session.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { Batcher, type BatcherBounds, type Job } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import { soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
@@ -23,6 +25,8 @@ const BOUNDS: BatcherBounds = {
   largestBatch: 1_000,
   batchesAtOnce: 3,
   gatheringTurns: 12,
+  // A connection may hang; the calls of other items go past it.
+  longestWait: 250,
   waitedFor: 'other calls for the same items',
 }
 /** Where each request takes a lock of its id: the server's table of locks is small. */
@@ -75,14 +79,17 @@ export class StockExecutor {
   }
 
   async #run(batch: readonly StockJob[], release: Release): Promise<void> {
+    const next = soonest(batch.map(({ task }) => task))
+    if (next === undefined) return
+    const root = this.#root.until(next.deadline)
     try {
-      await this.#map.keys.check(this.#root)
+      await this.#map.keys.check(root)
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
       if (isConcurrencyError(error, 'CONFIGURATION')) throw error
     }
     const moves = movesOf(batch)
-    const { settled, failure } = await this.#guarded(moves)
+    const { settled, failure } = await this.#guarded(moves, root)
     if (settled.size === batch.length) return
     if (settled.size > 0) release([...settled])
     const failed = failure ? moves : []
@@ -94,13 +101,16 @@ export class StockExecutor {
   }
 
   /** A request that is not settled, and has not failed, was not written. */
-  async #guarded(moves: readonly StockJob[]): Promise<{ settled: ReadonlySet<StockJob>; failure?: Failure }> {
+  async #guarded(
+    moves: readonly StockJob[],
+    root: Session,
+  ): Promise<{ settled: ReadonlySet<StockJob>; failure?: Failure }> {
     const settled = new Set<StockJob>()
     if (moves.length === 0) return { settled }
     const requests = moves.map(({ task }) => task)
     const known = (id: string) => this.#known.get(id)
     try {
-      const { decisions, locked, left } = await new GuardedMoves(this.#root, this.#map, requests, known).run({
+      const { decisions, locked, left } = await new GuardedMoves(root, this.#map, requests, known).run({
         lockTimeout: BATCH_LOCK_TIMEOUT,
         looksForIds: this.#replays.expectsReplays(),
       })
@@ -133,6 +143,7 @@ export class StockExecutor {
     const requests = batch.map(({ task }) => task)
     const longest = requests.reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
     try {
+      longest.deadline.check(BOUNDS.waitedFor)
       const { decisions, left } = await this.#root.transactionWithRetry(async (tx) => {
         await this.#map.keys.check(tx)
         const snapshot = await loadSnapshot(tx, this.#map, requests, { lockTimeout: BATCH_LOCK_TIMEOUT })

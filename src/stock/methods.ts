@@ -126,8 +126,8 @@ export class StockFeature implements Feature {
   async #endReservation<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
     requireReservation(this.#map)
     const complete = async () => {
-      const { transactionId } = request
-      const reservations = await readReservations(session, this.#map, [transactionId])
+      const { transactionId, deadline } = request
+      const reservations = await readReservations(session.until(deadline), this.#map, [transactionId])
       const lines = reservations.get(transactionId)?.lines ?? []
       return { ...request, lines, resources: idsOf(lines) }
     }

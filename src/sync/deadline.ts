@@ -1,5 +1,12 @@
 import { DeadlineExceededError, type DeadlineHint } from '../errors/index.js'
 import type { Clock } from './clock.js'
+import { watch } from './overdue.js'
+
+/**
+ * How long after its deadline a call still waits for the database, in ms: an answer may be on its way, of a statement
+ * that the server ends at the deadline, or of a COMMIT. Where there is none by then, the connection counts as lost.
+ */
+export const GRACE = 1_000
 
 /** The end of a call's patience, and the caller's way to end it sooner. */
 export class Deadline {
@@ -24,6 +31,59 @@ export class Deadline {
 
   passed(): boolean {
     return this.left() === 0
+  }
+
+  /** Whether the grace is over as well. */
+  isOverdue(): boolean {
+    return this.clock.now() >= this.#end + GRACE
+  }
+
+  /** The error of a caller who has waited for the database until the end of the grace. */
+  unanswered(): DeadlineExceededError {
+    return new DeadlineExceededError(this.duration, 'the database', { isUnanswered: true })
+  }
+
+  /**
+   * Settles as what is sent does, if that is before the end of the grace. A later answer is for nobody. Nothing is
+   * sent after the end of the grace, for the caller has been told.
+   */
+  answered<T>(send: () => PromiseLike<T>): Promise<T> {
+    if (this.isOverdue()) return Promise.reject(this.unanswered())
+    return new Promise((resolve, reject) => {
+      const work = send()
+      const end = watch({ deadline: this, giveUp: () => reject(this.unanswered()) })
+      work.then(
+        (value) => {
+          end()
+          resolve(value)
+        },
+        (error: unknown) => {
+          end()
+          reject(error)
+        },
+      )
+    })
+  }
+
+  /**
+   * The same for a transaction. Where its caller has been told before the body has ended, nothing is committed: a body
+   * that begins or ends later is rolled back.
+   */
+  committed<S, R>(
+    open: (body: (session: S) => Promise<R>) => Promise<R>,
+    body: (session: S) => Promise<R>,
+  ): Promise<R> {
+    const check = () => {
+      if (this.isOverdue()) throw this.unanswered()
+    }
+    return this.answered(() =>
+      open(async (session) => {
+        check()
+        const result = await body(session)
+        check()
+        return result
+      }),
+    )
   }
 
   /** Throws the signal's reason if it is aborted, or a DeadlineExceededError if time is up. */
@@ -71,4 +131,12 @@ export class Deadline {
       stop()
     }
   }
+}
+
+/**
+ * The one that has the least time left. A statement for all of them is waited for until the end of its grace: those that
+ * have time left find out what became of it.
+ */
+export function soonest<C extends { readonly deadline: Deadline }>(calls: readonly C[]): C | undefined {
+  return calls.reduce<C | undefined>((a, b) => (a && a.deadline.left() <= b.deadline.left() ? a : b), undefined)
 }

@@ -14,7 +14,7 @@ export function serialized<R>(
   calls: readonly Action[],
   run: (records: RootRecords | TransactionRecords) => Promise<R>,
 ): Promise<R> {
-  return records.inTransaction ? inPatientTurn(records, deadline, calls, run) : run(records)
+  return records.inTransaction ? inPatientTurn(records, deadline, calls, run) : run(records.until(deadline))
 }
 
 /**

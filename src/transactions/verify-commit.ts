@@ -37,9 +37,9 @@ export async function outcomeOf(
 ): Promise<'committed' | 'aborted' | 'unknown'> {
   try {
     for (let attempt = 1; ; attempt++) {
+      deadline.check('the outcome of a transaction')
       const status = await deadline.race(ask(note, session), 'the outcome of a transaction')
       if (status !== 'again') return status
-      deadline.check('the outcome of a transaction')
       await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
     }
   } catch {

@@ -126,7 +126,10 @@ export class RetryingTransactions {
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
         timeout: timeoutBehind(limit),
       }
-      return await session.transaction(options, (tx) => this.#deadlocks.track(tx, run, () => inside(tx)))
+      return await deadline.committed(
+        (body: (tx: TransactionSession) => Promise<R>) => session.transaction(options, body),
+        (tx) => this.#deadlocks.track(tx, run, () => inside(tx)),
+      )
     } catch (error) {
       if (isNoteRefused) return this.#onceUnnoted(session, body, call, run)
       if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {

@@ -9,6 +9,7 @@ import type { RowKey } from '../sql/row-key.js'
 import type { Statement } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
+import type { Deadline } from '../sync/deadline.js'
 import type { DirectData } from './direct-data.js'
 import { readRow, readRows, updateRow, updateRows } from './row-statements.js'
 import type { VersionedModel } from './versioned-models.js'
@@ -103,19 +104,20 @@ export class DirectRows {
   }
 
   /** The record with all of its scalars. `undefined` if it is not there. */
-  read(session: RecordSession, row: DirectRow): Promise<Row | undefined> {
-    return this.#reads.send(session, row)
+  read(session: RecordSession, row: DirectRow, deadline: Deadline): Promise<Row | undefined> {
+    return this.#reads.send(session, row, deadline)
   }
 
   /** The record as it is now written. `undefined` if it was not there at the expected version. */
-  update(session: RecordSession, update: DirectUpdate): Promise<Row | undefined> {
-    return this.#updates.send(session, update)
+  update(session: RecordSession, update: DirectUpdate, deadline: Deadline): Promise<Row | undefined> {
+    return this.#updates.send(session, update, deadline)
   }
 }
 
 interface RowTask<C> extends Task {
   readonly session: RecordSession
   readonly call: C
+  readonly deadline: Deadline
   readonly group: string
 }
 
@@ -137,8 +139,8 @@ class RowCalls<C extends DirectRow> {
     this.#batcher = new Batcher((batch, release) => this.#run(batch, release), BOUNDS, systemClock)
   }
 
-  send(session: RecordSession, call: C): Promise<Row | undefined> {
-    const task = { session, call, group: this.#kind.form(call) }
+  send(session: RecordSession, call: C, deadline: Deadline): Promise<Row | undefined> {
+    const task = { session, call, deadline, group: this.#kind.form(call) }
     // A transaction is one connection, on which nothing is gained.
     return session.inTransaction ? this.#alone(task) : this.#batcher.add(task, (record) => record)
   }

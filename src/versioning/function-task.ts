@@ -53,7 +53,7 @@ export class FunctionTask implements JoiningCall, Task {
     this.canJoin = isQuick && update.given === undefined
     this.#firstLocked = isQuick ? FIRST_LOCKED_IF_QUICK : FIRST_LOCKED_ATTEMPT
     this.#update = update
-    this.#root = root
+    this.#root = root.until(update.target.deadline)
   }
 
   /** Keeps the caller's context, unless its turn has come already. */

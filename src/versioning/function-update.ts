@@ -87,7 +87,7 @@ export class FunctionUpdate {
     const { versioned, deadline, direct, shared, currentSelection } = this.target
     deadline.check('the database')
     const record = direct
-      ? ((await shared.rows.read(session, isLocking ? { ...direct, isLocking } : direct)) ??
+      ? ((await shared.rows.read(session, isLocking ? { ...direct, isLocking } : direct, deadline)) ??
         this.guarded.missing(session.absent('findUniqueOrThrow').error))
       : await this.#readByPrisma(session, isLocking)
     const expected = versionIn(record, versioned)

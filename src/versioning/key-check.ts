@@ -3,13 +3,12 @@ import type { RecordSession } from '../engine/records.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import type { RowKey } from '../sql/row-key.js'
 import { isThere, missingKey } from '../sql/unique-keys.js'
-import { SingleFlight } from '../sync/single-flight.js'
 
 /** Looks whether the database has the keys by which rows are named. Without them a write could change two rows. */
 export class KeyCheck {
   readonly #catalogue: Catalogue
   /** The looks of the root client that are under way, by the models' names: calls that come together stay together. */
-  readonly #looks = new SingleFlight<void>()
+  readonly #looks = new Map<string, Promise<void>>()
 
   constructor(catalogue: Catalogue) {
     this.#catalogue = catalogue
@@ -30,10 +29,16 @@ export class KeyCheck {
   async #look(session: RecordSession, model: Model, key: RowKey): Promise<void> {
     const load = () => this.#catalogue.load([model], session)
     // A transaction must not wait for another connection, which may not be free before it ends.
-    await (session.inTransaction ? load() : this.#looks.join(model.name, load).done)
+    await (session.inTransaction ? load() : this.#join(model.name, load))
     const table = this.#catalogue.known(model)
     const [first] = key.keys
     if (first && !isSure(key, table)) throw missingKey(first, table?.unfitIndexes ?? [])
+  }
+
+  #join(name: string, load: () => Promise<void>): Promise<void> {
+    const look = this.#looks.get(name) ?? load().finally(() => this.#looks.delete(name))
+    this.#looks.set(name, look)
+    return look
   }
 }
 

@@ -36,7 +36,8 @@ export function sendUpdate(target: UpdateTarget, data: Data): Write['send'] {
     const written = stamped(columns, versioned)
     if (!written) return call(session, expected)
     const { key, scalars, selected } = direct
-    const record = await shared.rows.update(session, { versioned, key, scalars, selected, expected, data: written })
+    const update = { versioned, key, scalars, selected, expected, data: written }
+    const record = await shared.rows.update(session, update, target.deadline)
     return record ?? session.absent('update')
   }
 }

@@ -21,7 +21,7 @@ export class VersionedModels implements VersionColumns {
    * below has another mark, so it passes this one on.
    */
   readonly keepMark = `prisma-extension-concurrency: keep ${crypto.randomUUID()}`
-  readonly #versioned = new Map<string, VersionedModel | undefined>()
+  readonly #versioned = new Map<string, VersionedModel>()
   readonly #reasons = new Map<string, string>()
   readonly #dataModel: DataModel
   readonly #settings: VersionSettings
@@ -39,26 +39,24 @@ export class VersionedModels implements VersionColumns {
         })
       }
     }
-    // Of the others a field of the usual name is looked at when they are first written.
-    const named = settings.field === undefined ? Object.keys(settings.models ?? {}) : dataModel.keys()
-    for (const name of named) this.#read(name, issues)
-    if (settings.field !== undefined && ![...this.#versioned.values()].some(Boolean) && issues.length === 0) {
+    for (const model of dataModel.values()) this.#add(model, settings, issues)
+    if (settings.field !== undefined && this.#versioned.size === 0 && issues.length === 0) {
       issues.push({ path: 'version.field', message: `no model has a required Int or BigInt field '${settings.field}'` })
     }
     if (issues.length > 0) throw new ConfigurationError(issues)
   }
 
   get(model: string): VersionedModel | undefined {
-    return this.#versioned.has(model) ? this.#versioned.get(model) : this.#read(model, [])
+    return this.#versioned.get(model)
   }
 
   fieldOf(model: string): string | false | undefined {
     if (this.#settings.models?.[model] === false) return false
-    return this.get(model)?.version.name
+    return this.#versioned.get(model)?.version.name
   }
 
   bumpedBy(model: string): string | undefined {
-    const versioned = this.get(model)
+    const versioned = this.#versioned.get(model)
     return versioned?.bumpsPlainWrites ? versioned.version.name : undefined
   }
 
@@ -75,25 +73,17 @@ export class VersionedModels implements VersionColumns {
 
   /** The versioned model, or a ConfigurationError that says what it lacks. */
   require(model: string): VersionedModel {
-    const versioned = this.get(model)
+    const versioned = this.#versioned.get(model)
     if (versioned) return versioned
     const message = `${this.#reasons.get(model) ?? `${model} is not a model`}, so it cannot be written by version`
     throw new ConfigurationError([{ path: '', message }])
   }
 
-  #read(name: string, issues: ConfigurationIssue[]): VersionedModel | undefined {
-    const model = this.#dataModel.get(name)
-    const versioned = model && this.#versionedOf(model, issues)
-    this.#versioned.set(name, versioned)
-    return versioned
-  }
-
-  #versionedOf(model: Model, issues: ConfigurationIssue[]): VersionedModel | undefined {
-    const settings = this.#settings
+  #add(model: Model, settings: VersionSettings, issues: ConfigurationIssue[]): void {
     const own = settings.models?.[model.name]
     if (own === false) {
       this.#reasons.set(model.name, `${model.name} is set to \`false\` in \`version.models\``)
-      return undefined
+      return
     }
     const named = own?.field ?? settings.field
     const name = named ?? 'version'
@@ -107,15 +97,15 @@ export class VersionedModels implements VersionColumns {
       // A field that was named must fit; one that is only called `version` may be something else.
       const path = pathOfFlaw(own, settings, model, version)
       if (path !== undefined) issues.push({ path, message: `${model.name} ${flaw}` })
-      return undefined
+      return
     }
-    return {
+    this.#versioned.set(model.name, {
       model,
       version,
       bumpsPlainWrites: own?.bumpPlainWrites ?? settings.bumpPlainWrites ?? true,
       highest: version.type === 'BigInt' ? 9_223_372_036_854_775_807n : 2_147_483_647n,
       stamps: [...model.fields.values()].filter(({ isUpdatedAt }) => isUpdatedAt),
-    }
+    })
   }
 }
 

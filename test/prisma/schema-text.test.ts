@@ -247,26 +247,6 @@ model B{
     expect([...enums.keys()]).toEqual(['E'])
   })
 
-  test('has its blocks cut where they end, though there are braces in texts, comments and conditions', () => {
-    const { models } = readSchemaText(`
-model A /* of { */ { // }
-  a String @default("}{") // }
-  /* } */
-  b Json   @default("{\\"c\\": {}}")
-  @@unique([a, b], where: {
-    a: "}"
-  })
-  @@index([b], map: "{") }
-model B // in {
-{
-  a Int
-}`)
-    expect([...models].map(([name, fields]) => [name, [...fields.keys()]])).toEqual([
-      ['A', ['a', 'b']],
-      ['B', ['a']],
-    ])
-  })
-
   test('is read with the line ends of Windows', () => {
     const { models, enums } = readSchemaText('model A {\r\n  at DateTime? @updatedAt\r\n}\r\nenum E {\r\n  X\r\n}\r\n')
     expect(models.get('A')?.get('at')).toMatchObject({ isOptional: true, isUpdatedAt: true })
