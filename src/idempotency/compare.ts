@@ -14,7 +14,7 @@ export interface Comparison {
   /** Fields whose values must be the same as in the record now. */
   readonly match: readonly Field[]
   /** The field in which the first payload's fingerprint is kept, and the way to this one's. */
-  readonly fingerprint: { readonly field: string; readonly compute: () => Promise<string> } | undefined
+  readonly fingerprint: { readonly field: string; readonly compute: () => string } | undefined
 }
 
 /** A payload that is compared with a record of its model. */
@@ -56,7 +56,7 @@ export function readMatch(match: unknown, model: Model, { scalars, key }: Payloa
 export async function compare(record: Row, compared: Compared, session: Pick<RecordSession, 'rows'>): Promise<void> {
   if (isSame(record, compared)) return
   const { model, payload, comparison } = compared
-  const byFingerprint = await differingByFingerprint(record, comparison)
+  const byFingerprint = differingByFingerprint(record, comparison)
   const seeming = seeminglyDiffering(record, compared)
   const byValue = seeming.length === 0 ? [] : await differingInDatabase(session, compared, seeming)
   const fields = [...new Set([...byFingerprint, ...byValue])]
@@ -78,10 +78,10 @@ function seeminglyDiffering(record: Row, { model, payload, comparison }: Compare
   })
 }
 
-async function differingByFingerprint(record: Row, { fingerprint }: Comparison): Promise<readonly string[]> {
+function differingByFingerprint(record: Row, { fingerprint }: Comparison): readonly string[] {
   if (fingerprint === undefined) return []
   const stored = record[fingerprint.field]
   // A row that was not inserted by way of this package has none.
   if (typeof stored !== 'string' || stored === '') return []
-  return differingFields(stored, await fingerprint.compute()) ?? [fingerprint.field]
+  return differingFields(stored, fingerprint.compute()) ?? [fingerprint.field]
 }

@@ -1,27 +1,25 @@
 import type { DataModel, Model } from '../engine/data-model.js'
 import { ConfigurationError, type ConfigurationIssue } from '../errors/index.js'
-import { canonical, hex } from '../values/canonical.js'
+import { canonical } from '../values/canonical.js'
+import { sha256 } from '../values/sha256.js'
 import { normalForm } from './normal-form.js'
 import type { IdempotencyOptions } from './options.js'
 
 /** The SHA-256 of a value's canonical text, as hexadecimal text. The order of an object's keys plays no part. */
-export async function fingerprint(value: unknown): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical(value)))
-  return hex(new Uint8Array(digest))
+export function fingerprint(value: unknown): string {
+  return sha256(canonical(value))
 }
 
 /** Per field, so that a mismatch can name the fields: 64 bits of each field's own fingerprint. */
-export async function fieldFingerprints(model: Model, data: Readonly<Record<string, unknown>>): Promise<string> {
+export function fieldFingerprints(model: Model, data: Readonly<Record<string, unknown>>): string {
   const names = Object.keys(data)
     .filter((name) => data[name] !== undefined)
     .sort()
-  const parts = await Promise.all(
-    names.map(async (name) => {
-      const field = model.fields.get(name)
-      const value = field === undefined || field.kind === 'relation' ? data[name] : normalForm(data[name], field, model)
-      return [name, (await fingerprint(value)).slice(0, 16)] as const
-    }),
-  )
+  const parts = names.map((name) => {
+    const field = model.fields.get(name)
+    const value = field === undefined || field.kind === 'relation' ? data[name] : normalForm(data[name], field, model)
+    return [name, fingerprint(value).slice(0, 16)]
+  })
   return JSON.stringify(Object.fromEntries(parts))
 }
 

@@ -168,7 +168,7 @@ export function requireKey(session: RecordSession, { catalogue, model, payload }
 export async function rowToInsert(session: RecordSession, { payload, comparison }: InsertCall): Promise<Row> {
   const row = await rowOf(payload, session)
   const { fingerprint } = comparison
-  return fingerprint ? { ...row, [fingerprint.field]: await fingerprint.compute() } : row
+  return fingerprint ? { ...row, [fingerprint.field]: fingerprint.compute() } : row
 }
 
 /** The work after the claim: the children, and the record with its relations. */

@@ -111,7 +111,7 @@ export class SerialsFeature implements Feature {
     const id = this.#transactionId(transactionId)
     const where = readWhere('where', given.where, model, this.#owned)
     const data = readData('data', given.data, model, this.#kept)
-    const request = await requestOf('allocate', { count, partial: partial || undefined }, { where, data })
+    const request = requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
     // On the root the call joins a batch, if SQL gives its records; in a transaction it is carried out right there.
     const joins = !session.inTransaction && this.#map.serial.readable !== undefined
@@ -138,7 +138,7 @@ export class SerialsFeature implements Feature {
     const { source, count } = sourceOf(range, numbers)
     this.#checkNumbers(source, data)
     const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
-    const call = { transactionId: id, data, source, count, request: await requestOf('import', parts, { data }) }
+    const call = { transactionId: id, data, source, count, request: requestOf('import', parts, { data }) }
     const result = await this.#runner.run(session, given, ({ contained }) =>
       contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#readyFor(tx) })),
     )

@@ -17,17 +17,17 @@ export interface RecordedRequest {
 }
 
 /** A request of these parts; those that are `undefined` are none. */
-export async function requestOf(
+export function requestOf(
   operation: 'allocate' | 'import',
   parts: Readonly<Record<string, unknown>>,
   values: Readonly<Record<string, Values>>,
-): Promise<Request> {
+): Request {
   const given = Object.entries(parts).filter(([, value]) => value !== undefined)
-  const texts = given.map(async ([name, value]) => [name, await textOf(value)] as const)
+  const texts = given.map(([name, value]) => [name, textOf(value)])
   const fields = Object.entries(values).flatMap(([name, { fields, given }]) =>
-    fields.map(async (field) => [`${name}.${field.name}`, await textOf(given[field.name], field)] as const),
+    fields.map((field) => [`${name}.${field.name}`, textOf(given[field.name], field)]),
   )
-  return { operation, ...Object.fromEntries(await Promise.all([...texts, ...fields])) }
+  return { operation, ...Object.fromEntries([...texts, ...fields]) }
 }
 
 /** The fields that an allocation has set on its serials. */

@@ -1,7 +1,8 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
-import { canonical, hex } from '../values/canonical.js'
+import { canonical } from '../values/canonical.js'
+import { sha256 } from '../values/sha256.js'
 import { canonicalUuid } from '../values/text.js'
 import { isRecord } from '../values/validation.js'
 
@@ -42,11 +43,10 @@ export function jsonOf({ fields, stored }: Values): string {
 }
 
 /** One short text per value, the same for all forms of one value. */
-export async function textOf(value: unknown, field?: Field): Promise<string> {
+export function textOf(value: unknown, field?: Field): string {
   const text = canonical(field ? plain(value, field) : value)
   if (text.length <= LONGEST_TEXT) return text
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
-  return `sha256:${hex(new Uint8Array(digest))}`
+  return `sha256:${sha256(text)}`
 }
 
 const LONGEST_TEXT = 200
