@@ -1,7 +1,7 @@
-import type { CallInTransaction, Row, SqlStatement } from '../engine/session.js'
+import type { Row, SqlStatement } from '../engine/session.js'
 import { type PrismaCall, type PrismaClientLike, SCOPE, transactionId, transactionOf } from './client.js'
 import { hookedRawSql, RAW } from './foreign.js'
-import { type AroundCall, headOf, layerOf } from './layers.js'
+import { headOf, layerOf } from './layers.js'
 
 /** How Prisma writes the parameters of raw SQL for its engine. */
 type ArgumentsMapper = (args: readonly unknown[]) => { readonly query: string; readonly parameters: { values: string } }
@@ -61,44 +61,14 @@ export function sendRawSql<R extends object = Row>(
   client: PrismaClientLike,
   statement: SqlStatement,
 ): PromiseLike<R[]> {
-  const { original, isHooked, around, call } = routeOf(client)
-  if (isHooked || mapperOf(original) === undefined || original._tracingHelper.isEnabled())
+  const original = client._originalClient
+  if (hookedRawSql(client) || mapperOf(original) === undefined || original._tracingHelper.isEnabled())
     return client.$queryRawUnsafe(statement.text, ...statement.values)
-  if (around === undefined || call === undefined) return sendToEngine(client, statement)
-  return around(call, () => sendToEngine<R>(client, statement))
-}
-
-/** The way of SQL of ours from a client to the engine. */
-interface Route {
-  readonly original: RawSqlParts
-  /** Whether an extension of others takes part in raw SQL. */
-  readonly isHooked: boolean
-  readonly transaction: { readonly kind: 'itx'; readonly id: string } | undefined
-  /** The hook around calls on this `tx`, and what it is told of them. */
-  readonly around: AroundCall | undefined
-  readonly call: CallInTransaction | undefined
-}
-
-/** Each property that is read of a `tx` passes three proxies of Prisma's: without this it is 20 µs a statement. */
-const routes = new WeakMap<PrismaClientLike, Route>()
-
-function routeOf(client: PrismaClientLike): Route {
-  let route = routes.get(client)
-  if (route === undefined) routes.set(client, (route = findRoute(client)))
-  return route
-}
-
-function findRoute(client: PrismaClientLike): Route {
-  const id = client[SCOPE] === undefined ? undefined : transactionId(client)
   const head = headOf(client)
   const around = head && layerOf(head.extension)?.around
-  return {
-    original: client._originalClient,
-    isHooked: hookedRawSql(client),
-    transaction: id === undefined ? undefined : { kind: 'itx', id },
-    around,
-    call: around && id !== undefined ? { id, scope: transactionOf(client), isWrite: true } : undefined,
-  }
+  if (around === undefined) return sendToEngine(client, statement)
+  const call = { id: transactionId(client), scope: transactionOf(client), isWrite: true }
+  return around(call, () => sendToEngine<R>(client, statement))
 }
 
 /**
@@ -109,7 +79,8 @@ export async function sendToEngine<R extends object = Row>(
   tx: PrismaClientLike,
   { text, values }: SqlStatement,
 ): Promise<R[]> {
-  const { original: client, transaction } = routeOf(tx)
+  const client = tx._originalClient
+  const transaction = tx[SCOPE] && ({ kind: 'itx', id: transactionId(tx) } as const)
   const mapper = mapperOf(client)
   if (mapper === undefined) {
     const call = client.$queryRawUnsafe(text, ...values) as PrismaCall<R[]>
