@@ -22,6 +22,12 @@ interface AllocateTask extends Task {
 
 type AllocateJob = Job<AllocateTask, Allocation>
 
+interface Answering {
+  readonly columns: Table
+  /** Of an earlier statement of the same calls: one that is lost may take serials late. */
+  readonly outcome: AmbiguousOutcome
+}
+
 const WAITED_FOR = 'other calls of $serials.allocate'
 const BOUNDS: BatcherBounds = {
   largestBatch: 100,
@@ -94,7 +100,7 @@ export class SerialsExecutor {
     try {
       const columns = await this.#allocator.readyFor(root)
       open = await this.#take(root, jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
-      return open.length === 0 ? open : await this.#answer(root, open, columns)
+      return open.length === 0 ? open : await this.#answer(root, open, { columns, outcome })
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
       if (isConcurrencyError(error, 'CONFIGURATION')) throw error
@@ -118,7 +124,11 @@ export class SerialsExecutor {
   }
 
   /** Replays those that are recorded, and refuses those for which there are too few. Resolves to the others. */
-  async #answer(root: Session, jobs: readonly AllocateJob[], columns: Table): Promise<readonly AllocateJob[]> {
+  async #answer(
+    root: Session,
+    jobs: readonly AllocateJob[],
+    { columns, outcome }: Answering,
+  ): Promise<readonly AllocateJob[]> {
     const { map } = this.#allocator
     const looks = await lookFor(root, map, columns, callsOf(jobs))
     const recorded = callsOf(jobs).flatMap(({ transactionId }, i) => (looks[i]?.request == null ? [] : [transactionId]))
@@ -128,7 +138,8 @@ export class SerialsExecutor {
       const { request, free } = looks[i] ?? { request: null, free: count }
       if (request === null) {
         if (partial || free >= count) return true
-        job.reject(new InsufficientSerialsError(transactionId, count, free))
+        const refused = new InsufficientSerialsError(transactionId, count, free)
+        job.reject(outcome.isAmbiguous ? outcome.refusal(refused) : refused)
         return false
       }
       try {
@@ -152,7 +163,8 @@ export class SerialsExecutor {
       const isAborted = signal?.aborted && error === signal.reason
       const isLate = isStatementTimeout(error) && run.deadline.passed()
       const reason = isLate ? new DeadlineExceededError(run.deadline.duration, WAITED_FOR, { cause: error }) : error
-      job.reject(isAborted || isNoAnswer(reason) ? outcome.lastError(reason) : reason)
+      if (outcome.isAmbiguous && isConcurrencyError(error, 'INSUFFICIENT_SERIALS')) job.reject(outcome.refusal(error))
+      else job.reject(isAborted || isNoAnswer(reason) ? outcome.lastError(reason) : reason)
     }
   }
 }

@@ -134,12 +134,13 @@ export class StockExecutor {
   }
 
   async #decide(jobs: readonly StockJob[], hasPlace: boolean, release: Release): Promise<void> {
-    const outcome = await (hasPlace ? this.#locked(jobs) : within(this.#rest, () => this.#locked(jobs)))
+    const work = () => this.#locked(jobs, new AmbiguousOutcome())
+    const outcome = await (hasPlace ? work() : within(this.#rest, work))
     if (outcome === WRITTEN) release(jobs)
     else await this.#takeApart(jobs, outcome, release)
   }
 
-  async #locked(batch: readonly StockJob[]): Promise<Outcome> {
+  async #locked(batch: readonly StockJob[], before: AmbiguousOutcome): Promise<Outcome> {
     const requests = batch.map(({ task }) => task)
     const longest = requests.reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
     try {
@@ -154,7 +155,7 @@ export class StockExecutor {
         return { decisions, left: new Map([...snapshot.balances, ...leftBy(set)]) }
       }, transactionOptions(longest))
       this.#remember(left)
-      decisions.forEach((decision, i) => void batch[i]?.resolve(decision))
+      for (const [i, job] of batch.entries()) answer(job, decisions[i], before)
       return WRITTEN
     } catch (error) {
       return { error }
@@ -181,7 +182,7 @@ export class StockExecutor {
     const outcome = new AmbiguousOutcome()
     noteFailure(outcome, failure)
     if (isSmaller) {
-      const again = await within(this.#rest, () => this.#locked(part))
+      const again = await within(this.#rest, () => this.#locked(part, outcome))
       if (again === WRITTEN) return
       noteFailure(outcome, again)
     }
@@ -219,7 +220,7 @@ export class StockExecutor {
         options,
       )
       this.#remember(left)
-      job.resolve(decision)
+      answer(job, decision, outcome)
     } catch (error) {
       job.reject(reasonOf(withGivenDeadline(error, options.retry?.deadline, deadline), request, outcome))
     }
@@ -265,6 +266,17 @@ function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOu
       retryOn: (error) => isRetryable(error, policy, outcome),
     },
   }
+}
+
+/**
+ * A refusal is no answer where an earlier statement of the call was lost: it may reach the server late, and
+ * find more. What is recorded, it finds under its transaction id.
+ */
+function answer(job: StockJob, decision: Decision | undefined, before: AmbiguousOutcome): void {
+  if (decision === undefined) return
+  const isRefused = decision.status === 'refused' && !isConcurrencyError(decision.error, 'IDEMPOTENCY_MISMATCH')
+  if (isRefused && before.isAmbiguous) job.reject(before.refusal(decision.error))
+  else job.resolve(decision)
 }
 
 function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutcome): unknown {

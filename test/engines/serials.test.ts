@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { describeEngines } from '../support/engines.js'
+import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 
 describeEngines(({ connectErp, database, other }) => {
@@ -49,6 +50,22 @@ describeEngines(({ connectErp, database, other }) => {
         each.$serials.allocate({ transactionId: newId(), where: { productId }, count: 2 })
       const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? db : their)))
       expect(new Set(taken.flatMap(numbersOf)).size).toBe(40)
+    })
+
+    test('is of unknown outcome, and not refused, while a statement that was lost may still come', async () => {
+      const proxy = await openProxy(database.url)
+      const { db } = await connectErp(undefined, { url: proxy.url })
+      const { db: their } = await connectErp(other)
+      const productId = await newProduct(1)
+      const call = { transactionId: newId(), where: { productId }, count: 2 }
+      const late = proxy.next(/^WITH[\s\S]*SKIP LOCKED/, 'late')
+      const error = await rejectionOf(db.$serials.allocate(call))
+      expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { code: 'INSUFFICIENT_SERIALS' } })
+
+      await database.query(`INSERT INTO "Serial" ("productId", number) VALUES ($1, 'S-002')`, [productId])
+      late.release()
+      await expect.poll(() => their.$serials.free({ productId }), { timeout: 60_000 }).toBe(0)
+      expect(await their.$serials.allocate(call)).toMatchObject({ replayed: true })
     })
 
     test('says how many are free where there are too few, and takes none', async () => {

@@ -94,6 +94,22 @@ SELECT $4, 0, $1, $2, $3 WHERE $3 <> 0`,
       expect(await stateOf(item)).toMatchObject({ onHand: 10 })
     })
 
+    test('is of unknown outcome, and not refused, while a statement that was lost may still come', async () => {
+      const proxy = await openProxy(database.url)
+      const { db } = await connectErp(undefined, { url: proxy.url })
+      const { db: their } = await connectErp(other)
+      const item = await newItem(2)
+      const transactionId = newId()
+      const late = proxy.next(/^WITH locked/, 'late')
+      const error = await rejectionOf(db.$stock.move({ transactionId, item, quantity: -4 }))
+      expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { code: 'INSUFFICIENT_STOCK' } })
+
+      await their.$stock.move({ transactionId: newId(), item, quantity: 10 })
+      late.release()
+      await expect.poll(() => stateOf(item), { timeout: 60_000 }).toMatchObject({ onHand: 8 })
+      expect(await their.$stock.move({ transactionId, item, quantity: -4 })).toMatchObject({ replayed: true })
+    })
+
     test('finds its own movement when the answer was lost', async () => {
       const proxy = await openProxy(database.url)
       const { db } = await connectErp(undefined, { url: proxy.url })

@@ -7,9 +7,10 @@ import { gate } from './gate.js'
  * - `cut`: the connection breaks before the server has seen it;
  * - `drop`: the server carries it out, and the connection breaks instead of the answer coming back;
  * - `abandon`: it is passed on, and the connection to the client breaks at once, without waiting for the server;
- * - `hold`: it waits in the proxy until `release` is called.
+ * - `hold`: it waits in the proxy until `release` is called;
+ * - `late`: the connection to the client breaks at once, and the server gets it when `release` is called.
  */
-export type Fate = 'cut' | 'drop' | 'abandon' | 'hold'
+export type Fate = 'cut' | 'drop' | 'abandon' | 'hold' | 'late'
 
 export interface Interception {
   /** Settles when it has happened: cut, answered and dropped, abandoned, or held. */
@@ -118,9 +119,10 @@ function relay(client: Socket, backend: Socket, ruleFor: (statement: string) => 
       client.destroy()
       backend.destroy()
     }
-    if (rule.fate === 'abandon') isDeaf = true
+    if (rule.fate === 'abandon' || rule.fate === 'late') isDeaf = true
+    if (rule.fate === 'late') client.destroy()
     if (rule.fate !== 'drop') rule.happen()
-    if (rule.fate === 'hold') await rule.released
+    if (rule.fate === 'hold' || rule.fate === 'late') await rule.released
     return rule.fate !== 'cut'
   }
 
