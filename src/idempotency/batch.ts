@@ -5,7 +5,7 @@ import { systemClock } from '../sync/clock.js'
 import { type Deadline, soonest } from '../sync/deadline.js'
 import { NO_TIMEOUT } from '../transactions/bounded-body.js'
 import { boundOf } from '../transactions/bounds.js'
-import { lockLimit, wholeMilliseconds } from '../transactions/limits.js'
+import { limitsColumn, wholeMilliseconds } from '../transactions/limits.js'
 import { canonical } from '../values/canonical.js'
 import { snapshot } from '../values/snapshot.js'
 import { isSame } from './compare.js'
@@ -47,6 +47,7 @@ const BOUNDS: BatcherBounds = {
 
 /** How long a batch waits for a duplicate in flight elsewhere, in ms, before its members go on alone. */
 const BATCH_LOCK_TIMEOUT = 100
+const LIMITS = limitsColumn({ statement: '$1::int', lock: String(BATCH_LOCK_TIMEOUT) })
 
 /** Sends the inserts of one tick, one model and one selection as a single statement. */
 export class InsertBatches {
@@ -199,7 +200,7 @@ async function insertAll(
   // In a transaction, whose waits for locks are limited, and which is undone where the records cannot be told apart.
   const { deadline } = call
   const insertInOne = async (tx: RecordSession) => {
-    await tx.rows({ text: `SELECT ${lockLimit(BATCH_LOCK_TIMEOUT)}`, values: [] })
+    await tx.rows({ text: `SELECT ${LIMITS}`, values: [wholeMilliseconds(deadline)] })
     return byName(await tx.createNew(rows, wide.selection))
   }
   const options = {
