@@ -174,6 +174,19 @@ describeEngines(({ name, connectErp, database }) => {
       )
       expect([pool.totalCount, pool.idleCount]).toEqual([1, 1])
     })
+  } else {
+    test('a call that gets no connection is told that its outcome is unknown, and is carried out once there is one', async () => {
+      const { db, pool } = await connectErp(undefined, { poolSize: 1 })
+      await move(db, randomUUID())
+      const holder = await pool.connect()
+      const transactionId = randomUUID()
+      const error = await rejectionOf(db.$stock.move({ transactionId, item, quantity: 1, retry: { deadline: 100 } }))
+      expect(error).toMatchObject({ code: UNKNOWN })
+
+      holder.release()
+      const moved = () => database.query('SELECT FROM "StockMovement" WHERE "transactionId" = $1', [transactionId])
+      await expect.poll(moved, { timeout: 60_000 }).toHaveLength(1)
+    })
   }
 })
 
