@@ -23,6 +23,8 @@ const { values } = parseArgs({
 })
 const rounds = Number(values.rounds)
 const ms = Number(values.ms)
+/** Of each call before it is measured, in ms: a server that runs for an hour has compiled its code. */
+const WARM_UP = 1_500
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 const server = await startServer({ durable: true })
@@ -58,12 +60,13 @@ async function compare(databases: Databases): Promise<void> {
 
 async function compareIn(cell: Cell, index: number, sides: readonly Processes[]): Promise<void> {
   const figures: (Figure | undefined)[][] = []
-  for (let round = -2; round < rounds; round++) {
+  for (let round = -1; round < rounds; round++) {
     const row: (Figure | undefined)[] = []
     const order = [...sides.keys()]
     if (round % 2) order.reverse()
-    for (const k of order) row[k] = await sides[k]?.measure(cell.processes, { cell: index, ms })
-    if (round >= 0) figures.push(row) // the first two warm up
+    for (const k of order)
+      row[k] = await sides[k]?.measure(cell.processes, { cell: index, ms: round < 0 ? WARM_UP : ms })
+    if (round >= 0) figures.push(row)
   }
   const ratiosTo = (side: number) =>
     figures.map(({ 0: ours, [side]: other }) => (ours && other ? ours.perSecond / other.perSecond : NaN))
