@@ -83,7 +83,7 @@ export class Operations {
         this.#running.delete(turn)
       }
     }
-    const request = call.request === undefined ? NO_REQUEST : fingerprint(comparable(call.request))
+    const request = fingerprint(comparable(call.request))
     const { inTransaction: isInside, client } = session
     const once = new OnceInTransaction(store, { ...call, request, isInside, client }, tracked)
     const run: Body<OperationResult<R>> = (tx, context) => once.run(tx, context)
@@ -138,9 +138,6 @@ export class Operations {
     }
   }
 }
-
-/** The SHA-256 of `undefined`. */
-const NO_REQUEST = 'eb045d78d273107348b0300c01d29b7552d622abbc6faf81b3ec55359aa9950c'
 
 const NOT_LOOKED_UP =
   'the answer to COMMIT was lost, and the key could not be looked up since; the same call again does so'

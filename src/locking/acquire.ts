@@ -15,7 +15,7 @@ export interface LockRequest {
 }
 
 interface LockStatement {
-  /** Whether it waits for locks that are not free; for a single one also how long, in ms. Of several, `lock_timeout` would begin anew with each. */
+  /** Whether it waits for locks that are not free; for a single one also how long, in ms (see `limitsItself`). */
   readonly waits: boolean | number
   /** Columns that are read with it, such as the note of the transaction. */
   readonly note?: string | undefined
@@ -57,6 +57,14 @@ export class AdvisoryLocks {
   #isProven = false
 
   /**
+   * Whether the statement that takes these locks can limit its own wait: `lock_timeout` counts anew for each lock,
+   * and a `statement_timeout` that a statement sets holds for those after it.
+   */
+  limitsItself(keys: readonly string[]): boolean {
+    return this.#isProven && keys.length === 1
+  }
+
+  /**
    * Takes all of them, in one statement. `isTaken` says whether all were free; those that were stay taken.
    *
    * The numbers are sorted in a sub-select, and the locks taken in the order in which its rows come
@@ -67,16 +75,18 @@ export class AdvisoryLocks {
    * from being taken there.
    *
    * The columns beside `min` are computed when it has seen all rows, so after the last lock: the limits
-   * cut off no wait.
+   * cut off no wait. They go into the last statement of these.
    */
   async acquire<N extends object>(
     tx: TransactionSession,
     { keys, mode, snapshot }: LockRequest,
     { waits, note, limits }: LockStatement,
   ): Promise<N & { readonly isTaken: boolean }> {
-    const columns = ['min(taken) AS taken', note, limits?.column(3)].filter((column) => column !== undefined)
+    const isProven = this.#isProven // others may prove it meanwhile
+    const after = isProven ? limits : undefined
+    const columns = ['min(taken) AS taken', note, after?.column(3)].filter((column) => column !== undefined)
     const isLimited = typeof waits === 'number'
-    const first = 3 + (limits?.values.length ?? 0)
+    const first = 3 + (after?.values.length ?? 0)
     const text = `${isLimited ? waitColumns(first) : ''}SELECT ${columns.join(',\n  ')}
 FROM (
   SELECT ${isLimited ? 'wait.before, ' : ''}CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
@@ -86,7 +96,7 @@ FROM (
     const values = [
       keys.length === 1 ? keys[0] : keys,
       snapshot === 'accept',
-      ...(limits?.values ?? []),
+      ...(after?.values ?? []),
       ...(isLimited ? [waits] : []),
     ]
     const row = await rowOf<Taken & N>(tx, { text, values })
@@ -98,16 +108,17 @@ FROM (
       )
     }
     const isTaken = row.taken !== 'false'
-    if (!this.#isProven && isTaken) await this.#prove(tx)
+    if (!isProven && isTaken) await this.#prove(tx, limits)
     return { ...row, isTaken }
   }
 
   /** Some engines have the function, and it does nothing. So look once whether the lock is there. */
-  async #prove(tx: TransactionSession): Promise<void> {
-    const text = `SELECT EXISTS (
+  async #prove(tx: TransactionSession, limits: Limits | undefined): Promise<void> {
+    const isHeld = `EXISTS (
   SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
 ) AS is_held`
-    const row = await rowOf(tx, { text, values: [] })
+    const columns = limits ? `${isHeld},\n  ${limits.column(1)}` : isHeld
+    const row = await rowOf(tx, { text: `SELECT ${columns}`, values: limits?.values ?? [] })
     if (row.is_held !== true) throw new UnsupportedDatabaseError()
     this.#isProven = true
   }

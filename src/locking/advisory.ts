@@ -248,7 +248,7 @@ export class Advisory {
       return noted
     }
     const milliseconds = wholeMilliseconds(deadline)
-    if (keys.length === 1) {
+    if (this.#locks.limitsItself(keys)) {
       const limits = limitsOfBody(call.bodyTimeout, LOCK_LIMIT_BEFORE)
       const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: milliseconds, note, limits })
       stopWaiting()

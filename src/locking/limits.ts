@@ -33,12 +33,13 @@ export function limitsBefore({ lock, statement }: LimitsBefore): Limits {
 
 /** Limits from before a wait stay where they are shorter: given as values, or the one for locks as an expression. */
 export function limitsOfBody(bodyTimeout: number, before?: LimitsBefore | string): Limits {
-  const body = (n: number) => ({ statement: `$${n}::int`, lock: `$${n}::int` })
-  if (typeof before !== 'object') {
-    return { column: (n) => limitsColumn({ ...body(n), before: { lock: before } }), values: [bodyTimeout] }
-  }
+  const isGiven = typeof before === 'object'
   return {
-    column: (n) => limitsColumn({ ...body(n), before: { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` } }),
-    values: [bodyTimeout, before.lock, before.statement],
+    column(n) {
+      const body = `$${n}::int`
+      const shorter = isGiven ? { lock: `$${n + 1}::text`, statement: `$${n + 2}::text` } : { lock: before }
+      return limitsColumn({ statement: body, lock: body, before: shorter })
+    },
+    values: isGiven ? [bodyTimeout, before.lock, before.statement] : [bodyTimeout],
   }
 }

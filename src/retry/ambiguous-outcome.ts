@@ -38,7 +38,7 @@ export class AmbiguousOutcome {
 
   /** The error where the write was refused when it was sent again: by then the lost one may not have come yet. */
   refusal(cause: unknown): OutcomeUnknownError {
-    return this.error('the connection was lost, and what was sent may still come; sent again, it was refused', cause)
+    return this.error('what was lost may still come; sent again, it was refused', cause)
   }
 
   /** The error to throw in the end: the one that kept the outcome ambiguous must not hide that it is. */
