@@ -1,11 +1,10 @@
 import type { DataModel, Field } from '../engine/data-model.js'
 import { sqlState } from '../engine/error-facts.js'
-import { rowOf, type Session, type SqlStatement } from '../engine/session.js'
+import { rowOf, type Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../sql/sql.js'
 import { param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { missingKey, type NeededKey } from '../sql/unique-keys.js'
-import type { Limits } from '../transactions/limits.js'
 
 /** The key of an operation. */
 export interface OperationKey {
@@ -73,12 +72,13 @@ export class KeyStore {
    * Claims the key for this transaction. While another transaction that has claimed it is not over, the database
    * lets this one wait, and says no if that one committed: of any number at once, one goes on.
    *
+   * Its limits are set by a statement before: a lock on the table, as of a migration, is waited for before a statement
+   * could limit itself.
+   *
    * With a pause, a key that is so old is claimed anew. Its row is locked before its age is looked at, by the
    * clock of that moment, so a caller that waited sees the success that it waited for.
-   *
-   * With limits, it is the first statement of the transaction, and sets them before it waits for the key.
    */
-  async claim(tx: Session, { scope, key, pause }: OperationKey, request: string, limits?: Limits): Promise<boolean> {
+  async claim(tx: Session, { scope, key, pause }: OperationKey, request: string): Promise<boolean> {
     const c = this.#columns
     const seconds = pause === undefined ? undefined : param(pause, 'float8')
     const onConflict = seconds
@@ -87,11 +87,11 @@ WHERE t.${c.createdAt} <= ${this.#moment(sql`clock_timestamp() - make_interval(s
       : raw('DO NOTHING')
     // The conflict names its columns: without a unique key of them, nothing would ever be refused.
     const statement = sql`INSERT INTO ${this.#table} AS t (${c.scope}, ${c.key}, ${c.request}, ${c.createdAt})
-SELECT ${param(scope)}, ${param(key)}, ${param(request)}, ${this.#moment(seconds ? AT_ONCE : raw('now()'))}${limits && raw(' FROM limits')}
+VALUES (${param(scope)}, ${param(key)}, ${param(request)}, ${this.#moment(seconds ? AT_ONCE : raw('now()'))})
 ON CONFLICT (${c.scope}, ${c.key}) ${onConflict}
 RETURNING 1 AS claimed`
     try {
-      return (await this.#send(tx.rows(limits ? behind(limits, statement) : statement))).length === 1
+      return (await this.#send(tx.rows(statement))).length === 1
     } catch (error) {
       const state = sqlState(error)
       if (state !== NO_SUCH_KEY && state !== DEFERRABLE_KEY) throw error
@@ -161,17 +161,6 @@ const LACKS: ReadonlySet<string> = new Set(['42P01', '42703'])
 /** No unique index is of just these columns; a partial one, or one that is not valid, is none. */
 const NO_SUCH_KEY = '42P10'
 const DEFERRABLE_KEY = '55000'
-
-/** The statement, whose own waits are limited too. */
-function behind({ column, values }: Limits, statement: SqlStatement): SqlStatement {
-  return {
-    text: `WITH limits AS MATERIALIZED (
-  SELECT ${column(statement.values.length + 1)}
-)
-${statement.text}`,
-    values: [...statement.values, ...values],
-  }
-}
 
 function lacking(name: string, lack: string, options?: ErrorOptions): ConfigurationError {
   const message = `the model ${name}, in which once-only operations are noted, ${lack}. Add what idempotencyKeySchema() and idempotencyKeySql() print.`

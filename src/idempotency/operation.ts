@@ -12,13 +12,7 @@ import { claimOrFind } from '../sql/claim.js'
 import { param, sql } from '../sql/statement.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
-import type {
-  Body,
-  Open,
-  RetryingTransactions,
-  TransactionCall,
-  TransactionContext,
-} from '../transactions/with-retry.js'
+import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'
 import { decodeAnswer, encodeAnswer, hasDecimal, type MakeDecimal } from './answer.js'
 import { fingerprint } from './fingerprint.js'
 import type { KeyStore, OperationKey, StoredKey } from './key-store.js'
@@ -93,8 +87,7 @@ export class Operations {
     if (refuses && this.#running.has(turn)) throw inProgress(call)
     const { outcome } = once
     // A lost COMMIT needs no verification: run again, the key itself tells whether it was committed.
-    const open = refuses ? undefined : once.open
-    const begin = () => this.#transactions.run(session, run, { ...call.transaction, outcome, open })
+    const begin = () => this.#transactions.run(session, run, { ...call.transaction, outcome })
     try {
       // A call that refuses does not wait for others that look an answer up, or wait for another process.
       return await (refuses && this.#turns.isBusy(turn) ? begin() : this.#inTurn(turn, once, begin))
@@ -167,8 +160,6 @@ class OnceInTransaction<R> {
   /** The body's result in its last run here. */
   #own: { readonly result: R } | undefined
   #hasClaimed = false
-  /** Whether the first statement of the run has claimed the key; unknown from the second claim on. */
-  #claimed: boolean | undefined
   /** Of the COMMIT of the last run: only the key tells what became of it. */
   readonly outcome = new AmbiguousOutcome()
   /** The answer that the last run has stored or found. It counts when that is committed. */
@@ -194,14 +185,6 @@ class OnceInTransaction<R> {
     return this.#call.client
   }
 
-  /** Claims the key with the first statement of the transaction. */
-  readonly open: Open = async (tx, { limits }) => {
-    this.isWaiting = true
-    this.#claimed = await this.#store.claim(tx, this.#call, this.#call.request, limits)
-    this.isWaiting = false
-    return undefined
-  }
-
   async run(tx: TransactionSession, context: TransactionContext): Promise<OperationResult<R>> {
     const key = await claimOrFind<StoredKey | 'claimed'>(
       () => this.#claim(tx),
@@ -215,11 +198,6 @@ class OnceInTransaction<R> {
   }
 
   async #claim(tx: TransactionSession): Promise<'claimed' | undefined> {
-    if (this.#claimed !== undefined) {
-      const isClaimed = this.#claimed
-      this.#claimed = undefined
-      return isClaimed ? 'claimed' : undefined
-    }
     this.isWaiting = true
     const limit = this.#lockLimit()
     const before = limit === undefined ? undefined : await limitLocks(tx, limit)

@@ -18,11 +18,12 @@ export function namespace(parent: PrismaClientLike, own: Namespace): Record<neve
   const { name, make } = own
   const { $extends } = parent
   const below = parent.$transaction as Transaction
+  const isLowest = layersOf(parent).every((layer) => layer.namespace === undefined)
   return {
     [name]: make(parent),
     $transaction(this: unknown, input: unknown, options?: unknown) {
       const isBody = typeof input === 'function'
-      return below.call(this, isBody ? (tx: PrismaClientLike) => input(bound(tx, own)) : input, options)
+      return below.call(this, isBody ? (tx: PrismaClientLike) => input(bound(tx, own, isLowest)) : input, options)
     },
     $extends(this: unknown, extension: ExtensionArgs | (() => unknown)) {
       // A function calls this again, with what it is made of.
@@ -57,7 +58,8 @@ class TransactionNamespaces implements ProxyHandler<PrismaClientLike> {
     return this.#makes.has(name)
   }
 
-  get(_: unknown, name: string | symbol): unknown {
+  get(on: object, name: string | symbol): unknown {
+    if (Object.hasOwn(on, name)) return Reflect.get(on, name) // defined on this `tx`, as a spy is
     const make = this.#makes.get(name)
     if (make === undefined) return Reflect.get(this.#tx, name)
     this.#made ??= new Map()
@@ -70,15 +72,16 @@ class TransactionNamespaces implements ProxyHandler<PrismaClientLike> {
     return Reflect.set(this.#tx, name, value)
   }
 
-  has(_: unknown, name: string | symbol): boolean {
-    return Reflect.has(this.#tx, name)
+  has(on: object, name: string | symbol): boolean {
+    return Object.hasOwn(on, name) || this.#makes.has(name) || Reflect.has(this.#tx, name)
   }
 
   ownKeys(): (string | symbol)[] {
     return Reflect.ownKeys(this.#tx)
   }
 
-  getOwnPropertyDescriptor(_: unknown, name: string | symbol): PropertyDescriptor | undefined {
+  getOwnPropertyDescriptor(on: object, name: string | symbol): PropertyDescriptor | undefined {
+    if (Object.hasOwn(on, name)) return Reflect.getOwnPropertyDescriptor(on, name)
     const found = Reflect.getOwnPropertyDescriptor(this.#tx, name)
     return found && { ...found, configurable: true } // else it would have to be one of the object behind the proxy
   }
@@ -95,10 +98,10 @@ const namespaces = new WeakMap<Node, Makes>()
 const made = new WeakMap<PrismaClientLike, TransactionNamespaces>()
 
 /** The same `tx` with the namespaces of all layers: the lowest of them makes it. */
-function bound(tx: PrismaClientLike, { name, make }: Namespace): PrismaClientLike {
+function bound(tx: PrismaClientLike, { name, make }: Namespace, isLowest: boolean): PrismaClientLike {
   if (made.get(tx)?.knows(name)) return tx
-  const all = namespacesOf(tx)
-  // An extension of others may hand on the `tx` of a client below ours.
+  const all = isLowest ? namespacesOf(tx) : undefined
+  // An extension of others may hand on the `tx` of a client below ours, or one with a `$stock` of its own.
   const handler = new TransactionNamespaces(tx, all?.has(name) ? all : new Map([[name, make]]))
   const client = new Proxy<PrismaClientLike>(Object.create(null), handler)
   made.set(client, handler)

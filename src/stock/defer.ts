@@ -8,7 +8,7 @@ import {
   WriteSuppressedError,
 } from '../errors/index.js'
 import { keysEqual } from '../mapping/columns.js'
-import { AmbiguousOutcome, isUnanswered } from '../retry/ambiguous-outcome.js'
+import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
@@ -35,7 +35,7 @@ export async function defer(session: Session, map: StockMap, request: Request): 
     outcome.note(error)
     return isRetryable(error, policy, outcome)
   }).catch((error: unknown) => {
-    throw isUnanswered(error) ? outcome.lastError(error) : error
+    throw isNoAnswer(error) ? outcome.lastError(error) : error
   })
 }
 

@@ -269,8 +269,8 @@ function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOu
 }
 
 /**
- * A refusal is no answer where an earlier statement of the call was lost: it may reach the server late, and
- * find more. What is recorded, it finds under its transaction id.
+ * A refusal is no answer where an earlier statement of the call was lost: it may reach the server late, and find
+ * more. A recorded call is found by it under its transaction id.
  */
 function answer(job: StockJob, decision: Decision | undefined, before: AmbiguousOutcome): void {
   if (decision === undefined) return

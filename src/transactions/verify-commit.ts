@@ -38,7 +38,7 @@ export async function outcomeOf(
   try {
     for (let attempt = 1; ; attempt++) {
       deadline.check('the outcome of a transaction')
-      const status = await deadline.race(ask(note, session), 'the outcome of a transaction')
+      const status = await deadline.race(ask(note, session.until(deadline)), 'the outcome of a transaction')
       if (status !== 'again') return status
       await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
     }

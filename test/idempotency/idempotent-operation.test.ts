@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { AT_COMMIT_TRIGGER, atCommit } from '../support/at-commit.js'
 import { connectTo } from '../support/connect-to.js'
-import { openConnection } from '../support/connection.js'
+import { openConnection, openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
@@ -79,7 +79,18 @@ test('a second call gets the stored answer without running its body', async () =
   expect(second).toEqual({ replayed: true, result: first.result })
 })
 
-test('an operation costs two statements besides its own, and a replay two in all, each in one transaction', async () => {
+test('a table of keys that is locked, as by a migration, keeps a call and its connection no longer than the deadline', async () => {
+  const { db, pool } = connect()
+  await db.note.count()
+  const migration = await openTransaction(database.url, 'LOCK TABLE "IdempotencyKey" IN ACCESS EXCLUSIVE MODE')
+  const error = await rejectionOf(db.$idempotent({ ...operation(), retry: { deadline: 300 } }, never))
+
+  expect(error).toMatchObject({ code: 'IDEMPOTENCY_IN_PROGRESS' })
+  await expect.poll(() => pool.totalCount - pool.idleCount, { timeout: 60_000 }).toBe(0)
+  await migration.query('ROLLBACK')
+})
+
+test('an operation costs three statements besides its own, and a replay three in all, each in one transaction', async () => {
   const { db, statements } = connect()
   await db.note.count()
   const call = operation()
@@ -92,8 +103,8 @@ test('an operation costs two statements besides its own, and a replay two in all
   const first = await sent(() => db.$idempotent(call, note(call.key)))
   const second = await sent(() => db.$idempotent(call, never))
 
-  expect(first).toEqual(['BEGIN', 'WITH', 'INSERT INTO', 'UPDATE "public"."IdempotencyKey"', 'COMMIT'])
-  expect(second).toEqual(['BEGIN', 'WITH', 'SELECT', 'COMMIT'])
+  expect(first).toEqual(['BEGIN', 'SELECT', 'INSERT INTO', 'INSERT INTO', 'UPDATE "public"."IdempotencyKey"', 'COMMIT'])
+  expect(second).toEqual(['BEGIN', 'SELECT', 'INSERT INTO', 'SELECT', 'COMMIT'])
 })
 
 test.each([
