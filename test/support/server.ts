@@ -51,7 +51,7 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
     const all: Record<string, string> = {
       listen_addresses: '127.0.0.1',
       unix_socket_directories: '',
-      max_connections: '300',
+      max_connections: '600',
       ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
       ...settings,
     }
