@@ -58,6 +58,7 @@ describeEngines(({ name, connectErp, database }) => {
   const release = (db: ErpDb, transactionId: string) => db.$serials.release({ transactionId })
   const create = (db: ErpDb, transactionId: string) =>
     db.$series.create('payment', { transactionId, record: { amount: 1 } })
+  const next = (db: ErpDb, transactionId: string) => db.$series.next('ticket', { transactionId })
   const transaction = (db: ErpDb, id: string) => db.$transactionWithRetry((tx) => note(tx, id))
   const idempotent = (db: ErpDb, key: string) => db.$idempotent({ key, scope: 'test' }, (tx) => note(tx, key))
   const locked = (db: ErpDb, id: string) => db.$withAdvisoryLock(id, (tx) => note(tx, id))
@@ -70,6 +71,11 @@ describeEngines(({ name, connectErp, database }) => {
     'the first write of $serials.release': { call: release, statement: /INSERT INTO/, code: DEADLINE },
     'COMMIT of $serials.release': { call: release, statement: COMMIT, code: UNKNOWN },
     'the statement of $series.create': { call: create, statement: /entry AS MATERIALIZED/, code: UNKNOWN },
+    'the look of $series.next for a known id': {
+      call: next,
+      statement: /FROM "public"."SeriesNumber"/,
+      code: DEADLINE,
+    },
     'BEGIN of $transactionWithRetry': { call: transaction, statement: BEGIN, code: DEADLINE },
     'the first statement of $transactionWithRetry': { call: transaction, statement: /AS xid/, code: DEADLINE },
     'a statement in $transactionWithRetry': { call: transaction, statement: /INSERT INTO "Note"/, code: DEADLINE },
