@@ -6,6 +6,7 @@ import {
   idempotentModelMethods,
 } from './idempotency/extension.js'
 import { InsertMethods } from './idempotency/insert-methods.js'
+import { DEFAULT_KEY_MODEL } from './idempotency/key-store.js'
 import { OperationMethods } from './idempotency/operation-methods.js'
 import { type LockClientMethods, lockClientMethods } from './locking/extension.js'
 import { LockMethods } from './locking/methods.js'
@@ -150,7 +151,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
 
     const extended = client.$extends({
       name: 'prisma-extension-concurrency',
-      ...touch.note(versions),
+      ...touch.note({ versions, models: [settings.model ?? DEFAULT_KEY_MODEL] }),
       model: {
         $allModels: {
           ...versionedModelMethods(versioning, records),

@@ -1,4 +1,4 @@
-import { migrationOf } from '../sql/migration.js'
+import { migrationFor, migrationOf } from '../prisma/migration.js'
 import { DEFAULT_KEY_MODEL } from './key-store.js'
 
 /**
@@ -23,11 +23,16 @@ model ${model} {
 }
 
 /**
- * The migration that goes with `idempotencyKeySchema()`: the same SQL that Prisma makes of it.
+ * The migration that makes the table of `$idempotent` and `$oncePer`: the same SQL that Prisma makes of the model.
+ *
+ * @param of a client with `concurrency()`, whose model is printed as it is in your schema; or the name of the model
+ *   of `idempotencyKeySchema()`
+ * @throws ConfigurationError if the client has no `concurrency()` or no such model, or the model has what is not
+ *   printed here, such as an index of another type than the usual one
  *
  * @example
- * await writeFile('prisma/migrations/20260101000000_idempotency_keys/migration.sql', idempotencyKeySql())
+ * await writeFile('prisma/migrations/20260101000000_idempotency_keys/migration.sql', idempotencyKeySql(db))
  */
-export function idempotencyKeySql(model: string = DEFAULT_KEY_MODEL): string {
-  return migrationOf(idempotencyKeySchema(model))
+export function idempotencyKeySql(of: string | object = DEFAULT_KEY_MODEL): string {
+  return typeof of === 'string' ? migrationOf(idempotencyKeySchema(of)) : migrationFor(of, 'concurrency')
 }

@@ -16,6 +16,7 @@ export interface Attribute {
 
 export interface FieldDeclaration {
   readonly name: string
+  readonly type: string
   readonly isList: boolean
   readonly isOptional: boolean
   readonly attributes: readonly Attribute[]
@@ -33,6 +34,8 @@ export interface Block {
   readonly attributes: Attribute[]
   /** `relationMode = "prisma"`, … */
   readonly settings: Map<string, Expression>
+  /** Whether all of its lines were understood. */
+  isWhole: boolean
 }
 
 interface Token {
@@ -89,11 +92,14 @@ class Parser {
       values: [],
       attributes: [],
       settings: new Map(),
+      isWhole: true,
     }
     if (!this.#is('{')) throw new NotUnderstood()
     // Prisma takes what stands behind the brace for a comment.
     this.#skipLine()
-    while (!this.#is('}') && this.#token.kind !== 'end') this.#orSkipLine(() => this.#entry(block))
+    while (!this.#is('}') && this.#token.kind !== 'end') {
+      if (!this.#orSkipLine(() => this.#entry(block))) block.isWhole = false
+    }
     if (this.#is('}')) this.#next()
     return block
   }
@@ -136,7 +142,7 @@ class Parser {
     const isList = this.#takeIf('[')
     if (isList) this.#takeSign(']')
     const isOptional = this.#takeIf('?')
-    return { name, isList, isOptional, attributes: this.#attributes() }
+    return { name, type, isList, isOptional, attributes: this.#attributes() }
   }
 
   #attributes(): readonly Attribute[] {
@@ -193,14 +199,16 @@ class Parser {
   }
 
   /** Goes on behind the line that the failed one begins in, so that one entry never takes the next with it. */
-  #orSkipLine(parse: () => void): void {
+  #orSkipLine(parse: () => void): boolean {
     const first = this.#token
     try {
       parse()
+      return true
     } catch (error) {
       if (!(error instanceof NotUnderstood)) throw error
       this.#token = first
       this.#skipLine()
+      return false
     }
   }
 

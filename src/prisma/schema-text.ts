@@ -117,26 +117,37 @@ function foreignKeyOf(attributes: readonly Attribute[]): ForeignKey | undefined 
   return fields && references && { fields, references }
 }
 
-function mappedName({ name, attributes }: { readonly name: string; readonly attributes: readonly Attribute[] }) {
-  const map = attributes.find((attribute) => attribute.name === 'map')
-  return (map && textOf(argumentOf(map, 'name'))) ?? name
+/** The name of a model, a field, an enum or one of its values in the database. */
+export function mappedName({ name, attributes }: Named): string {
+  return textOf(attributeValue(attributes, 'map', 'name')) ?? name
+}
+
+interface Named {
+  readonly name: string
+  readonly attributes: readonly Attribute[]
+}
+
+/** An argument of the attribute of this name, where there is one. */
+export function attributeValue(attributes: readonly Attribute[], name: string, wanted: string): Expression | undefined {
+  const attribute = attributes.find((candidate) => candidate.name === name)
+  return attribute && argumentOf(attribute, wanted)
 }
 
 const has = (attributes: readonly Attribute[], wanted: string) => attributes.some(({ name }) => name === wanted)
 
 /** The argument of this name, which may also stand without it, before or behind others. */
-function argumentOf({ args }: Attribute, wanted: string): Expression | undefined {
+export function argumentOf({ args }: Attribute, wanted: string): Expression | undefined {
   const isWanted = ({ name }: Argument) => name === undefined || name === wanted
   return args.find(isWanted)?.value
 }
 
 /** `[a, b(sort: Desc)]` is `['a', 'b']`, and `a` is `['a']`. */
-function namesOf(value: Expression | undefined): readonly string[] | undefined {
+export function namesOf(value: Expression | undefined): readonly string[] | undefined {
   const items = value?.kind === 'list' ? value.items : value && [value]
   const names = items?.map((item) => (item.kind === 'name' || item.kind === 'call' ? item.name : undefined))
   return names?.every((name) => name !== undefined) ? names : undefined
 }
 
-function textOf(value: Expression | undefined): string | undefined {
+export function textOf(value: Expression | undefined): string | undefined {
   return value?.kind === 'text' ? value.text : undefined
 }

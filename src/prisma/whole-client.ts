@@ -1,4 +1,3 @@
-import type { VersionColumns } from '../engine/data-model.js'
 import type { ModelContext, PrismaClientLike } from './client.js'
 import { watched } from './joined.js'
 import {
@@ -6,6 +5,7 @@ import {
   extensionsOf,
   headOf,
   isForeign,
+  type Layer,
   layerOf,
   noteLayer,
   transparentOf,
@@ -60,7 +60,7 @@ export function inTouch(own: PrismaClientLike, transparent: readonly string[]) {
         return top as PrismaClientLike
       },
     } satisfies OwnClients,
-    note: (versions: VersionColumns) => noteLayer({ name: 'concurrency', versions, transparent: names }),
+    note: (own: Pick<Layer, 'versions' | 'models'>) => noteLayer({ name: 'concurrency', ...own, transparent: names }),
     model: { [WHOLE]: () => top } as Record<never, never>,
     client: {
       $extends(this: unknown, extension: ExtensionArgs | ((client: unknown) => unknown)) {

@@ -1,4 +1,4 @@
-import { migrationOf } from '../sql/migration.js'
+import { migrationFor, migrationOf } from '../prisma/migration.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_SERIAL_MODEL = 'Serial'
@@ -38,14 +38,16 @@ model ${allocation} {
 }
 
 /**
- * The migration that goes with `serialsSchema()`: the same SQL that Prisma makes of it.
+ * The migration that makes the tables of `serials()`: the same SQL that Prisma makes of the models.
+ *
+ * @param of a client with `serials()`, whose models are printed as they are in your schema; or, with `allocation`,
+ *   the names of the models of `serialsSchema()`
+ * @throws ConfigurationError if the client has no `serials()`, or a model has what is not printed here, such as an
+ *   index of another type than the usual one
  *
  * @example
- * await writeFile('prisma/migrations/20260101000000_serials/migration.sql', serialsSql())
+ * await writeFile('prisma/migrations/20260101000000_serials/migration.sql', serialsSql(db))
  */
-export function serialsSql(
-  serial: string = DEFAULT_SERIAL_MODEL,
-  allocation: string = DEFAULT_ALLOCATION_MODEL,
-): string {
-  return migrationOf(serialsSchema(serial, allocation))
+export function serialsSql(of: string | object = DEFAULT_SERIAL_MODEL, allocation?: string): string {
+  return typeof of === 'string' ? migrationOf(serialsSchema(of, allocation)) : migrationFor(of, 'serials')
 }

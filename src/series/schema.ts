@@ -1,4 +1,4 @@
-import { migrationOf } from '../sql/migration.js'
+import { migrationFor, migrationOf } from '../prisma/migration.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_COUNTER_MODEL = 'Series'
@@ -37,11 +37,18 @@ model ${number} {
 }
 
 /**
- * The migration that goes with `seriesSchema()`: the same SQL that Prisma makes of it.
+ * The migration that makes the tables of `series()`: the same SQL that Prisma makes of the models. The documents
+ * are not among them.
+ *
+ * @param of a client with `series()`, whose models are printed as they are in your schema; or, with `number`, the
+ *   names of the models of `seriesSchema()`
+ * @throws ConfigurationError if the client has no `series()`, or a model has what is not printed here, such as an
+ *   index of another type than the usual one
  *
  * @example
- * await writeFile('prisma/migrations/20260101000000_series/migration.sql', seriesSql())
+ * await writeFile('prisma/migrations/20260101000000_series/migration.sql', seriesSql(db))
  */
-export function seriesSql(counter: string = DEFAULT_COUNTER_MODEL, number: string = DEFAULT_NUMBER_MODEL): string {
-  return migrationOf(seriesSchema(counter, number))
+export function seriesSql(of: string | object = DEFAULT_COUNTER_MODEL, number?: string): string {
+  // Its models are the two of its own, and behind them those of the documents.
+  return typeof of === 'string' ? migrationOf(seriesSchema(of, number)) : migrationFor(of, 'series', 2)
 }

@@ -1,4 +1,4 @@
-import { migrationOf } from '../sql/migration.js'
+import { migrationFor, migrationOf } from '../prisma/migration.js'
 
 /**
  * Models for stock, its movements and its reservations, for your `schema.prisma`: a row per product
@@ -52,11 +52,16 @@ model StockReservation {
 }
 
 /**
- * The migration that goes with `stockSchema()`: the same SQL that Prisma makes of it.
+ * The migration that makes the tables of `stock()`: the same SQL that Prisma makes of the models.
+ *
+ * @param client a client with `stock()`, whose models are printed as they are in your schema. Default: those of
+ *   `stockSchema()`
+ * @throws ConfigurationError if the client has no `stock()`, or a model has what is not printed here, such as an
+ *   index of another type than the usual one
  *
  * @example
- * await writeFile('prisma/migrations/20260101000000_stock/migration.sql', stockSql())
+ * await writeFile('prisma/migrations/20260101000000_stock/migration.sql', stockSql(db))
  */
-export function stockSql(): string {
-  return migrationOf(stockSchema())
+export function stockSql(client?: object): string {
+  return client ? migrationFor(client, 'stock') : migrationOf(stockSchema())
 }
