@@ -1,7 +1,7 @@
 // Builds dist of the folder it is started in: the declarations by tsc, and the code by esbuild in a few files, since
 // each module that Node loads costs as much as a statement: 190 of them cost 45 ms at each start of a program, and six 6.
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
@@ -11,7 +11,7 @@ const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/pack
 const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' })
 if (status !== 0) process.exit(status ?? 1)
 await build({
-  entryPoints: ['index', 'erp', 'pg'].map((name) => `src/${name}.ts`),
+  entryPoints: ['index', 'erp', 'pg', 'cli/main'].map((name) => `src/${name}.ts`),
   outdir: 'dist',
   // The common code of the entries is there once: an error of one is an instance of the class of the other.
   bundle: true,
@@ -24,3 +24,4 @@ await build({
   sourcemap: true,
   sourcesContent: false,
 })
+chmodSync('dist/cli/main.js', 0o755)

@@ -16,6 +16,7 @@ import type { PrismaClientLike } from './prisma/client.js'
 import { readDataModel } from './prisma/data-model.js'
 import type { Extension, Members } from './prisma/extension.js'
 import { recordsOf } from './prisma/records.js'
+import { setupMethod } from './prisma/setup.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { Catalogue } from './sql/catalogue.js'
@@ -164,6 +165,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...idempotentClientMethods(operations),
         ...lockClientMethods(locks),
         ...touch.client,
+        ...setupMethod(given),
         ...watchedTransaction(own),
       },
       query: { $allModels: bumpHooks(versions), ...batchHook },

@@ -1,17 +1,10 @@
 import type { Pool } from 'pg'
-import { OperationMethods } from './idempotency/operation-methods.js'
-import { LockMethods } from './locking/methods.js'
-import { clientOf, type PgClient } from './pg/client.js'
+import type { PgClient } from './pg/client.js'
+import { connect } from './pg/connect.js'
 import { readModels } from './pg/models.js'
-import { checkPgOptions, type PgOptions } from './pg/options.js'
-import { PgRoot } from './pg/session.js'
-import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
-import { RetryingTransactions } from './transactions/with-retry.js'
+import type { PgOptions } from './pg/options.js'
 
 export * from './errors/index.js'
-
-/** Half of a pool of ten, which is what node-postgres has unless told otherwise. */
-const DEFAULT_MAX_WAITING = 5
 
 /**
  * Retried transactions, once-only operations and advisory locks on a pool of node-postgres, for a program without
@@ -29,15 +22,8 @@ const DEFAULT_MAX_WAITING = 5
  *   await tx.query('UPDATE accounts SET balance = balance + $1 WHERE id = $2', [amount, to])
  * }, { isolationLevel: 'Serializable' })
  */
-export async function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClient> {
-  const given = checkPgOptions(options)
-  const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
-  const transactions = new RetryingTransactions()
-  const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
-  const reader = new PgRoot({ pool, policy, transactions }, { root: () => pool, transaction: () => pool })
-  const dataModel = await readModels(reader, given)
-  const operations = new OperationMethods({ dataModel, policy, transactions, settings: given.idempotency ?? {} })
-  return clientOf({ pool, dataModel, policy, transactions, locks, operations }, [])
+export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClient> {
+  return connect(pool, options, readModels)
 }
 export { idempotencyKeySql } from './idempotency/schema.js'
 export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/client.js'

@@ -42,7 +42,7 @@ export function featureExtension<C, E>(
     checkModels(below, name, models)
     return client.$extends({
       name: `prisma-extension-concurrency/${name}`,
-      ...noteLayer({ name, models, namespace: own, ...(guard && { guard }) }),
+      ...noteLayer({ name, models, namespace: own, map: feature.map, ...(guard && { guard }) }),
       client: namespace(below, own),
       ...(query && { query }),
     })

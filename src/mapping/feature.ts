@@ -9,6 +9,8 @@ export type Use = 'reads' | 'updates' | 'creates' | 'writes'
 
 /** A feature of the ERP, on any engine. */
 export interface Feature {
+  /** Its models and fields, for checks and commands. */
+  readonly map: object
   /** The models whose rows it writes. */
   readonly models: readonly Model[]
   /** The model whose name the errors of its SQL carry. */

@@ -1,6 +1,7 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg'
 import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
+import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
 import type { OperationMethods } from '../idempotency/operation-methods.js'
 import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from '../idempotency/types.js'
@@ -194,6 +195,7 @@ export interface PgClientMethods<X> {
 export interface Core {
   readonly pool: Pool
   readonly dataModel: DataModel
+  readonly options: SetupOptions
   readonly policy: ResolvedPolicy
   readonly transactions: RetryingTransactions
   readonly locks: LockMethods
@@ -272,6 +274,16 @@ class RootClient extends Client {
     this.#core = core
     this.#namespaces = namespaces
     this.#session = session
+  }
+
+  [SETUP](): ClientSetup {
+    const { dataModel, options } = this.#core
+    return {
+      session: this.#session,
+      dataModel,
+      options,
+      features: this.#namespaces.flatMap(({ feature }) => feature ?? []),
+    }
   }
 
   query<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {

@@ -1,5 +1,6 @@
 import type { DataModel } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
+import type { FeatureSetup } from '../engine/setup.js'
 import type { RetryingRoot } from '../transactions/method.js'
 
 /** An extension's additions to a client and to its transactions. */
@@ -8,6 +9,8 @@ export interface Namespace {
   readonly name: string
   /** The models whose rows it writes. */
   readonly models: readonly string[]
+  /** The feature that they are of. */
+  readonly feature?: FeatureSetup
   /** The methods for one session. */
   make(session: Session): object
 }

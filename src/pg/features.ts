@@ -1,5 +1,6 @@
 import type { DataModel } from '../engine/data-model.js'
 import type { Row } from '../engine/session.js'
+import type { FeatureSetup } from '../engine/setup.js'
 import type { StockQuantity } from '../errors/index.js'
 import type { Feature } from '../mapping/feature.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
@@ -46,7 +47,7 @@ export function stock<Item = PgItem, Quantity = StockQuantity>(
   options: StockOptions,
 ): PgExtension<{ readonly $stock: Stock<Item, Quantity> }> {
   const { retry, maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkStockOptions(options)
-  return extensionOf('$stock', (root, models) => {
+  return extensionOf('stock', (root, models) => {
     const map = mapStock(models, given)
     return new StockFeature(map, resolvePolicy(DEFAULT_POLICY, retry), new StockExecutor(root, map, maxWaiting))
   })
@@ -66,7 +67,7 @@ export function serials<Serial extends object = Row>(
   options: SerialsOptions = {},
 ): PgExtension<{ readonly $serials: Serials<Serial, Partial<Serial>, Partial<Serial>, Partial<Serial>> }> {
   const { maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkSerialsOptions(options)
-  return extensionOf('$serials', (root, models) => {
+  return extensionOf('serials', (root, models) => {
     const map = mapSerials(models, given)
     // A row is what SQL gives, so it needs no other reader.
     const serial = { ...map.serial, readable: [...map.serial.model.fields.values()] }
@@ -89,21 +90,22 @@ export function series<const O extends SeriesOptions>(
 ): PgExtension<{ readonly $series: NumberSeries<O, RowDocumentsOf<O>> }> {
   const given = checkSeriesOptions(options ?? {})
   return extensionOf(
-    '$series',
+    'series',
     (root, models) => new SeriesFeature(mapSeries(models, given), root, pgDocuments(root), given),
   )
 }
 
 function extensionOf<N extends object>(
-  name: Extract<keyof N, string>,
+  name: FeatureSetup['name'],
   make: (root: RetryingRoot, models: DataModel) => Feature,
 ): PgExtension<N> {
   return {
     apply(root, models) {
       const feature = make(root, models)
       return {
-        name,
+        name: `$${name}`,
         models: feature.models.map((model) => model.name),
+        feature: { name, map: feature.map },
         make: (session) =>
           Object.fromEntries(
             Object.entries(feature.on(session)).map(([method, read]) => [

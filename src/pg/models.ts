@@ -104,8 +104,13 @@ export async function readModels(session: RootSession, { models = {}, version }:
     if (!found.has(row.table) && !isMapped(row)) found.set(row.table, modelOf(row.table, row, {}, issues))
   }
   if (issues.length > 0) throw new ConfigurationError(issues)
-  const versions = new VersionedModels(found, version)
-  return new Map(Array.from(found, ([name, model]) => [name, { ...model, version: versions.fieldOf(name) }]))
+  return withVersions(found, version)
+}
+
+/** The models, each with its version column. */
+export function withVersions(models: DataModel, settings: PgOptions['version']): DataModel {
+  const versions = new VersionedModels(models, settings)
+  return new Map(Array.from(models, ([name, model]) => [name, { ...model, version: versions.fieldOf(name) }]))
 }
 
 function modelOf(name: string, row: TableRow, mapping: ModelMapping, issues: ConfigurationIssue[]): Model {

@@ -13,23 +13,36 @@ export function readDataModel(client: PrismaClientLike): DataModel {
   // Prisma itself puts it before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
   const models = new Map<string, Model>()
-  for (const [name, model] of sharedModels(client)) {
+  for (const [name, model] of sharedModels(client._runtimeDataModel, client._engineConfig.inlineSchema)) {
     const omitted = omittedFields(client, name)
     models.set(name, { ...model, schema: model.schema ?? defaultSchema, version: versions?.fieldOf(name), omitted })
   }
   return models
 }
 
+/** The data model of a schema without a client. Nothing is known of version columns. */
+export function readDataModelOf(runtime: RuntimeDataModel, schemaText: string, defaultSchema: string): DataModel {
+  const shared = sharedModels(runtime, schemaText)
+  return new Map(
+    Array.from(shared, ([name, model]) => [
+      name,
+      { ...model, schema: model.schema ?? defaultSchema, version: undefined, omitted: NO_FIELDS },
+    ]),
+  )
+}
+
+type RuntimeDataModel = PrismaClientLike['_runtimeDataModel']
+
 const SHARED = new WeakMap<object, ReadonlyMap<string, SharedModel>>()
 
 /** Read once for all clients of a generated package, and all layers on them: they share their runtime data model. */
-function sharedModels({ _runtimeDataModel, _engineConfig }: PrismaClientLike): ReadonlyMap<string, SharedModel> {
-  const known = SHARED.get(_runtimeDataModel)
+function sharedModels(runtime: RuntimeDataModel, schemaText: string): ReadonlyMap<string, SharedModel> {
+  const known = SHARED.get(runtime)
   if (known) return known
-  const text = readSchemaText(_engineConfig.inlineSchema)
-  const referred = text.relationMode === 'prisma' ? referredFields(_runtimeDataModel, text) : undefined
+  const text = readSchemaText(schemaText)
+  const referred = text.relationMode === 'prisma' ? referredFields(runtime, text) : undefined
   const models = new Map<string, SharedModel>()
-  for (const [name, model] of Object.entries(_runtimeDataModel.models)) {
+  for (const [name, model] of Object.entries(runtime.models)) {
     // A key that has a field which the client does not know, by `@ignore`, cannot be used there either.
     const fieldNames = new Set(model.fields.map((field) => field.name))
     const all = text.keys.get(name) ?? []
@@ -48,14 +61,14 @@ function sharedModels({ _runtimeDataModel, _engineConfig }: PrismaClientLike): R
       standsForNull: isNullObject,
     })
   }
-  SHARED.set(_runtimeDataModel, models)
+  SHARED.set(runtime, models)
   return models
 }
 
 const NO_FIELDS: ReadonlySet<string> = new Set()
 
 /** Of each model, the fields that relations refer to. */
-function referredFields({ models }: PrismaClientLike['_runtimeDataModel'], text: SchemaText) {
+function referredFields({ models }: RuntimeDataModel, text: SchemaText) {
   const referred = new Map<string, Set<string>>()
   for (const [name, { fields }] of Object.entries(models)) {
     for (const { name: field, type } of fields) {

@@ -18,6 +18,8 @@ export interface Layer {
   readonly models?: readonly string[]
   readonly guard?: WriteGuard
   readonly namespace?: Namespace
+  /** Its models and fields, for checks and commands. */
+  readonly map?: object
   /** On the `tx` of a transaction that is watched: runs around each of its calls. */
   readonly around?: AroundCall
 }

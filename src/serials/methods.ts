@@ -51,7 +51,7 @@ const importSchema = s.strictObject({
 export class SerialsFeature implements Feature {
   readonly errorModel
   readonly models
-  readonly #map: SerialsMap
+  readonly map: SerialsMap
   readonly #catalogue = new Catalogue()
   readonly #keys: RequiredKeys
   readonly #runner: Runner
@@ -69,7 +69,7 @@ export class SerialsFeature implements Feature {
     const versions = version ? [[version.name, 'cannot be set: it goes up with every write.'] as const] : []
     this.errorModel = serial.model
     this.models = [serial.model, allocation.model]
-    this.#map = map
+    this.map = map
     this.#keys = new RequiredKeys(this.#catalogue, [
       { model: serial.model, fields: key },
       { model: allocation.model, fields: [allocation.transactionId] },
@@ -84,7 +84,7 @@ export class SerialsFeature implements Feature {
   }
 
   uses(method: string): [[Model, Use]] {
-    return [[this.#map.serial.model, method === 'free' ? 'reads' : method === 'import' ? 'creates' : 'updates']]
+    return [[this.map.serial.model, method === 'free' ? 'reads' : method === 'import' ? 'creates' : 'updates']]
   }
 
   on(session: Session) {
@@ -106,7 +106,7 @@ export class SerialsFeature implements Feature {
   }
 
   async #allocate(session: Session, args: unknown): Promise<Allocation> {
-    const { model } = this.#map.serial
+    const { model } = this.map.serial
     const { transactionId, count, partial = false, ...given } = checkArguments(allocateSchema, args)
     const id = this.#transactionId(transactionId)
     const where = readWhere('where', given.where, model, this.#owned)
@@ -114,7 +114,7 @@ export class SerialsFeature implements Feature {
     const request = requestOf('allocate', { count, partial: partial || undefined }, { where, data })
     const call = { transactionId: id, where, data, count, partial, request }
     // On the root the call joins a batch, if SQL gives its records; in a transaction it is carried out right there.
-    const joins = !session.inTransaction && this.#map.serial.readable !== undefined
+    const joins = !session.inTransaction && this.map.serial.readable !== undefined
     const by = joins ? this.#executor : this.#allocator
     return this.#runner.run(session, given, (run) => by.allocate(run, call))
   }
@@ -125,7 +125,7 @@ export class SerialsFeature implements Feature {
     return this.#runner.run(session, given, ({ contained }) =>
       contained(async (tx) => {
         await this.#readyFor(tx)
-        return release(tx, this.#map, call)
+        return release(tx, this.map, call)
       }),
     )
   }
@@ -133,21 +133,21 @@ export class SerialsFeature implements Feature {
   async #import(session: Session, args: unknown): Promise<Imported> {
     const { transactionId, range, numbers, ...given } = checkArguments(importSchema, args)
     const id = this.#transactionId(transactionId)
-    const data = readData('data', given.data, this.#map.serial.model, this.#new)
+    const data = readData('data', given.data, this.map.serial.model, this.#new)
     this.#checkComplete(data)
     const { source, count } = sourceOf(range, numbers)
     this.#checkNumbers(source, data)
     const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
     const call = { transactionId: id, data, source, count, request: requestOf('import', parts, { data }) }
     const result = await this.#runner.run(session, given, ({ contained }) =>
-      contained(async (tx) => importSerials(tx, this.#map, { ...call, columns: await this.#readyFor(tx) })),
+      contained(async (tx) => importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) })),
     )
-    await analyzeAfterImport(session, this.#map, result)
+    await analyzeAfterImport(session, this.map, result)
     return result
   }
 
   async #free(session: Session, where: unknown): Promise<number> {
-    const values = readWhere('where', where, this.#map.serial.model, this.#owned)
+    const values = readWhere('where', where, this.map.serial.model, this.#owned)
     return this.#allocator.countFree(session, values, await this.#columns(session))
   }
 
@@ -157,17 +157,17 @@ export class SerialsFeature implements Feature {
   }
 
   #columns(session: Session): Promise<Table> {
-    return this.#catalogue.of(this.#map.serial.model, session)
+    return this.#catalogue.of(this.map.serial.model, session)
   }
 
   /** Both tables keep it: the noted one, and the one of the serials. */
   #transactionId(id: string): string {
-    const { serial, allocation } = this.#map
+    const { serial, allocation } = this.map
     return keyText(keyText(id, allocation.transactionId, 'transactionId'), serial.transactionId, 'transactionId')
   }
 
   #checkComplete({ fields }: Values): void {
-    const { model, number } = this.#map.serial
+    const { model, number } = this.map.serial
     for (const field of model.fields.values()) {
       if (isFilledIn(field) || field === number || fields.includes(field)) continue
       throw new InvalidArgumentError(`data.${field.name}`, 'is required, and the database has no default for it.')
@@ -176,7 +176,7 @@ export class SerialsFeature implements Feature {
 
   /** The longest number stands for all of a range. */
   #checkNumbers(source: ImportCall['source'], { given }: Values): void {
-    const { number, key } = this.#map.serial
+    const { number, key } = this.map.serial
     const isList = 'numbers' in source
     const path = isList ? 'numbers' : 'range.format'
     const others = key.filter((field) => field !== number).map(({ name }) => given[name])

@@ -60,7 +60,7 @@ interface NumberCall extends Wanted {
 export class SeriesFeature implements Feature {
   readonly errorModel
   readonly models
-  readonly #map: SeriesMap
+  readonly map: SeriesMap
   readonly #root: RetryingRoot
   readonly #store: SeriesStore
   readonly #blocks: BlockAllocator
@@ -71,7 +71,7 @@ export class SeriesFeature implements Feature {
   constructor(map: SeriesMap, root: RetryingRoot, engine: DocumentEngine, options: SeriesOptions) {
     this.errorModel = map.number.model
     this.models = [map.counter.model, map.number.model, ...documentsOf(map)]
-    this.#map = map
+    this.map = map
     this.#root = root
     this.#store = new SeriesStore(map)
     this.#blocks = new BlockAllocator(this.#store, root)
@@ -105,7 +105,7 @@ export class SeriesFeature implements Feature {
   async #next(session: Session, name: unknown, options: unknown): Promise<GivenNumber> {
     const { at, signal, ...given } = checkArguments(nextSchema, withName(name, options))
     const transactionId =
-      given.transactionId && keyText(given.transactionId, this.#map.number.transactionId, 'transactionId')
+      given.transactionId && keyText(given.transactionId, this.map.number.transactionId, 'transactionId')
     signal?.throwIfAborted()
     const series = this.#seriesOf(given.series)
     const call = { series, at, transactionId, signal }
@@ -131,7 +131,7 @@ export class SeriesFeature implements Feature {
       const message = 'must be mapped to a model, for documents to be created'
       throw new ConfigurationError([{ path: `series.${series.name}.document`, message }])
     }
-    const { number } = this.#map
+    const { number } = this.map
     const id = keyText(
       keyText(given.transactionId, number.transactionId, 'transactionId'),
       document.transactionId,
@@ -184,7 +184,7 @@ export class SeriesFeature implements Feature {
   }
 
   #seriesOf(name: string): Series {
-    const { counter, number, series, largest } = this.#map
+    const { counter, number, series, largest } = this.map
     for (const field of [counter.name, number.series]) keyText(name, field, 'series')
     return series.get(name) ?? settled(name, {}, largest)
   }

@@ -50,7 +50,7 @@ const reserveSchema = s.object({
 export class StockFeature implements Feature {
   readonly errorModel
   readonly models
-  readonly #map: StockMap
+  readonly map: StockMap
   readonly #policy: ResolvedPolicy
   readonly #executor: StockExecutor
 
@@ -58,13 +58,13 @@ export class StockFeature implements Feature {
     const { item, movement, reservation } = map
     this.errorModel = movement.model
     this.models = [item.model, movement.model, ...(reservation ? [reservation.model] : [])]
-    this.#map = map
+    this.map = map
     this.#policy = policy
     this.#executor = executor
   }
 
   uses() {
-    return this.models.map((model): [Model, Use] => [model, model === this.#map.item.model ? 'updates' : 'writes'])
+    return this.models.map((model): [Model, Use] => [model, model === this.map.item.model ? 'updates' : 'writes'])
   }
 
   on(session: Session) {
@@ -81,15 +81,15 @@ export class StockFeature implements Feature {
           }
         }
       }
-    const { quantities } = this.#map
+    const { quantities } = this.map
     const moved = (decision: Decision) => movedOf(granted(decision), quantities)
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     return {
       move: call('move', (args) =>
-        this.#settle(session, this.#request('move', args, [readLine(this.#map, args, '')]), single),
+        this.#settle(session, this.#request('move', args, [readLine(this.map, args, '')]), single),
       ),
       moveAll: call('moveAll', (args) =>
-        this.#settle(session, this.#request('move', args, readLines(this.#map, args)), moved),
+        this.#settle(session, this.#request('move', args, readLines(this.map, args)), moved),
       ),
       count: call('count', (args) => this.#settle(session, this.#countRequest(args), single)),
       defer: call('defer', (args) => this.#defer(session, args)),
@@ -115,7 +115,7 @@ export class StockFeature implements Feature {
   #settle<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
     if (!session.inTransaction) return this.#executor.execute(request, answer)
     return serializeInTransaction(session, request.deadline, async () =>
-      answer((await executeInTransaction(session, this.#map, request)).decision),
+      answer((await executeInTransaction(session, this.map, request)).decision),
     )
   }
 
@@ -124,28 +124,28 @@ export class StockFeature implements Feature {
    * transaction not before its own turn, for the call before it may be the one that reserves.
    */
   async #endReservation<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
-    requireReservation(this.#map)
+    requireReservation(this.map)
     const complete = async () => {
       const { transactionId, deadline } = request
-      const reservations = await readReservations(session.until(deadline), this.#map, [transactionId])
+      const reservations = await readReservations(session.until(deadline), this.map, [transactionId])
       const lines = reservations.get(transactionId)?.lines ?? []
       return { ...request, lines, resources: idsOf(lines) }
     }
     if (!session.inTransaction) return this.#executor.execute(await complete(), answer)
     return serializeInTransaction(session, request.deadline, async () =>
-      answer((await executeInTransaction(session, this.#map, await complete())).decision),
+      answer((await executeInTransaction(session, this.map, await complete())).decision),
     )
   }
 
   async #defer(session: Session, args: Args): Promise<{ readonly replayed: boolean }> {
-    requireApplied(this.#map)
-    const request = this.#request('move', args, oneOrMany(this.#map, args))
-    const run = () => defer(session, this.#map, request)
+    requireApplied(this.map)
+    const request = this.#request('move', args, oneOrMany(this.map, args))
+    const run = () => defer(session, this.map, request)
     return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
   }
 
   async #project(session: Session, args: Args) {
-    const map = requireApplied(this.#map)
+    const map = requireApplied(this.map)
     const { batchSize = 1_000 } = checkArguments(projectSchema, { batchSize: args.batchSize })
     const run: RunOne = async (statement) => {
       const { policy, deadline } = patienceOf(this.#policy, { signal: args.signal })
@@ -158,19 +158,19 @@ export class StockFeature implements Feature {
   }
 
   #audit(session: Session) {
-    const run = () => audit(session, this.#map)
+    const run = () => audit(session, this.map)
     return session.inTransaction ? serializeInTransaction(session, patienceOf(this.#policy, {}).deadline, run) : run()
   }
 
   #countRequest(args: Args): Request {
-    const { item, quantities } = this.#map
+    const { item, quantities } = this.map
     const line = { item: readItem(args.item, item.key, 'item'), quantity: quantities.read(args.counted, 'counted') }
     return this.#request('count', args, [line])
   }
 
   #reserveRequest(args: Args): Request {
-    requireReservation(this.#map)
-    const lines = oneOrMany(this.#map, args)
+    requireReservation(this.map)
+    const lines = oneOrMany(this.map, args)
     if (lines.some(({ quantity }) => quantity < 0n)) {
       throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
     }
@@ -179,7 +179,7 @@ export class StockFeature implements Feature {
   }
 
   #request(kind: Kind, args: Args, lines: readonly Line[]): Request {
-    const { movement, quantities } = this.#map
+    const { movement, quantities } = this.map
     const { minimum } = args
     const { policy, deadline } = patienceOf(this.#policy, args)
     return {

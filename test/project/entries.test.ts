@@ -29,6 +29,13 @@ test('a program without Prisma runs, and compiles, on the entry point pg', async
   expect(await packagesOf('pg.d.ts')).toEqual(['pg'])
 })
 
+test('no entry point imports a module of Node: only the command does', async () => {
+  const packages = await Promise.all(['index', 'erp', 'pg'].map((entry) => packagesOf(`${entry}.js`)))
+
+  expect([...new Set(packages.flat())]).toEqual(['@prisma/client/extension'])
+  expect(await packagesOf('cli/main.js')).toContain('node:fs')
+})
+
 test('a program without node-postgres runs, and compiles, on the other entry points', async () => {
   for (const entry of ['index', 'erp']) {
     expect(await packagesOf(`${entry}.js`)).toEqual(['@prisma/client/extension'])

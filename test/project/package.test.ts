@@ -25,17 +25,6 @@ test('the package works with require', async () => {
   expect(await app.node('main.cjs', { DATABASE_URL: database.url })).toBe('Herbs\n')
 })
 
-test('the package imports nothing but Prisma, and so no module of Node', async () => {
-  const imported = new Set<string>()
-  for (const file of await filesOf('dist', '.js')) {
-    for (const [, specifier = ''] of file.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*['"]([^'"\s]+)['"]/g)) {
-      if (!specifier.startsWith('.')) imported.add(specifier)
-    }
-  }
-
-  expect([...imported].sort()).toEqual(['@prisma/client/extension'])
-})
-
 test.each(['index', 'erp'])(
   'dist/%s.js and all that it imports but Prisma weigh less than 64 kB, gzipped',
   async (entry) => {
@@ -70,12 +59,3 @@ test('the tarball holds what is built, its sources, the licence, the changelog a
     'src',
   ])
 })
-
-async function filesOf(folder: string, extension: string): Promise<string[]> {
-  const names = await readdir(join(app.packageFolder, folder), { recursive: true })
-  return Promise.all(
-    names
-      .filter((name) => name.endsWith(extension))
-      .map((name) => readFile(join(app.packageFolder, folder, name), 'utf8')),
-  )
-}

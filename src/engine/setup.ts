@@ -1,0 +1,43 @@
+import type { DataModel } from './data-model.js'
+import type { RootSession } from './session.js'
+
+/**
+ * The method by which a client, of any engine, tells the package's own checks and commands what it is set up for. It is
+ * not public. A text, since Prisma passes no symbols on.
+ */
+export const SETUP = '$prismaExtensionConcurrency'
+
+/** The settings of a client, and the models that they are about. */
+export interface ClientSetup {
+  /** The root session. */
+  readonly session: RootSession
+  readonly dataModel: DataModel
+  /** The options of `concurrency()`. */
+  readonly options: SetupOptions
+  readonly features: readonly FeatureSetup[]
+}
+
+/** Those of the options that say what the database must have. */
+export interface SetupOptions {
+  readonly idempotency?:
+    | {
+        readonly model?: string
+        readonly fingerprint?: string
+        readonly models?: Readonly<Record<string, { readonly fingerprint?: string | false }>>
+      }
+    | undefined
+  readonly lock?: { readonly maxWaiting?: number } | undefined
+}
+
+/** A feature of the ERP on the client. */
+export interface FeatureSetup {
+  readonly name: 'stock' | 'serials' | 'series'
+  /** The models and fields that its options name, found and checked: its `StockMap`, `SerialsMap` or `SeriesMap`. */
+  readonly map: object
+}
+
+/** The setup that the client tells; `undefined` for a client without `concurrency()`. */
+export function setupOf(client: unknown): ClientSetup | undefined {
+  const isClient = typeof client === 'object' && client !== null && SETUP in client
+  return isClient && typeof client[SETUP] === 'function' ? client[SETUP]() : undefined
+}

@@ -1,0 +1,18 @@
+import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
+import { rootSession } from './client-session.js'
+import { readDataModel } from './data-model.js'
+import { clientContext } from './extension.js'
+import { layersOf } from './layers.js'
+
+/** The method by which a Prisma client tells its setup, with all of this package's extensions on it. To the types it is not there. */
+export function setupMethod(options: SetupOptions): Record<never, never> {
+  return {
+    [SETUP](this: object): ClientSetup {
+      const client = clientContext(this)
+      const features = layersOf(client).flatMap(({ name, map }) =>
+        name === 'concurrency' || !map ? [] : { name, map },
+      )
+      return { session: rootSession(client), dataModel: readDataModel(client), options, features }
+    },
+  }
+}
