@@ -1,5 +1,5 @@
 import type { Chance } from '../../support/fuzz/chance.js'
-import { type Connection, DEADLINE, type PrismaDb, rows, type Tx } from './connect.js'
+import { type Connection, DEADLINE, type EngineName, type PrismaDb, rows, type Tx } from './connect.js'
 import * as sizes from './sizes.js'
 
 export interface Kind {
@@ -7,18 +7,29 @@ export interface Kind {
   readonly weight: number
   /** Whether a lost connection of it is told by the package. */
   readonly isOurs: boolean
-  /** The facts of a call, the key first. */
-  facts(chance: Chance): (string | number)[]
-  /** Rejects with a `Refused` where it did not come to the write. */
-  run(connection: Connection, id: string, facts: readonly (string | number)[]): Promise<unknown>
+  /** Whether it has a deadline: all calls of the package but those that hold no place. */
+  readonly hasDeadline: boolean
+  /** The facts of a call, the key first; the keys that many use at once follow the time, in seconds. */
+  facts(chance: Chance, second: number): (string | number)[]
+  /**
+   * Rejects with a `Refused` where it did not come to the write. It says when its own reads are over, which have no
+   * deadline.
+   */
+  run(connection: Connection, id: string, facts: Facts, hasRead: () => void): Promise<unknown>
 }
+
+type Facts = readonly (string | number)[]
 
 export const ON_PURPOSE = 'on purpose'
 
 const MAIN = 'main'
 const item = (productId: number) => ({ productId, warehouse: MAIN })
 const note = (tx: object, text: string) => rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
-const key = (chance: Chance) => [chance.below(chance.below(3) === 0 ? sizes.KEYS.often : sizes.KEYS.all)]
+/** A key of this second, which others use now; every third time one of any second up to now. */
+const key = (chance: Chance, second: number) => {
+  const { perSecond } = sizes.KEYS
+  return [chance.below(3) === 0 ? chance.below((second + 1) * perSecond) : second * perSecond + chance.below(perSecond)]
+}
 const num = (fact: string | number | undefined) => Number(fact)
 
 /** The read before a write: where that fails, nothing was written. */
@@ -29,23 +40,29 @@ const reading = <T>(read: PromiseLike<T>): Promise<T> =>
   })
 
 function ours(name: string, weight: number, facts: Kind['facts'], run: Kind['run']): Kind {
-  return { name, weight, isOurs: true, facts, run }
+  return { name, weight, isOurs: true, hasDeadline: true, facts, run }
 }
 
-type PrismaRun = (db: PrismaDb, id: string, facts: readonly (string | number)[]) => Promise<unknown>
+type PrismaRun = (db: PrismaDb, id: string, facts: Facts, hasRead: () => void) => Promise<unknown>
 const onPrisma =
   (run: PrismaRun): Kind['run'] =>
-  ({ prisma }, id, facts) =>
-    prisma ? run(prisma, id, facts) : Promise.reject(new Refused('not on this engine'))
+  ({ prisma }, id, facts, hasRead) =>
+    prisma ? run(prisma, id, facts, hasRead) : Promise.reject(new Refused('not on this engine'))
 
 const counter = (chance: Chance) => [1 + chance.below(chance.below(2) === 0 ? sizes.HOT : sizes.COUNTERS)]
 const list = (chance: Chance) => [1 + chance.below(sizes.LISTS)]
 
+const FOREIGN = { isOurs: false, hasDeadline: false }
+const withoutDeadline = (name: string, run: Kind['run']): Kind => ({
+  ...ours(name, 1, () => [], run),
+  hasDeadline: false,
+})
+
 /** The calls that only Prisma has, and its own beside them. */
-export const PRISMA_KINDS: readonly Kind[] = [
+const PRISMA_KINDS: readonly Kind[] = [
   ours(
     'count',
-    6,
+    12,
     counter,
     onPrisma(async (db, _, [id]) => {
       const data = ({ stock }: { stock: number }) => ({ stock: stock + 1 })
@@ -66,9 +83,10 @@ export const PRISMA_KINDS: readonly Kind[] = [
     'list at',
     2,
     list,
-    onPrisma(async (db, call, [id]) => {
+    onPrisma(async (db, call, [id], hasRead) => {
       const select = { version: true } as const
       const { version } = await reading(db.everything.findUniqueOrThrow({ where: { id: num(id) }, select }))
+      hasRead()
       const data = { tags: { push: call } }
       return (await db.everything.updateVersioned({ where: { id: num(id), version }, data })).version
     }),
@@ -83,16 +101,17 @@ export const PRISMA_KINDS: readonly Kind[] = [
           (await db.everything.update({ where: { id: num(id) }, data: { tags: { push: call } } })).version,
       ),
     ),
-    isOurs: false,
+    ...FOREIGN,
   },
   ours(
     'many',
     2,
     (chance) => Array.from({ length: 3 }, (_, i) => 1 + i * 13 + chance.below(13)),
-    onPrisma(async (db, _, ids) => {
+    onPrisma(async (db, _, ids, hasRead) => {
       const read = await reading(
         db.product.findMany({ where: { id: { in: ids.map(num) } }, select: { id: true, version: true } }),
       )
+      hasRead()
       const items = read.map(({ id, version }) => ({ where: { id, version }, data: { stock: { increment: 1 } } }))
       return (await db.product.updateManyVersioned(items)).map(({ version }, i) => [read[i]?.id, version])
     }),
@@ -101,8 +120,9 @@ export const PRISMA_KINDS: readonly Kind[] = [
     'delete',
     1,
     () => [],
-    onPrisma(async (db, call) => {
+    onPrisma(async (db, call, _, hasRead) => {
       const { id } = await reading(db.category.create({ data: { name: call } }))
+      hasRead()
       const where = { id, version: 0 }
       const both = await Promise.allSettled([1, 2].map(() => db.category.deleteVersioned({ where })))
       const codes = both.map((each) => (each.status === 'fulfilled' ? 'ok' : codeOf(each.reason)))
@@ -123,13 +143,13 @@ export const PRISMA_KINDS: readonly Kind[] = [
   ),
 ]
 
-/** The calls of both engines. */
-export const KINDS: readonly Kind[] = [
+/** The calls of both engines that are a transaction. */
+const TRANSACTION_KINDS: readonly Kind[] = [
   {
     ...ours('list raw', 1, list, async ({ db }, call, [id]) => {
       await rows(db, 'UPDATE "every thing" SET tags = tags || $1::text WHERE id = $2::int RETURNING 1', call, num(id))
     }),
-    isOurs: false,
+    ...FOREIGN,
   },
   ours('once', 2, key, async ({ db }, call, [n]) => {
     const { result, replayed } = await db.$idempotent({ key: `once ${n}`, scope: 'campaign' }, async (tx) => {
@@ -141,7 +161,7 @@ export const KINDS: readonly Kind[] = [
   ours(
     'job',
     1,
-    (chance) => [chance.below(sizes.JOBS)],
+    (_, second) => [second],
     async ({ db }, call, [period]) => {
       const outcome = await db.$oncePer({ job: 'campaign', period: `p${period}` }, async (tx) => {
         await note(tx, `job ${period} ${call}`)
@@ -196,6 +216,9 @@ export const KINDS: readonly Kind[] = [
       if (num(n) % 4 === 0) throw new Refused(ON_PURPOSE)
     })
   }),
+]
+
+const STOCK_KINDS: readonly Kind[] = [
   ours('move', 8, key, async ({ db }, _, [n]) => {
     const { productId, quantity } = sizes.storyOf(num(n))
     const sign = num(n) % 3 === 0 ? 1 : -1
@@ -236,20 +259,13 @@ export const KINDS: readonly Kind[] = [
     const { productId, quantity } = sizes.storyOf(num(n))
     return [(await db.$stock.defer({ transactionId: `defer ${n}`, item: item(productId), quantity })).replayed]
   }),
-  ours(
-    'project',
-    1,
-    () => [],
-    async ({ db }) => {
-      await db.$stock.project({ batchSize: 20 })
-    },
-  ),
-  ours(
-    'audit',
-    1,
-    () => [],
-    ({ db }) => db.$stock.audit().then((found) => found.length),
-  ),
+  withoutDeadline('project', async ({ db }) => {
+    await db.$stock.project({ batchSize: 100 })
+  }),
+  withoutDeadline('audit', ({ db }) => db.$stock.audit().then((found) => found.length)),
+]
+
+const NUMBER_KINDS: readonly Kind[] = [
   ours('serials', 3, key, async ({ db }, _, [n]) => takeSerials(db, `serials ${n}`, sizes.SERIAL_POOLS.kept, 2)),
   ours('lent', 1, key, async ({ db }, _, [n]) => takeSerials(db, `lent ${n}`, sizes.SERIAL_POOLS.released, 1)),
   ours('return', 1, key, async ({ db }, _, [n]) => {
@@ -257,7 +273,7 @@ export const KINDS: readonly Kind[] = [
   }),
   ours(
     'ticket',
-    3,
+    6,
     () => [],
     async ({ db }) => String((await db.$series.next('ticket')).value),
   ),
@@ -272,6 +288,21 @@ export const KINDS: readonly Kind[] = [
     return [text, replayed]
   }),
 ]
+
+/**
+ * A caller makes the calls of one department, so that a row that is held keeps a part of the callers only. That of
+ * versioned rows is Prisma's alone.
+ */
+export const departmentsOf = (engine: EngineName): readonly (readonly Kind[])[] => [
+  ...(engine === 'prisma' ? [PRISMA_KINDS, PRISMA_KINDS, PRISMA_KINDS] : []),
+  TRANSACTION_KINDS,
+  STOCK_KINDS,
+  STOCK_KINDS,
+  NUMBER_KINDS,
+  NUMBER_KINDS,
+]
+
+export const ALL_KINDS: readonly Kind[] = departmentsOf('prisma').flat()
 
 async function takeSerials(db: Tx, transactionId: string, productId: number, count: number) {
   const { serials, replayed } = await db.$serials.allocate({ transactionId, where: { productId }, count })

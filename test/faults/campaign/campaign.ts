@@ -6,11 +6,22 @@ import { startEmbedded } from '../../support/server.js'
 import { bundleWorker } from './bundle.js'
 import type { Violation } from './checks.js'
 import { type RoundOptions, type RoundResult, runRound } from './round.js'
+import { query } from './server.js'
+
+const SETTINGS = {
+  // A commit is with the operating system before it is acknowledged: a process that is killed takes none of it along.
+  synchronous_commit: 'on',
+  deadlock_timeout: '200ms',
+  jit: 'off',
+}
+
+/** Connections are broken by the thousand, and the machine has better things to do than to hash their password. */
+const CHEAP_PASSWORD = `SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'postgres'`
 
 /** A server, a template and a worker for rounds of the campaign. */
 export async function openCampaign() {
-  // A commit is with the operating system before it is acknowledged: a process that is killed takes none of it along.
-  const server = await startEmbedded({ settings: { synchronous_commit: 'on' } })
+  const server = await startEmbedded({ settings: SETTINGS })
+  await query(server.url, CHEAP_PASSWORD)
   const folder = process.env.FAULTS_FOLDER ?? (await mkdtemp(join(tmpdir(), 'concurrency-faults-')))
   await mkdir(folder, { recursive: true })
   const template = await createDatabase(server.url)

@@ -1,6 +1,6 @@
 import type { Call, Uncaught } from './log.js'
 import * as sizes from './sizes.js'
-import type { Tables } from './tables.js'
+import { grouped, type Tables } from './tables.js'
 
 /** A promise that was broken, and all that the logs have of its key. */
 export interface Violation {
@@ -17,7 +17,8 @@ type Report = (what: string, history: readonly Call[]) => void
 export function check(calls: readonly Call[], tables: Tables): Violation[] {
   const violations: Violation[] = []
   const report: Report = (what, history) => violations.push({ what, history })
-  const of = (kind: string) => calls.filter((call) => call.kind === kind)
+  const kinds = grouped(calls, ({ kind }) => kind)
+  const of = (kind: string) => kinds.get(kind) ?? []
   for (const part of [
     checkCounters,
     checkLists,
@@ -45,12 +46,7 @@ const isRefused = ({ outcome }: Call) => outcome === 'no' || outcome === 'away'
 const answers = <T>(call: Call) => call.answer as T
 
 function byKey(calls: readonly Call[], prefix: string): Map<string, Call[]> {
-  const map = new Map<string, Call[]>()
-  for (const call of calls) {
-    const key = `${prefix} ${call.facts[0]}`
-    map.set(key, [...(map.get(key) ?? []), call])
-  }
-  return map
+  return grouped(calls, ({ facts }) => `${prefix} ${facts[0]}`)
 }
 
 /**
@@ -68,9 +64,8 @@ function checkFresh(key: string, calls: readonly Call[], isFresh: (call: Call) =
 }
 
 const checkCounters: Check = (of, { products }, report) => {
-  const writes = new Map<number, { call: Call; version: number | undefined }[]>()
-  const add = (id: number, call: Call, version?: number) =>
-    void writes.set(id, [...(writes.get(id) ?? []), { call, version }])
+  const all: { id: number; call: Call; version: number | undefined }[] = []
+  const add = (id: number, call: Call, version?: number) => void all.push({ id, call, version })
   for (const call of of('count')) {
     if (!isRefused(call)) add(Number(call.facts[0]), call, isDone(call) ? answers<number[]>(call)[0] : undefined)
   }
@@ -78,6 +73,7 @@ const checkCounters: Check = (of, { products }, report) => {
     if (isDone(call)) for (const [id = 0, version] of answers<number[][]>(call)) add(id, call, version)
     else for (const id of new Set(call.facts)) add(Number(id), call)
   }
+  const writes = grouped(all, ({ id }) => id)
   for (const { id, stock, version } of products.values()) {
     if (id > sizes.COUNTERS) continue
     const own = writes.get(id) ?? []
@@ -92,11 +88,7 @@ const checkCounters: Check = (of, { products }, report) => {
 }
 
 const checkLists: Check = (of, { lists }, report) => {
-  const calls = new Map<number, Call[]>()
-  for (const call of ['list', 'list at', 'list plain', 'list raw'].flatMap(of)) {
-    const id = Number(call.facts[0])
-    calls.set(id, [...(calls.get(id) ?? []), call])
-  }
+  const calls = grouped(['list', 'list at', 'list plain', 'list raw'].flatMap(of), ({ facts }) => Number(facts[0]))
   for (const { id, version, tags } of lists) {
     const own = calls.get(id) ?? []
     const places = new Map(tags.map((tag, place) => [tag, place]))
@@ -138,13 +130,9 @@ const checkInserts: Check = (of, { payments }, report) => {
 
 const checkOnce: Check = (of, { notes }, report) => {
   for (const kind of ['once', 'job']) {
-    const written = new Map<string, string[]>()
-    for (const text of notes) {
-      const [name, key, call = ''] = text.split(' ')
-      if (name === kind) written.set(`${kind} ${key}`, [...(written.get(`${kind} ${key}`) ?? []), call])
-    }
+    const written = grouped(notesOf(notes, kind), ([key]) => `${kind} ${key}`)
     for (const [key, calls] of byKey(of(kind), kind)) {
-      const own = written.get(key) ?? []
+      const own = (written.get(key) ?? []).map(([, call = '']) => call)
       if (own.length > 1) report(`${key} was carried out ${own.length} times`, calls)
       const done = calls.filter(isDone)
       const hasRun = kind === 'once' ? done : done.filter((call) => answers<[boolean]>(call)[0])
@@ -159,23 +147,23 @@ const checkOnce: Check = (of, { notes }, report) => {
   }
 }
 
+/** The words of the notes of a kind. */
+const notesOf = (notes: readonly string[], kind: string) =>
+  notes.filter((text) => text.startsWith(`${kind} `)).map((text) => text.split(' ').slice(1))
+
 const isRefusedOne = (ids: readonly string[]) => (call: Call) => isRefused(call) && ids.includes(call.id)
 
 const checkSections: Check = (of, { notes, products }, report) => {
-  const written = new Map<string, { value: number; call: string }[]>()
-  for (const text of notes) {
-    const [name, key = '', value, call = ''] = text.split(' ')
-    if (name === 'section') written.set(key, [...(written.get(key) ?? []), { value: Number(value), call }])
-  }
+  const written = grouped(notesOf(notes, 'section'), ([key]) => `section ${key}`)
   for (const [key, calls] of byKey(of('section'), 'section')) {
     const n = Number(key.split(' ')[1])
-    const own = written.get(String(n)) ?? []
-    const values = new Set(own.map(({ value }) => value))
+    const own = written.get(key) ?? []
+    const values = new Set(own.map(([, value]) => value))
     const last = products.get(sizes.SECTIONS.first + n)?.stock
     if (values.size < own.length || own.length !== last) {
       report(`${key}: two were in it at once: ${own.length} passes, ${values.size} values, ${last} at the end`, calls)
     }
-    const ids = new Set(own.map(({ call }) => call))
+    const ids = new Set(own.map(([, , call = '']) => call))
     checkEach(key, calls, ids, report)
   }
 }
@@ -192,9 +180,7 @@ const checkTransfers: Check = (of, { notes, products }, report) => {
   const { first, count, opening } = sizes.ACCOUNTS
   const balances = new Map(Array.from({ length: count }, (_, i) => [first + i, opening]))
   const ids: string[] = []
-  for (const text of notes) {
-    const [name, from, to, quantity, call = ''] = text.split(' ')
-    if (name !== 'transfer') continue
+  for (const [from, to, quantity, call = ''] of notesOf(notes, 'transfer')) {
     balances.set(Number(from), (balances.get(Number(from)) ?? 0) - Number(quantity))
     balances.set(Number(to), (balances.get(Number(to)) ?? 0) + Number(quantity))
     ids.push(call)
@@ -209,7 +195,7 @@ const checkTransfers: Check = (of, { notes, products }, report) => {
 }
 
 const checkMixed: Check = (of, { notes, movements, serials, numbers }, report) => {
-  const noted = notes.filter((text) => text.startsWith('mixed ')).map((text) => text.slice('mixed '.length))
+  const noted = notesOf(notes, 'mixed').map(([call = '']) => call)
   if (new Set(noted).size < noted.length) report('a mixed transaction was carried out twice', of('mixed'))
   const written = new Set(noted)
   checkEach('a mixed transaction', of('mixed'), written, report)
@@ -278,13 +264,15 @@ const checkSerials: Check = (of, { serials, allocations }, report) => {
       }
     }
   }
-  const given = new Map<string, Call[]>()
-  for (const call of of('lent').filter((call) => isDone(call) && answers<[string[], boolean]>(call)[1] === false)) {
-    for (const number of answers<[string[]]>(call)[0]) given.set(number, [...(given.get(number) ?? []), call])
-  }
-  const returns = of('return').filter((call) => !isRefused(call))
-  for (const [number, calls] of given) {
-    const back = returns.filter((each) => calls.some((call) => call.facts[0] === each.facts[0]))
+  const lent = of('lent').filter((call) => isDone(call) && answers<[string[], boolean]>(call)[1] === false)
+  const given = lent.flatMap((call) => answers<[string[]]>(call)[0].map((number) => ({ number, call })))
+  const returns = grouped(
+    of('return').filter((call) => !isRefused(call)),
+    ({ facts }) => facts[0],
+  )
+  for (const [number, loans] of grouped(given, (loan) => loan.number)) {
+    const calls = loans.map(({ call }) => call)
+    const back = calls.flatMap(({ facts }) => returns.get(facts[0]) ?? [])
     if (calls.length > back.length + 1)
       report(`serial ${number} was given to ${calls.length} at once`, [...calls, ...back])
   }

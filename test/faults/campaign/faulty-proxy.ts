@@ -14,9 +14,9 @@ import { Chance } from '../../support/fuzz/chance.js'
 const FATES = ['cut', 'half', 'drop', 'abandon', 'late', 'delay', 'stall', 'swallow'] as const
 export type Fate = (typeof FATES)[number]
 
-/** How often each fate is drawn. */
+/** How often each fate is drawn: those that take seconds keep what everybody wants for as long. */
 const LOT: readonly Fate[] = FATES.flatMap((fate) =>
-  Array<Fate>(fate === 'swallow' || fate === 'stall' ? 1 : 3).fill(fate),
+  Array<Fate>(fate === 'swallow' || fate === 'stall' ? 1 : 8).fill(fate),
 )
 
 /** How long a swallowed connection stays open, in ms: no packet of the network breaks it sooner. */
@@ -28,27 +28,28 @@ export interface FaultyProxy {
   readonly fates: Readonly<Record<string, number>>
   /** Breaks all connections, and refuses new ones for so many ms. */
   refuse(duration: number): void
-  /** From now on everything comes through. */
-  heal(): void
+  /** From now on a piece of the conversation meets a fault every so many ms on average. 0: everything comes through. */
+  breakEvery(duration: number): void
+  /** From now on connections go to that server. */
+  goTo(target: string): void
   close(): Promise<void>
 }
 
 interface Plan {
   readonly seed: number
-  /** One of so many pieces has a fate. 0: none. */
-  readonly oneOf: number
   /** The fates to draw from. Default: all of them, those that take long more seldom. */
   readonly fates?: readonly Fate[] | undefined
 }
 
-/** A proxy in front of the server, whose every connection has faults of its own, by the seed. */
-export async function openFaultyProxy(target: string, { seed, oneOf, fates: lot = LOT }: Plan): Promise<FaultyProxy> {
-  const { hostname, port } = new URL(target)
+/** A proxy in front of the server, whose faults come at moments that the seed has chosen. */
+export async function openFaultyProxy(target: string, { seed, fates: lot = LOT }: Plan): Promise<FaultyProxy> {
+  let { hostname, port } = new URL(target)
   const fates: Record<string, number> = {}
   const sockets = new Set<Socket>()
-  let connections = 0
+  const chance = new Chance(seed)
   let refusedUntil = 0
-  let isHealed = oneOf === 0
+  let every = 0
+  let next = 0
 
   const server = createServer((client) => {
     client.on('error', () => {})
@@ -63,9 +64,10 @@ export async function openFaultyProxy(target: string, { seed, oneOf, fates: lot 
       socket.on('error', () => {})
       socket.on('close', () => sockets.delete(socket))
     }
-    const chance = new Chance(seed + connections++)
     relay(client, backend, () => {
-      if (isHealed || chance.below(oneOf) > 0) return undefined
+      const now = Date.now()
+      if (every === 0 || now < next) return undefined
+      next = now + chance.below(2 * every)
       const fate = chance.pick(lot)
       fates[fate] = (fates[fate] ?? 0) + 1
       return { fate, wait: chance.below(1_000) }
@@ -85,9 +87,15 @@ export async function openFaultyProxy(target: string, { seed, oneOf, fates: lot 
       refusedUntil = Date.now() + duration
       breakAll()
     },
-    heal() {
-      isHealed = true
-      refusedUntil = 0
+    breakEvery(duration) {
+      every = duration
+      next = Date.now() + chance.below(2 * every)
+      if (every === 0) refusedUntil = 0
+    },
+    goTo(target) {
+      const url = new URL(target)
+      hostname = url.hostname
+      port = url.port
     },
     close() {
       breakAll()

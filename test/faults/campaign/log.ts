@@ -32,7 +32,19 @@ export interface Uncaught {
   readonly r: string
 }
 
-export type Line = Begin | End | Uncaught
+/** Written when a call has made its own reads: its deadline begins here. */
+export interface HasRead {
+  readonly m: string
+  readonly t: number
+}
+
+/** The process was not run for so many ms before this moment: it was stopped, or others had the processor. */
+export interface Stall {
+  readonly s: number
+  readonly t: number
+}
+
+export type Line = Begin | HasRead | End | Uncaught | Stall
 
 /** Each line is with the operating system before the call is made: a worker may be killed at any moment. */
 export function logTo(file: string): (line: Line) => void {
@@ -46,24 +58,39 @@ export interface Call {
   readonly kind: string
   readonly facts: readonly (string | number)[]
   readonly from: number
+  /** When its deadline began. */
+  readonly since: number
   readonly to: number | undefined
   readonly outcome: Outcome
   readonly answer: unknown
 }
 
-export function readLogs(files: readonly string[]): { calls: Call[]; uncaught: Uncaught[] } {
+export interface Log {
+  readonly calls: Call[]
+  readonly uncaught: Uncaught[]
+  /** In their order. */
+  readonly stalls: Stall[]
+}
+
+export function readLog(file: string): Log {
   const calls = new Map<string, Call>()
   const uncaught: Uncaught[] = []
-  for (const line of files.flatMap(linesOf)) {
+  const stalls: Stall[] = []
+  for (const line of linesOf(file)) {
     if ('b' in line) {
       const { b: id, k: kind, a: facts, t: from } = line
-      calls.set(id, { id, kind, facts, from, to: undefined, outcome: 'unknown', answer: 'not answered' })
-    } else if ('e' in line) {
-      const call = calls.get(line.e)
-      if (call) calls.set(line.e, { ...call, to: line.t, outcome: line.o, answer: line.r })
-    } else uncaught.push(line)
+      calls.set(id, { id, kind, facts, from, since: from, to: undefined, outcome: 'unknown', answer: 'not answered' })
+    } else if ('m' in line) change(calls, line.m, { since: line.t })
+    else if ('e' in line) change(calls, line.e, { to: line.t, outcome: line.o, answer: line.r })
+    else if ('s' in line) stalls.push(line)
+    else uncaught.push(line)
   }
-  return { calls: [...calls.values()], uncaught }
+  return { calls: [...calls.values()], uncaught, stalls }
+}
+
+function change(calls: Map<string, Call>, id: string, facts: Partial<Call>): void {
+  const call = calls.get(id)
+  if (call) calls.set(id, { ...call, ...facts })
 }
 
 function linesOf(file: string): Line[] {

@@ -13,17 +13,18 @@ beforeAll(async () => {
 afterAll(() => campaign?.close())
 
 test.each(SABOTAGES)('the campaign finds out a build in which $name', { timeout: 300_000 }, async (sabotage) => {
-  const { only, oneOf, fates, found, callers = 6 } = sabotage
+  const { only, every, fates, found, callers = 6 } = sabotage
   const worker = await bundleWorker(sabotage)
   const engines: readonly EngineName[] = sabotage.isOnPg === false ? ['prisma', 'prisma', 'prisma'] : ['prisma', 'pg']
   const options = {
     only,
-    oneOf,
+    every,
     fates,
     engines,
     callers,
     worker: worker.file,
     duration: 2_000,
+    warmUp: 0,
     withServerFaults: false,
   }
   const violations = []

@@ -8,8 +8,8 @@ export interface Trial extends Sabotage {
   /** Whether the client of node-postgres has these calls. Default `true`. */
   readonly isOnPg?: boolean
   readonly callers?: number
-  /** One of so many pieces of the conversation has a fault; 0: none. */
-  readonly oneOf: number
+  /** How often the network of a worker has a fault: every so many ms on average; 0: never. */
+  readonly every: number
   readonly fates?: readonly Fate[]
   /** The violation that is found. */
   readonly found: RegExp
@@ -25,7 +25,7 @@ export const SABOTAGES: readonly Trial[] = [
     only: ['count'],
     isOnPg: false,
     callers: 1, // several go together in another statement
-    oneOf: 0,
+    every: 0,
     found: /lost an update|told of one version/,
   },
   {
@@ -35,7 +35,7 @@ export const SABOTAGES: readonly Trial[] = [
     to: 'return false',
     only: ['list'],
     isOnPg: false,
-    oneOf: 15,
+    every: 30,
     fates: ['drop'],
     found: /carried out twice|was refused, and is there/,
   },
@@ -45,7 +45,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: "if (outcome === 'aborted') throw error",
     to: "if (outcome === 'aborted') return finished.result",
     only: ['transfer'],
-    oneOf: 25,
+    every: 30,
     fates: ['cut'],
     found: /acknowledged, and is not there/,
   },
@@ -55,7 +55,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: "if (outcome === 'committed') return finished.result",
     to: "if (outcome === 'committed') throw error",
     only: ['transfer'],
-    oneOf: 25,
+    every: 30,
     fates: ['drop'],
     found: /carried out twice|was refused, and is there/,
   },
@@ -65,7 +65,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: "raw('DO NOTHING')",
     to: "raw('DO UPDATE SET request = excluded.request')",
     only: ['once', 'job'],
-    oneOf: 0,
+    every: 0,
     found: /carried out \d+ times/,
   },
   {
@@ -74,7 +74,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: '(SELECT count(*) FROM locked WHERE is_as_demanded) =',
     to: '(SELECT count(*) FROM locked) =',
     only: ['move', 'order', 'reserve'],
-    oneOf: 0,
+    every: 0,
     found: /not what its movements add up to|was refused, and is there/,
   },
   {
@@ -83,7 +83,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: '(SELECT count(*) FROM claim) = ${param(first.length',
     to: '(SELECT count(*) FROM claim) <= ${param(first.length',
     only: ['move'],
-    oneOf: 0,
+    every: 0,
     found: /not what its movements add up to/,
   },
   {
@@ -92,7 +92,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: "if (recorded?.state !== 'active') {",
     to: 'if (recorded === undefined) {',
     only: ['reserve', 'release', 'fulfil'],
-    oneOf: 0,
+    every: 0,
     found: /released twice|not what its movements add up to/,
   },
   {
@@ -101,7 +101,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: "\\n      FOR NO KEY UPDATE OF s${skips ? ' SKIP LOCKED' : ''}",
     to: '',
     only: ['serials'],
-    oneOf: 0,
+    every: 0,
     found: /was told .*, and has/,
   },
   {
@@ -110,7 +110,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: 'SET ${last} = s.${last} + ${more}',
     to: 'SET ${last} = (SELECT c.${last} FROM ${counter.table} AS c WHERE c.${name} = s.${name} AND c.${period} = s.${period}) + ${more}',
     only: ['ticket'],
-    oneOf: 0,
+    every: 0,
     found: /a ticket was given twice/,
   },
   {
@@ -119,7 +119,7 @@ export const SABOTAGES: readonly Trial[] = [
     from: 'hashtextextended($1::text, 0)',
     to: 'hashtextextended($1::text || clock_timestamp()::text, 0)',
     only: ['section'],
-    oneOf: 0,
+    every: 0,
     found: /two were in it at once/,
   },
 ]

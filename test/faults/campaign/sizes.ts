@@ -2,14 +2,13 @@
 export const COUNTERS = 40
 export const HOT = 2
 export const SECTIONS = { first: 101, count: 4 }
-export const ACCOUNTS = { first: 201, count: 6, opening: 1_000 }
+export const ACCOUNTS = { first: 201, count: 12, opening: 1_000 }
 export const LISTS = 60
 export const ITEMS = 8
-export const OPENING = 40
+export const OPENING = 10
 export const SERIAL_POOLS = { kept: 1, released: 2 }
-export const SERIALS = 4_000
-export const KEYS = { all: 1_200, often: 40 }
-export const JOBS = 40
+export const SERIALS = 20_000
+export const KEYS = { perSecond: 20 }
 
 /** The quantity and the item that a key stands for: each call under it asks for the same. */
 export function storyOf(key: number): { productId: number; other: number; quantity: number } {

@@ -2,7 +2,6 @@ import type { RoundResult } from './round.js'
 
 /** The figures of rounds, as they are written to the file of the result. */
 export function summary(rounds: readonly RoundResult[]) {
-  const late = rounds.flatMap((round) => round.late)
   return {
     seeds: [rounds[0]?.seed, rounds.at(-1)?.seed],
     rounds: rounds.length,
@@ -10,8 +9,8 @@ export function summary(rounds: readonly RoundResult[]) {
     outcomes: total(rounds.map(({ outcomes }) => outcomes)),
     faults: total(rounds.map(({ faults }) => faults)),
     violations: rounds.reduce((sum, { violations }) => sum + violations.length, 0),
-    late: total(late.map(({ kind }) => ({ [kind]: 1 }))),
-    longest: Math.max(0, ...late.map(({ from, to = from }) => to - from)),
+    longest: Math.max(0, ...rounds.map(({ longest }) => longest)),
+    growth: Math.max(0, ...rounds.map(({ growth }) => growth)),
     exceptions: rounds.reduce((sum, { exceptions }) => sum + exceptions, 0),
   }
 }

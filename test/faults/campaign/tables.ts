@@ -35,6 +35,7 @@ INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quan
     )
   }
   await query(url, TRIGGER)
+  await query(url, 'ANALYZE')
 }
 
 /** That of `versionTriggerSql`, for the lists: raw SQL writes them, too. */
@@ -101,9 +102,14 @@ export async function readTables(url: string): Promise<Tables> {
     categories: new Set(categories.map(({ id }) => id)),
     payments: new Map(payments.map((row) => [row.key, row])),
     notes: notes.map(({ text }) => text),
-    movements: groups(movements),
+    movements: grouped(movements, ({ key }) => key),
     reservations: new Map(reservations.map(({ key, state }) => [key, state])),
-    serials: new Map(Array.from(groups(serials), ([key, rows]) => [key, rows.map(({ number }) => number)])),
+    serials: new Map(
+      Array.from(
+        grouped(serials, ({ key }) => key),
+        ([key, rows]) => [key, rows.map(({ number }) => number)],
+      ),
+    ),
     allocations: new Set(allocations.map(({ id }) => id)),
     numbers: new Map(numbers.map(({ key, value }) => [key, value])),
     series: new Map(series.map(({ name, last }) => [name, BigInt(last)])),
@@ -124,12 +130,13 @@ CROSS JOIN LATERAL (
 ) AS r
 WHERE i."onHand" <> m.total OR i.reserved <> r.total OR i."onHand" < i.minimum OR i."onHand" < i.reserved`
 
-export function groups<R extends { readonly key: string }>(rows: readonly R[]): Map<string, R[]> {
-  const map = new Map<string, R[]>()
-  for (const row of rows) {
-    const group = map.get(row.key)
-    if (group) group.push(row)
-    else map.set(row.key, [row])
+export function grouped<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
+  const map = new Map<K, T[]>()
+  for (const item of items) {
+    const key = keyOf(item)
+    const group = map.get(key)
+    if (group) group.push(item)
+    else map.set(key, [item])
   }
   return map
 }
