@@ -1,5 +1,6 @@
 import type { RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
+import { confirm } from '../retry/confirm.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { type Deadline, soonest } from '../sync/deadline.js'
@@ -225,6 +226,7 @@ async function findTogether(keys: readonly JobsOfKey[]): Promise<ReadonlyMap<str
       tasks.map((task) => task.call.payload.key),
       await tableOf(root, call),
     )
+    await confirm(root, next)
     return new Map(tasks.flatMap(({ resources }, i) => (rows[i] ? [[resources, rows[i]]] : [])))
   } catch {
     return NONE // it will show again when they go on alone

@@ -10,6 +10,7 @@ import {
 import type { Row } from '../engine/session.js'
 import { AmbiguousOutcome, isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
+import { confirm } from '../retry/confirm.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
@@ -194,6 +195,7 @@ async function findExisting(session: RecordSession, call: InsertCall): Promise<I
 
 async function replay(record: Row, call: InsertCall, session: RecordSession): Promise<InsertResult> {
   await compare(record, call, session)
+  await confirm(session, call)
   return { record: call.wide.strip(record), replayed: true }
 }
 

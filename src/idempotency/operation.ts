@@ -8,6 +8,7 @@ import {
   isConcurrencyError,
 } from '../errors/index.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import { confirm } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
 import { param, sql } from '../sql/statement.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
@@ -243,6 +244,7 @@ class OnceInTransaction<R> {
       throw new IdempotencyMismatchError(this.#store.model, { scope, key }, ['request'])
     // A key of another transaction is not seen before its answer: this one runs further up in this very transaction.
     if (answer === null) throw inProgress(this.#call)
+    await confirm(tx, { deadline: this.deadline, hadBody: !this.#call.isInside })
     const text = answer.slice(answer.indexOf(' ') + 1)
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
     this.answer = { client: this.#call.client, request, text, makeDecimal }

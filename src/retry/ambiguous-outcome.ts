@@ -1,5 +1,6 @@
 import { isConnectionLost, isStatementTimeout, isTransactionTimeout, isUnreachable } from '../engine/error-facts.js'
 import { isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
+import { systemClock } from '../sync/clock.js'
 
 const LOST = 'the connection was lost before the answer came'
 
@@ -19,11 +20,12 @@ export class AmbiguousOutcome {
   /** Remembers that an answer was lost, with this error. */
   lose(error: unknown): void {
     this.#lost = { error }
+    noteLostAnswer()
   }
 
-  /** The same, if the error is a lost connection. */
+  /** The same, if the error is a lost connection, or says already that the outcome is unknown. */
   note(error: unknown): void {
-    if (isConnectionLost(error)) this.lose(error)
+    if (isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')) this.lose(error)
   }
 
   /** It is known now what became of the write. */
@@ -45,6 +47,20 @@ export class AmbiguousOutcome {
   lastError(error: unknown, reason: string = LOST): unknown {
     return this.isAmbiguous && !isConcurrencyError(error, 'OUTCOME_UNKNOWN') ? this.error(reason, error) : error
   }
+}
+
+/** How long after a lost answer, in ms, what a call finds may be what was lost. */
+const REMEMBERED_FOR = 86_400_000
+
+let lastLost = Number.NEGATIVE_INFINITY
+
+export function noteLostAnswer(): void {
+  lastLost = systemClock.now()
+}
+
+/** Whether an answer was lost in this process that some call may still find out about. */
+export function wasAnswerLost(): boolean {
+  return systemClock.now() - lastLost < REMEMBERED_FOR
 }
 
 /** Whether a statement was waited for until the end of the grace. */

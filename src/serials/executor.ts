@@ -2,10 +2,11 @@ import { isStatementTimeout } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
 import { DeadlineExceededError, InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
+import { confirm } from '../retry/confirm.js'
 import type { Table } from '../sql/catalogue.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
-import { soonest } from '../sync/deadline.js'
+import { type Deadline, soonest } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { AllocateCall, Allocation, Allocator } from './allocate.js'
 import { lookFor, readTaken } from './look.js'
@@ -26,6 +27,7 @@ interface Answering {
   readonly columns: Table
   /** Of an earlier statement of the same calls: one that is lost may take serials late. */
   readonly outcome: AmbiguousOutcome
+  readonly deadline: Deadline
 }
 
 const WAITED_FOR = 'other calls of $serials.allocate'
@@ -100,7 +102,7 @@ export class SerialsExecutor {
     try {
       const columns = await this.#allocator.readyFor(root)
       open = await this.#take(root, jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
-      return open.length === 0 ? open : await this.#answer(root, open, { columns, outcome })
+      return open.length === 0 ? open : await this.#answer(root, open, { columns, outcome, deadline: next.deadline })
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
       if (isConcurrencyError(error, 'CONFIGURATION')) throw error
@@ -127,11 +129,12 @@ export class SerialsExecutor {
   async #answer(
     root: Session,
     jobs: readonly AllocateJob[],
-    { columns, outcome }: Answering,
+    { columns, outcome, deadline }: Answering,
   ): Promise<readonly AllocateJob[]> {
     const { map } = this.#allocator
     const looks = await lookFor(root, map, columns, callsOf(jobs))
     const recorded = callsOf(jobs).flatMap(({ transactionId }, i) => (looks[i]?.request == null ? [] : [transactionId]))
+    if (recorded.length > 0) await confirm(root, { deadline })
     const taken = recorded.length === 0 ? new Map() : await readTaken(root, map, recorded)
     return jobs.filter((job, i) => {
       const { transactionId, count, partial } = job.task.call

@@ -1,5 +1,6 @@
 import type { Session } from '../engine/session.js'
 import { IdempotencyMismatchError } from '../errors/index.js'
+import { confirm } from '../retry/confirm.js'
 import { columnOf } from '../sql/sql.js'
 import { sql } from '../sql/statement.js'
 import { isRecord } from '../values/validation.js'
@@ -56,7 +57,10 @@ export async function readRecorded(
     await session.rows<RecordedRequest>(sql`SELECT ${columnOf(request)} AS request, ${columnOf(count)} AS count
 FROM ${table}
 WHERE ${columnOf(transactionId)} = ${idOf(map, call.transactionId)}`)
-  if (recorded) checkSame(map, call, recorded.request)
+  if (recorded) {
+    checkSame(map, call, recorded.request)
+    await confirm(session)
+  }
   return recorded
 }
 

@@ -1,9 +1,10 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { isLockTimeout, isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
 import type { Row, Session } from '../engine/session.js'
-import { DeadlineExceededError } from '../errors/index.js'
+import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
+import { confirm } from '../retry/confirm.js'
 import { retry, withGivenDeadline } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { toRecord } from '../sql/raw-record.js'
@@ -127,7 +128,7 @@ export class DocumentCreator {
     release(settled(open))
     const outcome = new AmbiguousOutcome()
     outcome.note(error)
-    const unknown = await this.#settleKnown(open)
+    const unknown = await this.#settleKnown(open, outcome)
     const alone = isLockTimeout(error) ? unknown : await this.#inParts(unknown, outcome)
     release(settled(alone))
     await Promise.all(
@@ -179,7 +180,7 @@ export class DocumentCreator {
   }
 
   /** Answers those whose documents are there already. Resolves to the others. */
-  async #settleKnown(jobs: readonly CreateJob[]): Promise<readonly CreateJob[]> {
+  async #settleKnown(jobs: readonly CreateJob[], outcome: AmbiguousOutcome): Promise<readonly CreateJob[]> {
     const next = soonest(jobs.map(({ task }) => task))
     if (next === undefined) return []
     const { map } = this.#parts
@@ -189,7 +190,10 @@ export class DocumentCreator {
     try {
       const rows = await root.rows<DocumentRow>(findDocuments(map, series, readable, ids))
       const known = new Map(rows.map((row) => [row.$id, createdOf(row, readable, true)]))
-      if (known.size > 0) this.#replays.note()
+      if (known.size > 0) {
+        this.#replays.note()
+        await confirm(root, { deadline })
+      }
       await Promise.all(
         jobs.map(async (job) => {
           const created = known.get(job.task.transactionId)
@@ -197,7 +201,8 @@ export class DocumentCreator {
         }),
       )
       return jobs.filter(({ task }) => !known.has(task.transactionId))
-    } catch {
+    } catch (error) {
+      if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) outcome.note(error) // found, and not confirmed
       return jobs // it will show again
     }
   }

@@ -171,8 +171,9 @@ export class SeriesFeature implements Feature {
 
   async #onRoot(call: NumberCall): Promise<GivenNumber> {
     const { series, transactionId, signal } = call
-    const root = this.#root.until(patienceOf(DEFAULT_POLICY, { signal }).deadline)
-    const known = transactionId !== undefined && (await this.#store.read(root, series, transactionId))
+    const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
+    const root = this.#root.until(deadline)
+    const known = transactionId !== undefined && (await this.#store.read(root, series, transactionId, deadline))
     if (known) return known
     // Before the transaction, so that a call that waits for a block holds no connection.
     const number = await this.#blocks.take(call, { signal })

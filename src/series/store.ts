@@ -1,9 +1,11 @@
 import { rowOf, type Session } from '../engine/session.js'
 import { ConfigurationError, SeriesOverflowError } from '../errors/index.js'
 import { sqlTypeOf, stamps, touches } from '../mapping/columns.js'
+import { confirm } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
+import type { Deadline } from '../sync/deadline.js'
 import type { Series, SeriesMap } from './mapping.js'
 import { bump, labelParts, localMoment, numberText, type Wanted } from './statements.js'
 
@@ -78,6 +80,7 @@ export class SeriesStore {
     const statement = this.#takeOnce(wanted, transactionId)
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
       const [row] = await tx.rows<NumberRow & { readonly outcome: string }>(statement)
+      if (row?.outcome === 'known') await confirm(tx)
       if (row?.outcome === 'known' || row?.outcome === 'given') return numberOf(row, row.outcome === 'known')
       if (row !== undefined) await this.#giveBack(tx, series, row.period)
       // The same id may have been given the number, the last one even, while this one waited.
@@ -101,9 +104,15 @@ export class SeriesStore {
   }
 
   /** The number that the transaction id has already. */
-  async read(session: Session, series: Series, transactionId: string): Promise<GivenNumber | undefined> {
+  async read(
+    session: Session,
+    series: Series,
+    transactionId: string,
+    deadline?: Deadline,
+  ): Promise<GivenNumber | undefined> {
     const name = param(series.name, 'text')
     const [row] = await session.rows<NumberRow>(this.#known(name, this.#id(transactionId)))
+    if (row) await confirm(session, { deadline })
     return row && numberOf(row, true)
   }
 

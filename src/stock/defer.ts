@@ -9,6 +9,7 @@ import {
 } from '../errors/index.js'
 import { keysEqual } from '../mapping/columns.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
+import { confirm } from '../retry/confirm.js'
 import { retry } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
@@ -63,6 +64,7 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
     if (recorded) {
       checkSame({ model: name, transactionId }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
+      await confirm(session, request)
       return { replayed: true }
     }
     if (map.reservation) {

@@ -180,11 +180,11 @@ export class StockExecutor {
   /** A part of a failed batch: once more together, where it is not all of it, and then one by one. */
   async #part(part: readonly StockJob[], failure: Failure, isSmaller: boolean): Promise<void> {
     const outcome = new AmbiguousOutcome()
-    noteFailure(outcome, failure)
+    outcome.note(failure.error)
     if (isSmaller) {
       const again = await within(this.#rest, () => this.#locked(part, outcome))
       if (again === WRITTEN) return
-      noteFailure(outcome, again)
+      outcome.note(again.error)
     }
     // Where an answer was lost, only its turn tells what became of a call.
     const isWatched = !outcome.isAmbiguous
@@ -245,12 +245,6 @@ async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R>
   } finally {
     leave()
   }
-}
-
-/** Some of the batch may have been written all the same. */
-function noteFailure(outcome: AmbiguousOutcome, { error }: Failure): void {
-  if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) outcome.lose(error)
-  else outcome.note(error)
 }
 
 /** READ COMMITTED under any default of the database: a read after a lock must have a snapshot of after the lock. */

@@ -12,7 +12,8 @@ import {
   isConcurrencyError,
   OutcomeUnknownError,
 } from '../errors/index.js'
-import type { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import { type AmbiguousOutcome, noteLostAnswer } from '../retry/ambiguous-outcome.js'
+import { confirm } from '../retry/confirm.js'
 import { retry, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { isRetryable } from '../retry/retryable.js'
@@ -205,6 +206,7 @@ async function settle<R>(
   { readOnly, deadline }: TransactionCall,
 ): Promise<R> {
   if (readOnly) return finished.result // there is nothing that could have been lost
+  noteLostAnswer()
   if (finished.note === undefined) {
     throw new OutcomeUnknownError(
       'the answer to COMMIT was lost, and this database does not tell the id of a transaction',
@@ -214,7 +216,10 @@ async function settle<R>(
     )
   }
   const outcome = await outcomeOf(finished.note, session, deadline)
-  if (outcome === 'committed') return finished.result
+  if (outcome === 'committed') {
+    await confirm(session.until(deadline), { deadline, hadBody: true })
+    return finished.result
+  }
   if (outcome === 'aborted') throw error
   throw new OutcomeUnknownError('the answer to COMMIT was lost, and the server can no longer tell what became of it', {
     cause: error,

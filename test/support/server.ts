@@ -90,7 +90,7 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
   }
 }
 
-const PASSWORD = 'postgres'
+export const PASSWORD = 'postgres'
 
 /** Makes the data folder, which the guard knows by this name. */
 async function initialise(folder: string, binaries: string, owner: Owner): Promise<void> {
@@ -103,12 +103,12 @@ async function initialise(folder: string, binaries: string, owner: Owner): Promi
 }
 
 /** Resolves when the server accepts connections; rejects with its log if it ends before. */
-function ready(server: ChildProcess): Promise<void> {
+export function ready(server: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let log = ''
     server.stderr?.setEncoding('utf8').on('data', (text: string) => {
       log += text
-      if (!log.includes('ready to accept connections')) return
+      if (!/ready to accept (read-only )?connections/.test(log)) return
       server.stderr?.removeAllListeners('data').resume() // a server of many faults writes for as long as it lives
       resolve()
     })

@@ -1,0 +1,65 @@
+import type { Session } from '../engine/session.js'
+import { OutcomeUnknownError } from '../errors/index.js'
+import type { Deadline } from '../sync/deadline.js'
+import { isServerAway, wasAnswerLost } from './ambiguous-outcome.js'
+
+type Sender = Pick<Session, 'inTransaction' | 'rows'>
+
+interface Found {
+  /** Until when it is tried again on the root; the statements of a transaction have its limits. */
+  readonly deadline?: Deadline
+  /** Whether a body of the user's may have raised `synchronous_commit` in the transaction that is to be confirmed. */
+  readonly hadBody?: boolean
+}
+
+const UNCONFIRMED = 'it is committed, and a synchronous standby has not confirmed that by the deadline'
+
+/**
+ * Called before a caller is told that something is committed which its call has found, and not written.
+ *
+ * COMMIT waits for a synchronous standby. A backend that is ended in this wait leaves its rows visible, though the
+ * standby has not got them, and may never get them. WAL is one sequence: the commit of a write that begins after the
+ * rows were seen waits until the standby has them, too. In a transaction, its own COMMIT does so.
+ *
+ * A lock on a row is WAL as well: a replay whose transaction locks one, as in `$stock`, needs no confirmation.
+ *
+ * Nothing is sent unless an answer was lost in this process, and nothing is written without a synchronous standby.
+ *
+ * @throws OutcomeUnknownError if the standby has not confirmed it by the deadline
+ */
+export async function confirm(session: Sender, { deadline, hadBody = false }: Found = {}): Promise<void> {
+  if (!wasAnswerLost()) return
+  if (session.inTransaction) return write(session, hadBody)
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await write(session, hadBody)
+      } catch (error) {
+        if (!isServerAway(error) || !deadline || deadline.passed()) throw error
+        await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
+      }
+    }
+  } catch (error) {
+    throw new OutcomeUnknownError(UNCONFIRMED, { cause: error })
+  }
+}
+
+/** Asked first: a function that is not there, or not allowed, would end the transaction. */
+const LOOK = `SELECT current_setting('synchronous_standby_names', true) <> '' AS "isNeeded",
+  EXISTS (
+    SELECT FROM pg_proc WHERE proname = 'pg_logical_emit_message' AND has_function_privilege(oid, 'EXECUTE')
+  ) AS "isAllowed"`
+
+/** A message in the WAL, for nobody. A transaction that has an id, and no WAL, does not wait for a standby. */
+const WRITE = `pg_logical_emit_message(true, 'prisma-extension-concurrency', '')::text AS written`
+
+/** `on` makes the standby write it to its disk. Less is not enough where the body may have asked for that. */
+const RAISE = `set_config('synchronous_commit',
+  CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) AS level`
+
+async function write(session: Sender, hadBody: boolean): Promise<void> {
+  const [look] = await session.rows<{ isNeeded: boolean | null; isAllowed: boolean }>({ text: LOOK, values: [] })
+  if (!look?.isNeeded) return
+  if (!look.isAllowed) throw new OutcomeUnknownError('pg_logical_emit_message() is not allowed', {})
+  await session.rows({ text: `SELECT ${hadBody ? `${RAISE}, ` : ''}${WRITE}`, values: [] })
+}

@@ -1,0 +1,204 @@
+import { randomInt, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { connectTo } from '../support/connect-to.js'
+import { createDatabase, type Database } from '../support/database.js'
+import { type ErpDb, openErp, rows } from '../support/engines.js'
+import { passingTime } from '../support/passing-time.js'
+import { openProxy } from '../support/proxy.js'
+import { rejectionOf } from '../support/rejection.js'
+import { type Server, startEmbedded } from '../support/server.js'
+import { type Standby, startStandby } from '../support/standby.js'
+import { started } from '../support/started.js'
+
+let server: Server
+let standby: Standby
+let database: Database
+const productId = randomInt(1, 2 ** 31)
+const item = { productId, warehouse: 'main' }
+
+beforeAll(async () => {
+  server = await startEmbedded({ settings: { synchronous_commit: 'on' } })
+  database = await createDatabase(server.url)
+  await database.query(`INSERT INTO "Stock" ("productId", warehouse, "onHand") VALUES ($1, 'main', 0)`, [productId])
+  await database.query(
+    `INSERT INTO "Serial" ("productId", number) SELECT $1, n::text FROM generate_series(1, 100) AS n`,
+    [productId],
+  )
+  standby = await startStandby(server)
+  await database.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
+  await database.query('SELECT pg_reload_conf()')
+})
+
+afterAll(async () => {
+  await standby?.stop()
+  await server?.stop()
+})
+
+/** Longer than any deadline of these calls, and its grace. */
+const FOR_EVER = 600_000
+
+const COMMIT = /^COMMIT/
+
+type PrismaDb = ReturnType<typeof connectTo>['db']
+
+interface Call {
+  readonly call: (db: ErpDb, id: string) => Promise<unknown>
+  /** The statement whose answer is lost. */
+  readonly statement: RegExp
+}
+
+const note = (tx: object, text: string) => rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
+
+const move = (db: ErpDb, transactionId: string) => db.$stock.move({ transactionId, item, quantity: 1 })
+
+const CALLS: Readonly<Record<string, Call>> = {
+  $idempotent: {
+    call: (db, key) => db.$idempotent({ key, scope: 'test' }, (tx) => note(tx, key)),
+    statement: COMMIT,
+  },
+  $oncePer: {
+    call: (db, job) => db.$oncePer({ job, period: { every: '1d' } }, (tx) => note(tx, job)),
+    statement: COMMIT,
+  },
+  '$stock.move': {
+    call: move,
+    statement: /^WITH locked/,
+  },
+  '$stock.defer': {
+    call: (db, transactionId) => db.$stock.defer({ transactionId, item, quantity: 1 }),
+    statement: /INSERT INTO "public"."StockMovement"/,
+  },
+  '$stock.count': {
+    call: (db, transactionId) => db.$stock.count({ transactionId, item, counted: 1_000 }),
+    statement: COMMIT,
+  },
+  '$serials.allocate': {
+    call: (db, transactionId) => db.$serials.allocate({ transactionId, where: { productId }, count: 1 }),
+    statement: /^WITH call/,
+  },
+  '$serials.import': {
+    call: (db, transactionId) =>
+      db.$serials.import({ transactionId, data: { productId }, numbers: [transactionId] } as never),
+    statement: COMMIT,
+  },
+  '$series.next': {
+    call: (db, transactionId) => db.$series.next('ticket', { transactionId }),
+    statement: COMMIT,
+  },
+  '$series.create': {
+    call: (db, transactionId) => db.$series.create('payment', { transactionId, record: { amount: 1 } }),
+    statement: /^WITH bound/,
+  },
+}
+
+/** Waits until somebody's COMMIT waits for the standby. */
+async function untilWaiting(): Promise<void> {
+  const waiting = `SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'`
+  while ((await database.query(waiting)).length === 0) await sleep(5)
+}
+
+/** Ends the backends whose COMMIT waits for the standby. Their rows are visible from then on. */
+async function endWaiting(): Promise<void> {
+  await untilWaiting()
+  await database.query(`SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+}
+
+describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (engine) => {
+  async function connect() {
+    const proxy = await openProxy(database.url)
+    const { db, close } = await openErp(engine, { url: proxy.url })
+    onTestFinished(close)
+    return { db, proxy }
+  }
+
+  /** The error of the call, whose last write waits for the standby until its time is over. */
+  async function errorOf(call: Promise<unknown>, pass: (milliseconds: number) => void) {
+    const failing = rejectionOf(call)
+    await untilWaiting()
+    pass(FOR_EVER)
+    const error = await failing
+    await endWaiting() // it may hold rows
+    return error
+  }
+
+  /** Makes the call while the standby is down. Its answer is lost, and the backend that waits for the standby ends. */
+  async function lose({ call, statement }: Call, id: string) {
+    const pass = passingTime()
+    const { db, proxy } = await connect()
+    await call(db, randomUUID())
+    await standby.crash()
+    onTestFinished(() => standby.start())
+    const lost = proxy.next(statement, 'abandon')
+    const first = started(call(db, id))
+    await lost.happened
+    await endWaiting()
+    return { db, pass, error: await errorOf(first, pass) }
+  }
+
+  test.each(Object.entries(CALLS))(
+    '%s whose answer was lost is no success before the standby has it, and nor are its duplicates in this process',
+    async (_, each) => {
+      const id = randomUUID()
+      const { db, pass, error } = await lose(each, id)
+
+      expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+      expect(await errorOf(each.call(db, id), pass)).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+    },
+  )
+
+  test.each(Object.entries(CALLS))('%s whose answer was lost is a success when the standby has it', async (_, each) => {
+    const { db, proxy } = await connect()
+    proxy.next(each.statement, 'drop')
+
+    await expect(each.call(db, randomUUID())).resolves.toBeDefined()
+  })
+
+  test('$transactionWithRetry is no success before the standby has it, though the server says that it is committed', async () => {
+    const text = randomUUID()
+    const call = (db: ErpDb, id: string) => db.$transactionWithRetry((tx) => note(tx, id))
+    const { error } = await lose({ call, statement: COMMIT }, text)
+
+    expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+    expect(await database.query('SELECT FROM "Note" WHERE text = $1', [text])).toHaveLength(1)
+  })
+
+  test('a body that has raised synchronous_commit itself is no success before the standby has it', async () => {
+    await database.query(`ALTER ROLE postgres SET synchronous_commit = 'local'`)
+    onTestFinished(async () => void (await database.query('ALTER ROLE postgres RESET synchronous_commit')))
+    const call = (db: ErpDb, id: string) =>
+      db.$transactionWithRetry(async (tx) => {
+        await rows(tx, `SELECT set_config('synchronous_commit', 'on', true)`)
+        await note(tx, id)
+      })
+    const { error } = await lose({ call, statement: COMMIT }, randomUUID())
+
+    expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+  })
+
+  test('a replay on the tx of a caller is a success only when its COMMIT is one', async () => {
+    const id = randomUUID()
+    const { db, pass } = await lose(CALLS['$stock.move'] as Call, id)
+    const inside = db.$transactionWithRetry((tx) => move(tx as ErpDb, id))
+
+    expect(await errorOf(inside, pass)).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+  })
+
+  // Only Prisma has models.
+  test.runIf(engine === 'prisma').each([1, 3])(
+    'createIdempotent whose answer was lost is no success before the standby has it, and nor are %i duplicates at once',
+    async (duplicates) => {
+      const create = (db: ErpDb, transactionId: string) =>
+        (db as unknown as PrismaDb).payment.createIdempotent({ where: { transactionId }, data: { amount: 5 } })
+      const id = randomUUID()
+      const { db, pass, error } = await lose({ call: create, statement: /INSERT INTO "public"."Payment"/ }, id)
+
+      expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+      const calls = Promise.allSettled(Array.from({ length: duplicates }, () => create(db, id)))
+      const unknown = Array(duplicates).fill({ status: 'rejected', reason: { code: 'OUTCOME_UNKNOWN' } })
+      await untilWaiting()
+      pass(FOR_EVER)
+      expect(await calls).toMatchObject(unknown)
+    },
+  )
+})
