@@ -14,6 +14,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'checks the database, and the settings of the client, for what would break the promises of the package',
     load: async () => (await import('./commands/doctor.js')).doctor,
   },
+  locks: {
+    summary: 'shows who holds and who waits for which row or lock, since when, and with which statement',
+    load: async () => (await import('./commands/locks.js')).locks,
+  },
 }
 
 const OUTPUT: Output = {

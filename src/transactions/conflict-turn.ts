@@ -8,7 +8,7 @@ import { Semaphore } from '../sync/semaphore.js'
  * The text whose `hashtextextended(text, 0)` is the number of the lock. A key of the user's is a JSON
  * array, which this is not.
  */
-const LOCK_KEY = 'prisma-extension-concurrency: the turn of a transaction after a conflict'
+export const CONFLICT_TURN = 'prisma-extension-concurrency: the turn of a transaction after a conflict'
 
 /** Thrown in a transaction whose turn it is not: it is rolled back, having done nothing. */
 const NOT_YET = Symbol('not yet')
@@ -80,7 +80,7 @@ export class ConflictTurn {
   }
 
   async #take(tx: TransactionSession): Promise<void> {
-    const text = `SELECT pg_try_advisory_xact_lock(hashtextextended('${LOCK_KEY}', 0)) AS taken`
+    const text = `SELECT pg_try_advisory_xact_lock(hashtextextended('${CONFLICT_TURN}', 0)) AS taken`
     const { taken } = await rowOf<{ taken: boolean }>(tx, { text, values: [] }).catch((error: unknown) => {
       if (!isUnsupported(error)) throw error
       this.#isSupported = false

@@ -18,7 +18,7 @@ describe('the command', () => {
     expect(stdout).toMatch(/Usage: prisma-extension-concurrency[\s\S]*doctor[\s\S]*Exit codes: 0 /)
   })
 
-  test.each(['doctor'])('says of %s with --help what its options are', async (name) => {
+  test.each(['doctor', 'locks'])('says of %s with --help what its options are', async (name) => {
     const { code, stdout } = await runCommand([name, '--help'])
 
     expect(code).toBe(0)
@@ -30,6 +30,7 @@ describe('the command', () => {
     [['doctor', '--jsn'], /unknown option '--jsn'/],
     [['doctor', '--url', 'mysql://h/d'], /is not the URL of a PostgreSQL database/],
     [['doctor', '--url', 'postgresql://127.0.0.1:1/d'], /cannot be reached/],
+    [['locks', '--url', 'postgresql://127.0.0.1:1/d'], /the database .* cannot be reached/],
     [['doctor'], /no database: set DATABASE_URL, or give --url/],
   ])('ends with 2 and a message when it is called as %j', async (args, message) => {
     const { code, stdout, stderr } = await runCommand(args)

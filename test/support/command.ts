@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,4 +38,21 @@ export async function appFolder(files: Readonly<Record<string, string>>): Promis
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
   return folder
+}
+
+/**
+ * The blocks of text that the page on the commands shows of a command, without its help, with every number, time and
+ * process the same. So what was printed can be compared with them.
+ */
+export async function examplesOf(name: string): Promise<string[]> {
+  const page = await readFile(join(ROOT, 'docs/guide/commands.md'), 'utf8')
+  const [, section = ''] = page.split(`\n## ${name}\n`)
+  const own = section.split('\n## ')[0] ?? ''
+  const blocks = Array.from(own.matchAll(/^```text\n([\s\S]*?)^```$/gm), ([, text = '']) => text)
+  return blocks.filter((text) => !text.startsWith('Usage: ')).map(withoutNumbers)
+}
+
+/** `3.2 s` and `12 ms` are the same time, and pid 4702 is the same process as any. */
+export function withoutNumbers(text: string): string {
+  return text.replaceAll(/\d+(?:\.\d+)? (?:ms|s|min|h)\b/g, 'TIME').replaceAll(/\bpid \d+/g, 'pid N')
 }
