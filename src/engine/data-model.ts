@@ -14,8 +14,6 @@ export interface Field {
   readonly isUpdatedAt: boolean
   /** Its value where an INSERT leaves it out. */
   readonly fallback: FieldDefault
-  /** Whether the database itself fills it in then. A `uuid()` or `cuid()` is made by Prisma's client. */
-  readonly hasDefault: boolean
   /** The column's type where the schema gives one (`@db.`), such as `Decimal(12, 2)`. */
   readonly nativeType: string | undefined
   /** On the side of a relation that holds the foreign key. */
@@ -32,14 +30,8 @@ export interface Model {
   readonly table: string
   readonly schema: string
   readonly fields: ReadonlyMap<string, Field>
-  /** The fields that are a unique key by themselves. */
-  readonly uniques: ReadonlySet<string>
-  /** The fields of each unique key, the primary key among them. */
-  readonly keys: readonly (readonly string[])[]
-  /** The fields of each unique key that has several, by its name in `where`, such as `orderId_productId`. */
-  readonly compoundKeys: ReadonlyMap<string, readonly string[]>
-  /** The system that enforces foreign keys. It is the same for all models. */
-  readonly relationMode: RelationMode
+  /** Its unique keys, the primary key among them; those of one field come first. */
+  readonly keys: readonly UniqueKey[]
   /**
    * The fields that relations refer to, where Prisma itself (`relationMode = "prisma"`) changes the rows that
    * refer to them, by statements of its own. Empty where the database does.
@@ -55,7 +47,18 @@ export interface Model {
   readonly standsForNull?: (value: unknown) => boolean
 }
 
-export type DataModel = ReadonlyMap<string, Model>
+export interface UniqueKey {
+  /** By which `where` calls it: the field, or the name of several, such as `orderId_productId`. */
+  readonly name: string
+  readonly fields: readonly string[]
+}
+
+/** The models by their names. Each may be read when it is first asked for. */
+export interface DataModel {
+  has(name: string): boolean
+  get(name: string): Model | undefined
+  keys(): Iterable<string>
+}
 
 /** The version columns of a client's models, as `concurrency()` knows them. */
 export interface VersionColumns {
@@ -67,9 +70,6 @@ export interface VersionColumns {
   /** The version column that plain writes of the model bump; `undefined` where they bump none. */
   bumpedBy(model: string): string | undefined
 }
-
-/** The system that enforces foreign keys: the database, or Prisma with statements of its own. */
-export type RelationMode = 'foreignKeys' | 'prisma'
 
 /**
  * The value of a field where an INSERT leaves it out.
@@ -106,6 +106,6 @@ export interface ForeignKey {
 }
 
 /** The fields of a unique key, by the name that `where` has for it; `undefined` where it is no key. */
-export function uniqueKeyOf({ uniques, compoundKeys }: Model, name: string): readonly string[] | undefined {
-  return uniques.has(name) ? [name] : compoundKeys.get(name)
+export function uniqueKeyOf({ keys }: Model, name: string): readonly string[] | undefined {
+  return keys.find((key) => key.name === name)?.fields
 }

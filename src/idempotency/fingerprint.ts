@@ -43,9 +43,12 @@ export function fingerprintFields(dataModel: DataModel, settings: IdempotencyOpt
   for (const name of Object.keys(settings.models ?? {})) {
     if (!dataModel.has(name)) issues.push({ path: `idempotency.models.${name}`, message: 'is not a model' })
   }
-  for (const model of dataModel.values()) {
-    const own = settings.models?.[model.name]?.fingerprint
-    if (own === false) continue
+  // A model is read when it is asked for: only those that a setting is about are.
+  const named = settings.fingerprint === undefined ? Object.keys(settings.models ?? {}) : dataModel.keys()
+  for (const each of named) {
+    const model = dataModel.get(each)
+    const own = settings.models?.[each]?.fingerprint
+    if (model === undefined || own === false) continue
     const name = own ?? settings.fingerprint
     if (name === undefined) continue
     if (isText(model, name)) fields.set(model.name, name)

@@ -130,7 +130,9 @@ export class TableCheck {
     const { model } = this
     if (model === MISSING_MODEL || fields.includes(MISSING_FIELD)) return
     const names = fields.map(({ name }) => name)
-    const isKey = model.keys.some((key) => key.length === names.length && key.every((name) => names.includes(name)))
+    const isKey = model.keys.some(
+      (key) => key.fields.length === names.length && key.fields.every((name) => names.includes(name)),
+    )
     if (!isKey) this.report(option, `${model.name} needs @@unique([${names.join(', ')}]), or an @@id of them`)
   }
 
@@ -167,7 +169,9 @@ export class TableCheck {
 }
 
 /** Whether a new row is complete without the field. */
-export function isFilledIn({ kind, isOptional, isList, hasDefault, isUpdatedAt }: Field): boolean {
+export function isFilledIn({ kind, isOptional, isList, fallback, isUpdatedAt }: Field): boolean {
+  // A `uuid()` or `cuid()` is made by Prisma's client, and not by the database.
+  const hasDefault = !['none', 'client', 'unknown'].includes(fallback.kind)
   return kind === 'relation' || isOptional || isList || hasDefault || isUpdatedAt
 }
 
@@ -182,10 +186,7 @@ const MISSING_MODEL: Model = {
   table: '',
   schema: '',
   fields: new Map(),
-  uniques: new Set(),
   keys: [],
-  compoundKeys: new Map(),
-  relationMode: 'foreignKeys',
   emulatedKeys: new Set(),
   inKeys: new Set(),
   version: undefined,
@@ -200,7 +201,6 @@ const MISSING_FIELD: Field = {
   isOptional: false,
   isUpdatedAt: false,
   fallback: { kind: 'none' },
-  hasDefault: false,
   nativeType: undefined,
   foreignKey: undefined,
   relationName: undefined,

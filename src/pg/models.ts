@@ -121,16 +121,13 @@ function modelOf(name: string, row: TableRow, mapping: ModelMapping, issues: Con
   }
   const nameOf = (column: string) => names.get(column) ?? column
   const fields = row.columns.map((column) => fieldOf(nameOf(column.name), column, mapping.updatedAt))
-  const keys = row.keys.map((columns) => columns.map(nameOf))
+  const keys = row.keys.map((columns) => columns.map(nameOf)).sort((a, b) => a.length - b.length)
   return {
     name,
     table: row.table,
     schema: row.schema,
     fields: new Map(fields.map((field) => [field.name, field])),
-    uniques: new Set(keys.filter(({ length }) => length === 1).flat()),
-    keys,
-    compoundKeys: new Map(keys.filter(({ length }) => length > 1).map((key) => [key.join('_'), key])),
-    relationMode: 'foreignKeys',
+    keys: keys.map((key) => ({ name: key.join('_'), fields: key })),
     emulatedKeys: new Set(),
     inKeys: new Set(row.inKeys.map(nameOf)),
     version: undefined,
@@ -150,7 +147,6 @@ function fieldOf(name: string, column: ColumnRow, updatedAt: readonly string[] |
     isOptional: !column.isRequired,
     isUpdatedAt: isMoment && (updatedAt?.includes(name) ?? /^updated_?at$/i.test(name)),
     fallback: fallbackOf(column),
-    hasDefault: column.fallback !== null,
     nativeType,
     foreignKey: undefined,
     relationName: undefined,

@@ -3,8 +3,10 @@ import { ConfigurationError } from '../errors/index.js'
 import { literal, quoted } from '../sql/sql.js'
 import type { PrismaClientLike } from './client.js'
 import { type Layer, layersOf } from './layers.js'
-import { type Attribute, type Block, type FieldDeclaration, parseSchema } from './schema-syntax.js'
-import { argumentOf, attributeValue, mappedName, namesOf, textOf } from './schema-text.js'
+import { type Attribute, type Block, type BlockText, type Entry, parseBlock, splitSchema } from './schema-syntax.js'
+import { argumentNamed, argumentOf, attributeOf, mappedName, namesOf, textOf } from './schema-text.js'
+
+type NamedBlock = BlockText & Block
 
 const TYPES: Readonly<Record<string, string>> = {
   Int: 'INTEGER',
@@ -28,7 +30,10 @@ const SERIALS: Readonly<Record<string, string>> = { INTEGER: 'SERIAL', BIGINT: '
  * @throws ConfigurationError for what it would not make as Prisma does, such as an index of another type
  */
 export function migrationOf(text: string, wanted?: readonly string[], schema?: string): string {
-  return new Tables(parseSchema(text), schema).migration(wanted)
+  return new Tables(
+    splitSchema(text).map((block) => ({ ...block, ...parseBlock(block) })),
+    schema,
+  ).migration(wanted)
 }
 
 /**
@@ -46,24 +51,26 @@ export function migrationFor(client: object, name: Layer['name'], count?: number
 }
 
 class Tables {
-  readonly #models: ReadonlyMap<string, Block>
-  readonly #enums: ReadonlyMap<string, Block>
+  readonly #models: ReadonlyMap<string, NamedBlock>
+  readonly #enums: ReadonlyMap<string, NamedBlock>
   readonly #schema: string | undefined
   readonly #hasForeignKeys: boolean
 
-  constructor(blocks: readonly Block[], schema: string | undefined) {
+  constructor(blocks: readonly NamedBlock[], schema: string | undefined) {
     const of = (keyword: string) => blocks.filter((block) => block.keyword === keyword)
     this.#models = new Map(of('model').map((block) => [block.name, block]))
     this.#enums = new Map(of('enum').map((block) => [block.name, block]))
     this.#schema = schema
-    this.#hasForeignKeys = of('datasource').every(({ settings }) => textOf(settings.get('relationMode')) !== 'prisma')
+    this.#hasForeignKeys = of('datasource').every(
+      ({ entries }) => textOf(entries.find(({ name }) => name === 'relationMode')?.value) !== 'prisma',
+    )
   }
 
   migration(wanted: readonly string[] = [...this.#models.keys()]): string {
     const models = wanted.map((name) => this.#models.get(name) ?? refuse(name, 'is not in the schema', ''))
     const flaw = models.find(({ isWhole }) => !isWhole)
     if (flaw) refuse(flaw.name, 'has a line that is not understood')
-    const types = new Set(models.flatMap(({ fields }) => fields.flatMap(({ type }) => this.#enums.get(type) ?? [])))
+    const types = new Set(models.flatMap(({ entries }) => entries.flatMap(({ type }) => this.#enums.get(type) ?? [])))
     return [
       ...Array.from(types, (type) => this.#enum(type)),
       ...models.map((model) => this.#table(model)),
@@ -73,8 +80,8 @@ class Tables {
   }
 
   /** With its schema, unless that is the one that Prisma takes for granted. */
-  #nameOf(block: Block): string {
-    const own = textOf(attributeValue(block.attributes, 'schema', 'map'))
+  #nameOf(block: NamedBlock): string {
+    const own = textOf(argumentOf(attributeOf(block.attributes, 'schema'), 'map'))
     const schema = own ?? this.#schema
     const isUsual = own === 'public' && this.#schema === undefined
     return schema === undefined || isUsual
@@ -82,13 +89,13 @@ class Tables {
       : `${quoted(schema)}.${quoted(mappedName(block))}`
   }
 
-  #enum(type: Block): string {
-    const values = type.values.map((value) => literal(mappedName(value)))
+  #enum(type: NamedBlock): string {
+    const values = type.entries.map((value) => literal(mappedName(value)))
     return `-- CreateEnum\nCREATE TYPE ${this.#nameOf(type)} AS ENUM (${values.join(', ')});\n`
   }
 
-  #table(model: Block): string {
-    const columns = model.fields
+  #table(model: NamedBlock): string {
+    const columns = model.entries
       .filter(({ type }) => !this.#models.has(type))
       .map((field) => this.#column(model, field))
     const [key] = keysOf(model, 'id')
@@ -101,12 +108,12 @@ ${[...columns, ...(primary ? [primary] : [])].join(',\n')}
 `
   }
 
-  #column(model: Block, field: FieldDeclaration): string {
+  #column(model: NamedBlock, field: Entry): string {
     const { attributes, isList, isOptional } = field
     const enumType = this.#enums.get(field.type)
     const type =
       (enumType ? this.#nameOf(enumType) : columnType(field)) ?? refuse(model.name, `has the type ${field.type}`)
-    const value = attributeValue(attributes, 'default', 'value')
+    const value = argumentOf(attributeOf(attributes, 'default'), 'value')
     if (value?.kind === 'call' && value.name === 'autoincrement') {
       return `    ${quoted(mappedName(field))} ${SERIALS[type] ?? type} NOT NULL`
     }
@@ -117,7 +124,7 @@ ${[...columns, ...(primary ? [primary] : [])].join(',\n')}
     return `    ${quoted(mappedName(field))} ${full}${required}${fallback ? ` DEFAULT ${fallback}` : ''}`
   }
 
-  #fallback(value: Expression, field: FieldDeclaration, type: string): string | undefined {
+  #fallback(value: Expression, field: Entry, type: string): string | undefined {
     switch (value.kind) {
       case 'list':
         return `ARRAY[${value.items.map((item) => this.#fallback(item, field, type)).join(', ')}]::${type}`
@@ -126,7 +133,7 @@ ${[...columns, ...(primary ? [primary] : [])].join(',\n')}
       case 'number':
         return value.text
       case 'name': {
-        const enumValue = this.#enums.get(field.type)?.values.find(({ name }) => name === value.name)
+        const enumValue = this.#enums.get(field.type)?.entries.find(({ name }) => name === value.name)
         return enumValue ? literal(mappedName(enumValue)) : value.name
       }
       case 'call':
@@ -138,7 +145,7 @@ ${[...columns, ...(primary ? [primary] : [])].join(',\n')}
     }
   }
 
-  #indexes(model: Block): string[] {
+  #indexes(model: NamedBlock): string[] {
     return (['unique', 'index'] as const).flatMap((kind) =>
       keysOf(model, kind).map(({ name, columns, orders }) => {
         const index = name ?? limited([mappedName(model), ...columns].join('_'), kind === 'unique' ? '_key' : '_idx')
@@ -149,10 +156,10 @@ ${[...columns, ...(primary ? [primary] : [])].join(',\n')}
     )
   }
 
-  #foreignKeys(model: Block): string[] {
-    return model.fields.flatMap(({ type, isOptional, attributes }) => {
-      const args = attributes.find(({ name }) => name === 'relation')?.args ?? []
-      const given = (wanted: string) => args.find(({ name }) => name === wanted)?.value
+  #foreignKeys(model: NamedBlock): string[] {
+    return model.entries.flatMap(({ type, isOptional, attributes }) => {
+      const relation = attributeOf(attributes, 'relation')
+      const given = (wanted: string) => argumentNamed(relation, wanted)
       const own = namesOf(given('fields'))
       const other = this.#models.get(type)
       const foreign = namesOf(given('references'))
@@ -185,8 +192,8 @@ interface Key {
 }
 
 /** The keys or indexes of a model: those of its fields, and then those of the model. */
-function keysOf(model: Block, kind: 'id' | 'unique' | 'index'): Key[] {
-  const ofFields = model.fields.flatMap((field) =>
+function keysOf(model: NamedBlock, kind: 'id' | 'unique' | 'index'): Key[] {
+  const ofFields = model.entries.flatMap((field) =>
     field.attributes
       .filter(({ name }) => name === kind)
       .map((attribute) => ({
@@ -212,17 +219,17 @@ function keysOf(model: Block, kind: 'id' | 'unique' | 'index'): Key[] {
   return [...ofFields, ...ofModel]
 }
 
-const nameIn = ({ args }: Attribute) => textOf(args.find(({ name }) => name === 'map')?.value)
+const nameIn = (attribute: Attribute) => textOf(argumentNamed(attribute, 'map'))
 
 /** The order that the arguments ask for. They may not ask for anything that would be left out here. */
-function orderIn(model: Block, { name: kind, args }: Attribute): string {
+function orderIn(model: NamedBlock, { name: kind, args }: Attribute): string {
   const unknown = args.find(({ name }) => name !== 'map' && name !== 'name' && name !== 'sort')
   if (unknown) refuse(model.name, `has an ${kind} with ${unknown.name ?? 'an argument'} that is not printed here`)
   const sort = args.find(({ name }) => name === 'sort')?.value
   return sort?.kind === 'name' && sort.name === 'Desc' ? ' DESC' : ''
 }
 
-function columnType({ type, attributes }: FieldDeclaration): string | undefined {
+function columnType({ type, attributes }: Entry): string | undefined {
   const native = attributes.find(({ name }) => name.includes('.'))
   if (native === undefined) return TYPES[type]
   const name = native.name.slice(native.name.indexOf('.') + 1)
@@ -232,11 +239,11 @@ function columnType({ type, attributes }: FieldDeclaration): string | undefined 
   return (name === 'DoublePrecision' ? 'DOUBLE PRECISION' : name.toUpperCase()) + (args.length > 0 ? `(${args})` : '')
 }
 
-function fieldOf(model: Block, name: string): FieldDeclaration {
-  return model.fields.find((field) => field.name === name) ?? refuse(model.name, `has no field ${name}`)
+function fieldOf(model: NamedBlock, name: string): Entry {
+  return model.entries.find((field) => field.name === name) ?? refuse(model.name, `has no field ${name}`)
 }
 
-const columnOf = (model: Block, name: string) => mappedName(fieldOf(model, name))
+const columnOf = (model: NamedBlock, name: string) => mappedName(fieldOf(model, name))
 
 /** PostgreSQL takes names of up to 63 bytes. */
 function limited(name: string, suffix: string): string {

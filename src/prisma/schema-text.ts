@@ -1,23 +1,26 @@
-import type { Argument, Expression, FieldDefault, ForeignKey, RelationMode } from '../engine/data-model.js'
-import { type Attribute, type FieldDeclaration, parseSchema } from './schema-syntax.js'
+import type { Expression, FieldDefault, ForeignKey, UniqueKey } from '../engine/data-model.js'
+import { type LazyMap, lazyMap } from './lazy-map.js'
+import { type Attribute, type Block, type BlockText, type Entry, parseBlock, splitSchema } from './schema-syntax.js'
 
 /**
  * Facts that only the schema's text has: Prisma's runtime data model leaves out nullability,
  * lists, defaults, `@updatedAt`, native types, unique keys and the database names of enum values.
  */
 export interface SchemaText {
-  readonly models: ReadonlyMap<string, ReadonlyMap<string, FieldText>>
-  /** Per model, its unique keys, the primary key among them. */
-  readonly keys: ReadonlyMap<string, readonly UniqueKey[]>
+  readonly models: LazyMap<ModelText>
   /** Per enum, each value's name in the database. */
-  readonly enums: ReadonlyMap<string, ReadonlyMap<string, string>>
-  readonly relationMode: RelationMode
+  readonly enums: LazyMap<ReadonlyMap<string, string>>
+  /** Whether Prisma enforces foreign keys, with statements of its own, and not the database. */
+  readonly emulatesForeignKeys: boolean
 }
 
-export interface UniqueKey {
-  /** By which `where` calls it: the field, or the name of several, such as `orderId_productId`. */
-  readonly name: string
-  readonly fields: readonly string[]
+export interface ModelText {
+  readonly fields: ReadonlyMap<string, FieldText>
+  /** Its unique keys, the primary key among them. */
+  readonly keys: readonly KeyText[]
+}
+
+export interface KeyText extends UniqueKey {
   /** Whether it keeps only some rows apart, so that it names none, for Prisma neither. */
   readonly isPartial: boolean
 }
@@ -34,37 +37,31 @@ export interface FieldText {
 }
 
 export function readSchemaText(text: string): SchemaText {
-  const models = new Map<string, ReadonlyMap<string, FieldText>>()
-  const keys = new Map<string, readonly UniqueKey[]>()
-  const enums = new Map<string, ReadonlyMap<string, string>>()
-  let relationMode: RelationMode = 'foreignKeys'
-  for (const block of parseSchema(text)) {
-    switch (block.keyword) {
-      case 'model':
-      case 'view':
-        models.set(block.name, new Map(block.fields.map((field) => [field.name, fieldText(field)])))
-        keys.set(block.name, [
-          ...block.fields.flatMap((field) => fieldKey(field)),
-          ...block.attributes.flatMap((attribute) => blockKey(attribute)),
-        ])
-        break
-      case 'enum':
-        enums.set(block.name, new Map(block.values.map((value) => [value.name, mappedName(value)])))
-        break
-      case 'datasource':
-        if (textOf(block.settings.get('relationMode')) === 'prisma') relationMode = 'prisma'
-        break
-    }
+  const blocks = splitSchema(text)
+  const read = <T>(keywords: RegExp, readBlock: (block: Block) => T) => {
+    const found = new Map(
+      blocks.filter(({ keyword }) => keywords.test(keyword)).map((block) => [block.name, block] as const),
+    )
+    return lazyMap(found.keys(), (name) => readBlock(parseBlock(found.get(name) as BlockText)))
   }
-  return { models, keys, enums, relationMode }
+  const source = blocks.find(({ keyword }) => keyword === 'datasource')
+  const settings = source && parseBlock(source).entries
+  return {
+    models: read(/model|view/, ({ entries, attributes }) => ({
+      fields: new Map(entries.map((field) => [field.name, fieldText(field)])),
+      keys: [...entries.flatMap(fieldKey), ...attributes.flatMap(blockKey)],
+    })),
+    enums: read(/enum/, ({ entries }) => new Map(entries.map((value) => [value.name, mappedName(value)]))),
+    emulatesForeignKeys: textOf(settings?.find(({ name }) => name === 'relationMode')?.value) === 'prisma',
+  }
 }
 
-function fieldText({ isList, isOptional, attributes }: FieldDeclaration): FieldText {
+function fieldText({ isList, isOptional, attributes }: Entry): FieldText {
   const native = attributes.find(({ name }) => name.includes('.'))
   return {
     isList,
     isOptional,
-    isUpdatedAt: has(attributes, 'updatedAt'),
+    isUpdatedAt: attributeOf(attributes, 'updatedAt') !== undefined,
     fallback: defaultOf(attributes),
     nativeType: native && nativeType(native),
     foreignKey: foreignKeyOf(attributes),
@@ -77,7 +74,7 @@ const BY_CLIENT = new Set(['uuid', 'cuid', 'nanoid', 'ulid'])
 function defaultOf(attributes: readonly Attribute[]): FieldDefault {
   // An attribute of a later Prisma may well be one that fills the field in.
   if (!attributes.every(({ name }) => KNOWN.has(name) || name.includes('.'))) return { kind: 'unknown' }
-  const attribute = attributes.find(({ name }) => name === 'default')
+  const attribute = attributeOf(attributes, 'default')
   if (attribute === undefined) return { kind: 'none' }
   const value = argumentOf(attribute, 'value')
   if (value === undefined) return { kind: 'unknown' }
@@ -87,15 +84,15 @@ function defaultOf(attributes: readonly Attribute[]): FieldDefault {
   return { kind: BY_CLIENT.has(value.name) ? 'client' : 'unknown' }
 }
 
-function fieldKey({ name, attributes }: FieldDeclaration): UniqueKey[] {
+function fieldKey({ name, attributes }: Entry): KeyText[] {
   return attributes.filter(isKey).map((attribute) => ({ name, fields: [name], isPartial: isPartial(attribute) }))
 }
 
 /** `where` calls a key of one field by the field, whatever the name of the key. */
-function blockKey(attribute: Attribute): UniqueKey[] {
+function blockKey(attribute: Attribute): KeyText[] {
   const fields = isKey(attribute) ? namesOf(argumentOf(attribute, 'fields')) : undefined
   if (fields === undefined || fields.length === 0) return []
-  const named = textOf(attribute.args.find(({ name }) => name === 'name')?.value)
+  const named = textOf(argumentNamed(attribute, 'name'))
   const name = fields.length === 1 ? (fields[0] as string) : (named ?? fields.join('_'))
   return [{ name, fields, isPartial: isPartial(attribute) }]
 }
@@ -110,35 +107,28 @@ function nativeType({ name, args }: Attribute): string {
 }
 
 function foreignKeyOf(attributes: readonly Attribute[]): ForeignKey | undefined {
-  const args = attributes.find(({ name }) => name === 'relation')?.args ?? []
-  const names = (wanted: string) => namesOf(args.find(({ name }) => name === wanted)?.value)
-  const fields = names('fields')
-  const references = names('references')
+  const relation = attributeOf(attributes, 'relation')
+  const fields = namesOf(argumentNamed(relation, 'fields'))
+  const references = namesOf(argumentNamed(relation, 'references'))
   return fields && references && { fields, references }
 }
 
 /** The name of a model, a field, an enum or one of its values in the database. */
-export function mappedName({ name, attributes }: Named): string {
-  return textOf(attributeValue(attributes, 'map', 'name')) ?? name
+export function mappedName({ name, attributes }: Pick<Entry, 'name' | 'attributes'>): string {
+  return textOf(argumentOf(attributeOf(attributes, 'map'), 'name')) ?? name
 }
 
-interface Named {
-  readonly name: string
-  readonly attributes: readonly Attribute[]
+export function attributeOf(attributes: readonly Attribute[], wanted: string): Attribute | undefined {
+  return attributes.find(({ name }) => name === wanted)
 }
 
-/** An argument of the attribute of this name, where there is one. */
-export function attributeValue(attributes: readonly Attribute[], name: string, wanted: string): Expression | undefined {
-  const attribute = attributes.find((candidate) => candidate.name === name)
-  return attribute && argumentOf(attribute, wanted)
+export function argumentNamed(attribute: Attribute | undefined, wanted: string): Expression | undefined {
+  return attribute?.args.find(({ name }) => name === wanted)?.value
 }
-
-const has = (attributes: readonly Attribute[], wanted: string) => attributes.some(({ name }) => name === wanted)
 
 /** The argument of this name, which may also stand without it, before or behind others. */
-export function argumentOf({ args }: Attribute, wanted: string): Expression | undefined {
-  const isWanted = ({ name }: Argument) => name === undefined || name === wanted
-  return args.find(isWanted)?.value
+export function argumentOf(attribute: Attribute | undefined, wanted: string): Expression | undefined {
+  return attribute?.args.find(({ name }) => name === undefined || name === wanted)?.value
 }
 
 /** `[a, b(sort: Desc)]` is `['a', 'b']`, and `a` is `['a']`. */

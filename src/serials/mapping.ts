@@ -69,7 +69,7 @@ function mapAllocation(found: TableCheck): SerialsMap['allocation'] {
 
 /** A NULL in a key is equal to nothing, so a serial with one could not be told from others. */
 function keyWith(number: Field, model: Model): Field[] {
-  for (const names of model.keys) {
+  for (const { fields: names } of model.keys) {
     if (!names.includes(number.name)) continue
     const others = names.filter((name) => name !== number.name).flatMap((name) => model.fields.get(name) ?? [])
     if (others.length === names.length - 1 && others.every(({ isOptional }) => !isOptional)) return [number, ...others]

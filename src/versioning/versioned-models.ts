@@ -21,7 +21,7 @@ export class VersionedModels implements VersionColumns {
    * below has another mark, so it passes this one on.
    */
   readonly keepMark = `prisma-extension-concurrency: keep ${crypto.randomUUID()}`
-  readonly #versioned = new Map<string, VersionedModel>()
+  readonly #versioned = new Map<string, VersionedModel | undefined>()
   readonly #reasons = new Map<string, string>()
   readonly #dataModel: DataModel
   readonly #settings: VersionSettings
@@ -31,32 +31,33 @@ export class VersionedModels implements VersionColumns {
     this.#dataModel = dataModel
     this.#settings = settings
     const issues: ConfigurationIssue[] = []
-    for (const name of Object.keys(settings.models ?? {})) {
-      if (!dataModel.has(name)) {
-        issues.push({
-          path: `version.models.${name}`,
-          message: `is not a model. ${suggest(name, [...dataModel.keys()])}`,
-        })
-      }
+    const named = Object.keys(settings.models ?? {})
+    for (const name of named) {
+      if (dataModel.has(name)) continue
+      issues.push({
+        path: `version.models.${name}`,
+        message: `is not a model. ${suggest(name, [...dataModel.keys()])}`,
+      })
     }
-    for (const model of dataModel.values()) this.#add(model, settings, issues)
-    if (settings.field !== undefined && this.#versioned.size === 0 && issues.length === 0) {
+    // Of the others a field of the usual name is looked at when they are first written.
+    for (const name of settings.field === undefined ? named : dataModel.keys()) this.#read(name, issues)
+    if (settings.field !== undefined && ![...this.#versioned.values()].some(Boolean) && issues.length === 0) {
       issues.push({ path: 'version.field', message: `no model has a required Int or BigInt field '${settings.field}'` })
     }
     if (issues.length > 0) throw new ConfigurationError(issues)
   }
 
   get(model: string): VersionedModel | undefined {
-    return this.#versioned.get(model)
+    return this.#versioned.has(model) ? this.#versioned.get(model) : this.#read(model, [])
   }
 
   fieldOf(model: string): string | false | undefined {
     if (this.#settings.models?.[model] === false) return false
-    return this.#versioned.get(model)?.version.name
+    return this.get(model)?.version.name
   }
 
   bumpedBy(model: string): string | undefined {
-    const versioned = this.#versioned.get(model)
+    const versioned = this.get(model)
     return versioned?.bumpsPlainWrites ? versioned.version.name : undefined
   }
 
@@ -73,17 +74,25 @@ export class VersionedModels implements VersionColumns {
 
   /** The versioned model, or a ConfigurationError that says what it lacks. */
   require(model: string): VersionedModel {
-    const versioned = this.#versioned.get(model)
+    const versioned = this.get(model)
     if (versioned) return versioned
     const message = `${this.#reasons.get(model) ?? `${model} is not a model`}, so it cannot be written by version`
     throw new ConfigurationError([{ path: '', message }])
   }
 
-  #add(model: Model, settings: VersionSettings, issues: ConfigurationIssue[]): void {
+  #read(name: string, issues: ConfigurationIssue[]): VersionedModel | undefined {
+    const model = this.#dataModel.get(name)
+    const versioned = model && this.#versionedOf(model, issues)
+    this.#versioned.set(name, versioned)
+    return versioned
+  }
+
+  #versionedOf(model: Model, issues: ConfigurationIssue[]): VersionedModel | undefined {
+    const settings = this.#settings
     const own = settings.models?.[model.name]
     if (own === false) {
       this.#reasons.set(model.name, `${model.name} is set to \`false\` in \`version.models\``)
-      return
+      return undefined
     }
     const named = own?.field ?? settings.field
     const name = named ?? 'version'
@@ -97,15 +106,15 @@ export class VersionedModels implements VersionColumns {
       // A field that was named must fit; one that is only called `version` may be something else.
       const path = pathOfFlaw(own, settings, model, version)
       if (path !== undefined) issues.push({ path, message: `${model.name} ${flaw}` })
-      return
+      return undefined
     }
-    this.#versioned.set(model.name, {
+    return {
       model,
       version,
       bumpsPlainWrites: own?.bumpPlainWrites ?? settings.bumpPlainWrites ?? true,
       highest: version.type === 'BigInt' ? 9_223_372_036_854_775_807n : 2_147_483_647n,
       stamps: [...model.fields.values()].filter(({ isUpdatedAt }) => isUpdatedAt),
-    })
+    }
   }
 }
 

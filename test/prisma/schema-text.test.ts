@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { readDataModel } from '../../src/prisma/data-model.js'
-import { readSchemaText } from '../../src/prisma/schema-text.js'
+import { readSchemaText, type SchemaText } from '../../src/prisma/schema-text.js'
 import { useExtended } from '../support/extended.js'
 
 const { connect } = useExtended()
 
-const model = (...lines: string[]) => readSchemaText(`model Thing {\n${lines.join('\n')}\n}`).models.get('Thing')
+const thing = (...lines: string[]) => readSchemaText(`model Thing {\n${lines.join('\n')}\n}`).models.get('Thing')
+const model = (...lines: string[]) => thing(...lines)?.fields
+/** The fields of each model. */
+const fieldsOf = ({ models }: SchemaText) =>
+  Array.from(models.keys(), (name) => [name, [...(models.get(name)?.fields.keys() ?? [])]])
 const enumeration = (...lines: string[]) => {
   const values = readSchemaText(`enum Kind {\n${lines.join('\n')}\n}`).enums.get('Kind')
   return values && Object.fromEntries(values)
@@ -104,7 +108,7 @@ describe('a native type', () => {
 })
 
 describe('a unique key', () => {
-  const keys = (...lines: string[]) => readSchemaText(`model Thing {\n${lines.join('\n')}\n}`).keys.get('Thing')
+  const keys = (...lines: string[]) => thing(...lines)?.keys
 
   test.each([
     ['@id', ['a Int @id'], 'a', ['a']],
@@ -166,8 +170,8 @@ describe('what is not understood', () => {
   })
 
   test('never takes the brace that ends a model with it', () => {
-    const { models } = readSchemaText('model A {\n  a Int @\n}\nmodel B {\n  b Int\n}')
-    expect([...models].map(([name, fields]) => [name, [...fields.keys()]])).toEqual([
+    const text = readSchemaText('model A {\n  a Int @\n}\nmodel B {\n  b Int\n}')
+    expect(fieldsOf(text)).toEqual([
       ['A', []],
       ['B', ['b']],
     ])
@@ -175,12 +179,12 @@ describe('what is not understood', () => {
 })
 
 describe('the relation mode', () => {
-  const mode = (lines: string) => readSchemaText(`datasource db {\n${lines}\n}`).relationMode
+  const emulates = (lines: string) => readSchemaText(`datasource db {\n${lines}\n}`).emulatesForeignKeys
 
   test('is that of foreign keys, unless the datasource says that Prisma stands in for them', () => {
     const usual = ['provider = "postgresql"', 'relationMode = "foreignKeys"', '// relationMode = "prisma"']
-    expect(usual.map(mode)).toEqual(usual.map(() => 'foreignKeys'))
-    expect(mode('provider = "postgresql"\nschemas = ["a", "b"]\nrelationMode="prisma" // why')).toBe('prisma')
+    expect(usual.map(emulates)).toEqual(usual.map(() => false))
+    expect(emulates('provider = "postgresql"\nschemas = ["a", "b"]\nrelationMode="prisma" // why')).toBe(true)
   })
 })
 
@@ -208,7 +212,7 @@ describe('an enum value', () => {
 
 describe('a schema', () => {
   test('is read block by block, whatever stands between them', () => {
-    const { models, enums } = readSchemaText(`
+    const text = readSchemaText(`
 generator client {
   provider = "prisma-client"
 }
@@ -238,18 +242,37 @@ view V {
 model B{
   id Int[]
 }`)
-    expect([...models].map(([name, fields]) => [name, [...fields.keys()]])).toEqual([
+    expect(fieldsOf(text)).toEqual([
       ['A', ['id']],
       ['model', ['model', 'enum']],
       ['V', ['id']],
       ['B', ['id']],
     ])
-    expect([...enums.keys()]).toEqual(['E'])
+    expect([...text.enums.keys()]).toEqual(['E'])
+  })
+
+  test('has its blocks cut where they end, though there are braces in texts, comments and conditions', () => {
+    const text = readSchemaText(`
+model A { // }
+  a String @default("}{") // }
+  /* } */
+  b Json   @default("{\\"c\\": {}}")
+  @@unique([a, b], where: {
+    a: "}"
+  })
+  @@index([b], map: "{") }
+/* model { */ model B{ // in {
+  a Int
+}`)
+    expect(fieldsOf(text)).toEqual([
+      ['A', ['a', 'b']],
+      ['B', ['a']],
+    ])
   })
 
   test('is read with the line ends of Windows', () => {
     const { models, enums } = readSchemaText('model A {\r\n  at DateTime? @updatedAt\r\n}\r\nenum E {\r\n  X\r\n}\r\n')
-    expect(models.get('A')?.get('at')).toMatchObject({ isOptional: true, isUpdatedAt: true })
+    expect(models.get('A')?.fields.get('at')).toMatchObject({ isOptional: true, isUpdatedAt: true })
     expect(enums.get('E')?.get('X')).toBe('X')
   })
 })
@@ -261,8 +284,8 @@ describe('the data model of a client', () => {
     const text = readSchemaText(
       (client as unknown as { _engineConfig: { inlineSchema: string } })._engineConfig.inlineSchema,
     )
-    const names = [...dataModel.values()].map(({ name, fields }) => [name, [...fields.keys()]])
-    expect(names).toEqual([...text.models].map(([name, fields]) => [name, [...fields.keys()]]))
+    const names = Array.from(dataModel.keys(), (name) => [name, [...(dataModel.get(name)?.fields.keys() ?? [])]])
+    expect(names).toEqual(fieldsOf(text))
   })
 
   test('knows table, columns and enum values by their names in the database', () => {
