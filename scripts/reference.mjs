@@ -170,8 +170,14 @@ function functionOf(member, checker) {
   return alias && ts.isFunctionTypeNode(alias.type) ? alias.type : member
 }
 
-function functionParts({ name, declarations: [declaration] }) {
-  return [`### ${name}`, code('typescript', signature(name, declaration)), ...prose(docOf(declaration))]
+function functionParts({ name, declarations }) {
+  // Of overloads, the declaration with the body is not one that can be called.
+  const signatures = declarations.filter((node, _, all) => all.length === 1 || !node.body)
+  return [
+    `### ${name}`,
+    code('typescript', signatures.map((node) => signature(name, node)).join('\n')),
+    ...prose(docOf(declarations[0])),
+  ]
 }
 
 function classParts({ name, declarations: [declaration] }) {

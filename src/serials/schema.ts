@@ -1,4 +1,5 @@
-import { migrationFor, migrationOf } from '../prisma/migration.js'
+import { printMigration } from '../prisma/print-migration.js'
+import { quoted } from '../sql/sql.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_SERIAL_MODEL = 'Serial'
@@ -38,16 +39,46 @@ model ${allocation} {
 }
 
 /**
- * The migration that makes the tables of `serials()`: the same SQL that Prisma makes of the models.
+ * The migration that makes the tables of `serials()`: the same SQL that Prisma makes of the models. Of a client it
+ * is a promise: the printer is loaded then.
  *
- * @param of a client with `serials()`, whose models are printed as they are in your schema; or, with `allocation`,
- *   the names of the models of `serialsSchema()`
+ * @param of the name of the first model of `serialsSchema()`; or a client with `serials()`, whose models are printed
+ *   as they are in your schema
+ * @param allocation the name of the second model of `serialsSchema()`
  * @throws ConfigurationError if the client has no `serials()`, or a model has what is not printed here, such as an
  *   index of another type than the usual one
  *
  * @example
- * await writeFile('prisma/migrations/20260101000000_serials/migration.sql', serialsSql(db))
+ * await writeFile('prisma/migrations/20260101000000_serials/migration.sql', await serialsSql(db))
  */
-export function serialsSql(of: string | object = DEFAULT_SERIAL_MODEL, allocation?: string): string {
-  return typeof of === 'string' ? migrationOf(serialsSchema(of, allocation)) : migrationFor(of, 'serials')
+export function serialsSql(of?: string, allocation?: string): string
+export function serialsSql(of: object): Promise<string>
+export function serialsSql(
+  of: string | object = DEFAULT_SERIAL_MODEL,
+  allocation = DEFAULT_ALLOCATION_MODEL,
+): string | Promise<string> {
+  if (typeof of === 'object') return printMigration(of, 'serials')
+  return `-- CreateTable
+CREATE TABLE ${quoted(of)} (
+    "productId" INTEGER NOT NULL,
+    "number" TEXT NOT NULL,
+    "transactionId" TEXT,
+    "orderId" INTEGER,
+
+    CONSTRAINT ${quoted(`${of}_pkey`)} PRIMARY KEY ("productId","number")
+);
+
+-- CreateTable
+CREATE TABLE ${quoted(allocation)} (
+    "transactionId" TEXT NOT NULL,
+    "request" TEXT NOT NULL,
+    "count" INTEGER NOT NULL,
+    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT ${quoted(`${allocation}_pkey`)} PRIMARY KEY ("transactionId")
+);
+
+-- CreateIndex
+CREATE INDEX ${quoted(`${of}_transactionId_productId_number_idx`)} ON ${quoted(of)}("transactionId", "productId", "number");
+`
 }

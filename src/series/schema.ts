@@ -1,4 +1,5 @@
-import { migrationFor, migrationOf } from '../prisma/migration.js'
+import { printMigration } from '../prisma/print-migration.js'
+import { quoted } from '../sql/sql.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_COUNTER_MODEL = 'Series'
@@ -38,17 +39,47 @@ model ${number} {
 
 /**
  * The migration that makes the tables of `series()`: the same SQL that Prisma makes of the models. The documents
- * are not among them.
+ * are not among them. Of a client it is a promise: the printer is loaded then.
  *
- * @param of a client with `series()`, whose models are printed as they are in your schema; or, with `number`, the
- *   names of the models of `seriesSchema()`
+ * @param of the name of the first model of `seriesSchema()`; or a client with `series()`, whose models are printed
+ *   as they are in your schema
+ * @param number the name of the second model of `seriesSchema()`
  * @throws ConfigurationError if the client has no `series()`, or a model has what is not printed here, such as an
  *   index of another type than the usual one
  *
  * @example
- * await writeFile('prisma/migrations/20260101000000_series/migration.sql', seriesSql(db))
+ * await writeFile('prisma/migrations/20260101000000_series/migration.sql', await seriesSql(db))
  */
-export function seriesSql(of: string | object = DEFAULT_COUNTER_MODEL, number?: string): string {
+export function seriesSql(of?: string, number?: string): string
+export function seriesSql(of: object): Promise<string>
+export function seriesSql(
+  of: string | object = DEFAULT_COUNTER_MODEL,
+  number = DEFAULT_NUMBER_MODEL,
+): string | Promise<string> {
   // Its models are the two of its own, and behind them those of the documents.
-  return typeof of === 'string' ? migrationOf(seriesSchema(of, number)) : migrationFor(of, 'series', 2)
+  if (typeof of === 'object') return printMigration(of, 'series', 2)
+  return `-- CreateTable
+CREATE TABLE ${quoted(of)} (
+    "name" TEXT NOT NULL,
+    "period" TEXT NOT NULL DEFAULT '',
+    "last" BIGINT NOT NULL,
+
+    CONSTRAINT ${quoted(`${of}_pkey`)} PRIMARY KEY ("name","period")
+);
+
+-- CreateTable
+CREATE TABLE ${quoted(number)} (
+    "series" TEXT NOT NULL,
+    "transactionId" TEXT NOT NULL,
+    "period" TEXT NOT NULL,
+    "value" BIGINT NOT NULL,
+    "text" TEXT NOT NULL,
+    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT ${quoted(`${number}_pkey`)} PRIMARY KEY ("series","transactionId")
+);
+
+-- CreateIndex
+CREATE UNIQUE INDEX ${quoted(`${number}_series_period_value_key`)} ON ${quoted(number)}("series", "period", "value");
+`
 }

@@ -2,8 +2,18 @@ import { readFile } from 'node:fs/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { expect, inject, test } from 'vitest'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { serials, serialsSql, series, seriesSql, stock, stockSql } from '../../src/erp.js'
-import { concurrency, idempotencyKeySql } from '../../src/index.js'
+import {
+  serials,
+  serialsSchema,
+  serialsSql,
+  series,
+  seriesSchema,
+  seriesSql,
+  stock,
+  stockSchema,
+  stockSql,
+} from '../../src/erp.js'
+import { concurrency, idempotencyKeySchema, idempotencyKeySql } from '../../src/index.js'
 import { migrationOf } from '../../src/prisma/migration.js'
 import { createDatabase } from '../support/database.js'
 import { useExtended } from '../support/extended.js'
@@ -116,7 +126,8 @@ test('of a client the SQL makes the tables that its extensions use, under the na
     .$extends(series(SERIES))
   const empty = await createDatabase(inject('serverUrl'), 'template1')
   try {
-    await empty.query([stockSql(db), serialsSql(db), seriesSql(db), idempotencyKeySql(db)].join('\n'))
+    const sql = await Promise.all([stockSql(db), serialsSql(db), seriesSql(db), idempotencyKeySql(db)])
+    await empty.query(sql.join('\n'))
 
     const { tables: made } = await factsOfDatabase(empty.query)
     const { tables: wanted } = await factsOfDatabase(database.query)
@@ -128,11 +139,11 @@ test('of a client the SQL makes the tables that its extensions use, under the na
   }
 })
 
-test('of a client of another schema than public the SQL names it', () => {
+test('of a client of another schema than public the SQL names it', async () => {
   const adapter = new PrismaPg({ connectionString: database.url }, { schema: 'shop' })
   const db = new PrismaClient({ adapter }).$extends(concurrency())
 
-  expect(idempotencyKeySql(db)).toContain('CREATE TABLE "shop"."IdempotencyKey" (')
+  expect(await idempotencyKeySql(db)).toContain('CREATE TABLE "shop"."IdempotencyKey" (')
 })
 
 test.each([
@@ -140,8 +151,20 @@ test.each([
   ['serials', () => serialsSql(connect().db)],
   ['series', () => seriesSql(connect().db)],
   ['concurrency', () => idempotencyKeySql(connect().client)],
-])('a client without %s() has none of its tables', (name, sql) => {
-  expect(sql).toThrow(`the client has no ${name}(), whose models the SQL is of`)
+])('a client without %s() has none of its tables', async (name, sql) => {
+  await expect(sql()).rejects.toThrow(`the client has no ${name}(), whose models the SQL is of`)
+})
+
+test.each([
+  ['stock', stockSql(), stockSchema()],
+  ['serials', serialsSql(), serialsSchema()],
+  ['serials of other names', serialsSql('A', 'B'), serialsSchema('A', 'B')],
+  ['series', seriesSql(), seriesSchema()],
+  ['series of other names', seriesSql('A', 'B'), seriesSchema('A', 'B')],
+  ['the keys', idempotencyKeySql(), idempotencyKeySchema()],
+  ['the keys of another name', idempotencyKeySql('A'), idempotencyKeySchema('A')],
+])('the SQL of the printed models of %s is the same', (_what, sql, schema) => {
+  expect(sql).toBe(migrationOf(schema))
 })
 
 test('a model that is not in the schema is refused', () => {

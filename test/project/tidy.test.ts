@@ -33,7 +33,7 @@ function found(texts: Map<string, string>, pattern: RegExp): string[] {
 /** The relative imports of the sources, as `[from, to]`, both as paths in src. */
 async function importsInSrc(): Promise<[from: string, to: string][]> {
   const imports = Array.from(await textsIn('src')).flatMap(([path, text]) =>
-    Array.from(text.matchAll(/\bfrom '(\.[^']+)'/g), ([, specifier = '']): [string, string] => [
+    Array.from(text.matchAll(/\b(?:from |import\()'(\.[^']+)'/g), ([, specifier = '']): [string, string] => [
       relative('src', path),
       relative('src', join(dirname(path), specifier)),
     ]),

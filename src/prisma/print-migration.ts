@@ -1,0 +1,11 @@
+import type { Layer } from './layers.js'
+
+/**
+ * `migrationFor` in migration.ts, which is loaded when it is called: no program that serves requests prints SQL.
+ *
+ * @throws ConfigurationError if the client does not have the extension
+ */
+export async function printMigration(client: object, name: Layer['name'], count?: number): Promise<string> {
+  const { migrationFor } = await import('./migration.js')
+  return migrationFor(client, name, count)
+}
