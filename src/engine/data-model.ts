@@ -58,6 +58,7 @@ export interface DataModel {
   has(name: string): boolean
   get(name: string): Model | undefined
   keys(): Iterable<string>
+  values(): Iterable<Model>
 }
 
 /** The version columns of a client's models, as `concurrency()` knows them. */

@@ -110,7 +110,9 @@ export async function readModels(session: RootSession, { models = {}, version }:
 /** The models, each with its version column. */
 export function withVersions(models: DataModel, settings: PgOptions['version']): DataModel {
   const versions = new VersionedModels(models, settings)
-  return new Map(Array.from(models, ([name, model]) => [name, { ...model, version: versions.fieldOf(name) }]))
+  return new Map(
+    Array.from(models.values(), (model) => [model.name, { ...model, version: versions.fieldOf(model.name) }]),
+  )
 }
 
 function modelOf(name: string, row: TableRow, mapping: ModelMapping, issues: ConfigurationIssue[]): Model {

@@ -3,17 +3,21 @@ export interface LazyMap<V> {
   has(name: string): boolean
   get(name: string): V | undefined
   keys(): Iterable<string>
+  values(): Iterable<V>
 }
 
 export function lazyMap<V>(names: Iterable<string>, make: (name: string) => V): LazyMap<V> {
   const all = new Set(names)
   const made = new Map<string, V>()
+  const valueOf = (name: string) => {
+    const value = made.get(name) ?? make(name)
+    made.set(name, value)
+    return value
+  }
   return {
     has: (name) => all.has(name),
+    get: (name) => (all.has(name) ? valueOf(name) : undefined),
     keys: () => all.keys(),
-    get(name) {
-      if (all.has(name) && !made.has(name)) made.set(name, make(name))
-      return made.get(name)
-    },
+    values: () => Array.from(all, valueOf),
   }
 }
