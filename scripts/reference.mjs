@@ -10,6 +10,7 @@ const ENTRIES = {
   'src/index.ts': 'prisma-extension-concurrency',
   'src/erp.ts': 'prisma-extension-concurrency/erp',
   'src/pg.ts': 'prisma-extension-concurrency/pg',
+  'src/testing.ts': 'prisma-extension-concurrency/testing',
 }
 
 /** The pages, each with the folders of src whose exports it shows; the first one shows all others, too. */
@@ -23,6 +24,7 @@ const PAGES = {
   serials: { title: 'Serial numbers', folders: ['serials'], guide: 'serial-numbers' },
   series: { title: 'Number series', folders: ['series'], guide: 'number-series' },
   pg: { title: 'Without Prisma', folders: ['pg'], guide: 'pg' },
+  testing: { title: 'Testing', folders: ['testing'], guide: 'testing' },
   errors: { title: 'Errors', folders: ['errors'], guide: 'errors' },
 }
 

@@ -6,6 +6,7 @@ import * as erp from '../../src/erp.js'
 import * as index from '../../src/index.js'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
 import * as pg from '../../src/pg.js'
+import * as testing from '../../src/testing.js'
 import { useDatabase } from '../support/clients.js'
 import { anchorsOf, blocksOf, linksOf, type Page, readNotes, readPages } from '../support/pages.js'
 import { run } from '../support/run.js'
@@ -31,6 +32,7 @@ async function declaredIn(file: string): Promise<Sources> {
 const SOURCES: Sources = {
   'prisma-extension-concurrency': Object.keys(index),
   'prisma-extension-concurrency/erp': Object.keys(erp),
+  'prisma-extension-concurrency/testing': Object.keys(testing),
   ...(await declaredIn('reference-context')),
 }
 
@@ -94,6 +96,11 @@ describe('the README and docs', () => {
     expect(output).toMatch(/\[ 'SN-000001', 'SN-000002', 'SN-000003' \]/)
     expect(output).toMatch(/^48$/m)
     expect(output).toMatch(/delivery note 1, 7 left/)
+    for (const line of blocksOf(pageAt('docs/guide/testing.md'), 'text').join('').trim().split('\n')) {
+      expect(output).toContain(line.replace(/ …$/, ' '))
+    }
+    expect(output).toMatch(/^LOCK_TIMEOUT\n/m)
+    expect(output).toMatch(/\{ status: 409, available: 2 \}/)
   })
 
   test('have models that Prisma accepts', async () => {
@@ -126,6 +133,13 @@ describe('the README and docs', () => {
     const table = [...pageAt('docs/guide/errors.md').text.matchAll(/^\| `(\w+Error)` \| `(\w+)` \|/gm)]
     const pairs = (matches: RegExpMatchArray[]) => matches.map(([, name, code]) => `${name} ${code}`).sort()
     expect(pairs(table)).toEqual(pairs(classes))
+  })
+
+  test('make one of every error', () => {
+    const [, code = ''] = blocksOf(pageAt('docs/guide/testing-without-a-database.md'), 'ts')
+    const made = Array.from(code.matchAll(/new errors\.(\w+)\(/g), ([, name]) => name)
+    const all = Object.keys(index).filter((name) => name.endsWith('Error') && /^[A-Z]/.test(name))
+    expect(made.sort()).toEqual(all.filter((name) => name !== 'ConcurrencyError').sort())
   })
 
   test('name Prisma 7 wherever they say what to install', () => {

@@ -29,11 +29,12 @@ test('a program without Prisma runs, and compiles, on the entry point pg', async
   expect(await packagesOf('pg.d.ts')).toEqual(['pg'])
 })
 
-test('no entry point imports a module of Node: only the command does', async () => {
+test('no entry point imports a module of Node: only the command and the one for tests do', async () => {
   const packages = await Promise.all(['index', 'erp', 'pg'].map((entry) => packagesOf(`${entry}.js`)))
 
   expect([...new Set(packages.flat())]).toEqual(['@prisma/client/extension'])
   expect(await packagesOf('cli/main.js')).toContain('node:fs')
+  expect(await packagesOf('testing.js')).toEqual(['node:net', 'node:timers/promises', 'pg'])
 })
 
 test('a program without node-postgres runs, and compiles, on the other entry points', async () => {
@@ -45,7 +46,7 @@ test('a program without node-postgres runs, and compiles, on the other entry poi
 
 test('every class of the built package has the name that it is exported by, which an error shows as its own', async () => {
   const wrong = []
-  for (const entry of ['index', 'erp', 'pg']) {
+  for (const entry of ['index', 'erp', 'pg', 'testing']) {
     const exported: object = await import(join(DIST, `${entry}.js`))
     for (const [name, value] of Object.entries(exported)) if (value.name !== name) wrong.push([entry, name, value.name])
   }

@@ -1,4 +1,4 @@
-import type { PrismaPg } from '@prisma/adapter-pg'
+import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency, type TransactionClient } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
 import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
@@ -17,6 +17,15 @@ const extend = (client: PrismaClient) =>
     .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
 export declare const db: ReturnType<typeof extend>
 export declare const tx: TransactionClient<typeof db>
+
+export { PrismaPg }
+export declare const url: string
+export declare function connect(url: string): typeof db
+export declare function disconnect(client: typeof db): Promise<void>
+export declare function setup(client: typeof db): Promise<void>
+export declare function check(client: typeof db): Promise<boolean>
+export declare function sellOne(client: typeof db): Promise<void>
+export declare function receiveTen(client: typeof db): Promise<void>
 
 export declare const id: number
 export declare const orderId: number
