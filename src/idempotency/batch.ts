@@ -134,7 +134,7 @@ async function settleAll([first, ...others]: JobsOfKey, hint: Hint, isThere: boo
   await Promise.all([isDone, ...behind])
 }
 
-/** Settles the other jobs of a key, once the first one is done. */
+/** Settles the other jobs of a key, once the first one is done. Its answer may come in the grace: it is theirs, too. */
 async function settleBehind(others: readonly InsertJob[], isDone: Promise<boolean>): Promise<void> {
   const [second] = others
   if (second === undefined) return
@@ -143,7 +143,7 @@ async function settleBehind(others: readonly InsertJob[], isDone: Promise<boolea
     return { isDuplicate: isThere, record: found.get(second.task.resources) }
   })
   const insertLater = async ({ task }: InsertJob) =>
-    insertWith(await task.call.deadline.race(finding, BOUNDS.waitedFor), task)
+    insertWith(await task.call.deadline.raceInGrace(finding).catch((failure: unknown) => ({ failure })), task)
   await Promise.all(others.map((job) => settle(job, insertLater(job))))
 }
 

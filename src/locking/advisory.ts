@@ -1,6 +1,7 @@
 import { isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
 import type { IsolationLevel, RootSession, Session, TransactionSession } from '../engine/session.js'
-import { isConcurrencyError, LockTimeoutError, TransactionRequiredError } from '../errors/index.js'
+import { isConcurrencyError, LockTimeoutError, OutcomeUnknownError, TransactionRequiredError } from '../errors/index.js'
+import { isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
@@ -41,7 +42,9 @@ interface Hold<R> {
   readonly body: LockedBody<R>
   /** Lets the next caller of this process come to the keys. */
   readonly leave: () => void
-  state: 'waiting' | 'held' | 'given up'
+  state: 'waiting' | 'held' | 'ended' | 'given up'
+  /** The time of the body: it begins when the locks are held. */
+  bounds?: Deadline
 }
 
 /** Advisory locks of one extended client. */
@@ -136,7 +139,7 @@ export class Advisory {
       }
       return (await this.#attempt(session, hold, once(stopWaiting))) as R
     } catch (error) {
-      throw hold.state === 'held' ? error : timeoutOf(error, keys, call.timeout)
+      throw hold.bounds ? error : timeoutOf(error, keys, call.timeout)
     } finally {
       leave()
     }
@@ -185,25 +188,30 @@ export class Advisory {
    */
   async #attempt<R>(session: RootSession, hold: Hold<R>, stopWaiting?: () => void): Promise<R | typeof NOT_FREE> {
     const { call, deadline, body } = hold
-    // Twice: a statement that begins just before the body's time is up has all of it once more.
+    // Of the transaction, not of the call, which is told before. Twice: a statement that begins just before the body's
+    // time is up has all of it once more.
     const longest = timeoutBehind(wholeMilliseconds(deadline) + 2 * call.bodyTimeout)
     // It only ends a wait for the lock, so its error names the time for that.
     const whole = new Deadline(longest, call.signal, systemClock, call.timeout)
-    let onHeld = () => {}
-    const held = new Promise<void>((resolve) => {
+    let onHeld: (bounds: Deadline) => void = () => {}
+    const held = new Promise<Deadline>((resolve) => {
       onHeld = resolve
     })
     const open: Open = async (tx, { note }) => {
       const noted = await this.#take(tx, hold, note, stopWaiting)
       if (hold.state === 'given up') throw NOT_FREE
       hold.state = 'held'
-      onHeld()
+      hold.bounds = new Deadline(call.bodyTimeout, call.signal, systemClock)
+      onHeld(hold.bounds)
       if (call.mode === 'exclusive') this.#handOver(hold, over)
       return note === undefined ? undefined : noted
     }
-    const run = (tx: TransactionSession) => {
-      const bounds = new Deadline(call.bodyTimeout, call.signal, systemClock) // begins now, when the lock is held
-      return boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal))
+    const run = async (tx: TransactionSession) => {
+      const bounds = await held
+      const result = await boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal))
+      if (bounds.isOverdue()) throw bounds.unanswered() // its caller has been told: no COMMIT
+      hold.state = 'ended'
+      return result
     }
     const begin = (isolationLevel: IsolationLevel | undefined) =>
       this.#transactions.run(session, run, {
@@ -221,15 +229,16 @@ export class Advisory {
     void over.then(() => this.#open--)
     void over.then(stopWaiting)
     try {
-      await whole.race(Promise.race([held, transaction]), 'the lock').catch((error: unknown) => {
-        if (hold.state === 'held') return // the body has begun, and is told by itself
+      await deadline.raceInGrace(Promise.race([held, transaction])).catch((error: unknown) => {
+        if (hold.bounds) return // the body has begun, and is told by itself
         if (error !== NOT_FREE) hold.state = 'given up'
         throw error
       })
-      return await transaction
+      return await (hold.bounds?.answered(() => transaction) ?? transaction)
     } catch (error) {
       if (error === NOT_FREE) return NOT_FREE
-      throw error
+      const isUnknown = hold.state === 'ended' && isUnanswered(error)
+      throw isUnknown ? new OutcomeUnknownError('COMMIT was not answered in time', { cause: error }) : error
     }
   }
 

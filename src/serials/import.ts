@@ -66,7 +66,7 @@ export async function importSerials(tx: Session, map: SerialsMap, call: ImportCa
 /**
  * Until it knows of a great many new rows, the planner takes the free serials for few, and sorts all
  * of them for every allocation. Autovacuum would tell it within a minute or so; a role that may not
- * do it leaves it at that.
+ * do it leaves it at that, and so does a call that has no time left.
  */
 export async function analyzeAfterImport(session: Session, { serial }: SerialsMap, { imported, replayed }: Imported) {
   if (imported < MANY || replayed || session.inTransaction) return

@@ -139,11 +139,13 @@ export class SerialsFeature implements Feature {
     this.#checkNumbers(source, data)
     const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
     const call = { transactionId: id, data, source, count, request: requestOf('import', parts, { data }) }
-    const result = await this.#runner.run(session, given, ({ contained }) =>
-      contained(async (tx) => importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) })),
-    )
-    await analyzeAfterImport(session, this.map, result)
-    return result
+    return this.#runner.run(session, given, async (run) => {
+      const result = await run.contained(async (tx) =>
+        importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) }),
+      )
+      await analyzeAfterImport(run.session, this.map, result)
+      return result
+    })
   }
 
   async #free(session: Session, where: unknown): Promise<number> {

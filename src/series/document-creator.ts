@@ -142,7 +142,7 @@ export class DocumentCreator {
   /** One statement for all. Resolves to the jobs that it has not settled, and to what it failed with. */
   async #together(jobs: readonly CreateJob[]): Promise<{ open: readonly CreateJob[]; error?: unknown }> {
     const next = soonest(jobs.map(({ task }) => task))
-    if (next === undefined) return { open: [] }
+    if (next === undefined) return { open: jobs }
     const { map } = this.#parts
     const { series, record, readable, deadline } = next
     const root = this.#parts.root.until(deadline)
@@ -182,7 +182,7 @@ export class DocumentCreator {
   /** Answers those whose documents are there already. Resolves to the others. */
   async #settleKnown(jobs: readonly CreateJob[], outcome: AmbiguousOutcome): Promise<readonly CreateJob[]> {
     const next = soonest(jobs.map(({ task }) => task))
-    if (next === undefined) return []
+    if (next === undefined) return jobs
     const { map } = this.#parts
     const { series, readable, deadline } = next
     const root = this.#parts.root.until(deadline)

@@ -4,9 +4,9 @@ import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { isRetryable } from '../retry/retryable.js'
-import { Batcher, type BatcherBounds, type Job } from '../sync/batcher.js'
+import { Batcher, type BatcherBounds } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
-import { soonest } from '../sync/deadline.js'
+import { GRACE, soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
@@ -16,6 +16,7 @@ import { executeInTransaction } from './execute-in-transaction.js'
 import { GuardedMoves } from './guarded-moves.js'
 import { itemsOf, loadSnapshot } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
+import { movesOf, partsOf, type StockJob } from './parts.js'
 import type { Decision, Request } from './request.js'
 import { leftBy, writeLocked } from './write.js'
 
@@ -37,7 +38,6 @@ const PATIENT_AT_ONCE = 3
 /** How often the deadlines of those that wait for a turn are looked at, in ms. */
 const SWEEP_INTERVAL = 50
 
-type StockJob = Job<Request, Decision>
 type Release = (settled: readonly StockJob[]) => void
 
 /**
@@ -134,28 +134,34 @@ export class StockExecutor {
   }
 
   async #decide(jobs: readonly StockJob[], hasPlace: boolean, release: Release): Promise<void> {
-    const work = () => this.#locked(jobs, new AmbiguousOutcome())
-    const outcome = await (hasPlace ? work() : within(this.#rest, work))
+    const outcome = await (hasPlace ? this.#locked(jobs, SETTLED) : this.#lockedInTurn(jobs, SETTLED))
     if (outcome === WRITTEN) release(jobs)
     else await this.#takeApart(jobs, outcome, release)
   }
 
   async #locked(batch: readonly StockJob[], before: AmbiguousOutcome): Promise<Outcome> {
-    const requests = batch.map(({ task }) => task)
-    const longest = requests.reduce((a, b) => (a.deadline.left() < b.deadline.left() ? b : a))
+    const jobs = batch.filter(({ isOver }) => !isOver)
+    const requests = jobs.map(({ task }) => task)
+    const next = soonest(requests)
+    if (next === undefined || requests.every(({ deadline }) => deadline.passed())) return LATE
+    const decide = async (tx: Session) => {
+      await this.#map.keys.check(tx)
+      const snapshot = await loadSnapshot(tx, this.#map, requests, { lockTimeout: BATCH_LOCK_TIMEOUT })
+      const decider = new Decider(this.#map, snapshot)
+      const decisions = requests.map((request) => decider.decide(request))
+      const set = decider.writeSet(itemsOf(requests))
+      if ((await writeLocked(tx, this.#map, set)) !== 'written') throw CLAIMED
+      return { decisions, left: new Map([...snapshot.balances, ...leftBy(set)]) }
+    }
     try {
-      longest.deadline.check(BOUNDS.waitedFor)
-      const { decisions, left } = await this.#root.transactionWithRetry(async (tx) => {
-        await this.#map.keys.check(tx)
-        const snapshot = await loadSnapshot(tx, this.#map, requests, { lockTimeout: BATCH_LOCK_TIMEOUT })
-        const decider = new Decider(this.#map, snapshot)
-        const decisions = requests.map((request) => decider.decide(request))
-        const set = decider.writeSet(itemsOf(requests))
-        if ((await writeLocked(tx, this.#map, set)) !== 'written') throw CLAIMED
-        return { decisions, left: new Map([...snapshot.balances, ...leftBy(set)]) }
-      }, transactionOptions(longest))
+      // With the grace, so that a call that has little time left fails nobody else.
+      const options = transactionOptions(next, SETTLED, GRACE)
+      const { decisions, left } = await next.deadline.committed(
+        (body: typeof decide) => this.#root.transactionWithRetry(body, options),
+        decide,
+      )
       this.#remember(left)
-      for (const [i, job] of batch.entries()) answer(job, decisions[i], before)
+      for (const [i, job] of jobs.entries()) answer(job, decisions[i], before)
       return WRITTEN
     } catch (error) {
       return { error }
@@ -182,20 +188,37 @@ export class StockExecutor {
     const outcome = new AmbiguousOutcome()
     outcome.note(failure.error)
     if (isSmaller) {
-      const again = await within(this.#rest, () => this.#locked(part, outcome))
+      const again = await this.#lockedInTurn(part, outcome)
       if (again === WRITTEN) return
       outcome.note(again.error)
     }
-    // Where an answer was lost, only its turn tells what became of a call.
-    const isWatched = !outcome.isAmbiguous
-    if (isWatched) for (const job of part) this.#inLine.add(job)
-    this.#sweepLater()
+    this.#enterLine(part, outcome)
     await within(this.#patient, async () => {
-      for (const job of part) {
-        const isWanted = !isWatched || (this.#inLine.delete(job) && isInTime(job))
-        if (isWanted) await this.#single(job, outcome)
-      }
+      for (const job of part) if (this.#leaveLine(job, outcome)) await this.#single(job, outcome)
     })
+  }
+
+  #lockedInTurn(jobs: readonly StockJob[], outcome: AmbiguousOutcome): Promise<Outcome> {
+    this.#enterLine(jobs, outcome)
+    return within(this.#rest, () =>
+      this.#locked(
+        jobs.filter((job) => this.#leaveLine(job, outcome)),
+        outcome,
+      ),
+    )
+  }
+
+  /** Where an answer was lost, only its turn tells what became of a call. */
+  #enterLine(jobs: readonly StockJob[], outcome: AmbiguousOutcome): void {
+    if (outcome.isAmbiguous) return
+    for (const job of jobs) this.#inLine.add(job)
+    this.#sweepLater()
+  }
+
+  /** Whether it is still to be carried out, now that its turn has come. */
+  #leaveLine(job: StockJob, outcome: AmbiguousOutcome): boolean {
+    this.#inLine.delete(job)
+    return !job.isOver && isInTime(job, outcome)
   }
 
   /** Tells those whose time is up, or that are aborted, before their turn comes: one timer for all. */
@@ -204,7 +227,7 @@ export class StockExecutor {
     this.#isSweeping = true
     systemClock.timer(SWEEP_INTERVAL, () => {
       this.#isSweeping = false
-      for (const job of this.#inLine) if (!isInTime(job)) this.#inLine.delete(job)
+      for (const job of this.#inLine) if (!isInTime(job, SETTLED)) this.#inLine.delete(job)
       this.#sweepLater()
     })
   }
@@ -228,6 +251,8 @@ export class StockExecutor {
 }
 
 const WRITTEN = 'written'
+/** No answer was lost. */
+const SETTLED = new AmbiguousOutcome()
 
 interface Failure {
   readonly error: unknown
@@ -237,6 +262,8 @@ type Outcome = typeof WRITTEN | Failure
 
 /** Somebody else has recorded one of the transaction ids since they were looked up. */
 const CLAIMED = new Error('A transaction id was taken meanwhile.')
+/** Each of them is told by itself. */
+const LATE: Outcome = { error: new Error('The time of all requests is up.') }
 
 async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
   const leave = await limiter.acquire()
@@ -248,7 +275,11 @@ async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R>
 }
 
 /** READ COMMITTED under any default of the database: a read after a lock must have a snapshot of after the lock. */
-function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOutcome): TransactionWithRetryOptions {
+function transactionOptions(
+  { policy, deadline }: Request,
+  outcome: AmbiguousOutcome,
+  grace = 0,
+): TransactionWithRetryOptions {
   const { attempts, baseDelay, maxDelay } = policy
   return {
     isolationLevel: 'ReadCommitted',
@@ -256,7 +287,7 @@ function transactionOptions({ policy, deadline }: Request, outcome?: AmbiguousOu
       attempts,
       baseDelay,
       maxDelay,
-      deadline: Math.max(1, deadline.left()),
+      deadline: Math.max(1, deadline.left()) + grace,
       retryOn: (error) => isRetryable(error, policy, outcome),
     },
   }
@@ -280,56 +311,15 @@ function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutco
   return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
 }
 
-/** Tells the caller, if it is not. */
-function isInTime(job: StockJob): boolean {
+/** Tells the caller, if it is not. Where an answer was lost, it may still be found in the grace. */
+function isInTime(job: StockJob, outcome: AmbiguousOutcome): boolean {
+  const { deadline } = job.task
   try {
-    job.task.deadline.check(BOUNDS.waitedFor)
+    if (!outcome.isAmbiguous) deadline.check(BOUNDS.waitedFor)
+    else if (deadline.isOverdue()) throw deadline.unanswered()
     return true
   } catch (error) {
-    job.reject(error)
+    job.reject(reasonOf(error, job.task, outcome))
     return false
   }
-}
-
-/** The movements that have nothing in common with a request of another kind, in their order. */
-function movesOf(batch: readonly StockJob[]): readonly StockJob[] {
-  const isMove = ({ task }: StockJob) => task.kind === 'move'
-  if (batch.every(isMove)) return batch
-  const moves = new Set(partsOf(batch).flatMap((part) => (part.every(isMove) ? part : [])))
-  return batch.filter((job) => moves.has(job))
-}
-
-/** The batch by what has items, or its id, in common: its parts need nothing of each other. (Union-find.) */
-function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
-  const leaders = new Map<string, string>()
-  const leaderOf = (id: string): string => {
-    let leader = id
-    for (let next = leaders.get(leader); next !== undefined; next = leaders.get(leader)) {
-      // Each look shortens the way, or a chain of a thousand requests would be walked for every line.
-      const beyond = leaders.get(next)
-      if (beyond !== undefined) leaders.set(leader, beyond)
-      leader = next
-    }
-    return leader
-  }
-  for (const { task } of batch) {
-    const first = leaderOf(nameOf(task))
-    for (const { item } of task.lines) {
-      const [from, to] = [leaderOf(item.id), leaderOf(first)]
-      if (from !== to) leaders.set(from, to)
-    }
-  }
-  const parts = new Map<string, StockJob[]>()
-  for (const job of batch) {
-    const name = leaderOf(nameOf(job.task))
-    const part = parts.get(name)
-    if (part) part.push(job)
-    else parts.set(name, [job])
-  }
-  return [...parts.values()]
-}
-
-/** A name that no item has: keys hold no NUL. */
-function nameOf({ transactionId }: Request): string {
-  return `\0${transactionId}`
 }

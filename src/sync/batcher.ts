@@ -1,6 +1,6 @@
 import { DeadlineExceededError, OverloadedError } from '../errors/index.js'
 import type { Clock } from './clock.js'
-import { type Job, type QueuedJob, type Task, WaitingJob } from './job.js'
+import { type Job, type QueuedJob, resourcesOf, type Task, tellUnknown, WaitingJob } from './job.js'
 
 export type { Job, QueuedJob, Task } from './job.js'
 
@@ -20,7 +20,7 @@ export type { Job, QueuedJob, Task } from './job.js'
  * free. The executor gives every job of the batch its own result or error, so that a bad job fails
  * alone. While it still works on a part of the batch, it releases the resources of the others.
  * A job that is aborted or out of time before its batch departs is in no batch; later it is the
- * executor's.
+ * executor's. But a caller is told at the end of its own grace, whatever keeps the executor.
  */
 
 /**
@@ -61,8 +61,10 @@ export interface BatcherBounds {
 /** How many calls may wait in this process, unless the options of the feature say otherwise. */
 export const DEFAULT_MAX_WAITING = 10_000
 
-/** How often the deadlines of waiting jobs are looked at, in ms. */
+/** How often the deadlines of jobs are looked at, in ms. */
 const SWEEP_INTERVAL = 50
+/** After so many looks, an executor that could tell an overdue job more has done so: its statements are looked at as often. */
+const LOOKS_IN_VAIN = 2
 
 interface Group<T, R> {
   readonly name: string
@@ -79,12 +81,20 @@ interface ResourceHold<T, R> {
   readonly waiting: Set<QueuedJob<T, R>>
 }
 
+/** A batch under way. */
+interface Run<T, R> {
+  /** Its jobs that have not been released, and those that its executor has taken out of the queue. */
+  readonly open: Set<Job<T, R>>
+  hold: ResourceHold<T, R>
+}
+
 export class Batcher<T extends Task, R> {
   readonly #execute: Execute<T, R>
   readonly #bounds: BatcherBounds
   readonly #clock: Clock
   readonly #groups = new Map<string, Group<T, R>>()
   readonly #holds = new Map<string, ResourceHold<T, R>>()
+  readonly #runs = new Set<Run<T, R>>()
   #waiting = 0
   #sequence = 0
   #isSweeping = false
@@ -213,52 +223,60 @@ export class Batcher<T extends Task, R> {
     group.underWay++
     this.#waiting -= batch.length
     for (const job of batch) this.#unwatch(job)
-    const open = new Set<Job<T, R>>(batch)
-    let current = hold
+    const run: Run<T, R> = { open: new Set(batch), hold }
+    this.#runs.add(run)
     let hasPlace = true
-    const release = (settled: readonly Job<T, R>[]) => {
+    const release = (settled: Iterable<Job<T, R>>) => {
       if (hasPlace) group.underWay--
       hasPlace = false
-      for (const job of settled) open.delete(job)
-      current = this.#release(current, open)
+      for (const job of settled) run.open.delete(job)
+      this.#release(run)
       if (group.ready.length > 0) this.#gather(group)
       else this.#forget(group)
     }
     try {
-      await this.#execute(batch, release, this.#queueOf(group))
+      await this.#execute(batch, release, this.#queueOf(group, run.open))
     } catch (error) {
       for (const job of batch) job.reject(error)
     }
-    release(batch)
+    this.#runs.delete(run)
+    for (const job of run.open) if (!job.isOver) tellUnknown(job)
+    release(run.open)
   }
 
-  #queueOf(group: Group<T, R>): Queue<T, R> {
+  #queueOf(group: Group<T, R>, open: Set<Job<T, R>>): Queue<T, R> {
     return {
       isEmpty: () => group.ready.length === 0,
       join: (fits, most) => {
         const waiting = group.ready.filter((job) => !this.#isOver(job))
         const found = waiting.findIndex(({ task }, i) => i === most || !fits(task))
         const joined = found === -1 ? waiting : waiting.slice(0, found)
-        for (const job of joined) this.#unwatch(job)
+        for (const job of joined) {
+          this.#unwatch(job)
+          open.add(job)
+        }
         this.#waiting -= joined.length
         group.ready = waiting.slice(joined.length)
         return joined
       },
       putBack: (jobs) => {
-        this.#waiting += jobs.length
-        group.ready = [...jobs, ...group.ready]
-        for (const job of jobs) this.#watch(job)
+        for (const job of jobs) open.delete(job)
+        const untold = jobs.filter(({ isOver }) => !isOver)
+        this.#waiting += untold.length
+        group.ready = [...untold, ...group.ready]
+        for (const job of untold) this.#watch(job)
         this.#sweepLater()
       },
     }
   }
 
-  /** Frees the resources of the settled jobs for the jobs that wait. The open jobs keep theirs, in the hold returned. */
-  #release(hold: ResourceHold<T, R>, open: Iterable<Job<T, R>>): ResourceHold<T, R> {
-    if (hold.resources.size === 0) return hold
+  /** Frees the resources of the settled jobs for the jobs that wait. The open jobs keep theirs. */
+  #release(run: Run<T, R>): void {
+    const { hold, open } = run
+    if (hold.resources.size === 0) return
     for (const resource of hold.resources) this.#holds.delete(resource)
-    const rest: ResourceHold<T, R> = { resources: new Set(), waiting: new Set() }
-    for (const job of open) this.#take(job, rest)
+    run.hold = { resources: new Set(), waiting: new Set() }
+    for (const job of open) this.#take(job, run.hold)
     const groups = new Set<Group<T, R>>()
     for (const job of hold.waiting) {
       if (job.isOver) continue
@@ -271,7 +289,6 @@ export class Batcher<T extends Task, R> {
       group.ready = group.ready.sort((a, b) => a.sequence - b.sequence).filter((job, i, all) => job !== all[i - 1])
       this.#gather(group)
     }
-    return rest
   }
 
   #watch(job: QueuedJob<T, R>): void {
@@ -288,21 +305,32 @@ export class Batcher<T extends Task, R> {
 
   #giveUp(job: QueuedJob<T, R>, reason: unknown): void {
     this.#unwatch(job)
-    job.isOver = true
     this.#waiting--
     job.reject(reason)
   }
 
-  /** One timer for all that wait, so that a hundred thousand of them are cheap. */
+  /** One timer for all, so that a hundred thousand of them are cheap. */
   #sweepLater(): void {
-    if (this.#isSweeping || this.#waiting === 0) return
+    if (this.#isSweeping || (this.#waiting === 0 && this.#runs.size === 0)) return
     this.#isSweeping = true
     this.#clock.timer(SWEEP_INTERVAL, () => {
       this.#isSweeping = false
       for (const { ready } of this.#groups.values()) for (const job of ready) this.#isOver(job)
       for (const { waiting } of new Set(this.#holds.values())) for (const job of waiting) this.#isOver(job)
+      for (const run of this.#runs) this.#tellOverdue(run)
       this.#sweepLater()
     })
+  }
+
+  /** The other jobs of the batch go on, without the resources of those that are told. */
+  #tellOverdue(run: Run<T, R>): void {
+    const told = [...run.open].filter((job) => {
+      const { deadline } = job.task
+      if (job.isOver || !deadline?.isOverdue() || job.overdueLooks++ < LOOKS_IN_VAIN) return false
+      tellUnknown(job)
+      return run.open.delete(job)
+    })
+    if (told.length > 0) this.#release(run)
   }
 
   /** Whether its caller has been told that it is aborted or out of time. It is told now, if its time is up. */
@@ -313,9 +341,4 @@ export class Batcher<T extends Task, R> {
     }
     return job.isOver
   }
-}
-
-/** A task with a single resource needs no array: a hundred thousand of them wait. */
-function resourcesOf({ resources = [] }: Task): readonly string[] {
-  return typeof resources === 'string' ? [resources] : resources
 }

@@ -33,6 +33,10 @@ export class Deadline {
     return this.left() === 0
   }
 
+  isBefore(other: Deadline): boolean {
+    return this.#end < other.#end
+  }
+
   /** Whether the grace is over as well. */
   isOverdue(): boolean {
     return this.clock.now() >= this.#end + GRACE
@@ -74,7 +78,7 @@ export class Deadline {
     body: (session: S) => Promise<R>,
   ): Promise<R> {
     const check = () => {
-      if (this.isOverdue()) throw this.unanswered()
+      if (this.isOverdue()) throw new DeadlineExceededError(this.duration, 'the database')
     }
     return this.answered(() =>
       open(async (session) => {
@@ -102,6 +106,15 @@ export class Deadline {
     )
   }
 
+  /** The same until the end of the grace: for an answer that the database may owe to another call. */
+  raceInGrace<T>(work: PromiseLike<T>): Promise<T> {
+    return this.#wait<T>(
+      this.answered(() => work),
+      undefined,
+      () => {},
+    )
+  }
+
   /** Waits `ms`, but never past the deadline. Rejects at once with the signal's reason if it is aborted. */
   sleep(ms: number): Promise<void> {
     return this.#wait<void>(undefined, Math.min(ms, this.left()), (resolve) => resolve())
@@ -110,7 +123,7 @@ export class Deadline {
   /** Waits for the work, a time or the signal, whichever comes first. It leaves neither a timer nor a listener behind. */
   async #wait<T>(
     work: PromiseLike<T> | undefined,
-    ms: number,
+    ms: number | undefined,
     onTime: (resolve: (value: T) => void, reject: (reason: unknown) => void) => void,
   ): Promise<T> {
     const { signal } = this
@@ -119,9 +132,9 @@ export class Deadline {
       const onAbort = () => reject(signal?.reason)
       if (signal?.aborted) return onAbort()
       signal?.addEventListener('abort', onAbort)
-      const cancelTimer = this.clock.timer(ms, () => onTime(resolve, reject))
+      const cancelTimer = ms === undefined ? undefined : this.clock.timer(ms, () => onTime(resolve, reject))
       stop = () => {
-        cancelTimer()
+        cancelTimer?.()
         signal?.removeEventListener('abort', onAbort)
       }
     })
@@ -134,9 +147,13 @@ export class Deadline {
 }
 
 /**
- * The one that has the least time left. A statement for all of them is waited for until the end of its grace: those that
- * have time left find out what became of it.
+ * The one that has the least time left, of those whose grace is not over. A statement for all of them is waited for until
+ * the end of its grace: the others find out what became of it in the time that they have left.
  */
 export function soonest<C extends { readonly deadline: Deadline }>(calls: readonly C[]): C | undefined {
-  return calls.reduce<C | undefined>((a, b) => (a && a.deadline.left() <= b.deadline.left() ? a : b), undefined)
+  let found: C | undefined
+  for (const call of calls) {
+    if (!call.deadline.isOverdue() && (!found || call.deadline.isBefore(found.deadline))) found = call
+  }
+  return found
 }

@@ -1,3 +1,4 @@
+import { OutcomeUnknownError } from '../errors/index.js'
 import type { Deadline } from './deadline.js'
 
 /** The facts of a call that the batcher needs. */
@@ -12,6 +13,10 @@ export interface Task {
 /** A task with the caller that waits for its result. */
 export interface Job<T, R> {
   readonly task: T
+  /** Whether its caller has been told, with a result or an error. */
+  readonly isOver: boolean
+  /** How often it was seen that its caller should have been told. */
+  overdueLooks: number
   resolve(result: R): void
   reject(error: unknown): void
 }
@@ -19,8 +24,6 @@ export interface Job<T, R> {
 export interface QueuedJob<T, R> extends Job<T, R> {
   /** How many came before it. */
   readonly sequence: number
-  /** Whether its caller has been told already that it is aborted, or out of time. */
-  isOver: boolean
   onAbort: (() => void) | undefined
 }
 
@@ -32,6 +35,7 @@ export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   #resolve: (answer: A) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   isOver = false
+  overdueLooks = 0
   onAbort: (() => void) | undefined
 
   constructor(task: T, answer: (result: R) => A, sequence: number) {
@@ -46,6 +50,7 @@ export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   }
 
   resolve(result: R): void {
+    this.isOver = true
     try {
       this.#resolve(this.#answer(result))
     } catch (error) {
@@ -54,6 +59,18 @@ export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   }
 
   reject(error: unknown): void {
+    this.isOver = true
     this.#reject(error)
   }
+}
+
+/** Its batch is out of time, and does not know what became of it. */
+export function tellUnknown(job: Job<Task, never>): void {
+  const cause = job.task.deadline?.unanswered()
+  job.reject(new OutcomeUnknownError('the database has not answered in time', { cause }))
+}
+
+/** A task with a single resource needs no array: a hundred thousand of them wait. */
+export function resourcesOf({ resources = [] }: Task): readonly string[] {
+  return typeof resources === 'string' ? [resources] : resources
 }

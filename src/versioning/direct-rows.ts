@@ -9,7 +9,7 @@ import type { RowKey } from '../sql/row-key.js'
 import type { Statement } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
-import type { Deadline } from '../sync/deadline.js'
+import { type Deadline, soonest } from '../sync/deadline.js'
 import type { DirectData } from './direct-data.js'
 import { readRow, readRows, updateRow, updateRows } from './row-statements.js'
 import type { VersionedModel } from './versioned-models.js'
@@ -150,10 +150,7 @@ class RowCalls<C extends DirectRow> {
     const records = batch.length > 1 ? await this.#together(batch) : []
     // A row that somebody holds must not hold up the others.
     release([])
-    batch.forEach((job, i) => {
-      if (records[i]) job.resolve(records[i])
-      else void this.#settle(job)
-    })
+    await Promise.all(batch.map((job, i) => (records[i] ? job.resolve(records[i]) : this.#settle(job))))
   }
 
   async #settle(job: RowJob<C>): Promise<void> {
@@ -168,9 +165,9 @@ class RowCalls<C extends DirectRow> {
   async #together(batch: readonly RowJob<C>[]): Promise<Row[]> {
     const { together, fields, canJoin } = this.#kind
     const records: Row[] = []
-    const [first] = batch
-    if (!first) return records
-    const { session, call } = first.task
+    const next = soonest(batch.map(({ task }) => task))
+    if (!next) return records
+    const { session, call } = next
     try {
       const table = await this.#catalogue.of(call.versioned.model, session)
       if (!canJoin(call, table)) return []

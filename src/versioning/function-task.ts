@@ -1,9 +1,10 @@
 import type { Field } from '../engine/data-model.js'
 import { Absent, type RecordSession, type RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
+import { isConcurrencyError } from '../errors/index.js'
 import { retry } from '../retry/loop.js'
 import { isDirect, type RowKey } from '../sql/row-key.js'
-import { Batcher, type BatcherBounds, type Queue, type Task } from '../sync/batcher.js'
+import { Batcher, type BatcherBounds, type Job, type Queue, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
@@ -62,8 +63,27 @@ export class FunctionTask implements JoiningCall, Task {
   }
 
   /** All attempts: its turn has come. The calls in a write share what becomes of it: written, not written, or not known. */
-  async lead(queue: Queue<FunctionTask, Outcome>): Promise<Outcome> {
+  async lead(job: Job<FunctionTask, Outcome>, queue: Queue<FunctionTask, Outcome>): Promise<void> {
     this.#queue = queue
+    const { guarded, target } = this.#update
+    const attempts = () =>
+      guarded.outcomeOf(() =>
+        retry(
+          (number) => this.#attempt(this.#root, number),
+          target.policy,
+          this.deadline,
+          (error) => this.#update.isRetryable(error),
+        ),
+      )
+    try {
+      job.resolve(await (this.#context ? this.#context.run(attempts) : attempts()))
+    } catch (error) {
+      job.reject(error)
+      await this.#findOut()
+    }
+  }
+
+  async #attempt(root: RootRecords, number: number): Promise<Outcome> {
     const { guarded, target, change } = this.#update
     const readAndWrite = async (session: RecordSession, number: number): Promise<Outcome> => {
       const current = await this.#update.read(session, number, session.inTransaction)
@@ -72,33 +92,43 @@ export class FunctionTask implements JoiningCall, Task {
       const answer = change(own, number)
       const data = isThenable(answer) ? await this.#update.answerOf(answer, session.inTransaction) : answer
       const join: Join = (own, given) => this.#joined(session, own, { record: current.record, data: given })
-      return this.#update.write(session, current, data, queue.isEmpty() ? undefined : join)
+      return this.#update.write(session, current, data, this.#queue?.isEmpty() ? undefined : join)
     }
-    const attempt = async (number: number): Promise<Outcome> => {
-      try {
-        // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
-        const resent = guarded.resend(this.#root, number)
-        const outcome: Outcome = resent
-          ? { status: 'updated', record: await resent }
-          : number < this.#firstLocked
-            ? await readAndWrite(this.#root, number)
-            : // The row is locked first, so what is read then stays as it is, and the write cannot lose.
-              await guarded.inTransaction(this.#root, ['update'], number, (tx) => readAndWrite(tx, number))
-        this.#joint?.settle()
-        return outcome
-      } catch (error) {
-        if (guarded.isAmbiguous) this.#joint?.lose()
-        else this.#goAlone()
-        throw error
-      }
-    }
-    const attempts = () =>
-      guarded.outcomeOf(() => retry(attempt, target.policy, this.deadline, (error) => this.#update.isRetryable(error)))
     try {
-      return await (this.#context ? this.#context.run(attempts) : attempts())
+      // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
+      const resent = guarded.resend(root, number)
+      const outcome: Outcome = resent
+        ? { status: 'updated', record: await resent }
+        : number < this.#firstLocked
+          ? await readAndWrite(root, number)
+          : // The row is locked first, so what is read then stays as it is, and the write cannot lose.
+            await guarded.inTransaction(root, ['update'], number, (tx) => readAndWrite(tx, number))
+      this.#joint?.settle()
+      return outcome
     } catch (error) {
-      this.#joint?.giveUp(error)
+      if (!guarded.isAmbiguous) this.#goAlone()
+      else if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) this.#joint?.giveUp(error)
+      else this.#joint?.lose()
       throw error
+    }
+  }
+
+  /**
+   * The call whose turn it is has been told. Where the answer to its write was lost, the others in it have their own
+   * time to find out what became of it: it is sent again.
+   */
+  async #findOut(): Promise<void> {
+    const { guarded, target } = this.#update
+    for (let job = this.#joint?.open; job && guarded.isAmbiguous; job = this.#joint?.open) {
+      const { deadline } = job.task
+      try {
+        const root = this.#root.until(deadline)
+        const isRetryable = (error: unknown) => guarded.isAmbiguous && this.#update.isRetryable(error)
+        const attempt = (number: number) => this.#attempt(root, number)
+        await guarded.outcomeOf(() => retry(attempt, target.policy, deadline, isRetryable))
+      } catch (error) {
+        if (guarded.isAmbiguous) job.reject(error)
+      }
     }
   }
 
@@ -125,7 +155,7 @@ export class FunctionTask implements JoiningCall, Task {
   async #joined(session: RecordSession, own: Write, { record, data }: { record: Row; data: Data }): Promise<Write> {
     const { direct, versioned, catalogue, keyCheck, key } = this.#update.target
     if (!direct || !this.#queue) return own
-    await keyCheck.find(session, key) // asks the catalogue
+    await keyCheck.find(session, key, this.deadline) // asks the catalogue
     const table = catalogue.known(versioned.model)
     const joint = table && (await JointWrite.of({ ...direct, table, queue: this.#queue }, record, data))
     if (!joint) return own
@@ -165,7 +195,7 @@ const BOUNDS: BatcherBounds = {
 export function functionBatcher(): Batcher<FunctionTask, Outcome> {
   return new Batcher(
     async ([job], _, queue) => {
-      if (job) job.resolve(await job.task.lead(queue))
+      if (job) await job.task.lead(job, queue)
     },
     BOUNDS,
     systemClock,

@@ -105,7 +105,8 @@ export class GuardedWrite {
 
   /** Sends the write, and resolves to the record. Throws what kept it from being done. */
   async run(session: RecordSession, write: Write, attempt: number): Promise<Row> {
-    const look = this.#target.keyCheck.find(session, this.#target.key)
+    const { keyCheck, key, deadline } = this.#target
+    const look = keyCheck.find(session, key, deadline)
     if (look) await look // calls of one tick stay together
     for (let sends = 1; ; sends++) {
       const answer = await this.#send(session, write)

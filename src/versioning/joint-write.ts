@@ -2,7 +2,7 @@ import type { Field } from '../engine/data-model.js'
 import { isConnectionLost } from '../engine/error-facts.js'
 import type { RecordSession } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { OutcomeUnknownError } from '../errors/index.js'
+import type { OutcomeUnknownError } from '../errors/index.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { GivenColumns } from '../sql/given-columns.js'
@@ -107,6 +107,11 @@ export class JointWrite {
     return this.#written && this.#recordAt(this.#first, this.#written, selected)
   }
 
+  /** The first of the calls that have not been told. */
+  get open(): QueuedJob<JoiningCall, Outcome> | undefined {
+    return this.#members.find(({ job }) => !job.isOver)?.job
+  }
+
   /** The write is done, and committed. */
   settle(): void {
     const written = this.#written
@@ -138,11 +143,10 @@ export class JointWrite {
     }
   }
 
-  /** The answer was lost, and nobody will find out. */
-  giveUp(reason: unknown): void {
+  /** The answer was lost, and nobody can find out. */
+  giveUp(reason: OutcomeUnknownError): void {
     this.#end()
-    const cause = reason instanceof OutcomeUnknownError ? reason.cause : reason
-    for (const { job } of this.#members) job.reject(UNKNOWN.error(undefined, cause))
+    for (const { job } of this.#members) job.reject(UNKNOWN.error(undefined, reason.cause))
   }
 
   /** Fields that no function has written are as the database has them, and so is the time of the write. */

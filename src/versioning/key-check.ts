@@ -3,6 +3,13 @@ import type { RecordSession } from '../engine/records.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import type { RowKey } from '../sql/row-key.js'
 import { isThere, missingKey } from '../sql/unique-keys.js'
+import type { Deadline } from '../sync/deadline.js'
+
+interface Look {
+  readonly model: Model
+  readonly key: RowKey
+  readonly deadline: Deadline
+}
 
 /** Looks whether the database has the keys by which rows are named. Without them a write could change two rows. */
 export class KeyCheck {
@@ -19,17 +26,18 @@ export class KeyCheck {
    *
    * @throws ConfigurationError if the database has none of them
    */
-  find(session: RecordSession, key: RowKey): Promise<void> | undefined {
+  find(session: RecordSession, key: RowKey, deadline: Deadline): Promise<void> | undefined {
     const [first] = key.keys
     // A `where` without a key Prisma refuses.
     if (first === undefined || isSure(key, this.#catalogue.known(first.model))) return undefined
-    return this.#look(session, first.model, key)
+    return this.#look(session, { model: first.model, key, deadline })
   }
 
-  async #look(session: RecordSession, model: Model, key: RowKey): Promise<void> {
+  async #look(session: RecordSession, { model, key, deadline }: Look): Promise<void> {
     const load = () => this.#catalogue.load([model], session)
     // A transaction must not wait for another connection, which may not be free before it ends.
-    await (session.inTransaction ? load() : this.#join(model.name, load))
+    // The look of another call is waited for as long as this one allows.
+    await (session.inTransaction ? load() : deadline.answered(() => this.#join(model.name, load)))
     const table = this.#catalogue.known(model)
     const [first] = key.keys
     if (first && !isSure(key, table)) throw missingKey(first, table?.unfitIndexes ?? [])

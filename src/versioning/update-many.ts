@@ -90,7 +90,7 @@ async function writeAll(
   const [first] = items
   const outcome = new AmbiguousOutcome()
   const attempt = async (attempt: number): Promise<readonly Verdict[]> => {
-    if (first) await keyCheck.find(session, first.key) // that of all of them
+    if (first) await keyCheck.find(session, first.key, deadline) // that of all of them
     const table = call.isObserved ? undefined : await catalogue.of(versioned.model, session)
     const written = table ? sendTogether(session, call, items, table) : updateOneByOne(session, call, items)
     const verdicts = await written.catch((error: unknown) => {

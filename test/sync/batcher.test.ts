@@ -271,6 +271,34 @@ test('a call that waits is told when its deadline passes, and is not sent', asyn
   expect(await long).toBe('done: c')
 })
 
+test('a call under way is told at the end of its grace, whatever keeps its executor; the others of its batch go on', async () => {
+  const { clock, pass } = handClock()
+  const { add, sent, batch } = batcherOf(clock)
+  const short = add('a', 'x', { deadline: 200 })
+  const long = add('b', 'y', { deadline: 10_000 })
+  await sent()
+  add('c', 'x')
+  add('d', 'y')
+  for (const ms of [1_200, 50, 50, 50]) pass(ms)
+
+  expect(await rejectionOf(short)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { isUnanswered: true } })
+  expect(await sent()).toEqual(['a b', 'c'])
+  batch('b').finish()
+  expect(await long).toBe('done: b')
+  expect(await sent()).toEqual(['a b', 'c', 'd'])
+})
+
+test('an executor has the time to tell an overdue call more than that its outcome is unknown', async () => {
+  const { clock, pass } = handClock()
+  const { add, sent, batch } = batcherOf(clock)
+  const call = add('a', 'x', { deadline: 200 })
+  await sent()
+  for (const ms of [1_200, 50]) pass(ms)
+  batch('a').fail('nothing was written')
+
+  expect(await rejectionOf(call)).toBe('nothing was written')
+})
+
 test('a call that waits for a free place is told, too', async () => {
   const { clock, pass } = handClock()
   const { add, sent, batch } = batcherOf(clock)
