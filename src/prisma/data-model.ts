@@ -14,24 +14,23 @@ export function readDataModel(client: PrismaClientLike): DataModel {
   const shared = sharedModels(client._runtimeDataModel, client._engineConfig.inlineSchema)
   // Prisma itself puts it before a table's name where the model has no `@@schema`.
   const defaultSchema = client._engineConfig.adapter?.options?.schema ?? 'public'
-  return lazyMap(shared.keys(), (name): Model => {
-    const model = shared.get(name) as SharedModel
+  return lazyMap(shared.keys(), (name): Model | undefined => {
+    const model = shared.get(name)
     const omitted = omittedFields(client, name)
-    return { ...model, schema: model.schema ?? defaultSchema, version: versions?.fieldOf(name), omitted }
+    return model && { ...model, schema: model.schema ?? defaultSchema, version: versions?.fieldOf(name), omitted }
   })
 }
 
 /** The data model of a schema without a client. Nothing is known of version columns. */
 export function readDataModelOf(runtime: RuntimeDataModel, schemaText: string, defaultSchema: string): DataModel {
   const shared = sharedModels(runtime, schemaText)
-  return lazyMap(shared.keys(), (name): Model => {
-    const model = shared.get(name) as SharedModel
-    return { ...model, schema: model.schema ?? defaultSchema, version: undefined, omitted: NO_FIELDS }
+  return lazyMap(shared.keys(), (name): Model | undefined => {
+    const model = shared.get(name)
+    return model && { ...model, schema: model.schema ?? defaultSchema, version: undefined, omitted: NO_FIELDS }
   })
 }
 
 type RuntimeDataModel = PrismaClientLike['_runtimeDataModel']
-type RuntimeModel = RuntimeDataModel['models'][string]
 
 const SHARED = new WeakMap<object, LazyMap<SharedModel>>()
 
@@ -41,8 +40,9 @@ function sharedModels(runtime: RuntimeDataModel, schemaText: string): LazyMap<Sh
   if (known) return known
   const text = readSchemaText(schemaText)
   const referred = text.emulatesForeignKeys ? referredFields(runtime, text) : undefined
-  const models = lazyMap(Object.keys(runtime.models), (name): SharedModel => {
-    const model = runtime.models[name] as RuntimeModel
+  const models = lazyMap(Object.keys(runtime.models), (name): SharedModel | undefined => {
+    const model = runtime.models[name]
+    if (model === undefined) return undefined
     const own = text.models.get(name)
     const fields = new Map(model.fields.map((field) => [field.name, readField(field, own, text)]))
     const all = own?.keys ?? []

@@ -6,18 +6,17 @@ export interface LazyMap<V> {
   values(): Iterable<V>
 }
 
-export function lazyMap<V>(names: Iterable<string>, make: (name: string) => V): LazyMap<V> {
+export function lazyMap<V>(names: Iterable<string>, make: (name: string) => V | undefined): LazyMap<V> {
   const all = new Set(names)
-  const made = new Map<string, V>()
+  const made = new Map<string, V | undefined>()
   const valueOf = (name: string) => {
-    const value = made.get(name) ?? make(name)
-    made.set(name, value)
-    return value
+    if (all.has(name) && !made.has(name)) made.set(name, make(name))
+    return made.get(name)
   }
   return {
     has: (name) => all.has(name),
-    get: (name) => (all.has(name) ? valueOf(name) : undefined),
+    get: valueOf,
     keys: () => all.keys(),
-    values: () => Array.from(all, valueOf),
+    values: () => Array.from(all).flatMap((name) => valueOf(name) ?? []),
   }
 }

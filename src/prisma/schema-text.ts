@@ -42,7 +42,10 @@ export function readSchemaText(text: string): SchemaText {
     const found = new Map(
       blocks.filter(({ keyword }) => keywords.test(keyword)).map((block) => [block.name, block] as const),
     )
-    return lazyMap(found.keys(), (name) => readBlock(parseBlock(found.get(name) as BlockText)))
+    return lazyMap(found.keys(), (name) => {
+      const block = found.get(name)
+      return block && readBlock(parseBlock(block))
+    })
   }
   const source = blocks.find(({ keyword }) => keyword === 'datasource')
   const settings = source && parseBlock(source).entries
@@ -93,7 +96,7 @@ function blockKey(attribute: Attribute): KeyText[] {
   const fields = isKey(attribute) ? namesOf(argumentOf(attribute, 'fields')) : undefined
   if (fields === undefined || fields.length === 0) return []
   const named = textOf(argumentNamed(attribute, 'name'))
-  const name = fields.length === 1 ? (fields[0] as string) : (named ?? fields.join('_'))
+  const name = fields.length > 1 && named !== undefined ? named : fields.join('_')
   return [{ name, fields, isPartial: isPartial(attribute) }]
 }
 

@@ -30,7 +30,7 @@ export interface Plan {
 export class Worker {
   readonly proxy: FaultyProxy
   readonly log: string
-  /** What is left in the heap of the incarnation that warmed up: before the faults, and after the last call. */
+  /** The rest in the heap of the incarnation that warmed up: before the faults, and after the last call. */
   heap: { readonly before?: number; readonly after?: number } = {}
   readonly #plan: Plan
   #child: ChildProcess | undefined
@@ -81,7 +81,7 @@ export class Worker {
     return this.#isReady
   }
 
-  /** What it reports of this state; nothing if it ends before. */
+  /** Its report of this state; nothing if it ends before. */
   #report(state: Report['state']): Promise<Report | undefined> {
     const child = this.#child
     if (!child || isGone(child)) return Promise.resolve(undefined)

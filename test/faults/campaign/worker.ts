@@ -29,10 +29,10 @@ export interface Work {
   readonly only?: readonly string[]
 }
 
-/** What is told to a worker: `rest` when it has warmed up, then `go`, and `end`. */
+/** A message to a worker: `rest` when it has warmed up, then `go`, and `end`. */
 export type Order = 'rest' | 'go' | 'end'
 
-/** What a worker tells: `resting` and `ended` when no call is under way, with the heap that is left after a collection. */
+/** A message of a worker: `resting` and `ended` when no call is under way, with the heap that is left after a collection. */
 export interface Report {
   readonly state: 'ready' | 'resting' | 'ended'
   readonly heap: number
