@@ -1,6 +1,6 @@
 import type { DataModel, Field } from '../engine/data-model.js'
 import { sqlState } from '../engine/error-facts.js'
-import { rowOf, type Session } from '../engine/session.js'
+import type { Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../sql/sql.js'
 import { param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
@@ -43,9 +43,9 @@ const AT_ONCE = raw('clock_timestamp()')
 export class KeyStore {
   readonly model: string
   readonly #key: NeededKey
-  readonly #createdAt: Field
-  readonly #table: SqlText
-  readonly #columns: Readonly<Record<(typeof FIELDS)[number], SqlText>>
+  readonly createdAt: Field
+  readonly table: SqlText
+  readonly columns: Readonly<Record<(typeof FIELDS)[number], SqlText>>
 
   /** @throws ConfigurationError if the schema lacks the model or a field of it */
   constructor(dataModel: DataModel, name: string) {
@@ -57,9 +57,9 @@ export class KeyStore {
     }
     this.model = name
     this.#key = { model, fields: [scope, key] }
-    this.#createdAt = createdAt
-    this.#table = tableOf(model)
-    this.#columns = {
+    this.createdAt = createdAt
+    this.table = tableOf(model)
+    this.columns = {
       scope: columnOf(scope),
       key: columnOf(key),
       request: columnOf(request),
@@ -79,19 +79,19 @@ export class KeyStore {
    * clock of that moment, so a caller that waited sees the success that it waited for.
    */
   async claim(tx: Session, { scope, key, pause }: OperationKey, request: string): Promise<boolean> {
-    const c = this.#columns
+    const c = this.columns
     const seconds = pause === undefined ? undefined : param(pause, 'float8')
     const onConflict = seconds
-      ? sql`DO UPDATE SET ${c.request} = excluded.${c.request}, ${c.answer} = NULL, ${c.createdAt} = ${this.#moment(AT_ONCE)}
-WHERE t.${c.createdAt} <= ${this.#moment(sql`clock_timestamp() - make_interval(secs => ${seconds})`)}`
+      ? sql`DO UPDATE SET ${c.request} = excluded.${c.request}, ${c.answer} = NULL, ${c.createdAt} = ${this.moment(AT_ONCE)}
+WHERE t.${c.createdAt} <= ${this.moment(sql`clock_timestamp() - make_interval(secs => ${seconds})`)}`
       : raw('DO NOTHING')
     // The conflict names its columns: without a unique key of them, nothing would ever be refused.
-    const statement = sql`INSERT INTO ${this.#table} AS t (${c.scope}, ${c.key}, ${c.request}, ${c.createdAt})
-VALUES (${param(scope)}, ${param(key)}, ${param(request)}, ${this.#moment(seconds ? AT_ONCE : raw('now()'))})
+    const statement = sql`INSERT INTO ${this.table} AS t (${c.scope}, ${c.key}, ${c.request}, ${c.createdAt})
+VALUES (${param(scope)}, ${param(key)}, ${param(request)}, ${this.moment(seconds ? AT_ONCE : raw('now()'))})
 ON CONFLICT (${c.scope}, ${c.key}) ${onConflict}
 RETURNING 1 AS claimed`
     try {
-      return (await this.#send(tx.rows(statement))).length === 1
+      return (await this.send(tx.rows(statement))).length === 1
     } catch (error) {
       const state = sqlState(error)
       if (state !== NO_SUCH_KEY && state !== DEFERRABLE_KEY) throw error
@@ -100,49 +100,25 @@ RETURNING 1 AS claimed`
   }
 
   async read(tx: Session, { scope, key }: OperationKey): Promise<StoredKey | undefined> {
-    const c = this.#columns
+    const c = this.columns
     // A driver may drop the time zone of a moment that it reads. A number has none.
-    const statement = sql`SELECT ${c.request} AS request, ${c.answer} AS answer, ${epochOf(this.#createdAt)} AS "createdAt"
-FROM ${this.#table}
+    const statement = sql`SELECT ${c.request} AS request, ${c.answer} AS answer, ${epochOf(this.createdAt)} AS "createdAt"
+FROM ${this.table}
 WHERE ${c.scope} = ${param(scope)} AND ${c.key} = ${param(key)}`
-    const [row] = await this.#send(tx.rows<Omit<StoredKey, 'createdAt'> & { createdAt: number }>(statement))
+    const [row] = await this.send(tx.rows<Omit<StoredKey, 'createdAt'> & { createdAt: number }>(statement))
     return row && { ...row, createdAt: new Date(row.createdAt) }
   }
 
   /** Stores the answer; for a key with a pause, also that its success was now. */
   async store(tx: Session, { scope, key, pause }: OperationKey, answer: string): Promise<void> {
-    const c = this.#columns
-    const renewal = pause !== undefined && sql`, ${c.createdAt} = ${this.#moment(AT_ONCE)}`
-    const statement = sql`UPDATE ${this.#table} SET ${c.answer} = ${param(answer)}${renewal} WHERE ${c.scope} = ${param(scope)} AND ${c.key} = ${param(key)}`
-    await this.#send(tx.rows(statement))
-  }
-
-  /**
-   * Deletes up to `limit` keys older than so many ms by the database's clock; resolves to how many.
-   * The last success of a job with a pause stays: it is a row per job, and without it the job would
-   * run too early.
-   */
-  async prune(session: Session, olderThan: number, limit: number): Promise<number> {
-    const c = this.#columns
-    // SKIP LOCKED: two machines that prune at once share the work instead of waiting for each other.
-    const statement = sql`WITH old AS (
-  SELECT ${c.scope}, ${c.key}
-  FROM ${this.#table}
-  WHERE ${c.createdAt} < ${this.#moment(sql`now() - make_interval(secs => ${param(olderThan, 'float8')} / 1000)`)}
-    AND NOT (${c.key} = ${param(AT_LEAST.key)} AND starts_with(${c.scope}, ${param(AT_LEAST.scope)}))
-  LIMIT ${param(limit, 'int')}
-  FOR UPDATE SKIP LOCKED
-), deleted AS (
-  DELETE FROM ${this.#table} AS t USING old
-  WHERE t.${c.scope} = old.${c.scope} AND t.${c.key} = old.${c.key}
-  RETURNING 1
-)
-SELECT count(*)::int AS count FROM deleted`
-    return (await this.#send(rowOf<{ count: number }>(session, statement))).count
+    const c = this.columns
+    const renewal = pause !== undefined && sql`, ${c.createdAt} = ${this.moment(AT_ONCE)}`
+    const statement = sql`UPDATE ${this.table} SET ${c.answer} = ${param(answer)}${renewal} WHERE ${c.scope} = ${param(scope)} AND ${c.key} = ${param(key)}`
+    await this.send(tx.rows(statement))
   }
 
   /** @throws ConfigurationError if the database lacks the table or a column of it */
-  async #send<T>(sent: Promise<T>): Promise<T> {
+  async send<T>(sent: Promise<T>): Promise<T> {
     try {
       return await sent
     } catch (error) {
@@ -151,8 +127,8 @@ SELECT count(*)::int AS count FROM deleted`
     }
   }
 
-  #moment(moment: SqlText | Statement): SqlText | Statement {
-    return momentOf(this.#createdAt, moment)
+  moment(moment: SqlText | Statement): SqlText | Statement {
+    return momentOf(this.createdAt, moment)
   }
 }
 

@@ -9,14 +9,14 @@ export interface LazyMap<V> {
 export function lazyMap<V>(names: Iterable<string>, make: (name: string) => V | undefined): LazyMap<V> {
   const all = new Set(names)
   const made = new Map<string, V | undefined>()
-  const valueOf = (name: string) => {
+  const read = (name: string) => {
     if (all.has(name) && !made.has(name)) made.set(name, make(name))
     return made.get(name)
   }
   return {
     has: (name) => all.has(name),
-    get: valueOf,
+    get: read,
     keys: () => all.keys(),
-    values: () => Array.from(all).flatMap((name) => valueOf(name) ?? []),
+    values: () => Array.from(all).flatMap((name) => read(name) ?? []),
   }
 }

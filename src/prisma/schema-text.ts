@@ -1,6 +1,6 @@
 import type { Expression, FieldDefault, ForeignKey, UniqueKey } from '../engine/data-model.js'
 import { type LazyMap, lazyMap } from './lazy-map.js'
-import { type Attribute, type Block, type BlockText, type Entry, parseBlock, splitSchema } from './schema-syntax.js'
+import { type Attribute, type Block, type Entry, parseBlock, splitSchema } from './schema-syntax.js'
 
 /**
  * Facts that only the schema's text has: Prisma's runtime data model leaves out nullability,

@@ -1,0 +1,35 @@
+import type { Session } from '../engine/session.js'
+import { isConcurrencyError } from '../errors/index.js'
+import { transactionBody, type UserBody } from '../transactions/method.js'
+import * as s from '../values/schema.js'
+import { checkArguments, keyTextSchema } from '../values/validation.js'
+import { type OperationMethods, writeOptions } from './operation-methods.js'
+import { keyOfRun, periodSchema } from './period.js'
+import type { OncePerResult } from './types.js'
+
+const oncePerSchema = s.strictObject({ ...writeOptions, job: keyTextSchema, period: periodSchema })
+
+export async function oncePer<R>(
+  methods: OperationMethods,
+  session: Session,
+  options: unknown,
+  body: UserBody<R>,
+): Promise<OncePerResult<R>> {
+  const run = transactionBody(body)
+  const { job, period, ...transaction } = checkArguments(oncePerSchema, options)
+  const store = methods.storeOfKeys()
+  const callOptions = methods.callOptions(transaction)
+  const key = await callOptions.transaction.deadline.race(keyOfRun(session, job, period), 'the database')
+  // The answer is given to nobody a second time.
+  const call = { ...key, ...callOptions, request: undefined, whileRunning: 'refuse', keepsAnswer: false } as const
+  try {
+    const outcome = await methods.operations.run(session, store, call, run)
+    return outcome.replayed ? { ran: false, since: outcome.since } : { ran: true, result: outcome.result }
+  } catch (error) {
+    // The body may have asked for other operations, and met one that runs.
+    const isOwn =
+      isConcurrencyError(error, 'IDEMPOTENCY_IN_PROGRESS') && error.scope === key.scope && error.key === key.key
+    if (isOwn) return { ran: false, since: undefined }
+    throw error
+  }
+}
