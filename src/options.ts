@@ -26,7 +26,7 @@ export interface ConcurrencyOptions {
 const concurrencyOptions = s.strictObject({
   version: s.optional(versionSettings),
   idempotency: s.optional(idempotencyOptions),
-  lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))) })),
+  lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1))) })),
   retry: s.optional(retryPolicySchema),
   transparent: s.optional(s.array(nameSchema('an extension'), 'must be an array of names of extensions')),
 })

@@ -106,6 +106,11 @@ export interface ForeignKey {
   readonly references: readonly string[]
 }
 
+/** The fields that are columns. */
+export function scalarsOf({ fields }: Model): Field[] {
+  return [...fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
+}
+
 /** The fields of a unique key, by the name that `where` has for it; `undefined` where it is no key. */
 export function uniqueKeyOf({ keys }: Model, name: string): readonly string[] | undefined {
   return keys.find((key) => key.name === name)?.fields

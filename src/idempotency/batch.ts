@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { confirm } from '../retry/confirm.js'
@@ -57,8 +58,7 @@ export class InsertBatches {
 
   add(root: RootRecords, call: InsertCall): Promise<InsertResult> {
     const { key, keyFields } = call.payload
-    const batcher = this.#batchers.get(root) ?? new Batcher(insertBatch, BOUNDS, systemClock)
-    this.#batchers.set(root, batcher)
+    const batcher = madeOnce(this.#batchers, root, () => new Batcher(insertBatch, BOUNDS, systemClock))
     const group = canonical([call.wide.selection, keyFields.map(({ name }) => name).sort()])
     const { deadline } = call
     return batcher.add({ call, root, group, resources: keyName(key, keyFields), deadline }, (result) => result)

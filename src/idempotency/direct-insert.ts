@@ -1,4 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
 import type { RecordSession } from '../engine/records.js'
 import type { Row, SqlStatement } from '../engine/session.js'
 import type { Table } from '../sql/catalogue.js'
@@ -7,7 +8,7 @@ import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf, tableOf } from '../sql/sql.js'
-import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, param, raw, type Statement, sql, textOnce } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 
 /** Rows of a model by one of its keys, which statements of our own may insert in the place of Prisma. */
@@ -78,20 +79,16 @@ function fillIn(values: ColumnValues, session: RecordSession, model: Model, now:
 
 /** The texts of statements, by the model or the table. To write one takes 70 µs of the 120 that a call of ours takes. */
 const TEXTS = new WeakMap<object, Map<string, string>>()
-const MOST_TEXTS = 1_000
 
 function textFor(owner: object, rows: DirectRows & Partial<DirectInsert>, write: () => SqlStatement): string {
   const key = JSON.stringify(
     [rows.keyFields, rows.columns, rows.selected].map((fields) => fields?.map(({ name }) => name)),
   )
-  const texts = TEXTS.get(owner) ?? new Map<string, string>()
-  TEXTS.set(owner, texts)
-  let text = texts.get(key)
-  if (text === undefined) {
-    if (texts.size === MOST_TEXTS) texts.clear()
-    texts.set(key, (text = write().text))
-  }
-  return text
+  return textOnce(
+    madeOnce(TEXTS, owner, () => new Map()),
+    key,
+    write,
+  )
 }
 
 /** Inserts one row, unless a unique key of it is taken. It waits for a duplicate in flight. */

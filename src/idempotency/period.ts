@@ -49,9 +49,7 @@ const length = s.union([s.string(), s.number()], "must be a text such as '1h', o
 
 const gridSchema = s.strictObject({
   every: length,
-  timeZone: s.optional(
-    s.string('must be a string').check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
-  ),
+  timeZone: s.optional(s.string().check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'"))),
   offset: s.optional(length),
 })
 

@@ -1,7 +1,7 @@
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { callOptions } from '../retry/call-options.js'
-import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
 import * as s from '../values/schema.js'
@@ -39,8 +39,7 @@ export interface WithAdvisoryLockOptions {
 
 const DEFAULT_TIMEOUT = 5_000
 
-const milliseconds = s.number('must be a number of ms').check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER))
-const wait = s.optional(milliseconds)
+const wait = s.optional(timeSpan)
 const mode = s.optional(s.oneOf(['exclusive', 'shared']))
 const snapshotRule = s.optional(s.oneOf(['refuse', 'accept']))
 

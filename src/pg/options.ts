@@ -38,7 +38,7 @@ const pgOptions = s.strictObject({
   models: s.optional(s.record(mapping)),
   version: s.optional(versionSettings),
   idempotency: s.optional(s.strictObject(operationOptions)),
-  lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))) })),
+  lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1))) })),
   retry: s.optional(retryPolicySchema),
 })
 

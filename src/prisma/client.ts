@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { ActionArgs, ModelAction } from '../engine/records.js'
 import type { TransactionOptions } from '../engine/session.js'
 import type { Node } from './layers.js'
@@ -118,11 +119,8 @@ export function transactionClient(client: PrismaClientLike, tx: PrismaClientLike
   const mark = given ?? transactionOf(tx)
   const scope = tx[SCOPE]
   if (scope === undefined) throw new Error(`${UNKNOWN_PRISMA}: its transactions have no scope.`)
-  const clients = transactionClients.get(mark) ?? new WeakMap<PrismaClientLike, PrismaClientLike>()
-  transactionClients.set(mark, clients)
-  const made = clients.get(client) ?? client._createItxClient(mark, scope.scopeId, scope.scopeState)
-  clients.set(client, made)
-  return made
+  const clients = madeOnce(transactionClients, mark, () => new WeakMap())
+  return madeOnce(clients, client, () => client._createItxClient(mark, scope.scopeId, scope.scopeState))
 }
 
 /** Prisma's own id of the interactive transaction that `tx` stands for. */

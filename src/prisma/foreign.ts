@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { Action } from '../engine/records.js'
 import { type PrismaClientLike, propertyOf } from './client.js'
 import { type ExtensionArgs, extensionsOf, type Hook, headOf, isForeign, layerOf, transparentOf } from './layers.js'
@@ -68,10 +69,8 @@ export function foreignTransactions(client: PrismaClientLike): ExtensionArgs | u
 function remembered(client: PrismaClientLike, call: string, find: () => ExtensionArgs | undefined) {
   const head = headOf(client)
   if (head === undefined) return undefined
-  let byCall = known.get(head)
-  if (byCall === undefined) known.set(head, (byCall = new Map()))
-  if (!byCall.has(call)) byCall.set(call, find())
-  return byCall.get(call)
+  const byCall = madeOnce(known, head, () => new Map())
+  return madeOnce(byCall, call, () => find() ?? null) ?? undefined
 }
 
 type AnyAction = Action | typeof RAW

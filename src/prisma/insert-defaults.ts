@@ -1,14 +1,15 @@
 import type { Expression, Field, Model } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
 import type { InsertDefault } from '../engine/records.js'
 
 const DEFAULTS = new WeakMap<Model, ReadonlyMap<Field, InsertDefault>>()
 
 export function insertDefaults(model: Model): ReadonlyMap<Field, InsertDefault> {
-  const known = DEFAULTS.get(model)
-  if (known) return known
-  const defaults = new Map([...model.fields.values()].map((field) => [field, defaultOf(field)]))
-  DEFAULTS.set(model, defaults)
-  return defaults
+  return madeOnce(
+    DEFAULTS,
+    model,
+    () => new Map(Array.from(model.fields.values(), (field) => [field, defaultOf(field)])),
+  )
 }
 
 function defaultOf(field: Field): InsertDefault {

@@ -1,7 +1,9 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { Bound } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import type { PrismaCall } from './client.js'
 import { calledBy, type ExtensionArgs, type Hook } from './layers.js'
+import { PrismaLikePromise } from './lazy-promise.js'
 
 /*
  * An extension may send a call of a transaction in another one, of its own: the usual recipe
@@ -37,8 +39,7 @@ const bounds = new WeakMap<object, Bound>()
  * other extensions take no longer in any of them.
  */
 export async function relyingOn<R>(transactionId: string, work: () => PromiseLike<R>, bound?: Bound): Promise<R> {
-  const all = relied.get(transactionId) ?? new Set()
-  relied.set(transactionId, all)
+  const all = madeOnce(relied, transactionId, () => new Set())
   const own = { bound }
   all.add(own)
   try {
@@ -157,42 +158,23 @@ export function isWrite(operation: string): boolean {
 }
 
 /** A promise of Prisma's, that looks in which transaction it is sent. */
-class JoinedCall implements Promise<unknown> {
+class JoinedCall extends PrismaLikePromise<unknown> {
   readonly #call: PrismaCall
   readonly #transaction: () => Transaction | undefined
   readonly #part: Part
 
   constructor(call: PrismaCall, transaction: () => Transaction | undefined, part: Part) {
+    super()
     this.#call = call
     this.#transaction = transaction
     this.#part = part
-  }
-
-  get [Symbol.toStringTag](): string {
-    return 'PrismaPromise'
   }
 
   requestTransaction(transaction: { readonly kind: 'itx'; readonly id: string }): PromiseLike<unknown> {
     return this.#part.send(transaction, () => this.#call.requestTransaction(transaction))
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: being awaited is what sends it
-  then<A = unknown, B = never>(
-    onFulfilled?: ((value: unknown) => A | PromiseLike<A>) | null,
-    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
-  ): Promise<A | B> {
-    return this.#send().then(onFulfilled, onRejected)
-  }
-
-  catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<unknown> {
-    return this.#send().catch(onRejected)
-  }
-
-  finally(onFinally?: (() => void) | null): Promise<unknown> {
-    return this.#send().finally(onFinally)
-  }
-
-  async #send(): Promise<unknown> {
+  protected override async start(): Promise<unknown> {
     // Only this sends a promise of Prisma's.
     return this.#part.send(this.#transaction(), () => this.#call.then((answer) => answer))
   }

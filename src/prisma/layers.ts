@@ -1,4 +1,5 @@
 import type { VersionColumns } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
 import type { CallInTransaction } from '../engine/session.js'
 import type { PrismaClientLike } from './client.js'
 
@@ -124,7 +125,6 @@ const guards = new WeakMap<Node, readonly WriteGuard[]>()
 export function checkWrite(client: PrismaClientLike, ...write: Parameters<WriteGuard>): void {
   const head = headOf(client)
   if (head === undefined) return
-  let known = guards.get(head)
-  if (known === undefined) guards.set(head, (known = layersOf(client).flatMap(({ guard }) => guard ?? [])))
-  for (const guard of known) guard(...write)
+  const all = madeOnce(guards, head, () => layersOf(client).flatMap(({ guard }) => guard ?? []))
+  for (const guard of all) guard(...write)
 }

@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { ActionArgs } from '../engine/records.js'
 import { type ModelContext, modelOf, type PrismaClientLike } from './client.js'
 import { takesPart } from './foreign.js'
@@ -31,13 +32,9 @@ export async function readPrimary(model: ModelContext, own: OwnClients, args: Ac
 }
 
 function wayOf(model: string, whole: PrismaClientLike, own: OwnClients): Way {
-  let byClient = ways.get(own)
-  if (byClient === undefined) ways.set(own, (byClient = new WeakMap()))
-  let byModel = byClient.get(whole)
-  if (byModel === undefined) byClient.set(whole, (byModel = new Map()))
-  let way = byModel.get(model)
-  if (way === undefined) byModel.set(model, (way = findWay(model, whole, own)))
-  return way
+  const byClient = madeOnce(ways, own, () => new WeakMap())
+  const byModel = madeOnce(byClient, whole, () => new Map())
+  return madeOnce(byModel, model, () => findWay(model, whole, own))
 }
 
 function findWay(model: string, whole: PrismaClientLike, { below, made }: OwnClients): Way {

@@ -1,4 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
 import {
   Absent,
   type Action,
@@ -43,14 +44,10 @@ export type RecordsOf = (model: ModelContext) => RootRecords | CallersTransactio
 /** Those of a model of the root client are made once: nothing in them is of one call. */
 export function recordsOf(own: OwnClients): RecordsOf {
   const roots = new WeakMap<ModelContext, RootRecords>()
-  return (model) => {
-    const known = roots.get(model)
-    if (known) return known
-    if (isTransactionClient(model.$parent)) return new CallersRecords(model, own)
-    const root = new Root(model, own)
-    roots.set(model, root)
-    return root
-  }
+  return (model) =>
+    isTransactionClient(model.$parent)
+      ? new CallersRecords(model, own)
+      : madeOnce(roots, model, () => new Root(model, own))
 }
 
 class Facts implements ModelFacts {

@@ -35,6 +35,11 @@ const milliseconds = s
   .number('must be a number of ms')
   .check(s.gte(0, 'must not be negative'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
 
+/** A time that something may take. */
+export const timeSpan = s
+  .number('must be a number of ms')
+  .check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
+
 export const retryPolicySchema = s.strictObject({
   attempts: s.optional(s.whole().check(s.gte(1, 'must be at least 1: the first run counts'))),
   baseDelay: s.optional(milliseconds),

@@ -34,8 +34,8 @@ const allocateSchema = s.strictObject({
   transactionId: keyTextSchema,
   where: s.optional(s.unknown()),
   data: s.optional(s.unknown()),
-  count: s.whole().check(s.gte(1, 'must be at least 1'), s.lte(MOST, `must be at most ${MOST}`)),
-  partial: s.optional(s.boolean('must be true or false')),
+  count: s.whole().check(s.gte(1), s.lte(MOST)),
+  partial: s.optional(s.boolean()),
 })
 const releaseSchema = s.strictObject({ ...callOptions, transactionId: keyTextSchema, numbers: s.optional(numbers) })
 const importSchema = s.strictObject({

@@ -42,7 +42,7 @@ const model = s.optional(nameSchema('a model'))
 const serialsOptions = s.strictObject({
   serial: s.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
   allocation: s.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
-  maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))),
+  maxWaiting: s.optional(s.whole().check(s.gte(1))),
   retry: s.optional(retryPolicySchema),
 })
 

@@ -42,7 +42,7 @@ const createSchema = s.strictObject({
 const gapsSchema = s.strictObject({
   series: keyTextSchema,
   // The period of a series that never begins again is empty.
-  period: s.optional(s.string('must be a string').check(s.refine(isStorableText, NOT_STORABLE))),
+  period: s.optional(s.string().check(s.refine(isStorableText, NOT_STORABLE))),
 })
 
 /**

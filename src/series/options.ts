@@ -101,13 +101,9 @@ const definition = s.strictObject(
         .union([s.whole(), s.bigint()], 'must be a whole number')
         .check(s.refine((start) => start >= 0, 'must not be negative')),
     ),
-    timeZone: s.optional(
-      s.string('must be a string').check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'")),
-    ),
+    timeZone: s.optional(s.string().check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'"))),
     blocks: s.optional(
-      s
-        .whole('must be a whole number')
-        .check(s.gte(1, 'must be at least 1'), s.lte(1_000_000, 'must be at most 1,000,000')),
+      s.whole('must be a whole number').check(s.gte(1), s.lte(1_000_000, 'must be at most 1,000,000')),
     ),
     document: s.optional(
       mappingSchema(['number', 'transactionId', 'value'], { model: nameSchema('a model') }, 'must be an object'),
@@ -120,7 +116,7 @@ const seriesOptions = s.strictObject({
   series: s.optional(s.record(definition, keyTextSchema)),
   counter: s.optional(mappingSchema(['name', 'period', 'last'], { model })),
   number: s.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),
-  maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))),
+  maxWaiting: s.optional(s.whole().check(s.gte(1))),
   retry: s.optional(retryPolicySchema),
 })
 

@@ -1,4 +1,5 @@
-import type { Field, Model } from '../engine/data-model.js'
+import { type Field, type Model, scalarsOf } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
 import type { Row } from '../engine/session.js'
 import { columnOf } from './sql.js'
 import { join, raw, type SqlText } from './statement.js'
@@ -14,15 +15,15 @@ function isAlike(field: Field): boolean {
   return field.kind === 'scalar' || (field.kind === 'enum' && field.enumValues !== undefined)
 }
 
-const readable = new WeakMap<Model, readonly Field[] | undefined>()
+const readable = new WeakMap<Model, readonly Field[] | null>()
 
 /** The scalar fields of a model, if raw SQL gives each of them as a model call does. */
 export function rawReadable(model: Model): readonly Field[] | undefined {
-  if (!readable.has(model)) {
-    const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
-    readable.set(model, scalars.every(isAlike) ? scalars : undefined)
+  const make = () => {
+    const scalars = scalarsOf(model)
+    return scalars.every(isAlike) ? scalars : null
   }
-  return readable.get(model)
+  return madeOnce(readable, model, make) ?? undefined
 }
 
 /** A list of RETURNING that names each column as its field. */

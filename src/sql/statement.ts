@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { SqlStatement } from '../engine/session.js'
 
 declare const SQL_TEXT: unique symbol
@@ -94,4 +95,12 @@ export function join(pieces: readonly Piece[], separator = ', '): SqlText | Stat
 function add(all: (string | Parameter)[], piece: Piece): void {
   if (piece instanceof Statement) all.push(...piece.pieces)
   else if (piece !== undefined && piece !== false) all.push(piece)
+}
+
+const MOST_TEXTS = 1_000
+
+/** The text of a statement, which is written once for each key: that takes longer than all else that a call does here. */
+export function textOnce(texts: Map<string, string>, key: string, write: () => SqlStatement): string {
+  if (texts.size > MOST_TEXTS) texts.clear()
+  return madeOnce(texts, key, () => write().text)
 }

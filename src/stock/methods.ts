@@ -36,9 +36,7 @@ const ARGUMENTS = {
   audit: [],
 } as const satisfies Record<string, readonly string[]>
 const projectSchema = s.object({
-  batchSize: s.optional(
-    s.whole('must be a whole number').check(s.gte(1, 'must be at least 1'), s.lte(100_000, 'must be at most 100,000')),
-  ),
+  batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),
 })
 const reserveSchema = s.object({
   expiresIn: s

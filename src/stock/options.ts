@@ -81,7 +81,7 @@ const names = s.union(
   [nameSchema('a field'), s.array(nameSchema('a field')).check(s.minLength(1, 'must not be empty'))],
   'must be the name of a field, or a list of them',
 )
-const flag = s.optional(s.boolean('must be true or false'))
+const flag = s.optional(s.boolean())
 const lines = { model, item: s.optional(names) }
 
 const stockOptions = s.strictObject({
@@ -98,7 +98,7 @@ const stockOptions = s.strictObject({
   reservation: s.optional(mappingSchema(['transactionId', 'line', 'quantity', 'state', 'expiresAt'], lines)),
   minimum: s.optional(s.union([s.number(), s.bigint(), s.string(), s.literal(null)], 'must be a number, or null')),
   rememberRefusals: flag,
-  maxWaiting: s.optional(s.whole().check(s.gte(1, 'must be at least 1'))),
+  maxWaiting: s.optional(s.whole().check(s.gte(1))),
   retry: s.optional(retryPolicySchema),
 })
 

@@ -1,7 +1,7 @@
 import type { IsolationLevel, RootSession, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type CallOptions, callOptions, settledPatience } from '../retry/call-options.js'
-import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from './with-retry.js'
@@ -22,17 +22,13 @@ export interface RetryingRoot extends RootSession {
   transactionWithRetry<R>(body: Body<R>, options?: TransactionWithRetryOptions): Promise<R>
 }
 
-const milliseconds = s
-  .number('must be a number of ms')
-  .check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`))
-
 /** The options of a transaction, for the schema of any call that runs one. */
 export const transactionOptions = {
   ...callOptions,
   isolationLevel: s.optional(s.oneOf(['ReadUncommitted', 'ReadCommitted', 'RepeatableRead', 'Serializable'])),
-  maxWait: s.optional(milliseconds),
-  timeout: s.optional(milliseconds),
-  readOnly: s.optional(s.boolean('must be true or false')),
+  maxWait: s.optional(timeSpan),
+  timeout: s.optional(timeSpan),
+  readOnly: s.optional(s.boolean()),
 }
 
 const optionsSchema = s.strictObject(transactionOptions)

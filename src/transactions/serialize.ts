@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { Bound, CallInTransaction, TransactionSession } from '../engine/session.js'
 import type { Deadline } from '../sync/deadline.js'
 import { boundOf, CLOSE_CONNECTION } from './bounds.js'
@@ -8,11 +9,7 @@ import { type Body, TransactionScope } from './transaction-scope.js'
 const scopes = new WeakMap<object, TransactionScope>()
 
 function scopeOf(tx: TransactionSession): TransactionScope {
-  const known = scopes.get(tx.scope)
-  if (known) return known
-  const scope = new TransactionScope()
-  scopes.set(tx.scope, scope)
-  return scope
+  return madeOnce(scopes, tx.scope, () => new TransactionScope())
 }
 
 /** Calls under this mark are those of the body, too. */

@@ -1,4 +1,4 @@
-import type { Field, Model } from '../engine/data-model.js'
+import { type Field, type Model, scalarsOf } from '../engine/data-model.js'
 import type { Row } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { isRecord } from './validation.js'
@@ -16,36 +16,30 @@ export interface Selection {
  * @throws InvalidArgumentError for what has no names in it, which Prisma would take for an empty object, or fail over
  */
 export function selectionOf(args: { readonly [name in keyof Selection]: unknown }): Selection {
-  const given = Object.entries({ select: args.select, include: args.include, omit: args.omit }).filter(
-    ([, value]) => value !== undefined,
-  )
-  for (const [name, value] of given) {
-    if (value === null) continue
-    if (!isRecord(value)) throw new InvalidArgumentError(name, 'must be an object.')
-    checkChosen(value, name)
-  }
-  return Object.fromEntries(given)
+  checkSelection(args, '')
+  return Object.fromEntries(PARTS.flatMap((part) => (args[part] === undefined ? [] : [[part, args[part]]])))
 }
 
+const PARTS = ['select', 'include', 'omit'] as const
+
 /** A chosen field is `true`, `false`, or an object again, which may have a selection of its own. */
-function checkChosen(selection: Readonly<Record<string, unknown>>, path: string): void {
-  for (const [name, value] of Object.entries(selection)) {
-    if (typeof value !== 'object' || value === null) continue
-    const at = `${path}.${name}`
-    if (!isRecord(value)) throw new InvalidArgumentError(at, 'must be true, false or an object.')
-    for (const part of ['select', 'include', 'omit']) {
-      const inner = value[part]
-      if (isRecord(inner)) checkChosen(inner, `${at}.${part}`)
-      else if (typeof inner === 'object' && inner !== null)
-        throw new InvalidArgumentError(`${at}.${part}`, 'must be an object.')
+function checkSelection(given: Readonly<Record<string, unknown>>, path: string): void {
+  for (const part of PARTS) {
+    const chosen = given[part]
+    if (chosen === undefined || chosen === null) continue
+    const at = path + part
+    if (!isRecord(chosen)) throw new InvalidArgumentError(at, 'must be an object.')
+    for (const [name, value] of Object.entries(chosen)) {
+      if (isRecord(value)) checkSelection(value, `${at}.${name}.`)
+      else if (typeof value === 'object' && value !== null)
+        throw new InvalidArgumentError(`${at}.${name}`, 'must be true, false or an object.')
     }
   }
 }
 
 /** Every scalar of the record, also those that the client leaves out by default. */
 export function allScalars(model: Model): Selection {
-  const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
-  return { omit: Object.fromEntries(scalars.map(({ name }) => [name, false])) }
+  return { omit: Object.fromEntries(scalarsOf(model).map(({ name }) => [name, false])) }
 }
 
 /** Whether a relation is asked for, so that Prisma needs more than one statement. */
@@ -65,8 +59,7 @@ export interface Widened {
 export function widened(selection: Selection, names: readonly string[], model: Model): Widened {
   if (selectsNothing(selection, model)) return { selection, strip: (record) => record }
   const { select, omit } = selection
-  const { omitted } = model
-  const unasked = names.filter((name) => (select ? select[name] !== true : (omit?.[name] ?? omitted.has(name))))
+  const unasked = names.filter((name) => isLeftOut(name, selection, model))
   const wanted = (value: boolean) => Object.fromEntries(names.map((name) => [name, value]))
   const wide: Selection = select
     ? { ...selection, select: { ...select, ...wanted(true) } }
@@ -80,10 +73,14 @@ export function widened(selection: Selection, names: readonly string[], model: M
   }
 }
 
-function selectsNothing({ select, include, omit }: Selection, { fields, omitted }: Model): boolean {
+function selectsNothing(selection: Selection, model: Model): boolean {
+  const { select, include, omit } = selection
   if (select) return !Object.values(select).some(Boolean)
-  const isOmitted = ({ kind, name }: Field) => kind === 'relation' || (omit?.[name] ?? omitted.has(name))
-  return !include && omit !== undefined && [...fields.values()].every(isOmitted)
+  return !include && omit !== undefined && scalarsOf(model).every(({ name }) => isLeftOut(name, selection, model))
+}
+
+function isLeftOut(name: string, { select, omit }: Selection, { omitted }: Model): boolean {
+  return select ? select[name] !== true : Boolean(omit?.[name] ?? omitted.has(name))
 }
 
 /** The fields that a selection asks for, if they are scalars alone and it is written as Prisma wants it. */
@@ -95,8 +92,6 @@ export function selectedFields(selection: Selection, model: Model): readonly Fie
     ([name, value]) => typeof value === 'boolean' && /^(?:scalar|enum)$/.test(model.fields.get(name)?.kind ?? ''),
   )
   if (!isPlain || select === null || omit === null) return undefined
-  const isSelected = ({ name }: Field) => (select ? select[name] === true : !(omit?.[name] ?? model.omitted.has(name)))
-  const scalars = [...model.fields.values()].filter(({ kind }) => kind === 'scalar' || kind === 'enum')
-  const selected = scalars.filter(isSelected)
+  const selected = scalarsOf(model).filter(({ name }) => !isLeftOut(name, selection, model))
   return selected.length > 0 ? selected : undefined
 }

@@ -6,7 +6,7 @@ import type { VersionValue } from '../errors/index.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { toRecord } from '../sql/raw-record.js'
 import type { RowKey } from '../sql/row-key.js'
-import type { Statement } from '../sql/statement.js'
+import { type Statement, textOnce } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { type Deadline, soonest } from '../sync/deadline.js'
@@ -123,9 +123,6 @@ interface RowTask<C> extends Task {
 
 type RowJob<C> = Job<RowTask<C>, Row | undefined>
 
-/** So many texts are kept: a program has few forms, unless it selects fields at random. */
-const MOST_TEXTS = 1_000
-
 class RowCalls<C extends DirectRow> {
   readonly #kind: Kind<C>
   readonly #catalogue: Catalogue
@@ -183,11 +180,7 @@ class RowCalls<C extends DirectRow> {
 
   async #alone({ session, call, group }: RowTask<C>): Promise<Row | undefined> {
     const { alone, values, fields } = this.#kind
-    let text = this.#texts.get(group)
-    if (text === undefined) {
-      if (this.#texts.size === MOST_TEXTS) this.#texts.clear()
-      this.#texts.set(group, (text = alone(call).text))
-    }
+    const text = textOnce(this.#texts, group, () => alone(call))
     const [row] = await session.rows({ text, values: values(call) })
     return row && toRecord(row, fields(call))
   }

@@ -124,47 +124,40 @@ export function versionedModelMethods(
   shared: Versioning,
   recordsOf: RecordsOf,
 ): Implementation<VersionedModelMethods<unknown>> {
+  const call = <A, R>(
+    called: object,
+    method: string,
+    read: () => A,
+    run: (records: ReturnType<RecordsOf>, given: A) => Promise<R>,
+  ) => {
+    const context = modelContext(called)
+    return lazyPromise(method, read, async (given) => run(recordsOf(context), given))
+  }
   return {
     updateVersioned(args) {
-      const context = modelContext(this)
-      return lazyPromise(
-        'updateVersioned',
-        () => argumentsOf(args),
-        async (given) => {
-          const outcome = await update(shared, recordsOf(context), given, false)
-          if ('record' in outcome) return outcome.record
-          throw outcome.error
-        },
-      )
+      const read = () => argumentsOf(args)
+      return call(this, 'updateVersioned', read, async (records, given) => {
+        const outcome = await update(shared, records, given, false)
+        if ('record' in outcome) return outcome.record
+        throw outcome.error
+      })
     },
     tryUpdateVersioned(args) {
-      const context = modelContext(this)
-      return lazyPromise(
-        'tryUpdateVersioned',
-        () => argumentsOf(args),
-        async (given) => {
-          const outcome = await update(shared, recordsOf(context), given, true)
-          if ('record' in outcome) return outcome
-          const { error: _, ...rest } = outcome
-          return rest
-        },
-      )
+      const read = () => argumentsOf(args)
+      return call(this, 'tryUpdateVersioned', read, async (records, given) => {
+        const outcome = await update(shared, records, given, true)
+        if ('record' in outcome) return outcome
+        const { error: _, ...rest } = outcome
+        return rest
+      })
     },
     deleteVersioned(args) {
-      const context = modelContext(this)
-      return lazyPromise(
-        'deleteVersioned',
-        () => argumentsOf(args),
-        async (given) => deleteVersioned(shared, recordsOf(context), given),
-      )
+      const read = () => argumentsOf(args)
+      return call(this, 'deleteVersioned', read, (records, given) => deleteVersioned(shared, records, given))
     },
     updateManyVersioned(items, options) {
-      const context = modelContext(this)
-      return lazyPromise(
-        'updateManyVersioned',
-        () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }),
-        async (given) => updateManyVersioned(shared, recordsOf(context), given),
-      )
+      const read = () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') })
+      return call(this, 'updateManyVersioned', read, (records, given) => updateManyVersioned(shared, records, given))
     },
   }
 }

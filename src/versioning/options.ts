@@ -20,7 +20,7 @@ export interface VersionSettings extends VersionOptions {
 
 const versionOptions = {
   field: s.optional(nameSchema('a field')),
-  bumpPlainWrites: s.optional(s.boolean('must be true or false')),
+  bumpPlainWrites: s.optional(s.boolean()),
 }
 
 export const versionSettings = s.strictObject({

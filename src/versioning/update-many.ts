@@ -47,7 +47,7 @@ export interface UpdateManyCall extends Patience {
 
 const OPTIONS = s.strictObject({
   ...callOptions,
-  mode: s.optional(s.oneOf(['all', 'each'], "must be 'all' or 'each'")),
+  mode: s.optional(s.oneOf(['all', 'each'])),
 })
 
 /** The calls of Prisma that the statement stands for. */
