@@ -1,4 +1,5 @@
 import { Prisma } from '@prisma/client/extension'
+import { eventsOf } from './events/events.js'
 import {
   type IdempotentClientMethods,
   type IdempotentModelMethods,
@@ -34,6 +35,7 @@ import { VersionedModels } from './versioning/versioned-models.js'
 import { Versioning } from './versioning/versioning.js'
 
 export * from './errors/index.js'
+export type * from './events/types.js'
 export type { CreateData, CreateIdempotentArgs } from './idempotency/client-types.js'
 export type {
   CreateIdempotent,
@@ -143,16 +145,17 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
     const transactions = new RetryingTransactions()
     const catalogue = new Catalogue()
-    const versioning = new Versioning(versions, policy, catalogue)
-    const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
+    const events = eventsOf(given)
+    const versioning = new Versioning(versions, policy, catalogue, events)
+    const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING, events)
     const keepVersion = (model: string) => versions.keepVersion(model)
     const settings = given.idempotency ?? {}
-    const inserts = new InsertMethods({ catalogue, dataModel, policy, settings, keepVersion })
-    const operations = new OperationMethods({ dataModel, policy, transactions, settings })
+    const inserts = new InsertMethods({ catalogue, dataModel, policy, settings, keepVersion, events })
+    const operations = new OperationMethods({ dataModel, policy, transactions, settings, events })
 
     const extended = client.$extends({
       name: 'prisma-extension-concurrency',
-      ...touch.note({ versions, models: [settings.model ?? DEFAULT_KEY_MODEL] }),
+      ...touch.note({ versions, models: [settings.model ?? DEFAULT_KEY_MODEL], events }),
       model: {
         $allModels: {
           ...versionedModelMethods(versioning, records),
@@ -161,7 +164,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         },
       },
       client: {
-        ...transactionClientMethods(transactionMethod(transactions, policy)),
+        ...transactionClientMethods(transactionMethod(transactions, policy, events)),
         ...idempotentClientMethods(operations),
         ...lockClientMethods(locks),
         ...touch.client,

@@ -1,10 +1,12 @@
+import { eventOptions } from './events/options.js'
+import type { EventOptions } from './events/types.js'
 import { type IdempotencyOptions, idempotencyOptions } from './idempotency/options.js'
 import { type RetryPolicy, retryPolicySchema } from './retry/policy.js'
 import * as s from './values/schema.js'
 import { checkConfiguration, nameSchema } from './values/validation.js'
 import { type VersionSettings, versionSettings } from './versioning/options.js'
 
-export interface ConcurrencyOptions {
+export interface ConcurrencyOptions extends EventOptions {
   /** Which column is the version, and whether plain writes bump it. Default: `version`, where a model has it. */
   readonly version?: VersionSettings
   /** For `createIdempotent`, `$idempotent` and `$oncePer`. */
@@ -24,6 +26,7 @@ export interface ConcurrencyOptions {
 }
 
 const concurrencyOptions = s.strictObject({
+  ...eventOptions,
   version: s.optional(versionSettings),
   idempotency: s.optional(idempotencyOptions),
   lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1))) })),

@@ -5,6 +5,7 @@ import { readModels } from './pg/models.js'
 import type { PgOptions } from './pg/options.js'
 
 export * from './errors/index.js'
+export type * from './events/types.js'
 
 /**
  * Retried transactions, once-only operations and advisory locks on a pool of node-postgres, for a program without

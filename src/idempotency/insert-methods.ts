@@ -1,6 +1,8 @@
 import type { DataModel, Model } from '../engine/data-model.js'
 import type { CallersTransaction, RootRecords } from '../engine/records.js'
 import { InvalidArgumentError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
+import { type Events, observed } from '../events/events.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
@@ -23,6 +25,7 @@ export interface InsertSetup {
   readonly settings: IdempotencyOptions
   /** Goes into the data of a nested write, so that it does not bump the model's version. */
   readonly keepVersion: (model: string) => Readonly<Record<string, unknown>>
+  readonly events: Events | undefined
 }
 
 const ARGUMENTS = ['where', 'data', 'match', 'select', 'include', 'omit', 'retry', 'signal']
@@ -42,7 +45,17 @@ export class InsertMethods {
   }
 
   /** `createIdempotent` */
-  async create(session: RootRecords | CallersTransaction, args: unknown): Promise<InsertResult> {
+  create(session: RootRecords | CallersTransaction, args: unknown): Promise<InsertResult> {
+    return observed(this.#setup.events, 'createIdempotent', session.model, (events) =>
+      this.#create(session, args, events),
+    )
+  }
+
+  async #create(
+    session: RootRecords | CallersTransaction,
+    args: unknown,
+    events: CallEvents | undefined,
+  ): Promise<InsertResult> {
     if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
     checkNames(args, ARGUMENTS)
     const { where, data, match, retry, signal } = args
@@ -74,6 +87,7 @@ export class InsertMethods {
       keepVersion: keepVersion(model.name),
       ...patienceOf(policy, { retry, signal }),
     }
+    events?.begin(call.deadline, payload.key)
     // Another extension may change the data, which only Prisma can check then.
     if (!call.isSingle && !call.isObserved) checkNestedWrites(payload, model, dataModel)
     // By the names that Prisma's call would have. The claim of a row with children may be a statement of our own, too.

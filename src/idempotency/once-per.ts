@@ -1,17 +1,23 @@
 import type { Session } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
 import { transactionBody, type UserBody } from '../transactions/method.js'
 import * as s from '../values/schema.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
-import { type OperationMethods, writeOptions } from './operation-methods.js'
+import { nameOf, type OperationMethods, writeOptions } from './operation-methods.js'
 import { keyOfRun, periodSchema } from './period.js'
 import type { OncePerResult } from './types.js'
 
 const oncePerSchema = s.strictObject({ ...writeOptions, job: keyTextSchema, period: periodSchema })
 
+interface OncePerCall {
+  readonly session: Session
+  readonly events: CallEvents | undefined
+}
+
 export async function oncePer<R>(
   methods: OperationMethods,
-  session: Session,
+  { session, events }: OncePerCall,
   options: unknown,
   body: UserBody<R>,
 ): Promise<OncePerResult<R>> {
@@ -20,6 +26,7 @@ export async function oncePer<R>(
   const store = methods.storeOfKeys()
   const callOptions = methods.callOptions(transaction)
   const key = await callOptions.transaction.deadline.race(keyOfRun(session, job, period), 'the database')
+  events?.begin(callOptions.transaction.deadline, nameOf(key))
   // The answer is given to nobody a second time.
   const call = { ...key, ...callOptions, request: undefined, whileRunning: 'refuse', keepsAnswer: false } as const
   try {

@@ -1,5 +1,6 @@
 import type { DataModel } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
+import { type Events, observed } from '../events/events.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import {
   type TransactionWithRetryOptions,
@@ -11,7 +12,7 @@ import {
 import type { RetryingTransactions } from '../transactions/with-retry.js'
 import * as s from '../values/schema.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
-import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER } from './key-store.js'
+import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER, type OperationKey } from './key-store.js'
 import { Operations } from './operation.js'
 import type { IdempotencyOptions } from './options.js'
 import type { OncePerResult } from './types.js'
@@ -22,6 +23,7 @@ export interface OperationSetup {
   readonly policy: ResolvedPolicy
   readonly transactions: RetryingTransactions
   readonly settings: IdempotencyOptions
+  readonly events: Events | undefined
 }
 
 const DEFAULT_ANSWER_LIMIT = 65_536
@@ -51,27 +53,34 @@ export class OperationMethods {
   }
 
   /** `$idempotent` */
-  async run<R>(session: Session, options: unknown, body: UserBody<R>): Promise<{ result: R; replayed: boolean }> {
-    const run = transactionBody(body)
-    const { key, scope, request, whileRunning = 'wait', ...transaction } = checkArguments(operationSchema, options)
-    const call = { key, scope, request, whileRunning, keepsAnswer: true, ...this.callOptions(transaction) }
-    const { result, replayed } = await this.operations.run(session, this.storeOfKeys(), call, run)
-    return { result, replayed }
+  run<R>(session: Session, options: unknown, body: UserBody<R>): Promise<{ result: R; replayed: boolean }> {
+    return observed(this.#setup.events, '$idempotent', undefined, async (events) => {
+      const run = transactionBody(body)
+      const { key, scope, request, whileRunning = 'wait', ...transaction } = checkArguments(operationSchema, options)
+      const call = { key, scope, request, whileRunning, keepsAnswer: true, ...this.callOptions(transaction) }
+      events?.begin(call.transaction.deadline, nameOf(call))
+      const { result, replayed } = await this.operations.run(session, this.storeOfKeys(), call, run)
+      return { result, replayed }
+    })
   }
 
   // The files of the two are loaded when they are called, before their deadlines begin: jobs run once in a while, and
   // most programs have none.
 
   /** `$oncePer`: the second caller of a period is told so at once. */
-  async oncePer<R>(session: Session, options: unknown, body: UserBody<R>): Promise<OncePerResult<R>> {
-    const { oncePer } = await import('./once-per.js')
-    return oncePer(this, session, options, body)
+  oncePer<R>(session: Session, options: unknown, body: UserBody<R>): Promise<OncePerResult<R>> {
+    return observed(this.#setup.events, '$oncePer', undefined, async (events) => {
+      const { oncePer } = await import('./once-per.js')
+      return oncePer(this, { session, events }, options, body)
+    })
   }
 
   /** `$pruneIdempotencyKeys` */
-  async prune(session: Session, options: unknown): Promise<{ count: number }> {
-    const { pruneKeys } = await import('./prune.js')
-    return pruneKeys(this, session, options)
+  prune(session: Session, options: unknown): Promise<{ count: number }> {
+    return observed(this.#setup.events, '$pruneIdempotencyKeys', undefined, async () => {
+      const { pruneKeys } = await import('./prune.js')
+      return pruneKeys(this, session, options)
+    })
   }
 
   callOptions(options: TransactionWithRetryOptions) {
@@ -87,4 +96,9 @@ export class OperationMethods {
     const { dataModel, settings } = this.#setup
     return (this.#store ??= new KeyStore(dataModel, settings.model ?? DEFAULT_KEY_MODEL))
   }
+}
+
+/** The name of an operation in its events. */
+export function nameOf({ scope, key }: OperationKey): string {
+  return JSON.stringify([scope, key])
 }

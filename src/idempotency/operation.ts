@@ -7,6 +7,7 @@ import {
   InvalidArgumentError,
   isConcurrencyError,
 } from '../errors/index.js'
+import { timed } from '../events/call-events.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { confirm } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
@@ -202,7 +203,8 @@ class OnceInTransaction<R> {
     this.isWaiting = true
     const limit = this.#lockLimit()
     const before = limit === undefined ? undefined : await limitLocks(tx, limit)
-    const isClaimed = await this.#store.claim(tx, this.#call, this.#call.request).catch((error: unknown) => {
+    const claim = () => this.#store.claim(tx, this.#call, this.#call.request)
+    const isClaimed = await timed(this.deadline.events, 'row', claim).catch((error: unknown) => {
       throw before !== undefined && isStatementTimeout(error) ? inProgress(this.#call, error) : error
     })
     if (before !== undefined) await restoreLocks(tx, before)

@@ -1,6 +1,7 @@
 import { isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
 import type { IsolationLevel, RootSession, Session, TransactionSession } from '../engine/session.js'
 import { isConcurrencyError, LockTimeoutError, OutcomeUnknownError, TransactionRequiredError } from '../errors/index.js'
+import { type CallEvents, timed } from '../events/call-events.js'
 import { isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
@@ -15,6 +16,7 @@ import type { Open, RetryingTransactions } from '../transactions/with-retry.js'
 import { AdvisoryLocks, LOCK_LIMIT_BEFORE, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
 import { limitsBefore, limitsOfBody, limitWait } from './limits.js'
+import { type LockedBody, tellingLoss } from './telling-loss.js'
 
 export interface LockCall {
   readonly keys: unknown
@@ -24,14 +26,14 @@ export interface LockCall {
   /** How long the body may take once it holds them, in ms. */
   readonly bodyTimeout: number
   readonly signal?: AbortSignal | undefined
+  readonly events: CallEvents | undefined
 }
-
-export type LockedBody<R> = (tx: object, signal: AbortSignal) => Promise<R>
 
 /** The arguments of a lock on a transaction of the caller's. */
 interface TakeCall extends Omit<LockRequest, 'keys'> {
   readonly keys: unknown
   readonly timeout: number
+  readonly events: CallEvents | undefined
 }
 
 /** A call of `$withAdvisoryLock` on the client. */
@@ -71,28 +73,32 @@ export class Advisory {
   }
 
   /** `$advisoryXactLock` */
-  async take(tx: Session, { timeout, ...call }: TakeCall): Promise<void> {
+  async take(tx: Session, { timeout, events, ...call }: TakeCall): Promise<void> {
     if (!tx.inTransaction) throw new TransactionRequiredError('$advisoryXactLock')
     const request = { ...call, keys: encodeKeys(call.keys) }
     const deadline = new Deadline(timeout, undefined, systemClock)
+    events?.begin(deadline, nameOf(request.keys))
     try {
       // In a savepoint, so that a timeout leaves the caller's transaction usable.
       await serializeInTransaction(tx, deadline, () =>
         inSavepoint(tx, deadline, async (inner) => {
           const before = await limitWait(inner, wholeMilliseconds(deadline))
-          await this.#locks.acquire(inner, request, { waits: true, limits: limitsBefore(before) })
+          const statement = { waits: true, limits: limitsBefore(before) }
+          await timed(events, 'advisory', () => this.#locks.acquire(inner, request, statement))
         }),
       )
+      events?.tell({ type: 'lock-acquired', ms: events.age })
     } catch (error) {
       throw timeoutOf(error, request.keys, timeout)
     }
   }
 
   /** `$tryAdvisoryXactLock`: all of the keys, or none. */
-  async tryTake(tx: Session, call: Omit<TakeCall, 'timeout'>): Promise<boolean> {
+  async tryTake(tx: Session, { events, ...call }: Omit<TakeCall, 'timeout'>): Promise<boolean> {
     if (!tx.inTransaction) throw new TransactionRequiredError('$tryAdvisoryXactLock')
     const request = { ...call, keys: encodeKeys(call.keys) }
     const deadline = new Deadline(this.#policy.deadline, undefined, systemClock)
+    events?.begin(deadline, nameOf(request.keys))
     const acquire = async (inner: TransactionSession) => {
       const { isTaken } = await this.#locks.acquire(inner, request, { waits: false })
       if (!isTaken) throw NOT_FREE
@@ -102,6 +108,7 @@ export class Advisory {
         // In a savepoint, whose end gives back those that were free, if not all of them were.
         request.keys.length === 1 ? acquire(tx) : inSavepoint(tx, deadline, acquire),
       )
+      events?.tell({ type: 'lock-acquired', ms: events.age })
       return true
     } catch (error) {
       if (error === NOT_FREE) return false
@@ -121,6 +128,7 @@ export class Advisory {
     const keys = encodeKeys(call.keys)
     if (session.inTransaction) return this.#holdInside(session, call, body)
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
+    call.events?.begin(deadline, nameOf(keys))
     const places: (() => void)[] = []
     const leave = once(() => {
       for (const pass of places.reverse()) pass()
@@ -154,7 +162,8 @@ export class Advisory {
     call.signal?.throwIfAborted()
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
     return inNestedBody(tx, deadline, async (inner) => {
-      await this.take(inner, { keys: call.keys, mode: call.mode, snapshot: 'refuse', timeout: call.timeout })
+      const { keys, mode, timeout, events } = call
+      await this.take(inner, { keys, mode, snapshot: 'refuse', timeout, events })
       call.signal?.throwIfAborted() // a statement that waits cannot be taken back
       return untilOver(call.signal, (end) => body(inner.client, end.signal))
     })
@@ -175,8 +184,11 @@ export class Advisory {
     const waiting = this.#waiters.taken + 1
     const isRoom = 2 * this.#open < (session.connections ?? 0) && waiting < this.#maxWaiting
     const place = isRoom && hold.keys.length === 1 ? this.#waiters.tryAcquire() : undefined
-    if (place === undefined) await hold.deadline.race(holder, 'the lock')
-    return place
+    if (place !== undefined) return place
+    const { events } = hold.deadline
+    events?.startWaiting()
+    await hold.deadline.race(holder, 'the lock').finally(() => events?.stopWaiting())
+    return undefined
   }
 
   /**
@@ -192,7 +204,7 @@ export class Advisory {
     // time is up has all of it once more.
     const longest = timeoutBehind(wholeMilliseconds(deadline) + 2 * call.bodyTimeout)
     // It only ends a wait for the lock, so its error names the time for that.
-    const whole = new Deadline(longest, call.signal, systemClock, call.timeout)
+    const whole = deadline.lasting(longest, call.timeout)
     let onHeld: (bounds: Deadline) => void = () => {}
     const held = new Promise<Deadline>((resolve) => {
       onHeld = resolve
@@ -201,14 +213,17 @@ export class Advisory {
       const noted = await this.#take(tx, hold, note, stopWaiting)
       if (hold.state === 'given up') throw NOT_FREE
       hold.state = 'held'
-      hold.bounds = new Deadline(call.bodyTimeout, call.signal, systemClock)
+      hold.bounds = deadline.lasting(call.bodyTimeout)
+      call.events?.tell({ type: 'lock-acquired', ms: call.events.age })
       onHeld(hold.bounds)
       if (call.mode === 'exclusive') this.#handOver(hold, over)
       return note === undefined ? undefined : noted
     }
     const run = async (tx: TransactionSession) => {
       const bounds = await held
-      const result = await boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal))
+      const result = await tellingLoss(call.events, body, (body) =>
+        boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal)),
+      )
       if (bounds.isOverdue()) throw bounds.unanswered() // its caller has been told: no COMMIT
       hold.state = 'ended'
       return result
@@ -259,12 +274,16 @@ export class Advisory {
     const milliseconds = wholeMilliseconds(deadline)
     if (this.#locks.limitsItself(keys)) {
       const limits = limitsOfBody(call.bodyTimeout, LOCK_LIMIT_BEFORE)
-      const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: milliseconds, note, limits })
+      const statement = { waits: milliseconds, note, limits }
+      const noted = await timed(call.events, 'advisory', () =>
+        this.#locks.acquire<TransactionNote>(tx, request, statement),
+      )
       stopWaiting()
       return noted
     }
     const before = await limitWait(tx, milliseconds, note)
-    await this.#locks.acquire(tx, request, { waits: true, limits: limitsOfBody(call.bodyTimeout, before) })
+    const statement = { waits: true, limits: limitsOfBody(call.bodyTimeout, before) }
+    await timed(call.events, 'advisory', () => this.#locks.acquire(tx, request, statement))
     stopWaiting()
     return before
   }
@@ -302,6 +321,11 @@ export class Advisory {
 const NOT_FREE = Symbol('not free')
 
 const nothing = () => {}
+
+/** The name of a call's keys in its events. */
+function nameOf(keys: readonly string[]): string {
+  return keys.join(' ')
+}
 
 /** Any way of running out of time before the lock was held is one and the same to the caller. */
 function timeoutOf(error: unknown, keys: readonly string[], timeout: number): unknown {

@@ -1,5 +1,6 @@
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
+import { type Events, observed } from '../events/events.js'
 import { callOptions } from '../retry/call-options.js'
 import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import type { LockMode } from '../sync/keyed-lock.js'
@@ -8,8 +9,9 @@ import * as s from '../values/schema.js'
 import { snapshot } from '../values/snapshot.js'
 import { checkArguments } from '../values/validation.js'
 import type { SnapshotRule } from './acquire.js'
-import { Advisory, type LockedBody } from './advisory.js'
+import { Advisory } from './advisory.js'
 import type { LockKeys } from './key.js'
+import type { LockedBody } from './telling-loss.js'
 
 /** The options of a lock taken inside a transaction. */
 export interface AdvisoryXactLockOptions {
@@ -55,41 +57,53 @@ const holdOptions = s.strictObject({
 /** The client methods of the lock, as they are called: they check the arguments. */
 export class LockMethods {
   readonly #advisory: Advisory
+  readonly #events: Events | undefined
 
-  constructor(transactions: RetryingTransactions, policy: ResolvedPolicy, maxWaiting: number) {
+  constructor(
+    transactions: RetryingTransactions,
+    policy: ResolvedPolicy,
+    maxWaiting: number,
+    events: Events | undefined,
+  ) {
     this.#advisory = new Advisory(transactions, policy, maxWaiting)
+    this.#events = events
   }
 
-  async take(session: Session, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
-    const given = keysOf(keys)
-    const { mode = 'exclusive', snapshot = 'refuse', timeout = DEFAULT_TIMEOUT } = checkArguments(takeOptions, options)
-    await this.#advisory.take(session, { keys: given, mode, snapshot, timeout: Math.ceil(timeout) })
+  take(session: Session, keys: LockKeys, options: AdvisoryXactLockOptions = {}): Promise<void> {
+    return observed(this.#events, '$advisoryXactLock', undefined, async (events) => {
+      const given = keysOf(keys)
+      const {
+        mode = 'exclusive',
+        snapshot = 'refuse',
+        timeout = DEFAULT_TIMEOUT,
+      } = checkArguments(takeOptions, options)
+      await this.#advisory.take(session, { keys: given, mode, snapshot, timeout: Math.ceil(timeout), events })
+    })
   }
 
-  async tryTake(session: Session, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
-    const given = keysOf(keys)
-    const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
-    return this.#advisory.tryTake(session, { keys: given, mode, snapshot })
+  tryTake(session: Session, keys: LockKeys, options: TryAdvisoryXactLockOptions = {}): Promise<boolean> {
+    return observed(this.#events, '$tryAdvisoryXactLock', undefined, async (events) => {
+      const given = keysOf(keys)
+      const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
+      return this.#advisory.tryTake(session, { keys: given, mode, snapshot, events })
+    })
   }
 
-  async hold<R>(
-    session: Session,
-    keys: LockKeys,
-    body: LockedBody<R>,
-    options: WithAdvisoryLockOptions = {},
-  ): Promise<R> {
-    if (typeof body !== 'function') {
-      throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
-    }
-    const given = keysOf(keys)
-    const {
-      mode = 'exclusive',
-      timeout = DEFAULT_TIMEOUT,
-      bodyTimeout = DEFAULT_TIMEOUT,
-      ...checked
-    } = checkArguments(holdOptions, options)
-    const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
-    return this.#advisory.hold(session, { keys: given, mode, ...checked, ...limits }, body)
+  hold<R>(session: Session, keys: LockKeys, body: LockedBody<R>, options: WithAdvisoryLockOptions = {}): Promise<R> {
+    return observed(this.#events, '$withAdvisoryLock', undefined, async (events) => {
+      if (typeof body !== 'function') {
+        throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
+      }
+      const given = keysOf(keys)
+      const {
+        mode = 'exclusive',
+        timeout = DEFAULT_TIMEOUT,
+        bodyTimeout = DEFAULT_TIMEOUT,
+        ...checked
+      } = checkArguments(holdOptions, options)
+      const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
+      return this.#advisory.hold(session, { keys: given, mode, ...checked, ...limits, events }, body)
+    })
   }
 }
 

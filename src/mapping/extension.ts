@@ -3,12 +3,13 @@ import type { DataModel } from '../engine/data-model.js'
 import type { Action } from '../engine/records.js'
 import type { Session } from '../engine/session.js'
 import { ConfigurationError, ForeignExtensionError } from '../errors/index.js'
+import { observed } from '../events/events.js'
 import { namespace } from '../prisma/bound.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { rootSession, sessionOf, transactionSession } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { foreignIn } from '../prisma/foreign.js'
-import { type Layer, layersOf, type Namespace, noteLayer, type WriteGuard } from '../prisma/layers.js'
+import { eventsOn, type Layer, layersOf, type Namespace, noteLayer, type WriteGuard } from '../prisma/layers.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
@@ -51,6 +52,7 @@ export function featureExtension<C, E>(
 
 function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Record<string, unknown> {
   const methods = Object.entries(feature.on(sessionOf(client, feature.errorModel.name)))
+  const events = eventsOn(client)
   return Object.fromEntries(
     methods.map(([method, read]) => {
       const title = `${name}.${method}`
@@ -64,7 +66,7 @@ function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Re
           }
         }
         isChecked = true
-        return call()
+        return observed(events, title, undefined, call)
       }
       return [method, (...args: never[]) => lazyPromise(title, () => read(...args), run)]
     }),

@@ -1,8 +1,9 @@
 import type { Model } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
+import type { CallEvents } from '../events/call-events.js'
 
 /** A call that has read its arguments. It is sent when it is run. */
-export type Call<R = unknown> = () => Promise<R>
+export type Call<R = unknown> = (events?: CallEvents) => Promise<R>
 
 /** The use that SQL of ours makes of the rows of a model. It looks for a row before it writes it. */
 export type Use = 'reads' | 'updates' | 'creates' | 'writes'

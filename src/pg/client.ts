@@ -3,6 +3,7 @@ import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
 import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import type { Events } from '../events/events.js'
 import type { OperationMethods } from '../idempotency/operation-methods.js'
 import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from '../idempotency/types.js'
 import type { LockKeys } from '../locking/key.js'
@@ -200,6 +201,7 @@ export interface Core {
   readonly transactions: RetryingTransactions
   readonly locks: LockMethods
   readonly operations: OperationMethods
+  readonly events: Events | undefined
 }
 
 /** The client of a pool, with these namespaces on it. */
@@ -231,8 +233,8 @@ abstract class Client {
   }
 
   $transactionWithRetry<R>(body: UserBody<R>, options?: TransactionWithRetryOptions): Promise<R> {
-    const { transactions, policy } = this.#core
-    return transactionMethod(transactions, policy)(this.#session, body, options)
+    const { transactions, policy, events } = this.#core
+    return transactionMethod(transactions, policy, events)(this.#session, body, options)
   }
 
   $withAdvisoryLock<R>(

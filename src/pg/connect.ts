@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { DataModel } from '../engine/data-model.js'
 import type { RootSession } from '../engine/session.js'
+import { eventsOf } from '../events/events.js'
 import { OperationMethods } from '../idempotency/operation-methods.js'
 import { LockMethods } from '../locking/methods.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
@@ -25,9 +26,11 @@ export async function connect(
   const given = checkPgOptions(options)
   const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
   const transactions = new RetryingTransactions()
-  const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING)
-  const reader = new PgRoot({ pool, policy, transactions }, { root: () => pool, transaction: () => pool })
+  const events = eventsOf(given)
+  const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING, events)
+  const reader = new PgRoot({ pool, policy, transactions, events }, { root: () => pool, transaction: () => pool })
   const dataModel = await modelsFor(reader, given)
-  const operations = new OperationMethods({ dataModel, policy, transactions, settings: given.idempotency ?? {} })
-  return clientOf({ pool, dataModel, options: given, policy, transactions, locks, operations }, [])
+  const settings = given.idempotency ?? {}
+  const operations = new OperationMethods({ dataModel, policy, transactions, settings, events })
+  return clientOf({ pool, dataModel, options: given, policy, transactions, locks, operations, events }, [])
 }

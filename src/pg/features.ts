@@ -2,6 +2,7 @@ import type { DataModel } from '../engine/data-model.js'
 import type { Row } from '../engine/session.js'
 import type { FeatureSetup } from '../engine/setup.js'
 import type { StockQuantity } from '../errors/index.js'
+import { observed } from '../events/events.js'
 import type { Feature } from '../mapping/feature.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { mapSerials } from '../serials/mapping.js'
@@ -110,7 +111,7 @@ function extensionOf<N extends object>(
           Object.fromEntries(
             Object.entries(feature.on(session)).map(([method, read]) => [
               method,
-              async (...args: never[]) => read(...args)(),
+              async (...args: never[]) => observed(root.events, `$${name}.${method}`, undefined, read(...args)),
             ]),
           ),
       }

@@ -1,3 +1,5 @@
+import { eventOptions } from '../events/options.js'
+import type { EventOptions } from '../events/types.js'
 import { type IdempotencyOptions, operationOptions } from '../idempotency/options.js'
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
 import * as s from '../values/schema.js'
@@ -5,7 +7,7 @@ import { checkConfiguration, nameSchema } from '../values/validation.js'
 import { type VersionSettings, versionSettings } from '../versioning/options.js'
 import type { ModelMapping } from './models.js'
 
-export interface PgOptions {
+export interface PgOptions extends EventOptions {
   /**
    * The models that are not a table of their own name, with a field for each column, by their names. A model
    * that is not named is a table of the search path.
@@ -35,6 +37,7 @@ const mapping = s.strictObject({
 })
 
 const pgOptions = s.strictObject({
+  ...eventOptions,
   models: s.optional(s.record(mapping)),
   version: s.optional(versionSettings),
   idempotency: s.optional(s.strictObject(operationOptions)),

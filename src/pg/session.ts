@@ -14,6 +14,7 @@ import {
   TransactionAbortedError,
   TransactionScopeError,
 } from '../errors/index.js'
+import type { Events } from '../events/events.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline, GRACE } from '../sync/deadline.js'
@@ -45,6 +46,7 @@ interface Core {
   readonly pool: Pool
   readonly policy: ResolvedPolicy
   readonly transactions: RetryingTransactions
+  readonly events: Events | undefined
 }
 
 /** A connection that was taken out of the pool, until it is given back. */
@@ -118,6 +120,10 @@ export class PgRoot implements RetryingRoot {
 
   until(limit: TimeLimit): PgRoot {
     return new PgRoot(this.#core, this.#clients, { client: this.client, limit })
+  }
+
+  get events(): Events | undefined {
+    return this.#core.events
   }
 
   get connections(): number {

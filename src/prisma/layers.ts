@@ -1,6 +1,7 @@
 import type { VersionColumns } from '../engine/data-model.js'
 import { madeOnce } from '../engine/made-once.js'
 import type { CallInTransaction } from '../engine/session.js'
+import type { Events } from '../events/events.js'
 import type { PrismaClientLike } from './client.js'
 
 /*
@@ -13,6 +14,8 @@ export interface Layer {
   readonly name: 'concurrency' | 'stock' | 'serials' | 'series'
   /** The version columns, as `concurrency()` was told. */
   readonly versions?: VersionColumns
+  /** The listeners, as `concurrency()` was told. */
+  readonly events?: Events | undefined
   /** The names of extensions that only watch. */
   readonly transparent?: ReadonlySet<string>
   /** The models whose rows it writes with SQL of its own. */
@@ -82,6 +85,11 @@ export function extensionsOf(client: PrismaClientLike, below?: PrismaClientLike)
 /** The notes of this package's extensions, the topmost first. */
 export function layersOf(client: PrismaClientLike): Layer[] {
   return extensionsOf(client).flatMap((extension) => extension[LAYER] ?? [])
+}
+
+/** The listeners that `concurrency()` below was told. */
+export function eventsOn(client: PrismaClientLike): Events | undefined {
+  return layersOf(client).find(({ name }) => name === 'concurrency')?.events
 }
 
 export function layerOf(extension: ExtensionArgs): Layer | undefined {

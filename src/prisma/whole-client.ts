@@ -60,7 +60,8 @@ export function inTouch(own: PrismaClientLike, transparent: readonly string[]) {
         return top as PrismaClientLike
       },
     } satisfies OwnClients,
-    note: (own: Pick<Layer, 'versions' | 'models'>) => noteLayer({ name: 'concurrency', ...own, transparent: names }),
+    note: (own: Pick<Layer, 'versions' | 'models' | 'events'>) =>
+      noteLayer({ name: 'concurrency', ...own, transparent: names }),
     model: { [WHOLE]: () => top } as Record<never, never>,
     client: {
       $extends(this: unknown, extension: ExtensionArgs | ((client: unknown) => unknown)) {

@@ -19,17 +19,26 @@ export async function retry<T>(
     try {
       return await work(attempt)
     } catch (error) {
+      const { events } = deadline
+      events?.failed(error, attempt)
       if (!isRetryable(error)) {
         // That time is up is not worth telling where there is a reason why it took so long.
         const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') && !error.mayTakeEffect
-        if (attempt > 1 && isLate) throw withAttempts(last, attempt)
+        if (attempt > 1 && isLate) {
+          events?.rejected(error)
+          throw withAttempts(last, attempt)
+        }
         throw attempt === 1 ? error : withAttempts(error, attempt)
       }
       if (attempt >= policy.attempts) throw withAttempts(error, attempt)
       const delay = backoff(attempt, policy, deadline.clock)
       const reachesDeadline = delay >= deadline.left() // a timer may fire early, so it is not asked afterwards only
       await deadline.sleep(delay)
-      if (reachesDeadline || deadline.passed()) throw withAttempts(error, attempt)
+      if (reachesDeadline || deadline.passed()) {
+        events?.tell({ type: 'deadline', ms: deadline.duration, waitedFor: 'another attempt' })
+        throw withAttempts(error, attempt)
+      }
+      events?.retries(error, attempt, delay)
       last = error
     }
   }

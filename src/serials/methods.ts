@@ -1,6 +1,7 @@
 import type { Model } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
 import { isFilledIn } from '../mapping/mapping.js'
 import { callOptions } from '../retry/call-options.js'
@@ -89,15 +90,15 @@ export class SerialsFeature implements Feature {
 
   on(session: Session) {
     const call =
-      <R>(run: (session: Session, args: unknown) => Promise<R>) =>
+      <R>(run: (session: Session, args: unknown, events?: CallEvents) => Promise<R>) =>
       (args: unknown) => {
         const given = argumentsOf(args)
-        return () => run(session, given)
+        return (events?: CallEvents) => run(session, given, events)
       }
     return {
-      allocate: call((at, args) => this.#allocate(at, args)),
-      release: call((at, args) => this.#release(at, args)),
-      import: call((at, args) => this.#import(at, args)),
+      allocate: call((at, args, events) => this.#allocate(at, args, events)),
+      release: call((at, args, events) => this.#release(at, args, events)),
+      import: call((at, args, events) => this.#import(at, args, events)),
       free: (where: unknown) => {
         const given = snapshot(where, 'where', 'where')
         return () => this.#free(session, given)
@@ -105,7 +106,7 @@ export class SerialsFeature implements Feature {
     }
   }
 
-  async #allocate(session: Session, args: unknown): Promise<Allocation> {
+  async #allocate(session: Session, args: unknown, events?: CallEvents): Promise<Allocation> {
     const { model } = this.map.serial
     const { transactionId, count, partial = false, ...given } = checkArguments(allocateSchema, args)
     const id = this.#transactionId(transactionId)
@@ -116,13 +117,15 @@ export class SerialsFeature implements Feature {
     // On the root the call joins a batch, if SQL gives its records; in a transaction it is carried out right there.
     const joins = !session.inTransaction && this.map.serial.readable !== undefined
     const by = joins ? this.#executor : this.#allocator
-    return this.#runner.run(session, given, (run) => by.allocate(run, call))
+    const told = { events, key: where.given, transactionId: id }
+    return this.#runner.run(session, { ...given, told }, (run) => by.allocate(run, call))
   }
 
-  async #release(session: Session, args: unknown): Promise<{ released: number }> {
+  async #release(session: Session, args: unknown, events?: CallEvents): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const call = { transactionId: this.#transactionId(transactionId), numbers }
-    return this.#runner.run(session, given, ({ contained }) =>
+    const told = { events, key: call.transactionId, transactionId: call.transactionId }
+    return this.#runner.run(session, { ...given, told }, ({ contained }) =>
       contained(async (tx) => {
         await this.#readyFor(tx)
         return release(tx, this.map, call)
@@ -130,7 +133,7 @@ export class SerialsFeature implements Feature {
     )
   }
 
-  async #import(session: Session, args: unknown): Promise<Imported> {
+  async #import(session: Session, args: unknown, events?: CallEvents): Promise<Imported> {
     const { transactionId, range, numbers, ...given } = checkArguments(importSchema, args)
     const id = this.#transactionId(transactionId)
     const data = readData('data', given.data, this.map.serial.model, this.#new)
@@ -139,7 +142,8 @@ export class SerialsFeature implements Feature {
     this.#checkNumbers(source, data)
     const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
     const call = { transactionId: id, data, source, count, request: requestOf('import', parts, { data }) }
-    return this.#runner.run(session, given, async (run) => {
+    const told = { events, key: id, transactionId: id }
+    return this.#runner.run(session, { ...given, told }, async (run) => {
       const result = await run.contained(async (tx) =>
         importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) }),
       )

@@ -1,9 +1,10 @@
 import type { Session } from '../engine/session.js'
+import type { CallEvents } from '../events/call-events.js'
 import { type CallOptions, patienceOf } from '../retry/call-options.js'
 import { withGivenDeadline } from '../retry/loop.js'
 import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
-import type { RetryingRoot } from '../transactions/method.js'
+import { partOf, type RetryingRoot } from '../transactions/method.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 
 /** Where the work of a call runs, and until when. */
@@ -16,6 +17,15 @@ export interface Run {
 
 export interface RunOptions extends CallOptions {
   timeout?: number | undefined
+  /** For the events of the call. */
+  told: CallKeys
+}
+
+/** The events of a call, and what it is about. */
+export interface CallKeys {
+  readonly events: CallEvents | undefined
+  readonly key: unknown
+  readonly transactionId: string
 }
 
 /**
@@ -32,9 +42,10 @@ export class Runner {
   }
 
   async run<R>(session: Session, options: RunOptions, work: (run: Run) => Promise<R>): Promise<R> {
-    const { retry: given, signal, timeout } = options
+    const { retry: given, signal, timeout, told } = options
     const retry = { ...this.#retry, ...withoutUndefined(given) }
     const { deadline } = patienceOf(resolvePolicy(DEFAULT_POLICY, retry), { signal })
+    told.events?.begin(deadline, told.key, told.transactionId)
     if (session.inTransaction) {
       const contained: Run['contained'] = (body) => inSavepoint(session, deadline, body)
       return serializeInTransaction(session, deadline, () => work({ session, deadline, contained }))
@@ -43,12 +54,8 @@ export class Runner {
     const contained: Run['contained'] = async (body) => {
       const left = retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) }
       try {
-        return await this.root.transactionWithRetry(body, {
-          isolationLevel: 'ReadCommitted',
-          retry: { ...retry, ...left },
-          signal,
-          timeout,
-        })
+        const options = { isolationLevel: 'ReadCommitted', retry: { ...retry, ...left }, signal, timeout } as const
+        return await this.root.transactionWithRetry(body, partOf(told.events, options))
       } catch (error) {
         throw withGivenDeadline(error, left.deadline, deadline)
       }

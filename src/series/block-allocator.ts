@@ -1,9 +1,10 @@
 import { isConcurrencyError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import { type Clock, systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { SingleFlight } from '../sync/single-flight.js'
-import type { RetryingRoot } from '../transactions/method.js'
+import { partOf, type RetryingRoot } from '../transactions/method.js'
 import type { Unit } from './format.js'
 import type { Series } from './mapping.js'
 import type { Wanted } from './statements.js'
@@ -20,6 +21,7 @@ interface Block extends Taken {
 interface Wait {
   readonly signal?: AbortSignal | undefined
   readonly patience?: number
+  readonly events?: CallEvents | undefined
 }
 
 /** How many blocks of one series are kept: of other periods than the current one, for calls with an `at`. */
@@ -50,13 +52,13 @@ export class BlockAllocator {
    */
   take(wanted: Wanted, wait: Wait & { readonly patience: number }): Promise<GivenNumber | undefined>
   take(wanted: Wanted, wait: Wait): Promise<GivenNumber>
-  async take(wanted: Wanted, { signal, patience }: Wait): Promise<GivenNumber | undefined> {
+  async take(wanted: Wanted, { signal, patience, events }: Wait): Promise<GivenNumber | undefined> {
     const { series, at } = wanted
     for (;;) {
       const number = this.#fromMemory(wanted)
       if (number !== undefined) return number
       const key = JSON.stringify([series.name, momentOf(series, at)])
-      const fetch = this.#fetches.join(key, () => this.#fetch(wanted))
+      const fetch = this.#fetches.join(key, () => this.#fetch(wanted, events))
       const left = patience === undefined ? LONGEST_TIMER : fetch.startedAt + patience - this.#clock.now()
       try {
         await new Deadline(left, signal, this.#clock).race(fetch.done, 'a block of numbers')
@@ -82,7 +84,7 @@ export class BlockAllocator {
     return block.since <= now && now < block.until
   }
 
-  async #fetch(wanted: Wanted): Promise<void> {
+  async #fetch(wanted: Wanted, events: CallEvents | undefined): Promise<void> {
     const block = await this.#root.transactionWithRetry(
       async (tx): Promise<Block> => {
         const sent = this.#clock.now()
@@ -95,7 +97,7 @@ export class BlockAllocator {
           until: sent + (taken.ends - taken.now),
         }
       },
-      { isolationLevel: 'ReadCommitted' },
+      partOf(events, { isolationLevel: 'ReadCommitted' } as const),
     )
     const blocks = this.#blocks.get(wanted.series.name) ?? []
     this.#blocks.set(wanted.series.name, [...blocks, block].slice(-MOST_BLOCKS))

@@ -2,6 +2,7 @@ import type { Field, Model } from '../engine/data-model.js'
 import { isLockTimeout, isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
 import type { Row, Session } from '../engine/session.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
+import { timed } from '../events/call-events.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { confirm } from '../retry/confirm.js'
@@ -15,7 +16,7 @@ import { soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { lockLimit } from '../transactions/limits.js'
-import type { RetryingRoot } from '../transactions/method.js'
+import { partOf, type RetryingRoot } from '../transactions/method.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import { canonical } from '../values/canonical.js'
 import { compareDocument, type DocumentRecord, rowOf } from './document.js'
@@ -162,6 +163,7 @@ export class DocumentCreator {
       })
       return { open }
     } catch (error) {
+      deadline.events?.failed(error, 1)
       return { open: jobs, error }
     }
   }
@@ -237,11 +239,12 @@ export class DocumentCreator {
       const left = Math.max(1, deadline.left())
       const isWorthAnother = (error: unknown) => isRetryable(error, policy, outcome)
       try {
-        return await root.transactionWithRetry((tx) => this.#createIn(tx, call, LOCK_TIMEOUT), {
+        const options = partOf(deadline.events, {
           isolationLevel: 'ReadCommitted',
           retry: { ...policy, deadline: left, retryOn: isWorthAnother },
           signal: deadline.signal,
-        })
+        } as const)
+        return await root.transactionWithRetry((tx) => this.#createIn(tx, call, LOCK_TIMEOUT), options)
       } catch (error) {
         throw withGivenDeadline(error, left, deadline)
       }
@@ -255,7 +258,7 @@ export class DocumentCreator {
     const { series, transactionId, record } = call
     const { document } = series
     await document.keys.check(tx)
-    const number = await store.takeOnce(tx, call, transactionId)
+    const number = await timed(call.deadline.events, 'row', () => store.takeOnce(tx, call, transactionId))
     const { value, text } = number
     const found = number.replayed ? await engine.find(tx, document, transactionId) : undefined
     if (found) return this.#compared(tx, call, { record: found, value, text, replayed: true })

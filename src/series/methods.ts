@@ -1,11 +1,12 @@
 import type { Row, Session } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
+import { type CallEvents, timed } from '../events/call-events.js'
 import type { Feature } from '../mapping/feature.js'
 import { callOptions, patienceOf } from '../retry/call-options.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../retry/policy.js'
 import { keyText } from '../sql/key-text.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
-import type { RetryingRoot } from '../transactions/method.js'
+import { partOf, type RetryingRoot } from '../transactions/method.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
@@ -54,6 +55,7 @@ const PATIENCE_IN_TRANSACTION = 100
 interface NumberCall extends Wanted {
   readonly transactionId: string | undefined
   readonly signal: AbortSignal | undefined
+  readonly events: CallEvents | undefined
 }
 
 /** `$series` on any engine: checks the arguments, and takes numbers. */
@@ -89,11 +91,11 @@ export class SeriesFeature implements Feature {
     return {
       next: (name: unknown, options: unknown) => {
         const given = snapshot(options, 'options')
-        return () => this.#next(session, name, given)
+        return (events?: CallEvents) => this.#next(session, name, given, events)
       },
       create: (name: unknown, args: unknown) => {
         const given = argumentsOf(args)
-        return () => this.#create(session, name, given)
+        return (events?: CallEvents) => this.#create(session, name, given, events)
       },
       gaps: (name: unknown, options: unknown) => {
         const given = snapshot(options, 'options')
@@ -102,15 +104,16 @@ export class SeriesFeature implements Feature {
     }
   }
 
-  async #next(session: Session, name: unknown, options: unknown): Promise<GivenNumber> {
+  async #next(session: Session, name: unknown, options: unknown, events?: CallEvents): Promise<GivenNumber> {
     const { at, signal, ...given } = checkArguments(nextSchema, withName(name, options))
     const transactionId =
       given.transactionId && keyText(given.transactionId, this.map.number.transactionId, 'transactionId')
     signal?.throwIfAborted()
     const series = this.#seriesOf(given.series)
-    const call = { series, at, transactionId, signal }
+    const call = { series, at, transactionId, signal, events }
     if (session.inTransaction) {
       const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
+      events?.begin(deadline, series.name, transactionId)
       return serializeInTransaction(session, deadline, async () => {
         const number = series.blocks && (await this.#fromBlock(session, call))
         return number || this.#gapless(session, call)
@@ -124,7 +127,7 @@ export class SeriesFeature implements Feature {
     )
   }
 
-  async #create(session: Session, name: unknown, args: unknown): Promise<CreatedDocument<Row>> {
+  async #create(session: Session, name: unknown, args: unknown, events?: CallEvents): Promise<CreatedDocument<Row>> {
     const given = checkArguments(createSchema, withName(name, args ?? {}))
     const { document, ...series } = this.#seriesOf(given.series)
     if (document === undefined) {
@@ -140,6 +143,7 @@ export class SeriesFeature implements Feature {
     const record = readRecord(given.record, document, this.#engine.judges)
     given.signal?.throwIfAborted()
     const patience = patienceOf(this.#policy, given)
+    events?.begin(patience.deadline, series.name, id)
     return this.#creator.create(session, {
       ...patience,
       series: { ...series, document },
@@ -155,8 +159,11 @@ export class SeriesFeature implements Feature {
   }
 
   #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
-    const { transactionId } = call
-    return transactionId === undefined ? this.#store.take(tx, call) : this.#store.takeOnce(tx, call, transactionId)
+    const { transactionId, events } = call
+    // The counter's row is locked by the statement that takes the number.
+    return timed(events, 'row', () =>
+      transactionId === undefined ? this.#store.take(tx, call) : this.#store.takeOnce(tx, call, transactionId),
+    )
   }
 
   /** `undefined` if no block can be had soon: then the number is taken in the caller's transaction, like a gapless one. */
@@ -164,24 +171,23 @@ export class SeriesFeature implements Feature {
     const { series, transactionId, signal } = call
     const known = transactionId !== undefined && (await this.#store.read(tx, series, transactionId))
     if (known) return known
-    const number = await this.#blocks.take(call, { signal, patience: PATIENCE_IN_TRANSACTION })
+    const number = await this.#blocks.take(call, { signal, events: call.events, patience: PATIENCE_IN_TRANSACTION })
     if (number === undefined || transactionId === undefined) return number
     return this.#store.record(tx, series, transactionId, number)
   }
 
   async #onRoot(call: NumberCall): Promise<GivenNumber> {
-    const { series, transactionId, signal } = call
+    const { series, transactionId, signal, events } = call
     const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
+    events?.begin(deadline, series.name, transactionId)
     const root = this.#root.until(deadline)
     const known = transactionId !== undefined && (await this.#store.read(root, series, transactionId, deadline))
     if (known) return known
     // Before the transaction, so that a call that waits for a block holds no connection.
-    const number = await this.#blocks.take(call, { signal })
+    const number = await this.#blocks.take(call, { signal, events })
     if (transactionId === undefined) return number
-    return this.#root.transactionWithRetry((tx) => this.#store.record(tx, series, transactionId, number), {
-      isolationLevel: 'ReadCommitted',
-      signal,
-    })
+    const options = partOf(events, { isolationLevel: 'ReadCommitted', signal } as const)
+    return this.#root.transactionWithRetry((tx) => this.#store.record(tx, series, transactionId, number), options)
   }
 
   #seriesOf(name: string): Series {

@@ -9,7 +9,7 @@ import { systemClock } from '../sync/clock.js'
 import { GRACE, soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
-import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
+import { partOf, type RetryingRoot, type TransactionWithRetryOptions } from '../transactions/method.js'
 import { BalanceCache } from './balance-cache.js'
 import { type Balance, Decider } from './decider.js'
 import { executeInTransaction } from './execute-in-transaction.js'
@@ -124,6 +124,7 @@ export class StockExecutor {
         if (decision.status === 'done' && decision.replayed) this.#replays.note()
       })
     } catch (error) {
+      moves[0]?.task.deadline.events?.failed(error, 1)
       if (isConcurrencyError(error, 'WRITE_SUPPRESSED')) this.#replays.note()
       // Somebody else got ahead, at the isolation level that the database has set, or has recorded one of the ids.
       if (!isTransactionConflict(error) && !isConcurrencyError(error, 'WRITE_SUPPRESSED')) {
@@ -281,16 +282,16 @@ function transactionOptions(
   grace = 0,
 ): TransactionWithRetryOptions {
   const { attempts, baseDelay, maxDelay } = policy
-  return {
+  return partOf(deadline.events, {
     isolationLevel: 'ReadCommitted',
     retry: {
       attempts,
       baseDelay,
       maxDelay,
       deadline: Math.max(1, deadline.left()) + grace,
-      retryOn: (error) => isRetryable(error, policy, outcome),
+      retryOn: (error: unknown) => isRetryable(error, policy, outcome),
     },
-  }
+  })
 }
 
 /**

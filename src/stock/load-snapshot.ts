@@ -1,4 +1,5 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
+import { timed } from '../events/call-events.js'
 import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, sql } from '../sql/statement.js'
@@ -35,7 +36,8 @@ export async function loadSnapshot(
   const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map((request) => request.transactionId))
   const limit = limited(lockTimeout)
   const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(id), limit)
-  const { balances, now } = state ?? (await lockAndRead(tx, map, items, [limit, locks]))
+  const lock = () => lockAndRead(tx, map, items, [limit, locks])
+  const { balances, now } = state ?? (await timed(requests[0]?.deadline.events, 'row', lock))
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
   const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, ids)

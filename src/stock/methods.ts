@@ -2,6 +2,7 @@ import type { Model } from '../engine/data-model.js'
 import { isTransactionConflict } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
 import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
@@ -67,13 +68,13 @@ export class StockFeature implements Feature {
 
   on(session: Session) {
     const call =
-      <R>(method: keyof typeof ARGUMENTS, run: (args: Args) => Promise<R>) =>
+      <R>(method: keyof typeof ARGUMENTS, run: (args: Args, events?: CallEvents) => Promise<R>) =>
       (given: unknown = {}) => {
         const args: unknown = argumentsOf(given)
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
-        return () => {
+        return (events?: CallEvents) => {
           try {
-            return run(checkedArgs(method, args))
+            return run(checkedArgs(method, args), events)
           } catch (error) {
             return Promise.reject(error)
           }
@@ -83,28 +84,30 @@ export class StockFeature implements Feature {
     const moved = (decision: Decision) => movedOf(granted(decision), quantities)
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     return {
-      move: call('move', (args) =>
-        this.#settle(session, this.#request('move', args, [readLine(this.map, args, '')]), single),
+      move: call('move', (args, events) =>
+        this.#settle(session, this.#request('move', args, [readLine(this.map, args, '')], events), single),
       ),
-      moveAll: call('moveAll', (args) =>
-        this.#settle(session, this.#request('move', args, readLines(this.map, args)), moved),
+      moveAll: call('moveAll', (args, events) =>
+        this.#settle(session, this.#request('move', args, readLines(this.map, args), events), moved),
       ),
-      count: call('count', (args) => this.#settle(session, this.#countRequest(args), single)),
-      defer: call('defer', (args) => this.#defer(session, args)),
-      project: call('project', (args) => this.#project(session, args)),
-      reserve: call('reserve', (args) =>
-        this.#settle(session, this.#reserveRequest(args), (decision) => {
+      count: call('count', (args, events) => this.#settle(session, this.#countRequest(args, events), single)),
+      defer: call('defer', (args, events) => this.#defer(session, args, events)),
+      project: call('project', (args, events) => this.#project(session, args, events)),
+      reserve: call('reserve', (args, events) =>
+        this.#settle(session, this.#reserveRequest(args, events), (decision) => {
           const { expiresAt, state, replayed } = granted(decision)
           return { expiresAt, state, replayed }
         }),
       ),
-      release: call('release', (args) =>
-        this.#endReservation(session, this.#request('release', args, []), (decision) => {
+      release: call('release', (args, events) =>
+        this.#endReservation(session, this.#request('release', args, [], events), (decision) => {
           const { replayed, state } = granted(decision)
           return { released: !replayed, state }
         }),
       ),
-      fulfil: call('fulfil', (args) => this.#endReservation(session, this.#request('fulfil', args, []), moved)),
+      fulfil: call('fulfil', (args, events) =>
+        this.#endReservation(session, this.#request('fulfil', args, [], events), moved),
+      ),
       audit: call('audit', () => this.#audit(session)),
     }
   }
@@ -135,18 +138,19 @@ export class StockFeature implements Feature {
     )
   }
 
-  async #defer(session: Session, args: Args): Promise<{ readonly replayed: boolean }> {
+  async #defer(session: Session, args: Args, events?: CallEvents): Promise<{ readonly replayed: boolean }> {
     requireApplied(this.map)
-    const request = this.#request('move', args, oneOrMany(this.map, args))
+    const request = this.#request('move', args, oneOrMany(this.map, args), events)
     const run = () => defer(session, this.map, request)
     return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
   }
 
-  async #project(session: Session, args: Args) {
+  async #project(session: Session, args: Args, events?: CallEvents) {
     const map = requireApplied(this.map)
     const { batchSize = 1_000 } = checkArguments(projectSchema, { batchSize: args.batchSize })
     const run: RunOne = async (statement) => {
       const { policy, deadline } = patienceOf(this.#policy, { signal: args.signal })
+      events?.begin(deadline)
       deadline.signal?.throwIfAborted()
       if (!session.inTransaction) return retry(() => statement(session), policy, deadline, isTransactionConflict)
       // A savepoint keeps the failure of one item from ending all of the transaction.
@@ -160,33 +164,36 @@ export class StockFeature implements Feature {
     return session.inTransaction ? serializeInTransaction(session, patienceOf(this.#policy, {}).deadline, run) : run()
   }
 
-  #countRequest(args: Args): Request {
+  #countRequest(args: Args, events?: CallEvents): Request {
     const { item, quantities } = this.map
     const line = { item: readItem(args.item, item.key, 'item'), quantity: quantities.read(args.counted, 'counted') }
-    return this.#request('count', args, [line])
+    return this.#request('count', args, [line], events)
   }
 
-  #reserveRequest(args: Args): Request {
+  #reserveRequest(args: Args, events?: CallEvents): Request {
     requireReservation(this.map)
     const lines = oneOrMany(this.map, args)
     if (lines.some(({ quantity }) => quantity < 0n)) {
       throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
     }
     const { expiresIn } = checkArguments(reserveSchema, { expiresIn: args.expiresIn })
-    return { ...this.#request('reserve', args, lines), expiresIn }
+    return { ...this.#request('reserve', args, lines, events), expiresIn }
   }
 
-  #request(kind: Kind, args: Args, lines: readonly Line[]): Request {
+  #request(kind: Kind, args: Args, lines: readonly Line[], events: CallEvents | undefined): Request {
     const { movement, quantities } = this.map
     const { minimum } = args
     const { policy, deadline } = patienceOf(this.#policy, args)
+    const transactionId = keyValue(args.transactionId, movement.transactionId, 'transactionId')
+    const resources = idsOf(lines)
+    events?.begin(deadline, lines.length === 0 ? transactionId : resources, transactionId)
     return {
       policy,
       deadline,
       kind,
-      transactionId: keyValue(args.transactionId, movement.transactionId, 'transactionId'),
+      transactionId,
       lines,
-      resources: idsOf(lines),
+      resources,
       minimum: minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum'),
     }
   }

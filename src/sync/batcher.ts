@@ -1,4 +1,5 @@
 import { DeadlineExceededError, OverloadedError } from '../errors/index.js'
+import { inBatch } from '../events/call-events.js'
 import type { Clock } from './clock.js'
 import { type Job, type QueuedJob, resourcesOf, type Task, tellUnknown, WaitingJob } from './job.js'
 
@@ -235,7 +236,8 @@ export class Batcher<T extends Task, R> {
       else this.#forget(group)
     }
     try {
-      await this.#execute(batch, release, this.#queueOf(group, run.open))
+      const work = () => this.#execute(batch, release, this.#queueOf(group, run.open))
+      await inBatch(batch, ({ task }) => task.deadline?.events, work)
     } catch (error) {
       for (const job of batch) job.reject(error)
     }
@@ -292,7 +294,8 @@ export class Batcher<T extends Task, R> {
   }
 
   #watch(job: QueuedJob<T, R>): void {
-    const signal = job.task.deadline?.signal
+    const { signal, events } = job.task.deadline ?? {}
+    events?.startWaiting()
     if (signal === undefined) return // a hundred thousand closures would be for nothing
     job.onAbort = () => this.#giveUp(job, signal.reason)
     if (signal.aborted) job.onAbort()
@@ -300,6 +303,7 @@ export class Batcher<T extends Task, R> {
   }
 
   #unwatch({ onAbort, task: { deadline } }: QueuedJob<T, R>): void {
+    deadline?.events?.stopWaiting()
     if (onAbort) deadline?.signal?.removeEventListener('abort', onAbort)
   }
 

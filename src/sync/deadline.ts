@@ -1,4 +1,5 @@
 import { DeadlineExceededError, type DeadlineHint } from '../errors/index.js'
+import type { CallEvents, EventCarrier } from '../events/call-events.js'
 import type { Clock } from './clock.js'
 import { watch } from './overdue.js'
 
@@ -9,11 +10,13 @@ import { watch } from './overdue.js'
 export const GRACE = 1_000
 
 /** The end of a call's patience, and the caller's way to end it sooner. */
-export class Deadline {
+export class Deadline implements EventCarrier {
   readonly clock: Clock
   /** In ms, as the caller gave it. */
   readonly duration: number
   readonly signal: AbortSignal | undefined
+  /** Of the call whose deadline it is, where somebody listens. */
+  events: CallEvents | undefined
   readonly #end: number
 
   /** @param told what the error says; the caller's own number, where `duration` is what is left of it */
@@ -22,6 +25,13 @@ export class Deadline {
     this.duration = told
     this.signal = signal
     this.#end = clock.now() + duration
+  }
+
+  /** A deadline of the same call, for a part of it. */
+  lasting(duration: number, told = duration): Deadline {
+    const part = new Deadline(duration, this.signal, this.clock, told)
+    part.events = this.events
+    return part
   }
 
   /** Milliseconds left, never negative. */

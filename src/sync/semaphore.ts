@@ -56,12 +56,15 @@ export class Semaphore {
     })
     const waiter = { weight, admit }
     this.#waiting.add(waiter)
+    deadline?.events?.startWaiting()
     try {
       await (deadline ? deadline.race(admitted, waitedFor) : admitted)
     } catch (error) {
       if (this.#waiting.delete(waiter)) this.#admitNext()
       else this.#release(weight) // its turn came while the wait ended
       throw error
+    } finally {
+      deadline?.events?.stopWaiting()
     }
   }
 

@@ -1,7 +1,7 @@
 import { isUnsupported } from '../engine/error-facts.js'
 import { rowOf, type TransactionSession } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
-import { Deadline } from '../sync/deadline.js'
+import type { Deadline } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 
 /**
@@ -43,11 +43,11 @@ export class ConflictTurn {
   #isSupported = true
 
   async run<R>(deadline: Deadline, run: (takeTurn?: TakeTurn) => Promise<R>): Promise<R> {
-    const { signal, clock } = deadline
-    const leave = await this.#enter(new Deadline(deadline.left() * 0.75, signal, clock))
+    const { clock } = deadline
+    const leave = await this.#enter(deadline.lasting(deadline.left() * 0.75))
     if (leave === undefined) return run()
     const cancelTimer = clock.timer(LONGEST_TURN, leave)
-    const patience = new Deadline(Math.min(LONGEST_TURN, deadline.left()), signal, clock)
+    const patience = deadline.lasting(Math.min(LONGEST_TURN, deadline.left()))
     try {
       while (this.#isSupported && !patience.passed()) {
         try {

@@ -160,6 +160,7 @@ export class Runs {
         }
         if (this.#hasFought) this.#timesInTurn++
         this.#hasFought = true
+        this.#deadline.events?.tell({ type: 'retry', reason: 'gave way', attempt: this.#bodies, ms: 0 })
       }
     }
   }

@@ -1,5 +1,7 @@
 import type { IsolationLevel, RootSession, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
+import { type Events, observed } from '../events/events.js'
 import { type CallOptions, callOptions, settledPatience } from '../retry/call-options.js'
 import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import * as s from '../values/schema.js'
@@ -19,6 +21,8 @@ export interface TransactionWithRetryOptions extends CallOptions {
 
 /** A root session whose transactions run again after a conflict: the base of the ERP's features. */
 export interface RetryingRoot extends RootSession {
+  /** The listeners of its client, where the engine knows them by its root. */
+  readonly events?: Events | undefined
   transactionWithRetry<R>(body: Body<R>, options?: TransactionWithRetryOptions): Promise<R>
 }
 
@@ -33,12 +37,22 @@ export const transactionOptions = {
 
 const optionsSchema = s.strictObject(transactionOptions)
 
+/** By the options of a transaction that is a part of another call: the events of that call. */
+const outerEvents = new WeakMap<object, CallEvents>()
+
+/** The options of a transaction that is a part of a call: its events are those of that call. */
+export function partOf<O extends object>(events: CallEvents | undefined, options: O): O {
+  if (events) outerEvents.set(options, events)
+  return options
+}
+
 /** Checked options, settled with the client's policy. Its deadline begins now. */
 export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
   const { retry, signal, isolationLevel, maxWait, timeout, readOnly = false } = options
   // An attempt that is allowed a minute is not meant to be cut off by the default deadline.
   const isLonger = timeout !== undefined && timeout > clientPolicy.deadline && retry?.deadline === undefined
   const patience = settledPatience(clientPolicy, { retry: isLonger ? { ...retry, deadline: timeout } : retry, signal })
+  patience.deadline.events = outerEvents.get(options)
   // The database takes whole ms only.
   return { ...patience, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }
 }
@@ -54,10 +68,20 @@ export function transactionBody<R>(body: UserBody<R>): Body<R> {
 }
 
 /** The client method `$transactionWithRetry`: checks the arguments, then runs the transaction. */
-export function transactionMethod(transactions: RetryingTransactions, clientPolicy: ResolvedPolicy) {
-  return async <R>(session: Session, body: UserBody<R>, options: unknown): Promise<R> => {
-    const run = transactionBody(body)
-    const given = options === undefined || options === null ? {} : checkArguments(optionsSchema, options)
-    return transactions.run(session, run, transactionCall(clientPolicy, given))
+export function transactionMethod(
+  transactions: RetryingTransactions,
+  clientPolicy: ResolvedPolicy,
+  events: Events | undefined,
+) {
+  return <R>(session: Session, body: UserBody<R>, options: unknown): Promise<R> => {
+    const work = async (own?: CallEvents): Promise<R> => {
+      const run = transactionBody(body)
+      const given = options === undefined || options === null ? {} : checkArguments(optionsSchema, options)
+      const call = transactionCall(clientPolicy, given)
+      if (own) call.deadline.events = own
+      return transactions.run(session, run, call)
+    }
+    const outer = events && typeof options === 'object' && options !== null ? outerEvents.get(options) : undefined
+    return outer ? work(outer) : observed(events, '$transactionWithRetry', undefined, work)
   }
 }

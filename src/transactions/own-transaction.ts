@@ -25,8 +25,11 @@ export function inOwnTransaction<R>(
   work: (tx: RecordSession) => Promise<R>,
 ): Promise<R> {
   const limit = wholeMilliseconds(deadline)
+  const { events } = deadline
+  const since = events?.age ?? 0
   return root.transaction(
     async (tx) => {
+      events?.waitedFor('connection', events.age - since)
       await tx.rows({ text: `SELECT ${LIMITS}`, values: [limit] })
       return withinDeadline(tx, { deadline, calls, ours: tx }, () => work(tx))
     },

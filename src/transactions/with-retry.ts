@@ -18,7 +18,7 @@ import { retry, withAttempts } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { isRetryable } from '../retry/retryable.js'
 import { systemClock } from '../sync/clock.js'
-import { Deadline } from '../sync/deadline.js'
+import type { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
 import { type BodyEnd, boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { Deadlocks, type Run, Runs } from './deadlocks.js'
@@ -100,11 +100,14 @@ export class RetryingTransactions {
     let isNoteRefused = false
     let hasBegun = false
 
+    const { events } = deadline
+    const since = events?.age ?? 0
     const inside = async (tx: TransactionSession) => {
       hasBegun = true
+      events?.waitedFor('connection', events.age - since)
       deadline.signal?.throwIfAborted() // while it waited for a connection
       const told = limit === call.timeout ? limit : deadline.duration
-      const bounds = new Deadline(limit, deadline.signal, deadline.clock, told)
+      const bounds = deadline.lasting(limit, told)
       const done = await boundedBody(tx, bounds, 'the body of the transaction', async (end) => {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.
@@ -215,7 +218,10 @@ async function settle<R>(
       },
     )
   }
+  const { events } = deadline
+  const since = events?.age ?? 0
   const outcome = await outcomeOf(finished.note, session, deadline)
+  if (outcome !== 'unknown') events?.tell({ type: 'commit-verified', outcome, ms: events.age - since })
   if (outcome === 'committed') {
     await confirm(session.until(deadline), { deadline, hadBody: true })
     return finished.result

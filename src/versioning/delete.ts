@@ -6,6 +6,7 @@ import {
   type TransactionRecords,
 } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
+import type { CallEvents } from '../events/call-events.js'
 import { selectsRelations } from '../values/selection.js'
 import { checkArgs, DELETE_ARGUMENTS, readGuardedWhere } from './arguments.js'
 import { GuardedWrite, type Target, type Write } from './guarded-write.js'
@@ -20,11 +21,13 @@ export async function deleteVersioned(
   shared: Versioning,
   session: RootRecords | CallersTransaction,
   given: unknown,
+  events: CallEvents | undefined,
 ): Promise<Row> {
   const args = checkArgs(given, DELETE_ARGUMENTS)
   const versioned = shared.modelOf(session)
   const { row, expected } = readGuardedWhere(args.where, versioned)
   const target = shared.target(args, row, versioned)
+  events?.begin(target.deadline, row)
   const guarded = new GuardedWrite(target)
   // After a lost answer it is the same again, under the same version: it cannot delete twice.
   const outcome = await guarded.attempts(session, CALLS, (turn, attempt) =>

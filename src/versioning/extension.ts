@@ -1,4 +1,6 @@
 import { ConfigurationError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
+import { observed } from '../events/events.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { type Implementation, modelContext } from '../prisma/extension.js'
@@ -128,24 +130,26 @@ export function versionedModelMethods(
     called: object,
     method: string,
     read: () => A,
-    run: (records: ReturnType<RecordsOf>, given: A) => Promise<R>,
+    run: (records: ReturnType<RecordsOf>, given: A, events: CallEvents | undefined) => Promise<R>,
   ) => {
     const context = modelContext(called)
-    return lazyPromise(method, read, async (given) => run(recordsOf(context), given))
+    return lazyPromise(method, read, (given) =>
+      observed(shared.events, method, context.$name, async (events) => run(recordsOf(context), given, events)),
+    )
   }
   return {
     updateVersioned(args) {
       const read = () => argumentsOf(args)
-      return call(this, 'updateVersioned', read, async (records, given) => {
-        const outcome = await update(shared, records, given, false)
+      return call(this, 'updateVersioned', read, async (records, given, events) => {
+        const outcome = await update(shared, records, { given, wantsCurrent: false, events })
         if ('record' in outcome) return outcome.record
         throw outcome.error
       })
     },
     tryUpdateVersioned(args) {
       const read = () => argumentsOf(args)
-      return call(this, 'tryUpdateVersioned', read, async (records, given) => {
-        const outcome = await update(shared, records, given, true)
+      return call(this, 'tryUpdateVersioned', read, async (records, given, events) => {
+        const outcome = await update(shared, records, { given, wantsCurrent: true, events })
         if ('record' in outcome) return outcome
         const { error: _, ...rest } = outcome
         return rest
@@ -153,11 +157,15 @@ export function versionedModelMethods(
     },
     deleteVersioned(args) {
       const read = () => argumentsOf(args)
-      return call(this, 'deleteVersioned', read, (records, given) => deleteVersioned(shared, records, given))
+      return call(this, 'deleteVersioned', read, (records, given, events) =>
+        deleteVersioned(shared, records, given, events),
+      )
     },
     updateManyVersioned(items, options) {
       const read = () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') })
-      return call(this, 'updateManyVersioned', read, (records, given) => updateManyVersioned(shared, records, given))
+      return call(this, 'updateManyVersioned', read, (records, given, events) =>
+        updateManyVersioned(shared, records, given, events),
+      )
     },
   }
 }

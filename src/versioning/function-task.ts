@@ -2,6 +2,7 @@ import type { Field } from '../engine/data-model.js'
 import { Absent, type RecordSession, type RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
+import { inBatch } from '../events/call-events.js'
 import { retry } from '../retry/loop.js'
 import { isDirect, type RowKey } from '../sql/row-key.js'
 import { Batcher, type BatcherBounds, type Job, type Queue, type Task } from '../sync/batcher.js'
@@ -163,7 +164,12 @@ export class FunctionTask implements JoiningCall, Task {
     return {
       expected: own.expected,
       send: async (session, expected) => {
-        const written = await joint.send(session)
+        const together = [this.deadline, ...joint.deadlines]
+        const written = await inBatch(
+          together,
+          ({ events }) => events,
+          () => joint.send(session),
+        )
         if (written) return written
         const alone = await own.send(session, expected)
         if (!(alone instanceof Absent)) this.#goAlone() // the row was still as expected, so theirs was not written

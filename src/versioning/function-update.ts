@@ -1,6 +1,7 @@
 import { Absent, type CallersTransaction, type RecordSession } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import type { VersionValue } from '../errors/index.js'
+import { timed } from '../events/call-events.js'
 import { retry } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { patient } from '../transactions/bounds.js'
@@ -9,6 +10,7 @@ import { inPatientTurn } from '../transactions/records-in-turn.js'
 import { allScalars } from '../values/selection.js'
 import { snapshot } from '../values/snapshot.js'
 import type { Data } from './arguments.js'
+import type { DirectRow } from './direct-rows.js'
 import { GuardedWrite, type Outcome, versionIn, type Write } from './guarded-write.js'
 import { lockRow } from './lock-row.js'
 import { sendUpdate } from './send-update.js'
@@ -86,9 +88,11 @@ export class FunctionUpdate {
   async read(session: RecordSession, attempt: number, isLocking: boolean): Promise<Current> {
     const { versioned, deadline, direct, shared, currentSelection } = this.target
     deadline.check('the database')
+    const readDirect = (row: DirectRow) => shared.rows.read(session, row, deadline)
     const record = direct
-      ? ((await shared.rows.read(session, isLocking ? { ...direct, isLocking } : direct, deadline)) ??
-        this.guarded.missing(session.absent('findUniqueOrThrow').error))
+      ? ((await (isLocking
+          ? timed(deadline.events, 'row', () => readDirect({ ...direct, isLocking }))
+          : readDirect(direct))) ?? this.guarded.missing(session.absent('findUniqueOrThrow').error))
       : await this.#readByPrisma(session, isLocking)
     const expected = versionIn(record, versioned)
     const { given } = this

@@ -92,6 +92,11 @@ export class JointWrite {
     })
   }
 
+  /** Those of the calls of the others. */
+  get deadlines(): readonly Deadline[] {
+    return this.#members.map(({ job }) => job.task.deadline)
+  }
+
   /** The leader's record; `undefined` if nothing was written. Rejects only if the connection was lost. */
   async send(session: RecordSession): Promise<Row | undefined> {
     const { scalars, selected } = this.#leader

@@ -1,4 +1,5 @@
 import { Absent, type RecordSession } from '../engine/records.js'
+import { type EventCarrier, timed } from '../events/call-events.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import { GivenColumns } from '../sql/given-columns.js'
 import { keyJson, type RowKey, rowKeyOf } from '../sql/row-key.js'
@@ -12,6 +13,7 @@ interface LockTarget {
   readonly row: Where
   readonly key: RowKey
   readonly catalogue: Catalogue
+  readonly deadline: EventCarrier
 }
 
 /**
@@ -31,10 +33,11 @@ export async function lockRow(
   const fields = key.parts.map(({ field }) => field)
   const given = GivenColumns.of(fields, await catalogue.of(versioned.model, session))
   const conditions = fields.map((field) => raw(`t.${columnOf(field)} = k.${columnOf(field)}`))
-  await session.rows(sql`SELECT 1
+  const statement = sql`SELECT 1
 FROM ${tableOf(versioned.model)} AS t, ${given.record(param(JSON.stringify(keyJson(key))), 'k')}
 WHERE ${join(conditions, ' AND ')}
-FOR ${raw(strength)} OF t`)
+FOR ${raw(strength)} OF t`
+  await timed(target.deadline.events, 'row', () => session.rows(statement))
 }
 
 /** Where only Prisma can read a value of the key, it is asked for the row's own. `undefined` if there is no such row. */

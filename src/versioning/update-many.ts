@@ -10,6 +10,7 @@ import {
   type VersionValue,
   WriteSuppressedError,
 } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
@@ -61,6 +62,7 @@ export async function updateManyVersioned(
   shared: Versioning,
   session: RootRecords | CallersTransaction,
   { items: entries, options }: { readonly items: unknown; readonly options: unknown },
+  events: CallEvents | undefined,
 ): Promise<readonly Verdict[]> {
   if (!Array.isArray(entries)) {
     throw new InvalidArgumentError('updateManyVersioned', 'takes an array of { where, data }.')
@@ -70,6 +72,7 @@ export async function updateManyVersioned(
   const isObserved = session.foreign(...STATEMENT_STANDS_FOR) !== undefined
   const { catalogue, keyCheck } = shared
   const call = { versioned, mode, catalogue, keyCheck, isObserved, ...patienceOf(shared.policy, patience) }
+  events?.begin(call.deadline)
   return serialized(session, call.deadline, CALLS, (turn) =>
     patient(turn, call.deadline, CALLS, () => {
       const items = entries.map((entry, index) => readItem(entry, index, versioned))
@@ -104,6 +107,7 @@ async function writeAll(
       throw outcome.error('the connection was lost before the answer came, and some rows have moved on')
     }
     if (mode === 'all') refuseConflicts(verdicts, items, { model: versioned.model.name, attempt })
+    else deadline.events?.conflicts(items.filter((_, i) => verdicts[i]?.status === 'stale').map(({ row }) => row))
     return verdicts
   }
   try {

@@ -1,4 +1,5 @@
 import type { CallersTransaction, RootRecords } from '../engine/records.js'
+import type { CallEvents } from '../events/call-events.js'
 import { selectionOf } from '../values/selection.js'
 import { checkArgs, readGuardedWhere, readWhere, UPDATE_ARGUMENTS } from './arguments.js'
 import { FunctionTask } from './function-task.js'
@@ -8,12 +9,17 @@ import { sendUpdate } from './send-update.js'
 import { UPDATE_CALLS, updateTarget } from './update-target.js'
 import type { Versioning } from './versioning.js'
 
-/** @param wantsCurrent whether the record as it is now is part of the outcome of a stale write */
+export interface UpdateCall {
+  readonly given: unknown
+  /** Whether the record as it is now is part of the outcome of a stale write. */
+  readonly wantsCurrent: boolean
+  readonly events: CallEvents | undefined
+}
+
 export async function update(
   shared: Versioning,
   session: RootRecords | CallersTransaction,
-  given: unknown,
-  wantsCurrent: boolean,
+  { given, wantsCurrent, events }: UpdateCall,
 ): Promise<Outcome> {
   const args = checkArgs(given, UPDATE_ARGUMENTS)
   const versioned = shared.modelOf(session)
@@ -21,6 +27,7 @@ export async function update(
   if (isChange(args.data)) {
     const { row, expected } = readWhere(args.where, versioned)
     const target = updateTarget(shared, session, shared.target(args, row, versioned, currentSelection), UPDATE_CALLS)
+    events?.begin(target.deadline, row)
     const change = new FunctionUpdate(target, args.data, expected)
     if (session.inTransaction) return change.attemptsOn(session)
     const task = new FunctionTask(change, session)
@@ -30,6 +37,7 @@ export async function update(
   }
   const { row, expected } = readGuardedWhere(args.where, versioned)
   const target = updateTarget(shared, session, shared.target(args, row, versioned, currentSelection), ['update'])
+  events?.begin(target.deadline, row)
   // One write under the version that the caller holds. Only what cannot have been applied is sent again.
   const write = { expected, send: sendUpdate(target, target.dataOf(args.data)) }
   const guarded = new GuardedWrite(target)

@@ -1,4 +1,5 @@
 import type { ModelFacts } from '../engine/records.js'
+import type { Events } from '../events/events.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import type { Catalogue } from '../sql/catalogue.js'
@@ -19,9 +20,11 @@ export class Versioning {
   readonly functions = functionBatcher()
   readonly #versions: VersionedModels
   readonly policy: ResolvedPolicy
+  readonly events: Events | undefined
 
-  constructor(versions: VersionedModels, policy: ResolvedPolicy, catalogue: Catalogue) {
+  constructor(versions: VersionedModels, policy: ResolvedPolicy, catalogue: Catalogue, events: Events | undefined) {
     this.#versions = versions
+    this.events = events
     this.policy = policy
     this.catalogue = catalogue
     this.keyCheck = new KeyCheck(catalogue)

@@ -2,7 +2,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { afterAll, describe } from 'vitest'
 import { PrismaClient } from '../../generated/prisma/client.js'
-import { concurrency as onPrisma } from '../../src/index.js'
+import { type EventOptions, concurrency as onPrisma } from '../../src/index.js'
 import { concurrency as onPool, type PgClient, type PgClientMethods, serials, series, stock } from '../../src/pg.js'
 import { serials as prismaSerials } from '../../src/serials/extension.js'
 import { series as prismaSeries } from '../../src/series/extension.js'
@@ -30,14 +30,16 @@ export async function rows(tx: object, sql: string, ...values: unknown[]): Promi
 export interface EngineOptions {
   readonly url: string
   readonly poolSize?: number
+  /** The listeners of the client. */
+  readonly options?: EventOptions
 }
 
 /** A client of the engine with `concurrency()` alone. To the tests both are one. */
-export async function openEngine(name: EngineName, { url, poolSize = 10 }: EngineOptions) {
+export async function openEngine(name: EngineName, { url, poolSize = 10, options }: EngineOptions) {
   const pool = new pg.Pool({ connectionString: url, max: poolSize })
   pool.on('error', () => {}) // a server that goes away is part of some tests
   const client = new PrismaClient({ adapter: new PrismaPg(pool) })
-  const db = name === 'pg' ? await onPool(pool) : (client.$extends(onPrisma()) as unknown as PgClient)
+  const db = name === 'pg' ? await onPool(pool, options) : (client.$extends(onPrisma(options)) as unknown as PgClient)
   const close = async () => {
     await client.$disconnect()
     await pool.end()
@@ -57,7 +59,11 @@ const SERIES = {
 export async function openErp(name: EngineName, options: EngineOptions) {
   const { db: plain, client, ...rest } = await openEngine(name, options)
   const prisma = () =>
-    client.$extends(onPrisma()).$extends(prismaStock(STOCK)).$extends(prismaSerials()).$extends(prismaSeries(SERIES))
+    client
+      .$extends(onPrisma(options.options))
+      .$extends(prismaStock(STOCK))
+      .$extends(prismaSerials())
+      .$extends(prismaSeries(SERIES))
   const own =
     name === 'pg'
       ? plain.$extends(stock<StockItem, number>(STOCK)).$extends(serials<SerialRow>()).$extends(series(SERIES))

@@ -1,0 +1,121 @@
+import { canonical } from '../values/canonical.js'
+import { sha256 } from '../values/sha256.js'
+import { CallEvents, type OwnFacts } from './call-events.js'
+import type { EventOptions, ObservedWork } from './types.js'
+
+/** Runs in Node, and elsewhere. */
+declare const process: { emitWarning?(warning: string): void } | undefined
+
+let calls = 0
+
+/** The listeners of one client. */
+export class Events {
+  readonly #options: EventOptions
+  /** Errors that have been told. */
+  readonly #told = new WeakSet<object>()
+  #hasReported = false
+
+  constructor(options: EventOptions) {
+    this.#options = options
+  }
+
+  /** Whether the error has not been told yet. From now on it has. */
+  isNew(error: unknown): boolean {
+    if (typeof error !== 'object' || error === null) return true
+    const isNew = !this.#told.has(error)
+    this.#told.add(error)
+    return isNew
+  }
+
+  /** Runs a public call. */
+  async call<R>(operation: string, model: string | undefined, run: (events: CallEvents) => Promise<R>): Promise<R> {
+    const call = new CallEvents(this, ++calls, operation, model)
+    try {
+      const result = await this.#within(call, () => run(call))
+      call.resolved(result)
+      return result
+    } catch (error) {
+      call.rejected(error)
+      throw error
+    }
+  }
+
+  /** Sends several calls as one. */
+  batch<R>(batch: readonly CallEvents[], run: () => Promise<R>): Promise<R> {
+    const [first] = batch
+    if (first === undefined || batch.length < 2) return run()
+    const ids = batch.map(({ id }) => id)
+    const ms = Math.max(...batch.map(({ waited }) => waited))
+    first.tell({ type: 'batch', size: batch.length, ms, calls: ids }, undefined)
+    const { id, operation, model } = first
+    return this.#within({ kind: 'batch', id, operation, model, calls: ids, isWaiting: false }, run)
+  }
+
+  tell({ id, operation, model }: CallEvents, event: OwnFacts, key: unknown): void {
+    const { onEvent } = this.#options
+    if (onEvent === undefined) return
+    this.#guarded(
+      () => onEvent({ call: id, operation, model, key: this.#keyOf(key), ...event }),
+      (error) => this.#report(error),
+    )
+  }
+
+  #keyOf(key: unknown): string | undefined {
+    if (key === undefined) return undefined
+    const text = typeof key === 'string' ? key : canonical(key)
+    return this.#options.events?.keys === 'plain' ? text : hashOf(text)
+  }
+
+  /** The work is done whatever `around` does, and once. */
+  #within<R>(work: ObservedWork, run: () => Promise<R>): Promise<R> {
+    const { around } = this.#options
+    if (around === undefined) return run()
+    let running: Promise<R> | undefined
+    const start = () => (running ??= run())
+    this.#guarded(
+      () => around(work, start),
+      () => {}, // the promise of the work itself, most likely
+    )
+    return start()
+  }
+
+  /** Calls a listener: neither what it throws, nor a promise of its that is rejected, comes to the call. */
+  #guarded(listener: () => unknown, onRejected: (error: unknown) => void): void {
+    try {
+      const answer = listener()
+      if (typeof answer === 'object' && answer !== null) Promise.resolve(answer).catch(onRejected)
+    } catch (error) {
+      this.#report(error)
+    }
+  }
+
+  #report(error: unknown): void {
+    if (this.#hasReported) return
+    this.#hasReported = true
+    if (typeof process === 'undefined') return
+    process.emitWarning?.(`A listener of prisma-extension-concurrency has thrown, which changes nothing: ${error}`)
+  }
+}
+
+/** The listeners that the options name; `undefined` where there are none, so that nothing is made for them. */
+export function eventsOf(options: EventOptions): Events | undefined {
+  return options.onEvent || options.around ? new Events(options) : undefined
+}
+
+/** Runs a public call, with its events where somebody listens. */
+export function observed<R>(
+  events: Events | undefined,
+  operation: string,
+  model: string | undefined,
+  run: (events?: CallEvents) => Promise<R>,
+): Promise<R> {
+  return events === undefined ? run() : events.call(operation, model, run)
+}
+
+function hashOf(text: string): string | undefined {
+  try {
+    return sha256(text).slice(0, 16)
+  } catch {
+    return undefined // no Node
+  }
+}
