@@ -9,7 +9,7 @@ import * as s from '../values/schema.js'
 import { snapshot } from '../values/snapshot.js'
 import { checkArguments } from '../values/validation.js'
 import type { SnapshotRule } from './acquire.js'
-import { Advisory } from './advisory.js'
+import type { Advisory } from './advisory.js'
 import type { LockKeys } from './key.js'
 import type { LockedBody } from './telling-loss.js'
 
@@ -56,8 +56,11 @@ const holdOptions = s.strictObject({
 
 /** The client methods of the lock, as they are called: they check the arguments. */
 export class LockMethods {
-  readonly #advisory: Advisory
+  readonly #transactions: RetryingTransactions
+  readonly #policy: ResolvedPolicy
+  readonly #maxWaiting: number
   readonly #events: Events | undefined
+  #advisory: Advisory | undefined
 
   constructor(
     transactions: RetryingTransactions,
@@ -65,7 +68,9 @@ export class LockMethods {
     maxWaiting: number,
     events: Events | undefined,
   ) {
-    this.#advisory = new Advisory(transactions, policy, maxWaiting)
+    this.#transactions = transactions
+    this.#policy = policy
+    this.#maxWaiting = maxWaiting
     this.#events = events
   }
 
@@ -77,7 +82,8 @@ export class LockMethods {
         snapshot = 'refuse',
         timeout = DEFAULT_TIMEOUT,
       } = checkArguments(takeOptions, options)
-      await this.#advisory.take(session, { keys: given, mode, snapshot, timeout: Math.ceil(timeout), events })
+      const advisory = this.#advisory ?? (await this.#load())
+      await advisory.take(session, { keys: given, mode, snapshot, timeout: Math.ceil(timeout), events })
     })
   }
 
@@ -85,7 +91,8 @@ export class LockMethods {
     return observed(this.#events, '$tryAdvisoryXactLock', undefined, async (events) => {
       const given = keysOf(keys)
       const { mode = 'exclusive', snapshot = 'refuse' } = checkArguments(tryOptions, options)
-      return this.#advisory.tryTake(session, { keys: given, mode, snapshot, events })
+      const advisory = this.#advisory ?? (await this.#load())
+      return advisory.tryTake(session, { keys: given, mode, snapshot, events })
     })
   }
 
@@ -102,8 +109,19 @@ export class LockMethods {
         ...checked
       } = checkArguments(holdOptions, options)
       const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
-      return this.#advisory.hold(session, { keys: given, mode, ...checked, ...limits, events }, body)
+      const advisory = this.#advisory ?? (await this.#load())
+      return advisory.hold(session, { keys: given, mode, ...checked, ...limits, events }, body)
     })
+  }
+
+  /**
+   * The file of the locks is loaded by the first call of the process that takes one, before its time begins: most
+   * programs take none. The arguments are read by then.
+   */
+  async #load(): Promise<Advisory> {
+    const { Advisory } = await import('./advisory.js')
+    this.#advisory ??= new Advisory(this.#transactions, this.#policy, this.#maxWaiting)
+    return this.#advisory
   }
 }
 
