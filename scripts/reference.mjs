@@ -35,6 +35,7 @@ const METHODS = {
   IdempotentClientMethods: '',
   TransactionClientMethods: '',
   LockClientMethods: '',
+  EventClientMethods: '',
   Stock: '$stock.',
   Serials: '$serials.',
   NumberSeries: '$series.',

@@ -1,5 +1,7 @@
 import { Prisma } from '@prisma/client/extension'
-import { eventsOf } from './events/events.js'
+import type { ContentionOptions } from './events/contention.js'
+import { contentionOf, eventsOf } from './events/events.js'
+import type { EventClientMethods } from './events/extension.js'
 import {
   type IdempotentClientMethods,
   type IdempotentModelMethods,
@@ -35,6 +37,9 @@ import { VersionedModels } from './versioning/versioned-models.js'
 import { Versioning } from './versioning/versioning.js'
 
 export * from './errors/index.js'
+export type { ContentionOptions, ContentionSnapshot, HotSpot, OperationContention } from './events/contention.js'
+export type { EventClientMethods, ReadContention } from './events/extension.js'
+export type { Quantiles } from './events/sketches.js'
 export type * from './events/types.js'
 export type { CreateData, CreateIdempotentArgs } from './idempotency/client-types.js'
 export type {
@@ -110,7 +115,8 @@ export interface ConcurrencyModelMethods<O> extends VersionedModelMethods<O>, Id
 export interface ConcurrencyClientMethods
   extends TransactionClientMethods,
     IdempotentClientMethods,
-    LockClientMethods {}
+    LockClientMethods,
+    EventClientMethods {}
 
 /** The type of `concurrency()`, applied to a client. */
 export type ConcurrencyExtension<O> = Extension<
@@ -167,6 +173,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...transactionClientMethods(transactionMethod(transactions, policy, events)),
         ...idempotentClientMethods(operations),
         ...lockClientMethods(locks),
+        $contention: (options?: ContentionOptions) => contentionOf(events, options),
         ...touch.client,
         ...setupMethod(given),
         ...watchedTransaction(own),

@@ -5,6 +5,9 @@ import { readModels } from './pg/models.js'
 import type { PgOptions } from './pg/options.js'
 
 export * from './errors/index.js'
+export type { ContentionOptions, ContentionSnapshot, HotSpot, OperationContention } from './events/contention.js'
+export type { EventClientMethods, ReadContention } from './events/extension.js'
+export type { Quantiles } from './events/sketches.js'
 export type * from './events/types.js'
 
 /**

@@ -1,6 +1,8 @@
+import { ConfigurationError } from '../errors/index.js'
 import { canonical } from '../values/canonical.js'
 import { sha256 } from '../values/sha256.js'
 import { CallEvents, type OwnFacts } from './call-events.js'
+import type { Contention, ContentionOptions, ContentionSnapshot } from './contention.js'
 import type { EventOptions, ObservedWork } from './types.js'
 
 /** Runs in Node, and elsewhere. */
@@ -12,18 +14,29 @@ let calls = 0
 export class Events {
   readonly #options: EventOptions
   /** Errors that have been told. */
-  readonly #told = new WeakSet<object>()
+  readonly #known = new WeakSet<object>()
   #hasReported = false
+  #contention: Contention | undefined
+  readonly #loaded: Promise<Contention> | undefined
 
   constructor(options: EventOptions) {
     this.#options = options
+    if (!options.contention) return
+    this.#loaded = import('./contention.js').then(({ Contention }) => (this.#contention = new Contention()))
+    this.#loaded.catch(() => {}) // it is told to those who ask for it
+  }
+
+  /** @throws ConfigurationError where nothing was counted */
+  async contention(options: ContentionOptions = {}): Promise<ContentionSnapshot> {
+    if (this.#loaded === undefined) throw notCounted()
+    return (await this.#loaded).read(options, (key) => this.#told(key) ?? '')
   }
 
   /** Whether the error has not been told yet. From now on it has. */
   isNew(error: unknown): boolean {
     if (typeof error !== 'object' || error === null) return true
-    const isNew = !this.#told.has(error)
-    this.#told.add(error)
+    const isNew = !this.#known.has(error)
+    this.#known.add(error)
     return isNew
   }
 
@@ -32,9 +45,11 @@ export class Events {
     const call = new CallEvents(this, ++calls, operation, model)
     try {
       const result = await this.#within(call, () => run(call))
+      this.#contention?.ended(call, false)
       call.resolved(result)
       return result
     } catch (error) {
+      this.#contention?.ended(call, true)
       call.rejected(error)
       throw error
     }
@@ -51,19 +66,23 @@ export class Events {
     return this.#within({ kind: 'batch', id, operation, model, calls: ids, isWaiting: false }, run)
   }
 
-  tell({ id, operation, model }: CallEvents, event: OwnFacts, key: unknown): void {
+  tell(call: CallEvents, own: OwnFacts, given: unknown): void {
     const { onEvent } = this.#options
+    if (onEvent === undefined && this.#contention === undefined) return
+    const key = given === undefined || typeof given === 'string' ? given : canonical(given)
+    const { id, operation, model } = call
+    const event = { call: id, operation, model, ...own }
+    this.#contention?.add(event, event, key)
     if (onEvent === undefined) return
     this.#guarded(
-      () => onEvent({ call: id, operation, model, key: this.#keyOf(key), ...event }),
+      () => onEvent({ ...event, key: key === undefined ? undefined : this.#told(key) }),
       (error) => this.#report(error),
     )
   }
 
-  #keyOf(key: unknown): string | undefined {
-    if (key === undefined) return undefined
-    const text = typeof key === 'string' ? key : canonical(key)
-    return this.#options.events?.keys === 'plain' ? text : hashOf(text)
+  /** A key as it may be told. */
+  #told(key: string): string | undefined {
+    return this.#options.events?.keys === 'plain' ? key : hashOf(key)
   }
 
   /** The work is done whatever `around` does, and once. */
@@ -99,7 +118,7 @@ export class Events {
 
 /** The listeners that the options name; `undefined` where there are none, so that nothing is made for them. */
 export function eventsOf(options: EventOptions): Events | undefined {
-  return options.onEvent || options.around ? new Events(options) : undefined
+  return options.onEvent || options.around || options.contention ? new Events(options) : undefined
 }
 
 /** Runs a public call, with its events where somebody listens. */
@@ -110,6 +129,20 @@ export function observed<R>(
   run: (events?: CallEvents) => Promise<R>,
 ): Promise<R> {
   return events === undefined ? run() : events.call(operation, model, run)
+}
+
+/** The method `$contention`. */
+export async function contentionOf(
+  events: Events | undefined,
+  options?: ContentionOptions,
+): Promise<ContentionSnapshot> {
+  if (events === undefined) throw notCounted()
+  return events.contention(options)
+}
+
+function notCounted(): ConfigurationError {
+  const message = 'must be true, so that there is something to tell: concurrency({ contention: true })'
+  return new ConfigurationError([{ path: 'contention', message }])
 }
 
 function hashOf(text: string): string | undefined {

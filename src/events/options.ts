@@ -7,5 +7,6 @@ const isFunction = (value: unknown) => typeof value === 'function'
 export const eventOptions = {
   onEvent: s.optional(s.custom<NonNullable<EventOptions['onEvent']>>(isFunction, 'must be a function')),
   events: s.optional(s.strictObject({ keys: s.optional(s.oneOf(['hash', 'plain'], "must be 'hash' or 'plain'")) })),
+  contention: s.optional(s.boolean()),
   around: s.optional(s.custom<NonNullable<EventOptions['around']>>(isFunction, 'must be a function')),
 }

@@ -149,6 +149,10 @@ export interface EventOptions {
     readonly keys?: 'hash' | 'plain'
   }
   /**
+   * Counts conflicts, waits, batches and the hottest keys, for `$contention()`, in some hundred kB. Default `false`.
+   */
+  readonly contention?: boolean
+  /**
    * For instrumentation, such as that of `prisma-extension-concurrency/otel`: runs each public call, and each batch, by
    * calling `run`, so that it can give it a context. It is called at once, and what it returns is not looked at.
    */

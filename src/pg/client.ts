@@ -3,7 +3,9 @@ import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
 import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
-import type { Events } from '../events/events.js'
+import type { ContentionOptions, ContentionSnapshot } from '../events/contention.js'
+import { contentionOf, type Events } from '../events/events.js'
+import type { EventClientMethods } from '../events/extension.js'
 import type { OperationMethods } from '../idempotency/operation-methods.js'
 import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from '../idempotency/types.js'
 import type { LockKeys } from '../locking/key.js'
@@ -51,7 +53,7 @@ export interface PgRootMethods<X> {
 }
 
 /** The methods of the client, and of the `tx` of a transaction. */
-export interface PgClientMethods<X> {
+export interface PgClientMethods<X> extends EventClientMethods {
   /**
    * Sends a statement, as the `query` of the pool does; on a `tx` in its transaction.
    *
@@ -263,6 +265,10 @@ abstract class Client {
 
   $pruneIdempotencyKeys(options: PruneOptions): Promise<{ count: number }> {
     return this.#core.operations.prune(this.#session, options)
+  }
+
+  $contention(options?: ContentionOptions): Promise<ContentionSnapshot> {
+    return contentionOf(this.#core.events, options)
   }
 }
 
