@@ -75,6 +75,8 @@ export interface TransactionSession extends AnySession {
   readonly id: string
   /** Tells this body from those around it and in it: the turns of its calls are kept by it. */
   readonly scope: object
+  /** The identity of the transaction to the server, as soon as it is known. */
+  noted?(note: { readonly xid: string; readonly server: string }): void
   /** The same: its transaction has a time of its own. */
   until(limit: TimeLimit): TransactionSession
   /** Sends a statement past the turns of the transaction: one that limits what is under way, or ends the connection. */

@@ -8,20 +8,18 @@ import type {
   TransactionOptions,
   TransactionSession,
 } from '../engine/session.js'
-import {
-  isConcurrencyError,
-  OutcomeUnknownError,
-  TransactionAbortedError,
-  TransactionScopeError,
-} from '../errors/index.js'
+import { OutcomeUnknownError, TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
 import type { Events } from '../events/events.js'
+import { isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline, GRACE } from '../sync/deadline.js'
 import { CALLS_FROM_INSIDE } from '../transactions/hints.js'
 import { type RetryingRoot, type TransactionWithRetryOptions, transactionCall } from '../transactions/method.js'
 import { watchedBody } from '../transactions/serialize.js'
+import type { TransactionNote } from '../transactions/verify-commit.js'
 import type { Body, RetryingTransactions } from '../transactions/with-retry.js'
+import { endingStatement, type NotedTransaction } from './hanging.js'
 import { parametersOf, typesOf } from './values.js'
 
 /** How long a transaction waits for a connection, and how long it may take, in ms, unless told otherwise: as on Prisma. */
@@ -55,6 +53,8 @@ class Connection {
   #error: Error | undefined
   #isOver = false
   #savepoints = 0
+  /** The transaction on it, once it is noted. */
+  noted: NotedTransaction | undefined
   readonly #onError = (error: Error) => {
     this.#error = error
   }
@@ -63,6 +63,11 @@ class Connection {
     this.#connection = connection
     // A connection that breaks while no statement is under way would end the process.
     connection.on('error', this.#onError)
+  }
+
+  /** The process id of its session, as the server, or a pooler, has told it. */
+  get pid(): unknown {
+    return Reflect.get(this.#connection, 'processID')
   }
 
   /** A statement of ours: its values and rows look as they do through Prisma. */
@@ -155,6 +160,7 @@ export class PgRoot implements RetryingRoot {
     const connection = await connect(this.#core.pool, new Deadline(maxWait, undefined, systemClock))
     const deadline = new Deadline(timeout, undefined, systemClock)
     let isUsable = false
+    let isHanging = false
     try {
       const begin = { text: `BEGIN${isolationLevel ? ` ISOLATION LEVEL ${LEVELS[isolationLevel]}` : ''}` }
       await answered(timeout, connection.query(begin))
@@ -169,13 +175,15 @@ export class PgRoot implements RetryingRoot {
       const result = await inTime.catch(async (error: unknown) => {
         // Behind a statement that is still running, ROLLBACK would wait: the connection is closed instead. The
         // deadline is not asked, since its timer may fire a moment too early.
-        if (hasSettled) isUsable = await succeeds(answered(0, connection.query({ text: 'ROLLBACK' })))
+        isHanging = !hasSettled
+        isUsable = hasSettled && (await succeeds(answered(0, connection.query({ text: 'ROLLBACK' }))))
         throw error
       })
       const committing = answered(deadline.left(), connection.query({ text: 'COMMIT' }))
       const { command } = await committing.catch((error: unknown) => {
         isUsable = sqlState(error) !== undefined && !isConnectionLost(error)
-        if (!isConcurrencyError(error, 'DEADLINE_EXCEEDED')) throw error
+        isHanging = isUnanswered(error)
+        if (!isHanging) throw error
         throw new OutcomeUnknownError('COMMIT was not answered in time', { cause: error })
       })
       isUsable = true
@@ -185,12 +193,24 @@ export class PgRoot implements RetryingRoot {
       return result
     } finally {
       connection.release(isUsable)
+      if (isHanging && connection.noted) void endSession(this.#core.pool, connection.noted)
     }
   }
 
   transactionWithRetry<R>(body: Body<R>, options: TransactionWithRetryOptions = {}): Promise<R> {
     const { transactions, policy } = this.#core
     return transactions.run(this, body, transactionCall(policy, options))
+  }
+}
+
+/** The session of a connection that does not answer. Where it cannot be ended, the limits of its transaction end it. */
+async function endSession(pool: Pool, noted: NotedTransaction): Promise<void> {
+  try {
+    const connection = await connect(pool, new Deadline(DEFAULT_MAX_WAIT, undefined, systemClock))
+    const isUsable = await succeeds(answered(0, connection.rows(endingStatement(noted, connection.pid))))
+    connection.release(isUsable)
+  } catch {
+    // There is no connection in time.
   }
 }
 
@@ -215,6 +235,10 @@ export class PgTransaction implements TransactionSession {
 
   until(): PgTransaction {
     return this
+  }
+
+  noted(note: TransactionNote): void {
+    this.#connection.noted = { note, pid: this.#connection.pid }
   }
 
   get client(): object {

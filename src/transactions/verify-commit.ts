@@ -16,14 +16,15 @@ export interface TransactionNote {
   readonly server: string
 }
 
-const SERVER = `concat(
+/** Timeline and recovery. */
+export const SERVER = `concat(
     left(pg_walfile_name(pg_current_wal_lsn()), 8),
     ' ', (SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)
-  ) AS server`
+  )`
 
 /** Columns that note the transaction: those of a `TransactionNote`. */
 export const NOTE = `pg_current_xact_id()::text AS xid,
-  ${SERVER}`
+  ${SERVER} AS server`
 
 /**
  * Asks what became of a transaction whose COMMIT was not answered. While it is still under way, or
@@ -50,7 +51,7 @@ export async function outcomeOf(
 async function ask({ xid, server }: TransactionNote, session: RootSession) {
   try {
     const text = `SELECT pg_xact_status($1::xid8) AS status,
-  ${SERVER}`
+  ${SERVER} AS server`
     const row = await rowOf<{ status: string | null; server: string }>(session, { text, values: [xid] })
     if (row.server !== server) return 'unknown'
     if (row.status === 'in progress') return 'again'

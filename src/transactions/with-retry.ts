@@ -117,6 +117,7 @@ export class RetryingTransactions {
           isNoteRefused = note !== undefined && isUnsupported(error)
           throw error
         })
+        if (noted) tx.noted?.(noted)
         end.check()
         return { result: await body(tx, contextOf(run.begins(), end)), note: noted }
       })

@@ -110,7 +110,8 @@ describeEngines(({ name, connectErp, database }) => {
       expect(await failing).toMatchObject({ code })
       // Everything that it held in this process is free while the statement is still on its way.
       await call(db, randomUUID())
-      if (name === 'pg' && code === UNKNOWN) expect(pool.idleCount).toBe(pool.totalCount)
+      // The statement that ends the session of the transaction may still have one.
+      if (name === 'pg' && code === UNKNOWN) await expect.poll(() => pool.idleCount).toBe(pool.totalCount)
       held.release()
       expect(await unhandled.collected()).toEqual([])
     },
