@@ -24,13 +24,14 @@ export async function oncePer<R>(
   const run = transactionBody(body)
   const { job, period, ...transaction } = checkArguments(oncePerSchema, options)
   const store = methods.storeOfKeys()
+  const operations = await methods.load()
   const callOptions = methods.callOptions(transaction)
   const key = await callOptions.transaction.deadline.race(keyOfRun(session, job, period), 'the database')
   events?.begin(callOptions.transaction.deadline, nameOf(key))
   // The answer is given to nobody a second time.
   const call = { ...key, ...callOptions, request: undefined, whileRunning: 'refuse', keepsAnswer: false } as const
   try {
-    const outcome = await methods.operations.run(session, store, call, run)
+    const outcome = await operations.run(session, store, call, run)
     return outcome.replayed ? { ran: false, since: outcome.since } : { ran: true, result: outcome.result }
   } catch (error) {
     // The body may have asked for other operations, and met one that runs.

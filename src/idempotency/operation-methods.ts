@@ -11,9 +11,10 @@ import {
 } from '../transactions/method.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
 import * as s from '../values/schema.js'
+import { snapshot } from '../values/snapshot.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
 import { AT_LEAST, DEFAULT_KEY_MODEL, KeyStore, ONCE_PER, type OperationKey } from './key-store.js'
-import { Operations } from './operation.js'
+import type { Operations } from './operation.js'
 import type { IdempotencyOptions } from './options.js'
 import type { OncePerResult } from './types.js'
 
@@ -43,12 +44,11 @@ const operationSchema = s.strictObject({
 /** Once-only operations and jobs, as they are called: they check the arguments. */
 export class OperationMethods {
   readonly #setup: OperationSetup
-  readonly operations: Operations
+  #operations: Operations | undefined
   #store: KeyStore | undefined
 
   constructor(setup: OperationSetup) {
     this.#setup = setup
-    this.operations = new Operations(setup.transactions)
     if (setup.settings.model !== undefined) this.storeOfKeys()
   }
 
@@ -57,30 +57,41 @@ export class OperationMethods {
     return observed(this.#setup.events, '$idempotent', undefined, async (events) => {
       const run = transactionBody(body)
       const { key, scope, request, whileRunning = 'wait', ...transaction } = checkArguments(operationSchema, options)
+      const store = this.storeOfKeys()
+      const operations = this.#operations ?? (await this.load())
       const call = { key, scope, request, whileRunning, keepsAnswer: true, ...this.callOptions(transaction) }
       events?.begin(call.transaction.deadline, nameOf(call))
-      const { result, replayed } = await this.operations.run(session, this.storeOfKeys(), call, run)
+      const { result, replayed } = await operations.run(session, store, call, run)
       return { result, replayed }
     })
   }
 
-  // The files of the two are loaded when they are called, before their deadlines begin: jobs run once in a while, and
-  // most programs have none.
-
   /** `$oncePer`: the second caller of a period is told so at once. */
   oncePer<R>(session: Session, options: unknown, body: UserBody<R>): Promise<OncePerResult<R>> {
     return observed(this.#setup.events, '$oncePer', undefined, async (events) => {
+      const given = snapshot(options, 'options')
       const { oncePer } = await import('./once-per.js')
-      return oncePer(this, { session, events }, options, body)
+      return oncePer(this, { session, events }, given, body)
     })
   }
 
   /** `$pruneIdempotencyKeys` */
   prune(session: Session, options: unknown): Promise<{ count: number }> {
     return observed(this.#setup.events, '$pruneIdempotencyKeys', undefined, async () => {
+      const given = snapshot(options, 'options')
       const { pruneKeys } = await import('./prune.js')
-      return pruneKeys(this, session, options)
+      return pruneKeys(this, session, given)
     })
+  }
+
+  /**
+   * The file of the operations is loaded by the first call of the process, as are those of the other two methods by
+   * theirs: before its deadline begins, and behind the reading of its arguments. Most programs have no such call.
+   */
+  async load(): Promise<Operations> {
+    const { Operations } = await import('./operation.js')
+    this.#operations ??= new Operations(this.#setup.transactions)
+    return this.#operations
   }
 
   callOptions(options: TransactionWithRetryOptions) {

@@ -15,7 +15,7 @@ import { checkArguments, keyTextSchema } from '../values/validation.js'
 import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
 import { SerialsExecutor } from './executor.js'
 import { readFormat } from './format.js'
-import { analyzeAfterImport, type ImportCall, type Imported, importSerials, type Range } from './import.js'
+import type { ImportCall, Imported, Range } from './import.js'
 import type { SerialsMap } from './mapping.js'
 import { release } from './release.js'
 import { requestOf } from './request.js'
@@ -143,6 +143,8 @@ export class SerialsFeature implements Feature {
     const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
     const call = { transactionId: id, data, source, count, request: requestOf('import', parts, { data }) }
     const told = { events, key: id, transactionId: id }
+    // Loaded by the first import of the process, before its deadline begins: most programs import elsewhere.
+    const { analyzeAfterImport, importSerials } = await import('./import.js')
     return this.#runner.run(session, { ...given, told }, async (run) => {
       const result = await run.contained(async (tx) =>
         importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) }),

@@ -11,14 +11,13 @@ import { inSavepoint, serializeInTransaction } from '../transactions/serialize.j
 import * as s from '../values/schema.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkArguments, checkNames, isRecord } from '../values/validation.js'
-import { audit } from './audit.js'
 import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import type { StockExecutor } from './executor.js'
 import { keyValue, readItem } from './item.js'
 import { readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
-import { type Applying, foldAll, type RunOne } from './project.js'
+import type { Applying, RunOne } from './project.js'
 import type { Quantities } from './quantity.js'
 import type { Decision, Done, Kind, Line, Request } from './request.js'
 
@@ -156,10 +155,15 @@ export class StockFeature implements Feature {
       // A savepoint keeps the failure of one item from ending all of the transaction.
       return serializeInTransaction(session, deadline, () => inSavepoint(session, deadline, statement))
     }
+    const { foldAll } = await import('./project.js')
     return foldAll(run, map, batchSize)
   }
 
-  #audit(session: Session) {
+  // The files of these two are loaded by the first call of the process, before its deadline begins: they are for jobs
+  // and checks, and not for requests.
+
+  async #audit(session: Session) {
+    const { audit } = await import('./audit.js')
     const run = () => audit(session, this.map)
     return session.inTransaction ? serializeInTransaction(session, patienceOf(this.#policy, {}).deadline, run) : run()
   }
