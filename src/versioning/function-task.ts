@@ -66,25 +66,6 @@ export class FunctionTask implements JoiningCall, Task {
   /** All attempts: its turn has come. The calls in a write share what becomes of it: written, not written, or not known. */
   async lead(job: Job<FunctionTask, Outcome>, queue: Queue<FunctionTask, Outcome>): Promise<void> {
     this.#queue = queue
-    const { guarded, target } = this.#update
-    const attempts = () =>
-      guarded.outcomeOf(() =>
-        retry(
-          (number) => this.#attempt(this.#root, number),
-          target.policy,
-          this.deadline,
-          (error) => this.#update.isRetryable(error),
-        ),
-      )
-    try {
-      job.resolve(await (this.#context ? this.#context.run(attempts) : attempts()))
-    } catch (error) {
-      job.reject(error)
-      await this.#findOut()
-    }
-  }
-
-  async #attempt(root: RootRecords, number: number): Promise<Outcome> {
     const { guarded, target, change } = this.#update
     const readAndWrite = async (session: RecordSession, number: number): Promise<Outcome> => {
       const current = await this.#update.read(session, number, session.inTransaction)
@@ -93,24 +74,35 @@ export class FunctionTask implements JoiningCall, Task {
       const answer = change(own, number)
       const data = isThenable(answer) ? await this.#update.answerOf(answer, session.inTransaction) : answer
       const join: Join = (own, given) => this.#joined(session, own, { record: current.record, data: given })
-      return this.#update.write(session, current, data, this.#queue?.isEmpty() ? undefined : join)
+      return this.#update.write(session, current, data, queue.isEmpty() ? undefined : join)
     }
+    const attempt = async (root: RootRecords, number: number): Promise<Outcome> => {
+      try {
+        // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
+        const resent = guarded.resend(root, number)
+        const outcome: Outcome = resent
+          ? { status: 'updated', record: await resent }
+          : number < this.#firstLocked
+            ? await readAndWrite(root, number)
+            : // The row is locked first, so what is read then stays as it is, and the write cannot lose.
+              await guarded.inTransaction(root, ['update'], number, (tx) => readAndWrite(tx, number))
+        this.#joint?.settle()
+        return outcome
+      } catch (error) {
+        if (!guarded.isAmbiguous) this.#goAlone()
+        else if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) this.#joint?.giveUp(error)
+        else this.#joint?.lose()
+        throw error
+      }
+    }
+    const isRetryable = (error: unknown) => this.#update.isRetryable(error)
+    const attempts = () =>
+      guarded.outcomeOf(() => retry((number) => attempt(this.#root, number), target.policy, this.deadline, isRetryable))
     try {
-      // A write whose answer was lost comes first, and alone: whether it took effect decides what is next.
-      const resent = guarded.resend(root, number)
-      const outcome: Outcome = resent
-        ? { status: 'updated', record: await resent }
-        : number < this.#firstLocked
-          ? await readAndWrite(root, number)
-          : // The row is locked first, so what is read then stays as it is, and the write cannot lose.
-            await guarded.inTransaction(root, ['update'], number, (tx) => readAndWrite(tx, number))
-      this.#joint?.settle()
-      return outcome
+      job.resolve(await (this.#context ? this.#context.run(attempts) : attempts()))
     } catch (error) {
-      if (!guarded.isAmbiguous) this.#goAlone()
-      else if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) this.#joint?.giveUp(error)
-      else this.#joint?.lose()
-      throw error
+      job.reject(error)
+      await this.#findOut(attempt)
     }
   }
 
@@ -118,15 +110,14 @@ export class FunctionTask implements JoiningCall, Task {
    * The call whose turn it is has been told. Where the answer to its write was lost, the others in it have their own
    * time to find out what became of it: it is sent again.
    */
-  async #findOut(): Promise<void> {
+  async #findOut(attempt: (root: RootRecords, number: number) => Promise<Outcome>): Promise<void> {
     const { guarded, target } = this.#update
     for (let job = this.#joint?.open; job && guarded.isAmbiguous; job = this.#joint?.open) {
       const { deadline } = job.task
       try {
         const root = this.#root.until(deadline)
         const isRetryable = (error: unknown) => guarded.isAmbiguous && this.#update.isRetryable(error)
-        const attempt = (number: number) => this.#attempt(root, number)
-        await guarded.outcomeOf(() => retry(attempt, target.policy, deadline, isRetryable))
+        await guarded.outcomeOf(() => retry((number) => attempt(root, number), target.policy, deadline, isRetryable))
       } catch (error) {
         if (guarded.isAmbiguous) job.reject(error)
       }
