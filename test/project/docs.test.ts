@@ -16,6 +16,9 @@ const FOLDER = `${ROOT}/generated/docs`
 const REPOSITORY = 'https://github.com/prisma-extension-concurrency/prisma-extension-concurrency'
 const NAMES = ['base', 'db', 'redis', 'id', 'transactionId', 'tenantId', 'sku', 'body', 'sendMail']
 
+/** Of the examples: those for Nest have decorators. */
+const CONFIG = { extends: '../../tsconfig.json', compilerOptions: { experimentalDecorators: true }, include: ['.'] }
+
 /** The pages that are in the package, without the other files of the repository. */
 const PACKED = ['README.md', 'CHANGELOG.md']
 
@@ -69,7 +72,7 @@ describe('the README and docs', () => {
         writeFile(`${FOLDER}/${name}.ts`, isFromComment ? functionOf(code, sources) : moduleOf(code)),
       ),
     )
-    await writeFile(`${FOLDER}/tsconfig.json`, JSON.stringify({ extends: '../../tsconfig.json', include: ['.'] }))
+    await writeFile(`${FOLDER}/tsconfig.json`, JSON.stringify(CONFIG))
     await writeFile(`${FOLDER}/all.ts`, runnerOf(examples.map(({ name }) => name)))
   })
   afterAll(() => rm(FOLDER, { recursive: true, force: true }))
@@ -81,6 +84,7 @@ describe('the README and docs', () => {
   test('have examples that run, and print what their comments say', async () => {
     const output = await run(process.execPath, ['--import', 'tsx', `${FOLDER}/all.ts`], ROOT, {
       DATABASE_URL: database.url,
+      TSX_TSCONFIG_PATH: `${FOLDER}/tsconfig.json`,
     })
     expect(output).toMatch(/stock: 37,/)
     expect(output).toMatch(/version: 2,/)
@@ -100,6 +104,7 @@ describe('the README and docs', () => {
       expect(output).toContain(line.replace(/ …$/, ' '))
     }
     expect(output).toMatch(/^LOCK_TIMEOUT\n/m)
+    expect(output).toMatch(/^Nest: 38\nNext: 200 412\nHono: \[ 201, 200, 422 \]$/m)
     expect(output).toMatch(/\{ status: 409, available: 2 \}/)
   })
 
