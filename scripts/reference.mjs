@@ -11,6 +11,7 @@ const ENTRIES = {
   'src/erp.ts': 'prisma-extension-concurrency/erp',
   'src/pg.ts': 'prisma-extension-concurrency/pg',
   'src/testing.ts': 'prisma-extension-concurrency/testing',
+  'src/otel.ts': 'prisma-extension-concurrency/otel',
 }
 
 /** The pages, each with the folders of src whose exports it shows; the first one shows all others, too. */
@@ -24,6 +25,7 @@ const PAGES = {
   serials: { title: 'Serial numbers', folders: ['serials'], guide: 'serial-numbers' },
   series: { title: 'Number series', folders: ['series'], guide: 'number-series' },
   pg: { title: 'Without Prisma', folders: ['pg'], guide: 'pg' },
+  events: { title: 'Events and OpenTelemetry', folders: ['events', 'otel'], guide: 'events' },
   testing: { title: 'Testing', folders: ['testing'], guide: 'testing' },
   errors: { title: 'Errors', folders: ['errors'], guide: 'errors' },
 }

@@ -41,18 +41,20 @@ export class Events {
   }
 
   /** Runs a public call. */
-  async call<R>(operation: string, model: string | undefined, run: (events: CallEvents) => Promise<R>): Promise<R> {
+  call<R>(operation: string, model: string | undefined, run: (events: CallEvents) => Promise<R>): Promise<R> {
     const call = new CallEvents(this, ++calls, operation, model)
-    try {
-      const result = await this.#within(call, () => run(call))
-      this.#contention?.ended(call, false)
-      call.resolved(result)
-      return result
-    } catch (error) {
-      this.#contention?.ended(call, true)
-      call.rejected(error)
-      throw error
-    }
+    return this.#within(call, async () => {
+      try {
+        const result = await run(call)
+        this.#contention?.ended(call, false)
+        call.resolved(result)
+        return result
+      } catch (error) {
+        this.#contention?.ended(call, true)
+        call.rejected(error)
+        throw error
+      }
+    })
   }
 
   /** Sends several calls as one. */

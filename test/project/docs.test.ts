@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as erp from '../../src/erp.js'
 import * as index from '../../src/index.js'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
+import * as otel from '../../src/otel.js'
 import * as pg from '../../src/pg.js'
 import * as testing from '../../src/testing.js'
 import { useDatabase } from '../support/clients.js'
@@ -36,6 +37,7 @@ const SOURCES: Sources = {
   'prisma-extension-concurrency': Object.keys(index),
   'prisma-extension-concurrency/erp': Object.keys(erp),
   'prisma-extension-concurrency/testing': Object.keys(testing),
+  'prisma-extension-concurrency/otel': Object.keys(otel),
   ...(await declaredIn('reference-context')),
 }
 

@@ -34,6 +34,7 @@ test('no entry point imports a module of Node: only the command and the one for 
 
   expect([...new Set(packages.flat())]).toEqual(['@prisma/client/extension'])
   expect(await packagesOf('cli/main.js')).toContain('node:fs')
+  expect(await packagesOf('otel.js')).toEqual(['@opentelemetry/api'])
   expect(await packagesOf('testing.js')).toEqual(['node:net', 'node:timers/promises', 'pg'])
 })
 
@@ -46,7 +47,7 @@ test('a program without node-postgres runs, and compiles, on the other entry poi
 
 test('every class of the built package has the name that it is exported by, which an error shows as its own', async () => {
   const wrong = []
-  for (const entry of ['index', 'erp', 'pg', 'testing']) {
+  for (const entry of ['index', 'erp', 'pg', 'testing', 'otel']) {
     const exported: object = await import(join(DIST, `${entry}.js`))
     for (const [name, value] of Object.entries(exported)) if (value.name !== name) wrong.push([entry, name, value.name])
   }
