@@ -11,7 +11,7 @@ const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/pack
 const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' })
 if (status !== 0) process.exit(status ?? 1)
 await build({
-  entryPoints: ['index', 'erp', 'pg', 'testing', 'otel', 'cli/main'].map((name) => `src/${name}.ts`),
+  entryPoints: ['index', 'erp', 'pg', 'testing', 'otel', 'report', 'cli/main'].map((name) => `src/${name}.ts`),
   outdir: 'dist',
   // The common code of the entries is there once: an error of one is an instance of the class of the other.
   bundle: true,

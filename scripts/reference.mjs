@@ -12,6 +12,7 @@ const ENTRIES = {
   'src/pg.ts': 'prisma-extension-concurrency/pg',
   'src/testing.ts': 'prisma-extension-concurrency/testing',
   'src/otel.ts': 'prisma-extension-concurrency/otel',
+  'src/report.ts': 'prisma-extension-concurrency/report',
 }
 
 /** The pages, each with the folders of src whose exports it shows; the first one shows all others, too. */
@@ -25,7 +26,7 @@ const PAGES = {
   serials: { title: 'Serial numbers', folders: ['serials'], guide: 'serial-numbers' },
   series: { title: 'Number series', folders: ['series'], guide: 'number-series' },
   pg: { title: 'Without Prisma', folders: ['pg'], guide: 'pg' },
-  events: { title: 'Events and OpenTelemetry', folders: ['events', 'otel'], guide: 'events' },
+  events: { title: 'Events and OpenTelemetry', folders: ['events', 'otel', 'report'], guide: 'events' },
   testing: { title: 'Testing', folders: ['testing'], guide: 'testing' },
   errors: { title: 'Errors', folders: ['errors'], guide: 'errors' },
 }

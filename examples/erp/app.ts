@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import { notFound } from '../http-api/problem.js'
 import { baskets } from './baskets.js'
 import { books } from './books.js'
+import { contention } from './contention.js'
 import type { Database } from './database.js'
 import { orders } from './orders.js'
 import { answerError } from './problems.js'
@@ -15,6 +16,7 @@ export function createApp(db: Database) {
   app.route('/orders', orders(db))
   app.route('/baskets', baskets(db))
   app.route('/stock', stock(db))
+  app.route('/contention', contention(db))
   app.route('/', books(db))
   return app
 }

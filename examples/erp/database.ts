@@ -13,7 +13,7 @@ export interface ConnectOptions {
 
 export function connect(url: string, { maxWaiting }: ConnectOptions = {}) {
   return new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })
-    .$extends(concurrency())
+    .$extends(concurrency({ contention: true }))
     .$extends(
       stock({
         item: { model: 'Stock', key: ['productId', 'warehouse'] },

@@ -18,6 +18,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'shows who holds and who waits for which row or lock, since when, and with which statement',
     load: async () => (await import('./commands/locks.js')).locks,
   },
+  report: {
+    summary: 'shows where calls meet, and where a lock is needed, from what db.$contention() tells',
+    load: async () => (await import('./commands/report.js')).report,
+  },
 }
 
 const OUTPUT: Output = {

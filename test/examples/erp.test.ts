@@ -595,3 +595,12 @@ test('the example prints what its README says', async () => {
 
   expect(own.actual).toEqual(own.promised)
 })
+
+test('where calls meet is served as figures, and as a page that says whether a lock is needed', async () => {
+  const id = await newProduct(10)
+  await Promise.all([1, 2, 3].map(() => post(`/stock/${id}/counts`, { counted: 9 })))
+  const { operations } = json(await get('/contention'))
+  expect(operations).toContainEqual(expect.objectContaining({ operation: '$stock.count' }))
+  const page = await get('/contention/report')
+  expect([page.status, page.text.includes('Do I need a lock here?')]).toEqual([200, true])
+})

@@ -7,6 +7,7 @@ import * as index from '../../src/index.js'
 import { concurrency, versionTriggerSql } from '../../src/index.js'
 import * as otel from '../../src/otel.js'
 import * as pg from '../../src/pg.js'
+import * as report from '../../src/report.js'
 import * as testing from '../../src/testing.js'
 import { useDatabase } from '../support/clients.js'
 import { anchorsOf, blocksOf, linksOf, type Page, readNotes, readPages } from '../support/pages.js'
@@ -38,6 +39,7 @@ const SOURCES: Sources = {
   'prisma-extension-concurrency/erp': Object.keys(erp),
   'prisma-extension-concurrency/testing': Object.keys(testing),
   'prisma-extension-concurrency/otel': Object.keys(otel),
+  'prisma-extension-concurrency/report': Object.keys(report),
   ...(await declaredIn('reference-context')),
 }
 

@@ -47,7 +47,7 @@ test('a program without node-postgres runs, and compiles, on the other entry poi
 
 test('every class of the built package has the name that it is exported by, which an error shows as its own', async () => {
   const wrong = []
-  for (const entry of ['index', 'erp', 'pg', 'testing', 'otel']) {
+  for (const entry of ['index', 'erp', 'pg', 'testing', 'otel', 'report']) {
     const exported: object = await import(join(DIST, `${entry}.js`))
     for (const [name, value] of Object.entries(exported)) if (value.name !== name) wrong.push([entry, name, value.name])
   }
