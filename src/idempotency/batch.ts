@@ -143,7 +143,7 @@ async function settleBehind(others: readonly InsertJob[], isDone: Promise<boolea
     return { isDuplicate: isThere, record: found.get(second.task.resources) }
   })
   const insertLater = async ({ task }: InsertJob) =>
-    insertWith(await task.call.deadline.raceInGrace(finding).catch((failure: unknown) => ({ failure })), task)
+    insertWith(await task.call.deadline.raceInGrace(() => finding).catch((failure: unknown) => ({ failure })), task)
   await Promise.all(others.map((job) => settle(job, insertLater(job))))
 }
 

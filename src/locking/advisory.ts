@@ -244,11 +244,13 @@ export class Advisory {
     void over.then(() => this.#open--)
     void over.then(stopWaiting)
     try {
-      await deadline.raceInGrace(Promise.race([held, transaction])).catch((error: unknown) => {
-        if (hold.bounds) return // the body has begun, and is told by itself
-        if (error !== NOT_FREE) hold.state = 'given up'
-        throw error
-      })
+      await deadline
+        .raceInGrace(() => Promise.race([held, transaction]))
+        .catch((error: unknown) => {
+          if (hold.bounds) return // the body has begun, and is told by itself
+          if (error !== NOT_FREE) hold.state = 'given up'
+          throw error
+        })
       return await (hold.bounds?.answered(() => transaction) ?? transaction)
     } catch (error) {
       if (error === NOT_FREE) return NOT_FREE

@@ -116,13 +116,9 @@ export class Deadline implements EventCarrier {
     )
   }
 
-  /** The same until the end of the grace: for an answer that the database may owe to another call. */
-  raceInGrace<T>(work: PromiseLike<T>): Promise<T> {
-    return this.#wait<T>(
-      this.answered(() => work),
-      undefined,
-      () => {},
-    )
+  /** The same until the end of the grace, for an answer that the database may owe to another call; as `answered`. */
+  raceInGrace<T>(wait: () => PromiseLike<T>): Promise<T> {
+    return this.#wait<T>(this.answered(wait), undefined, () => {})
   }
 
   /** Waits `ms`, but never past the deadline. Rejects at once with the signal's reason if it is aborted. */

@@ -5,6 +5,7 @@ import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines, type ErpDb, rows } from '../support/engines.js'
+import { gate } from '../support/gate.js'
 import { passingTime } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -120,6 +121,31 @@ describeEngines(({ connectErp, database }) => {
     // Free again: its transaction has ended.
     await db.$withAdvisoryLock(key, (tx) => note(tx, 'next'))
     expect(await database.query('SELECT FROM "Note" WHERE text = $1', [key])).toEqual([])
+    expect(await unhandled.collected()).toEqual([])
+  })
+
+  test('a lock whose turn comes after its time is a LockTimeoutError, and nothing else is rejected', async () => {
+    const unhandled = watchUnhandled()
+    const { db, pool } = await connectErp(undefined, { poolSize: 1 })
+    const pass = passingTime()
+    const [key, entered, leaving] = [randomUUID(), gate(), gate()]
+    const locked = (body: () => Promise<void>) => started(db.$withAdvisoryLock(key, body, { bodyTimeout: 1_000_000 }))
+    const first = locked(async () => {
+      entered.open()
+      await leaving.opened
+    })
+    await entered.opened
+    const second = rejectionOf(locked(async () => {}))
+    const holder = pool.connect()
+    await new Promise((resolve) => setImmediate(resolve))
+    pass(10_000)
+    leaving.open()
+    await first
+
+    expect(await second).toMatchObject({ code: 'LOCK_TIMEOUT' })
+    // Its transaction gets no connection either, within a ms: behind the timer for that.
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    ;(await holder).release()
     expect(await unhandled.collected()).toEqual([])
   })
 
