@@ -26,12 +26,12 @@ test('the package works with require', async () => {
 })
 
 test.each(['index', 'erp'])(
-  'dist/%s.js and all that it imports but Prisma weigh less than 64 kB, gzipped',
+  'dist/%s.js and all that it imports but Prisma weigh less than 60 kB, gzipped',
   async (entry) => {
     const size = await bundleSize(join(app.packageFolder, 'dist', `${entry}.js`))
 
     expect(size).toBeGreaterThan(20_000)
-    expect(size).toBeLessThan(64_000)
+    expect(size).toBeLessThan(60_000)
   },
 )
 
