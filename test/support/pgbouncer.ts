@@ -39,6 +39,7 @@ auth_file = ${join(directory, 'userlist.txt')}
 pool_mode = transaction
 default_pool_size = ${poolSize}
 max_client_conn = 500
+server_login_retry = 1
 `,
   )
   const isRoot = process.getuid?.() === 0

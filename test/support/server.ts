@@ -15,8 +15,10 @@ export interface Server {
   readonly url: string
   /** The process id of the postmaster, where the server is ours. */
   readonly pid: number | undefined
-  /** Ends it by this signal, and starts it on the same data and port: `SIGINT` is an orderly end, `SIGQUIT` is none. */
-  restart(signal: NodeJS.Signals): Promise<void>
+  /** Ends it by this signal: `SIGINT` is an orderly end, `SIGQUIT` is none. */
+  end(signal: NodeJS.Signals): Promise<void>
+  /** Ends it, and starts it on the same data and port; `meanwhile` may copy its data folder. */
+  restart(signal: NodeJS.Signals, meanwhile?: (data: string) => Promise<void>): Promise<void>
   stop(): Promise<void>
 }
 
@@ -25,14 +27,18 @@ export interface ServerOptions {
   readonly durable?: boolean
   /** More settings, such as `{ max_connections: '500' }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** The data folder of a server that has ended in order, which it begins with a copy of. */
+  readonly data?: string
+  /** Whether it only repeats what another one does, which `primary_conninfo` of its settings tells. */
+  readonly isStandby?: boolean
 }
 
 /** The server that `DATABASE_URL` names, or else an embedded one on a free port. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const { DATABASE_URL } = process.env
   if (DATABASE_URL) {
-    const restart = () => Promise.reject(new Error('The server is not ours.'))
-    return { url: DATABASE_URL, pid: undefined, restart, stop: async () => {} }
+    const notOurs = () => Promise.reject(new Error('The server is not ours.'))
+    return { url: DATABASE_URL, pid: undefined, end: notOurs, restart: notOurs, stop: async () => {} }
   }
   return startEmbedded(options)
 }
@@ -41,13 +47,16 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
  * An embedded server of one's own, whatever `DATABASE_URL` says: for a test that kills it. It ends,
  * and leaves nothing behind, however this process ends.
  */
-export async function startEmbedded({ durable = false, settings = {} }: ServerOptions = {}): Promise<Server> {
+export async function startEmbedded(options: ServerOptions = {}): Promise<Server> {
+  const { durable = false, settings = {} } = options
   const folder = await mkdtemp(join(tmpdir(), 'concurrency-postgres-'))
   const guard = startGuard(folder)
   try {
     const owner = serverOwner()
     const binaries = await postgresBinaries(owner, join(folder, 'binaries'))
-    await initialise(folder, binaries, owner)
+    const data = join(folder, 'data')
+    await (options.data === undefined ? initialise(folder, binaries, owner) : copyData(options.data, folder, owner))
+    if (options.isStandby) await writeFile(join(data, 'standby.signal'), '')
     const all: Record<string, string> = {
       listen_addresses: '127.0.0.1',
       unix_socket_directories: '',
@@ -57,7 +66,7 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
     }
     const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const port = await freePort()
-    const args = ['-D', join(folder, 'data'), '-p', String(port), ...flags]
+    const args = ['-D', data, '-p', String(port), ...flags]
     const start = async () => {
       const server = spawn(join(binaries, 'bin', 'postgres'), args, {
         ...owner,
@@ -71,15 +80,20 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
       return server
     }
     let server = await start()
+    const end = async (signal: NodeJS.Signals) => {
+      const ended = once(server, 'exit')
+      server.kill(signal)
+      await ended
+    }
     return {
       url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
       get pid() {
         return server.pid
       },
-      async restart(signal) {
-        const ended = once(server, 'exit')
-        server.kill(signal)
-        await ended
+      end,
+      async restart(signal, meanwhile) {
+        await end(signal)
+        await meanwhile?.(data)
         server = await start()
       },
       stop: guard.clearUp,
@@ -91,6 +105,11 @@ export async function startEmbedded({ durable = false, settings = {} }: ServerOp
 }
 
 export const PASSWORD = 'postgres'
+
+async function copyData(data: string, folder: string, owner: Owner): Promise<void> {
+  if (owner.uid !== undefined && owner.gid !== undefined) await chown(folder, owner.uid, owner.gid)
+  await promisify(execFile)('cp', ['-Rp', data, join(folder, 'data')], { ...owner, cwd: folder })
+}
 
 /** Makes the data folder, which the guard knows by this name. */
 async function initialise(folder: string, binaries: string, owner: Owner): Promise<void> {

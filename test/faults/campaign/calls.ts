@@ -278,9 +278,10 @@ const NUMBER_KINDS: readonly Kind[] = [
     async ({ db }) => String((await db.$series.next('ticket')).value),
   ),
   ours('invoice', 2, key, ({ db }, _, [n]) =>
-    db.$transactionWithRetry(async (tx) =>
-      String((await tx.$series.next('invoice', { transactionId: `invoice ${n}` })).value),
-    ),
+    db.$transactionWithRetry(async (tx) => {
+      const { value, replayed } = await tx.$series.next('invoice', { transactionId: `invoice ${n}` })
+      return [String(value), replayed]
+    }),
   ),
   ours('document', 4, key, async ({ db }, _, [n]) => {
     const record = { amount: sizes.storyOf(num(n)).quantity }

@@ -5,7 +5,7 @@ import { summary } from './summary.js'
 
 // The tests run the same rounds each time. The script asks for more.
 const FIRST = Number(process.env.FAULTS_SEED ?? 7)
-const SECONDS = Number(process.env.FAULTS_SECONDS ?? 60)
+const SECONDS = Number(process.env.FAULTS_SECONDS ?? 100)
 /** Of each round, in ms: long enough for some faults to come together. */
 const ROUND = Number(process.env.FAULTS_ROUND ?? 15) * 1_000
 

@@ -6,14 +6,7 @@ import { startEmbedded } from '../../support/server.js'
 import { bundleWorker } from './bundle.js'
 import type { Violation } from './checks.js'
 import { type RoundOptions, type RoundResult, runRound } from './round.js'
-import { query } from './server.js'
-
-const SETTINGS = {
-  // A commit is with the operating system before it is acknowledged: a process that is killed takes none of it along.
-  synchronous_commit: 'on',
-  deadlock_timeout: '200ms',
-  jit: 'off',
-}
+import { query, SETTINGS } from './server.js'
 
 /** Connections are broken by the thousand, and the machine has better things to do than to hash their password. */
 const CHEAP_PASSWORD = `SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'postgres'`

@@ -282,7 +282,8 @@ const checkNumbers: Check = (of, { numbers, series, payments }, report) => {
   for (const [key, calls] of byKey(of('invoice'), 'invoice')) {
     const value = numbers.get(key)
     checkKey(key, calls, value !== undefined, report)
-    if (calls.some((call) => isDone(call) && call.answer !== value)) report(`${key}: another number was told`, calls)
+    if (calls.some((call) => isDone(call) && answers<[string]>(call)[0] !== value))
+      report(`${key}: another number was told`, calls)
   }
   checkGapless('invoice', [...numbers.values()].map(BigInt), series, report)
   const documents = Array.from(payments).filter(([key]) => key.startsWith('document '))

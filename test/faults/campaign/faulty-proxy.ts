@@ -26,7 +26,7 @@ export interface FaultyProxy {
   readonly url: string
   /** How often each fate was met. */
   readonly fates: Readonly<Record<string, number>>
-  /** Breaks all connections, and refuses new ones for so many ms. */
+  /** Breaks all connections, and refuses new ones for so many ms; 0: from now on it accepts them. */
   refuse(duration: number): void
   /** From now on a piece of the conversation meets a fault every so many ms on average. 0: everything comes through. */
   breakEvery(duration: number): void

@@ -6,16 +6,10 @@ import type { Call, Stall } from './log.js'
 const GRACE = 1_000
 /** For the answers of timers that are on their way while the machine is busy, in ms. */
 const MARGIN = 500
-const LIMIT = DEADLINE + GRACE + MARGIN
+export const LIMIT = DEADLINE + GRACE + MARGIN
 
-/**
- * Calls that may end later today, as docs/reliability.md says: a section, with its wait, its body and its COMMIT; calls
- * of the stock that are decided together; functions that write one row together.
- */
-const MAY_BE_LATER: ReadonlySet<string> = new Set([
-  ...['section', 'move', 'order', 'reserve', 'fulfil', 'release', 'defer', 'mixed'],
-  ...['count', 'list'],
-])
+/** By when a call has to have ended; a section has a time for its lock, and one for its body. */
+const limitOf = (kind: string) => (kind === 'section' ? DEADLINE + LIMIT : LIMIT)
 
 /** How long each call took beyond the time in which its process was not run, in ms. */
 export function times(calls: readonly Call[], stalls: readonly Stall[]): { call: Call; time: number }[] {
@@ -32,7 +26,7 @@ export function checkTimes(
   hasDeadline: (kind: string) => boolean,
 ): Violation[] {
   return timed
-    .filter(({ call: { kind }, time }) => hasDeadline(kind) && !MAY_BE_LATER.has(kind) && time > LIMIT)
+    .filter(({ call: { kind }, time }) => hasDeadline(kind) && time > limitOf(kind))
     .map(({ call, time }) => ({ what: `${call.kind} ended after ${time} ms`, history: [call] }))
 }
 

@@ -6,14 +6,17 @@ import { Chance } from '../../support/fuzz/chance.js'
 import { startPgBouncer, whyNoPgBouncer } from '../../support/pgbouncer.js'
 import type { Server } from '../../support/server.js'
 import { ALL_KINDS } from './calls.js'
+import { CALM, checkCalm } from './calm.js'
 import { check, checkUncaught, type Violation } from './checks.js'
 import type { EngineName } from './connect.js'
-import type { Fate } from './faulty-proxy.js'
+import { type Fate, type FaultyProxy, openFaultyProxy } from './faulty-proxy.js'
 import { checkTimes, times } from './lateness.js'
 import { type Call, readLog } from './log.js'
+import { afterLoss, type Loss } from './losses.js'
 import { Worker } from './process.js'
-import { DBA_SETTINGS, query, SERVER_FAULTS } from './server.js'
-import { fill, readTables } from './tables.js'
+import { DBA_SETTINGS, query, SETTINGS } from './server.js'
+import { aloneSite, pairSite, type Site, type SiteKind } from './site.js'
+import { fill, readTables, type Tables } from './tables.js'
 
 export interface RoundOptions {
   readonly server: Server
@@ -26,6 +29,8 @@ export interface RoundOptions {
   readonly duration: number
   /** How long calls are made without faults first, in ms. Default: two seconds. */
   readonly warmUp?: number
+  /** How long calls are made when the faults are over, in ms. */
+  readonly calm?: number
   /** Of each worker. */
   readonly callers?: number
   /** Of the workers, the third of which may be behind PgBouncer. */
@@ -33,6 +38,8 @@ export interface RoundOptions {
   /** Left out: all kinds, and all faults. */
   readonly only?: readonly string[]
   readonly withServerFaults?: boolean
+  /** Default: by the seed. */
+  readonly kind?: SiteKind
   /** How often the network of each worker has a fault: every so many ms on average; 0: never. Default: by the seed. */
   readonly every?: number
   readonly fates?: readonly Fate[] | undefined
@@ -40,6 +47,7 @@ export interface RoundOptions {
 
 export interface RoundResult {
   readonly seed: number
+  readonly kind: SiteKind
   readonly settings: Readonly<Record<string, string>>
   readonly calls: number
   readonly outcomes: Readonly<Record<string, number>>
@@ -51,6 +59,8 @@ export interface RoundResult {
   /** The errors with which calls were refused, and how often. */
   readonly errors: Readonly<Record<string, number>>
   readonly exceptions: number
+  /** Promises that are broken, and were expected to be: of a server that was lost before its standby had all of it. */
+  readonly lost: number
   readonly violations: readonly Violation[]
 }
 
@@ -59,18 +69,19 @@ const MOST_GROWTH = 10 * 2 ** 20
 
 /** One round: all of its calls and faults follow from the seed. */
 export async function runRound(options: RoundOptions): Promise<RoundResult> {
-  const { server, template, seed, duration, withServerFaults = true, warmUp = 2_000 } = options
+  const { server, template, seed, withServerFaults = true, warmUp = 2_000, calm = CALM } = options
+  const { kind = kindOf(options) } = options
   const chance = new Chance(seed)
+  const site = kind === 'alone' ? aloneSite(server) : await pairSite(kind, server, SETTINGS)
+  const { pathname } = new URL((await createDatabase(site.server.url, template)).url)
+  const urlOf = () => Object.assign(new URL(site.server.url), { pathname }).href
+  await fill(urlOf())
   const settings = (withServerFaults && DBA_SETTINGS[seed % DBA_SETTINGS.length]) || {}
-  const database = await createDatabase(server.url, template)
-  await fill(database.url)
-  const name = new URL(database.url).pathname.slice(1)
   for (const [setting, value] of Object.entries(settings)) {
-    await query(server.url, `ALTER DATABASE ${name} SET ${setting} = '${value}'`)
+    await query(site.server.url, `ALTER DATABASE ${pathname.slice(1)} SET ${setting} = '${value}'`)
   }
-  const bouncer =
-    withServerFaults && seed % 3 === 2 && !whyNoPgBouncer ? await startPgBouncer(database.url, 10) : undefined
-  const workers = await startWorkers(options, (n) => (n === 2 && bouncer?.url) || database.url)
+  const bouncer = withServerFaults && seed % 3 === 2 && !whyNoPgBouncer ? await openBouncer(urlOf()) : undefined
+  const workers = await startWorkers(options, (n) => (n === BOUNCED && bouncer?.url) || urlOf())
   if (warmUp > 0) {
     await sleep(warmUp)
     const ready = await Promise.all(workers.map((worker) => worker.rest()))
@@ -78,29 +89,82 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
   }
   const every = options.every ?? 300 + chance.below(1_000)
   for (const { proxy } of workers) proxy.breakEvery(every)
-  const faults: Record<string, number> = {}
-  const end = Date.now() + duration
-  while (Date.now() < end) {
-    await sleep(800 + chance.below(2_400))
-    if (!withServerFaults) continue
-    if (chance.below(2) === 0) {
-      const fault = chance.pick(SERVER_FAULTS)
-      faults[fault.name] = (faults[fault.name] ?? 0) + 1
-      await fault(server, database.url, chance)
-    } else await chance.pick(workers).disturb(chance, faults)
-  }
+  const { faults, loss } = await makeFaults(options, { chance, site, workers, bouncer, urlOf })
+  for (const { proxy } of workers) proxy.breakEvery(0)
+  const healed = Date.now()
+  await sleep(calm)
   const hung = await endWorkers(workers, faults)
   await bouncer?.stop()
-  const left = await drain(database.url)
-  const result = judge(workers, await readTables(database.url))
+  const left = await drain(urlOf())
+  const { open, ...result } = judge(workers, await readTables(urlOf()), { loss, healed })
   const violations = [...result.violations]
-  if (hung > 0) violations.push({ what: `${hung} workers did not end`, history: result.open })
+  if (hung > 0) violations.push({ what: `${hung} workers did not end`, history: open })
   if (left) violations.push({ what: `sessions are left: ${left}`, history: [] })
   if (result.growth > MOST_GROWTH) violations.push({ what: `a heap has grown by ${result.growth} bytes`, history: [] })
-  await database.drop()
+  await query(site.server.url, `DROP DATABASE ${pathname.slice(1)} WITH (FORCE)`)
+  await site.close()
   if (violations.length === 0) await Promise.all(workers.map(({ log }) => rm(log, { force: true })))
-  const { open, ...figures } = result
-  return { seed, settings, faults, ...figures, violations }
+  return { seed, kind, settings, faults, ...result, violations }
+}
+
+/** Two rounds of five have a standby, with each of the settings, and with and without PgBouncer. */
+function kindOf({ seed, withServerFaults = true }: RoundOptions): SiteKind {
+  return (withServerFaults && ({ 1: 'sync', 3: 'async' } as const)[seed % 5]) || 'alone'
+}
+
+interface Running {
+  readonly chance: Chance
+  readonly site: Site
+  readonly workers: readonly Worker[]
+  readonly bouncer: Bouncer | undefined
+  readonly urlOf: () => string
+}
+
+/** Until the round is over: faults of the servers, of the processes and of their networks, and the loss of a server. */
+async function makeFaults(options: RoundOptions, { chance, site, workers, bouncer, urlOf }: Running) {
+  const { duration, withServerFaults = true } = options
+  const faults: Record<string, number> = {}
+  let loss: Loss | undefined
+  const begin = Date.now()
+  const failsOverAt = site.kind === 'alone' ? Number.POSITIVE_INFINITY : begin + duration * (0.4 + chance.next() * 0.3)
+  const count = (name: string) => {
+    faults[name] = (faults[name] ?? 0) + 1
+  }
+  while (Date.now() < begin + duration) {
+    await sleep(800 + chance.below(2_400))
+    if (!withServerFaults) continue
+    if (loss === undefined && Date.now() > failsOverAt) {
+      count(`failover ${site.kind}`)
+      loss = await site.failOver(chance)
+      bouncer?.proxy.goTo(urlOf())
+      for (const { proxy } of workers.filter((_, n) => !bouncer || n !== BOUNCED)) proxy.goTo(urlOf())
+    } else if (chance.below(2) === 0) {
+      const fault = chance.pick(site.faults)
+      count(fault.name)
+      await fault(site.server, urlOf(), chance)
+    } else await chance.pick(workers).disturb(chance, faults)
+  }
+  return { faults, loss }
+}
+
+/** The worker that may be behind PgBouncer. */
+const BOUNCED = 2
+
+interface Bouncer {
+  readonly url: string
+  /** It leads from PgBouncer to the server, which may be another one later. */
+  readonly proxy: FaultyProxy
+  stop(): Promise<void>
+}
+
+async function openBouncer(target: string): Promise<Bouncer> {
+  const proxy = await openFaultyProxy(target, { seed: 0 })
+  const { url, stop } = await startPgBouncer(proxy.url, 10)
+  const stopBoth = async () => {
+    await stop()
+    await proxy.close()
+  }
+  return { url, proxy, stop: stopBoth }
 }
 
 async function startWorkers(options: RoundOptions, targetOf: (n: number) => string): Promise<Worker[]> {
@@ -119,7 +183,6 @@ async function startWorkers(options: RoundOptions, targetOf: (n: number) => stri
 
 /** How many workers did not end their calls. */
 async function endWorkers(workers: readonly Worker[], faults: Record<string, number>): Promise<number> {
-  for (const { proxy } of workers) proxy.breakEvery(0)
   const ended = await Promise.all(workers.map((worker) => worker.end()))
   for (const { proxy } of workers) {
     for (const [fate, count] of Object.entries(proxy.fates)) faults[fate] = (faults[fate] ?? 0) + count
@@ -131,10 +194,17 @@ async function endWorkers(workers: readonly Worker[], faults: Record<string, num
 const KINDS_WITH_DEADLINE = new Set(ALL_KINDS.filter(({ hasDeadline }) => hasDeadline).map(({ name }) => name))
 const hasDeadline = (kind: string) => KINDS_WITH_DEADLINE.has(kind)
 
+interface Course {
+  readonly loss: Loss | undefined
+  /** When the faults were over. */
+  readonly healed: number
+}
+
 /** Compares the logs with the tables. */
-function judge(workers: readonly Worker[], tables: Awaited<ReturnType<typeof readTables>>) {
+function judge(workers: readonly Worker[], tables: Tables, { loss, healed }: Course) {
   const logs = workers.map(({ log }) => readLog(log))
   const calls = logs.flatMap((log) => log.calls)
+  const broken = check(afterLoss(calls, loss), tables)
   const uncaught = logs.flatMap((log) => log.uncaught)
   const timed = logs.flatMap((log) => times(log.calls, log.stalls))
   const growths = workers.flatMap(({ heap: { before, after } }) => (before && after ? after - before : []))
@@ -145,7 +215,8 @@ function judge(workers: readonly Worker[], tables: Awaited<ReturnType<typeof rea
     growth: Math.max(0, ...growths),
     errors: count(calls.filter(({ outcome }) => outcome !== 'ok').map(errorOf)),
     exceptions: uncaught.filter(({ x }) => x === 'exception').length,
-    violations: [...check(calls, tables), ...checkUncaught(uncaught), ...checkTimes(timed, hasDeadline)],
+    lost: loss ? check(calls, tables).length - broken.length : 0,
+    violations: [...broken, ...checkUncaught(uncaught), ...checkTimes(timed, hasDeadline), ...checkCalm(calls, healed)],
     open: calls.filter(({ to }) => to === undefined),
   }
 }

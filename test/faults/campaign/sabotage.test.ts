@@ -25,7 +25,9 @@ test.each(SABOTAGES)('the campaign finds out a build in which $name', { timeout:
     worker: worker.file,
     duration: 2_000,
     warmUp: 0,
+    calm: 0,
     withServerFaults: false,
+    ...sabotage.round,
   }
   const violations = []
   // Most are found out in the first round; the others need a fault at the right moment.

@@ -1,6 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are of templates
 import type { Sabotage } from './bundle.js'
+import { CALM } from './calm.js'
 import type { Fate } from './faulty-proxy.js'
+import type { RoundOptions } from './round.js'
 
 export interface Trial extends Sabotage {
   /** The calls of its rounds. */
@@ -11,6 +13,8 @@ export interface Trial extends Sabotage {
   /** How often the network of a worker has a fault: every so many ms on average; 0: never. */
   readonly every: number
   readonly fates?: readonly Fate[]
+  /** Options of its rounds that differ from those of the others. */
+  readonly round?: Partial<RoundOptions>
   /** The violation that is found. */
   readonly found: RegExp
 }
@@ -121,5 +125,35 @@ export const SABOTAGES: readonly Trial[] = [
     only: ['section'],
     every: 0,
     found: /two were in it at once/,
+  },
+  {
+    name: 'a key is given back by nobody',
+    file: 'sync/keyed-lock.ts',
+    from: '        release()\n        forget()',
+    to: '        forget()',
+    only: ['section'],
+    every: 0,
+    round: { calm: CALM, callers: 30 },
+    found: /finds no place/,
+  },
+  {
+    name: 'each call leaves something behind',
+    file: 'sync/keyed-lock.ts',
+    from: '        release()\n        forget()',
+    to: '        release()\n        this.#locks.set(`${Math.random()}`, new Array(50_000).fill(lock) as never)',
+    only: ['section', 'ticket', 'list raw'],
+    every: 0,
+    round: { warmUp: 500 },
+    found: /a heap has grown/,
+  },
+  {
+    name: 'a commit that is found is not confirmed by the standby',
+    file: 'retry/confirm.ts',
+    from: 'if (!wasAnswerLost()) return',
+    to: 'if (wasAnswerLost() || session) return',
+    only: ['once', 'transfer', 'move', 'insert', 'document'],
+    every: 300,
+    round: { kind: 'sync', withServerFaults: true, duration: 8_000 },
+    found: /is acknowledged, and is not there/,
   },
 ]

@@ -3,8 +3,18 @@ import pg from 'pg'
 import type { Chance } from '../../support/fuzz/chance.js'
 import type { Server } from '../../support/server.js'
 
+/** Of all servers. */
+export const SETTINGS = {
+  // A commit is with the operating system before it is acknowledged: a process that is killed takes none of it along.
+  synchronous_commit: 'on',
+  deadlock_timeout: '200ms',
+  jit: 'off',
+}
+
+type Rows = Record<string, unknown>[]
+
 /** Runs SQL on a connection of its own, past every fault, and again while the server is down. */
-export async function query(url: string, sql: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+export async function query(url: string, sql: string, values: unknown[] = [], attempts = 200): Promise<Rows> {
   for (let attempt = 1; ; attempt++) {
     // The limits of a DBA are for the workers.
     const options = '-c statement_timeout=0 -c lock_timeout=0'
@@ -15,7 +25,7 @@ export async function query(url: string, sql: string, values: unknown[] = []): P
       return (await client.query(sql, values)).rows
     } catch (error) {
       const isStatements = error instanceof Error && 'severity' in error && error.severity === 'ERROR'
-      if (isStatements || attempt === 200) throw error
+      if (isStatements || attempt === attempts) throw error
       await sleep(50)
     } finally {
       await client.end().catch(() => {})

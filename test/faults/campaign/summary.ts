@@ -8,6 +8,7 @@ export function summary(rounds: readonly RoundResult[]) {
     calls: rounds.reduce((sum, { calls }) => sum + calls, 0),
     outcomes: total(rounds.map(({ outcomes }) => outcomes)),
     faults: total(rounds.map(({ faults }) => faults)),
+    lost: rounds.reduce((sum, { lost }) => sum + lost, 0),
     violations: rounds.reduce((sum, { violations }) => sum + violations.length, 0),
     longest: Math.max(0, ...rounds.map(({ longest }) => longest)),
     growth: Math.max(0, ...rounds.map(({ growth }) => growth)),
