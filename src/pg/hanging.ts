@@ -1,5 +1,6 @@
 import type { SqlStatement } from '../engine/session.js'
-import { SERVER, type TransactionNote } from '../transactions/verify-commit.js'
+import { SERVER } from '../retry/confirm.js'
+import type { TransactionNote } from '../transactions/verify-commit.js'
 
 /** A transaction, and the process id of its session as the driver was told it. */
 export interface NotedTransaction {

@@ -8,6 +8,8 @@ type Sender = Pick<Session, 'inTransaction' | 'rows'>
 interface Found {
   /** Until when it is tried again on the root; the statements of a transaction have its limits. */
   readonly deadline?: Deadline
+  /** The server that has committed it, where that is known: another one, after a failover, may not have it. */
+  readonly server?: string
   /** Whether a body of the user's may have raised `synchronous_commit` in the transaction that is to be confirmed. */
   readonly hadBody?: boolean
 }
@@ -27,13 +29,14 @@ const UNCONFIRMED = 'it is committed, and a synchronous standby has not confirme
  *
  * @throws OutcomeUnknownError if the standby has not confirmed it by the deadline
  */
-export async function confirm(session: Sender, { deadline, hadBody = false }: Found = {}): Promise<void> {
+export async function confirm(session: Sender, found: Found = {}): Promise<void> {
+  const { deadline } = found
   if (!wasAnswerLost()) return
-  if (session.inTransaction) return write(session, hadBody)
+  if (session.inTransaction) return write(session, found)
   try {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await write(session, hadBody)
+        return await write(session, found)
       } catch (error) {
         if (!isServerAway(error) || !deadline || deadline.passed()) throw error
         await deadline.sleep(Math.min(250, 5 * 2 ** attempt))
@@ -57,9 +60,28 @@ const WRITE = `pg_logical_emit_message(true, 'prisma-extension-concurrency', '')
 const RAISE = `set_config('synchronous_commit',
   CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) AS level`
 
-async function write(session: Sender, hadBody: boolean): Promise<void> {
-  const [look] = await session.rows<{ isNeeded: boolean | null; isAllowed: boolean }>({ text: LOOK, values: [] })
+/** Timeline and recovery: another server, or one that has recovered, has others. */
+export const SERVER = `concat(
+    left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    ' ', (SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)
+  )`
+
+async function write(session: Sender, { hadBody = false, server }: Found): Promise<void> {
+  const ask = async (columns: string) => {
+    const text = server === undefined ? columns : `${columns},\n  ${SERVER} AS server`
+    const [row] = await session.rows<Answer>({ text, values: [] })
+    // The standby that was promoted may never have got what the lost server has committed.
+    if (row?.server !== server) throw new OutcomeUnknownError('the server that has committed it was lost since', {})
+    return row
+  }
+  const look = await ask(LOOK)
   if (!look?.isNeeded) return
   if (!look.isAllowed) throw new OutcomeUnknownError('pg_logical_emit_message() is not allowed', {})
-  await session.rows({ text: `SELECT ${hadBody ? `${RAISE}, ` : ''}${WRITE}`, values: [] })
+  await ask(`SELECT ${hadBody ? `${RAISE}, ` : ''}${WRITE}`)
+}
+
+interface Answer {
+  readonly isNeeded?: boolean | null
+  readonly isAllowed?: boolean
+  readonly server?: string
 }

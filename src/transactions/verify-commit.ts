@@ -1,5 +1,6 @@
 import { type RootSession, rowOf } from '../engine/session.js'
 import { isServerAway } from '../retry/ambiguous-outcome.js'
+import { SERVER } from '../retry/confirm.js'
 import type { Deadline } from '../sync/deadline.js'
 
 /**
@@ -15,12 +16,6 @@ export interface TransactionNote {
   /** Timeline and recovery. In one column, since each costs the client 4 µs. */
   readonly server: string
 }
-
-/** Timeline and recovery. */
-export const SERVER = `concat(
-    left(pg_walfile_name(pg_current_wal_lsn()), 8),
-    ' ', (SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)
-  )`
 
 /** Columns that note the transaction: those of a `TransactionNote`. */
 export const NOTE = `pg_current_xact_id()::text AS xid,

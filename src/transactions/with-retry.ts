@@ -224,7 +224,7 @@ async function settle<R>(
   const outcome = await outcomeOf(finished.note, session, deadline)
   if (outcome !== 'unknown') events?.tell({ type: 'commit-verified', outcome, ms: events.age - since })
   if (outcome === 'committed') {
-    await confirm(session.until(deadline), { deadline, hadBody: true })
+    await confirm(session.until(deadline), { deadline, hadBody: true, server: finished.note.server })
     return finished.result
   }
   if (outcome === 'aborted') throw error

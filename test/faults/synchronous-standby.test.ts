@@ -163,6 +163,25 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
     expect(await database.query('SELECT FROM "Note" WHERE text = $1', [text])).toHaveLength(1)
   })
 
+  test('$transactionWithRetry is no success where another server answers by the time the standby is waited for', async () => {
+    const { db, proxy } = await connect()
+    await standby.crash()
+    onTestFinished(() => standby.start())
+    const lost = proxy.next(COMMIT, 'abandon')
+    const failing = rejectionOf(db.$transactionWithRetry((tx) => note(tx, randomUUID())))
+    await lost.happened
+    await endWaiting()
+    await untilWaiting()
+    // As after a failover: a server that has recovered, and waits for no standby.
+    await database.query(`ALTER SYSTEM SET synchronous_standby_names = ''`)
+    await server.restart('SIGQUIT')
+    const error = await failing
+    await database.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
+    await database.query('SELECT pg_reload_conf()')
+
+    expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+  })
+
   test('a body that has raised synchronous_commit itself is no success before the standby has it', async () => {
     await database.query(`ALTER ROLE postgres SET synchronous_commit = 'local'`)
     onTestFinished(async () => void (await database.query('ALTER ROLE postgres RESET synchronous_commit')))
