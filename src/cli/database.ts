@@ -26,10 +26,8 @@ export async function databaseUrl({ url }: DatabaseOptions): Promise<string> {
  * @throws UsageError if the database does not answer, or `pg` is not installed
  */
 export async function openPool(url: string, max: number): Promise<Pool> {
-  const { default: pg } = await import('pg').catch((error: unknown) => {
-    throw new UsageError('this command needs the package pg: npm install --save-dev pg', { cause: error })
-  })
-  const pool = new pg.Pool({ connectionString: url, max, application_name: 'prisma-extension-concurrency' })
+  const { Pool } = await loadPg()
+  const pool = new Pool({ connectionString: url, max, application_name: 'prisma-extension-concurrency' })
   pool.on('error', () => {}) // the statement that was under way has the error
   try {
     ;(await pool.connect()).release()
@@ -38,4 +36,12 @@ export async function openPool(url: string, max: number): Promise<Pool> {
     await pool.end()
     throw new UsageError(`the database ${masked(url)} cannot be reached: ${messageOf(error)}`)
   }
+}
+
+/** @throws UsageError if it is not installed */
+export async function loadPg(): Promise<typeof import('pg')['default']> {
+  const { default: pg } = await import('pg').catch((error: unknown) => {
+    throw new UsageError('this command needs the package pg: npm install --save-dev pg', { cause: error })
+  })
+  return pg
 }

@@ -11,13 +11,13 @@ export interface PrismaSchema {
 }
 
 /**
- * The schema that is named, or that `prisma.config` names, or that is where Prisma looks for it; `undefined` where
+ * The schema that is named, or that `prisma.config` or `package.json` names, or that is where Prisma looks for it; `undefined` where
  * there is none.
  *
  * @throws UsageError if the named one is not there
  */
 export async function findSchema(named: string | undefined): Promise<PrismaSchema | undefined> {
-  const given = named === undefined ? (await prismaConfig())?.schema : resolve(named)
+  const given = named === undefined ? ((await prismaConfig())?.schema ?? schemaOfPackage()) : resolve(named)
   const path = given ?? ['schema.prisma', 'prisma/schema.prisma', 'prisma/schema'].find(isThere)
   if (path === undefined) return undefined
   if (!isThere(path)) throw new UsageError(`there is no Prisma schema at ${path}`)
@@ -26,6 +26,13 @@ export async function findSchema(named: string | undefined): Promise<PrismaSchem
   const files = names.filter((name) => name.endsWith('.prisma')).sort()
   if (files.length === 0) throw new UsageError(`there is no .prisma file in ${path}`)
   return { files: files.map((file) => [file, readFileSync(file, 'utf8')]) }
+}
+
+/** The one that package.json names, as Prisma has had it before `prisma.config`. */
+function schemaOfPackage(): string | undefined {
+  if (!isThere('package.json')) return undefined
+  const { schema }: { readonly schema?: unknown } = JSON.parse(readFileSync('package.json', 'utf8')).prisma ?? {}
+  return typeof schema === 'string' ? resolve(schema) : undefined
 }
 
 function isThere(path: string): boolean {

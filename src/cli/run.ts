@@ -14,6 +14,19 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'checks the database, and the settings of the client, for what would break the promises of the package',
     load: async () => (await import('./commands/doctor.js')).doctor,
   },
+  init: {
+    summary: 'adds version columns and the models of the package to the Prisma schema, with the migration',
+    load: async () => (await import('./commands/init.js')).init,
+  },
+  sql: {
+    summary:
+      'prints the migration of the tables that your client uses, as they are in your schema, and of the triggers',
+    load: async () => (await import('./commands/sql.js')).sql,
+  },
+  audit: {
+    summary: 'looks for stock, reservations, serials and numbers of series that do not add up',
+    load: async () => (await import('./commands/audit.js')).audit,
+  },
   locks: {
     summary: 'shows who holds and who waits for which row or lock, since when, and with which statement',
     load: async () => (await import('./commands/locks.js')).locks,

@@ -43,12 +43,20 @@ export function migrationOf(text: string, wanted?: readonly string[], schema?: s
  * @throws ConfigurationError if the client does not have the extension
  */
 export function migrationFor(client: object, name: Layer['name'], count?: number): string {
-  const own = client as PrismaClientLike
-  const models = layersOf(own).find((layer) => layer.name === name)?.models
-  if (!models) return refuse('the client', `has no ${name}(), whose models the SQL is of`, '')
-  const { inlineSchema, adapter } = own._engineConfig
-  return migrationOf(inlineSchema, models.slice(0, count), adapter?.options?.schema)
+  const models = isPrisma(client) ? layersOf(client).find((layer) => layer.name === name)?.models : undefined
+  const own = schemaOf(client)
+  if (!models || !own) return refuse('the client', `has no ${name}(), whose models the SQL is of`, '')
+  return migrationOf(own.text, models.slice(0, count), own.schema)
 }
+
+/** The schema that a client was generated from, and the one of the database that it works in. */
+export function schemaOf(client: object): { readonly text: string; readonly schema: string | undefined } | undefined {
+  if (!isPrisma(client)) return undefined
+  const { inlineSchema, adapter } = client._engineConfig
+  return { text: inlineSchema, schema: adapter?.options?.schema }
+}
+
+const isPrisma = (client: object): client is PrismaClientLike => '_engineConfig' in client
 
 class Tables {
   readonly #models: ReadonlyMap<string, NamedBlock>

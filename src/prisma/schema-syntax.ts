@@ -37,6 +37,8 @@ export interface Block {
 export interface BlockText {
   readonly keyword: string
   readonly name: string
+  /** Where the body begins in the text. */
+  readonly start: number
   readonly body: string
 }
 

@@ -46,25 +46,31 @@ interface Page {
  * wrong at that moment. An item that gets another key meanwhile may be passed over, or found under both.
  */
 export async function audit(session: Session, map: StockMap): Promise<Discrepancy[]> {
+  const found: Discrepancy[] = []
+  for await (const discrepancy of discrepancies(session, map)) found.push(discrepancy)
+  return found
+}
+
+/** The same, each as soon as its page is read. */
+export async function* discrepancies(session: Session, map: StockMap): AsyncGenerator<Discrepancy> {
   const { item, quantities } = map
   await quantities.prepare(session)
   const value = (text: string) => quantities.value(quantities.parse(text))
-  const found: Discrepancy[] = []
   for (let page: Page = { after: undefined, end: undefined }; ; ) {
     const rows = await session.rows<PageRow>(comparison(map, page))
     for (const row of rows) {
       if (row.key === null) continue
-      found.push({
+      yield {
         item: givenOf(row.key, item.key),
         balance: value(row.balance),
         expected: value(row.expected),
         reserved: value(row.reserved),
         expectedReserved: value(row.expectedReserved),
         ...(row.isMissing && { missing: true }),
-      })
+      }
     }
     const next = rows[0]?.next ?? undefined
-    if (page.end === undefined && next === undefined) return found
+    if (page.end === undefined && next === undefined) return
     const end = next && join(item.key.map((field, i) => sql`${param(next[i], sqlTypeOf(field))}`))
     page = { after: page.end ?? page.after, end }
   }

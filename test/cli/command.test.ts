@@ -18,12 +18,15 @@ describe('the command', () => {
     expect(stdout).toMatch(/Usage: prisma-extension-concurrency[\s\S]*doctor[\s\S]*Exit codes: 0 /)
   })
 
-  test.each(['doctor', 'locks'])('says of %s with --help what its options are', async (name) => {
-    const { code, stdout } = await runCommand([name, '--help'])
+  test.each(['doctor', 'init', 'sql', 'audit', 'locks'])(
+    'says of %s with --help what its options are',
+    async (name) => {
+      const { code, stdout } = await runCommand([name, '--help'])
 
-    expect(code).toBe(0)
-    expect(stdout).toMatch(new RegExp(`Usage: prisma-extension-concurrency ${name} [\\s\\S]*--help`))
-  })
+      expect(code).toBe(0)
+      expect(stdout).toMatch(new RegExp(`Usage: prisma-extension-concurrency ${name} [\\s\\S]*--help`))
+    },
+  )
 
   test.each([
     [['docter'], /unknown command 'docter'/],

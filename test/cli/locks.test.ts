@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { endBackend, readBackend } from '../../src/cli/locks/activity.js'
 import { backendLines, maskedQuery } from '../../src/cli/locks/text.js'
 import { useDatabase } from '../support/clients.js'
-import { examplesOf, runCommand, withoutNumbers } from '../support/command.js'
+import { examplesOf, hasTerminal, runCommand, runOnTerminal, withoutNumbers } from '../support/command.js'
 import { openConnection, openTransaction } from '../support/connection.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
@@ -181,6 +181,19 @@ describe('locks', () => {
     expect(code).toBe(2)
     expect(stderr).toContain('error: there is no terminal to ask on: --yes ends it without a question')
     await holder.query('ROLLBACK')
+  })
+
+  test.runIf(hasTerminal)('asks on a terminal before it ends a connection', async () => {
+    const holder = await openTransaction(database.url, 'SELECT 1')
+    const pid = await pidOf(holder)
+
+    const no = await runOnTerminal(['locks', '--end', String(pid)], [['End the connection', 'n']], { env: env() })
+    const stillThere = (await holder.query('SELECT 1 AS one')).rows
+    const yes = await runOnTerminal(['locks', '--end', String(pid)], [['End the connection', 'y']], { env: env() })
+
+    expect(no.text).toContain('Nothing was ended.')
+    expect([no.code, stillThere, yes.code]).toEqual([1, [{ one: 1 }], 0])
+    expect(yes.text).toContain(`The connection ${pid} is ended.`)
   })
 
   test('ends nothing if the connection, or its transaction, is not the one that was shown', async () => {

@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 
@@ -31,17 +31,51 @@ export async function runCommand(
   return { code, ...output }
 }
 
+/** The program that gives a command a terminal: of util-linux, or of BSD, which takes other arguments. */
+export const hasTerminal = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0
+
+/** Runs the built command on a terminal. Each answer is typed once the question before it is printed. */
+export async function runOnTerminal(
+  args: readonly string[],
+  answers: readonly (readonly [question: string, keys: string])[],
+  { env = {}, cwd = ROOT }: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string } = {},
+): Promise<{ readonly code: number | null; readonly text: string }> {
+  const { DATABASE_URL: _, ...inherited } = process.env
+  const command = [process.execPath, MAIN, ...args].map((part) => `'${part}'`).join(' ')
+  const child = spawn('script', ['-qec', `stty cols 100 rows 40; ${command}`, '/dev/null'], {
+    cwd,
+    env: { ...inherited, ...env },
+  })
+  const left = [...answers]
+  let text = ''
+  let read = 0
+  child.stdout.setEncoding('utf8').on('data', (data: string) => {
+    text += data
+    const [question, keys] = left[0] ?? []
+    if (question === undefined || keys === undefined || !text.slice(read).includes(question)) return
+    read = text.length
+    left.shift()
+    // One key after the other, as they are typed.
+    for (const key of keys) child.stdin.write(key)
+  })
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  return { code, text }
+}
+
 /** A folder with these files, and the packages of the repository, as that of an application. It is gone after the test. */
 export async function appFolder(files: Readonly<Record<string, string>>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'concurrency-app-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true })
+    await writeFile(join(folder, name), text)
+  }
   return folder
 }
 
 /**
- * The blocks of text that the page on the commands shows of a command, without its help, with every number, time and
+ * The blocks of text that the page on the commands shows of a command, without its help, with every time and
  * process the same. So what was printed can be compared with them.
  */
 export async function examplesOf(name: string): Promise<string[]> {

@@ -4,16 +4,16 @@ import { pathToFileURL } from 'node:url'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
 
-/** The SQL that makes the tables of a schema in an empty database, by Prisma's own engine. */
-export async function tablesOf(schema: string, url: string): Promise<string> {
+/** The SQL that makes the tables of a schema, by Prisma's own engine: in an empty database, or in one of another schema. */
+export async function tablesOf(schema: string, url: string, before?: string): Promise<string> {
   const { SchemaEngine } = await engine()
   const adapter = bindMigrationAwareSqlAdapterFactory(new PrismaPg({ connectionString: url }))
-  const files = [{ path: 'schema.prisma', content: schema }]
+  const datamodel = (content: string) => ({ tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content }] })
   const made = await SchemaEngine.new({ datamodels: [['schema.prisma', schema]] }, () => {}, adapter)
   try {
     const { stdout } = await made.diff({
-      from: { tag: 'empty' },
-      to: { tag: 'schemaDatamodel', files },
+      from: before === undefined ? { tag: 'empty' } : datamodel(before),
+      to: datamodel(schema),
       script: true,
       exitCode: null,
       shadowDatabaseUrl: null,

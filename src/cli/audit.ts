@@ -1,0 +1,114 @@
+import type { ClientSetup, FeatureSetup } from '../engine/setup.js'
+import { ownershipFlaws } from '../serials/audit.js'
+import type { SerialsMap } from '../serials/mapping.js'
+import { seriesFlaws } from '../series/audit.js'
+import type { SeriesMap } from '../series/mapping.js'
+import { discrepancies } from '../stock/audit.js'
+import type { StockMap } from '../stock/mapping.js'
+import { reservationFlaws } from '../stock/reservation-audit.js'
+import { isSerials, isSeries, isStock } from './features.js'
+
+/** Something that does not add up. */
+export interface AuditFinding {
+  readonly code: AuditCode
+  /** The record that it is about. */
+  readonly where: string
+  readonly what: string
+}
+
+export type AuditCode =
+  | 'STOCK_BALANCE'
+  | 'STOCK_RESERVED'
+  | 'STOCK_ITEM_MISSING'
+  | 'RESERVATION_STATE'
+  | 'SERIALS_OWNER'
+  | 'SERIES_GAP'
+  | 'SERIES_COUNTER'
+  | 'SERIES_RECORD'
+
+type Session = ClientSetup['session']
+
+/** A check, whose findings come as they are found: nothing holds all of them. */
+export type Check = () => AsyncIterable<AuditFinding>
+
+/** The checks of a feature. */
+export function checksOf(session: Session, feature: FeatureSetup): readonly Check[] {
+  if (isStock(feature)) return [() => ofStock(session, feature.map), () => ofReservations(session, feature.map)]
+  if (isSerials(feature)) return [() => ofSerials(session, feature.map)]
+  return isSeries(feature) ? [() => ofSeries(session, feature.map)] : []
+}
+
+async function* ofStock(session: Session, map: StockMap): AsyncGenerator<AuditFinding> {
+  for await (const found of discrepancies(session, map)) {
+    const where = `${map.item.model.name} ${textOf(found.item)}`
+    const [balance, expected] = [String(found.balance), String(found.expected)]
+    const [reserved, expectedReserved] = [String(found.reserved), String(found.expectedReserved)]
+    if (found.missing) {
+      yield { code: 'STOCK_ITEM_MISSING', where, what: 'is not there, but movements or active reservations name it' }
+      continue
+    }
+    if (balance !== expected) {
+      yield { code: 'STOCK_BALANCE', where, what: `has ${balance} on hand, and its movements add up to ${expected}` }
+    }
+    if (reserved !== expectedReserved) {
+      const what = `has ${reserved} reserved, and its active reservations add up to ${expectedReserved}`
+      yield { code: 'STOCK_RESERVED', where, what }
+    }
+  }
+}
+
+async function* ofReservations(session: Session, map: StockMap): AsyncGenerator<AuditFinding> {
+  for await (const { transactionId, line, state } of reservationFlaws(session, map)) {
+    const where = `${map.reservation?.model.name} ${textOf(transactionId)}, line ${line}`
+    const what =
+      state === 'active' ? 'is active, and its transaction id has a movement' : 'is fulfilled without a movement'
+    yield { code: 'RESERVATION_STATE', where, what }
+  }
+}
+
+async function* ofSerials(session: Session, map: SerialsMap): AsyncGenerator<AuditFinding> {
+  for await (const { transactionId, serials, allocated } of ownershipFlaws(session, map)) {
+    const where = `transaction id ${textOf(transactionId)}`
+    const noted = allocated === null ? 'no allocation of it is noted' : `its allocation took ${allocated}`
+    yield { code: 'SERIALS_OWNER', where, what: `has ${serials} of ${map.serial.model.name}, and ${noted}` }
+  }
+}
+
+async function* ofSeries(session: Session, map: SeriesMap): AsyncGenerator<AuditFinding> {
+  for await (const flaw of seriesFlaws(session, map)) {
+    const where = `series ${textOf(flaw.series)}`
+    switch (flaw.kind) {
+      case 'gap': {
+        const { from, to } = flaw
+        const isOne = from === to
+        yield {
+          code: 'SERIES_GAP',
+          where: inPeriod(where, flaw.period),
+          what: isOne
+            ? `${from} was taken, and no transaction id has it`
+            : `${from} to ${to} were taken, and no transaction id has them`,
+        }
+        break
+      }
+      case 'ahead of the counter':
+        yield {
+          code: 'SERIES_COUNTER',
+          where: inPeriod(where, flaw.period),
+          what: `${flaw.value} is given, and the counter is not that far`,
+        }
+        break
+      case 'other record': {
+        const { number, transactionId, recorded } = flaw
+        const record = recorded === null ? 'has no record' : `is ${textOf(recorded)} in its record`
+        yield { code: 'SERIES_RECORD', where, what: `${textOf(number)} of ${textOf(transactionId)} ${record}` }
+      }
+    }
+  }
+}
+
+const inPeriod = (where: string, period: string) => (period === '' ? where : `${where}, period ${period}`)
+
+/** A key may hold a bigint, which JSON has not. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? String(item) : item))
+}

@@ -1,0 +1,121 @@
+import { relative } from 'node:path'
+import { confirmed, prompts } from '../ask.js'
+import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
+import { FEATURES, type FeatureName } from '../init/features.js'
+import { type Plan, planOf, type Wanted } from '../init/plan.js'
+import { additionsOf, clientLines } from '../init/text.js'
+import { type FileChange, writeAll } from '../init/write.js'
+import { migrationFiles } from '../migration-file.js'
+import { findSchema, modelsOf, type PrismaSchema } from '../prisma-schema.js'
+
+interface InitOptions extends Readonly<Partial<Record<FeatureName, boolean>>> {
+  readonly schema?: string
+  readonly models?: string
+  readonly triggers?: boolean
+  readonly name: string
+  readonly migration: boolean
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
+
+const FLAGS = 'say by flags what to add: --models, --stock, --serials, --series, --idempotency'
+
+export const init: CommandModule<InitOptions> = {
+  describe: (command) =>
+    FEATURES.reduce(
+      (described, { name, summary }) => described.option(`--${name}`, summary),
+      command
+        .option('--schema <path>', 'the Prisma schema; default: where prisma.config or package.json says')
+        .option('--models <names>', 'the models that get a version column: Product,Account'),
+    )
+      .option('--triggers', 'the database itself bumps the new version columns, whoever writes')
+      .option('--name <name>', 'of the migration', 'concurrency')
+      .option('--no-migration', 'writes no migration, for a database that is made by prisma db push')
+      .option('--dry-run', 'prints what would be written')
+      .option('--yes', 'writes without a question')
+      .addHelpText('after', '\nExample: prisma-extension-concurrency init --models Product,Account --idempotency'),
+
+  async run(options, _args, output) {
+    const schema = await findSchema(options.schema)
+    if (schema === undefined) throw new UsageError('there is no Prisma schema here: give --schema')
+    const wanted = wantedBy(options) ?? (await asked(schema))
+    const plan = await planOf(schema, wanted)
+    const lines = `Your client:\n\n${clientLines(plan, wanted.features)}`
+    if (plan.files.length === 0) {
+      output.print(`Nothing is missing in the schema.\n\n${lines}`)
+      return 0
+    }
+    const migration = options.migration ? await migrationFiles(schema, options.name, plan.migration) : []
+    return write({ plan, migration, lines, options }, output)
+  },
+}
+
+/** `undefined` where no flag says what to add. */
+function wantedBy({ models, triggers = false, ...options }: InitOptions): Wanted | undefined {
+  const features = FEATURES.filter(({ name }) => options[name])
+  if (models === undefined && features.length === 0) return undefined
+  const names = (models ?? '').split(',').map((name) => name.trim())
+  return { models: [...new Set(names.filter((name) => name !== ''))], features, triggers }
+}
+
+async function asked(schema: PrismaSchema): Promise<Wanted> {
+  const { multiselect, confirm, isCancel } = await prompts(FLAGS)
+  const names = [...(await modelsOf(schema)).keys()]
+  const models = await multiselect({
+    message: 'Which models are written by several callers at once? They get a version column.',
+    options: names.map((name) => ({ value: name })),
+    required: false,
+  })
+  if (isCancel(models)) throw new UsageError('nothing was written')
+  const features = await multiselect({
+    message: 'What else do you need? Each has models of its own.',
+    options: FEATURES.map((feature) => ({ value: feature, label: feature.name, hint: feature.summary })),
+    required: false,
+  })
+  if (isCancel(features)) throw new UsageError('nothing was written')
+  const triggers =
+    models.length > 0 &&
+    (await confirm({
+      message: 'Do other programs or raw SQL write these models? A trigger bumps the version then.',
+      initialValue: false,
+    }))
+  return { models, features, triggers: triggers === true }
+}
+
+interface Writing {
+  readonly plan: Plan
+  readonly migration: readonly FileChange[]
+  readonly lines: string
+  readonly options: InitOptions
+}
+
+async function write({ plan, migration, lines, options }: Writing, output: Output): Promise<ExitCode> {
+  const files = [...plan.files, ...migration]
+  const sql = migration.map(({ path, after }) => `${relative('.', path)}\n${after}`.trimEnd())
+  const all = [...plan.files.map(additionsOf), ...sql].join('\n\n')
+  if (options.dryRun) {
+    output.print(`${all}\n\n${lines}`)
+    return 0
+  }
+  if (!options.yes && process.stdin.isTTY && process.stdout.isTTY) {
+    output.note(all)
+    if (!(await confirmed('Write this?', '--yes'))) {
+      output.print('Nothing was written.')
+      return 1
+    }
+  }
+  writeAll(files)
+  output.print(
+    [
+      'Written:',
+      ...files.map(({ path }) => `  ${relative('.', path)}`),
+      '',
+      lines,
+      '',
+      options.migration
+        ? 'Next: npx prisma migrate deploy && npx prisma generate'
+        : 'Next: npx prisma db push && npx prisma generate',
+    ].join('\n'),
+  )
+  return 0
+}

@@ -1,0 +1,15 @@
+import type { FeatureSetup } from '../engine/setup.js'
+import type { SerialsMap } from '../serials/mapping.js'
+import type { SeriesMap } from '../series/mapping.js'
+import type { StockMap } from '../stock/mapping.js'
+
+/** The features of a client, by the names that tell what their maps are. */
+
+export const isStock = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: StockMap } =>
+  feature.name === 'stock'
+
+export const isSerials = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: SerialsMap } =>
+  feature.name === 'serials'
+
+export const isSeries = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: SeriesMap } =>
+  feature.name === 'series'

@@ -1,0 +1,69 @@
+import type { DataModel } from '../../engine/data-model.js'
+import { KeyStore } from '../../idempotency/key-store.js'
+import { idempotencyKeySchema } from '../../idempotency/schema.js'
+import { mapSerials } from '../../serials/mapping.js'
+import { serialsSchema } from '../../serials/schema.js'
+import { mapSeries } from '../../series/mapping.js'
+import { seriesSchema } from '../../series/schema.js'
+import { mapStock } from '../../stock/mapping.js'
+import { stockSchema } from '../../stock/schema.js'
+
+/** A feature with models of its own. */
+export interface InitFeature {
+  readonly name: FeatureName
+  readonly summary: string
+  /** Its models, as the package prints them. */
+  readonly schema: string
+  readonly models: readonly string[]
+  /** @throws ConfigurationError if the models that there are would not do */
+  check(models: DataModel): void
+  /** The extension, as the application applies it; none where that of `concurrency()` is enough. */
+  readonly extension?: string
+}
+
+export type FeatureName = 'stock' | 'serials' | 'series' | 'idempotency'
+
+const KEY = ['productId', 'warehouse']
+const STOCK = {
+  item: { model: 'Stock', key: KEY },
+  movement: { model: 'StockMovement' },
+  reservation: { model: 'StockReservation' },
+}
+
+export const FEATURES: readonly InitFeature[] = [
+  featureOf({
+    name: 'stock',
+    summary: 'stock, or any balance with a ledger, that must not go below a minimum',
+    schema: stockSchema(),
+    check: (models) => mapStock(models, STOCK),
+    extension: `stock({
+      item: { model: 'Stock', key: ['productId', 'warehouse'] },
+      movement: { model: 'StockMovement' },
+      reservation: { model: 'StockReservation' },
+    })`,
+  }),
+  featureOf({
+    name: 'serials',
+    summary: 'serial numbers of things, each of which has one owner',
+    schema: serialsSchema(),
+    check: (models) => mapSerials(models, {}),
+    extension: 'serials()',
+  }),
+  featureOf({
+    name: 'series',
+    summary: 'numbers of documents, such as invoices, without gaps',
+    schema: seriesSchema(),
+    check: (models) => mapSeries(models, {}),
+    extension: `series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' } } })`,
+  }),
+  featureOf({
+    name: 'idempotency',
+    summary: 'operations and jobs that happen once: $idempotent and $oncePer',
+    schema: idempotencyKeySchema(),
+    check: (models) => new KeyStore(models, 'IdempotencyKey'),
+  }),
+]
+
+function featureOf(feature: Omit<InitFeature, 'models'>): InitFeature {
+  return { ...feature, models: Array.from(feature.schema.matchAll(/^model (\w+) /gm), ([, name = '']) => name) }
+}

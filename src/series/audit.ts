@@ -1,0 +1,145 @@
+import type { Session } from '../engine/session.js'
+import { columnOf } from '../sql/sql.js'
+import { param, raw, type Statement, sql } from '../sql/statement.js'
+import { type Series, type SeriesMap, settled } from './mapping.js'
+
+/** A flaw in the numbers of a series. */
+export type SeriesFlaw =
+  /** Numbers that were taken, but that no transaction id has. Only of a series without `blocks`, where gaps are allowed. */
+  | {
+      readonly kind: 'gap'
+      readonly series: string
+      readonly period: string
+      readonly from: bigint
+      readonly to: bigint
+    }
+  /** A number that the counter is still to give: it cannot be given again, so the series stops there. */
+  | { readonly kind: 'ahead of the counter'; readonly series: string; readonly period: string; readonly value: bigint }
+  /** A number whose record is gone, or has another number. */
+  | {
+      readonly kind: 'other record'
+      readonly series: string
+      readonly transactionId: string
+      readonly number: string
+      readonly recorded: string | null
+    }
+
+/** How many numbers, and how many names of series, one statement reads. */
+const PAGE = 10_000
+
+/** Where a page ends. */
+interface Place {
+  readonly period: string
+  readonly value: string
+}
+
+interface PageRow {
+  readonly next: Place | null
+  readonly gaps: readonly { readonly period: string; readonly from: string; readonly to: string }[]
+  readonly ahead: readonly Place[]
+  readonly others: readonly {
+    readonly transactionId: string
+    readonly number: string
+    readonly recorded: string | null
+  }[]
+}
+
+/** Series by series, those too that only the tables know. */
+export async function* seriesFlaws(session: Session, map: SeriesMap): AsyncGenerator<SeriesFlaw> {
+  for await (const name of namesOf(session, map)) {
+    yield* flawsOf(session, map, map.series.get(name) ?? settled(name, {}, map.largest))
+  }
+}
+
+async function* namesOf(session: Session, { counter, number }: SeriesMap): AsyncGenerator<string> {
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const rows: readonly { readonly name: string }[] = await session.rows<{ name: string }>(sql`SELECT name
+FROM (
+  SELECT ${columnOf(counter.name)} AS name FROM ${counter.table} UNION SELECT ${columnOf(number.series)} FROM ${number.table}
+) AS known
+WHERE name > ${param(after, 'text')}
+ORDER BY name
+LIMIT ${raw(String(PAGE))}`)
+    for (const { name } of rows) yield name
+    after = rows.length < PAGE ? undefined : rows.at(-1)?.name
+  }
+}
+
+/**
+ * Page by page, in the order of the numbers. A page is one statement. A gapless number is used up by the transaction
+ * that notes it, so what is missing between two that are noted was missing at that moment.
+ */
+async function* flawsOf(session: Session, map: SeriesMap, series: Series): AsyncGenerator<SeriesFlaw> {
+  const { name } = series
+  for (let after: Place | null | undefined; after !== null; ) {
+    const [page]: readonly PageRow[] = await session.rows<PageRow>(pageOf(map, series, after))
+    for (const { period, from, to } of page?.gaps ?? []) {
+      yield { kind: 'gap', series: name, period, from: BigInt(from), to: BigInt(to) }
+    }
+    for (const { period, value } of page?.ahead ?? []) {
+      yield { kind: 'ahead of the counter', series: name, period, value: BigInt(value) }
+    }
+    for (const other of page?.others ?? []) yield { kind: 'other record', series: name, ...other }
+    after = page?.next ?? null
+  }
+}
+
+/** Each counter stands in the list as the number behind its last one, which ends a gap, and is itself none. */
+function pageOf({ counter, number }: SeriesMap, series: Series, after: Place | undefined): Statement {
+  const { name, start, blocks, document } = series
+  const own = param(name, 'text')
+  const before = after && { period: param(after.period, 'text'), value: param(after.value, 'int8') }
+  const behind = (period: string, value: string) =>
+    before && sql` AND (${raw(period)}, ${raw(value)}) > (${before.period}, ${before.value})`
+  const [period, value] = [`n.${columnOf(number.period)}`, `n.${columnOf(number.value)}`]
+  const next = `c.${columnOf(counter.last)}::int8 + 1`
+  const first = sql`${param(start, 'int8')} - 1`
+  const carried = before ? sql`CASE WHEN period = ${before.period} THEN ${before.value} ELSE ${first} END` : first
+  const id = columnOf(number.transactionId)
+  const recorded = document && raw(`d.${columnOf(document.number)}::text`)
+  const noted = raw(`page.${document?.number.type === 'String' ? 'text' : 'value::text'}`)
+  return sql`WITH page AS MATERIALIZED (
+  SELECT *
+  FROM (
+    (
+      SELECT ${raw(period)} AS period, ${raw(value)}::int8 AS value, n.${id} AS id, n.${columnOf(number.text)} AS text
+      FROM ${number.table} AS n
+      WHERE n.${columnOf(number.series)} = ${own}${behind(period, value)}
+      ORDER BY ${raw(period)}, ${raw(value)}
+      LIMIT ${raw(String(PAGE))}
+    )
+    UNION ALL
+    SELECT c.${columnOf(counter.period)}, ${raw(next)}, NULL, NULL
+    FROM ${counter.table} AS c
+    WHERE c.${columnOf(counter.name)} = ${own}${behind(`c.${columnOf(counter.period)}`, next)}
+  ) AS listed
+  ORDER BY period, value
+  LIMIT ${raw(String(PAGE))}
+), step AS MATERIALIZED (
+  SELECT page.*, lag(value, 1, ${carried}) OVER (PARTITION BY period ORDER BY value) AS before, (
+    SELECT c.${columnOf(counter.last)}::int8 FROM ${counter.table} AS c
+    WHERE c.${columnOf(counter.name)} = ${own} AND c.${columnOf(counter.period)} = page.period
+  ) AS last
+  FROM page
+)
+SELECT (
+  SELECT json_build_object('period', period, 'value', value::text) FROM page ORDER BY page.period DESC, page.value DESC LIMIT 1
+) AS next, (
+  SELECT coalesce(json_agg(json_build_object('period', period, 'from', (before + 1)::text, 'to', (value - 1)::text) ORDER BY period, value), '[]')
+  FROM step
+  WHERE value > before + 1 AND value <= last + 1 AND ${raw(blocks === undefined ? 'true' : 'false')}
+) AS gaps, (
+  SELECT coalesce(json_agg(json_build_object('period', period, 'value', value::text) ORDER BY period, value), '[]')
+  FROM step
+  WHERE id IS NOT NULL AND value > coalesce(last, value - 1)
+) AS ahead, (
+  ${
+    document && recorded
+      ? sql`SELECT coalesce(json_agg(json_build_object('transactionId', page.id::text, 'number', page.text, 'recorded', ${recorded}) ORDER BY period, value), '[]')
+  FROM page
+  LEFT JOIN ${document.table} AS d ON d.${columnOf(document.transactionId)} = page.id
+  WHERE page.id IS NOT NULL AND ${recorded} IS DISTINCT FROM ${noted}`
+      : raw("SELECT '[]'::json")
+  }
+) AS others`
+}
