@@ -17,8 +17,17 @@ export interface ClientSetup {
   readonly features: readonly FeatureSetup[]
 }
 
-/** Those of the options that say what the database must have. */
+/** Those of the options that say what the database must have, and the retry policy, with which features begin. */
 export interface SetupOptions {
+  readonly retry?:
+    | {
+        readonly attempts?: number | undefined
+        readonly baseDelay?: number | undefined
+        readonly maxDelay?: number | undefined
+        readonly deadline?: number | undefined
+        readonly retryOn?: ((error: unknown) => boolean) | undefined
+      }
+    | undefined
   readonly idempotency?:
     | {
         readonly model?: string

@@ -226,7 +226,7 @@ async function findTogether(keys: readonly JobsOfKey[]): Promise<ReadonlyMap<str
       tasks.map((task) => task.call.payload.key),
       await tableOf(root, call),
     )
-    await confirm(root, next)
+    await confirm(root, { deadline: next.deadline.withoutSignal() })
     return new Map(tasks.flatMap(({ resources }, i) => (rows[i] ? [[resources, rows[i]]] : [])))
   } catch {
     return NONE // it will show again when they go on alone

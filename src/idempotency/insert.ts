@@ -8,11 +8,12 @@ import {
   Taken,
 } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { AmbiguousOutcome, isUnanswered } from '../retry/ambiguous-outcome.js'
+import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { confirm } from '../retry/confirm.js'
-import { retry } from '../retry/loop.js'
-import { isRetryable } from '../retry/retryable.js'
+import { limitReached, retry } from '../retry/loop.js'
+import { readAgain } from '../retry/read-again.js'
+import { isRetryableStatement } from '../retry/retryable.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { claimOrFind } from '../sql/claim.js'
 import { requireKeys } from '../sql/unique-keys.js'
@@ -85,9 +86,10 @@ export async function insertOnce(
   const attempt = () => patient(scope, deadline, INSERT_CALLS, insertOnRoot)
   return retry(attempt, policy, deadline, (error) => {
     outcome.note(error)
-    return isRetryable(error, policy, outcome)
+    return isRetryableStatement(error, policy)
   }).catch((error: unknown) => {
-    throw isUnanswered(error) ? outcome.lastError(error) : error
+    const failed = limitReached(error, deadline, 'the same insert elsewhere')
+    throw isNoAnswer(failed) ? outcome.lastError(failed) : failed
   })
 }
 
@@ -103,11 +105,10 @@ function insertInTransaction(transaction: RecordSession, call: InsertCall): Prom
 
 async function insert(session: RecordSession, call: InsertCall, hint: Hint = {}): Promise<InsertResult> {
   if (hint.record) return replay(hint.record, call, session)
-  const find = () => findExisting(session, call)
+  const find = () => reading(session, call, () => findExisting(session, call))
   const known = hint.isDuplicate ? await find() : undefined
   if (known) return known
-  const row = await rowToInsert(session, call)
-  await requireKey(session, call)
+  const row = await preparedRow(session, call)
   const claim = async () => {
     const record = await claimKey(session, call, row)
     return record && { record: call.isSingle ? record : await complete(session, call), replayed: false }
@@ -136,9 +137,8 @@ async function claimKey(session: RecordSession, call: InsertCall, row: Row): Pro
  * transaction of its own: a row that is claimed first would then be committed without its children.
  */
 async function insertAsOne(session: RecordSession, call: InsertCall): Promise<InsertResult> {
-  const row = await rowToInsert(session, call)
-  await requireKey(session, call)
-  const find = () => findExisting(session, call)
+  const row = await preparedRow(session, call)
+  const find = () => reading(session, call, () => findExisting(session, call))
   const known = await find()
   return known ?? create(session, { data: { ...row, ...call.payload.children }, ...call.selection }, find)
 }
@@ -158,6 +158,20 @@ async function create(
   }, find)
   if (result) return result
   throw taken
+}
+
+/** The row, once the key was found to be there. */
+function preparedRow(session: RecordSession, call: InsertCall): Promise<Row> {
+  return reading(session, call, async () => {
+    const row = await rowToInsert(session, call)
+    await requireKey(session, call)
+    return row
+  })
+}
+
+/** A read that is cut leaves nothing unknown. */
+function reading<T>({ inTransaction }: RecordSession, { deadline }: InsertCall, read: () => Promise<T>): Promise<T> {
+  return inTransaction ? read() : readAgain(deadline, read)
 }
 
 /** Looks for the key in the database: without it, nothing would ever be a duplicate. */

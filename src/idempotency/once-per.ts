@@ -1,6 +1,7 @@
 import type { Session } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
+import { readAgain } from '../retry/read-again.js'
 import { transactionBody, type UserBody } from '../transactions/method.js'
 import * as s from '../values/schema.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
@@ -26,8 +27,10 @@ export async function oncePer<R>(
   const store = methods.storeOfKeys()
   const operations = await methods.load()
   const callOptions = methods.callOptions(transaction)
-  const key = await callOptions.transaction.deadline.race(keyOfRun(session, job, period), 'the database')
-  events?.begin(callOptions.transaction.deadline, nameOf(key))
+  const { deadline } = callOptions.transaction
+  const find = () => keyOfRun(session, job, period)
+  const key = await deadline.race(session.inTransaction ? find() : readAgain(deadline, find), 'the database')
+  events?.begin(deadline, nameOf(key))
   // The answer is given to nobody a second time.
   const call = { ...key, ...callOptions, request: undefined, whileRunning: 'refuse', keepsAnswer: false } as const
   try {

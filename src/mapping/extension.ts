@@ -2,6 +2,7 @@ import { Prisma } from '@prisma/client/extension'
 import type { DataModel } from '../engine/data-model.js'
 import type { Action } from '../engine/records.js'
 import type { Session } from '../engine/session.js'
+import { setupOf } from '../engine/setup.js'
 import { ConfigurationError, ForeignExtensionError } from '../errors/index.js'
 import { observed } from '../events/events.js'
 import { namespace } from '../prisma/bound.js'
@@ -130,6 +131,7 @@ export function withConcurrency(client: PrismaClientLike, extension: string): Co
 /** The session of the client, with its retried transactions. With a model, errors are those of a call of it. */
 export function retryingRoot(client: ConcurrencyClient, model?: string): RetryingRoot {
   return Object.assign(rootSession(client, model), {
+    clientRetry: () => setupOf(client)?.options.retry,
     transactionWithRetry: <R>(body: Body<R>, options?: TransactionWithRetryOptions) =>
       client.$transactionWithRetry((tx, context) => body(transactionSession(tx, model), context), options),
   })

@@ -197,6 +197,10 @@ export class PgRoot implements RetryingRoot {
     }
   }
 
+  clientRetry(): ResolvedPolicy {
+    return this.#core.policy
+  }
+
   transactionWithRetry<R>(body: Body<R>, options: TransactionWithRetryOptions = {}): Promise<R> {
     const { transactions, policy } = this.#core
     return transactions.run(this, body, transactionCall(policy, options))

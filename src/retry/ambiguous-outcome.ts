@@ -1,6 +1,7 @@
 import { isConnectionLost, isStatementTimeout, isTransactionTimeout, isUnreachable } from '../engine/error-facts.js'
 import { isConcurrencyError, OutcomeUnknownError } from '../errors/index.js'
 import { systemClock } from '../sync/clock.js'
+import { sameAttempts } from './attempts.js'
 
 const LOST = 'the connection was lost before the answer came'
 
@@ -45,7 +46,8 @@ export class AmbiguousOutcome {
 
   /** The error to throw in the end: the one that kept the outcome ambiguous must not hide that it is. */
   lastError(error: unknown, reason: string = LOST): unknown {
-    return this.isAmbiguous && !isConcurrencyError(error, 'OUTCOME_UNKNOWN') ? this.error(reason, error) : error
+    if (!this.isAmbiguous || isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return error
+    return sameAttempts(this.error(reason, error), error)
   }
 }
 

@@ -1,19 +1,26 @@
+import { isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import type { Deadline } from '../sync/deadline.js'
+import { sameAttempts, withAttempts } from './attempts.js'
 import { backoff } from './backoff.js'
-import type { ResolvedPolicy } from './policy.js'
+import { DEFAULT_POLICY, type ResolvedPolicy } from './policy.js'
+import type { Retryable } from './retryable.js'
 
 /**
  * Runs `work` until it succeeds, fails in a way that is not worth another try, or the policy
  * gives up; then throws the last error itself, with the number of `attempts` on it.
+ *
+ * Attempts that do not count, as while the server is away, are ended by the deadline alone, unless the policy wants
+ * fewer attempts than usual: then it wants few runs, whatever their end.
  */
 export async function retry<T>(
   work: (attempt: number) => Promise<T>,
   policy: ResolvedPolicy,
   deadline: Deadline,
-  isRetryable: (error: unknown) => boolean,
+  isRetryable: (error: unknown) => Retryable,
 ): Promise<T> {
   let last: unknown
+  let uncounted = 0
   for (let attempt = 1; ; attempt++) {
     deadline.signal?.throwIfAborted()
     try {
@@ -21,7 +28,8 @@ export async function retry<T>(
     } catch (error) {
       const { events } = deadline
       events?.failed(error, attempt)
-      if (!isRetryable(error)) {
+      const isWorthAnother = isRetryable(error)
+      if (!isWorthAnother) {
         // That time is up is not worth telling where there is a reason why it took so long.
         const isLate = isConcurrencyError(error, 'DEADLINE_EXCEEDED') && !error.mayTakeEffect
         if (attempt > 1 && isLate) {
@@ -30,7 +38,8 @@ export async function retry<T>(
         }
         throw attempt === 1 ? error : withAttempts(error, attempt)
       }
-      if (attempt >= policy.attempts) throw withAttempts(error, attempt)
+      if (isWorthAnother === 'uncounted' && policy.attempts >= DEFAULT_POLICY.attempts) uncounted++
+      if (attempt - uncounted >= policy.attempts) throw withAttempts(error, attempt)
       const delay = backoff(attempt, policy, deadline.clock)
       const reachesDeadline = delay >= deadline.left() // a timer may fire early, so it is not asked afterwards only
       await deadline.sleep(delay)
@@ -44,12 +53,13 @@ export async function retry<T>(
   }
 }
 
-/** Notes on the error how often the work ran. The error stays the one that was thrown. */
-export function withAttempts(error: unknown, attempts: number): unknown {
-  if (typeof error === 'object' && error !== null && Object.isExtensible(error)) {
-    Reflect.defineProperty(error, 'attempts', { value: attempts, configurable: true, enumerable: true, writable: true })
-  }
-  return error
+const LIMIT_OF_DATABASE = 'A lock_timeout or statement_timeout has ended a statement: find out what it waited for.'
+
+/** The error of a call that statement limits have kept from its end: those of the database, or its deadline's own. */
+export function limitReached(error: unknown, deadline: Deadline, waitedFor: string): unknown {
+  if (!isStatementTimeout(error) && !(isTransactionTimeout(error) && deadline.passed())) return error
+  const told = new DeadlineExceededError(deadline.duration, waitedFor, { cause: error, hint: LIMIT_OF_DATABASE })
+  return sameAttempts(told, error)
 }
 
 /**
@@ -58,6 +68,5 @@ export function withAttempts(error: unknown, attempts: number): unknown {
  */
 export function withGivenDeadline(error: unknown, left: number | undefined, { duration }: Deadline): unknown {
   if (!isConcurrencyError(error, 'DEADLINE_EXCEEDED') || error.deadline !== left) return error
-  const told = new DeadlineExceededError(duration, error.waitedFor, { cause: error.cause })
-  return 'attempts' in error ? withAttempts(told, Number(error.attempts)) : told
+  return sameAttempts(new DeadlineExceededError(duration, error.waitedFor, { cause: error.cause }), error)
 }

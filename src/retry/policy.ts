@@ -4,7 +4,8 @@ import * as s from '../values/schema.js'
 export interface RetryPolicy {
   /**
    * How often the work runs at most, the first time included. Default 10. A transaction that only gave
-   * way to another one, when there were deadlocks, has not used up one of these: there the deadline counts.
+   * way to another one, when there were deadlocks, has not used up one of these, and nor has a run that ended because
+   * the server was away: there the deadline counts. Fewer than 10 limit these runs, too.
    */
   attempts?: number | undefined
   /** The first delay's upper bound in ms; it doubles with every attempt. Default 5. */

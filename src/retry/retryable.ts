@@ -1,23 +1,24 @@
-import { isConnectionLost, isTransactionConflict, isUnreachable } from '../engine/error-facts.js'
+import { isDeadlock, isStatementTimeout, isTransactionConflict } from '../engine/error-facts.js'
 import { isConcurrencyError } from '../errors/index.js'
-import type { AmbiguousOutcome } from './ambiguous-outcome.js'
+import { isServerAway } from './ambiguous-outcome.js'
 import type { ResolvedPolicy } from './policy.js'
 
-/** Whether the same statement may succeed when it is sent again: a conflict of transactions, or a lost connection. */
-export function isTransient(error: unknown): boolean {
-  return isTransactionConflict(error) || isConnectionLost(error)
+/** Whether a failed attempt is worth another one, and whether it counts. One that does not is ended by the deadline alone. */
+export type Retryable = boolean | 'uncounted'
+
+/** After a conflict, which counts, and while the server is away, which does not: nothing was tried. */
+export function isRetryable(error: unknown, { retryOn }: Pick<ResolvedPolicy, 'retryOn'>): Retryable {
+  if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
+  if (isServerAway(error)) return 'uncounted'
+  return isTransactionConflict(error) || retryOn(error)
 }
 
 /**
- * Whether a failed attempt is worth another one. A server that cannot be reached is a failure that the
- * caller can be told at once, unless an earlier attempt may have been carried out: only the server
- * can say whether it was.
+ * The same for statements of our own, which do not depend on what a body has read. A limit of the database's may be
+ * shorter than the deadline of the call, and under SERIALIZABLE as the default a lone statement may be refused for
+ * the sake of any other.
  */
-export function isRetryable(
-  error: unknown,
-  { retryOn }: Pick<ResolvedPolicy, 'retryOn'>,
-  outcome?: AmbiguousOutcome,
-): boolean {
-  if (isConcurrencyError(error, 'OUTCOME_UNKNOWN')) return false
-  return isTransient(error) || (outcome?.isAmbiguous === true && isUnreachable(error)) || retryOn(error)
+export function isRetryableStatement(error: unknown, policy: Pick<ResolvedPolicy, 'retryOn'>): Retryable {
+  const isRefused = isStatementTimeout(error) || (isTransactionConflict(error) && !isDeadlock(error))
+  return isRefused ? 'uncounted' : isRetryable(error, policy)
 }

@@ -1,5 +1,6 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
 import { InsufficientSerialsError, isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
+import { readAgain } from '../retry/read-again.js'
 import type { Table } from '../sql/catalogue.js'
 import { columnOf } from '../sql/sql.js'
 import { param, sql } from '../sql/statement.js'
@@ -69,7 +70,9 @@ export class Allocator {
    * otherwise never end, and two that pass over each other's would leave some behind.
    */
   async allocate(run: Run, call: AllocateCall): Promise<Allocation> {
-    const columns = await this.readyFor(run.session)
+    const { session, deadline } = run
+    const ready = () => this.readyFor(session)
+    const columns = await (session.inTransaction ? ready() : readAgain(deadline, ready))
     for (let look = 0; ; look++) {
       try {
         return await run.contained((tx) => this.#take(tx, columns, call, look))

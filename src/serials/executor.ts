@@ -1,8 +1,8 @@
-import { isStatementTimeout } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
-import { DeadlineExceededError, InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
+import { InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { confirm } from '../retry/confirm.js'
+import { readAgain } from '../retry/read-again.js'
 import type { Table } from '../sql/catalogue.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
@@ -98,11 +98,17 @@ export class SerialsExecutor {
     let open = jobs
     const next = soonest(jobs.map(({ task }) => task.run))
     if (next === undefined) return open
-    const root = this.#root.until(next.deadline)
+    const deadline = next.deadline.withoutSignal()
+    const root = this.#root.until(deadline)
     try {
-      const columns = await this.#allocator.readyFor(root)
+      const columns = await readAgain(deadline, () => this.#allocator.readyFor(root))
       open = await this.#take(root, jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
-      return open.length === 0 ? open : await this.#answer(root, open, { columns, outcome, deadline: next.deadline })
+      // Reads that are cut leave nothing unknown.
+      if (open.length > 0) {
+        const taken = open
+        open = await readAgain(deadline, () => this.#answer(root, taken, { columns, outcome, deadline }))
+      }
+      return open
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
       if (isConcurrencyError(error, 'CONFIGURATION')) throw error
@@ -165,10 +171,8 @@ export class SerialsExecutor {
     } catch (error) {
       const { signal } = run.deadline
       const isAborted = signal?.aborted && error === signal.reason
-      const isLate = isStatementTimeout(error) && run.deadline.passed()
-      const reason = isLate ? new DeadlineExceededError(run.deadline.duration, WAITED_FOR, { cause: error }) : error
       if (outcome.isAmbiguous && isConcurrencyError(error, 'INSUFFICIENT_SERIALS')) job.reject(outcome.refusal(error))
-      else job.reject(isAborted || isNoAnswer(reason) ? outcome.lastError(reason) : reason)
+      else job.reject(isAborted || isNoAnswer(error) ? outcome.lastError(error) : error)
     }
   }
 }

@@ -1,10 +1,10 @@
 import type { Session } from '../engine/session.js'
 import type { CallEvents } from '../events/call-events.js'
-import { type CallOptions, patienceOf } from '../retry/call-options.js'
-import { withGivenDeadline } from '../retry/loop.js'
-import { DEFAULT_POLICY, type RetryPolicy, resolvePolicy } from '../retry/policy.js'
+import type { CallOptions } from '../retry/call-options.js'
+import { DEFAULT_POLICY, type ResolvedPolicy, type RetryPolicy, resolvePolicy } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
-import { partOf, type RetryingRoot } from '../transactions/method.js'
+import { patienceWith, type RetryingRoot } from '../transactions/method.js'
+import { ownStatements } from '../transactions/own-statements.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 
 /** Where the work of a call runs, and until when. */
@@ -35,6 +35,7 @@ export interface CallKeys {
 export class Runner {
   readonly root: RetryingRoot
   readonly #retry: RetryPolicy | undefined
+  #policy: ResolvedPolicy | undefined
 
   constructor(root: RetryingRoot, retry: RetryPolicy | undefined) {
     this.root = root
@@ -42,28 +43,17 @@ export class Runner {
   }
 
   async run<R>(session: Session, options: RunOptions, work: (run: Run) => Promise<R>): Promise<R> {
-    const { retry: given, signal, timeout, told } = options
-    const retry = { ...this.#retry, ...withoutUndefined(given) }
-    const { deadline } = patienceOf(resolvePolicy(DEFAULT_POLICY, retry), { signal })
+    const { signal, timeout, told } = options
+    this.#policy ??= resolvePolicy(resolvePolicy(DEFAULT_POLICY, this.root.clientRetry()), this.#retry)
+    const { policy, deadline } = patienceWith(this.#policy, options)
     told.events?.begin(deadline, told.key, told.transactionId)
     if (session.inTransaction) {
       const contained: Run['contained'] = (body) => inSavepoint(session, deadline, body)
       return serializeInTransaction(session, deadline, () => work({ session, deadline, contained }))
     }
     signal?.throwIfAborted()
-    const contained: Run['contained'] = async (body) => {
-      const left = retry.deadline === undefined ? {} : { deadline: Math.max(1, deadline.left()) }
-      try {
-        const options = { isolationLevel: 'ReadCommitted', retry: { ...retry, ...left }, signal, timeout } as const
-        return await this.root.transactionWithRetry(body, partOf(told.events, options))
-      } catch (error) {
-        throw withGivenDeadline(error, left.deadline, deadline)
-      }
-    }
+    const contained: Run['contained'] = (body) =>
+      ownStatements(this.root, { policy, deadline, timeout, waitedFor: 'serials, or a transaction id' }, body)
     return work({ session: session.until(deadline), deadline, contained })
   }
-}
-
-function withoutUndefined(policy: RetryPolicy | undefined): RetryPolicy {
-  return Object.fromEntries(Object.entries(policy ?? {}).filter(([, value]) => value !== undefined))
 }

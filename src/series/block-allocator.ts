@@ -1,10 +1,14 @@
-import { isConcurrencyError } from '../errors/index.js'
+import type { Session } from '../engine/session.js'
+import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
-import { LONGEST_TIMER } from '../retry/policy.js'
+import { patienceOf } from '../retry/call-options.js'
+import { retry } from '../retry/loop.js'
+import { DEFAULT_POLICY } from '../retry/policy.js'
 import { type Clock, systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { SingleFlight } from '../sync/single-flight.js'
-import { partOf, type RetryingRoot } from '../transactions/method.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { ownStatements } from '../transactions/own-statements.js'
 import type { Unit } from './format.js'
 import type { Series } from './mapping.js'
 import type { Wanted } from './statements.js'
@@ -18,11 +22,7 @@ interface Block extends Taken {
   readonly until: number
 }
 
-interface Wait {
-  readonly signal?: AbortSignal | undefined
-  readonly patience?: number
-  readonly events?: CallEvents | undefined
-}
+const WAITED_FOR = 'a block of numbers'
 
 /** How many blocks of one series are kept: of other periods than the current one, for calls with an `at`. */
 const MOST_BLOCKS = 50
@@ -46,22 +46,23 @@ export class BlockAllocator {
   }
 
   /**
-   * The next number. With a `patience` in ms it resolves to `undefined` if a fetch takes longer.
+   * The next number. With a `patience` in ms, counted from when a block was asked for, it resolves to `undefined` if that
+   * takes longer.
    *
    * @throws SeriesOverflowError
    */
-  take(wanted: Wanted, wait: Wait & { readonly patience: number }): Promise<GivenNumber | undefined>
-  take(wanted: Wanted, wait: Wait): Promise<GivenNumber>
-  async take(wanted: Wanted, { signal, patience, events }: Wait): Promise<GivenNumber | undefined> {
+  take(wanted: Wanted, deadline: Deadline, patience: number): Promise<GivenNumber | undefined>
+  take(wanted: Wanted, deadline: Deadline): Promise<GivenNumber>
+  async take(wanted: Wanted, deadline: Deadline, patience?: number): Promise<GivenNumber | undefined> {
     const { series, at } = wanted
     for (;;) {
       const number = this.#fromMemory(wanted)
       if (number !== undefined) return number
       const key = JSON.stringify([series.name, momentOf(series, at)])
-      const fetch = this.#fetches.join(key, () => this.#fetch(wanted, events))
-      const left = patience === undefined ? LONGEST_TIMER : fetch.startedAt + patience - this.#clock.now()
+      const fetch = this.#fetches.join(key, () => this.#fetch(wanted, deadline.events))
+      const left = patience === undefined ? deadline.left() : fetch.startedAt + patience - this.#clock.now()
       try {
-        await new Deadline(left, signal, this.#clock).race(fetch.done, 'a block of numbers')
+        await new Deadline(left, deadline.signal, this.#clock, deadline.duration).race(fetch.done, WAITED_FOR)
       } catch (error) {
         if (patience !== undefined && isConcurrencyError(error, 'DEADLINE_EXCEEDED')) return undefined
         throw error
@@ -85,20 +86,25 @@ export class BlockAllocator {
   }
 
   async #fetch(wanted: Wanted, events: CallEvents | undefined): Promise<void> {
-    const block = await this.#root.transactionWithRetry(
-      async (tx): Promise<Block> => {
-        const sent = this.#clock.now()
-        const taken = await this.#store.takeBlock(tx, wanted)
-        return {
-          ...taken,
-          next: taken.first,
-          // It begins and ends a little too soon or too late, such that the database is asked once more.
-          since: this.#clock.now() + (taken.begins - taken.now),
-          until: sent + (taken.ends - taken.now),
-        }
-      },
-      partOf(events, { isolationLevel: 'ReadCommitted' } as const),
-    )
+    const takeBlock = async (tx: Session): Promise<Block> => {
+      const sent = this.#clock.now()
+      const taken = await this.#store.takeBlock(tx, wanted)
+      return {
+        ...taken,
+        next: taken.first,
+        // It begins and ends a little too soon or too late, such that the database is asked once more.
+        since: this.#clock.now() + (taken.begins - taken.now),
+        until: sent + (taken.ends - taken.now),
+      }
+    }
+    const { policy, deadline } = patienceOf(DEFAULT_POLICY, {})
+    deadline.events = events
+    const fetch = () => ownStatements(this.#root, { policy, deadline, waitedFor: WAITED_FOR }, takeBlock)
+    // A block that was perhaps taken is a gap: nobody has a number of it.
+    const isGap = (error: unknown) => isConcurrencyError(error, 'OUTCOME_UNKNOWN') && 'uncounted'
+    const block = await retry(fetch, policy, deadline, isGap).catch((error: unknown) => {
+      throw isGap(error) ? new DeadlineExceededError(deadline.duration, WAITED_FOR, { cause: error }) : error
+    })
     const blocks = this.#blocks.get(wanted.series.name) ?? []
     this.#blocks.set(wanted.series.name, [...blocks, block].slice(-MOST_BLOCKS))
   }

@@ -1,13 +1,11 @@
 import type { Field, Model } from '../engine/data-model.js'
-import { isLockTimeout, isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
+import { isLockTimeout } from '../engine/error-facts.js'
 import type { Row, Session } from '../engine/session.js'
-import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
+import { isConcurrencyError } from '../errors/index.js'
 import { timed } from '../events/call-events.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { confirm } from '../retry/confirm.js'
-import { retry, withGivenDeadline } from '../retry/loop.js'
-import { isRetryable } from '../retry/retryable.js'
 import { toRecord } from '../sql/raw-record.js'
 import { raw, sql } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
@@ -16,7 +14,8 @@ import { soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { lockLimit } from '../transactions/limits.js'
-import { partOf, type RetryingRoot } from '../transactions/method.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import { canonical } from '../values/canonical.js'
 import { compareDocument, type DocumentRecord, rowOf } from './document.js'
@@ -194,7 +193,7 @@ export class DocumentCreator {
       const known = new Map(rows.map((row) => [row.$id, createdOf(row, readable, true)]))
       if (known.size > 0) {
         this.#replays.note()
-        await confirm(root, { deadline })
+        await confirm(root, { deadline: deadline.withoutSignal() })
       }
       await Promise.all(
         jobs.map(async (job) => {
@@ -219,12 +218,11 @@ export class DocumentCreator {
     try {
       deadline.check(WAITED_FOR)
       const leave = await this.#alone.acquire(deadline, WAITED_FOR)
-      return await this.#createAlone(session, call, outcome).finally(leave)
+      return await this.#createAlone(session, call).finally(leave)
     } catch (error) {
       const isAborted = deadline.signal?.aborted && error === deadline.signal.reason
       if (outcome.isAmbiguous && (isAborted || isNoAnswer(error))) throw outcome.error('the connection was lost', error)
-      const isLate = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
-      throw isLate ? new DeadlineExceededError(deadline.duration, WAITED_FOR, { cause: error }) : error
+      throw error
     }
   }
 
@@ -232,24 +230,9 @@ export class DocumentCreator {
    * In a transaction of its own. Where the document has to wait for a lock it gives way, counter and all, and comes
    * again: nobody else's number waits for what this one waits for.
    */
-  async #createAlone(session: Session, call: CreateCall, outcome: AmbiguousOutcome): Promise<Created> {
-    const { policy, deadline, series } = call
-    const root = this.#parts.engine.rootOf(session, series.document.model)
-    const attempt = async () => {
-      const left = Math.max(1, deadline.left())
-      const isWorthAnother = (error: unknown) => isRetryable(error, policy, outcome)
-      try {
-        const options = partOf(deadline.events, {
-          isolationLevel: 'ReadCommitted',
-          retry: { ...policy, deadline: left, retryOn: isWorthAnother },
-          signal: deadline.signal,
-        } as const)
-        return await root.transactionWithRetry((tx) => this.#createIn(tx, call, LOCK_TIMEOUT), options)
-      } catch (error) {
-        throw withGivenDeadline(error, left, deadline)
-      }
-    }
-    return retry(attempt, { ...policy, attempts: Number.POSITIVE_INFINITY }, deadline, isLockTimeout)
+  async #createAlone(session: Session, call: CreateCall): Promise<Created> {
+    const root = this.#parts.engine.rootOf(session, call.series.document.model)
+    return ownStatements(root, { ...call, waitedFor: WAITED_FOR }, (tx) => this.#createIn(tx, call, LOCK_TIMEOUT))
   }
 
   /** In a transaction: the number first, and then its document. A number that the transaction id has already is kept. */

@@ -2,11 +2,13 @@ import type { Row, Session } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
 import { type CallEvents, timed } from '../events/call-events.js'
 import type { Feature } from '../mapping/feature.js'
-import { callOptions, patienceOf } from '../retry/call-options.js'
+import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../retry/policy.js'
+import { readAgain } from '../retry/read-again.js'
 import { keyText } from '../sql/key-text.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
-import { partOf, type RetryingRoot } from '../transactions/method.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
@@ -52,10 +54,8 @@ const gapsSchema = s.strictObject({
  */
 const PATIENCE_IN_TRANSACTION = 100
 
-interface NumberCall extends Wanted {
+interface NumberCall extends Wanted, Patience {
   readonly transactionId: string | undefined
-  readonly signal: AbortSignal | undefined
-  readonly events: CallEvents | undefined
 }
 
 /** `$series` on any engine: checks the arguments, and takes numbers. */
@@ -110,11 +110,10 @@ export class SeriesFeature implements Feature {
       given.transactionId && keyText(given.transactionId, this.map.number.transactionId, 'transactionId')
     signal?.throwIfAborted()
     const series = this.#seriesOf(given.series)
-    const call = { series, at, transactionId, signal, events }
+    const call = { series, at, transactionId, ...patienceOf(DEFAULT_POLICY, { signal }) }
+    events?.begin(call.deadline, series.name, transactionId)
     if (session.inTransaction) {
-      const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
-      events?.begin(deadline, series.name, transactionId)
-      return serializeInTransaction(session, deadline, async () => {
+      return serializeInTransaction(session, call.deadline, async () => {
         const number = series.blocks && (await this.#fromBlock(session, call))
         return number || this.#gapless(session, call)
       })
@@ -159,35 +158,35 @@ export class SeriesFeature implements Feature {
   }
 
   #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
-    const { transactionId, events } = call
+    const { transactionId, deadline } = call
     // The counter's row is locked by the statement that takes the number.
-    return timed(events, 'row', () =>
+    return timed(deadline.events, 'row', () =>
       transactionId === undefined ? this.#store.take(tx, call) : this.#store.takeOnce(tx, call, transactionId),
     )
   }
 
   /** `undefined` if no block can be had soon: then the number is taken in the caller's transaction, like a gapless one. */
   async #fromBlock(tx: Session, call: NumberCall): Promise<GivenNumber | undefined> {
-    const { series, transactionId, signal } = call
+    const { series, transactionId, deadline } = call
     const known = transactionId !== undefined && (await this.#store.read(tx, series, transactionId))
     if (known) return known
-    const number = await this.#blocks.take(call, { signal, events: call.events, patience: PATIENCE_IN_TRANSACTION })
+    const number = await this.#blocks.take(call, deadline, PATIENCE_IN_TRANSACTION)
     if (number === undefined || transactionId === undefined) return number
     return this.#store.record(tx, series, transactionId, number)
   }
 
   async #onRoot(call: NumberCall): Promise<GivenNumber> {
-    const { series, transactionId, signal, events } = call
-    const { deadline } = patienceOf(DEFAULT_POLICY, { signal })
-    events?.begin(deadline, series.name, transactionId)
+    const { series, transactionId, policy, deadline } = call
     const root = this.#root.until(deadline)
-    const known = transactionId !== undefined && (await this.#store.read(root, series, transactionId, deadline))
+    const known =
+      transactionId && (await readAgain(deadline, () => this.#store.read(root, series, transactionId, deadline)))
     if (known) return known
     // Before the transaction, so that a call that waits for a block holds no connection.
-    const number = await this.#blocks.take(call, { signal, events })
+    const number = await this.#blocks.take(call, deadline)
     if (transactionId === undefined) return number
-    const options = partOf(events, { isolationLevel: 'ReadCommitted', signal } as const)
-    return this.#root.transactionWithRetry((tx) => this.#store.record(tx, series, transactionId, number), options)
+    return ownStatements(this.#root, { policy, deadline, waitedFor: 'the same transaction id' }, (tx) =>
+      this.#store.record(tx, series, transactionId, number),
+    )
   }
 
   #seriesOf(name: string): Series {

@@ -1,7 +1,5 @@
-import { isStatementTimeout } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
 import {
-  DeadlineExceededError,
   IdempotencyMismatchError,
   InvalidArgumentError,
   ItemNotFoundError,
@@ -10,8 +8,8 @@ import {
 import { keysEqual } from '../mapping/columns.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { confirm } from '../retry/confirm.js'
-import { retry } from '../retry/loop.js'
-import { isRetryable } from '../retry/retryable.js'
+import { limitReached, retry } from '../retry/loop.js'
+import { isRetryableStatement } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { sql } from '../sql/statement.js'
@@ -31,24 +29,15 @@ export async function defer(session: Session, map: StockMap, request: Request): 
   if (session.inTransaction) return append(session, map, request)
   const { policy, deadline } = request
   const outcome = new AmbiguousOutcome()
-  const attempt = () => appendInTime(session.until(deadline), map, request)
+  const attempt = () => append(session.until(deadline), map, request, wholeMilliseconds(deadline))
   return retry(attempt, policy, deadline, (error) => {
     outcome.note(error)
-    return isRetryable(error, policy, outcome)
+    return isRetryableStatement(error, policy)
   }).catch((error: unknown) => {
-    throw isNoAnswer(error) ? outcome.lastError(error) : error
+    // The only wait is for a call that has the transaction id, and has not ended yet.
+    const failed = limitReached(error, deadline, 'another call with the same transaction id')
+    throw isNoAnswer(failed) ? outcome.lastError(failed) : failed
   })
-}
-
-/** The only wait is for a call that has the transaction id, and has not ended yet. */
-async function appendInTime(session: Session, map: StockMap, request: Request): Promise<boolean> {
-  const { deadline } = request
-  try {
-    return await append(session, map, request, wholeMilliseconds(deadline))
-  } catch (error) {
-    if (!isStatementTimeout(error) || !deadline.passed()) throw error
-    throw new DeadlineExceededError(deadline.duration, 'another call with the same transaction id')
-  }
 }
 
 async function append(session: Session, map: StockMap, request: Request, lockTimeout?: number): Promise<boolean> {

@@ -1,15 +1,14 @@
-import { isStatementTimeout, isTransactionConflict, isTransactionTimeout } from '../engine/error-facts.js'
+import { isTransactionConflict } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
 import { DeadlineExceededError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
-import { withGivenDeadline } from '../retry/loop.js'
-import { isRetryable } from '../retry/retryable.js'
 import { Batcher, type BatcherBounds } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { GRACE, soonest } from '../sync/deadline.js'
 import { ReplayWatch } from '../sync/replay-watch.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { partOf, type RetryingRoot, type TransactionWithRetryOptions } from '../transactions/method.js'
+import { ownStatements } from '../transactions/own-statements.js'
 import { BalanceCache } from './balance-cache.js'
 import { type Balance, Decider } from './decider.js'
 import { executeInTransaction } from './execute-in-transaction.js'
@@ -156,7 +155,7 @@ export class StockExecutor {
     }
     try {
       // With the grace, so that a call that has little time left fails nobody else.
-      const options = transactionOptions(next, SETTLED, GRACE)
+      const options = transactionOptions(next, GRACE)
       const { decisions, left } = await next.deadline.committed(
         (body: typeof decide) => this.#root.transactionWithRetry(body, options),
         decide,
@@ -235,18 +234,18 @@ export class StockExecutor {
 
   async #single(job: StockJob, outcome: AmbiguousOutcome): Promise<void> {
     const { task: request } = job
-    const { deadline } = request
-    const options = transactionOptions(request, outcome)
+    const { policy, deadline } = request
     try {
       if (deadline.passed()) throw new DeadlineExceededError(deadline.duration, 'the stock')
-      const { decision, left } = await this.#root.transactionWithRetry(
+      const { decision, left } = await ownStatements(
+        this.#root,
+        { policy, deadline: deadline.withoutSignal(), waitedFor: 'the stock' },
         (tx) => executeInTransaction(tx, this.#map, request),
-        options,
       )
       this.#remember(left)
       answer(job, decision, outcome)
     } catch (error) {
-      job.reject(reasonOf(withGivenDeadline(error, options.retry?.deadline, deadline), request, outcome))
+      job.reject(reasonOf(error, outcome))
     }
   }
 }
@@ -276,11 +275,7 @@ async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R>
 }
 
 /** READ COMMITTED under any default of the database: a read after a lock must have a snapshot of after the lock. */
-function transactionOptions(
-  { policy, deadline }: Request,
-  outcome: AmbiguousOutcome,
-  grace = 0,
-): TransactionWithRetryOptions {
+function transactionOptions({ policy, deadline }: Request, grace = 0): TransactionWithRetryOptions {
   const { attempts, baseDelay, maxDelay } = policy
   return partOf(deadline.events, {
     isolationLevel: 'ReadCommitted',
@@ -289,7 +284,7 @@ function transactionOptions(
       baseDelay,
       maxDelay,
       deadline: Math.max(1, deadline.left()) + grace,
-      retryOn: (error: unknown) => isRetryable(error, policy, outcome),
+      retryOn: policy.retryOn,
     },
   })
 }
@@ -305,11 +300,9 @@ function answer(job: StockJob, decision: Decision | undefined, before: Ambiguous
   else job.resolve(decision)
 }
 
-function reasonOf(error: unknown, { deadline }: Request, outcome: AmbiguousOutcome): unknown {
+function reasonOf(error: unknown, outcome: AmbiguousOutcome): unknown {
   if (outcome.isAmbiguous && isNoAnswer(error)) return outcome.error('the connection was lost', error)
-  // The server, or Prisma, may notice the deadline sooner than our own clock.
-  const isOutOfTime = (isStatementTimeout(error) || isTransactionTimeout(error)) && deadline.passed()
-  return isOutOfTime ? new DeadlineExceededError(deadline.duration, 'the stock', { cause: error }) : error
+  return error
 }
 
 /** Tells the caller, if it is not. Where an answer was lost, it may still be found in the grace. */
@@ -320,7 +313,7 @@ function isInTime(job: StockJob, outcome: AmbiguousOutcome): boolean {
     else if (deadline.isOverdue()) throw deadline.unanswered()
     return true
   } catch (error) {
-    job.reject(reasonOf(error, job.task, outcome))
+    job.reject(reasonOf(error, outcome))
     return false
   }
 }

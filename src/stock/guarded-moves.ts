@@ -71,7 +71,12 @@ export class GuardedMoves {
       if (written.isWritten) return this.#resultOf(isAsKnown ? likely : this.#decide(this.#requests))
       if (written.balances.size < likely.set.items.length) break // an item is not there, or an id is not free
       const ids = this.#requests.map(({ transactionId }) => transactionId)
-      this.#movements = await readMovements(this.#session, this.#map, ids)
+      try {
+        this.#movements = await readMovements(this.#session, this.#map, ids)
+      } catch (error) {
+        if (this.#session.inTransaction) throw error
+        break // nothing was written, and a read that is cut leaves nothing unknown
+      }
     }
     return { decisions: [], locked: this.#locked(), left: new Map() }
   }

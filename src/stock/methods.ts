@@ -7,6 +7,7 @@ import type { Feature, Use } from '../mapping/feature.js'
 import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
+import { readAgain } from '../retry/read-again.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { argumentsOf } from '../values/snapshot.js'
@@ -127,7 +128,8 @@ export class StockFeature implements Feature {
     requireReservation(this.map)
     const complete = async () => {
       const { transactionId, deadline } = request
-      const reservations = await readReservations(session.until(deadline), this.map, [transactionId])
+      const read = () => readReservations(session.until(deadline), this.map, [transactionId])
+      const reservations = await (session.inTransaction ? read() : readAgain(deadline, read))
       const lines = reservations.get(transactionId)?.lines ?? []
       return { ...request, lines, resources: idsOf(lines) }
     }

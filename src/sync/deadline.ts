@@ -39,6 +39,13 @@ export class Deadline implements EventCarrier {
     return Math.max(0, this.#end - this.clock.now())
   }
 
+  /** The same for work of several callers, or for a write under way: no signal ends it. */
+  withoutSignal(): Deadline {
+    const part = new Deadline(this.left(), undefined, this.clock, this.duration)
+    part.events = this.events
+    return part
+  }
+
   passed(): boolean {
     return this.left() === 0
   }

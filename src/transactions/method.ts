@@ -2,7 +2,7 @@ import type { IsolationLevel, RootSession, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import { type Events, observed } from '../events/events.js'
-import { type CallOptions, callOptions, settledPatience } from '../retry/call-options.js'
+import { type CallOptions, callOptions, type Patience, settledPatience } from '../retry/call-options.js'
 import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
@@ -23,6 +23,8 @@ export interface TransactionWithRetryOptions extends CallOptions {
 export interface RetryingRoot extends RootSession {
   /** The listeners of its client, where the engine knows them by its root. */
   readonly events?: Events | undefined
+  /** The retry policy of `concurrency()`, as it was given. */
+  clientRetry(): CallOptions['retry']
   transactionWithRetry<R>(body: Body<R>, options?: TransactionWithRetryOptions): Promise<R>
 }
 
@@ -46,12 +48,20 @@ export function partOf<O extends object>(events: CallEvents | undefined, options
   return options
 }
 
-/** Checked options, settled with the client's policy. Its deadline begins now. */
-export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
-  const { retry, signal, isolationLevel, maxWait, timeout, readOnly = false } = options
+/** The patience of a call with these options. Its deadline begins now. */
+export function patienceWith(
+  clientPolicy: ResolvedPolicy,
+  { retry, signal, timeout }: Pick<TransactionWithRetryOptions, 'retry' | 'signal' | 'timeout'>,
+): Patience {
   // An attempt that is allowed a minute is not meant to be cut off by the default deadline.
   const isLonger = timeout !== undefined && timeout > clientPolicy.deadline && retry?.deadline === undefined
-  const patience = settledPatience(clientPolicy, { retry: isLonger ? { ...retry, deadline: timeout } : retry, signal })
+  return settledPatience(clientPolicy, { retry: isLonger ? { ...retry, deadline: timeout } : retry, signal })
+}
+
+/** Checked options, settled with the client's policy. */
+export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
+  const { isolationLevel, maxWait, timeout, readOnly = false } = options
+  const patience = patienceWith(clientPolicy, options)
   patience.deadline.events = outerEvents.get(options)
   // The database takes whole ms only.
   return { ...patience, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }

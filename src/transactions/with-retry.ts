@@ -1,4 +1,11 @@
-import { isConnectionLost, isDeadlock, isTransactionTimeout, isUnsupported, sqlState } from '../engine/error-facts.js'
+import {
+  isConnectionLost,
+  isDeadlock,
+  isTransactionTimeout,
+  isUnreachable,
+  isUnsupported,
+  sqlState,
+} from '../engine/error-facts.js'
 import {
   type IsolationLevel,
   type RootSession,
@@ -13,10 +20,11 @@ import {
   OutcomeUnknownError,
 } from '../errors/index.js'
 import { type AmbiguousOutcome, noteLostAnswer } from '../retry/ambiguous-outcome.js'
+import { withAttempts } from '../retry/attempts.js'
 import { confirm } from '../retry/confirm.js'
-import { retry, withAttempts } from '../retry/loop.js'
+import { retry } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
-import { isRetryable } from '../retry/retryable.js'
+import { isRetryable, type Retryable } from '../retry/retryable.js'
 import { systemClock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
@@ -72,7 +80,7 @@ export class RetryingTransactions {
     if (session.inTransaction) return runInside(session, body, call)
     const conflicts = new Set<string>()
     const runs = new Runs(this.#deadlocks, call.deadline, call.policy.attempts > 1)
-    const isWorthAnother = (error: unknown): boolean => {
+    const isWorthAnother = (error: unknown): Retryable => {
       runs.note(error)
       if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isWorthAnother(error.cause)
       const conflict = conflictOf(error)
@@ -83,7 +91,7 @@ export class RetryingTransactions {
         conflicts.add(conflict)
         return !isHopeless
       }
-      return isRetryable(error, call.policy, call.outcome)
+      return elsewhere.has(Object(error)) ? call.policy.retryOn(error) : isRetryable(error, call.policy)
     }
     const work = () => runs.next((run) => this.#once(session, body, call, run))
     const done = retry(work, call.policy, call.deadline, isWorthAnother)
@@ -140,6 +148,7 @@ export class RetryingTransactions {
       if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
         throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
       }
+      if (hasBegun && finished === undefined && isUnreachable(error)) elsewhere.add(Object(error))
       // COMMIT was not sent, or the server has said no to it.
       if (finished === undefined || isRefusal(error)) throw error
       if (call.outcome === undefined) return settle(finished, error, session, call)
@@ -158,6 +167,9 @@ export class RetryingTransactions {
     }
   }
 }
+
+/** Errors of bodies about a server that they cannot reach: it is another one, since the transaction has its connection. */
+const elsewhere = new WeakSet<object>()
 
 /** The first statement of a transaction that has nothing else to do: it notes the transaction, and limits it. */
 function openPlainly({ readOnly }: TransactionCall): Open {

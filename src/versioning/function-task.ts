@@ -3,7 +3,7 @@ import { Absent, type RecordSession, type RootRecords } from '../engine/records.
 import type { Row } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import { inBatch } from '../events/call-events.js'
-import { retry } from '../retry/loop.js'
+import { limitReached, retry } from '../retry/loop.js'
 import { isDirect, type RowKey } from '../sql/row-key.js'
 import { Batcher, type BatcherBounds, type Job, type Queue, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
@@ -96,8 +96,13 @@ export class FunctionTask implements JoiningCall, Task {
       }
     }
     const isRetryable = (error: unknown) => this.#update.isRetryable(error)
+    const limited = (error: unknown) => {
+      throw limitReached(error, this.deadline, 'the row')
+    }
     const attempts = () =>
-      guarded.outcomeOf(() => retry((number) => attempt(this.#root, number), target.policy, this.deadline, isRetryable))
+      guarded.outcomeOf(() =>
+        retry((number) => attempt(this.#root, number), target.policy, this.deadline, isRetryable).catch(limited),
+      )
     try {
       job.resolve(await (this.#context ? this.#context.run(attempts) : attempts()))
     } catch (error) {

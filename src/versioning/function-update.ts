@@ -4,6 +4,7 @@ import type { VersionValue } from '../errors/index.js'
 import { timed } from '../events/call-events.js'
 import { retry } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import type { Retryable } from '../retry/retryable.js'
 import { patient } from '../transactions/bounds.js'
 import { CALLS_FROM_INSIDE } from '../transactions/hints.js'
 import { inPatientTurn } from '../transactions/records-in-turn.js'
@@ -80,7 +81,7 @@ export class FunctionUpdate {
     )
   }
 
-  isRetryable(error: unknown): boolean {
+  isRetryable(error: unknown): Retryable {
     const isConflict = this.guarded.isConflict(error) && !this.#isHopeless
     return isConflict || this.guarded.isRetryable(this.target.session, error)
   }

@@ -16,9 +16,10 @@ import {
 import type { Row } from '../engine/session.js'
 import { VersionConflictError, VersionOverflowError, type VersionValue, WriteSuppressedError } from '../errors/index.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
+import { withAttempts } from '../retry/attempts.js'
 import type { Patience } from '../retry/call-options.js'
-import { retry, withAttempts } from '../retry/loop.js'
-import { isRetryable } from '../retry/retryable.js'
+import { limitReached, retry } from '../retry/loop.js'
+import { isRetryableStatement, type Retryable } from '../retry/retryable.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import type { RowKey } from '../sql/row-key.js'
 import { patient } from '../transactions/bounds.js'
@@ -98,7 +99,9 @@ export class GuardedWrite {
           deadline,
           (error) => this.isRetryable(turn, error),
         ),
-      )
+      ).catch((error: unknown) => {
+        throw session.inTransaction ? error : limitReached(error, deadline, 'the row')
+      })
       return { status: 'updated', record }
     })
   }
@@ -188,9 +191,9 @@ export class GuardedWrite {
    * Whether a failed attempt is worth another one, conflicts of the version aside. In a transaction
    * of the caller's it never is: the database has ended it.
    */
-  isRetryable(session: Pick<RecordSession, 'inTransaction'>, error: unknown): boolean {
+  isRetryable(session: Pick<RecordSession, 'inTransaction'>, error: unknown): Retryable {
     if (session.inTransaction || this.isConflict(error) || error === this.#missing?.error) return false
-    return isRetryable(error, this.#target.policy, this.#ambiguous)
+    return isRetryableStatement(error, this.#target.policy)
   }
 
   /** The end of the write. Rejects with any error that is neither a conflict nor a missing row. */

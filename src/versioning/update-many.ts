@@ -13,8 +13,8 @@ import {
 import type { CallEvents } from '../events/call-events.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
-import { retry } from '../retry/loop.js'
-import { isRetryable } from '../retry/retryable.js'
+import { limitReached, retry } from '../retry/loop.js'
+import { isRetryableStatement } from '../retry/retryable.js'
 import type { Catalogue, Table } from '../sql/catalogue.js'
 import { patient } from '../transactions/bounds.js'
 import { serialized } from '../transactions/records-in-turn.js'
@@ -116,10 +116,10 @@ async function writeAll(
       policy,
       deadline,
       (error) =>
-        !session.inTransaction && !(error instanceof BatchVersionConflictError) && isRetryable(error, policy, outcome),
+        !session.inTransaction && !(error instanceof BatchVersionConflictError) && isRetryableStatement(error, policy),
     )
   } catch (error) {
-    throw outcome.lastError(error)
+    throw outcome.lastError(session.inTransaction ? error : limitReached(error, deadline, 'the rows'))
   }
 }
 

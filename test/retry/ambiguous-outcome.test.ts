@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { DeadlineExceededError, InvalidArgumentError, OutcomeUnknownError } from '../../src/errors/index.js'
 import { AmbiguousOutcome, isNoAnswer, isServerAway } from '../../src/retry/ambiguous-outcome.js'
-import { isRetryable, isTransient } from '../../src/retry/retryable.js'
+import { isRetryable, isRetryableStatement } from '../../src/retry/retryable.js'
 
 const LOST = Object.assign(new Error('Connection terminated'), { code: 'ECONNRESET' })
 const UNREACHABLE = Object.assign(new Error("Can't reach database server"), { code: 'P1001' })
+const LOCK_TIMEOUT = { code: '55P03', severity: 'ERROR' }
 const CONFLICT = Object.assign(new Error('write conflict'), { code: 'P2034' })
 const REFUSED = new InvalidArgumentError('data', 'is wrong.')
 
@@ -37,23 +38,23 @@ test('an error of a write whose outcome is known stays as it is', () => {
   expect(ambiguous().lastError(unknown)).toBe(unknown)
 })
 
-test('a server that cannot be reached is asked again only while an outcome is ambiguous', () => {
-  const settled = ambiguous()
-  settled.settle()
-  expect(isRetryable(UNREACHABLE, policy)).toBe(false)
-  expect(isRetryable(UNREACHABLE, policy, settled)).toBe(false)
-  expect(isRetryable(UNREACHABLE, policy, ambiguous())).toBe(true)
+test('a conflict of transactions and what the policy names are tried again, and count', () => {
+  expect([CONFLICT, REFUSED].map((error) => isRetryable(error, policy))).toEqual([true, false])
+  expect(isRetryable(REFUSED, { retryOn: (error) => error === REFUSED })).toBe(true)
 })
 
-test('a conflict of transactions, a lost connection and what the policy names are tried again, and nothing else', () => {
-  expect([LOST, CONFLICT, REFUSED, UNREACHABLE].map((error) => isTransient(error))).toEqual([true, true, false, false])
-  expect([LOST, CONFLICT, REFUSED].map((error) => isRetryable(error, policy))).toEqual([true, true, false])
-  expect(isRetryable(REFUSED, { retryOn: (error) => error === REFUSED })).toBe(true)
+test('a server that is away is tried again, and does not count', () => {
+  expect([LOST, UNREACHABLE].map((error) => isRetryable(error, policy))).toEqual(['uncounted', 'uncounted'])
+})
+
+test('a statement of our own is tried again also where a limit of the database has ended it', () => {
+  const limited = Object.assign(new Error('canceling statement due to lock timeout'), LOCK_TIMEOUT)
+  expect([isRetryable(limited, policy), isRetryableStatement(limited, policy)]).toEqual([false, 'uncounted'])
 })
 
 test('an unknown outcome is never tried again, whatever the policy says', () => {
   const unknown = new OutcomeUnknownError('it was lost', {})
-  expect(isRetryable(unknown, { retryOn: () => true }, ambiguous())).toBe(false)
+  expect(isRetryable(unknown, { retryOn: () => true })).toBe(false)
 })
 
 test('a server that is away, and a time that is up, say nothing about what was sent before', () => {

@@ -3,6 +3,7 @@ import { concurrency, isConcurrencyError } from '../../src/index.js'
 import { backoff } from '../../src/retry/backoff.js'
 import { retry as retryWith } from '../../src/retry/loop.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../../src/retry/policy.js'
+import type { Retryable } from '../../src/retry/retryable.js'
 import { Deadline } from '../../src/sync/deadline.js'
 import { useDatabase } from '../support/clients.js'
 import { fakeClock, stoppedClock } from '../support/fake-clock.js'
@@ -23,7 +24,7 @@ function retry<T>(
     policy?: Partial<ResolvedPolicy>
     signal?: AbortSignal
     time?: ReturnType<typeof fakeClock>
-    isRetryable?: (error: unknown) => boolean
+    isRetryable?: (error: unknown) => Retryable
   } = {},
 ) {
   const resolved = { ...DEFAULT_POLICY, ...policy }
@@ -272,4 +273,25 @@ test.each(MISTAKES)('a wrong retry.%s (%o) of a call is refused before any SQL',
 
   expect(isConcurrencyError(error, 'INVALID_ARGUMENT') && error.field).toBe(`retry.${field}`)
   expect(statements).toEqual([])
+})
+
+test('attempts that do not count are ended by the deadline alone', async () => {
+  const time = fakeClock(() => 0.999)
+  const work = failing(Number.POSITIVE_INFINITY)
+
+  const error = await rejectionOf(retry(work, { isRetryable: () => 'uncounted', time }))
+
+  expect(work.mock.calls.length).toBeGreaterThan(10)
+  expect(time.clock.now()).toBeGreaterThanOrEqual(4_750)
+  expect(error).toHaveProperty('attempts', work.mock.calls.length)
+})
+
+test('fewer attempts than usual limit the runs, also where these would not count', async () => {
+  const work = failing(Number.POSITIVE_INFINITY)
+
+  expect(await rejectionOf(retry(work, { isRetryable: () => 'uncounted', policy: { attempts: 2 } }))).toHaveProperty(
+    'attempts',
+    2,
+  )
+  expect(work).toHaveBeenCalledTimes(2)
 })

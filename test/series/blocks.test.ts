@@ -8,6 +8,7 @@ import { series } from '../../src/series/extension.js'
 import { mapSeries, type Series } from '../../src/series/mapping.js'
 import { SeriesStore } from '../../src/series/store.js'
 import { systemClock } from '../../src/sync/clock.js'
+import { Deadline } from '../../src/sync/deadline.js'
 import type { ClientOptions } from '../support/clients.js'
 import { openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
@@ -222,7 +223,9 @@ describe('a block', () => {
     let ahead = 0
     const clock = { ...systemClock, now: () => systemClock.now() + ahead }
     const blocks = new BlockAllocator(new SeriesStore(map), retryingRoot(root), clock)
-    const take = async () => (await blocks.take({ series: map.series.get(name) as Series, at: undefined }, {})).value
+    const deadline = () => new Deadline(60_000, undefined, clock)
+    const take = async () =>
+      (await blocks.take({ series: map.series.get(name) as Series, at: undefined }, deadline())).value
     const [{ left }] = await database.query(
       `SELECT extract(epoch FROM date_trunc('day', now() AT TIME ZONE 'UTC') + interval '1 day' - now() AT TIME ZONE 'UTC')::float8 * 1000 AS left`,
     )
