@@ -1,4 +1,5 @@
 import { Prisma } from '@prisma/client/extension'
+import { type CheckClientMethods, checkClientMethods } from './doctor/extension.js'
 import type { ContentionOptions } from './events/contention.js'
 import { contentionOf, eventsOf } from './events/events.js'
 import type { EventClientMethods } from './events/extension.js'
@@ -36,6 +37,8 @@ import type { VersioningOf } from './versioning/types.js'
 import { VersionedModels } from './versioning/versioned-models.js'
 import { Versioning } from './versioning/versioning.js'
 
+export type { CheckClientMethods, CheckConcurrency } from './doctor/extension.js'
+export type { CheckConcurrencyOptions } from './doctor/types.js'
 export * from './errors/index.js'
 export type { ContentionOptions, ContentionSnapshot, HotSpot, OperationContention } from './events/contention.js'
 export type { EventClientMethods, ReadContention } from './events/extension.js'
@@ -116,7 +119,8 @@ export interface ConcurrencyClientMethods
   extends TransactionClientMethods,
     IdempotentClientMethods,
     LockClientMethods,
-    EventClientMethods {}
+    EventClientMethods,
+    CheckClientMethods {}
 
 /** The type of `concurrency()`, applied to a client. */
 export type ConcurrencyExtension<O> = Extension<
@@ -175,6 +179,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         ...lockClientMethods(locks),
         $contention: (options?: ContentionOptions) => contentionOf(events, options),
         ...touch.client,
+        ...checkClientMethods(),
         ...setupMethod(given),
         ...watchedTransaction(own),
       },

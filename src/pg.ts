@@ -1,6 +1,6 @@
 import type { Pool } from 'pg'
-import type { PgClient } from './pg/client.js'
 import { connect } from './pg/connect.js'
+import type { PgClient } from './pg/methods.js'
 import { readModels } from './pg/models.js'
 import type { PgOptions } from './pg/options.js'
 
@@ -29,10 +29,11 @@ export type * from './events/types.js'
 export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClient> {
   return connect(pool, options, readModels)
 }
+export type { CheckConcurrencyOptions } from './doctor/types.js'
 export { idempotencyKeySql } from './idempotency/schema.js'
-export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/client.js'
 export type { PgExtension } from './pg/extension.js'
 export { type PgItem, serials, series, stock } from './pg/features.js'
+export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/methods.js'
 export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'
 export type { PgOptions } from './pg/options.js'

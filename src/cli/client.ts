@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { type ClientSetup, setupOf } from '../engine/setup.js'
-import type { PgClient } from '../pg/client.js'
 import { connect } from '../pg/connect.js'
 import { serials, series, stock } from '../pg/features.js'
+import type { PgClient } from '../pg/methods.js'
 import { readModels, withVersions } from '../pg/models.js'
 import { UsageError } from './command.js'
 import { type CommandConfig, readConfig } from './config.js'
@@ -46,7 +46,8 @@ export async function openClient(given: ClientOptions, pool: Pool): Promise<Comm
   const client = await configuredClient(config, given.schema ?? config.schema, pool)
   const setup = setupOf(client)
   if (setup === undefined) throw new Error('a client of this package has no setup')
-  return { client, setup }
+  // Its pool is that of the command, not that of the application.
+  return { client, setup: { ...setup, connections: undefined } }
 }
 
 async function exportedClient(

@@ -15,6 +15,10 @@ export interface ClientSetup {
   /** The options of `concurrency()`. */
   readonly options: SetupOptions
   readonly features: readonly FeatureSetup[]
+  /** How many connections it has; `undefined` where that is not known. */
+  readonly connections: number | undefined
+  /** Whether its adapter prepares its statements by names. */
+  readonly namesStatements: boolean
 }
 
 /** Those of the options that say what the database must have, and the retry policy, with which features begin. */
@@ -36,6 +40,12 @@ export interface SetupOptions {
       }
     | undefined
   readonly lock?: { readonly maxWaiting?: number } | undefined
+  readonly version?:
+    | {
+        readonly bumpPlainWrites?: boolean
+        readonly models?: Readonly<Record<string, { readonly bumpPlainWrites?: boolean } | false>>
+      }
+    | undefined
 }
 
 /** A feature of the ERP on the client. */

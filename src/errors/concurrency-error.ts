@@ -3,6 +3,7 @@ export const BRAND = Symbol.for('prisma-extension-concurrency.error')
 export type ConcurrencyErrorCode =
   | 'BATCH_VERSION_CONFLICT'
   | 'BATCH_TRANSACTION'
+  | 'CHECK_FAILED'
   | 'CONFIGURATION'
   | 'DEADLINE_EXCEEDED'
   | 'DUPLICATE_SERIALS'

@@ -4,6 +4,7 @@
  * is one, is the `cause`.
  */
 
+import type { ConcurrencyCheckError } from './check.js'
 import { BRAND, type ConcurrencyErrorCode } from './concurrency-error.js'
 import type { ConfigurationError, InvalidArgumentError } from './configuration.js'
 import type { ForeignExtensionError } from './foreign-extension.js'
@@ -31,6 +32,7 @@ import type {
   WriteSuppressedError,
 } from './versioning.js'
 
+export * from './check.js'
 export { ConcurrencyError, type ConcurrencyErrorCode } from './concurrency-error.js'
 export * from './configuration.js'
 export { ForeignExtensionError, type ForeignExtensionProblem } from './foreign-extension.js'
@@ -62,6 +64,7 @@ export function isConcurrencyError<Code extends ConcurrencyErrorCode = Concurren
 export type AnyConcurrencyError =
   | BatchTransactionError
   | BatchVersionConflictError
+  | ConcurrencyCheckError
   | ConfigurationError
   | DeadlineExceededError
   | DuplicateSerialsError

@@ -1,11 +1,11 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg'
+import type { CheckConcurrencyOptions } from '../doctor/types.js'
 import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
 import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
-import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import { ConfigurationError, type Finding, InvalidArgumentError } from '../errors/index.js'
 import type { ContentionOptions, ContentionSnapshot } from '../events/contention.js'
 import { contentionOf, type Events } from '../events/events.js'
-import type { EventClientMethods } from '../events/extension.js'
 import type { OperationMethods } from '../idempotency/operation-methods.js'
 import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } from '../idempotency/types.js'
 import type { LockKeys } from '../locking/key.js'
@@ -23,176 +23,12 @@ import {
   type UserBody,
 } from '../transactions/method.js'
 import { inPlainNestedBody, sendPlain } from '../transactions/serialize.js'
-import type { RetryingTransactions, TransactionContext } from '../transactions/with-retry.js'
+import type { RetryingTransactions } from '../transactions/with-retry.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import type { Namespace, PgExtension } from './extension.js'
+import type { PgClient } from './methods.js'
 import { type Clients, PgRoot, type PgTransaction } from './session.js'
-
-type Nothing = Record<never, never>
-
-/** The `tx` of a transaction: its statements are in the transaction. `X` is the type of the extensions' additions. */
-export type PgTransactionClient<X = Nothing> = PgClientMethods<X> & X
-
-/** The client that `concurrency(pool)` returns. `X` is the type of the extensions' additions. */
-export type PgClient<X = Nothing> = PgClientMethods<X> & PgRootMethods<X> & X
-
-export interface PgRootMethods<X> {
-  /**
-   * The same, with an extension on it: `stock()`, `serials()` or `series()` of this entry point. The `tx` of
-   * a transaction has it, too.
-   *
-   * @throws ConfigurationError if its options do not fit the tables: every mistake, with its path
-   *
-   * @example
-   * const shop = db.$extends(
-   *   stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }),
-   * )
-   */
-  $extends<N extends object>(extension: PgExtension<N>): PgClient<X & N>
-}
-
-/** The methods of the client, and of the `tx` of a transaction. */
-export interface PgClientMethods<X> extends EventClientMethods {
-  /**
-   * Sends a statement, as the `query` of the pool does; on a `tx` in its transaction.
-   *
-   * @throws TransactionScopeError on a `tx` whose transaction is over
-   *
-   * @example
-   * const { rows } = await tx.query<{ total: string }>('SELECT total FROM orders WHERE id = $1', [id])
-   */
-  query<R extends QueryResultRow = Record<string, unknown>>(
-    text: string,
-    values?: readonly unknown[],
-  ): Promise<QueryResult<R>>
-
-  /**
-   * A transaction that runs once, and is rolled back if its body rejects. On a `tx` it is a savepoint.
-   *
-   * @throws DeadlineExceededError if there is no connection within `maxWait` (2 s unless given), or the body takes
-   *   longer than `timeout` (5 s unless given)
-   * @throws TransactionAbortedError if a statement has failed, and the body has caught its error
-   *
-   * @example
-   * await db.$transaction(async (tx) => {
-   *   await tx.query('INSERT INTO orders (id) VALUES ($1)', [id])
-   * })
-   */
-  $transaction<R>(body: (tx: PgTransactionClient<X>) => Promise<R>, options?: TransactionOptions): Promise<R>
-
-  /**
-   * A transaction that runs again, from the start and on a fresh snapshot, after a serialization failure
-   * (40001) or a deadlock (40P01), and that finds out its outcome if the answer to COMMIT is lost.
-   *
-   * The body may run several times: work outside the database, such as sending a mail, belongs after
-   * the commit. On a `tx` it runs once, in a savepoint, and conflicts go up to the outermost transaction.
-   *
-   * @throws OutcomeUnknownError if the connection was lost at COMMIT and the server can no longer tell what
-   *   became of the transaction
-   *
-   * @example
-   * await db.$transactionWithRetry(async (tx) => transfer(tx, from, to), { isolationLevel: 'Serializable' })
-   *
-   * Source: PostgreSQL manual, "13.5. Serialization Failure Handling".
-   */
-  $transactionWithRetry<R>(
-    body: (tx: PgTransactionClient<X>, context: TransactionContext) => Promise<R>,
-    options?: TransactionWithRetryOptions,
-  ): Promise<R>
-
-  /**
-   * Runs the body in a READ COMMITTED transaction that holds an advisory lock. The database itself releases
-   * it with the transaction, also when this process dies. Programs on Prisma take the same locks by the same
-   * keys.
-   *
-   * Callers of this process queue before they take a connection. The body's signal is aborted when the
-   * transaction ends or `bodyTimeout` has passed; from that moment the lock is gone.
-   *
-   * @throws LockTimeoutError if the lock is not free within `timeout`
-   * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written
-   *
-   * @example
-   * await db.$withAdvisoryLock(['stock', sku], (tx) => transfer(tx, from, to), { timeout: 2_000 })
-   *
-   * Source: PostgreSQL manual, "13.3.5. Advisory Locks".
-   */
-  $withAdvisoryLock<R>(
-    keys: LockKeys,
-    body: (tx: PgTransactionClient<X>, signal: AbortSignal) => Promise<R>,
-    options?: WithAdvisoryLockOptions,
-  ): Promise<R>
-
-  /**
-   * Takes an advisory lock in the transaction that you have, until it ends.
-   *
-   * @throws TransactionRequiredError outside a transaction
-   * @throws LockTimeoutError if it is not free in time; the transaction stays usable
-   * @throws InvalidArgumentError at REPEATABLE READ and above, unless `snapshot: 'accept'`
-   *
-   * @example
-   * await tx.$advisoryXactLock(['serial', productId])
-   */
-  $advisoryXactLock(keys: LockKeys, options?: AdvisoryXactLockOptions): Promise<void>
-
-  /**
-   * Takes an advisory lock in the transaction that you have, if it is free now.
-   *
-   * @returns whether it was taken
-   * @throws TransactionRequiredError outside a transaction
-   *
-   * @example
-   * if (!(await tx.$tryAdvisoryXactLock(['report', day]))) return
-   */
-  $tryAdvisoryXactLock(keys: LockKeys, options?: TryAdvisoryXactLockOptions): Promise<boolean>
-
-  /**
-   * Runs a whole operation once: its effects and its answer are committed together under a key, and a
-   * duplicate gets the stored answer. Needs a table in which the keys are noted: `idempotencyKeySql()` prints
-   * it.
-   *
-   * The scope must tell tenants and users apart, or one of them gets another's answer. The answer must be plain
-   * data (Date, bigint, bytes and undefined included). A body that throws leaves nothing behind, not even
-   * the key.
-   *
-   * @throws IdempotencyMismatchError if the key came with another `request` before
-   * @throws IdempotencyInProgressError if the same operation is running, and `whileRunning` is `refuse` or it
-   *   takes longer than the deadline
-   *
-   * @example
-   * const { result, replayed } = await db.$idempotent(
-   *   { key, scope: `tenant ${tenantId}: checkout`, request: body },
-   *   async (tx) => placeOrder(tx, body),
-   * )
-   */
-  $idempotent<R>(
-    options: IdempotentOptions,
-    body: (tx: PgTransactionClient<X>, context: TransactionContext) => Promise<R>,
-  ): Promise<{ result: R; replayed: boolean }>
-
-  /**
-   * Runs a job's body once per period across all machines, in one transaction; set its `timeout`. The second
-   * caller is answered `{ ran: false }` at once.
-   *
-   * @throws InvalidArgumentError for a period or a time zone that cannot be right, before the job runs
-   *
-   * @example
-   * await db.$oncePer({ job: 'daily-report', period: { atLeast: '23h' }, timeout: 60_000 }, (tx) => writeReport(tx))
-   */
-  $oncePer<R>(
-    options: OncePerOptions,
-    body: (tx: PgTransactionClient<X>, context: TransactionContext) => Promise<R>,
-  ): Promise<OncePerResult<R>>
-
-  /**
-   * Deletes the keys of `$idempotent` and `$oncePer` that are older than so many ms, in batches. A duplicate
-   * that arrives after its key was deleted runs again.
-   *
-   * @example
-   * await db.$pruneIdempotencyKeys({ olderThan: 30 * 24 * 3_600_000 })
-   */
-  $pruneIdempotencyKeys(options: PruneOptions): Promise<{ count: number }>
-}
 
 /** The common part of all clients of one pool, with any extensions. */
 export interface Core {
@@ -286,12 +122,14 @@ class RootClient extends Client {
 
   [SETUP](): ClientSetup {
     const { dataModel, options } = this.#core
-    return {
-      session: this.#session,
-      dataModel,
-      options,
-      features: this.#namespaces.flatMap(({ feature }) => feature ?? []),
-    }
+    const session = this.#session
+    const features = this.#namespaces.flatMap(({ feature }) => feature ?? [])
+    return { session, dataModel, options, features, connections: session.connections, namesStatements: false }
+  }
+
+  async $checkConcurrency(options?: CheckConcurrencyOptions): Promise<readonly Finding[]> {
+    const { checkSetup } = await import('../doctor/check.js')
+    return checkSetup(this[SETUP](), options)
   }
 
   query<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {

@@ -6,7 +6,8 @@ import { OperationMethods } from '../idempotency/operation-methods.js'
 import { LockMethods } from '../locking/methods.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { RetryingTransactions } from '../transactions/with-retry.js'
-import { clientOf, type PgClient } from './client.js'
+import { clientOf } from './client.js'
+import type { PgClient } from './methods.js'
 import { checkPgOptions, type PgOptions } from './options.js'
 import { PgRoot } from './session.js'
 
@@ -28,9 +29,20 @@ export async function connect(
   const transactions = new RetryingTransactions()
   const events = eventsOf(given)
   const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING, events)
-  const reader = new PgRoot({ pool, policy, transactions, events }, { root: () => pool, transaction: () => pool })
+  const reader = rootOf({ pool, policy, transactions, events })
   const dataModel = await modelsFor(reader, given)
   const settings = given.idempotency ?? {}
   const operations = new OperationMethods({ dataModel, policy, transactions, settings, events })
   return clientOf({ pool, dataModel, options: given, policy, transactions, locks, operations, events }, [])
+}
+
+/** A root session of a pool, for statements of our own: its clients are for nobody. */
+export function rootOf(core: ConstructorParameters<typeof PgRoot>[0]): RootSession {
+  const { pool } = core
+  return new PgRoot(core, { root: () => pool, transaction: () => pool })
+}
+
+/** The same for a command, which has no client. */
+export function sessionOfPool(pool: Pool): RootSession {
+  return rootOf({ pool, policy: DEFAULT_POLICY, transactions: new RetryingTransactions(), events: eventsOf({}) })
 }

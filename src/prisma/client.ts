@@ -35,7 +35,7 @@ export interface PrismaClientLike {
     readonly inlineSchema: string
     readonly adapter?: {
       readonly adapterName?: string
-      readonly options?: { readonly schema?: string }
+      readonly options?: { readonly schema?: string; readonly statementNameGenerator?: unknown }
       /** Of `@prisma/adapter-pg`: the options of its pool. */
       readonly config?: { readonly max?: number }
     }

@@ -12,7 +12,16 @@ export function setupMethod(options: SetupOptions): Record<never, never> {
       const features = layersOf(client).flatMap(({ name, map }) =>
         name === 'concurrency' || !map ? [] : { name, map },
       )
-      return { session: rootSession(client), dataModel: readDataModel(client), options, features }
+      const session = rootSession(client)
+      const { adapter } = client._engineConfig
+      return {
+        session,
+        dataModel: readDataModel(client),
+        options,
+        features,
+        connections: session.connections,
+        namesStatements: adapter?.options?.statementNameGenerator !== undefined,
+      }
     },
   }
 }

@@ -9,7 +9,9 @@ import {
   type TableMap,
   TEXT_OR_UUID,
 } from '../mapping/mapping.js'
+import { Catalogue } from '../sql/catalogue.js'
 import { rawReadable } from '../sql/raw-record.js'
+import { RequiredKeys } from '../sql/unique-keys.js'
 import type { SerialsOptions } from './options.js'
 import { DEFAULT_ALLOCATION_MODEL, DEFAULT_SERIAL_MODEL } from './schema.js'
 
@@ -24,6 +26,9 @@ export interface SerialsMap {
     readonly readable: readonly Field[] | undefined
   }
   readonly allocation: TableMap & { readonly transactionId: Field; readonly request: Field; readonly count: Field }
+  readonly catalogue: Catalogue
+  /** The unique keys without which serials would be given twice. */
+  readonly keys: RequiredKeys
 }
 
 /** @throws ConfigurationError with every mistake */
@@ -38,7 +43,12 @@ export function mapSerials(dataModel: DataModel, options: SerialsOptions): Seria
     check.report('serial.transactionId', `${name} must be of the type of ${allocation.model.name}.${noted.name}`)
   }
   check.finish()
-  return { serial, allocation }
+  const catalogue = new Catalogue()
+  const keys = new RequiredKeys(catalogue, [
+    { model: serial.model, fields: serial.key },
+    { model: allocation.model, fields: [allocation.transactionId] },
+  ])
+  return { serial, allocation, catalogue, keys }
 }
 
 function mapSerial(found: TableCheck): SerialsMap['serial'] {

@@ -5,9 +5,8 @@ import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
 import { isFilledIn } from '../mapping/mapping.js'
 import { callOptions } from '../retry/call-options.js'
-import { Catalogue, type Table } from '../sql/catalogue.js'
+import type { Table } from '../sql/catalogue.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
-import { RequiredKeys } from '../sql/unique-keys.js'
 import { transactionOptions } from '../transactions/method.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
@@ -53,8 +52,6 @@ export class SerialsFeature implements Feature {
   readonly errorModel
   readonly models
   readonly map: SerialsMap
-  readonly #catalogue = new Catalogue()
-  readonly #keys: RequiredKeys
   readonly #runner: Runner
   readonly #allocator: Allocator
   readonly #executor: SerialsExecutor
@@ -71,10 +68,6 @@ export class SerialsFeature implements Feature {
     this.errorModel = serial.model
     this.models = [serial.model, allocation.model]
     this.map = map
-    this.#keys = new RequiredKeys(this.#catalogue, [
-      { model: serial.model, fields: key },
-      { model: allocation.model, fields: [allocation.transactionId] },
-    ])
     this.#runner = runner
     this.#allocator = new Allocator(map, (at) => this.#readyFor(at), readSerials)
     this.#executor = new SerialsExecutor(runner.root, this.#allocator, maxWaiting)
@@ -160,12 +153,12 @@ export class SerialsFeature implements Feature {
   }
 
   async #readyFor(session: Session): Promise<Table> {
-    await this.#keys.check(session)
+    await this.map.keys.check(session)
     return this.#columns(session)
   }
 
   #columns(session: Session): Promise<Table> {
-    return this.#catalogue.of(this.map.serial.model, session)
+    return this.map.catalogue.of(this.map.serial.model, session)
   }
 
   /** Both tables keep it: the noted one, and the one of the serials. */

@@ -32,18 +32,19 @@ export async function requireKeys(
 /** The keys of one feature, which are looked up before its first write. */
 export class RequiredKeys {
   readonly #catalogue: Catalogue
-  readonly #keys: readonly NeededKey[]
   #areThere = false
 
-  constructor(catalogue: Catalogue, keys: readonly NeededKey[]) {
+  constructor(
+    catalogue: Catalogue,
+    readonly all: readonly NeededKey[],
+  ) {
     this.#catalogue = catalogue
-    this.#keys = keys
   }
 
   /** @throws ConfigurationError if one of them is not there */
   async check(session: Session): Promise<void> {
     if (this.#areThere) return
-    await requireKeys(this.#catalogue, this.#keys, session)
+    await requireKeys(this.#catalogue, this.all, session)
     this.#areThere = true
   }
 }
@@ -64,22 +65,25 @@ const REASONS: Readonly<Record<UnfitIndex['reason'], string>> = {
 }
 
 /** For a key that is not in the database, or only in a form that does not keep every two rows apart. */
-export function missingKey(
-  { model, fields }: NeededKey,
-  found: readonly UnfitIndex[],
-  options?: ErrorOptions,
-): ConfigurationError {
-  const columns = fields.map(columnOf).join(', ')
+export function missingKey(key: NeededKey, found: readonly UnfitIndex[], options?: ErrorOptions): ConfigurationError {
+  const { model, fields } = key
+  const { columns, seen, sql } = describeMissingKey(key, found)
   const names = fields.map(({ name }) => name).join(', ')
+  const message =
+    `the table ${tableOf(model)} has no unique index of (${columns}), on which this call relies for the key (${names}) of ${model.name}: ` +
+    `a duplicate would be written a second time. Nothing was written.${seen} Apply your migrations, or create it, and call again: ${sql}`
+  return new ConfigurationError([{ path: '', message }], options)
+}
+
+/** The columns of the key, sentences about indexes that are there and do not do, and the SQL that creates the right one. */
+export function describeMissingKey({ model, fields }: NeededKey, found: readonly UnfitIndex[]) {
+  const columns = fields.map(columnOf).join(', ')
   const unfit = found.filter((index) => isKey(index.columns, fields))
   const seen = unfit.map(({ name, reason }) => ` There is ${quoted(name)}, but it ${REASONS[reason]}.`).join('')
   const name = `${model.table}_${fields.map(({ column }) => column).join('_')}_key`
   const isFree = name.length <= LONGEST_NAME && !found.some((index) => index.name === name)
   const sql = `CREATE UNIQUE INDEX ${isFree ? `${quoted(name)} ` : ''}ON ${tableOf(model)} (${columns});`
-  const message =
-    `the table ${tableOf(model)} has no unique index of (${columns}), on which this call relies for the key (${names}) of ${model.name}: ` +
-    `a duplicate would be written a second time. Nothing was written.${seen} Apply your migrations, or create it, and call again: ${sql}`
-  return new ConfigurationError([{ path: '', message }], options)
+  return { columns, seen, sql }
 }
 
 const LONGEST_NAME = 63

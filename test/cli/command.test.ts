@@ -18,6 +18,12 @@ describe('the command', () => {
     expect(stdout).toMatch(/Usage: prisma-extension-concurrency[\s\S]*doctor[\s\S]*Exit codes: 0 /)
   })
 
+  test('has the version of the package', async () => {
+    const { stdout } = await runCommand(['--version'])
+
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
   test.each(['doctor', 'init', 'sql', 'audit', 'locks'])(
     'says of %s with --help what its options are',
     async (name) => {
@@ -84,20 +90,22 @@ describe('the mapping is read', () => {
       'concurrency.config.json':
         '{ "stock": { "item": { "model": "Product", "key": "id" }, "movement": { "model": "Move" } } }',
     })
-    const { code, stderr } = await runCommand(['doctor'], { cwd, env: env() })
+    const { code, stdout } = await runCommand(['doctor'], { cwd, env: env() })
 
-    expect(code).toBe(2)
-    expect(stderr).toContain('movement.model: there is no model Move in the schema; there are Product')
+    expect(code).toBe(1)
+    expect(stdout).toContain(
+      'error CONFIGURATION: movement.model\n  there is no model Move in the schema; there are Product',
+    )
   })
 
   test('from a config file and the tables of the database, where there is no schema', async () => {
     const cwd = await appFolder({
       'concurrency.config.mjs': "export default { concurrency: { models: { Nothing: { table: 'nothing' } } } }",
     })
-    const { code, stderr } = await runCommand(['doctor'], { cwd, env: env() })
+    const { code, stdout } = await runCommand(['doctor'], { cwd, env: env() })
 
-    expect(code).toBe(2)
-    expect(stderr).toContain('models.Nothing: the database has no table nothing')
+    expect(code).toBe(1)
+    expect(stdout).toContain('error CONFIGURATION: models.Nothing\n  the database has no table nothing')
   })
 
   test('and mistakes in the schema are told in the words of Prisma', async () => {

@@ -98,6 +98,10 @@ describe.each(Object.keys(CORPUS))('the schema %s', (name) => {
     },
   )
 
+  test('has a database in which the checks find nothing', async () => {
+    expect(await db.$checkConcurrency()).toEqual([])
+  })
+
   const layers = ERP_LAYERS[name as keyof typeof ERP_LAYERS]
   if (layers === undefined) return
   test('has a ledger, serials and numbers in models of its own names', async () => {
@@ -107,6 +111,7 @@ describe.each(Object.keys(CORPUS))('the schema %s', (name) => {
       .$extends(series(layers.series))
     const item = { warehouse: 'main', code: 'moved' }
     await client.article.create({ data: item })
+    expect(await erp.$checkConcurrency()).toEqual([])
     await erp.$stock.move({ transactionId: 'in', item, quantity: '7.5' })
     await erp.$stock.reserve({ transactionId: 'order', lines: [{ item, quantity: 2 }], expiresIn: 60_000 })
     await erp.$serials.import({ transactionId: 'new', numbers: ['x1', 'x2'], data: { maker: 'ours', state: 'CLOSED' } })

@@ -12,7 +12,7 @@ const env = { ...process.env, PATH: [process.env.PATH, '/usr/sbin', '/usr/local/
 export const whyNoPgBouncer =
   spawnSync('pgbouncer', ['--version'], { env }).status === 0 ? undefined : 'pgbouncer is not installed'
 
-/** A PgBouncer in transaction pooling mode in front of the server of this URL. */
+/** A PgBouncer, in transaction pooling mode unless another is given, in front of the server of this URL. */
 export interface PgBouncer {
   /** The URL of the same database, by way of PgBouncer. */
   readonly url: string
@@ -20,7 +20,11 @@ export interface PgBouncer {
 }
 
 /** @param poolSize how many connections to the server it has, for all its clients together */
-export async function startPgBouncer(target: string, poolSize: number): Promise<PgBouncer> {
+export async function startPgBouncer(
+  target: string,
+  poolSize: number,
+  mode: 'transaction' | 'session' = 'transaction',
+): Promise<PgBouncer> {
   const { hostname, port, username, password, pathname } = new URL(target)
   const directory = await mkdtemp(join(tmpdir(), 'concurrency-pgbouncer-'))
   const own = await freePort()
@@ -36,7 +40,7 @@ listen_port = ${own}
 unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = ${join(directory, 'userlist.txt')}
-pool_mode = transaction
+pool_mode = ${mode}
 default_pool_size = ${poolSize}
 max_client_conn = 500
 server_login_retry = 1

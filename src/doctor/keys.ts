@@ -1,0 +1,26 @@
+import type { Finding } from '../errors/index.js'
+import { tableOf } from '../sql/sql.js'
+import { describeMissingKey, isThere } from '../sql/unique-keys.js'
+import type { DatabaseFacts } from './facts.js'
+import type { Needs } from './needs.js'
+
+/** Keys that are no unique index which holds for all rows at every moment. */
+export function checkKeys({ keys }: Needs, { tables }: DatabaseFacts): Finding[] {
+  return keys.flatMap((key): Finding[] => {
+    const table = tables.get(key.model.name)
+    const hasColumns = key.fields.every(({ column }) => table?.columns.has(column))
+    // Of a view of several tables nothing is known, and a table or column that is missing is a finding already.
+    if (!table?.hasIndexes || !hasColumns || isThere(key, table)) return []
+    const { columns, seen, sql } = describeMissingKey(key, table.unfitIndexes)
+    return [
+      {
+        severity: 'error',
+        code: 'KEY_MISSING',
+        where: `${tableOf(key.model)} (${columns})`,
+        what: `There is no unique index of these columns that holds for all rows.${seen}`.replace(/\.$/, ''),
+        cost: `Without it ${key.cost}`,
+        sql,
+      },
+    ]
+  })
+}

@@ -1,0 +1,130 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { breakableDatabase } from '../support/broken.js'
+import { appFolder, runCommand } from '../support/command.js'
+import { startPgBouncer, whyNoPgBouncer } from '../support/pgbouncer.js'
+import { openRole } from '../support/role.js'
+
+const CLIENT = ['doctor', '--client', 'test/support/command-client.ts']
+const doctor = (url: string, ...args: readonly string[]) =>
+  runCommand([...CLIENT, ...args], { env: { DATABASE_URL: url } })
+const codesOf = (stdout: string): string[] =>
+  (JSON.parse(stdout) as { findings: { severity: string; code: string }[] }).findings.map(
+    ({ severity, code }) => `${severity} ${code}`,
+  )
+
+describe('doctor', () => {
+  test('prints each finding with its cost and the SQL that mends it, and ends with 1 where one is an error', async () => {
+    const database = await breakableDatabase()
+    await database.query('DROP INDEX "Payment_transactionId_key"')
+
+    const { code, stdout } = await doctor(database.url)
+
+    expect(code).toBe(1)
+    expect(stdout).toBe(`error KEY_MISSING: "public"."Payment" ("transactionId")
+  There is no unique index of these columns that holds for all rows.
+  cost: Without it createIdempotent refuses this key, and every other insert writes its duplicates: a payment that is sent again is there twice.
+  mend:
+    CREATE UNIQUE INDEX "Payment_transactionId_key" ON "public"."Payment" ("transactionId");
+`)
+  })
+
+  test('ends with 0 where no finding is an error, and prints them as JSON', async () => {
+    const database = await breakableDatabase()
+    await database.query('ALTER TABLE "Product" ALTER COLUMN version DROP DEFAULT')
+
+    const { code, stdout } = await doctor(database.url, '--json')
+
+    expect({ code, codes: codesOf(stdout) }).toEqual({ code: 0, codes: ['warning VERSION_DEFAULT'] })
+  })
+
+  test('finds a trigger that is named and not there', async () => {
+    const database = await breakableDatabase()
+
+    const { stdout } = await doctor(database.url, '--json', '--trigger', 'Product', 'Order')
+
+    expect(codesOf(stdout)).toEqual(['error TRIGGER_MISSING', 'error TRIGGER_MISSING'])
+  })
+
+  test('looks at the privileges of another role', async () => {
+    const database = await breakableDatabase()
+    const role = new URL(await openRole(database)).username
+    await database.query(`REVOKE INSERT ON "SeriesNumber" FROM ${role}`)
+
+    const { stdout } = await doctor(database.url, '--json', '--role', role)
+
+    expect(codesOf(stdout)).toEqual(['error PRIVILEGE_MISSING'])
+  })
+
+  test('writes with --fix a migration that mends the tables, and runs nothing', async () => {
+    const database = await breakableDatabase()
+    const folder = await appFolder({})
+    await database.query(
+      'DROP INDEX "Payment_transactionId_key"; ALTER TABLE "Product" ALTER COLUMN version DROP NOT NULL',
+    )
+
+    const first = await doctor(database.url, '--fix', folder)
+    const again = await doctor(database.url)
+    const migration = (await readdir(folder)).find((name) => /^\d{14}_mend_concurrency$/.test(name)) ?? ''
+    await database.query(await readFile(join(folder, migration, 'migration.sql'), 'utf8'))
+
+    expect([first.code, again.code, (await doctor(database.url)).code]).toEqual([1, 1, 0])
+    expect(first.stderr).toContain(join(folder, migration, 'migration.sql'))
+  })
+
+  test('tries with --probe-schema what two sessions need a table for, and leaves none', async () => {
+    const database = await breakableDatabase()
+
+    const { code, stdout, stderr } = await doctor(database.url, '--probe-schema', 'public')
+
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'Nothing was found.\n', stderr: '' })
+    expect(await database.query("SELECT 1 FROM pg_class WHERE relname LIKE '%probe%'")).toEqual([])
+  })
+
+  test('needs nothing but a config file and the schema', async () => {
+    const database = await breakableDatabase()
+    await database.query('ALTER TABLE "StockMovement" DROP CONSTRAINT "StockMovement_pkey"')
+    const cwd = await appFolder({
+      'schema.prisma': await readFile('prisma/schema.prisma', 'utf8'),
+      'concurrency.config.json':
+        '{ "stock": { "item": { "model": "Stock", "key": ["productId", "warehouse"] }, "movement": { "model": "StockMovement" } } }',
+    })
+
+    const { stdout } = await runCommand(['doctor', '--json'], { cwd, env: { DATABASE_URL: database.url } })
+
+    expect(codesOf(stdout)).toEqual(['error KEY_MISSING'])
+  })
+})
+
+describe.skipIf(whyNoPgBouncer)(
+  `doctor behind PgBouncer${whyNoPgBouncer ? ` (skipped: ${whyNoPgBouncer})` : ''}`,
+  () => {
+    const bouncer = async (mode: 'transaction' | 'session') => {
+      const database = await breakableDatabase()
+      const { url, stop } = await startPgBouncer(database.url, 4, mode)
+      onTestFinished(stop)
+      return url
+    }
+    const byNames = (url: string) =>
+      runCommand(['doctor', '--json', '--client', 'test/support/naming-client.ts'], { env: { DATABASE_URL: url } })
+
+    test('finds that named statements are lost in transaction mode', async () => {
+      const { code, stdout } = await byNames(await bouncer('transaction'))
+
+      expect({ code, codes: codesOf(stdout) }).toEqual({ code: 1, codes: ['error NAMED_STATEMENTS'] })
+    })
+
+    test('says that there is one in transaction mode, which does no harm to statements without names', async () => {
+      const { code, stdout } = await doctor(await bouncer('transaction'), '--json')
+
+      expect({ code, codes: codesOf(stdout) }).toEqual({ code: 0, codes: ['info POOLER'] })
+    })
+
+    test('takes named statements in session mode for what they are: right', async () => {
+      const { code, stdout } = await byNames(await bouncer('session'))
+
+      expect({ code, codes: codesOf(stdout) }).toEqual({ code: 0, codes: ['info POOLER'] })
+    })
+  },
+)
