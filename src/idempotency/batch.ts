@@ -1,7 +1,7 @@
 import { madeOnce } from '../engine/made-once.js'
 import type { RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
-import { confirm } from '../retry/confirm.js'
+import { readConfirmed } from '../retry/confirm.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { type Deadline, soonest } from '../sync/deadline.js'
@@ -213,20 +213,21 @@ async function insertAll(
 }
 
 /** The rows that are there, by the names of their keys, where a statement of our own may read them. */
-async function findTogether(keys: readonly JobsOfKey[]): Promise<ReadonlyMap<string, Row>> {
-  const tasks = keys.map(([{ task }]) => task)
+async function findTogether(jobs: readonly JobsOfKey[]): Promise<ReadonlyMap<string, Row>> {
+  const tasks = jobs.map(([{ task }]) => task)
   const next = soonest(tasks)
-  if (!next?.call.direct?.canFind) return NONE
+  const direct = next?.call.direct
+  if (!next || !direct?.canFind) return NONE
   const { call } = next
   const root = next.root.until(next.deadline)
   try {
-    const rows = await findRows(
-      root,
-      next.call.direct,
-      tasks.map((task) => task.call.payload.key),
-      await tableOf(root, call),
-    )
-    await confirm(root, { deadline: next.deadline.withoutSignal() })
+    const keys = tasks.map((task) => task.call.payload.key)
+    const table = await tableOf(root, call)
+    const rows = await readConfirmed(root, {
+      deadline: next.deadline.withoutSignal(),
+      read: () => findRows(root, direct, keys, table),
+      isFound: (found) => found.some(Boolean),
+    })
     return new Map(tasks.flatMap(({ resources }, i) => (rows[i] ? [[resources, rows[i]]] : [])))
   } catch {
     return NONE // it will show again when they go on alone

@@ -10,7 +10,7 @@ import {
 import type { Row } from '../engine/session.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
-import { confirm } from '../retry/confirm.js'
+import { readConfirmed } from '../retry/confirm.js'
 import { limitReached, retry } from '../retry/loop.js'
 import { readAgain } from '../retry/read-again.js'
 import { isRetryableStatement } from '../retry/retryable.js'
@@ -199,20 +199,26 @@ function keySelection({ payload }: InsertCall): Readonly<Record<string, true>> {
 
 /** The record of an earlier call, on the primary, if its payload was the same. */
 async function findExisting(session: RecordSession, call: InsertCall): Promise<InsertResult | undefined> {
-  if (call.direct?.canFind) {
-    const [record] = await findRows(session, call.direct, [call.payload.key], await tableOf(session, call))
-    return record && replay(record, call, session)
-  }
-  const record = await session.read({ where: call.payload.where, ...call.wide.selection })
-  return record instanceof Absent ? undefined : replay(record, call, session)
+  const record = await readConfirmed(session, {
+    deadline: call.deadline,
+    read: () => readExisting(session, call),
+    isFound: (found) => found !== undefined,
+  })
+  return record && replay(record, call, session)
 }
 
 async function replay(record: Row, call: InsertCall, session: RecordSession): Promise<InsertResult> {
   await compare(record, call, session)
-  await confirm(session, call)
   return { record: call.wide.strip(record), replayed: true }
 }
 
 export function tableOf(session: RecordSession, { catalogue, model }: InsertCall): Promise<Table> {
   return catalogue.of(model, session)
+}
+
+async function readExisting(session: RecordSession, call: InsertCall): Promise<Row | undefined> {
+  const { direct, payload, wide } = call
+  if (direct?.canFind) return (await findRows(session, direct, [payload.key], await tableOf(session, call)))[0]
+  const record = await session.read({ where: payload.where, ...wide.selection })
+  return record instanceof Absent ? undefined : record
 }

@@ -7,7 +7,7 @@ type Sender = Pick<Session, 'inTransaction' | 'rows'>
 
 interface Found {
   /** Until when it is tried again on the root; the statements of a transaction have its limits. */
-  readonly deadline?: Deadline
+  readonly deadline?: Deadline | undefined
   /** The server that has committed it, where that is known: another one, after a failover, may not have it. */
   readonly server?: string
   /** Whether a body of the user's may have raised `synchronous_commit` in the transaction that is to be confirmed. */
@@ -45,6 +45,24 @@ export async function confirm(session: Sender, found: Found = {}): Promise<void>
   } catch (error) {
     throw new OutcomeUnknownError(UNCONFIRMED, { cause: error })
   }
+}
+
+/** A look for what an earlier call has left. */
+interface Read<T> {
+  readonly deadline?: Deadline | undefined
+  read(): Promise<T>
+  isFound(value: T): boolean
+}
+
+/**
+ * Reads what an earlier call has left, and confirms it. Outside a transaction it is read again then: a failover may lie
+ * between the two, and the server that has confirmed does not have what the lost one had.
+ */
+export async function readConfirmed<T>(session: Sender, { deadline, read, isFound }: Read<T>): Promise<T> {
+  const value = await read()
+  if (!isFound(value) || !wasAnswerLost()) return value
+  await confirm(session, { deadline })
+  return session.inTransaction ? value : read()
 }
 
 /** Asked first: a function that is not there, or not allowed, would end the transaction. */

@@ -1,7 +1,7 @@
 import type { Session } from '../engine/session.js'
 import { InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
-import { confirm } from '../retry/confirm.js'
+import { readConfirmed } from '../retry/confirm.js'
 import { readAgain } from '../retry/read-again.js'
 import type { Table } from '../sql/catalogue.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
@@ -139,9 +139,12 @@ export class SerialsExecutor {
     { columns, outcome, deadline }: Answering,
   ): Promise<readonly AllocateJob[]> {
     const { map } = this.#allocator
-    const looks = await lookFor(root, map, columns, callsOf(jobs))
+    const looks = await readConfirmed(root, {
+      deadline,
+      read: () => lookFor(root, map, columns, callsOf(jobs)),
+      isFound: (found) => found.some((look) => look.request !== null),
+    })
     const recorded = callsOf(jobs).flatMap(({ transactionId }, i) => (looks[i]?.request == null ? [] : [transactionId]))
-    if (recorded.length > 0) await confirm(root, { deadline })
     const taken = recorded.length === 0 ? new Map() : await readTaken(root, map, recorded)
     return jobs.filter((job, i) => {
       const { transactionId, count, partial } = job.task.call

@@ -5,7 +5,7 @@ import { isConcurrencyError } from '../errors/index.js'
 import { timed } from '../events/call-events.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
-import { confirm } from '../retry/confirm.js'
+import { readConfirmed } from '../retry/confirm.js'
 import { toRecord } from '../sql/raw-record.js'
 import { raw, sql } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
@@ -189,12 +189,13 @@ export class DocumentCreator {
     const root = this.#parts.root.until(deadline)
     const ids = jobs.map(({ task }) => task.transactionId)
     try {
-      const rows = await root.rows<DocumentRow>(findDocuments(map, series, readable, ids))
+      const rows = await readConfirmed(root, {
+        deadline: deadline.withoutSignal(),
+        read: () => root.rows<DocumentRow>(findDocuments(map, series, readable, ids)),
+        isFound: ({ length }) => length > 0,
+      })
       const known = new Map(rows.map((row) => [row.$id, createdOf(row, readable, true)]))
-      if (known.size > 0) {
-        this.#replays.note()
-        await confirm(root, { deadline: deadline.withoutSignal() })
-      }
+      if (known.size > 0) this.#replays.note()
       await Promise.all(
         jobs.map(async (job) => {
           const created = known.get(job.task.transactionId)

@@ -1,7 +1,7 @@
 import { rowOf, type Session } from '../engine/session.js'
 import { ConfigurationError, SeriesOverflowError } from '../errors/index.js'
 import { sqlTypeOf, stamps, touches } from '../mapping/columns.js'
-import { confirm } from '../retry/confirm.js'
+import { confirm, readConfirmed } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
@@ -111,8 +111,11 @@ export class SeriesStore {
     deadline?: Deadline,
   ): Promise<GivenNumber | undefined> {
     const name = param(series.name, 'text')
-    const [row] = await session.rows<NumberRow>(this.#known(name, this.#id(transactionId)))
-    if (row) await confirm(session, { deadline })
+    const [row] = await readConfirmed(session, {
+      deadline,
+      read: () => session.rows<NumberRow>(this.#known(name, this.#id(transactionId))),
+      isFound: ({ length }) => length > 0,
+    })
     return row && numberOf(row, true)
   }
 

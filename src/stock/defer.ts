@@ -7,7 +7,7 @@ import {
 } from '../errors/index.js'
 import { keysEqual } from '../mapping/columns.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
-import { confirm } from '../retry/confirm.js'
+import { readConfirmed } from '../retry/confirm.js'
 import { limitReached, retry } from '../retry/loop.js'
 import { isRetryableStatement } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
@@ -49,11 +49,14 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   const claim = async () =>
     !isForbidden && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
   const find = async () => {
-    const recorded = (await readMovements(session, map, [transactionId])).get(transactionId)
+    const recorded = await readConfirmed(session, {
+      deadline: request.deadline,
+      read: async () => (await readMovements(session, map, [transactionId])).get(transactionId),
+      isFound: (found) => found !== undefined,
+    })
     if (recorded) {
       checkSame({ model: name, transactionId }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
-      await confirm(session, request)
       return { replayed: true }
     }
     if (map.reservation) {
