@@ -88,7 +88,8 @@ export async function insertOnce(
     outcome.note(error)
     return isRetryableStatement(error, policy)
   }).catch((error: unknown) => {
-    const failed = limitReached(error, deadline, 'the same insert elsewhere')
+    // The own transaction of a row with children ends with Prisma's error, which callers know.
+    const failed = call.isSingle ? limitReached(error, deadline, 'the same insert elsewhere') : error
     throw isNoAnswer(failed) ? outcome.lastError(failed) : failed
   })
 }

@@ -87,7 +87,7 @@ describe('in an editor', () => {
   })
 
   test.each([
-    ['core', ['idempotency', 'lock', 'retry', 'transparent', 'version']],
+    ['core', ['around', 'contention', 'events', 'idempotency', 'lock', 'onEvent', 'retry', 'transparent', 'version']],
     ['retry', ['attempts', 'baseDelay', 'deadline', 'maxDelay', 'retryOn']],
     ['item', ['bumpVersion', 'key', 'minimum', 'model', 'onHand', 'opening', 'reserved', 'version']],
     ['update', ['data', 'retry', 'signal', 'where']],
