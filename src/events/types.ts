@@ -144,6 +144,7 @@ export interface EventOptions {
    * quick. An error of its own changes nothing, and is reported once, by `process.emitWarning`.
    */
   readonly onEvent?: (event: ConcurrencyEvent) => unknown
+  /** How much the events tell. */
   readonly events?: {
     /** `plain` tells the keys as they are, which may be personal data. Default `hash`: 16 digits of their SHA-256. */
     readonly keys?: 'hash' | 'plain'

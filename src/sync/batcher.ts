@@ -86,6 +86,8 @@ interface ResourceHold<T, R> {
 interface Run<T, R> {
   /** Its jobs that have not been released, and those that its executor has taken out of the queue. */
   readonly open: Set<Job<T, R>>
+  /** How often it was seen that the caller of a job should have been told. */
+  readonly overdueLooks: Map<Job<T, R>, number>
   hold: ResourceHold<T, R>
 }
 
@@ -224,7 +226,7 @@ export class Batcher<T extends Task, R> {
     group.underWay++
     this.#waiting -= batch.length
     for (const job of batch) this.#unwatch(job)
-    const run: Run<T, R> = { open: new Set(batch), hold }
+    const run: Run<T, R> = { open: new Set(batch), overdueLooks: new Map(), hold }
     this.#runs.add(run)
     let hasPlace = true
     const release = (settled: Iterable<Job<T, R>>) => {
@@ -330,7 +332,10 @@ export class Batcher<T extends Task, R> {
   #tellOverdue(run: Run<T, R>): void {
     const told = [...run.open].filter((job) => {
       const { deadline } = job.task
-      if (job.isOver || !deadline?.isOverdue() || job.overdueLooks++ < LOOKS_IN_VAIN) return false
+      if (job.isOver || !deadline?.isOverdue()) return false
+      const looks = run.overdueLooks.get(job) ?? 0
+      run.overdueLooks.set(job, looks + 1)
+      if (looks < LOOKS_IN_VAIN) return false
       tellUnknown(job)
       return run.open.delete(job)
     })

@@ -15,8 +15,6 @@ export interface Job<T, R> {
   readonly task: T
   /** Whether its caller has been told, with a result or an error. */
   readonly isOver: boolean
-  /** How often it was seen that its caller should have been told. */
-  overdueLooks: number
   resolve(result: R): void
   reject(error: unknown): void
 }
@@ -35,7 +33,6 @@ export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   #resolve: (answer: A) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   isOver = false
-  overdueLooks = 0
   onAbort: (() => void) | undefined
 
   constructor(task: T, answer: (result: R) => A, sequence: number) {

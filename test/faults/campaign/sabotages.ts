@@ -56,8 +56,8 @@ export const SABOTAGES: readonly Trial[] = [
   {
     name: 'a lost COMMIT is run again blindly',
     file: 'transactions/with-retry.ts',
-    from: "if (outcome === 'committed') return finished.result",
-    to: "if (outcome === 'committed') throw error",
+    from: "if (outcome === 'committed') {",
+    to: "if (outcome === 'committed') throw error\n  {",
     only: ['transfer'],
     every: 30,
     fates: ['drop'],
