@@ -1,7 +1,7 @@
 import { DeadlineExceededError, OverloadedError } from '../errors/index.js'
 import { inBatch } from '../events/call-events.js'
 import type { Clock } from './clock.js'
-import { type Job, type QueuedJob, resourcesOf, type Task, tellUnknown, WaitingJob } from './job.js'
+import { isOutOfTime, type Job, type QueuedJob, resourcesOf, type Task, tellUnknown, WaitingJob } from './job.js'
 
 export type { Job, QueuedJob, Task } from './job.js'
 
@@ -64,8 +64,6 @@ export const DEFAULT_MAX_WAITING = 10_000
 
 /** How often the deadlines of jobs are looked at, in ms. */
 const SWEEP_INTERVAL = 50
-/** After so many looks, an executor that could tell an overdue job more has done so: its statements are looked at as often. */
-const LOOKS_IN_VAIN = 2
 
 interface Group<T, R> {
   readonly name: string
@@ -331,11 +329,7 @@ export class Batcher<T extends Task, R> {
   /** The other jobs of the batch go on, without the resources of those that are told. */
   #tellOverdue(run: Run<T, R>): void {
     const told = [...run.open].filter((job) => {
-      const { deadline } = job.task
-      if (job.isOver || !deadline?.isOverdue()) return false
-      const looks = run.overdueLooks.get(job) ?? 0
-      run.overdueLooks.set(job, looks + 1)
-      if (looks < LOOKS_IN_VAIN) return false
+      if (!isOutOfTime(job, run.overdueLooks)) return false
       tellUnknown(job)
       return run.open.delete(job)
     })

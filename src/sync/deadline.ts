@@ -24,7 +24,7 @@ export class Deadline implements EventCarrier {
     this.clock = clock
     this.duration = told
     this.signal = signal
-    this.#end = Math.ceil(clock.now() + duration) // a whole number is 16 bytes less for each call that waits
+    this.#end = Math.floor(clock.now() + duration) // a whole number is 16 bytes less for each call that waits
   }
 
   /** A deadline of the same call, for a part of it. */

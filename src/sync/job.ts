@@ -61,6 +61,17 @@ export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   }
 }
 
+/** After so many looks, an executor that could tell an overdue job more has done so: its statements are looked at as often. */
+const LOOKS_IN_VAIN = 2
+
+/** Whether the caller of the job has to be told. Counts the looks, apart from the job: a hundred thousand of them wait. */
+export function isOutOfTime<J extends Job<Task, never>>(job: J, looks: Map<J, number>): boolean {
+  if (job.isOver || !job.task.deadline?.isOverdue()) return false
+  const before = looks.get(job) ?? 0
+  looks.set(job, before + 1)
+  return before >= LOOKS_IN_VAIN
+}
+
 /** Its batch is out of time, and does not know what became of it. */
 export function tellUnknown(job: Job<Task, never>): void {
   const cause = job.task.deadline?.unanswered()
