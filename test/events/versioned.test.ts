@@ -99,7 +99,9 @@ test('functions on one row that go into one write are a batch, and have waited f
   await holder.query('COMMIT')
   await Promise.all([first, others])
   expect(of('batch')).toMatchObject([{ operation: 'updateVersioned', model: 'Product', size: 2 }])
-  expect(of('wait').filter((event) => 'kind' in event && event.kind === 'queue')).toMatchObject([
+  // The first call may have waited, too, where the machine is busy.
+  const queued = of('wait').filter((event) => 'kind' in event && event.kind === 'queue')
+  expect(queued.slice(-2)).toMatchObject([
     { operation: 'updateVersioned', key: `{"id":${id}}` },
     { operation: 'updateVersioned', key: `{"id":${id}}` },
   ])
