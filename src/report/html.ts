@@ -15,7 +15,8 @@ figure { margin: 0; overflow-x: auto } svg { background: none } article { border
 
 /** One page without scripts. It may load nothing, and tells the browser so. */
 export function htmlOf(snapshot: ContentionSnapshot, advice: readonly Advice[]): string {
-  const { since, until, operations, hot } = snapshot
+  const { operations, hot } = snapshot
+  const [since, until] = [escaped(snapshot.since), escaped(snapshot.until)]
   return `<!doctype html>
 <html lang="en">
 <head>
