@@ -26,6 +26,13 @@ interface Workflow {
   readonly permissions: Readonly<Record<string, string>>
   readonly jobs: Readonly<Record<string, Job>>
 }
+interface Locked {
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly dev?: boolean
+  readonly peer?: boolean
+  readonly devOptional?: boolean
+  readonly hasInstallScript?: boolean
+}
 interface Form {
   readonly name: string
   readonly description: string
@@ -81,6 +88,19 @@ test('a release is published behind all tests, with provenance, by a job that ha
   expect(jobs.publish).toMatchObject({ needs: 'tests', permissions: { contents: 'write', 'id-token': 'write' } })
   expect(jobs.publish?.steps?.map((step) => step.run)).toContain('npm publish --provenance --access public')
   expect(text).not.toContain('secrets.')
+})
+
+test('no package that comes with this one runs a script at its installation, as SECURITY.md says', async () => {
+  const { packages } = JSON.parse(await read('package-lock.json')) as { packages: Readonly<Record<string, Locked>> }
+  const { dependencies } = packages[''] ?? {}
+  const own = Object.entries(packages).filter(
+    ([path, { dev, peer, devOptional }]) => path && !dev && !peer && !devOptional,
+  )
+
+  expect(own.map(([path]) => path.replace('node_modules/', ''))).toEqual(
+    expect.arrayContaining(Object.keys(dependencies ?? {})),
+  )
+  expect(own.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([])
 })
 
 test('the forms for issues have what GitHub asks of them, and each field an id of its own', async () => {

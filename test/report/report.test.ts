@@ -13,6 +13,7 @@ import {
   type OperationContention,
 } from '../../src/report.js'
 import { startChromium, whyNoChromium } from '../support/chromium.js'
+import { examplesOf, withoutNumbers } from '../support/command.js'
 
 const NOTHING = {
   calls: 100,
@@ -48,22 +49,30 @@ const snapshotOf = (hot: readonly HotSpot[], operations: readonly OperationConte
 })
 const wait = { count: 40, total: 900, p50: 4, p90: 60, p99: 180, max: 200 }
 const UNESCAPED = '<b>&"'
+/** That of the page on the commands. */
+const PRODUCT = spot({ conflicts: 30, count: 30 })
+const VERSIONED = {
+  ...NOTHING,
+  operation: 'updateVersioned',
+  model: 'Product',
+  conflicts: 30,
+  conflictRate: 0.3,
+  retries: 2,
+}
+const LOCK = { operation: '$withAdvisoryLock', model: undefined }
+const EXAMPLE = snapshotOf(
+  [spot({ ...LOCK, key: 'report', waits: 40, waitedMs: 900, count: 40 }), PRODUCT],
+  [{ ...NOTHING, ...LOCK, waits: { advisory: wait } }, VERSIONED],
+)
 const FULL = snapshotOf(
   [
-    spot({
-      operation: '$withAdvisoryLock',
-      model: undefined,
-      key: `["${UNESCAPED}"]`,
-      waits: 40,
-      waitedMs: 900,
-      count: 40,
-    }),
-    spot({ conflicts: 30, count: 30 }),
+    spot({ ...LOCK, key: `["${UNESCAPED}"]`, waits: 40, waitedMs: 900, count: 40 }),
+    PRODUCT,
     spot({ operation: '$series.next', model: undefined, key: 'invoice', waits: 9, waitedMs: 90, count: 9 }),
   ],
   [
-    { ...NOTHING, operation: '$withAdvisoryLock', model: undefined, waits: { queue: wait, advisory: wait } },
-    { ...NOTHING, operation: 'updateVersioned', model: 'Product', conflicts: 30, conflictRate: 0.3, retries: 2 },
+    { ...NOTHING, ...LOCK, waits: { queue: wait, advisory: wait } },
+    VERSIONED,
     { ...NOTHING, operation: '$series.next', model: undefined, waits: { row: wait } },
     {
       ...NOTHING,
@@ -83,19 +92,13 @@ describe('do I need a lock here?', () => {
   }
 
   test('no, where callers of a lock hardly wait: a version costs less', () => {
-    const lock = { operation: '$withAdvisoryLock', model: undefined }
-    expect(answer({ ...lock, waits: 10, waitedMs: 20 })).toEqual(['no lock', 'versioned-updates.md'])
-    expect(answer({ ...lock, waits: 10, waitedMs: 2_000 })).toEqual(['keep the lock', 'advisory-locks.md'])
+    expect(answer({ ...LOCK, waits: 10, waitedMs: 20 })).toEqual(['no lock', 'versioned-updates.md'])
+    expect(answer({ ...LOCK, waits: 10, waitedMs: 2_000 })).toEqual(['keep the lock', 'advisory-locks.md'])
   })
 
   test('no, where conflicts are rare, or where a function would be run again', () => {
     expect(answer({ conflicts: 2 }, { conflicts: 2, conflictRate: 0.02 })).toEqual(['no lock', 'versioned-updates.md'])
-    const [held] = adviceFor(
-      snapshotOf(
-        [spot({ conflicts: 30 })],
-        [{ ...NOTHING, operation: 'updateVersioned', model: 'Product', conflicts: 30, conflictRate: 0.3 }],
-      ),
-    )
+    const [held] = adviceFor(snapshotOf([PRODUCT], [VERSIONED]))
     expect(held).toMatchObject({ answer: 'no lock', instead: expect.stringContaining('function') })
   })
 
@@ -124,6 +127,19 @@ test('as text it has what each hot spot costs, the answer, the reason and the pa
 
 test('as JSON it has the snapshot and the advice', async () => {
   expect(JSON.parse(await contentionReport(FULL, 'json'))).toEqual({ ...FULL, advice: adviceFor(FULL) })
+})
+
+test('as HTML it takes nothing of a snapshot, which may come from a file or a URL, for HTML', async () => {
+  const text = UNESCAPED as unknown as number
+  const strange = {
+    ...snapshotOf(
+      [spot({ key: UNESCAPED, conflicts: text, waits: text, waitedMs: text })],
+      [{ ...VERSIONED, model: UNESCAPED, calls: text, retries: text, batches: { ...wait, total: text } }],
+    ),
+    since: UNESCAPED,
+    until: UNESCAPED,
+  }
+  expect(await contentionReport(strange, 'html')).not.toContain(UNESCAPED)
 })
 
 test('of nothing it says that no lock is needed', async () => {
@@ -196,6 +212,12 @@ describe('the command report', () => {
   test('prints the report of a file', async () => {
     expect(await called(await file(FULL))).toEqual({ code: 0, text: await contentionReport(FULL, 'text') })
     expect(JSON.parse((await called(await file(FULL), '--json')).text)).toHaveProperty('advice')
+  })
+
+  test('prints what its page shows', async () => {
+    expect([withoutNumbers((await called(await file(EXAMPLE))).text)]).toEqual(
+      (await examplesOf('report')).map((text) => text.trimEnd()),
+    )
   })
 
   test('writes the page of what a URL gives', async () => {
