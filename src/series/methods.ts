@@ -16,7 +16,7 @@ import { isStorableText, NOT_STORABLE } from '../values/text.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { BlockAllocator } from './block-allocator.js'
 import { readRecord } from './document.js'
-import { DocumentCreator, type DocumentEngine } from './document-creator.js'
+import type { DocumentCreator, DocumentEngine } from './document-creator.js'
 import { type Series, type SeriesMap, settled } from './mapping.js'
 import type { SeriesOptions } from './options.js'
 import type { Wanted } from './statements.js'
@@ -68,7 +68,8 @@ export class SeriesFeature implements Feature {
   readonly #blocks: BlockAllocator
   readonly #policy: ResolvedPolicy
   readonly #engine: DocumentEngine
-  readonly #creator: DocumentCreator
+  readonly #maxWaiting: number
+  #creator: DocumentCreator | undefined
 
   constructor(map: SeriesMap, root: RetryingRoot, engine: DocumentEngine, options: SeriesOptions) {
     this.errorModel = map.number.model
@@ -79,8 +80,7 @@ export class SeriesFeature implements Feature {
     this.#blocks = new BlockAllocator(this.#store, root)
     this.#policy = resolvePolicy(DEFAULT_POLICY, options.retry)
     this.#engine = engine
-    const parts = { map, root, store: this.#store, engine }
-    this.#creator = new DocumentCreator(parts, options.maxWaiting ?? DEFAULT_MAX_WAITING)
+    this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING
   }
 
   uses(): [] {
@@ -140,16 +140,25 @@ export class SeriesFeature implements Feature {
       'transactionId',
     )
     const record = readRecord(given.record, document, this.#engine.judges)
+    const creator = this.#creator ?? (await this.#loadCreator())
     given.signal?.throwIfAborted()
     const patience = patienceOf(this.#policy, given)
     events?.begin(patience.deadline, series.name, id)
-    return this.#creator.create(session, {
+    return creator.create(session, {
       ...patience,
       series: { ...series, document },
       transactionId: id,
       at: given.at,
       record,
     })
+  }
+
+  /** Loaded by the first call, before its deadline begins: many programs only take numbers. */
+  async #loadCreator(): Promise<DocumentCreator> {
+    const { DocumentCreator } = await import('./document-creator.js')
+    const parts = { map: this.map, root: this.#root, store: this.#store, engine: this.#engine }
+    this.#creator ??= new DocumentCreator(parts, this.#maxWaiting)
+    return this.#creator
   }
 
   async #gaps(session: Session, name: unknown, options: unknown): Promise<Gap[]> {

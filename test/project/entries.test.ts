@@ -1,28 +1,58 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
 
+const IMPORTS = /(?<![.'$\w])(?:from|import)\s*\(?\s*['"]([^'"\s]+)['"]/g
+/** The same without `import()`. */
+const STATIC_IMPORTS = /(?<![.'$\w])(?:from|import)\s*['"]([^'"\s]+)['"]/g
+
 /** The packages that a built file and all that it imports ask for. */
 async function packagesOf(entry: string): Promise<string[]> {
+  return (await readImports(entry, IMPORTS)).packages
+}
+
+async function readImports(entry: string, imports: RegExp) {
   const packages = new Set<string>()
   const seen = new Set<string>()
   const visit = async (file: string): Promise<void> => {
     if (seen.has(file)) return
     seen.add(file)
     const text = await readFile(file, 'utf8')
-    const specifiers = text.matchAll(/(?<![.'$\w])(?:from|import)\s*\(?\s*['"]([^'"\s]+)['"]/g)
-    for (const [, specifier = ''] of specifiers) {
+    for (const [, specifier = ''] of text.matchAll(imports)) {
       if (!specifier.startsWith('.')) packages.add(specifier)
       else await visit(join(dirname(file), file.endsWith('.d.ts') ? specifier.replace(/\.js$/, '.d.ts') : specifier))
     }
   }
   await visit(join(DIST, entry))
   expect(relative(DIST, [...seen][0] ?? '')).toBe(entry)
-  return [...packages].sort()
+  return { packages: [...packages].sort(), files: seen.size }
 }
+
+test.each([
+  ['index', 12],
+  ['erp', 9],
+  ['pg', 11],
+])('a program that imports the entry point %s loads no more than %i files', async (entry, most) => {
+  expect((await readImports(`${entry}.js`, STATIC_IMPORTS)).files).toBeLessThanOrEqual(most)
+})
+
+test('the files that a call loads later have all names that the sources ask them for', async () => {
+  const names = []
+  for (const name of await readdir('src', { recursive: true })) {
+    if (!name.endsWith('.ts') || /^(?:cli|report)\//.test(name)) continue
+    const text = await readFile(join('src', name), 'utf8')
+    const asked = text.matchAll(/const \{ ([^}]+) \} = await import\(/g)
+    names.push(...Array.from(asked, ([, list = '']) => list.split(', ')).flat())
+  }
+  const chunks = (await readdir(join(DIST, 'chunks'))).filter((name) => /^(?:calls|tools)-\w+\.js$/.test(name))
+  const later = await Promise.all(chunks.map((name) => import(join(DIST, 'chunks', name))))
+
+  expect(names.length).toBeGreaterThan(8)
+  expect(later.flatMap((chunk) => Object.keys(chunk))).toEqual(expect.arrayContaining(names))
+})
 
 test('a program without Prisma runs, and compiles, on the entry point pg', async () => {
   expect(await packagesOf('pg.js')).toEqual([])
