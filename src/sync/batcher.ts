@@ -250,7 +250,9 @@ export class Batcher<T extends Task, R> {
     return {
       isEmpty: () => group.ready.length === 0,
       join: (fits, most) => {
-        const waiting = group.ready.filter((job) => !this.#isOver(job))
+        const { ready } = group
+        group.ready = [] // for the calls of a listener, which is told of the waits that end here
+        const waiting = ready.filter((job) => !this.#isOver(job))
         const found = waiting.findIndex(({ task }, i) => i === most || !fits(task))
         const joined = found === -1 ? waiting : waiting.slice(0, found)
         for (const job of joined) {
@@ -258,7 +260,7 @@ export class Batcher<T extends Task, R> {
           open.add(job)
         }
         this.#waiting -= joined.length
-        group.ready = waiting.slice(joined.length)
+        group.ready = [...waiting.slice(joined.length), ...group.ready]
         return joined
       },
       putBack: (jobs) => {

@@ -107,6 +107,29 @@ test('functions on one row that go into one write are a batch, and have waited f
   ])
 })
 
+test('a listener may update the row whose calls it is told of, while they go into one write', async () => {
+  const { client } = database.connect()
+  const inner: Promise<unknown>[] = []
+  const db = client.$extends(
+    concurrency({
+      onEvent: ({ type }) => {
+        // Begun at once, as a listener does that waits for nothing.
+        if (type === 'wait' && inner.length < 4) inner.push(add().then(() => 'inner'))
+      },
+    }),
+  )
+  const add = () => db.product.updateVersioned({ where: { id }, data: ({ stock }) => ({ stock: stock + 1 }) })
+  const holder = await openTransaction(database.url, 'SELECT 1 FROM "Product" WHERE id = $1 FOR UPDATE', [id])
+  const first = add().then(() => 'first')
+  await untilBlocked(database.url)
+  const others = [add(), add(), add()].map((call) => call.then(() => 'other'))
+  await new Promise((resolve) => setTimeout(resolve, 3))
+  await holder.query('COMMIT')
+  expect(await Promise.all([first, ...others])).toEqual(['first', 'other', 'other', 'other'])
+  expect(await Promise.all(inner)).toEqual(['inner', 'inner', 'inner', 'inner'])
+  expect(await database.query('SELECT stock FROM "Product" WHERE id = $1', [id])).toEqual([{ stock: 8 }])
+})
+
 test('a wait for a row is told of the attempt that locks it', async () => {
   const { db, of } = listening()
   const going = gate()
