@@ -1,3 +1,4 @@
+import { CallersContext } from '../engine/callers-context.js'
 import { isConnectionLost, isDeadlock, isTransactionConflict } from '../engine/error-facts.js'
 import { type ConcurrencyErrorCode, isConcurrencyError } from '../errors/index.js'
 import type { Events } from './events.js'
@@ -42,6 +43,8 @@ export class CallEvents implements ObservedWork {
   readonly #start = performance.now()
   #key: unknown
   #idempotencyKey: unknown
+  /** The one that `around` has given it. */
+  #context: CallersContext | undefined
   #waitingSince: number | undefined
   #waited = 0
 
@@ -69,8 +72,14 @@ export class CallEvents implements ObservedWork {
   /** The arguments are known: the key of its events, and the one under which it happens once. */
   begin(carrier: EventCarrier, key?: unknown, idempotencyKey: unknown = key): void {
     carrier.events = this
+    if (this.events.givesContexts) this.#context ??= new CallersContext()
     this.#key = key
     this.#idempotencyKey = idempotencyKey
+  }
+
+  /** Sends the call alone, once its turn has come: another one, which it has waited for, may have begun that turn. */
+  alone<R>(run: () => Promise<R>): Promise<R> {
+    return this.#context ? this.#context.run(run) : run()
   }
 
   tell(event: OwnFacts, key: unknown = this.#key): void {

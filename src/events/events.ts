@@ -26,6 +26,11 @@ export class Events {
     this.#loaded.catch(() => {}) // it is told to those who ask for it
   }
 
+  /** Whether the calls may have async contexts of their own. */
+  get givesContexts(): boolean {
+    return this.#options.around !== undefined
+  }
+
   /** @throws ConfigurationError where nothing was counted */
   async contention(options: ContentionOptions = {}): Promise<ContentionSnapshot> {
     if (this.#loaded === undefined) throw notCounted()
@@ -60,7 +65,8 @@ export class Events {
   /** Sends several calls as one. */
   batch<R>(batch: readonly CallEvents[], run: () => Promise<R>): Promise<R> {
     const [first] = batch
-    if (first === undefined || batch.length < 2) return run()
+    if (first === undefined) return run()
+    if (batch.length === 1) return first.alone(run)
     const ids = batch.map(({ id }) => id)
     const ms = Math.max(...batch.map(({ waited }) => waited))
     first.tell({ type: 'batch', size: batch.length, ms, calls: ids }, undefined)

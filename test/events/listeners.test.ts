@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { randomInt, randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { series, stock } from '../../src/erp.js'
 import { type ConcurrencyOptions, concurrency, type ObservedWork } from '../../src/index.js'
@@ -127,6 +128,29 @@ test('a call runs once, and has its own result and error, whatever around does',
     expect(await rejectionOf(db.$withAdvisoryLock(randomUUID(), () => Promise.reject(no)))).toBe(no)
   }
   expect(await unhandled.collected()).toEqual([])
+})
+
+test('a call that has waited for others, and then goes alone, is sent in the context that around has given it', async () => {
+  const calls = new AsyncLocalStorage<number>()
+  const { client, statements } = database.connect()
+  const db = client.$extends(concurrency({ around: (work, run) => calls.run(work.id, run) })).$extends(stock(STOCK))
+  const item = { productId: randomInt(1, 2 ** 31), warehouse: 'main' }
+  await database.query(`INSERT INTO "Stock" ("productId", warehouse, "onHand") VALUES ($1, 'main', 10)`, [
+    item.productId,
+  ])
+  const move = () => db.$stock.move({ transactionId: randomUUID(), item, quantity: 1 })
+  await move() // the columns are known
+  const sentIn: (number | undefined)[] = []
+  let second: Promise<unknown> | undefined
+  statements.push = (sql) => {
+    if (sql.includes('INSERT INTO')) sentIn.push(calls.getStore())
+    second ??= move().then() // waits for the item
+    return 0
+  }
+  await move()
+  await second
+  expect(sentIn).toHaveLength(2)
+  expect(new Set(sentIn).size).toBe(2)
 })
 
 test('a listener costs no statement: the same are sent, in the same batches', async () => {
