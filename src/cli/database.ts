@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { UsageError } from './command.js'
-import { masked, messageOf } from './message.js'
+import { maskedUrl, messageOf } from './message.js'
 import { prismaConfig } from './prisma-config.js'
 
 export interface DatabaseOptions {
@@ -17,7 +17,9 @@ export async function databaseUrl({ url }: DatabaseOptions): Promise<string> {
   const found = url ?? process.env.DATABASE_URL ?? (await prismaConfig())?.url ?? process.env.DATABASE_URL
   if (found === undefined || found === '') throw new UsageError('no database: set DATABASE_URL, or give --url')
   if (/^postgres(?:ql)?:\/\/./i.test(found)) return found
-  throw new UsageError(`${masked(found)} is not the URL of a PostgreSQL database: postgresql://user@host:5432/database`)
+  throw new UsageError(
+    `${maskedUrl(found)} is not the URL of a PostgreSQL database: postgresql://user@host:5432/database`,
+  )
 }
 
 /**
@@ -34,7 +36,7 @@ export async function openPool(url: string, max: number): Promise<Pool> {
     return pool
   } catch (error) {
     await pool.end()
-    throw new UsageError(`the database ${masked(url)} cannot be reached: ${messageOf(error)}`)
+    throw new UsageError(`the database ${maskedUrl(url)} cannot be reached: ${messageOf(error)}`)
   }
 }
 

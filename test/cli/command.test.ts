@@ -66,13 +66,34 @@ describe('the command', () => {
     url.username = 'nobody'
     url.password = 'hunter2'
     const tried = await Promise.all(
-      [url.href, `mysql://${LOGIN}h/d`, `postgresql://${LOGIN}127.0.0.1:1/d`, `postgresql://${LOGIN}[/d`].map((url) =>
-        runCommand(['doctor', '--url', url]),
-      ),
+      [
+        url.href,
+        `mysql://${LOGIN}h/d`,
+        `postgresql://${LOGIN}127.0.0.1:1/d`,
+        `postgresql://${LOGIN}[/d`,
+        `postgresql://shop@azure:a/ b${LOGIN.slice(2)}127.0.0.1:1/d`,
+        'postgresql://127.0.0.1:1/d?sslpassword=hunter2',
+      ].map((url) => runCommand(['doctor', '--url', url])),
     )
 
-    expect(tried.map(({ code }) => code)).toEqual([2, 2, 2, 2])
+    expect(tried.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2, 2])
     expect(tried.map(({ stdout, stderr }) => stdout + stderr).join('\n')).not.toContain('hunter2')
+  })
+})
+
+describe('report prints no secret of a URL', () => {
+  test.each([
+    `http://${LOGIN}127.0.0.1:1/c?token=hunter2`,
+    `http://${LOGIN}${LOGIN.slice(2)}127.0.0.1:1/c`,
+    'http://hunter2@127.0.0.1:1/c',
+    'http://127.0.0.1:99999999/c?token=hunter2',
+    'http://127.0.0.1:1/c?token=hunter2',
+  ])('%s', async (url) => {
+    const { code, stdout, stderr } = await runCommand(['report', url])
+
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(/^error: http:\/\/127\.0\.0\.1:\d+\/c cannot be read: /)
+    expect(stderr).not.toContain('hunter2')
   })
 })
 
@@ -133,6 +154,11 @@ describe('a message', () => {
     ["host=h password='a secret' dbname=d", 'host=h password=*** dbname=d'],
     ['postgresql://h/d?user=u&password=secret&x=1', 'postgresql://h/d?user=u&password=***&x=1'],
     ['postgresql://u@h/d', 'postgresql://u@h/d'],
+    [`postgresql://${LOGIN.replace('2', '/2')}h/d`, `postgresql://${MASKED}h/d`],
+    [`postgresql://${LOGIN.replace(':', '@azure:')}h/d`, `postgresql://${MASKED.replace(':', '@azure:')}h/d`],
+    ['postgresql://h/d?sslpassword=secret', 'postgresql://h/d?sslpassword=***'],
+    ['PGPASSWORD=secret psql', 'PGPASSWORD=*** psql'],
+    ['password="a secret" dbname=d', 'password=*** dbname=d'],
   ])('%s is printed as %s', (text, printed) => {
     expect(masked(text)).toBe(printed)
   })

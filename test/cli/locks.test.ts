@@ -15,12 +15,12 @@ const locksAsJson = async (...args: string[]) => JSON.parse((await locks('--json
 /** A connection that waits for something with this statement, until what it waits for is free. */
 async function waiterOf(sql: string, values?: unknown[]) {
   const client = await openConnection(database.url)
-  const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
+  const pid = await pidOf(client)
   const done = client.query(sql, values).then(
     () => 'done',
     () => 'failed',
   )
-  return { pid: rows[0].pid as number, done }
+  return { pid, done }
 }
 
 async function pidOf(client: { query(sql: string): Promise<{ rows: Record<string, unknown>[] }> }): Promise<number> {
@@ -225,10 +225,15 @@ describe('locks', () => {
     expect(stderr).toMatch(message)
   })
 
-  test('prints no password that a statement has', () => {
-    const query = `ALTER ROLE shop PASSWORD 'it''s secret'`
-
-    expect(maskedQuery(query)).toBe(`ALTER ROLE shop PASSWORD '***'`)
+  test.each([
+    [`'it''s secret' VALID UNTIL 'infinity'`, ` VALID UNTIL 'infinity'`],
+    [`E'it\\'s secret'`, ''],
+    [`$x$it's secret$x$ LOGIN`, ' LOGIN'],
+    [`'secret and cut o`, ''],
+    [`$$secret and cut o`, ''],
+    [`E'secret and cut off behind \\`, ''],
+  ])('prints no password that a statement has: %s', (password, rest) => {
+    expect(maskedQuery(`ALTER ROLE shop PASSWORD ${password}`)).toBe(`ALTER ROLE shop PASSWORD '***'${rest}`)
   })
 
   test('says of a connection whose work this role may not see that it may not', () => {

@@ -42,14 +42,18 @@ async function readSnapshot(source: string): Promise<ContentionSnapshot> {
 
 async function read(source: string): Promise<unknown> {
   if (!/^https?:/.test(source)) return JSON.parse(await readFile(source, 'utf8'))
+  // Of a URL that it does not take, fetch has all of it in its message.
+  if (!URL.canParse(source)) throw new Error('it is no URL')
+  const { username, password } = new URL(source)
+  if (username || password) throw new Error('fetch takes no user and no password in a URL; save the JSON in a file')
   const response = await fetch(source)
   if (!response.ok) throw new Error(`the server answers ${response.status}`)
   return response.json()
 }
 
-/** A URL may have a password in it. */
+/** A URL may have a password in it, and a token among its parameters. */
 function withoutSecrets(source: string): string {
-  return source.replace(/\/\/[^@/]*@/, '//').replace(/\?.*$/, '')
+  return source.replace(/\/\/.*@/s, '//').replace(/\?.*$/s, '')
 }
 
 function isSnapshot(value: unknown): value is ContentionSnapshot {

@@ -80,9 +80,12 @@ function shortened(query: string): string {
   return line.length > LONGEST_QUERY ? `${line.slice(0, LONGEST_QUERY)} …` : line
 }
 
+/** A password in a text of any form of SQL. The server cuts a long statement off, so the text may have no end. */
+const PASSWORD = /(password\s+)(?:(?:e|u&)?'(?:[^'\\]|''|\\[\s\S]?)*(?:'|$)|\$(\w*)\$[\s\S]*?(?:\$\2\$|$))/gi
+
 /** A statement may be one that sets a password. */
 export function maskedQuery(query: string): string {
-  return masked(query).replaceAll(/(password\s+)'(?:[^']|'')*'/gi, "$1'***'")
+  return masked(query).replaceAll(PASSWORD, "$1'***'")
 }
 
 export function span(ms: number): string {
