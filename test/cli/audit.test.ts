@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { checksOf } from '../../src/cli/audit.js'
 import { setupOf } from '../../src/engine/setup.js'
 import { serials, series, stock } from '../../src/erp.js'
+import { breakableDatabase } from '../support/broken.js'
 import { appFolder, examplesOf, runCommand } from '../support/command.js'
 import { useExtended } from '../support/extended.js'
 import { STOCK } from '../support/stock-models.js'
@@ -156,6 +157,16 @@ SELECT 'long', p || ' ' || n, p, n, n::text FROM generate_series(1, 15000) AS n,
       code: 1,
       stdout: 'STOCK_BALANCE Stock {"productId":7,"warehouse":"main"}: has 5 on hand, and its movements add up to 6.\n',
     })
+  })
+
+  test('looks at the database of --url, also where the client of the application has another one', async () => {
+    await empty()
+    const other = await breakableDatabase()
+    await other.query(`INSERT INTO "Stock" ("productId", warehouse, "onHand") VALUES (1, 'main', 5)`)
+
+    const { code, stdout } = await audit('stock', '--url', other.url)
+
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^STOCK_BALANCE .*\n$/) })
   })
 
   test.each([

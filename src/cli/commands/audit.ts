@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { sessionOfPool } from '../../pg/connect.js'
 import { type AuditFinding, checksOf } from '../audit.js'
 import { type ClientOptions, clientOptions, openClient } from '../client.js'
 import { type CommandModule, type Output, UsageError } from '../command.js'
@@ -33,7 +34,9 @@ export const audit: CommandModule<AuditOptions> = {
       const features = wanted.flatMap((part) => setup.features.filter(({ name }) => name === part))
       if (features.length === 0) throw new UsageError(`the client has none of ${PARTS.join(', ')}`)
       const report = new Report(limit, json === true, output)
-      for (const check of features.flatMap((feature) => checksOf(setup.session, feature))) await report.add(check())
+      // The database is that of the command, wherever the client of the application would connect.
+      const session = sessionOfPool(pool)
+      for (const check of features.flatMap((feature) => checksOf(session, feature))) await report.add(check())
       report.end()
       return report.isEmpty ? 0 : 1
     } finally {
