@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Pool, PoolClient } from 'pg'
 import type { PoolerFacts } from '../doctor/pool.js'
 import { sqlState } from '../engine/error-facts.js'
@@ -20,8 +21,11 @@ export async function readPooler(pool: Pool): Promise<PoolerFacts> {
       const before = (await one.query<{ pid: number }>(named)).rows[0]?.pid
       await other.query('BEGIN')
       const taken = await pidOf(other)
-      const after = await one.query<{ pid: number }>(named).catch(failure)
+      const answer = one.query<{ pid: number }>(named).catch(failure)
+      // Where the transaction has the only process that is free, the answer comes after it.
+      await Promise.race([answer, setTimeout(PATIENCE)])
       await other.query('ROLLBACK')
+      const after = await answer
       if (after instanceof Error) {
         const state = sqlState(after)
         if (state !== '26000' && state !== '42P05') throw after
@@ -36,6 +40,9 @@ export async function readPooler(pool: Pool): Promise<PoolerFacts> {
     one.release(true)
   }
 }
+
+/** How long a process that is free takes to answer at most, in ms. */
+const PATIENCE = 1_000
 
 const failure = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
 

@@ -2,7 +2,7 @@ import type { DataModel, Model } from '../engine/data-model.js'
 import { type RootSession, rowOf } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import { Catalogue, type Table } from '../sql/catalogue.js'
-import { param, sql } from '../sql/statement.js'
+import { param, raw, sql } from '../sql/statement.js'
 import type { Privilege } from './needs.js'
 
 /** A setting of the server, as the session has it. */
@@ -34,7 +34,7 @@ export interface ServerFacts {
   readonly isInRecovery: boolean
   /** Whether its transactions cannot write. */
   readonly isReadOnly: boolean
-  /** Whether the role may make temporary tables. */
+  /** Whether the session itself may make temporary tables. */
   readonly hasTemporary: boolean
   /** How old the connection to the server is, in ms. Behind a pooler it can be older than the process. */
   readonly connectionAge: number
@@ -89,13 +89,12 @@ export async function readFacts(session: RootSession, models: DataModel, role?: 
 }
 
 function readServer(session: RootSession, role: string | undefined): Promise<ServerFacts> {
-  const named = role === undefined ? undefined : param(role, 'text')
   return rowOf<ServerFacts>(
     session,
     sql`SELECT current_setting('server_version_num')::int AS version, current_database()::text AS database,
-  ${named ?? sql`current_user::text`} AS role, pg_is_in_recovery() AS "isInRecovery",
+  ${role === undefined ? raw('current_user::text') : param(role, 'text')} AS role, pg_is_in_recovery() AS "isInRecovery",
   pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS "isReadOnly",
-  has_database_privilege(${named ?? sql`current_user::text`}, current_database(), 'TEMPORARY') AS "hasTemporary",
+  has_database_privilege(current_database(), 'TEMPORARY') AS "hasTemporary",
   coalesce((
     SELECT extract(epoch FROM clock_timestamp() - a.backend_start) * 1000
     FROM pg_catalog.pg_stat_activity AS a

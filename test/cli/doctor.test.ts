@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { breakableDatabase } from '../support/broken.js'
 import { appFolder, runCommand } from '../support/command.js'
+import { databaseName } from '../support/database.js'
 import { startPgBouncer, whyNoPgBouncer } from '../support/pgbouncer.js'
 import { openRole } from '../support/role.js'
 
@@ -57,6 +58,17 @@ describe('doctor', () => {
     expect(codesOf(stdout)).toEqual(['error PRIVILEGE_MISSING'])
   })
 
+  test('tries statements as the role that is connected, whatever the other one may', async () => {
+    const database = await breakableDatabase()
+    await database.query(`REVOKE TEMPORARY ON DATABASE "${databaseName(database.url)}" FROM PUBLIC`)
+    const limited = await openRole(database)
+
+    const own = await doctor(limited, '--json', '--role', 'postgres')
+    const others = await doctor(database.url, '--json', '--role', new URL(limited).username)
+
+    expect([codesOf(own.stdout), codesOf(others.stdout)]).toEqual([['info CAPABILITY_NOT_TRIED'], []])
+  })
+
   test('writes with --fix a migration that mends the tables, and runs nothing', async () => {
     const database = await breakableDatabase()
     const folder = await appFolder({})
@@ -106,6 +118,16 @@ describe.skipIf(whyNoPgBouncer)(
       onTestFinished(stop)
       return url
     }
+    test('does not wait for itself where the pooler has one connection to the server', async () => {
+      const database = await breakableDatabase()
+      const { url, stop } = await startPgBouncer(database.url, 1)
+      onTestFinished(stop)
+
+      const { code, stdout } = await doctor(url, '--json')
+
+      expect({ code, codes: codesOf(stdout) }).toEqual({ code: 0, codes: ['info POOLER', 'info CAPABILITY_NOT_TRIED'] })
+    })
+
     const byNames = (url: string) =>
       runCommand(['doctor', '--json', '--client', 'test/support/naming-client.ts'], { env: { DATABASE_URL: url } })
 
