@@ -26,8 +26,7 @@ beforeAll(async () => {
     [productId],
   )
   standby = await startStandby(server)
-  await database.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
-  await database.query('SELECT pg_reload_conf()')
+  await setStandbyNames('*')
 })
 
 afterAll(async () => {
@@ -110,6 +109,20 @@ async function untilWaiting(): Promise<void> {
   while ((await database.query(waiting)).length === 0) await sleep(5)
 }
 
+/** Until the end of the test there is no standby. Then it is there again, and is waited for. */
+async function crashStandby(): Promise<void> {
+  await standby.crash()
+  onTestFinished(async () => {
+    await setStandbyNames('*')
+    await standby.start()
+  })
+}
+
+async function setStandbyNames(names: string): Promise<void> {
+  await database.query(`ALTER SYSTEM SET synchronous_standby_names = '${names}'`)
+  await database.query('SELECT pg_reload_conf()')
+}
+
 /** Ends the backends whose COMMIT waits for the standby. Their rows are visible from then on. */
 async function endWaiting(): Promise<void> {
   await untilWaiting()
@@ -139,8 +152,7 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
     const pass = passingTime()
     const { db, proxy } = await connect()
     await call(db, randomUUID())
-    await standby.crash()
-    onTestFinished(() => standby.start())
+    await crashStandby()
     const lost = proxy.next(statement, 'abandon')
     const first = started(call(db, id))
     await lost.happened
@@ -177,21 +189,17 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
 
   test('$transactionWithRetry is no success where another server answers by the time the standby is waited for', async () => {
     const { db, proxy } = await connect()
-    await standby.crash()
-    onTestFinished(() => standby.start())
+    await crashStandby()
     const lost = proxy.next(COMMIT, 'abandon')
-    const failing = rejectionOf(db.$transactionWithRetry((tx) => note(tx, randomUUID())))
+    const calling = started(db.$transactionWithRetry((tx) => note(tx, randomUUID())))
     await lost.happened
     await endWaiting()
     await untilWaiting()
-    // As after a failover: a server that has recovered, and waits for no standby.
+    // As after a failover: a server that has recovered, and waits for no standby. The one of before waits to its end.
     await database.query(`ALTER SYSTEM SET synchronous_standby_names = ''`)
     await server.restart('SIGQUIT')
-    const error = await failing
-    await database.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
-    await database.query('SELECT pg_reload_conf()')
 
-    expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
+    await expect(calling).rejects.toHaveProperty('code', 'OUTCOME_UNKNOWN')
   })
 
   // Only Prisma has models.
@@ -201,12 +209,7 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
       const id = randomUUID()
       const { db, proxy } = await connect()
       await call(db, randomUUID())
-      await standby.crash()
-      onTestFinished(async () => {
-        await database.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
-        await database.query('SELECT pg_reload_conf()')
-        await standby.start()
-      })
+      await crashStandby()
       const lost = proxy.next(statement, 'abandon')
       const calling = started(call(db, id))
       await lost.happened
@@ -214,8 +217,7 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
       await untilWaiting()
       // As after a failover: the server has not got the row, and its commits wait for no standby.
       await database.query(`SET synchronous_commit = 'local'; DELETE FROM "${table}" WHERE "transactionId" = '${id}'`)
-      await database.query(`ALTER SYSTEM SET synchronous_standby_names = ''`)
-      await database.query('SELECT pg_reload_conf()')
+      await setStandbyNames('')
 
       await expect(calling).resolves.toBeDefined()
       expect(await database.query(`SELECT FROM "${table}" WHERE "transactionId" = $1`, [id])).toHaveLength(1)
