@@ -2,6 +2,7 @@ import { madeOnce } from '../engine/made-once.js'
 import type { RecordSession, RootRecords } from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { readConfirmed } from '../retry/confirm.js'
+import { readAgain } from '../retry/read-again.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { type Deadline, soonest } from '../sync/deadline.js'
@@ -188,7 +189,7 @@ async function insertAll(
   const { direct, payload, wide } = call
   const root = client.until(call.deadline)
   const rows = await Promise.all(tasks.map((task) => rowToInsert(root, task.call)))
-  await requireKey(root, call)
+  await readAgain({ policy: call.policy, deadline: call.deadline.withoutSignal() }, () => requireKey(root, call))
   const names = new Set(tasks.map(({ resources }) => resources))
   const byName = (records: readonly Row[]) => {
     const found = new Map(records.map((record) => [keyName(record, payload.keyFields), record]))

@@ -171,8 +171,8 @@ function preparedRow(session: RecordSession, call: InsertCall): Promise<Row> {
 }
 
 /** A read that is cut leaves nothing unknown. */
-function reading<T>({ inTransaction }: RecordSession, { deadline }: InsertCall, read: () => Promise<T>): Promise<T> {
-  return inTransaction ? read() : readAgain(deadline, read)
+function reading<T>({ inTransaction }: RecordSession, call: InsertCall, read: () => Promise<T>): Promise<T> {
+  return inTransaction ? read() : readAgain(call, read)
 }
 
 /** Looks for the key in the database: without it, nothing would ever be a duplicate. */

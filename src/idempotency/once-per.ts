@@ -29,7 +29,10 @@ export async function oncePer<R>(
   const callOptions = methods.callOptions(transaction)
   const { deadline } = callOptions.transaction
   const find = () => keyOfRun(session, job, period)
-  const key = await deadline.race(session.inTransaction ? find() : readAgain(deadline, find), 'the database')
+  const key = await deadline.race(
+    session.inTransaction ? find() : readAgain(callOptions.transaction, find),
+    'the database',
+  )
   events?.begin(deadline, nameOf(key))
   // The answer is given to nobody a second time.
   const call = { ...key, ...callOptions, request: undefined, whileRunning: 'refuse', keepsAnswer: false } as const

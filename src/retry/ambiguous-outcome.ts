@@ -5,6 +5,15 @@ import { sameAttempts } from './attempts.js'
 
 const LOST = 'the connection was lost before the answer came'
 
+/** Errors of reads. */
+const harmless = new WeakSet<object>()
+
+/** Notes on the error that it is that of a read: a lost answer to it is no ambiguous outcome. */
+export function leavesNothingUnknown(error: unknown): unknown {
+  harmless.add(Object(error))
+  return error
+}
+
 /**
  * The state of a write whose answer was lost. The connection broke while the write, or its COMMIT,
  * was under way, so the database may have carried it out. The outcome is ambiguous until the write has
@@ -26,6 +35,7 @@ export class AmbiguousOutcome {
 
   /** The same, if the error is a lost connection, or says already that the outcome is unknown. */
   note(error: unknown): void {
+    if (harmless.has(Object(error))) return
     if (isConnectionLost(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')) this.lose(error)
   }
 

@@ -70,9 +70,9 @@ export class Allocator {
    * otherwise never end, and two that pass over each other's would leave some behind.
    */
   async allocate(run: Run, call: AllocateCall): Promise<Allocation> {
-    const { session, deadline } = run
+    const { session } = run
     const ready = () => this.readyFor(session)
-    const columns = await (session.inTransaction ? ready() : readAgain(deadline, ready))
+    const columns = await (session.inTransaction ? ready() : readAgain(run, ready))
     for (let look = 0; ; look++) {
       try {
         return await run.contained((tx) => this.#take(tx, columns, call, look))

@@ -99,14 +99,15 @@ export class SerialsExecutor {
     const next = soonest(jobs.map(({ task }) => task.run))
     if (next === undefined) return open
     const deadline = next.deadline.withoutSignal()
+    const patience = { policy: next.policy, deadline }
     const root = this.#root.until(deadline)
     try {
-      const columns = await readAgain(deadline, () => this.#allocator.readyFor(root))
+      const columns = await readAgain(patience, () => this.#allocator.readyFor(root))
       open = await this.#take(root, jobs, { columns, skips, lockTimeout: BATCH_LOCK_TIMEOUT })
       // Reads that are cut leave nothing unknown.
       if (open.length > 0) {
         const taken = open
-        open = await readAgain(deadline, () => this.#answer(root, taken, { columns, outcome, deadline }))
+        open = await readAgain(patience, () => this.#answer(root, taken, { columns, outcome, deadline }))
       }
       return open
     } catch (error) {

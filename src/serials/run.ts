@@ -1,16 +1,14 @@
 import type { Session } from '../engine/session.js'
 import type { CallEvents } from '../events/call-events.js'
-import type { CallOptions } from '../retry/call-options.js'
+import type { CallOptions, Patience } from '../retry/call-options.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, type RetryPolicy, resolvePolicy } from '../retry/policy.js'
-import type { Deadline } from '../sync/deadline.js'
 import { patienceWith, type RetryingRoot } from '../transactions/method.js'
 import { ownStatements } from '../transactions/own-statements.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 
 /** Where the work of a call runs, and until when. */
-export interface Run {
+export interface Run extends Patience {
   readonly session: Session
-  readonly deadline: Deadline
   /** Runs a body all or nothing: a body that fails leaves nothing behind, and no lock either. */
   contained<R>(body: (tx: Session) => Promise<R>): Promise<R>
 }
@@ -49,11 +47,11 @@ export class Runner {
     told.events?.begin(deadline, told.key, told.transactionId)
     if (session.inTransaction) {
       const contained: Run['contained'] = (body) => inSavepoint(session, deadline, body)
-      return serializeInTransaction(session, deadline, () => work({ session, deadline, contained }))
+      return serializeInTransaction(session, deadline, () => work({ session, policy, deadline, contained }))
     }
     signal?.throwIfAborted()
     const contained: Run['contained'] = (body) =>
       ownStatements(this.root, { policy, deadline, timeout, waitedFor: 'serials, or a transaction id' }, body)
-    return work({ session: session.until(deadline), deadline, contained })
+    return work({ session: session.until(deadline), policy, deadline, contained })
   }
 }

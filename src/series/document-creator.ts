@@ -6,6 +6,7 @@ import { timed } from '../events/call-events.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { readConfirmed } from '../retry/confirm.js'
+import { readAgain } from '../retry/read-again.js'
 import { toRecord } from '../sql/raw-record.js'
 import { raw, sql } from '../sql/statement.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
@@ -144,12 +145,14 @@ export class DocumentCreator {
     const next = soonest(jobs.map(({ task }) => task))
     if (next === undefined) return { open: jobs }
     const { map } = this.#parts
-    const { series, record, readable, deadline } = next
+    const { series, record, readable, policy, deadline } = next
     const root = this.#parts.root.until(deadline)
     try {
-      await map.keys.check(root)
-      await series.document.keys.check(root)
-      const table = await map.catalogue.of(series.document.model, root)
+      const table = await readAgain({ policy, deadline: deadline.withoutSignal() }, async () => {
+        await map.keys.check(root)
+        await series.document.keys.check(root)
+        return map.catalogue.of(series.document.model, root)
+      })
       const form = { map, series, table, readable, fields: record.fields }
       const documents = jobs.map(({ task }) => task.document)
       const bounds = { lockTimeout: LOCK_TIMEOUT, looksForIds: this.#replays.expectsReplays() }

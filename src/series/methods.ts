@@ -188,7 +188,7 @@ export class SeriesFeature implements Feature {
     const { series, transactionId, policy, deadline } = call
     const root = this.#root.until(deadline)
     const known =
-      transactionId && (await readAgain(deadline, () => this.#store.read(root, series, transactionId, deadline)))
+      transactionId && (await readAgain(call, () => this.#store.read(root, series, transactionId, deadline)))
     if (known) return known
     // Before the transaction, so that a call that waits for a block holds no connection.
     const number = await this.#blocks.take(call, deadline)

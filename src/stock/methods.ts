@@ -129,7 +129,7 @@ export class StockFeature implements Feature {
     const complete = async () => {
       const { transactionId, deadline } = request
       const read = () => readReservations(session.until(deadline), this.map, [transactionId])
-      const reservations = await (session.inTransaction ? read() : readAgain(deadline, read))
+      const reservations = await (session.inTransaction ? read() : readAgain(request, read))
       const lines = reservations.get(transactionId)?.lines ?? []
       return { ...request, lines, resources: idsOf(lines) }
     }

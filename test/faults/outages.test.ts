@@ -1,5 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { isConcurrencyError } from '../../src/errors/index.js'
 import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
 import { openTransaction } from '../support/connection.js'
@@ -27,6 +28,16 @@ describeEngines(({ connectErp, database }) => {
       [productId],
     )
   })
+
+  const few = { attempts: 2, deadline: 5_000 }
+  const FEW: Readonly<Record<string, (db: ErpDb, id: string) => Promise<unknown>>> = {
+    $oncePer: (db, job) => db.$oncePer({ job, period: { every: '1d' }, retry: few }, (tx) => note(tx, job)),
+    '$serials.allocate': (db, transactionId) =>
+      db.$serials.allocate({ transactionId, where: { productId }, count: 1, retry: few }),
+    '$stock.release': (db, transactionId) => db.$stock.release({ transactionId, retry: few }),
+    '$series.create': (db, transactionId) =>
+      db.$series.create('payment', { transactionId, record: { amount: 1 }, retry: few }),
+  }
 
   const CALLS: Readonly<Record<string, (db: ErpDb, id: string) => Promise<unknown>>> = {
     $transactionWithRetry: (db, id) => db.$transactionWithRetry((tx) => note(tx, id), { retry }),
@@ -66,6 +77,19 @@ describeEngines(({ connectErp, database }) => {
       await rejectionOf(db.$transactionWithRetry((tx) => note(tx, ''), { retry: { attempts: 1 } })),
     ).toHaveProperty('attempts', 1)
   })
+
+  test.each(['$oncePer', '$serials.allocate', '$stock.release', '$series.create'])(
+    '%s, which reads first, is told of an outage after as many attempts as it is allowed',
+    async (name) => {
+      const proxy = await openProxy(database.url)
+      const { db } = await connectErp(undefined, { url: proxy.url })
+      proxy.refuse()
+      const error = await rejectionOf(FEW[name]?.(db, randomUUID()))
+
+      expect(isConcurrencyError(error)).toBe(false)
+      expect(proxy.refusals()).toBeLessThan(MANY)
+    },
+  )
 
   test('a body that cannot reach another server is not run again for that', async () => {
     const { db } = await connectErp()
@@ -228,6 +252,27 @@ describe('on models of Prisma', () => {
     proxy.accept()
 
     expect(await done).toMatchObject({ replayed: false })
+  })
+
+  test('createIdempotent is told of an outage after as many attempts as it is allowed', async () => {
+    const proxy = await openProxy(database.url)
+    const { db } = connectTo(proxy.url)
+    proxy.refuse()
+    const error = await rejectionOf(db.payment.createIdempotent({ ...newPayment(), retry: { attempts: 2 } }))
+
+    expect(isConcurrencyError(error)).toBe(false)
+    expect(error).toHaveProperty('attempts', 2)
+    expect(proxy.refusals()).toBeLessThan(MANY)
+  })
+
+  test('two of createIdempotent at once that could not even look for the key are not of unknown outcome', async () => {
+    const proxy = await openProxy(database.url)
+    const { db } = connectTo(proxy.url)
+    proxy.refuse()
+    const insert = () => rejectionOf(db.payment.createIdempotent({ ...newPayment(), retry: { attempts: 2 } }))
+    const errors = await Promise.all([insert(), insert()])
+
+    expect(errors.map((error) => isConcurrencyError(error))).toEqual([false, false])
   })
 
   test('createIdempotent is of unknown outcome where its answer was lost, and no attempt is left', async () => {
