@@ -71,16 +71,18 @@ describe('doctor', () => {
 
   test('writes with --fix a migration that mends the tables, and runs nothing', async () => {
     const database = await breakableDatabase()
-    const folder = await appFolder({})
+    const folder = await appFolder({ '20990101000000_last/migration.sql': '' })
     await database.query(
       'DROP INDEX "Payment_transactionId_key"; ALTER TABLE "Product" ALTER COLUMN version DROP NOT NULL',
     )
 
     const first = await doctor(database.url, '--fix', folder)
     const again = await doctor(database.url)
-    const migration = (await readdir(folder)).find((name) => /^\d{14}_mend_concurrency$/.test(name)) ?? ''
+    const names = (await readdir(folder)).filter((name) => /^\d{14}_/.test(name)).sort()
+    const migration = names.at(-1) ?? ''
     await database.query(await readFile(join(folder, migration, 'migration.sql'), 'utf8'))
 
+    expect(names).toEqual(['20990101000000_last', '20990101000001_mend_concurrency'])
     expect([first.code, again.code, (await doctor(database.url)).code]).toEqual([1, 1, 0])
     expect(first.stderr).toContain(join(folder, migration, 'migration.sql'))
   })

@@ -5,7 +5,7 @@ import { FEATURES, type FeatureName } from '../init/features.js'
 import { type Plan, planOf, type Wanted } from '../init/plan.js'
 import { additionsOf, clientLines } from '../init/text.js'
 import { type FileChange, writeAll } from '../init/write.js'
-import { migrationFiles } from '../migration-file.js'
+import { migrationFiles, migrationsFolder } from '../migration-file.js'
 import { findSchema, modelsOf, type PrismaSchema } from '../prisma-schema.js'
 
 interface InitOptions extends Readonly<Partial<Record<FeatureName, boolean>>> {
@@ -45,7 +45,9 @@ export const init: CommandModule<InitOptions> = {
       output.print(`Nothing is missing in the schema.\n\n${lines}`)
       return 0
     }
-    const migration = options.migration ? await migrationFiles(schema, options.name, plan.migration) : []
+    const migration = options.migration
+      ? migrationFiles(await migrationsFolder(schema), options.name, plan.migration)
+      : []
     return write({ plan, migration, lines, options }, output)
   },
 }

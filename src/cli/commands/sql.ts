@@ -10,7 +10,7 @@ import { readConfig } from '../config.js'
 import { loadPg } from '../database.js'
 import { isSerials, isSeries, isStock } from '../features.js'
 import { writeAll } from '../init/write.js'
-import { migrationFiles } from '../migration-file.js'
+import { migrationFiles, migrationsFolder } from '../migration-file.js'
 import { findSchema } from '../prisma-schema.js'
 
 interface SqlOptions extends ClientOptions {
@@ -53,7 +53,7 @@ export const sql: CommandModule<SqlOptions> = {
       output.print(made.join('\n').trimEnd())
       return 0
     }
-    const changes = await migrationFiles(files, options.migration, made.join('\n'))
+    const changes = migrationFiles(await migrationsFolder(files), options.migration, made.join('\n'))
     writeAll(changes)
     output.print(['Written:', ...changes.map(({ path }) => `  ${relative('.', path)}`)].join('\n'))
     return 0
