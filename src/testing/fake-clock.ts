@@ -45,7 +45,7 @@ export function fakeClock({ random = () => 0 }: FakeClockOptions = {}): FakeCloc
   isFake = true
   const real = { ...systemClock }
   const timers = new Set<Timer>()
-  let time = real.now()
+  let time = Math.floor(real.now()) // whole ms, as deadlines end at them
   let isRestored = false
 
   Object.assign(systemClock, {

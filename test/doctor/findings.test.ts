@@ -266,7 +266,12 @@ describe('$checkConcurrency finds nothing', () => {
     await check(database.url)
 
     expect(await tables()).toEqual(before)
-    expect(await database.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")).toEqual([])
+    const locks = `
+      SELECT 1
+      FROM pg_locks
+      JOIN pg_database ON pg_database.oid = pg_locks.database
+      WHERE locktype = 'advisory' AND datname = current_database()`
+    expect(await database.query(locks)).toEqual([])
   })
 })
 
