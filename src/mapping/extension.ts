@@ -14,7 +14,7 @@ import { eventsOn, type Layer, layersOf, type Namespace, noteLayer, type WriteGu
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
-import type { Call, Feature, Use } from './feature.js'
+import { type Call, type Feature, methodsOf, type Use } from './feature.js'
 
 /** A feature, and what Prisma's own writes are kept from. */
 export interface PrismaFeature {
@@ -52,26 +52,23 @@ export function featureExtension<C, E>(
 }
 
 function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Record<string, unknown> {
-  const methods = Object.entries(feature.on(sessionOf(client, feature.errorModel.name)))
   const events = eventsOn(client)
-  return Object.fromEntries(
-    methods.map(([method, read]) => {
-      const title = `${name}.${method}`
-      // The extensions on top of a client stay the same, so they are looked at once.
-      let isChecked = false
-      const run = <R>(call: Call<R>): Promise<R> => {
-        if (!isChecked) {
-          for (const [model, use] of feature.uses(method)) {
-            const extension = foreignIn(client, model.name, STANDS_FOR[use])
-            if (extension) return Promise.reject(passedOver(extension.name, model.name, title))
-          }
+  return methodsOf(feature, sessionOf(client, feature.errorModel.name), (method) => {
+    const title = `${name}.${method}`
+    // The extensions on top of a client stay the same, so they are looked at once.
+    let isChecked = false
+    const run = <R>(call: Call<R>): Promise<R> => {
+      if (!isChecked) {
+        for (const [model, use] of feature.uses(method)) {
+          const extension = foreignIn(client, model.name, STANDS_FOR[use])
+          if (extension) return Promise.reject(passedOver(extension.name, model.name, title))
         }
-        isChecked = true
-        return observed(events, title, undefined, call)
       }
-      return [method, (...args: never[]) => lazyPromise(title, () => read(...args), run)]
-    }),
-  )
+      isChecked = true
+      return observed(events, title, undefined, call)
+    }
+    return (read) => lazyPromise(title, read, run)
+  })
 }
 
 /** SQL would go past the filters of the extension, and past what it adds to the data. */

@@ -16,6 +16,12 @@ export interface FieldRule {
   readonly because?: string
 }
 
+/** A field of a key, whose values are sent in lists and compared with texts of ours. */
+export const KEY: FieldRule = {
+  types: ['Int', 'BigInt', 'String'],
+  sentAs: ['int4', 'int8', 'text', 'uuid'],
+  because: ': its values are compared in a way of their own',
+}
 export const TEXT: FieldRule = { types: ['String'] }
 export const PLAIN_TEXT: FieldRule = { types: ['String'], sentAs: ['text'] }
 export const TEXT_OR_UUID: FieldRule = { types: ['String'], sentAs: ['text', 'uuid'] }
@@ -102,6 +108,11 @@ export class TableCheck {
     return names.map((name, i) => this.#find(i > 0 ? `${option}[${i}]` : option, String(name), rule))
   }
 
+  /** The fields of the scope: they have the same names in all models of a feature. */
+  scope(names: readonly string[] = []): readonly Field[] {
+    return names.map((name, i) => this.#findAt(`scope[${i}]`, name, KEY))
+  }
+
   /**
    * The model's table. Its version column is the one that `concurrency()` below knows. The mapping may name it
    * again, or name one of a model that `concurrency()` does not version.
@@ -149,18 +160,23 @@ export class TableCheck {
     return name === undefined ? undefined : String(name)
   }
 
-  #find(option: string, name: string, { types, isOptional, sentAs, because = '' }: FieldRule): Field {
+  #find(option: string, name: string, rule: FieldRule): Field {
+    return this.#findAt(`${this.#path}.${option}`, name, rule)
+  }
+
+  #findAt(path: string, name: string, { types, isOptional, sentAs, because = '' }: FieldRule): Field {
     const { model } = this
+    const report = (message: string) => this.#check.report(path, message)
     if (model === MISSING_MODEL) return MISSING_FIELD // has been reported
     const field = model.fields.get(name)
-    if (field === undefined) this.report(option, `${model.name} has no field ${name}`)
+    if (field === undefined) report(`${model.name} has no field ${name}`)
     else if (field.isList || !types.includes(field.type)) {
-      this.report(option, `${model.name}.${name} must be ${types.join(' or ')}, and is ${field.type}`)
+      report(`${model.name}.${name} must be ${types.join(' or ')}, and is ${field.type}`)
     } else if (field.isOptional && !isOptional) {
-      this.report(option, `${model.name}.${name} must not be optional`)
+      report(`${model.name}.${name} must not be optional`)
     } else {
       if (sentAs && !sentAs.includes(sqlTypeOf(field) ?? '')) {
-        this.report(option, `${model.name}.${name} must not be @db.${field.nativeType}${because}`)
+        report(`${model.name}.${name} must not be @db.${field.nativeType}${because}`)
       }
       return field
     }

@@ -3,7 +3,7 @@ import type { Row } from '../engine/session.js'
 import type { FeatureSetup } from '../engine/setup.js'
 import type { StockQuantity } from '../errors/index.js'
 import { observed } from '../events/events.js'
-import type { Feature } from '../mapping/feature.js'
+import { type Feature, methodsOf } from '../mapping/feature.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { mapSerials } from '../serials/mapping.js'
 import { SerialsFeature } from '../serials/methods.js'
@@ -108,11 +108,10 @@ function extensionOf<N extends object>(
         models: feature.models.map((model) => model.name),
         feature: { name, map: feature.map },
         make: (session) =>
-          Object.fromEntries(
-            Object.entries(feature.on(session)).map(([method, read]) => [
-              method,
-              async (...args: never[]) => observed(root.events, `$${name}.${method}`, undefined, read(...args)),
-            ]),
+          methodsOf(
+            feature,
+            session,
+            (method) => async (read) => observed(root.events, `$${name}.${method}`, undefined, read()),
           ),
       }
     },

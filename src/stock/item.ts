@@ -1,8 +1,8 @@
 import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError, type ItemKeyValue, type ItemName } from '../errors/index.js'
-import { checkKeyLength, keyText } from '../sql/key-text.js'
+import { checkKeyLength } from '../sql/key-text.js'
+import { keyValue } from '../sql/key-value.js'
 import { isRecord } from '../values/validation.js'
-import { HIGHEST } from './quantity.js'
 
 /** An item, by its key. */
 export interface Item {
@@ -34,27 +34,6 @@ export function readItem(value: unknown, fields: readonly Field[], path: string)
 /** The item with these values, as the database has them. */
 export function itemOf(key: readonly string[], given: ItemName): Item {
   return { id: key.length === 1 ? (key[0] as string) : JSON.stringify(key), key, given }
-}
-
-/** A value of a key, such as a transaction id, as the text that the database has for it. */
-export function keyValue(value: unknown, field: Field, path: string): string {
-  if (field.type === 'String') {
-    if (typeof value !== 'string' || value === '')
-      throw new InvalidArgumentError(path, 'must be a text that is not empty.')
-    return keyText(value, field, path)
-  }
-  const number = wholeOf(value, field)
-  const highest = HIGHEST[field.type] ?? 0n
-  if (number === undefined || number > highest || number < -highest - 1n) {
-    throw new InvalidArgumentError(path, `must be a whole number that fits a column of type ${field.type}.`)
-  }
-  return String(value) // one text for all calls with the same number, while it is cached
-}
-
-/** Prisma takes no bigint for an Int. */
-function wholeOf(value: unknown, { type }: Field): bigint | undefined {
-  if (typeof value === 'bigint') return type === 'BigInt' ? value : undefined
-  return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : undefined
 }
 
 /** The key of a row as the values that the caller knows: of Prisma's types for the fields. */

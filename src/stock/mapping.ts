@@ -3,9 +3,9 @@ import { isConcurrencyError } from '../errors/index.js'
 import { sqlTypeOf } from '../mapping/columns.js'
 import {
   areFound,
-  type FieldRule,
   FLAG,
   INT,
+  KEY,
   MappingCheck,
   MOMENT,
   NUMBER,
@@ -50,12 +50,6 @@ export interface LinesMap extends TableMap {
 }
 
 export type ReservationMap = LinesMap & { readonly state: Field; readonly expiresAt: Field }
-
-const KEY: FieldRule = {
-  types: ['Int', 'BigInt', 'String'],
-  sentAs: ['int4', 'int8', 'text', 'uuid'],
-  because: ': its values are compared in a way of their own',
-}
 
 /** @throws ConfigurationError with every mistake */
 export function mapStock(dataModel: DataModel, options: StockOptions): StockMap {

@@ -2,10 +2,9 @@ import type { Field } from '../engine/data-model.js'
 import { decimalMaker } from '../engine/decimal.js'
 import type { Session } from '../engine/session.js'
 import { type DecimalLike, InvalidArgumentError, type StockQuantity } from '../errors/index.js'
+import { HIGHEST } from '../sql/key-value.js'
 import { isDecimal } from '../values/canonical.js'
 
-/** The highest whole number of each of Prisma's types. */
-export const HIGHEST: Readonly<Record<string, bigint>> = { Int: 2n ** 31n - 1n, BigInt: 2n ** 63n - 1n }
 const HIGHEST_SMALL = 2n ** 15n - 1n
 /** Prisma's own type of a Decimal without `@db.Decimal(p, s)`. */
 const USUAL_DECIMAL = { precision: 65, scale: 30 }
