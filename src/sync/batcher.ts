@@ -125,7 +125,6 @@ export class Batcher<T extends Task, R> {
       const job = new WaitingJob(task, answer, this.#sequence++)
       job.settlesBy(resolve, reject)
       this.#watch(job)
-      this.#waiting++
       const group = this.#groupOf(task)
       group.ready.push(job)
       this.#gather(group)
@@ -220,10 +219,9 @@ export class Batcher<T extends Task, R> {
     }
   }
 
-  async #run(group: Group<T, R>, batch: readonly QueuedJob<T, R>[], hold: ResourceHold<T, R>): Promise<void> {
+  async #run(group: Group<T, R>, gathered: readonly QueuedJob<T, R>[], hold: ResourceHold<T, R>): Promise<void> {
     group.underWay++
-    this.#waiting -= batch.length
-    for (const job of batch) this.#unwatch(job)
+    const batch = this.#begin(gathered)
     const run: Run<T, R> = { open: new Set(batch), overdueLooks: new Map(), hold }
     this.#runs.add(run)
     let hasPlace = true
@@ -237,7 +235,7 @@ export class Batcher<T extends Task, R> {
     }
     try {
       const work = () => this.#execute(batch, release, this.#queueOf(group, run.open))
-      await inBatch(batch, ({ task }) => task.deadline?.events, work)
+      if (batch.length > 0) await inBatch(batch, ({ task }) => task.deadline?.events, work)
     } catch (error) {
       for (const job of batch) job.reject(error)
     }
@@ -254,19 +252,15 @@ export class Batcher<T extends Task, R> {
         group.ready = [] // for the calls of a listener, which is told of the waits that end here
         const waiting = ready.filter((job) => !this.#isOver(job))
         const found = waiting.findIndex(({ task }, i) => i === most || !fits(task))
-        const joined = found === -1 ? waiting : waiting.slice(0, found)
-        for (const job of joined) {
-          this.#unwatch(job)
-          open.add(job)
-        }
-        this.#waiting -= joined.length
-        group.ready = [...waiting.slice(joined.length), ...group.ready]
+        const taken = found === -1 ? waiting : waiting.slice(0, found)
+        const joined = this.#begin(taken)
+        for (const job of joined) open.add(job)
+        group.ready = [...waiting.slice(taken.length), ...group.ready]
         return joined
       },
       putBack: (jobs) => {
         for (const job of jobs) open.delete(job)
         const untold = jobs.filter(({ isOver }) => !isOver)
-        this.#waiting += untold.length
         group.ready = [...untold, ...group.ready]
         for (const job of untold) this.#watch(job)
         this.#sweepLater()
@@ -295,7 +289,14 @@ export class Batcher<T extends Task, R> {
     }
   }
 
+  /** The jobs wait no more: these are carried out. A listener that is told of one wait may abort the call of another. */
+  #begin(jobs: readonly QueuedJob<T, R>[]): QueuedJob<T, R>[] {
+    for (const job of jobs) if (!job.isOver) this.#unwatch(job)
+    return jobs.filter(({ isOver }) => !isOver)
+  }
+
   #watch(job: QueuedJob<T, R>): void {
+    this.#waiting++
     const { signal, events } = job.task.deadline ?? {}
     events?.startWaiting()
     if (signal === undefined) return // a hundred thousand closures would be for nothing
@@ -305,14 +306,14 @@ export class Batcher<T extends Task, R> {
   }
 
   #unwatch({ onAbort, task: { deadline } }: QueuedJob<T, R>): void {
-    deadline?.events?.stopWaiting()
+    this.#waiting--
     if (onAbort) deadline?.signal?.removeEventListener('abort', onAbort)
+    deadline?.events?.stopWaiting() // last, since it tells a listener
   }
 
   #giveUp(job: QueuedJob<T, R>, reason: unknown): void {
-    this.#unwatch(job)
-    this.#waiting--
     job.reject(reason)
+    this.#unwatch(job)
   }
 
   /** One timer for all, so that a hundred thousand of them are cheap. */
@@ -341,9 +342,8 @@ export class Batcher<T extends Task, R> {
   /** Whether its caller has been told that it is aborted or out of time. It is told now, if its time is up. */
   #isOver(job: QueuedJob<T, R>): boolean {
     const { deadline } = job.task
-    if (!job.isOver && deadline?.passed()) {
-      this.#giveUp(job, new DeadlineExceededError(deadline.duration, this.#bounds.waitedFor))
-    }
-    return job.isOver
+    if (job.isOver || !deadline?.passed()) return job.isOver
+    this.#giveUp(job, new DeadlineExceededError(deadline.duration, this.#bounds.waitedFor))
+    return true
   }
 }
