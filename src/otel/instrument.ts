@@ -1,8 +1,10 @@
 import {
   type Attributes,
   context,
+  isSpanContextValid,
   type Meter,
   metrics,
+  ROOT_CONTEXT,
   type Span,
   SpanStatusCode,
   type Tracer,
@@ -109,7 +111,7 @@ async function aroundCall({ calls, tracer, instruments }: Setting, work: Observe
   span.end()
 }
 
-/** A trace of its own: it is a part of the calls of several. */
+/** A trace of its own, without the baggage of any caller: it is a part of the calls of several. */
 async function aroundBatch(
   calls: ReadonlyMap<number, OpenCall>,
   tracer: Tracer,
@@ -117,18 +119,18 @@ async function aroundBatch(
   run: () => Promise<unknown>,
 ) {
   const spans = (work.calls ?? []).flatMap((id) => calls.get(id)?.span ?? [])
-  const span = tracer.startSpan(`batch ${nameOf(work)}`, {
-    root: true,
-    attributes: {
-      'db.system.name': 'postgresql',
-      ...attributesOf(work),
-      'db.operation.batch.size': work.calls?.length ?? 1,
-    },
-    links: spans.map((each) => ({ context: each.spanContext() })),
-  })
+  const attributes = {
+    'db.system.name': 'postgresql',
+    ...attributesOf(work),
+    'db.operation.batch.size': work.calls?.length ?? 1,
+  }
+  const links = spans
+    .map((each) => ({ context: each.spanContext() }))
+    .filter((link) => isSpanContextValid(link.context))
+  const span = tracer.startSpan(`batch ${nameOf(work)}`, { attributes, links }, ROOT_CONTEXT)
   for (const each of spans) each.addLink({ context: span.spanContext() })
   try {
-    await context.with(trace.setSpan(context.active(), span), run)
+    await context.with(trace.setSpan(ROOT_CONTEXT, span), run)
   } catch (error) {
     span.setAttribute('error.type', typeOf(error))
     span.setStatus({ code: SpanStatusCode.ERROR })

@@ -1,7 +1,8 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { context, SpanStatusCode } from '@opentelemetry/api'
+import { context, propagation, SpanStatusCode } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
+import { suppressTracing } from '@opentelemetry/core'
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
@@ -115,6 +116,26 @@ INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quan
     expect(idsOf(batch?.links)).toEqual(calls.map((span) => span.spanContext().spanId).sort())
     for (const call of calls) expect(idsOf(call.links)).toEqual([batch?.spanContext().spanId])
     expect(await points('concurrency.batch.size')).toMatchObject([{ value: { count: 1, sum: 3 } }])
+  })
+
+  test('a combined statement has nothing of the context of one of its calls, which may not be traced itself', async () => {
+    const { options, spans } = exporting()
+    const seen: (string | undefined)[] = []
+    const around: typeof options.around = (work, run) =>
+      options.around(work, () => {
+        if (work.kind === 'batch') seen.push(propagation.getActiveBaggage()?.getEntry('tenant')?.value)
+        return run()
+      })
+    const { db } = await connectErp(name, { options: { ...options, around } })
+    const item = await newItem()
+    const move = () => db.$stock.move({ transactionId: randomUUID(), item, quantity: -1 }).then(() => {})
+    const baggage = propagation.createBaggage({ tenant: { value: 'a' } })
+    const untraced = propagation.setBaggage(suppressTracing(context.active()), baggage)
+    await Promise.all([context.with(untraced, move), move(), move()])
+
+    const linked = spans().map((span) => `${span.name}: ${span.links.length}`)
+    expect(linked.sort()).toEqual(['$stock.move: 1', '$stock.move: 1', 'batch $stock.move: 2'])
+    expect(seen).toEqual([undefined])
   })
 
   test('calls in a body are children of its span, and it is one of the span around it', async () => {
