@@ -7,6 +7,7 @@ import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { KeyedLock, type LockMode } from '../sync/keyed-lock.js'
+import { once } from '../sync/once.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-body.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
@@ -334,14 +335,4 @@ function timeoutOf(error: unknown, keys: readonly string[], timeout: number): un
   const isTimeout =
     isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error) || isTransactionTimeout(error)
   return isTimeout ? new LockTimeoutError(keys, timeout, { cause: error }) : error
-}
-
-/** The function, which does something only the first time it is called. */
-function once(action: () => void): () => void {
-  let isDone = false
-  return () => {
-    if (isDone) return
-    isDone = true
-    action()
-  }
 }

@@ -2,6 +2,7 @@ import { isUnsupported } from '../engine/error-facts.js'
 import { rowOf, type TransactionSession } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import type { Deadline } from '../sync/deadline.js'
+import { once } from '../sync/once.js'
 import { Semaphore } from '../sync/semaphore.js'
 
 /**
@@ -9,6 +10,8 @@ import { Semaphore } from '../sync/semaphore.js'
  * array, which this is not.
  */
 export const CONFLICT_TURN = 'prisma-extension-concurrency: the turn of a transaction after a conflict'
+
+const WAITED_FOR = 'the turn of a transaction after a conflict'
 
 /** Thrown in a transaction whose turn it is not: it is rolled back, having done nothing. */
 const NOT_YET = Symbol('not yet')
@@ -37,10 +40,38 @@ export type TakeTurn = (tx: TransactionSession) => Promise<void>
  * No transaction depends on its turn: the turn saves time, and the rows' own locks keep the data right.
  * So a slow holder, or one that waits for the next in the queue, keeps it waiting for LONGEST_TURN only,
  * and a call that has waited three quarters of the time that is left runs without a turn.
+ *
+ * A conflict in a turn is one with a transaction that runs for the first time, and while others come there is always
+ * such a one. So from then on those of this process wait, until the call has ended, and the longest turn at most.
  */
 export class ConflictTurn {
   readonly #queue = new Semaphore(1)
+  /** Calls that have had a conflict in their turn; `done` comes when all have ended. */
+  #pressing: { count: number; readonly done: Promise<void>; readonly end: () => void } | undefined
   #isSupported = true
+
+  /** A call has had a conflict in its turn. Returns the function that is called when the call has ended. */
+  press({ clock }: Deadline): () => void {
+    const pressing = (this.#pressing ??= pressingCalls())
+    pressing.count++
+    const stop = once(() => {
+      if (--pressing.count > 0) return
+      this.#pressing = undefined
+      pressing.end()
+    })
+    const cancelTimer = clock.timer(LONGEST_TURN, stop)
+    return () => {
+      cancelTimer()
+      stop()
+    }
+  }
+
+  /** Called before a transaction runs for the first time: waits for the calls that have had a conflict in their turn. */
+  async letPass(deadline: Deadline): Promise<void> {
+    if (this.#pressing === undefined) return
+    const patience = deadline.lasting(Math.min(LONGEST_TURN, deadline.left() * 0.75))
+    await patience.race(this.#pressing.done, WAITED_FOR).catch(unlessLate)
+  }
 
   async run<R>(deadline: Deadline, run: (takeTurn?: TakeTurn) => Promise<R>): Promise<R> {
     const { clock } = deadline
@@ -66,17 +97,8 @@ export class ConflictTurn {
 
   /** Returns the function that lets the next one in; `undefined` if the wait was too long. */
   async #enter(patience: Deadline): Promise<(() => void) | undefined> {
-    try {
-      const leave = await this.#queue.acquire(patience, 'the turn of a transaction after a conflict')
-      let isIn = true
-      return () => {
-        if (isIn) leave()
-        isIn = false
-      }
-    } catch (error) {
-      if (isConcurrencyError(error, 'DEADLINE_EXCEEDED')) return undefined
-      throw error
-    }
+    const leave = await this.#queue.acquire(patience, WAITED_FOR).catch(unlessLate)
+    return leave && once(leave)
   }
 
   async #take(tx: TransactionSession): Promise<void> {
@@ -88,4 +110,17 @@ export class ConflictTurn {
     })
     if (!taken) throw NOT_YET
   }
+}
+
+function pressingCalls() {
+  let end = () => {}
+  const done = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  return { count: 0, done, end }
+}
+
+/** The end of a wait whose time is up is no error. */
+function unlessLate(error: unknown): undefined {
+  if (!isConcurrencyError(error, 'DEADLINE_EXCEEDED')) throw error
 }

@@ -30,6 +30,9 @@ const LIMIT = 50
 /** How long a transaction in its turn waits for a lock at first, in ms: less than `deadlock_timeout`. */
 const FIRST_LIMIT_IN_TURN = 250
 
+/** Two can be chance. A third is one in the turn. */
+const CONFLICTS_BEFORE_TURN = 2
+
 /** How long after a deadlock others are expected, in ms. */
 const EXPECTED_FOR = 2_000
 
@@ -124,6 +127,7 @@ export class Runs {
   #conflicts = 0
   #hasFought = false
   #timesInTurn = 0
+  #stopPressing = () => {}
 
   constructor(deadlocks: Deadlocks, deadline: Deadline, mayGiveWay: boolean) {
     this.#deadlocks = deadlocks
@@ -140,7 +144,17 @@ export class Runs {
       isConcurrencyError(error, 'BATCH_VERSION_CONFLICT')
     if (!isConflict) return
     this.#conflicts++
-    this.#hasFought ||= isDeadlock(error) || this.#conflicts >= 2 || this.#deadlocks.areExpected
+    if (this.#conflicts > CONFLICTS_BEFORE_TURN) {
+      const stop = this.#deadlocks.turn.press(this.#deadline)
+      this.#stopPressing()
+      this.#stopPressing = stop
+    }
+    this.#hasFought ||= isDeadlock(error) || this.#conflicts >= CONFLICTS_BEFORE_TURN || this.#deadlocks.areExpected
+  }
+
+  /** The call has ended. */
+  end(): void {
+    this.#stopPressing()
   }
 
   /** Runs until it comes to an end other than that it gives way. Only the deadline counts these. */
@@ -148,8 +162,11 @@ export class Runs {
     for (;;) {
       let run: Run | undefined
       const begin = (takeTurn?: TakeTurn) => once((run = this.#begin(takeTurn)))
+      const { turn } = this.#deadlocks
       try {
-        return await (this.#hasFought ? this.#deadlocks.turn.run(this.#deadline, begin) : begin())
+        if (this.#hasFought) return await turn.run(this.#deadline, begin)
+        if (this.#mayGiveWay) await turn.letPass(this.#deadline)
+        return await begin()
       } catch (error) {
         if (run?.endedByLimit === undefined) throw error
         this.#deadline.signal?.throwIfAborted()

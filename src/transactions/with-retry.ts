@@ -95,9 +95,11 @@ export class RetryingTransactions {
     }
     const work = () => runs.next((run) => this.#once(session, body, call, run))
     const done = retry(work, call.policy, call.deadline, isWorthAnother)
-    return done.catch((error: unknown) => {
-      throw deadlockAtDeadline(error, call) ?? error
-    })
+    return done
+      .catch((error: unknown) => {
+        throw deadlockAtDeadline(error, call) ?? error
+      })
+      .finally(() => runs.end())
   }
 
   async #once<R>(session: RootSession, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
