@@ -5,10 +5,11 @@ import { connect } from '../pg/connect.js'
 import { serials, series, stock } from '../pg/features.js'
 import type { PgClient } from '../pg/methods.js'
 import { readModels, withVersions } from '../pg/models.js'
+import { schemaSqlOf } from '../prisma/migration.js'
 import { UsageError } from './command.js'
 import { type CommandConfig, readConfig } from './config.js'
 import { loadModule } from './module.js'
-import { findSchema, modelsOf } from './prisma-schema.js'
+import { findSchema, modelsOf, type PrismaSchema, textOf } from './prisma-schema.js'
 
 export interface ClientOptions {
   readonly client?: string
@@ -43,11 +44,13 @@ export async function openClient(given: ClientOptions, pool: Pool): Promise<Comm
   const config = await readConfig(given.config)
   const path = given.client ?? config.client
   if (path !== undefined) return exportedClient(await loadModule(path), path, given.export ?? config.export)
-  const client = await configuredClient(config, given.schema ?? config.schema, pool)
+  const schema = await findSchema(given.schema ?? config.schema)
+  const client = await configuredClient(config, schema, pool)
   const setup = setupOf(client)
   if (setup === undefined) throw new Error('a client of this package has no setup')
   // Its pool is that of the command, not that of the application.
-  return { client, setup: { ...setup, connections: undefined } }
+  const schemaSql = schema && (async () => schemaSqlOf(textOf(schema)))
+  return { client, setup: { ...setup, connections: undefined, schemaSql } }
 }
 
 async function exportedClient(
@@ -78,8 +81,11 @@ async function exportedClient(
 
 const listed = (names: readonly string[]) => (names.length === 0 ? 'none' : names.join(', '))
 
-async function configuredClient(config: CommandConfig, named: string | undefined, pool: Pool): Promise<PgClient> {
-  const schema = await findSchema(named)
+async function configuredClient(
+  config: CommandConfig,
+  schema: PrismaSchema | undefined,
+  pool: Pool,
+): Promise<PgClient> {
   const models = schema && (await modelsOf(schema))
   let client = await connect(pool, config.concurrency ?? {}, async (reader, options) =>
     models ? withVersions(models, options.version) : readModels(reader, options),

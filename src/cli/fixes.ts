@@ -9,7 +9,9 @@ import { findSchema } from './prisma-schema.js'
 const IN_MIGRATIONS: readonly FindingCode[] = [
   'COLUMN_MISSING',
   'COLUMN_TYPE',
+  'FOREIGN_KEY_MISSING',
   'KEY_MISSING',
+  'TABLE_MISSING',
   'TRIGGER_DISABLED',
   'TRIGGER_MISSING',
   'TRIGGER_OUTDATED',

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { DataModel } from '../engine/data-model.js'
-import { readDataModelOf } from '../prisma/data-model.js'
+import { type RuntimeModel, readDataModelOf } from '../prisma/data-model.js'
 import { UsageError } from './command.js'
 import { prismaConfig } from './prisma-config.js'
 
@@ -39,20 +39,14 @@ function isThere(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
+/** All files of a schema as one text: Prisma gives them no order. */
+export function textOf({ files }: PrismaSchema): string {
+  return files.map(([, text]) => text).join('\n')
+}
+
 /** As much of Prisma's own description of a schema as its client has at run time. */
 interface Datamodel {
-  readonly models: readonly {
-    readonly name: string
-    readonly dbName: string | null
-    readonly schema: string | null
-    readonly fields: readonly {
-      readonly name: string
-      readonly kind: string
-      readonly type: string
-      readonly dbName?: string | null
-      readonly relationName?: string | null
-    }[]
-  }[]
+  readonly models: readonly (RuntimeModel & { readonly name: string })[]
 }
 
 /**
@@ -61,12 +55,12 @@ interface Datamodel {
  *
  * @throws UsageError that has Prisma's own message, if the schema is wrong
  */
-export async function modelsOf({ files }: PrismaSchema, defaultSchema = 'public'): Promise<DataModel> {
+export async function modelsOf(schema: PrismaSchema, defaultSchema = 'public'): Promise<DataModel> {
   const { default: parser } = await import('@prisma/prisma-schema-wasm')
   try {
-    const datamodel: Datamodel = JSON.parse(parser.get_datamodel(JSON.stringify({ prismaSchema: files })))
+    const datamodel: Datamodel = JSON.parse(parser.get_datamodel(JSON.stringify({ prismaSchema: schema.files })))
     const models = Object.fromEntries(datamodel.models.map((model) => [model.name, model]))
-    return readDataModelOf({ models }, files.map(([, text]) => text).join('\n'), defaultSchema)
+    return readDataModelOf({ models }, textOf(schema), defaultSchema)
   } catch (error) {
     throw new UsageError(problemOf(error))
   }

@@ -5,6 +5,7 @@ import * as s from '../values/schema.js'
 import { checkArguments, nameSchema } from '../values/validation.js'
 import { tryCapabilities } from './capabilities.js'
 import { readFacts } from './facts.js'
+import { checkForeignKeys } from './foreign-keys.js'
 import { checkKeys } from './keys.js'
 import { needsOf } from './needs.js'
 import { checkPool, type PoolerFacts } from './pool.js'
@@ -39,9 +40,11 @@ export async function checkSetup(
   const given = checkArguments(optionsSchema, options)
   const needs = needsOf(setup)
   const facts = await readFacts(session, setup.dataModel, role)
+  const schemaSql = await setup.schemaSql?.()
   const findings = [
-    ...checkTables(setup, needs, facts),
+    ...checkTables(setup, needs, facts, schemaSql),
     ...checkKeys(needs, facts),
+    ...checkForeignKeys(setup, facts, schemaSql),
     ...checkVersions(setup, facts),
     ...checkTriggers(setup, given.triggers ?? [], facts),
     ...checkPrivileges(needs, facts),

@@ -47,6 +47,15 @@ export interface TableFacts extends Table {
   readonly defaults: ReadonlySet<string>
   readonly privileges: ReadonlySet<Privilege>
   readonly triggers: readonly TriggerFacts[]
+  readonly foreignKeys: readonly ForeignKeyFacts[]
+}
+
+export interface ForeignKeyFacts {
+  /** The table that it refers to. */
+  readonly schema: string
+  readonly table: string
+  /** Its columns, each with the one that it refers to. */
+  readonly columns: readonly (readonly [own: string, foreign: string])[]
 }
 
 export interface TriggerFacts {
@@ -82,8 +91,8 @@ export async function readFacts(session: RootSession, models: DataModel, role?: 
     const table = catalogue.known(model)
     const own = details.find(({ position }) => position === index + 1)
     if (!table || !own) return
-    const { defaults, privileges, triggers } = own
-    tables.set(model.name, { ...table, defaults: new Set(defaults), privileges: new Set(privileges), triggers })
+    const { position: _, defaults, privileges, ...others } = own
+    tables.set(model.name, { ...table, ...others, defaults: new Set(defaults), privileges: new Set(privileges) })
   })
   return { server, tables }
 }
@@ -113,6 +122,7 @@ interface DetailsRow {
   readonly defaults: readonly string[]
   readonly privileges: readonly Privilege[]
   readonly triggers: readonly TriggerFacts[]
+  readonly foreignKeys: readonly ForeignKeyFacts[]
 }
 
 /**
@@ -147,7 +157,18 @@ async function readDetails(session: RootSession, models: readonly Model[], role:
   FROM pg_catalog.pg_trigger AS g
   JOIN pg_catalog.pg_proc AS f ON f.oid = g.tgfoid
   WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
-) AS triggers
+) AS triggers, (
+  SELECT coalesce(jsonb_agg(jsonb_build_object('schema', s.nspname, 'table', o.relname, 'columns', (
+    SELECT jsonb_agg(jsonb_build_array(a.attname, b.attname))
+    FROM unnest(k.conkey, k.confkey) AS pair(own, foreign_one)
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = pair.own
+    JOIN pg_catalog.pg_attribute AS b ON b.attrelid = k.confrelid AND b.attnum = pair.foreign_one
+  ))), '[]'::jsonb)
+  FROM pg_catalog.pg_constraint AS k
+  JOIN pg_catalog.pg_class AS o ON o.oid = k.confrelid
+  JOIN pg_catalog.pg_namespace AS s ON s.oid = o.relnamespace
+  WHERE k.conrelid = c.oid AND k.contype = 'f'
+) AS "foreignKeys"
 FROM unnest(${schemas}, ${names}) WITH ORDINALITY AS given(schema, name, position)
 JOIN pg_catalog.pg_namespace AS n ON n.nspname = given.schema
 JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = given.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`)

@@ -8,9 +8,8 @@ import type { Needs } from './needs.js'
 export function checkKeys({ keys }: Needs, { tables }: DatabaseFacts): Finding[] {
   return keys.flatMap((key): Finding[] => {
     const table = tables.get(key.model.name)
-    const hasColumns = key.fields.every(({ column }) => table?.columns.has(column))
-    // Of a view of several tables nothing is known, and a table or column that is missing is a finding already.
-    if (!table?.hasIndexes || !hasColumns || isThere(key, table)) return []
+    // Of a view of several tables nothing is known, and the SQL of a table that is missing has its keys.
+    if (!table?.hasIndexes || isThere(key, table)) return []
     const { columns, seen, sql } = describeMissingKey(key, table.unfitIndexes)
     return [
       {

@@ -1,5 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
-import type { ClientSetup } from '../engine/setup.js'
+import type { ClientSetup, SchemaSql } from '../engine/setup.js'
 import type { Finding } from '../errors/index.js'
 import { columnOf, tableOf } from '../sql/sql.js'
 import { columnTypeOf, isSameType } from './column-types.js'
@@ -8,14 +8,19 @@ import type { Needs } from './needs.js'
 import { versionOf } from './versions.js'
 
 /** Tables and columns that are not there, or are of another type than the schema says. */
-export function checkTables({ dataModel }: ClientSetup, needs: Needs, facts: DatabaseFacts): Finding[] {
+export function checkTables(
+  { dataModel }: ClientSetup,
+  needs: Needs,
+  facts: DatabaseFacts,
+  schemaSql: SchemaSql | undefined,
+): Finding[] {
   return Array.from(dataModel.values()).flatMap((model) => {
     const table = facts.tables.get(model.name)
-    return table ? checkColumns(model, table, needs) : [missingTable(model, needs)]
+    return table ? checkColumns(model, { table, needs, schemaSql }) : [missingTable(model, needs, schemaSql)]
   })
 }
 
-function missingTable(model: Model, { tables }: Needs): Finding {
+function missingTable(model: Model, { tables }: Needs, schemaSql: SchemaSql | undefined): Finding {
   const features = [...new Set(tables.filter((table) => table.model.name === model.name).map(({ feature }) => feature))]
   return {
     severity: 'error',
@@ -23,11 +28,17 @@ function missingTable(model: Model, { tables }: Needs): Finding {
     where: tableOf(model),
     what: `The table of the model ${model.name} is not in the database: a migration was not applied`,
     cost: `Every call of ${[...features, model.name].join(', ')} fails`,
-    sql: undefined,
+    sql: schemaSql?.table(model.name),
   }
 }
 
-function checkColumns(model: Model, table: TableFacts, { tables, keys }: Needs): Finding[] {
+interface Wanted {
+  readonly table: TableFacts
+  readonly needs: Needs
+  readonly schemaSql: SchemaSql | undefined
+}
+
+function checkColumns(model: Model, { table, needs: { tables, keys }, schemaSql }: Wanted): Finding[] {
   const version = versionOf(model)
   const relied = new Set([
     ...tables
@@ -40,24 +51,21 @@ function checkColumns(model: Model, table: TableFacts, { tables, keys }: Needs):
   return [...model.fields.values()].flatMap((field) => {
     if (field.kind === 'relation') return []
     const column = table.columns.get(field.column)
-    if (column === undefined) return [missingColumn(model, field)]
+    if (column === undefined) return [missingColumn(model, field, schemaSql)]
     const wanted = columnTypeOf(field)
     if (wanted === undefined || isSameType(wanted.name, column.type)) return []
     return [wrongType({ model, field, wanted: wanted.sql, found: column.exactType }, relied.has(field.name))]
   })
 }
 
-function missingColumn(model: Model, field: Field): Finding {
+function missingColumn(model: Model, field: Field, schemaSql: SchemaSql | undefined): Finding {
   return {
     severity: 'error',
     code: 'COLUMN_MISSING',
     where: `${tableOf(model)}.${columnOf(field)}`,
     what: `The column of ${model.name}.${field.name} is not in the database: a migration was not applied`,
     cost: `Every call fails that reads or writes it, and every one of Prisma's that does not leave it out`,
-    sql:
-      versionOf(model) === field
-        ? `ALTER TABLE ${tableOf(model)} ADD COLUMN ${columnOf(field)} ${columnTypeOf(field)?.sql} NOT NULL DEFAULT 0;`
-        : undefined,
+    sql: schemaSql?.column(model.name, field.name),
   }
 }
 

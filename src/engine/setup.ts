@@ -19,6 +19,19 @@ export interface ClientSetup {
   readonly connections: number | undefined
   /** Whether its adapter prepares its statements by names. */
   readonly namesStatements: boolean
+  /** Loads the printer of the Prisma schema that the models are of; `undefined` where they are of the database. */
+  readonly schemaSql?: (() => Promise<SchemaSql>) | undefined
+}
+
+/**
+ * The SQL of a part of the schema that the database does not have, as Prisma's own migration makes it; `undefined` where
+ * it is not known how that would.
+ */
+export interface SchemaSql {
+  table(model: string): string | undefined
+  column(model: string, field: string): string | undefined
+  /** Of the field that has the relation. There is none where Prisma enforces it, and not the database. */
+  foreignKey(model: string, relation: string): string | undefined
 }
 
 /** Those of the options that say what the database must have, and the retry policy, with which features begin. */

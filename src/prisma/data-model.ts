@@ -32,6 +32,9 @@ export function readDataModelOf(runtime: RuntimeDataModel, schemaText: string, d
 
 type RuntimeDataModel = PrismaClientLike['_runtimeDataModel']
 
+/** A model as a client has it at run time, and Prisma's parser. */
+export type RuntimeModel = RuntimeDataModel['models'][string]
+
 const SHARED = new WeakMap<object, LazyMap<SharedModel>>()
 
 /** Read once for all clients of a generated package, and all layers on them: they share their runtime data model. */
@@ -77,14 +80,6 @@ function referredFields({ models }: RuntimeDataModel, text: SchemaText) {
   return referred
 }
 
-interface RuntimeField {
-  readonly name: string
-  readonly kind: string
-  readonly type: string
-  readonly dbName?: string | null
-  readonly relationName?: string | null
-}
-
 /** A field that the text does not have, or not in a way that is understood. */
 const NOT_UNDERSTOOD: FieldText = {
   isList: false,
@@ -95,7 +90,7 @@ const NOT_UNDERSTOOD: FieldText = {
   foreignKey: undefined,
 }
 
-function readField(field: RuntimeField, model: ModelText | undefined, text: SchemaText): Field {
+function readField(field: RuntimeModel['fields'][number], model: ModelText | undefined, text: SchemaText): Field {
   return {
     ...(model?.fields.get(field.name) ?? NOT_UNDERSTOOD),
     name: field.name,

@@ -1,5 +1,6 @@
 import type { Expression } from '../engine/data-model.js'
-import { ConfigurationError } from '../errors/index.js'
+import type { SchemaSql } from '../engine/setup.js'
+import { ConfigurationError, isConcurrencyError } from '../errors/index.js'
 import { literal, quoted } from '../sql/sql.js'
 import type { PrismaClientLike } from './client.js'
 import { type Layer, layersOf } from './layers.js'
@@ -30,10 +31,35 @@ const SERIALS: Readonly<Record<string, string>> = { INTEGER: 'SERIAL', BIGINT: '
  * @throws ConfigurationError for what it would not make as Prisma does, such as an index of another type
  */
 export function migrationOf(text: string, wanted?: readonly string[], schema?: string): string {
-  return new Tables(
-    splitSchema(text).map((block) => ({ ...block, ...parseBlock(block) })),
-    schema,
-  ).migration(wanted)
+  return tablesOf(text, schema).migration(wanted)
+}
+
+/**
+ * The SQL of single parts of the schema, for a database that has others of them. Every name is printed with its schema.
+ *
+ * @param schema of the database, where a model has none of its own
+ */
+export function schemaSqlOf(text: string, schema = 'public'): SchemaSql {
+  const tables = tablesOf(text, schema)
+  return {
+    table: (model) => unlessRefused(() => tables.missingTable(model)),
+    column: (model, field) => unlessRefused(() => tables.missingColumn(model, field)),
+    foreignKey: (model, relation) => unlessRefused(() => tables.missingForeignKey(model, relation)),
+  }
+}
+
+function unlessRefused(print: () => string | undefined): string | undefined {
+  try {
+    return print()
+  } catch (error) {
+    if (isConcurrencyError(error, 'CONFIGURATION')) return undefined
+    throw error
+  }
+}
+
+function tablesOf(text: string, schema: string | undefined): Tables {
+  const blocks = splitSchema(text).map((block) => ({ ...block, ...parseBlock(block) }))
+  return new Tables(blocks, schema)
 }
 
 /**
@@ -75,16 +101,54 @@ class Tables {
   }
 
   migration(wanted: readonly string[] = [...this.#models.keys()]): string {
-    const models = wanted.map((name) => this.#models.get(name) ?? refuse(name, 'is not in the schema', ''))
-    const flaw = models.find(({ isWhole }) => !isWhole)
-    if (flaw) refuse(flaw.name, 'has a line that is not understood')
-    const types = new Set(models.flatMap(({ entries }) => entries.flatMap(({ type }) => this.#enums.get(type) ?? [])))
+    const models = wanted.map((name) => this.#model(name))
     return [
-      ...Array.from(types, (type) => this.#enum(type)),
+      ...this.#enumsOf(models.flatMap(({ entries }) => entries)).map((type) => this.#enum(type)),
       ...models.map((model) => this.#table(model)),
       ...models.flatMap((model) => this.#indexes(model)),
-      ...models.flatMap((model) => this.#foreignKeys(model)),
+      ...models.flatMap((model) => model.entries.flatMap((field) => this.#foreignKey(model, field) ?? [])),
     ].join('\n')
+  }
+
+  /** A table with its indexes. Its foreign keys refer to tables that may be missing, too. */
+  missingTable(name: string): string {
+    const model = this.#model(name)
+    return [...this.#missingEnums(model.entries), this.#table(model), ...this.#indexes(model)].join('\n')
+  }
+
+  missingColumn(name: string, field: string): string {
+    const model = this.#model(name)
+    const entry = fieldOf(model, field)
+    const column = this.#column(model, entry).trim()
+    const isFilled = !column.endsWith(' NOT NULL') || column.includes('SERIAL NOT NULL')
+    return [
+      ...this.#missingEnums([entry]),
+      ...(isFilled ? [] : ['-- Where the table has rows, it takes a DEFAULT for them.']),
+      `ALTER TABLE ${this.#nameOf(model)} ADD COLUMN ${column};\n`,
+    ].join('\n')
+  }
+
+  missingForeignKey(name: string, relation: string): string | undefined {
+    const model = this.#model(name)
+    return this.#foreignKey(model, fieldOf(model, relation))
+  }
+
+  #model(name: string): NamedBlock {
+    const model = this.#models.get(name) ?? refuse(name, 'is not in the schema', '')
+    if (!model.isWhole) refuse(name, 'has a line that is not understood')
+    return model
+  }
+
+  #enumsOf(fields: readonly Entry[]): NamedBlock[] {
+    return [...new Set(fields.flatMap(({ type }) => this.#enums.get(type) ?? []))]
+  }
+
+  /** PostgreSQL has no CREATE TYPE IF NOT EXISTS, and another table may have the type already. */
+  #missingEnums(fields: readonly Entry[]): string[] {
+    return this.#enumsOf(fields).map(
+      (type) =>
+        `DO $concurrency$ BEGIN\n${this.#enum(type)}EXCEPTION WHEN duplicate_object THEN NULL;\nEND $concurrency$;\n`,
+    )
   }
 
   /** With its schema, unless that is the one that Prisma takes for granted. */
@@ -164,23 +228,21 @@ ${[...columns, ...(primary ? [primary] : [])].join(',\n')}
     )
   }
 
-  #foreignKeys(model: NamedBlock): string[] {
-    return model.entries.flatMap(({ type, isOptional, attributes }) => {
-      const relation = attributeOf(attributes, 'relation')
-      const given = (wanted: string) => argumentNamed(relation, wanted)
-      const own = namesOf(given('fields'))
-      const other = this.#models.get(type)
-      const foreign = namesOf(given('references'))
-      if (!this.#hasForeignKeys || !own || !foreign || !other) return []
-      const columns = own.map((name) => columnOf(model, name))
-      const action = (wanted: string) => ACTIONS[namesOf(given(wanted))?.[0] ?? '']
-      const isNullable = isOptional && own.every((name) => fieldOf(model, name).isOptional)
-      const name = textOf(given('map')) ?? limited([mappedName(model), ...columns].join('_'), '_fkey')
-      const references = foreign.map((name) => quoted(columnOf(other, name))).join(', ')
-      return `-- AddForeignKey
+  #foreignKey(model: NamedBlock, { type, isOptional, attributes }: Entry): string | undefined {
+    const relation = attributeOf(attributes, 'relation')
+    const given = (wanted: string) => argumentNamed(relation, wanted)
+    const own = namesOf(given('fields'))
+    const other = this.#models.get(type)
+    const foreign = namesOf(given('references'))
+    if (!this.#hasForeignKeys || !own || !foreign || !other) return undefined
+    const columns = own.map((name) => columnOf(model, name))
+    const action = (wanted: string) => ACTIONS[namesOf(given(wanted))?.[0] ?? '']
+    const isNullable = isOptional && own.every((name) => fieldOf(model, name).isOptional)
+    const name = textOf(given('map')) ?? limited([mappedName(model), ...columns].join('_'), '_fkey')
+    const references = foreign.map((name) => quoted(columnOf(other, name))).join(', ')
+    return `-- AddForeignKey
 ALTER TABLE ${this.#nameOf(model)} ADD CONSTRAINT ${quoted(name)} FOREIGN KEY (${columns.map(quoted).join(', ')}) REFERENCES ${this.#nameOf(other)}(${references}) ON DELETE ${action('onDelete') ?? (isNullable ? 'SET NULL' : 'RESTRICT')} ON UPDATE ${action('onUpdate') ?? 'CASCADE'};
 `
-    })
   }
 }
 

@@ -13,7 +13,7 @@ export function setupMethod(options: SetupOptions): Record<never, never> {
         name === 'concurrency' || !map ? [] : { name, map },
       )
       const session = rootSession(client)
-      const { adapter } = client._engineConfig
+      const { adapter, inlineSchema } = client._engineConfig
       return {
         session,
         dataModel: readDataModel(client),
@@ -21,6 +21,7 @@ export function setupMethod(options: SetupOptions): Record<never, never> {
         features,
         connections: session.connections,
         namesStatements: adapter?.options?.statementNameGenerator !== undefined,
+        schemaSql: async () => (await import('./migration.js')).schemaSqlOf(inlineSchema, adapter?.options?.schema),
       }
     },
   }

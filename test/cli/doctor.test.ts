@@ -87,6 +87,29 @@ describe('doctor', () => {
     expect(first.stderr).toContain(join(folder, migration, 'migration.sql'))
   })
 
+  test('makes with --fix tables that are missing, and what refers to them, from the schema alone', async () => {
+    const database = await breakableDatabase()
+    await database.query('DROP TABLE "Order", "Product" CASCADE')
+    const cwd = await appFolder({
+      'schema.prisma': await readFile('prisma/schema.prisma', 'utf8'),
+      'migrations/20260101000000_first/migration.sql': '',
+      'concurrency.config.json': '{}',
+    })
+    const inFolder = (...args: string[]) =>
+      runCommand(['doctor', ...args], { cwd, env: { DATABASE_URL: database.url } })
+
+    const found = await inFolder('--json', '--fix')
+    const migration = (await readdir(join(cwd, 'migrations'))).find((name) => name.endsWith('_mend_concurrency'))
+    await database.query(await readFile(join(cwd, 'migrations', `${migration}`, 'migration.sql'), 'utf8'))
+
+    expect(codesOf(found.stdout).slice(0, 3)).toEqual([
+      'error TABLE_MISSING',
+      'error TABLE_MISSING',
+      'warning FOREIGN_KEY_MISSING',
+    ])
+    expect((await inFolder()).stdout).toBe('Nothing was found.\n')
+  })
+
   test('tries with --probe-schema what two sessions need a table for, and leaves none', async () => {
     const database = await breakableDatabase()
 

@@ -84,6 +84,32 @@ const BROKEN: Readonly<Record<string, readonly [sql: string, ...found: readonly 
     'ALTER TABLE "StockReservation" ALTER COLUMN "expiresAt" TYPE timestamp(3)',
     ['error', 'COLUMN_TYPE', '"public"."StockReservation"."expiresAt"'],
   ],
+  'a column of a key was forgotten': [
+    'ALTER TABLE "Payment" DROP COLUMN "transactionId"',
+    ['error', 'COLUMN_MISSING', '"public"."Payment"."transactionId"'],
+    ['error', 'KEY_MISSING', '"public"."Payment" ("transactionId")'],
+  ],
+  'tables were forgotten that refer to one another': [
+    'DROP TABLE "OrderLine", "Order", "Product", "Category" CASCADE',
+    ['error', 'TABLE_MISSING', '"public"."Category"'],
+    ['error', 'TABLE_MISSING', '"public"."Product"'],
+    ['error', 'TABLE_MISSING', '"public"."Order"'],
+    ['error', 'TABLE_MISSING', '"public"."OrderLine"'],
+    ['warning', 'FOREIGN_KEY_MISSING', '"public"."Product" ("categoryId")'],
+    ['warning', 'FOREIGN_KEY_MISSING', '"public"."OrderLine" ("orderId")'],
+    ['warning', 'FOREIGN_KEY_MISSING', '"public"."OrderLine" ("productId")'],
+    ['warning', 'FOREIGN_KEY_MISSING', '"public"."Invoice" ("orderId")'],
+    ['warning', 'FOREIGN_KEY_MISSING', '"public"."ProductMovement" ("productId")'],
+  ],
+  'a table and a column were forgotten, with the enum of both': [
+    'DROP TABLE "every thing"; DROP TYPE "kind of thing" CASCADE',
+    ['error', 'TABLE_MISSING', '"public"."every thing"'],
+    ['error', 'COLUMN_MISSING', '"public"."soft licence"."order"'],
+  ],
+  'a foreign key was dropped': [
+    'ALTER TABLE "OrderLine" DROP CONSTRAINT "OrderLine_orderId_fkey"',
+    ['warning', 'FOREIGN_KEY_MISSING', '"public"."OrderLine" ("orderId")'],
+  ],
   'a column that no call relies on is of another type': [
     'ALTER TABLE "Payment" ALTER COLUMN amount TYPE double precision',
     ['warning', 'COLUMN_TYPE', '"public"."Payment"."amount"'],
@@ -141,8 +167,8 @@ describe('$checkConcurrency finds, and its SQL mends', () => {
   })
 
   test.each([
-    ['default_transaction_isolation', 'serializable', 'error', 'ISOLATION_DEFAULT'],
-    ['default_transaction_isolation', "'repeatable read'", 'error', 'ISOLATION_DEFAULT'],
+    ['default_transaction_isolation', 'serializable', 'warning', 'ISOLATION_DEFAULT'],
+    ['default_transaction_isolation', "'repeatable read'", 'warning', 'ISOLATION_DEFAULT'],
     ['default_transaction_read_only', 'on', 'error', 'READ_ONLY'],
     ['statement_timeout', "'2s'", 'warning', 'TIMEOUT_SHORT'],
     ['lock_timeout', '500', 'warning', 'TIMEOUT_SHORT'],

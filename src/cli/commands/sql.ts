@@ -11,7 +11,7 @@ import { loadPg } from '../database.js'
 import { isSerials, isSeries, isStock } from '../features.js'
 import { writeAll } from '../init/write.js'
 import { migrationFiles, migrationsFolder } from '../migration-file.js'
-import { findSchema } from '../prisma-schema.js'
+import { findSchema, textOf } from '../prisma-schema.js'
 
 interface SqlOptions extends ClientOptions {
   readonly migration?: string
@@ -38,8 +38,7 @@ export const sql: CommandModule<SqlOptions> = {
     // Nothing connects: the models of a client are those of its schema.
     const { Pool } = await loadPg()
     const { client, setup } = await openClient(options, new Pool())
-    const text = files?.files.map(([, each]) => each).join('\n') ?? ''
-    const schema = schemaOf(client) ?? { text, schema: undefined }
+    const schema = schemaOf(client) ?? { text: files ? textOf(files) : '', schema: undefined }
     const tables = tablesOf(setup)
     const wanted = args.length === 0 ? [...tables.keys()] : PARTS.filter((part) => args.includes(part))
     if (wanted.length === 0) throw new UsageError('the client has nothing with tables of its own')
