@@ -6,6 +6,7 @@ import { columnsAsKeys, columnsOf, keyNames, keysEqual, touches } from '../mappi
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { lockLimit } from '../transactions/limits.js'
 import { givenOf, type Item, itemOf } from './item.js'
 import type { StockMap } from './mapping.js'
 import { keyColumns, rowsIn } from './statements.js'
@@ -45,7 +46,13 @@ export async function foldAll(run: RunOne, map: Applying, batchSize: number) {
   const failed = new Map<Item, unknown>()
   let folded = 0
   const fold = async (which: Which): Promise<Batch> => {
-    const batch = await run((session) => applyDeferred(session, map, batchSize, which))
+    const batch = await run((session) => applyDeferred(session, map, batchSize, which)).catch(
+      async (error: unknown) => {
+        // Where this fails, so does the next statement, which tells it.
+        if (isOfItem(error)) await run((session) => waitForRollback(session, map, batchSize, which)).catch(() => {})
+        throw error
+      },
+    )
     folded += batch.folded
     // A trigger or a policy keeps an item as it is: its movements would be found again and again. One that was
     // deleted meanwhile is not found any more.
@@ -114,7 +121,7 @@ function conditionOf(map: StockMap, which: Which): Statement | undefined {
  * Up to `limit` movements that are deferred, of items that are there, and that nobody else is folding. OFFSET
  * keeps the EXISTS from becoming a join, which would read all items for each batch.
  */
-function deferredOf(map: Applying, limit: number, which: Which): Statement {
+function deferredOf(map: Applying, limit: number, which: Which, lock = raw('FOR UPDATE OF m SKIP LOCKED')): Statement {
   const { item, movement } = map
   const isSame = movement.item.map((field, i) => {
     const own = item.key[i]
@@ -124,7 +131,26 @@ function deferredOf(map: Applying, limit: number, which: Which): Statement {
   WHERE NOT m.${columnOf(movement.applied)} AND m.ctid > ${param(which.after, 'tid')}
     AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${join(isSame, ' AND ')} OFFSET 0)${conditionOf(map, which)}
   LIMIT ${param(limit, 'int')}
-  FOR UPDATE OF m SKIP LOCKED`
+  ${lock}`
+}
+
+/** How long a batch that has failed is waited for, in ms: others may have locked its movements, too. */
+const LONGEST_ROLLBACK = 1_000
+
+/**
+ * The server answers with an error before it rolls back. Until then another connection finds the movements of the
+ * batch locked, and would pass over them, as over those that somebody else is folding.
+ */
+async function waitForRollback(session: Session, map: Applying, limit: number, which: Which): Promise<void> {
+  if (session.inTransaction) return // its savepoint was rolled back, and that was answered
+  await session.rows(sql`WITH bound AS MATERIALIZED (
+  SELECT ${raw(lockLimit(LONGEST_ROLLBACK))}
+)
+SELECT count(*)
+FROM bound, LATERAL (
+  SELECT
+  ${deferredOf(map, limit, which, raw('FOR KEY SHARE OF m'))}
+) AS deferred`)
 }
 
 /**

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { connectStock } from '../support/connect-stock.js'
 import { openTransaction } from '../support/connection.js'
+import { gate } from '../support/gate.js'
 import { rejectionOf } from '../support/rejection.js'
 import { openRole } from '../support/role.js'
 import { started } from '../support/started.js'
@@ -79,6 +80,31 @@ describe('an item that cannot be changed does not keep the others from being fol
     const result = await refusing(bad, refusal, () => db.$stock.project())
 
     expect(result).toEqual({ folded: 1, failed: [{ item: bad, error: expect.any(Error) }] })
+  })
+
+  test('where the server has answered with the refusal, and has not rolled back yet', async () => {
+    const { db, pool } = connect({ poolSize: 1 })
+    const [bad, item] = [await newItem(), await newItem()]
+    for (const each of [bad, item]) await defer(db, each)
+    const [refused, locked] = [gate(), gate()]
+    // The connection of the refused statement is closed, and the next one comes when its locks are held on.
+    pool.on('release', (error) => {
+      if (!error) return
+      pool.options.verify = (_client, done) => void locked.opened.then(() => done())
+      refused.open()
+    })
+
+    const result = refusing(bad, `RAISE EXCEPTION 'closed'`, async () => {
+      const folding = started(db.$stock.project())
+      await refused.opened
+      const stillThere = await openTransaction(database.url, 'SELECT FROM "StockMovement" WHERE NOT applied FOR UPDATE')
+      locked.open()
+      await Promise.race([folding, untilBlocked(database.url)])
+      await stillThere.query('ROLLBACK')
+      return folding
+    })
+
+    expect(await result).toEqual({ folded: 1, failed: [{ item: bad, error: expect.any(Error) }] })
   })
 
   test.each([1, 1_000])('where a trigger keeps it as it is without a word, in batches of %i', async (batchSize) => {
