@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, inject, test } from 'vitest'
@@ -406,5 +406,23 @@ describe('files are written all or none', () => {
     expect(write).toThrow(/^nothing was written: /)
     expect(filesIn(cwd)).toEqual({ a: 'one', 'c/d': 'a folder' })
     expect(readdirSync(cwd)).not.toContain('new')
+  })
+
+  test('a file that is in its place already is put back, with its mode, if another one cannot take its own', async () => {
+    const cwd = await appFolder({ a: 'one' })
+    chmodSync(join(cwd, 'a'), 0o640)
+
+    // The folder that the last one makes is in the way of the one before it.
+    const write = () =>
+      writeAll([
+        { path: join(cwd, 'a'), before: 'one', after: 'new' },
+        { path: join(cwd, 'b'), before: undefined, after: 'new' },
+        { path: join(cwd, 'b/c'), before: undefined, after: 'new' },
+      ])
+
+    expect(write).toThrow(/^nothing was written: .*rename/)
+    expect(filesIn(cwd)).toEqual({ a: 'one' })
+    expect(readdirSync(cwd).sort()).toEqual(['a', 'node_modules'])
+    expect(statSync(join(cwd, 'a')).mode & 0o777).toBe(0o640)
   })
 })

@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { UsageError } from '../command.js'
 import { messageOf } from '../message.js'
@@ -13,8 +23,8 @@ export interface FileChange {
 }
 
 /**
- * Writes all files, or none. Each is written beside its place first, so that what can fail fails before the first one
- * is there.
+ * Writes all files, or none. Each is written beside its place first, and what is there is copied, so that what can fail
+ * fails before the first one is there. To put a copy back takes no space, which a full disk would not have.
  *
  * @throws UsageError if a file is not as it was when it was read, or cannot be written
  */
@@ -30,11 +40,12 @@ export function writeAll(changes: readonly FileChange[]): void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, later)
   try {
-    const written = files.map((file) => ({ ...file, temporary: writeBeside(file, undo) }))
-    for (const { path, before, temporary } of written) {
+    const written = files.map((file) => ({ ...file, ...writeBeside(file, undo) }))
+    for (const { path, temporary, copy } of written) {
       renameSync(temporary, path)
-      undo.push(() => (before === undefined ? rmSync(path, { force: true }) : writeFileSync(path, before)))
+      undo.push(() => (copy === undefined ? rmSync(path, { force: true }) : renameSync(copy, path)))
     }
+    for (const { copy } of written) if (copy !== undefined) rmSync(copy, { force: true })
   } catch (error) {
     for (const step of undo.reverse()) step()
     throw new UsageError(`nothing was written: ${messageOf(error)}`)
@@ -51,11 +62,20 @@ function checkAsRead({ path, before }: FileChange): void {
   }
 }
 
-function writeBeside({ path, before, after }: FileChange, undo: (() => void)[]): string {
+/** The files of a change until all are in their places. */
+interface Beside {
+  readonly temporary: string
+  /** Of the file that is there. */
+  readonly copy: string | undefined
+}
+
+function writeBeside({ path, before, after }: FileChange, undo: (() => void)[]): Beside {
   const folder = mkdirSync(dirname(path), { recursive: true })
   if (folder !== undefined) undo.push(() => rmSync(folder, { recursive: true, force: true }))
   const temporary = `${path}.${randomUUID()}.tmp`
-  undo.push(() => rmSync(temporary, { force: true }))
+  const copy = before === undefined ? undefined : `${path}.${randomUUID()}.old`
+  for (const made of [temporary, copy]) if (made !== undefined) undo.push(() => rmSync(made, { force: true }))
+  if (copy !== undefined) copyFileSync(path, copy)
   writeFileSync(temporary, after, { flag: 'wx', ...(before !== undefined && { mode: statSync(path).mode }) })
-  return temporary
+  return { temporary, copy }
 }
