@@ -4,6 +4,7 @@ import { backendLines, maskedQuery } from '../../src/cli/locks/text.js'
 import { useDatabase } from '../support/clients.js'
 import { examplesOf, hasTerminal, runCommand, runOnTerminal, withoutNumbers } from '../support/command.js'
 import { openConnection, openTransaction } from '../support/connection.js'
+import { openRole } from '../support/role.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
 const database = useDatabase()
@@ -194,6 +195,20 @@ describe('locks', () => {
     expect(no.text).toContain('Nothing was ended.')
     expect([no.code, stillThere, yes.code]).toEqual([1, [{ one: 1 }], 0])
     expect(yes.text).toContain(`The connection ${pid} is ended.`)
+  })
+
+  test('says of a connection of another role that it may not be seen, and ends nothing', async () => {
+    const holder = await openTransaction(database.url, 'SELECT 1')
+    const pid = await pidOf(holder)
+
+    const { code, stderr } = await runCommand(['locks', '--end', String(pid), '--yes'], {
+      env: { DATABASE_URL: await openRole(database) },
+    })
+
+    expect(code).toBe(2)
+    expect(stderr).toContain(`error: this role may not see the connection ${pid}`)
+    expect((await holder.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
+    await holder.query('ROLLBACK')
   })
 
   test('ends nothing if the connection, or its transaction, is not the one that was shown', async () => {

@@ -54,6 +54,11 @@ function pidOf(text: string): number {
 async function end(client: ClientBase, { yes }: LocksOptions, pid: number, output: Output): Promise<ExitCode> {
   const backend = await readBackend(client, pid)
   if (backend === undefined) throw new UsageError(`there is no connection ${pid} of a client to this database`)
+  if (backend.startedAt === null) {
+    throw new UsageError(
+      `this role may not see the connection ${pid}, so nothing says that it is the one you mean: give the URL of its role, or of one with pg_monitor and pg_signal_backend`,
+    )
+  }
   output.note([`pid ${pid}`, ...backendLines(backend)].join('\n'))
   if (!yes && !(await confirmed(`End the connection ${pid}?`, '--yes ends it without a question'))) {
     output.print('Nothing was ended.')

@@ -4,7 +4,8 @@ import type { ClientBase } from 'pg'
 export interface Backend {
   readonly pid: number
   /** By which it is told from a later one with its number. */
-  readonly startedAt: string
+  /** `null` where this role may not see it. */
+  readonly startedAt: string | null
   readonly user: string | null
   readonly application: string | null
   readonly address: string | null
@@ -123,7 +124,7 @@ export async function readActivity(client: ClientBase): Promise<Activity> {
   return rows[0] ?? { waits: [], advisory: [], backends: [], oldest: null }
 }
 
-/** The connection of this number, of this database; `undefined` where there is none. */
+/** The connection of this number, of this database; `undefined` where there is none. Of another role it may show nothing. */
 export async function readBackend(client: ClientBase, pid: number): Promise<Backend | undefined> {
   const { rows } = await client.query<Backend>(
     `SELECT a.pid, a.backend_start::text AS "startedAt", a.usename AS "user", nullif(a.application_name, '') AS application,
@@ -131,7 +132,7 @@ export async function readBackend(client: ClientBase, pid: number): Promise<Back
   a.xact_start::text AS "transactionStartedAt", extract(epoch FROM clock_timestamp() - a.xact_start)::float8 * 1000 AS "inTransaction",
   nullif(a.query, '') AS query
 FROM pg_catalog.pg_stat_activity AS a
-WHERE a.pid = $1 AND a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'`,
+WHERE a.pid = $1 AND a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'`,
     [pid],
   )
   return rows[0]
