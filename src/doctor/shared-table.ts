@@ -3,18 +3,26 @@ import { quoted } from '../sql/sql.js'
 import { param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { type Capability, READ_COMMITTED } from './capability.js'
 
-/** A table of our own that two sessions see, with one row, for the time of a check. */
+const PREFIX = 'concurrency_probe_'
+
+/** The age in ms from which a table can only be that of a check which was killed. */
+const OLD = 3_600_000
+
+/** A table of our own that two sessions see, with one row, for the time of a check. Its name has the time in it. */
 export class SharedTable {
   readonly #session: RootSession
+  readonly #schema: string
   readonly #table: SqlText
 
   constructor(session: RootSession, schema: string) {
     this.#session = session
-    this.#table = raw(`${quoted(schema)}.${quoted(`concurrency_probe_${crypto.randomUUID().replaceAll('-', '')}`)}`)
+    this.#schema = schema
+    this.#table = this.#named(`${PREFIX}${Date.now()}_${crypto.randomUUID().slice(0, 8)}`)
   }
 
-  /** Makes the table, and drops it whatever happens. */
+  /** Makes the table, and drops it whatever happens to the work. The next check drops that of one which was killed. */
   async use<R>(work: (capabilities: readonly Capability[]) => Promise<R>): Promise<R> {
+    await this.#dropOld()
     const table = this.#table
     await this.#session.rows(sql`CREATE TABLE ${table} (id int PRIMARY KEY, n int NOT NULL)`)
     try {
@@ -23,6 +31,20 @@ export class SharedTable {
     } finally {
       await this.#session.rows(sql`DROP TABLE ${table}`)
     }
+  }
+
+  #named(name: string): SqlText {
+    return raw(`${quoted(this.#schema)}.${quoted(name)}`)
+  }
+
+  async #dropOld(): Promise<void> {
+    const old = await this.#session.rows<{ name: string }>(sql`SELECT c.relname AS name
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = ${param(this.#schema, 'text')} AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
+  AND substring(c.relname FROM ${param(`^${PREFIX}(\\d{13})_[0-9a-f]{8}$`, 'text')})::int8 < ${param(Date.now() - OLD, 'int8')}`)
+    // Another check may drop it at the same time.
+    for (const { name } of old) await this.#session.rows(sql`DROP TABLE IF EXISTS ${this.#named(name)}`)
   }
 
   #capabilities(): readonly Capability[] {

@@ -119,6 +119,18 @@ describe('doctor', () => {
     expect(await database.query("SELECT 1 FROM pg_class WHERE relname LIKE '%probe%'")).toEqual([])
   })
 
+  test('drops with --probe-schema the table of a check that was killed, and not that of one which runs', async () => {
+    const database = await breakableDatabase()
+    const [old, young] = [Date.now() - 7_200_000, Date.now()].map((time) => `concurrency_probe_${time}_0123abcd`)
+    const others = ['concurrency_probe_mine', `concurrency_probe_${Date.now() - 7_200_000}_mine`]
+    for (const name of [old, young, ...others]) await database.query(`CREATE TABLE ${name} (id int)`)
+
+    await doctor(database.url, '--probe-schema', 'public')
+
+    const left = await database.query("SELECT relname FROM pg_class WHERE relname LIKE '%probe%'")
+    expect(left.map(({ relname }) => relname).sort()).toEqual([young, ...others].sort())
+  })
+
   test('needs nothing but a config file and the schema', async () => {
     const database = await breakableDatabase()
     await database.query('ALTER TABLE "StockMovement" DROP CONSTRAINT "StockMovement_pkey"')
