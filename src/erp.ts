@@ -1,13 +1,14 @@
 export type { Input } from './mapping/input.js'
-export type { ClientExtension, FieldOf } from './mapping/types.js'
-export type { NewSerial, SerialData, SerialOf, SerialWhere } from './serials/client-types.js'
+export type { ClientExtension, FieldOf, ScopeBinding, Scoped } from './mapping/types.js'
+export type { NewSerial, SerialData, SerialOf, SerialScope, SerialWhere } from './serials/client-types.js'
 export { type SerialsExtension, serials } from './serials/extension.js'
 export type { AllocationMapping, SerialMapping, SerialsOptions } from './serials/options.js'
-export { serialsSchema, serialsSql } from './serials/schema.js'
+export { type SerialsSchemaOptions, serialsSchema, serialsSql } from './serials/schema.js'
 export type {
   AllocateArgs,
   ImportArgs,
   ReleaseArgs,
+  ScopedSerials,
   SerialRange,
   Serials,
 } from './serials/types.js'

@@ -1,3 +1,4 @@
+import type { Field } from '../engine/data-model.js'
 import type { ClientSetup, FeatureSetup } from '../engine/setup.js'
 import { ownershipFlaws } from '../serials/audit.js'
 import type { SerialsMap } from '../serials/mapping.js'
@@ -67,8 +68,8 @@ async function* ofReservations(session: Session, map: StockMap): AsyncGenerator<
 }
 
 async function* ofSerials(session: Session, map: SerialsMap): AsyncGenerator<AuditFinding> {
-  for await (const { transactionId, serials, allocated } of ownershipFlaws(session, map)) {
-    const where = `transaction id ${textOf(transactionId)}`
+  for await (const { scope, transactionId, serials, allocated } of ownershipFlaws(session, map)) {
+    const where = `transaction id ${textOf(transactionId)}${inScope(map.serial.scope, scope)}`
     const noted = allocated === null ? 'no allocation of it is noted' : `its allocation took ${allocated}`
     yield { code: 'SERIALS_OWNER', where, what: `has ${serials} of ${map.serial.model.name}, and ${noted}` }
   }
@@ -105,6 +106,10 @@ async function* ofSeries(session: Session, map: SeriesMap): AsyncGenerator<Audit
     }
   }
 }
+
+/** ` of companyId 7` */
+const inScope = (fields: readonly Field[], scope: readonly string[]) =>
+  fields.map(({ name }, i) => ` of ${name} ${textOf(scope[i])}`).join('')
 
 const inPeriod = (where: string, period: string) => (period === '' ? where : `${where}, period ${period}`)
 

@@ -9,7 +9,7 @@ import { mapSerials } from '../serials/mapping.js'
 import { SerialsFeature } from '../serials/methods.js'
 import { checkSerialsOptions, type SerialsOptions } from '../serials/options.js'
 import { Runner } from '../serials/run.js'
-import type { Serials } from '../serials/types.js'
+import type { ScopedSerials, Serials } from '../serials/types.js'
 import type { RowDocumentsOf } from '../series/documents-of.js'
 import { mapSeries } from '../series/mapping.js'
 import { SeriesFeature } from '../series/methods.js'
@@ -54,9 +54,16 @@ export function stock<Item = PgItem, Quantity = StockQuantity>(
   })
 }
 
+/** `$serials` of rows of the model; with the fields `F`, for one scope at a time. */
+export type PgSerials<Serial, F extends string, Part = Partial<Omit<Serial, F>>> = ScopedSerials<
+  Serials<Serial, Part, Part, Part>,
+  [F] extends [never] ? never : { [K in F]: K extends keyof Serial ? Serial[K] : Scalar }
+>
+
 /**
  * The extension for serial numbers, `db.$serials`, with the same options and the same tables as `serials()` of
- * `prisma-extension-concurrency/erp`. `Serial` is a row of the model, by the names of its fields.
+ * `prisma-extension-concurrency/erp`. `Serial` is a row of the model, by the names of its fields, and `F` the fields of
+ * the scope, if there is one: `serials<SerialRow, 'companyId'>({ scope: ['companyId'] })`.
  *
  * @throws ConfigurationError when it is called, or by `$extends`: every mistake, with its path
  *
@@ -64,9 +71,9 @@ export function stock<Item = PgItem, Quantity = StockQuantity>(
  * const shop = db.$extends(serials())
  * await shop.$serials.allocate({ transactionId: key, where: { productId }, count: 3 })
  */
-export function serials<Serial extends object = Row>(
-  options: SerialsOptions = {},
-): PgExtension<{ readonly $serials: Serials<Serial, Partial<Serial>, Partial<Serial>, Partial<Serial>> }> {
+export function serials<Serial extends object = Row, const F extends string = never>(
+  options: SerialsOptions & { readonly scope?: readonly F[] } = {},
+): PgExtension<{ readonly $serials: PgSerials<Serial, F> }> {
   const { maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkSerialsOptions(options)
   return extensionOf('serials', (root, models) => {
     const map = mapSerials(models, given)

@@ -9,3 +9,9 @@ export async function printMigration(client: object, name: Layer['name'], count?
   const { migrationFor } = await import('./migration.js')
   return migrationFor(client, name, count)
 }
+
+/** The same of models that the package has printed. */
+export async function printSchema(text: string): Promise<string> {
+  const { migrationOf } = await import('./migration.js')
+  return migrationOf(text)
+}

@@ -8,13 +8,12 @@ import { readTaken } from './look.js'
 import type { SerialsMap } from './mapping.js'
 import { type Request, readRecorded } from './request.js'
 import type { Run } from './run.js'
-import { idOf, matches } from './statements.js'
+import { isOf, matches, type Owner } from './statements.js'
 import { type Taken, take } from './take.js'
 import { jsonOf, type Values } from './values.js'
 
 /** A call of `allocate` that has been checked. */
-export interface AllocateCall {
-  readonly transactionId: string
+export interface AllocateCall extends Owner {
   readonly where: Values
   readonly data: Values
   readonly count: number
@@ -28,7 +27,7 @@ export interface Allocation {
 }
 
 /** The serials of a transaction id, by a model call: for models whose rows raw SQL gives in another form. */
-export type ReadSerials = (session: Session, transactionId: string) => Promise<Row[]>
+export type ReadSerials = (session: Session, owner: Owner) => Promise<Row[]>
 
 /**
  * The table of the serials, once the keys of both tables were found to be there: without them, a duplicate would take
@@ -108,7 +107,7 @@ WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matche
     const { serial, allocation } = this.map
     const [{ claimed, found, taken } = NOTHING] = await take(tx, this.map, [call], { columns, skips: look === 0 })
     if (!claimed) {
-      if (await readRecorded(tx, this.map, call)) return this.#replay(tx, transactionId)
+      if (await readRecorded(tx, this.map, call)) return this.#replay(tx, call)
       throw new WriteSuppressedError(allocation.model.name, { transactionId })
     }
     if (found < count) {
@@ -116,7 +115,7 @@ WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matche
       await this.#settleFor(tx, call, { found, free, look })
     }
     if (taken.length < (partial ? found : count)) throw new WriteSuppressedError(serial.model.name, {})
-    return { serials: serial.readable ? taken : await this.#readSerials(tx, transactionId), replayed: false }
+    return { serials: serial.readable ? taken : await this.#readSerials(tx, call), replayed: false }
   }
 
   /**
@@ -124,23 +123,25 @@ WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matche
    * as they may roll back, and so do serials released while this one waited. If these would be
    * enough, the call looks again; if there are too few even with them, that is final.
    */
-  async #settleFor(tx: Session, { transactionId, count, partial }: AllocateCall, { found, free, look }: Short) {
+  async #settleFor(tx: Session, call: AllocateCall, { found, free, look }: Short) {
+    const { transactionId, count, partial } = call
     const isLast = look === MOST_LOOKS
-    if (partial && look > 0 && (free === 0 || isLast)) return this.#noteCount(tx, transactionId, found)
+    if (partial && look > 0 && (free === 0 || isLast)) return this.#noteCount(tx, call, found)
     throw new InsufficientSerialsError(transactionId, count, isLast && free >= count ? found : free)
   }
 
-  async #noteCount(tx: Session, id: string, found: number): Promise<void> {
-    const { table, transactionId, count } = this.map.allocation
+  async #noteCount(tx: Session, owner: Owner, found: number): Promise<void> {
+    const { table, count } = this.map.allocation
     await tx.rows(
-      sql`UPDATE ${table} SET ${columnOf(count)} = ${param(found, 'int4')} WHERE ${columnOf(transactionId)} = ${idOf(this.map, id)}`,
+      sql`UPDATE ${table} SET ${columnOf(count)} = ${param(found, 'int4')} WHERE ${isOf(this.map, this.map.allocation, owner)}`,
     )
   }
 
   /** The serials that the transaction id has now: those that it took, without those that it has given back. */
-  async #replay(session: Session, id: string): Promise<Allocation> {
+  async #replay(session: Session, owner: Owner): Promise<Allocation> {
     const { readable } = this.map.serial
-    if (!readable) return { serials: await this.#readSerials(session, id), replayed: true }
-    return { serials: (await readTaken(session, this.map, [id])).get(id) ?? [], replayed: true }
+    if (!readable) return { serials: await this.#readSerials(session, owner), replayed: true }
+    const [serials = []] = await readTaken(session, this.map, [owner])
+    return { serials, replayed: true }
   }
 }

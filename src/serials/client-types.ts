@@ -1,4 +1,4 @@
-import type { RowInputOf, ScalarsOf } from '../mapping/types.js'
+import type { RowInputOf, ScalarsOf, ScopeOf } from '../mapping/types.js'
 import type { DEFAULT_SERIAL_MODEL } from './schema.js'
 
 /** A name in the mapping of the serials, or its default. */
@@ -10,6 +10,7 @@ type ModelName<O> = Mapped<O, 'model', typeof DEFAULT_SERIAL_MODEL>
 type NumberField<O> = Mapped<O, 'number', 'number'>
 type OwnerField<O> = Mapped<O, 'transactionId', 'transactionId'>
 type VersionField<O> = Mapped<O, 'version', 'version'>
+type ScopeField<O> = O extends { readonly scope: readonly (infer F)[] } ? F & string : never
 
 type Row<C, O> = RowInputOf<C, ModelName<O>>
 
@@ -22,12 +23,15 @@ export type SerialOf<C, O> = ScalarsOf<C, ModelName<O>>
  */
 
 /** Equality on scalar fields of a serial. */
-export type SerialWhere<C, O> = Row<C, O> extends infer R ? Partial<Omit<R, OwnerField<O>>> : never
+export type SerialWhere<C, O> = Row<C, O> extends infer R ? Partial<Omit<R, OwnerField<O> | ScopeField<O>>> : never
 
 /** The values that `allocate` may set. */
 export type SerialData<C, O> =
-  Row<C, O> extends infer R ? Partial<Omit<R, NumberField<O> | OwnerField<O> | VersionField<O>>> : never
+  Row<C, O> extends infer R ? Partial<Omit<R, NumberField<O> | OwnerField<O> | VersionField<O> | ScopeField<O>>> : never
 
 /** The values of a new serial, but for its number and its owner. */
 export type NewSerial<C, O> =
-  Row<C, O> extends infer R ? Omit<R, NumberField<O> | OwnerField<O> | VersionField<O>> : never
+  Row<C, O> extends infer R ? Omit<R, NumberField<O> | OwnerField<O> | VersionField<O> | ScopeField<O>> : never
+
+/** The values of the fields that keep companies or tenants apart; `never` without the option `scope`. */
+export type SerialScope<C, O> = ScopeOf<C, ModelName<O>, O>

@@ -12,6 +12,7 @@ import type { AllocateCall, Allocation, Allocator } from './allocate.js'
 import { lookFor, readTaken } from './look.js'
 import { checkSame } from './request.js'
 import type { Run } from './run.js'
+import { ownerText } from './statements.js'
 import { type Taking, take } from './take.js'
 import { jsonOf } from './values.js'
 
@@ -67,9 +68,9 @@ export class SerialsExecutor {
 
   /** @throws OverloadedError if too many calls wait already */
   allocate(run: Run, call: AllocateCall): Promise<Allocation> {
-    const { transactionId: id, count } = call
-    const group = count > LARGEST_TOGETHER ? `alone ${id}` : formOf(call)
-    return this.#batcher.add({ group, resources: id, deadline: run.deadline, run, call }, (allocation) => allocation)
+    const owner = ownerText(call)
+    const group = call.count > LARGEST_TOGETHER ? `alone ${owner}` : formOf(call)
+    return this.#batcher.add({ group, resources: owner, deadline: run.deadline, run, call }, (allocation) => allocation)
   }
 
   async #run(batch: readonly AllocateJob[], release: (settled: readonly AllocateJob[]) => void): Promise<void> {
@@ -145,8 +146,9 @@ export class SerialsExecutor {
       read: () => lookFor(root, map, columns, callsOf(jobs)),
       isFound: (found) => found.some((look) => look.request !== null),
     })
-    const recorded = callsOf(jobs).flatMap(({ transactionId }, i) => (looks[i]?.request == null ? [] : [transactionId]))
-    const taken = recorded.length === 0 ? new Map() : await readTaken(root, map, recorded)
+    const recorded = jobs.filter((_, i) => looks[i]?.request != null)
+    const lists = recorded.length === 0 ? [] : await readTaken(root, map, callsOf(recorded))
+    const taken = new Map(recorded.map((job, i) => [job, lists[i]]))
     return jobs.filter((job, i) => {
       const { transactionId, count, partial } = job.task.call
       const { request, free } = looks[i] ?? { request: null, free: count }
@@ -158,7 +160,7 @@ export class SerialsExecutor {
       }
       try {
         checkSame(map, job.task.call, request)
-        job.resolve({ serials: taken.get(transactionId) ?? [], replayed: true })
+        job.resolve({ serials: taken.get(job) ?? [], replayed: true })
       } catch (error) {
         job.reject(error)
       }

@@ -2,18 +2,20 @@ import type { Session } from '../engine/session.js'
 import { clientOf, featureExtension } from '../mapping/extension.js'
 import type { ClientExtension } from '../mapping/types.js'
 import { readAll } from '../prisma/whole-records.js'
+import { toRecord } from '../sql/raw-record.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
-import type { NewSerial, SerialData, SerialOf, SerialWhere } from './client-types.js'
-import { mapSerials } from './mapping.js'
+import type { NewSerial, SerialData, SerialOf, SerialScope, SerialWhere } from './client-types.js'
+import { mapSerials, ownerFields } from './mapping.js'
 import { SerialsFeature } from './methods.js'
 import { checkSerialsOptions, type SerialsOptions } from './options.js'
 import { Runner } from './run.js'
-import type { Serials } from './types.js'
+import type { Owner } from './statements.js'
+import type { ScopedSerials, Serials } from './types.js'
 
 /** The members that `serials()` adds to a client of type C. */
 export type SerialsExtension<C, O> = ClientExtension<
   '$serials',
-  Serials<SerialOf<C, O>, SerialWhere<C, O>, SerialData<C, O>, NewSerial<C, O>>
+  ScopedSerials<Serials<SerialOf<C, O>, SerialWhere<C, O>, SerialData<C, O>, NewSerial<C, O>>, SerialScope<C, O>>
 >
 
 /**
@@ -32,10 +34,13 @@ export function serials<const O extends SerialsOptions, C extends object = objec
   const { maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkSerialsOptions(options ?? {})
   return featureExtension('serials', (models, rootFor) => {
     const map = mapSerials(models, given)
-    const { model, key, transactionId } = map.serial
+    const { model, key } = map.serial
     const orderBy = key.map(({ name }) => ({ [name]: 'asc' }))
-    const readSerials = (session: Session, id: string) =>
-      readAll(clientOf(session), model, { where: { [transactionId.name]: id }, orderBy })
+    const readSerials = (session: Session, { scope, transactionId }: Owner) => {
+      const fields = ownerFields(map.serial)
+      const values = Object.fromEntries(fields.map(({ name }, i) => [name, [...scope, transactionId][i]]))
+      return readAll(clientOf(session), model, { where: toRecord(values, fields), orderBy })
+    }
     const runner = new Runner(rootFor(model.name), given.retry)
     return { feature: new SerialsFeature(map, runner, maxWaiting, readSerials) }
   })

@@ -8,14 +8,13 @@ import { join, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { SerialFormat } from './format.js'
 import type { SerialsMap } from './mapping.js'
 import { type Request, readRecorded } from './request.js'
-import { claiming, idOf } from './statements.js'
+import { claiming, type Owner, ownerNames, ownerValues } from './statements.js'
 import { jsonOf, type Values } from './values.js'
 
 /** A call of `import` that has been checked. */
-export interface ImportCall {
+export interface ImportCall extends Owner {
   /** The table of the serials. */
   readonly columns: Table
-  readonly transactionId: string
   readonly data: Values
   readonly source: Range | { readonly numbers: readonly string[] }
   readonly count: number
@@ -49,8 +48,8 @@ const MOST_NAMED = 5
  */
 export async function importSerials(tx: Session, map: SerialsMap, call: ImportCall): Promise<Imported> {
   const { transactionId, request, count } = call
-  const [id, text] = [idOf(map, transactionId), param(JSON.stringify(request), 'text')]
-  const claim = sql`FROM (VALUES (${id}, ${text}, ${param(count, 'int4')})) AS call(id, request, count)`
+  const values = join([...ownerValues(map, call), param(JSON.stringify(request), 'text'), param(count, 'int4')])
+  const claim = sql`FROM (VALUES (${values})) AS call(${join(ownerNames(map))}, request, count)`
   if ((await tx.rows(claiming(map, claim))).length === 0) {
     const recorded = await readRecorded(tx, map, call)
     if (recorded) return { imported: recorded.count, replayed: true }

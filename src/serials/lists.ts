@@ -5,8 +5,8 @@ import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import type { AllocateCall } from './allocate.js'
-import type { SerialsMap } from './mapping.js'
-import { inOrder } from './statements.js'
+import { ownerFields, type SerialsMap } from './mapping.js'
+import { inOrder, ownerNames } from './statements.js'
 
 /** Calls of one form, as a statement takes them. */
 export interface CallLists {
@@ -46,7 +46,7 @@ export function listsOf(map: SerialsMap, table: Table, calls: readonly AllocateC
   const callColumns = new GivenColumns([
     ['"$n"', 'int4'],
     ['pool', 'int4'],
-    ['id', sqlTypeOf(map.allocation.transactionId) ?? 'text'],
+    ...ownerColumns(map),
     ['request', 'text'],
     ['count', 'int4'],
     ['last', 'int8'],
@@ -85,7 +85,7 @@ interface Pool {
 
 function valuesOf(calls: readonly AllocateCall[]) {
   const pools = new Map<string, Pool>()
-  const entries = calls.map(({ transactionId, request, count, where, data }, n) => {
+  const entries = calls.map(({ scope, transactionId, request, count, where, data }, n) => {
     const values = where.stored.filter((value) => value !== null)
     const name = JSON.stringify(values)
     const pool = pools.get(name) ?? { pool: pools.size, most: 0, ...named('w', values) }
@@ -93,11 +93,17 @@ function valuesOf(calls: readonly AllocateCall[]) {
     pool.most += count
     const text = JSON.stringify(request)
     const entry = { $n: n, pool: pool.pool, id: transactionId, request: text, count, last: pool.most }
-    return { ...entry, ...named('d', data.stored) }
+    return { ...entry, ...named('s', scope), ...named('d', data.stored) }
   })
   return { entries, pools: [...pools.values()] }
 }
 
-function named(prefix: 'w' | 'd', values: readonly ColumnValue[]): Values {
+/** The values of an owner, as columns of a list. */
+function ownerColumns(map: SerialsMap): readonly [string, string][] {
+  const names = ownerNames(map)
+  return ownerFields(map.allocation).map((field, i) => [names[i] ?? '', sqlTypeOf(field) ?? 'text'])
+}
+
+function named(prefix: 's' | 'w' | 'd', values: readonly ColumnValue[]): Values {
   return Object.fromEntries(values.map((value, i) => [`${prefix}${i}`, value]))
 }

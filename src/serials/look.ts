@@ -1,12 +1,13 @@
 import type { Row, Session } from '../engine/session.js'
+import { sqlTypeOf } from '../mapping/columns.js'
 import type { Table } from '../sql/catalogue.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { columnOf } from '../sql/sql.js'
-import { raw, sql } from '../sql/statement.js'
+import { join, param, raw, sql } from '../sql/statement.js'
 import type { AllocateCall } from './allocate.js'
 import { listsOf } from './lists.js'
-import type { SerialsMap } from './mapping.js'
-import { idsOf, inOrder } from './statements.js'
+import { ownerFields, type SerialsMap } from './mapping.js'
+import { inOrder, type Owner, ownerNames, ownersEqual } from './statements.js'
 
 /** The state of the table for a call that took nothing. */
 export interface Look {
@@ -34,23 +35,32 @@ export async function lookFor(
     SELECT count(*) FROM (${lists.free(raw(''), raw('call.count'))}) AS s
   ) ELSE 0 END::int4 AS free
 FROM ${lists.calls} JOIN ${lists.pools} USING (pool) LEFT JOIN LATERAL (
-  SELECT * FROM ${table} AS a WHERE a.${columnOf(transactionId)} = call.id OFFSET 0
+  SELECT * FROM ${table} AS a WHERE ${ownersEqual(map, map.allocation, 'a', 'call')} OFFSET 0
 ) AS a ON true
 ORDER BY call."$n"`)
 }
 
-/** The serials that transaction ids have now: those that they took, without those given back. */
+/** The serials that owners have now, those of each in turn: those that they took, without those given back. */
 export async function readTaken(
   session: Session,
   map: SerialsMap,
-  ids: readonly string[],
-): Promise<ReadonlyMap<string, readonly Row[]>> {
-  const { table, transactionId, readable = [] } = map.serial
-  const taken = new Map<string, Row[]>(ids.map((id) => [id, []]))
-  const rows = await session.rows(sql`SELECT ${raw(returning(readable, 's'))}
-FROM ${table} AS s
-WHERE s.${columnOf(transactionId)} = ANY(${idsOf(map, ids)})
+  owners: readonly Owner[],
+): Promise<readonly (readonly Row[])[]> {
+  const { table, readable = [] } = map.serial
+  const values = owners.map(({ scope, transactionId }) => [...scope, transactionId])
+  const lists = ownerFields(map.allocation).map((field, i) =>
+    param(
+      values.map((each) => each[i]),
+      `${sqlTypeOf(field) ?? 'text'}[]`,
+    ),
+  )
+  const taken = owners.map((): Row[] => [])
+  const rows = await session.rows<
+    Row & { $n: number }
+  >(sql`SELECT owner.n::int4 - 1 AS "$n", ${returning(readable, 's')}
+FROM unnest(${join(lists)}) WITH ORDINALITY AS owner(${join(ownerNames(map))}, n)
+  JOIN ${table} AS s ON ${ownersEqual(map, map.serial, 's', 'owner')}
 ORDER BY ${inOrder(map)}`)
-  for (const row of rows) taken.get(String(row[transactionId.name]))?.push(toRecord(row, readable))
+  for (const row of rows) taken[row.$n]?.push(toRecord(row, readable))
   return taken
 }

@@ -7,10 +7,11 @@ import { isFilledIn } from '../mapping/mapping.js'
 import { callOptions } from '../retry/call-options.js'
 import type { Table } from '../sql/catalogue.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
+import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { transactionOptions } from '../transactions/method.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
-import { checkArguments, keyTextSchema } from '../values/validation.js'
+import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
 import { SerialsExecutor } from './executor.js'
 import { readFormat } from './format.js'
@@ -19,7 +20,7 @@ import type { SerialsMap } from './mapping.js'
 import { release } from './release.js'
 import { requestOf } from './request.js'
 import type { Runner } from './run.js'
-import { type Refusals, readData, readWhere, type Values } from './values.js'
+import { inScope, type Refusals, readData, readWhere, type Values } from './values.js'
 
 const MOST = 2_147_483_647 // the count is recorded in an Int
 
@@ -47,10 +48,17 @@ const importSchema = s.strictObject({
   numbers: s.optional(numbers.check(s.minLength(1, 'must not be empty'))),
 })
 
+/** Where a call works. */
+interface At {
+  readonly session: Session
+  readonly scope: Scope
+}
+
 /** `$serials` on any engine: checks the arguments, and carries them out. */
 export class SerialsFeature implements Feature {
   readonly errorModel
   readonly models
+  readonly scope
   readonly map: SerialsMap
   readonly #runner: Runner
   readonly #allocator: Allocator
@@ -63,16 +71,18 @@ export class SerialsFeature implements Feature {
   constructor(map: SerialsMap, runner: Runner, maxWaiting: number, readSerials: ReadSerials) {
     const { serial, allocation } = map
     const { transactionId, number, key, version } = serial
+    const scoped = serial.scope.map(({ name }) => [name, 'is part of the scope.'] as const)
     const owner = [transactionId.name, 'is written by allocate and release alone.'] as const
     const versions = version ? [[version.name, 'cannot be set: it goes up with every write.'] as const] : []
     this.errorModel = serial.model
     this.models = [serial.model, allocation.model]
+    this.scope = serial.scope
     this.map = map
     this.#runner = runner
     this.#allocator = new Allocator(map, (at) => this.#readyFor(at), readSerials)
     this.#executor = new SerialsExecutor(runner.root, this.#allocator, maxWaiting)
-    this.#owned = new Map([owner])
-    this.#new = new Map([...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
+    this.#owned = new Map([...scoped, owner])
+    this.#new = new Map([...scoped, ...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
     const keys = key.map(({ name }) => [name, 'is part of the key of a serial, which stays.'] as const)
     this.#kept = new Map([...versions, ...keys, owner])
   }
@@ -81,12 +91,15 @@ export class SerialsFeature implements Feature {
     return [[this.map.serial.model, method === 'free' ? 'reads' : method === 'import' ? 'creates' : 'updates']]
   }
 
-  on(session: Session) {
+  on(session: Session, bound?: Scope) {
     const call =
-      <R>(run: (session: Session, args: unknown, events?: CallEvents) => Promise<R>) =>
+      <R>(run: (at: At, args: unknown, events?: CallEvents) => Promise<R>) =>
       (args: unknown) => {
         const given = argumentsOf(args)
-        return (events?: CallEvents) => run(session, given, events)
+        return async (events?: CallEvents) => {
+          const [scope, rest] = this.#scopeOf(given, bound)
+          return run({ session, scope }, rest, events)
+        }
       }
     return {
       allocate: call((at, args, events) => this.#allocate(at, args, events)),
@@ -94,19 +107,31 @@ export class SerialsFeature implements Feature {
       import: call((at, args, events) => this.#import(at, args, events)),
       free: (where: unknown) => {
         const given = snapshot(where, 'where', 'where')
-        return () => this.#free(session, given)
+        return async () => {
+          const [scope, rest] = this.#scopeOf(given, bound)
+          return this.#free({ session, scope }, rest)
+        }
       },
     }
   }
 
-  async #allocate(session: Session, args: unknown, events?: CallEvents): Promise<Allocation> {
+  /** The scope of a call, and its other arguments. */
+  #scopeOf(args: unknown, bound: Scope | undefined): readonly [Scope, unknown] {
+    const { scope: fields } = this
+    if (fields.length === 0 || bound || !isRecord(args)) return [scopeOfCall(fields, undefined, bound), args]
+    const { scope, ...others } = args
+    return [scopeOfCall(fields, scope, bound), others]
+  }
+
+  async #allocate({ session, scope }: At, args: unknown, events?: CallEvents): Promise<Allocation> {
     const { model } = this.map.serial
     const { transactionId, count, partial = false, ...given } = checkArguments(allocateSchema, args)
     const id = this.#transactionId(transactionId)
-    const where = readWhere('where', given.where, model, this.#owned)
+    const filter = readWhere('where', given.where, model, this.#owned)
     const data = readData('data', given.data, model, this.#kept)
-    const request = requestOf('allocate', { count, partial: partial || undefined }, { where, data })
-    const call = { transactionId: id, where, data, count, partial, request }
+    const request = requestOf('allocate', { count, partial: partial || undefined }, { where: filter, data })
+    const where = inScope(filter, this.scope, scope)
+    const call = { scope, transactionId: id, where, data, count, partial, request }
     // On the root the call joins a batch, if SQL gives its records; in a transaction it is carried out right there.
     const joins = !session.inTransaction && this.map.serial.readable !== undefined
     const by = joins ? this.#executor : this.#allocator
@@ -114,9 +139,9 @@ export class SerialsFeature implements Feature {
     return this.#runner.run(session, { ...given, told }, (run) => by.allocate(run, call))
   }
 
-  async #release(session: Session, args: unknown, events?: CallEvents): Promise<{ released: number }> {
+  async #release({ session, scope }: At, args: unknown, events?: CallEvents): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
-    const call = { transactionId: this.#transactionId(transactionId), numbers }
+    const call = { scope, transactionId: this.#transactionId(transactionId), numbers }
     const told = { events, key: call.transactionId, transactionId: call.transactionId }
     return this.#runner.run(session, { ...given, told }, ({ contained }) =>
       contained(async (tx) => {
@@ -126,15 +151,17 @@ export class SerialsFeature implements Feature {
     )
   }
 
-  async #import(session: Session, args: unknown, events?: CallEvents): Promise<Imported> {
+  async #import({ session, scope }: At, args: unknown, events?: CallEvents): Promise<Imported> {
     const { transactionId, range, numbers, ...given } = checkArguments(importSchema, args)
     const id = this.#transactionId(transactionId)
-    const data = readData('data', given.data, this.map.serial.model, this.#new)
+    const values = readData('data', given.data, this.map.serial.model, this.#new)
+    const data = inScope(values, this.scope, scope)
     this.#checkComplete(data)
     const { source, count } = sourceOf(range, numbers)
     this.#checkNumbers(source, data)
     const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
-    const call = { transactionId: id, data, source, count, request: requestOf('import', parts, { data }) }
+    const request = requestOf('import', parts, { data: values })
+    const call = { scope, transactionId: id, data, source, count, request }
     const told = { events, key: id, transactionId: id }
     // Loaded by the first import of the process, before its deadline begins: most programs import elsewhere.
     const { analyzeAfterImport, importSerials } = await import('./import.js')
@@ -147,8 +174,9 @@ export class SerialsFeature implements Feature {
     })
   }
 
-  async #free(session: Session, where: unknown): Promise<number> {
-    const values = readWhere('where', where, this.map.serial.model, this.#owned)
+  async #free({ session, scope }: At, where: unknown): Promise<number> {
+    const given = readWhere('where', where, this.map.serial.model, this.#owned)
+    const values = inScope(given, this.scope, scope)
     return this.#allocator.countFree(session, values, await this.#columns(session))
   }
 

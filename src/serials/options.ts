@@ -1,4 +1,5 @@
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
+import { scopeSchema } from '../sql/scope.js'
 import * as s from '../values/schema.js'
 import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
 
@@ -27,6 +28,11 @@ export interface AllocationMapping {
 }
 
 export interface SerialsOptions {
+  /**
+   * The fields that keep companies or tenants apart, such as `['companyId']`: both models have them, in the same types and
+   * in their unique keys. Each call is of one scope, and a transaction id is unique in its scope.
+   */
+  readonly scope?: readonly string[]
   /** Where the serials are, if not where `serialsSchema()` puts them. */
   readonly serial?: SerialMapping
   /** Where the transaction ids are noted, if not where `serialsSchema()` puts them. */
@@ -42,6 +48,7 @@ const model = s.optional(nameSchema('a model'))
 const serialsOptions = s.strictObject({
   serial: s.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
   allocation: s.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
+  scope: scopeSchema,
   maxWaiting: s.optional(s.whole().check(s.gte(1))),
   retry: s.optional(retryPolicySchema),
 })

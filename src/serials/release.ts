@@ -2,22 +2,21 @@ import { rowOf, type Session } from '../engine/session.js'
 import { columnsAsKeys, keysEqual, stampColumns, stamps, touches } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, raw, sql } from '../sql/statement.js'
-import type { SerialsMap } from './mapping.js'
+import { ownerFields, type SerialsMap } from './mapping.js'
 import { fieldsSetBy } from './request.js'
-import { idOf, inOrder } from './statements.js'
+import { inOrder, isOf, type Owner, ownerValues } from './statements.js'
 
 /** A call of `release` that has been checked. */
-export interface ReleaseCall {
-  readonly transactionId: string
+export interface ReleaseCall extends Owner {
   /** `undefined` is all that the transaction id has. */
   readonly numbers: readonly string[] | undefined
 }
 
 /** Frees serials of a transaction id, and of nobody else. Those that it does not have (any more) count for nothing. */
 export async function release(tx: Session, map: SerialsMap, call: ReleaseCall): Promise<{ released: number }> {
-  const request = await lockClaim(tx, map, call.transactionId)
+  const request = await lockClaim(tx, map, call)
   const released = await free(tx, map, call, fieldsSetBy(request))
-  if (request === UNCLAIMED) await removeClaim(tx, map, call.transactionId)
+  if (request === UNCLAIMED) await removeClaim(tx, map, call)
   return { released }
 }
 
@@ -28,22 +27,22 @@ const UNCLAIMED = ''
  * The request of the transaction id, locked; if there is none, a claim of our own for as long as
  * this takes. Either way an allocation under way is over by now, and none can begin meanwhile.
  */
-async function lockClaim(tx: Session, map: SerialsMap, id: string): Promise<string> {
-  const { table, transactionId, request, count, updatedAt } = map.allocation
-  const column = columnOf(transactionId)
+async function lockClaim(tx: Session, map: SerialsMap, owner: Owner): Promise<string> {
+  const { table, request, count, updatedAt } = map.allocation
+  const columns = join(ownerFields(map.allocation).map(columnOf))
   const [row] = await tx.rows<{ request: string }>(
-    sql`INSERT INTO ${table} AS a (${column}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
-VALUES (${idOf(map, id)}, '', 0${stamps(updatedAt)})
-ON CONFLICT (${column}) DO UPDATE SET ${columnOf(request)} = a.${columnOf(request)}
+    sql`INSERT INTO ${table} AS a (${columns}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
+VALUES (${join(ownerValues(map, owner))}, '', 0${stamps(updatedAt)})
+ON CONFLICT (${columns}) DO UPDATE SET ${columnOf(request)} = a.${columnOf(request)}
 RETURNING a.${columnOf(request)} AS request`,
   )
   return row?.request ?? UNCLAIMED
 }
 
-async function removeClaim(tx: Session, map: SerialsMap, id: string): Promise<void> {
-  const { table, transactionId, request } = map.allocation
+async function removeClaim(tx: Session, map: SerialsMap, owner: Owner): Promise<void> {
+  const { table, request } = map.allocation
   await tx.rows(sql`DELETE FROM ${table}
-WHERE ${columnOf(transactionId)} = ${idOf(map, id)} AND ${columnOf(request)} = ''`)
+WHERE ${isOf(map, map.allocation, owner)} AND ${columnOf(request)} = ''`)
 }
 
 async function free(tx: Session, map: SerialsMap, call: ReleaseCall, set: readonly string[]): Promise<number> {
@@ -58,7 +57,7 @@ async function free(tx: Session, map: SerialsMap, call: ReleaseCall, set: readon
     sql`WITH held AS MATERIALIZED (
   SELECT ${columnsAsKeys(key, 's')}
   FROM ${table} AS s
-  WHERE s.${id} = ${idOf(map, call.transactionId)}
+  WHERE ${isOf(map, map.serial, call, 's.')}
     AND (${numbers} IS NULL OR s.${columnOf(number)} = ANY(${numbers}))
   ORDER BY ${inOrder(map)}
   FOR NO KEY UPDATE OF s

@@ -5,7 +5,7 @@ import { columnOf } from '../sql/sql.js'
 import { sql } from '../sql/statement.js'
 import { isRecord } from '../values/validation.js'
 import type { SerialsMap } from './mapping.js'
-import { idOf } from './statements.js'
+import { isOf, type Owner } from './statements.js'
 import { textOf, type Values } from './values.js'
 
 /** A request under a transaction id: one text per part, such as `count` and `where.productId`. */
@@ -37,8 +37,7 @@ export function fieldsSetBy(request: string): string[] {
 }
 
 /** A call that is recorded under its transaction id. */
-export interface Recorded {
-  readonly transactionId: string
+export interface Recorded extends Owner {
   readonly request: Request
 }
 
@@ -52,11 +51,11 @@ export async function readRecorded(
   map: SerialsMap,
   call: Recorded,
 ): Promise<RecordedRequest | undefined> {
-  const { table, transactionId, request, count } = map.allocation
+  const { table, request, count } = map.allocation
   const [recorded] =
     await session.rows<RecordedRequest>(sql`SELECT ${columnOf(request)} AS request, ${columnOf(count)} AS count
 FROM ${table}
-WHERE ${columnOf(transactionId)} = ${idOf(map, call.transactionId)}`)
+WHERE ${isOf(map, map.allocation, call)}`)
   if (recorded) {
     checkSame(map, call, recorded.request)
     await confirm(session)

@@ -1,9 +1,19 @@
-import { printMigration } from '../prisma/print-migration.js'
+import { printMigration, printSchema } from '../prisma/print-migration.js'
 import { quoted } from '../sql/sql.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_SERIAL_MODEL = 'Serial'
 export const DEFAULT_ALLOCATION_MODEL = 'SerialAllocation'
+
+/** The names of the models that `serialsSchema()` prints, and their scope. */
+export interface SerialsSchemaOptions {
+  /** Default `Serial`. */
+  readonly serial?: string
+  /** Default `SerialAllocation`. */
+  readonly allocation?: string
+  /** The fields that keep companies or tenants apart, as in the options of `serials()`: each an Int, unless you change it. */
+  readonly scope?: readonly string[]
+}
 
 /**
  * The models of the serials, for your `schema.prisma`: the owner of each one, and the allocations
@@ -11,39 +21,57 @@ export const DEFAULT_ALLOCATION_MODEL = 'SerialAllocation'
  * first free ones of a product cheap to find, and those that a transaction id has.
  *
  * @example
- * console.log(serialsSchema())
+ * console.log(serialsSchema({ scope: ['companyId'] }))
  */
-export function serialsSchema(
-  serial: string = DEFAULT_SERIAL_MODEL,
-  allocation: string = DEFAULT_ALLOCATION_MODEL,
-): string {
+export function serialsSchema(serial?: string, allocation?: string): string
+export function serialsSchema(options: SerialsSchemaOptions): string
+export function serialsSchema(given: string | SerialsSchemaOptions = {}, second?: string): string {
+  const options = typeof given === 'string' ? { serial: given } : given
+  const { serial = DEFAULT_SERIAL_MODEL, allocation = second ?? DEFAULT_ALLOCATION_MODEL, scope = [] } = options
+  const scoped = scope.map((name): Line => [name, 'Int'])
+  const own: readonly Line[] = [
+    ...scoped,
+    ['productId', 'Int'],
+    ['number', 'String'],
+    ['transactionId', 'String?'],
+    ['orderId', 'Int?'],
+  ]
+  const noted: readonly Line[] = [
+    ...scoped,
+    ['transactionId', 'String', scope.length > 0 ? '' : '@id'],
+    ['request', 'String'],
+    ['count', 'Int'],
+    ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
+  ]
+  const list = (...names: readonly string[]) => `[${[...scope, ...names].join(', ')}]`
+  const attributes = [
+    `@@id(${list('productId', 'number')})`,
+    `@@index(${list('transactionId', 'productId', 'number')})`,
+  ]
   return `/// The serial numbers, and who has each of them: none has a free one. Written by prisma-extension-concurrency.
-model ${serial} {
-  productId     Int
-  number        String
-  transactionId String?
-  orderId       Int?
-
-  @@id([productId, number])
-  @@index([transactionId, productId, number])
-}
-
+${modelOf(serial, own, attributes)}
 /// What was allocated and imported, once per transaction id. Written by prisma-extension-concurrency.
-model ${allocation} {
-  transactionId String   @id
-  request       String
-  count         Int
-  createdAt     DateTime @default(now()) @db.Timestamptz(3)
+${modelOf(allocation, noted, scope.length > 0 ? [`@@id(${list('transactionId')})`] : [])}`
 }
-`
+
+/** A field: its name, its type and its attributes. */
+type Line = readonly [name: string, type: string, attributes?: string]
+
+function modelOf(name: string, fields: readonly Line[], attributes: readonly string[]): string {
+  const widest = (column: 0 | 1) => Math.max(...fields.map((field) => field[column].length))
+  const lines = fields.map(([field, type, rest = '']) =>
+    `  ${field.padEnd(widest(0))} ${type.padEnd(widest(1))} ${rest}`.trimEnd(),
+  )
+  const blocks = attributes.length > 0 ? ['', ...attributes.map((attribute) => `  ${attribute}`)] : []
+  return `model ${name} {\n${[...lines, ...blocks].join('\n')}\n}\n`
 }
 
 /**
- * The migration that makes the tables of `serials()`: the same SQL that Prisma makes of the models. Of a client it
- * is a promise: the printer is loaded then.
+ * The migration that makes the tables of `serials()`: the same SQL that Prisma makes of the models. Of a client
+ * or of options it is a promise: the printer is loaded then.
  *
- * @param of the name of the first model of `serialsSchema()`; or a client with `serials()`, whose models are printed
- *   as they are in your schema
+ * @param of the name of the first model of `serialsSchema()`, or its options; or a client with `serials()`, whose models
+ *   are printed as they are in your schema
  * @param allocation the name of the second model of `serialsSchema()`
  * @throws ConfigurationError if the client has no `serials()`, or a model has what is not printed here, such as an
  *   index of another type than the usual one
@@ -57,7 +85,9 @@ export function serialsSql(
   of: string | object = DEFAULT_SERIAL_MODEL,
   allocation = DEFAULT_ALLOCATION_MODEL,
 ): string | Promise<string> {
-  if (typeof of === 'object') return printMigration(of, 'serials')
+  if (typeof of === 'object') {
+    return '$extends' in of ? printMigration(of, 'serials') : printSchema(serialsSchema(of))
+  }
   return `-- CreateTable
 CREATE TABLE ${quoted(of)} (
     "productId" INTEGER NOT NULL,

@@ -1,9 +1,10 @@
 import { columnsOf, sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
 import type { Table } from '../sql/catalogue.js'
 import { givenValue } from '../sql/given-columns.js'
+import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
-import type { SerialsMap } from './mapping.js'
+import { type ClaimedTable, ownerFields, type SerialsMap } from './mapping.js'
 import type { Values } from './values.js'
 
 /** Parts that the statements of this feature have in common. The serial is `s` in all of them. */
@@ -28,26 +29,58 @@ export function inOrder({ serial: { transactionId, key } }: SerialsMap): SqlText
   return columnsOf([transactionId, ...key], 's')
 }
 
-/** A transaction id. Both tables have it in the same type. */
-export function idOf({ allocation }: SerialsMap, id: string): Parameter {
-  return param(id, sqlTypeOf(allocation.transactionId))
+/** A transaction id in its scope, whose serials are never mixed up with those of another one. */
+export interface Owner {
+  readonly scope: Scope
+  readonly transactionId: string
 }
 
-/** Several of them. */
-export function idsOf({ allocation }: SerialsMap, ids: readonly string[]): Parameter {
-  return param(ids, `${sqlTypeOf(allocation.transactionId) ?? 'text'}[]`)
+/** The values of an owner, in the order of `ownerFields`. Both tables have them in the same types. */
+export function ownerValues({ allocation }: SerialsMap, { scope, transactionId }: Owner): readonly Parameter[] {
+  const values = [...scope, transactionId]
+  return ownerFields(allocation).map((field, i) => param(values[i], sqlTypeOf(field)))
+}
+
+/** A condition: the row is of the owner. */
+export function isOf(map: SerialsMap, table: ClaimedTable, owner: Owner, alias = ''): Statement {
+  const values = ownerValues(map, owner)
+  return join(
+    ownerFields(table).map((field, i) => sql`${raw(alias)}${columnOf(field)} = ${values[i]}`),
+    ' AND ',
+  )
+}
+
+/** The names of an owner's values in lists of ours: `s0, id`. */
+export function ownerNames({ allocation }: SerialsMap, alias = ''): readonly SqlText[] {
+  return [...allocation.scope.map((_, i) => raw(`${alias}s${i}`)), raw(`${alias}id`)]
+}
+
+/** A condition: the row of a table is of the owner in the row of a list. */
+export function ownersEqual(map: SerialsMap, table: ClaimedTable, alias: string, list: string): SqlText {
+  const names = ownerNames(map, `${list}.`)
+  return join(
+    ownerFields(table).map((field, i) => raw(`${alias}.${columnOf(field)} = ${names[i]}`)),
+    ' AND ',
+  )
+}
+
+/** One text for each owner. */
+export function ownerText({ scope, transactionId }: Owner): string {
+  return scope.length === 0 ? transactionId : JSON.stringify([...scope, transactionId])
 }
 
 /**
- * The claims of transaction ids, of a list with `id`, `request` and `count` of each, or the count to be `recorded`: of any number of transactions
+ * The claims of transaction ids, of a list with `id`, its scope, `request` and `count` of each, or the count to be `recorded`: of any number of transactions
  * at once just one gets a row out of a claim, and the others wait for that one to end.
  */
-export function claiming({ allocation }: SerialsMap, list: Piece, recorded = raw('count')): Statement {
-  const { table, transactionId, request, count, updatedAt } = allocation
-  const id = columnOf(transactionId)
-  return sql`INSERT INTO ${table} (${id}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
-  SELECT id, request, ${recorded}${stamps(updatedAt)}
+export function claiming(map: SerialsMap, list: Piece, recorded = raw('count')): Statement {
+  const { table, request, count, updatedAt } = map.allocation
+  const fields = ownerFields(map.allocation)
+  const columns = join(fields.map(columnOf))
+  const names = ownerNames(map)
+  return sql`INSERT INTO ${table} (${columns}, ${columnOf(request)}, ${columnOf(count)}${stampColumns(updatedAt)})
+  SELECT ${join(names)}, request, ${recorded}${stamps(updatedAt)}
   ${list}
-  ON CONFLICT (${id}) DO NOTHING
-  RETURNING ${id} AS id, ${columnOf(count)} AS count`
+  ON CONFLICT (${columns}) DO NOTHING
+  RETURNING ${join(fields.map((field, i) => raw(`${columnOf(field)} AS ${names[i]}`)))}, ${columnOf(count)} AS count`
 }

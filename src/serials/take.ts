@@ -9,7 +9,7 @@ import { lockLimit } from '../transactions/limits.js'
 import type { AllocateCall } from './allocate.js'
 import { type CallLists, listsOf } from './lists.js'
 import type { SerialsMap } from './mapping.js'
-import { claiming } from './statements.js'
+import { claiming, ownerNames, ownersEqual } from './statements.js'
 
 /** How a statement takes serials. */
 export interface Taking {
@@ -76,9 +76,9 @@ function takeStatement(map: SerialsMap, calls: readonly AllocateCall[], taking: 
   return sql`WITH call AS MATERIALIZED (
   SELECT * FROM ${lists.calls}
 ), ${join(isSingle ? [free, claim] : [claim, free])}, ${taken(map, lists)}
-SELECT call."$n", claim.id IS NOT NULL AS "$claimed", ${isSingle ? foundOrRefused(lists) : raw('free.found')} AS "$found",
+SELECT call."$n", claim.id IS NOT NULL AS "$claimed", ${isSingle ? foundOrRefused(map, lists) : raw('free.found')} AS "$found",
   t."$n" IS NOT NULL AS "$taken"${readable && raw(`, ${returning(readable, 't')}`)}
-FROM call LEFT JOIN claim USING (id) LEFT JOIN free USING (pool) LEFT JOIN taken AS t ON t."$n" = call."$n"
+FROM call LEFT JOIN claim USING (${join(ownerNames(map))}) LEFT JOIN free USING (pool) LEFT JOIN taken AS t ON t."$n" = call."$n"
 ORDER BY call."$n", ${columnsOf(key, 't')}`
 }
 
@@ -110,19 +110,20 @@ const IS_FULL = raw('free.found >= call.last')
  * Where fewer will do, a call has all that there is only if none are locked by others, and if no call before it is a
  * replay, which needs none of its places.
  */
-function claimable({ allocation: { table, transactionId } }: SerialsMap, { isPartial }: CallLists): SqlText {
+function claimable(map: SerialsMap, { isPartial }: CallLists): SqlText {
+  const { allocation } = map
   const condition = isPartial
     ? `(${IS_FULL} OR free.found = free.visible AND NOT EXISTS (
-    SELECT FROM call AS b JOIN ${table} AS a ON a.${columnOf(transactionId)} = b.id WHERE b.pool = call.pool AND b.last < call.last
+    SELECT FROM call AS b JOIN ${allocation.table} AS a ON ${ownersEqual(map, allocation, 'a', 'b')} WHERE b.pool = call.pool AND b.last < call.last
   ))`
     : IS_FULL
-  return raw(`FROM call JOIN free USING (pool) WHERE ${condition} ORDER BY call.id`)
+  return raw(`FROM call JOIN free USING (pool) WHERE ${condition} ORDER BY ${join(ownerNames(map, 'call.'))}`)
 }
 
 /** A call has fewer than there are, for the transaction id of one before it was claimed elsewhere meanwhile. */
-const IS_CUT_SHORT = `EXISTS (
-      SELECT FROM claim JOIN call AS c USING (id) JOIN call AS b ON b.pool = c.pool AND b.last < c.last
-      WHERE claim.count < c.count AND b.id NOT IN (SELECT id FROM claim)
+const isCutShort = (map: SerialsMap) => `EXISTS (
+      SELECT FROM claim JOIN call AS c USING (${join(ownerNames(map))}) JOIN call AS b ON b.pool = c.pool AND b.last < c.last
+      WHERE claim.count < c.count AND (${join(ownerNames(map, 'b.'))}) NOT IN (SELECT ${join(ownerNames(map))} FROM claim)
     )`
 
 /** How many serials it gets. */
@@ -134,10 +135,12 @@ function granted({ isPartial }: CallLists): SqlText {
 function taken(map: SerialsMap, { assignments, isPartial }: CallLists): Statement {
   const { table, key, transactionId } = map.serial
   const own = key.map((_, i) => raw(`free.k${i}[call.last - call.count + 1:call.last]`))
+  const owner = join(ownerNames(map))
+  const claimed = ownerNames(map).map((name) => raw(`ARRAY(SELECT ${name} FROM claim)`))
   return sql`taken AS (
   UPDATE ${table} AS s
   SET ${columnOf(transactionId)} = call.id${assignments}${touches(map.serial, 's')}
-  FROM unnest(ARRAY(SELECT id FROM claim)) AS claim(id) JOIN call USING (id) JOIN free USING (pool)
+  FROM unnest(${join(claimed)}) AS claim(${owner}) JOIN call USING (${owner}) JOIN free USING (pool)
     CROSS JOIN LATERAL unnest(${join(own)}) AS own(${keyNames(key)})
   WHERE ${keysEqual(key, 's', 'own')}${!isPartial && raw(` AND ${IS_FULL}`)}
   RETURNING call."$n", s.*
@@ -145,9 +148,9 @@ function taken(map: SerialsMap, { assignments, isPartial }: CallLists): Statemen
 }
 
 /** Claimed, but took too few, such as where a trigger is in the way: only an error undoes the claim. */
-const foundOrRefused = ({ isPartial }: CallLists) =>
+const foundOrRefused = (map: SerialsMap, { isPartial }: CallLists) =>
   raw(`CASE
-    WHEN (SELECT count(*) FROM taken) < (SELECT sum(count) FROM claim)${isPartial ? ` OR ${IS_CUT_SHORT}` : ''}
+    WHEN (SELECT count(*) FROM taken) < (SELECT sum(count) FROM claim)${isPartial ? ` OR ${isCutShort(map)}` : ''}
     THEN ${refusal('taken ', raw('(SELECT count(*) FROM taken)'))}
     ELSE free.found
   END`)

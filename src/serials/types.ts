@@ -1,3 +1,4 @@
+import type { Scoped } from '../mapping/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 
 export interface AllocateArgs<Where, Data> extends CallOptions {
@@ -108,3 +109,6 @@ export interface Serials<Serial, Where, Data, New> {
    */
   free(where: Where): Promise<number>
 }
+
+/** `$serials`, with its scope if the options name one. */
+export type ScopedSerials<T, Scope> = [Scope] extends [never] ? T : Scoped<T, Scope>

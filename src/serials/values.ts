@@ -1,6 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
+import type { Scope } from '../sql/scope.js'
 import { canonical } from '../values/canonical.js'
 import { sha256 } from '../values/sha256.js'
 import { canonicalUuid } from '../values/text.js'
@@ -35,6 +36,13 @@ export function readWhere(path: string, value: unknown, model: Model, refusals: 
 export function readData(path: string, value: unknown, model: Model, refusals: Refusals): Values {
   const given = Object.entries(record(path, value ?? {}, model)).filter(([, item]) => item !== undefined)
   return read(path, Object.fromEntries(given), model, refusals)
+}
+
+/** The same values, and those of a scope in front. */
+export function inScope({ fields, given, stored }: Values, of: readonly Field[], scope: Scope): Values {
+  if (of.length === 0) return { fields, given, stored }
+  const named = Object.fromEntries(of.map(({ name }, i) => [name, scope[i]]))
+  return { fields: [...of, ...fields], given: { ...named, ...given }, stored: [...scope, ...stored] }
 }
 
 /** By column, as JSON. */

@@ -178,6 +178,7 @@ describe('the mapping is checked, every mistake with its path', () => {
     return []
   }
   const { serial, allocation } = mapping
+  const companies = { serial: { model: 'CompanySerial' }, allocation: { model: 'CompanySerialAllocation' } }
 
   test.each<[string[], object]>([
     [[], {}],
@@ -200,6 +201,12 @@ describe('the mapping is checked, every mistake with its path', () => {
     [['serial.transactionId'], { allocation }],
     [['allocation.request', 'allocation.count'], { allocation: { request: 'count', count: 'request' } }],
     [['allocation.model'], { allocation: { transactionId: 'request' } }],
+    [['scope'], { scope: [] }],
+    [['scope'], { scope: ['companyId', 'companyId'] }],
+    [['scope[0]'], { scope: ['companyId'] }],
+    [['scope[0]'], { scope: ['orderId'] }],
+    [['scope[1]'], { ...companies, scope: ['companyId', 'productId'] }],
+    [[], { ...companies, scope: ['companyId'] }],
   ])('%s', (paths, options) => {
     expect([...new Set(issuesOf(options))]).toEqual([...new Set(paths)])
   })

@@ -18,6 +18,16 @@ test('the printed models and SQL are those of the schema and the migration of th
   expect(migration).toContain(serialsSql())
 })
 
+test('printed with a scope, they are those of the schema and the migration of these tests', async () => {
+  const schema = await readFile(new URL('../../prisma/schema.prisma', import.meta.url), 'utf8')
+  const printed = serialsSchema({ scope: ['tenant', 'site'], serial: 'Key', allocation: 'Grant' })
+
+  expect(printed).toMatch(/@@id\(\[tenant, site, productId, number\]\)[\s\S]*@@id\(\[tenant, site, transactionId\]\)/)
+  expect(schema).toContain(`  @@id([companyId, productId, number])
+  @@index([companyId, transactionId, productId, number])`)
+  expect(await serialsSql({ scope: ['companyId'] })).toContain('PRIMARY KEY ("companyId","transactionId")')
+})
+
 test('models of other names are printed by those names throughout', () => {
   expect(serialsSchema('Device', 'DeviceGrant')).toMatch(/^model Device \{[\s\S]*^model DeviceGrant \{/m)
   expect(serialsSql('Device', 'DeviceGrant')).not.toMatch(/Serial/)

@@ -1,5 +1,6 @@
 import { expectTypeOf, test } from 'vitest'
-import type { Licence, Serial } from '../../generated/prisma/client.js'
+import type { CompanySerial, Licence, Serial } from '../../generated/prisma/client.js'
+import { type PgClient, serials as pgSerials } from '../../src/pg.js'
 import { serials } from '../../src/serials/extension.js'
 import { base, db as core, type Flat } from './support.js'
 
@@ -82,6 +83,59 @@ test('the same is there inside a transaction, and on no client without the exten
     }))
   // @ts-expect-error not extended
   void (() => base.$serials)
+})
+
+test('with scope columns, each call names its scope, or is made on the methods of one', () => {
+  const scoped = core.$extends(
+    serials({
+      scope: ['companyId'],
+      serial: { model: 'CompanySerial' },
+      allocation: { model: 'CompanySerialAllocation' },
+    }),
+  )
+  const onPg = (client: PgClient) => client.$extends(pgSerials<CompanySerial, 'companyId'>({ scope: ['companyId'] }))
+  const args = { transactionId: 't', where: { productId: 7 }, count: 3 }
+  const scope = { companyId: 1 }
+  void (async () => {
+    const taken = await scoped.$serials.allocate({ ...args, scope })
+    expectTypeOf<Flat<(typeof taken)['serials'][number]>>().toEqualTypeOf<Flat<CompanySerial>>()
+    expectTypeOf(await scoped.$serials.free({ productId: 7, scope })).toEqualTypeOf<number>()
+    await scoped.$serials.in(scope).allocate(args)
+    await scoped.$transactionWithRetry((tx) => tx.$serials.in(scope).release({ transactionId: 't' }))
+    // @ts-expect-error the scope is missing
+    scoped.$serials.allocate(args)
+    // @ts-expect-error the scope is missing
+    scoped.$serials.free({ productId: 7 })
+    // @ts-expect-error the scope is missing
+    scoped.$serials.release({ transactionId: 't' })
+    // @ts-expect-error the company is missing
+    scoped.$serials.in({})
+    // @ts-expect-error the company is an Int
+    scoped.$serials.in({ companyId: 'a' })
+    // @ts-expect-error the scope is bound already
+    scoped.$serials.in(scope).allocate({ ...args, scope })
+    // @ts-expect-error a field of the scope is no part of `where`
+    scoped.$serials.allocate({ ...args, where: { companyId: 1 }, scope })
+    // @ts-expect-error there is no scope
+    db.$serials.allocate({ ...args, scope })
+    // @ts-expect-error there is no scope
+    void db.$serials.in
+  })
+  void (async (client: PgClient) => {
+    const shop = onPg(client)
+    const { serials } = await shop.$serials.in(scope).allocate(args)
+    expectTypeOf(serials[0].companyId).toEqualTypeOf<number>()
+    await shop.$serials.allocate({ ...args, scope })
+    await client.$extends(pgSerials({ scope: ['companyId'] })).$serials.free({ productId: 7, scope })
+    // @ts-expect-error the scope is missing
+    shop.$serials.allocate(args)
+    // @ts-expect-error the scope is missing
+    client.$extends(pgSerials({ scope: ['companyId'] })).$serials.free({ productId: 7 })
+    // @ts-expect-error the type of the scope is missing
+    pgSerials<CompanySerial>({ scope: ['companyId'] })
+    // @ts-expect-error there is no scope
+    client.$extends(pgSerials()).$serials.in(scope)
+  })
 })
 
 test('options are of the mapping alone', () => {
