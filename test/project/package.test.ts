@@ -25,6 +25,16 @@ test('the package works with require', async () => {
   expect(await app.node('main.cjs', { DATABASE_URL: database.url })).toBe('Herbs\n')
 })
 
+test('the entry for tests works in the same app, whose package has its clock', async () => {
+  const printed = await app.node('out/testing.js', { DATABASE_URL: database.url })
+
+  expect(JSON.parse(printed)).toEqual({ order: 'abba', timedOut: true })
+})
+
+test('the entry for tests works with require', async () => {
+  expect(await app.node('testing.cjs', { DATABASE_URL: database.url })).toBe('true free\n')
+})
+
 test.each(['index', 'erp'])(
   'dist/%s.js and all that it imports but Prisma weigh less than 60 kB, gzipped',
   async (entry) => {

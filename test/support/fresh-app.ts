@@ -64,7 +64,7 @@ async function install(tarball: string, app: string): Promise<void> {
   const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--legacy-peer-deps']
   await run('npm', ['install', ...quiet, tarball], app)
   await mkdir(join(app, 'node_modules', '@prisma'), { recursive: true })
-  for (const name of ['prisma', '@prisma/client', '@prisma/adapter-pg', '@types']) {
+  for (const name of ['prisma', '@prisma/client', '@prisma/adapter-pg', '@types', 'pg']) {
     await symlink(join(ROOT, 'node_modules', name), join(app, 'node_modules', name))
   }
 }
