@@ -69,7 +69,7 @@ interleave((_: Db) => 7, body, { url, connect, disconnect, setup, check: () => t
   proxy.next(/^COMMIT/, 'lose')
   // @ts-expect-error: a text is no pattern
   proxy.next('COMMIT', 'drop')
-  // @ts-expect-error: what has come is only to be read
+  // @ts-expect-error: the list of them is only to be read
   proxy.statements.push('')
 }
 {
