@@ -1,3 +1,5 @@
+import * as s from '../values/schema.js'
+import { checkArguments } from '../values/validation.js'
 import type { CallEvents } from './call-events.js'
 import { type Counted, Histogram, type Quantiles, TopKeys } from './sketches.js'
 import type { ConcurrencyEvent, WaitEvent } from './types.js'
@@ -60,6 +62,11 @@ export interface ContentionOptions {
 const KEYS = 100
 /** Of methods and models; those beyond it are counted together. */
 const MOST_OPERATIONS = 500
+
+const optionsSchema = s.strictObject({
+  top: s.optional(s.whole().check((top) => (top > 0 ? undefined : 'must be above 0'))),
+  reset: s.optional(s.boolean()),
+})
 
 const COUNTERS = {
   conflict: 'conflicts',
@@ -159,7 +166,9 @@ export class Contention {
     if (isFailure) own.failures++
   }
 
-  read({ top = 10, reset = false }: ContentionOptions, told: (key: string) => string): ContentionSnapshot {
+  /** @throws InvalidArgumentError */
+  read(options: ContentionOptions, told: (key: string) => string): ContentionSnapshot {
+    const { top = 10, reset = false } = checkArguments(optionsSchema, options)
     const snapshot = {
       since: this.#since.toISOString(),
       until: new Date().toISOString(),

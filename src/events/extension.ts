@@ -13,6 +13,7 @@ export interface EventClientMethods {
    *
    * Memory is bounded: a key beyond the hundred hottest is not told. Nothing is counted without `contention: true`.
    *
+   * @throws InvalidArgumentError for a `top` that is no whole number above 0
    * @throws ConfigurationError without `concurrency({ contention: true })`
    *
    * @example

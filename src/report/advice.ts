@@ -10,7 +10,7 @@ export interface Advice {
   /** A way that costs less; empty where it is well as it is. */
   readonly instead: string
   readonly reason: string
-  /** The page of the guide, below `docs/guide`. */
+  /** The page of the guide, below `docs/guide`, and its section, such as `stock.md#use-it`. */
   readonly page: string
 }
 
@@ -55,7 +55,7 @@ function verdictOn(spot: HotSpot, own: OperationContention | undefined): Verdict
       answer: 'another way',
       instead: 'take what the transaction writes in one order, or one $withAdvisoryLock for all of its keys',
       reason: 'a deadlock costs the time until PostgreSQL finds it, and then one of the two transactions anew',
-      page: 'transactions.md',
+      page: 'transactions.md#deadlocks',
     }
   }
   if (spot.operation.includes('dvisory')) return lockVerdict(spot)
@@ -71,7 +71,7 @@ function lockVerdict({ waits, waitedMs }: HotSpot): Verdict {
       instead: 'updateVersioned with a function, if what the body writes is a row',
       reason:
         'callers hardly wait here: a version costs two statements where the lock costs a transaction and two more',
-      page: 'versioned-updates.md',
+      page: 'versioned-updates.md#read-change-write',
     }
   }
   return {
@@ -83,31 +83,51 @@ function lockVerdict({ waits, waitedMs }: HotSpot): Verdict {
   }
 }
 
-function versionVerdict({ conflicts }: HotSpot, own: OperationContention | undefined): Verdict {
+/** Of the methods whose `data` is no function, where conflicts are many. */
+const DECIDED_BEFORE: Readonly<Record<string, Verdict>> = {
+  updateManyVersioned: {
+    answer: 'no lock',
+    instead: "`mode: 'each'`, which writes the rows that are fresh, or fewer rows in one call",
+    reason: 'one row that somebody else has changed takes all rows of the call with it',
+    page: 'many-rows.md',
+  },
+  deleteVersioned: {
+    answer: 'no lock',
+    instead: '',
+    reason:
+      'whether a row that somebody has changed is still to be deleted has to be decided anew, with a lock as well',
+    page: 'deletes.md',
+  },
+}
+
+function versionVerdict({ operation, conflicts }: HotSpot, own: OperationContention | undefined): Verdict {
   const rate = own?.conflictRate ?? 0
-  if (conflicts > 0 && rate >= OFTEN && own && own.retries < own.conflicts / 2) {
+  const isOften = conflicts > 0 && rate >= OFTEN
+  const before = DECIDED_BEFORE[operation]
+  if (isOften && before) return before
+  if (isOften && own && own.retries < own.conflicts / 2) {
     return {
       answer: 'no lock',
       instead: '`data` as a function, where no person has to decide anew',
       reason:
         'callers that bring the version are told of each conflict; a function is run again by itself, and those of one process go into one write',
-      page: 'versioned-updates.md',
+      page: 'versioned-updates.md#read-change-write',
     }
   }
-  if (conflicts > 0 && rate >= OFTEN) {
+  if (isOften) {
     return {
       answer: 'another way',
       instead: '$stock.move for a quantity, or an insert for each change that is folded later',
       reason:
         'several processes write the row at once, and each conflict costs a read and a write anew; a movement waits for no version',
-      page: 'stock.md',
+      page: 'stock.md#use-it',
     }
   }
   return {
     answer: 'no lock',
     instead: '',
     reason: 'conflicts are rare, and calls of one process go into one write: a lock would make all of them wait',
-    page: 'versioned-updates.md',
+    page: 'versioned-updates.md#calls-of-one-process',
   }
 }
 
@@ -126,7 +146,7 @@ const OTHERS: readonly { readonly of: RegExp; readonly verdict: Verdict }[] = [
       instead: '$series.create, or `blocks` where gaps are allowed',
       reason:
         'a gapless number keeps the counter locked until its transaction ends; create numbers and inserts in one statement for all callers',
-      page: 'number-series.md',
+      page: 'number-series.md#a-number-and-its-document-at-once',
     },
   },
   {
@@ -135,7 +155,7 @@ const OTHERS: readonly { readonly of: RegExp; readonly verdict: Verdict }[] = [
       answer: 'no lock',
       instead: '`blocks`, where gaps are allowed',
       reason: 'calls of one process share a statement already, and other processes wait for the counter',
-      page: 'number-series.md',
+      page: 'number-series.md#a-number-in-your-transaction',
     },
   },
   {
@@ -144,7 +164,7 @@ const OTHERS: readonly { readonly of: RegExp; readonly verdict: Verdict }[] = [
       answer: 'no lock',
       instead: '$stock.defer for receipts, which nobody has to wait for',
       reason: 'calls of one process share one lock of the item already; what is left is the wait for other processes',
-      page: 'stock.md',
+      page: 'stock.md#minimum-deferred-movements-reservations',
     },
   },
   {
@@ -153,7 +173,7 @@ const OTHERS: readonly { readonly of: RegExp; readonly verdict: Verdict }[] = [
       answer: 'no lock',
       instead: 'more free serials, so that callers find others than those that somebody is taking',
       reason: 'callers pass over what others have locked, and wait only where too few are free',
-      page: 'serial-numbers.md',
+      page: 'serial-numbers.md#allocate',
     },
   },
   {

@@ -40,6 +40,19 @@ describeEngines(({ connect, name }) => {
     expect(Date.parse(after.since)).toBeGreaterThanOrEqual(Date.parse(before.until))
   })
 
+  test('an option that is none is refused, and resets nothing', async () => {
+    const { db } = await connect(name, { options: { contention: true } })
+    await db.$contention()
+    await db.$transactionWithRetry(async () => {})
+    for (const top of [0, -1, 1.5, '5' as unknown as number]) {
+      expect(await rejectionOf(db.$contention({ top, reset: true }))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringContaining('top'),
+      })
+    }
+    expect((await db.$contention()).operations.length).toBe(1)
+  })
+
   test('without the option there is nothing to tell, which an error says', async () => {
     const { db } = await connect()
     expect(await rejectionOf(db.$contention())).toMatchObject({ code: 'CONFIGURATION' })

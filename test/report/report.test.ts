@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { runCommand } from '../../src/cli/run.js'
+import { Contention } from '../../src/events/contention.js'
 import {
   adviceFor,
   type ContentionSnapshot,
@@ -14,21 +15,16 @@ import {
 } from '../../src/report.js'
 import { startChromium, whyNoChromium } from '../support/chromium.js'
 import { examplesOf, withoutNumbers } from '../support/command.js'
+import { anchorsOf } from '../support/pages.js'
 
-const NOTHING = {
-  calls: 100,
-  failures: 0,
-  conflicts: 0,
-  deadlocks: 0,
-  retries: 0,
-  replays: 0,
-  refusals: 0,
-  deadlines: 0,
-  unknown: 0,
-  locksLost: 0,
-  conflictRate: 0,
-  waits: {},
-}
+/** The counts of calls that have met nothing. */
+const NOTHING = (() => {
+  const contention = new Contention()
+  for (let call = 0; call < 100; call++) contention.ended({ operation: '', model: undefined }, false)
+  const [operation] = contention.read({}, (key) => key).operations
+  if (operation === undefined) throw new Error('Nothing was counted.')
+  return operation
+})()
 const spot = (given: Partial<HotSpot>): HotSpot => ({
   operation: 'updateVersioned',
   model: 'Product',
@@ -92,28 +88,45 @@ describe('do I need a lock here?', () => {
   }
 
   test('no, where callers of a lock hardly wait: a version costs less', () => {
-    expect(answer({ ...LOCK, waits: 10, waitedMs: 20 })).toEqual(['no lock', 'versioned-updates.md'])
+    expect(answer({ ...LOCK, waits: 10, waitedMs: 20 })).toEqual(['no lock', 'versioned-updates.md#read-change-write'])
     expect(answer({ ...LOCK, waits: 10, waitedMs: 2_000 })).toEqual(['keep the lock', 'advisory-locks.md'])
   })
 
   test('no, where conflicts are rare, or where a function would be run again', () => {
-    expect(answer({ conflicts: 2 }, { conflicts: 2, conflictRate: 0.02 })).toEqual(['no lock', 'versioned-updates.md'])
+    const rare = answer({ conflicts: 2 }, { conflicts: 2, conflictRate: 0.02 })
+    expect(rare).toEqual(['no lock', 'versioned-updates.md#calls-of-one-process'])
     const [held] = adviceFor(snapshotOf([PRODUCT], [VERSIONED]))
     expect(held).toMatchObject({ answer: 'no lock', instead: expect.stringContaining('function') })
   })
 
   test('another way, where processes write one row at once, or deadlock, or take gapless numbers', () => {
     const storm = { conflicts: 50, retries: 50, conflictRate: 0.5 }
-    expect(answer({ conflicts: 50 }, storm)).toEqual(['another way', 'stock.md'])
-    expect(answer({ deadlocks: 1 })).toEqual(['another way', 'transactions.md'])
-    expect(answer({ operation: '$series.next', waits: 1 })).toEqual(['another way', 'number-series.md'])
+    expect(answer({ conflicts: 50 }, storm)).toEqual(['another way', 'stock.md#use-it'])
+    expect(answer({ deadlocks: 1 })).toEqual(['another way', 'transactions.md#deadlocks'])
+    expect(answer({ operation: '$series.next', waits: 1 })).toEqual([
+      'another way',
+      'number-series.md#a-number-and-its-document-at-once',
+    ])
   })
 
-  test('every page that it names is in the guide', async () => {
-    const text = await readFile(new URL('../../src/report/advice.ts', import.meta.url), 'utf8')
-    const pages = [...text.matchAll(/page: '([^']+)'/g)].map(([, page = '']) => page)
-    expect(pages.length).toBeGreaterThan(8)
-    for (const page of pages) await readFile(new URL(`../../docs/guide/${page}`, import.meta.url))
+  test('of a method whose data is no function it does not say that a function would cost less', () => {
+    for (const operation of ['updateManyVersioned', 'deleteVersioned']) {
+      const own = { ...VERSIONED, operation, retries: 0 }
+      const [advice] = adviceFor(snapshotOf([{ ...PRODUCT, operation }], [own]))
+      expect(advice).toMatchObject({ answer: 'no lock', instead: expect.not.stringContaining('function') })
+      expect(advice?.page).toBe(operation === 'deleteVersioned' ? 'deletes.md' : 'many-rows.md')
+    }
+  })
+
+  test('every page and section that it names is in the guide', async () => {
+    const source = await readFile(new URL('../../src/report/advice.ts', import.meta.url), 'utf8')
+    const named = [...source.matchAll(/page: '([^']+)'/g)].map(([, target = '']) => target)
+    expect(named.length).toBeGreaterThan(8)
+    for (const target of named) {
+      const [path = '', section] = target.split('#')
+      const text = await readFile(new URL(`../../docs/guide/${path}`, import.meta.url), 'utf8')
+      if (section !== undefined) expect(anchorsOf({ path, text }), target).toContain(section)
+    }
   })
 })
 
