@@ -22,16 +22,19 @@ export type {
   SeriesDefinition,
   SeriesOptions,
 } from './series/options.js'
-export { seriesSchema, seriesSql } from './series/schema.js'
+export { type SeriesSchemaOptions, seriesSchema, seriesSql } from './series/schema.js'
 export type { Gap, GivenNumber } from './series/store.js'
 export type {
   CreateDocumentArgs,
   CreatedDocument,
   GapsOptions,
+  InScope,
   NextNumberOptions,
   NumberSeries,
+  ScopedSeries,
   SeriesDocuments,
   SeriesName,
+  SeriesOf,
 } from './series/types.js'
 export type { ItemKey, Quantity } from './stock/client-types.js'
 export { stock } from './stock/extension.js'

@@ -40,11 +40,19 @@ export function featureExtension<C, E>(
     const below = withConcurrency(client as unknown as PrismaClientLike, name)
     const { feature, guard, query } = make(readDataModel(below), (errorModel) => retryingRoot(below, errorModel))
     const models = feature.models.map((model) => model.name)
+    const ownModels = feature.ownModels?.map((model) => model.name)
     const own: Namespace = { name: `$${name}`, make: (on) => methodsOn(on, `$${name}`, feature) }
     checkModels(below, name, models)
     return client.$extends({
       name: `prisma-extension-concurrency/${name}`,
-      ...noteLayer({ name, models, namespace: own, map: feature.map, ...(guard && { guard }) }),
+      ...noteLayer({
+        name,
+        models,
+        namespace: own,
+        map: feature.map,
+        ...(ownModels && { ownModels }),
+        ...(guard && { guard }),
+      }),
       client: namespace(below, own),
       ...(query && { query }),
     })

@@ -15,6 +15,8 @@ export interface Feature {
   readonly map: object
   /** The models whose rows it writes. */
   readonly models: readonly Model[]
+  /** Those of its models that the package prints. Default: all. */
+  readonly ownModels?: readonly Model[]
   /** The fields of its scope, without which no call is made; none where it has no scope. */
   readonly scope?: readonly Field[]
   /** The model whose name the errors of its SQL carry. */

@@ -19,11 +19,14 @@ export function pgDocuments(root: RetryingRoot): DocumentEngine {
     judges: false,
     readable: (_, model) => fieldsOf(model),
     rootOf: () => root,
-    async find(tx, { model, table, transactionId }, id) {
+    async find(tx, { model, table, scope, transactionId }, key) {
       const fields = fieldsOf(model)
+      const isKey = [...scope, transactionId].map(
+        (field) => sql`${raw(`d.${columnOf(field)}`)} = ${param(key[field.name], sqlTypeOf(field))}`,
+      )
       const [found] = await tx.rows(sql`SELECT ${returning(fields, 'd')}
 FROM ${table} AS d
-WHERE d.${columnOf(transactionId)} = ${param(id, sqlTypeOf(transactionId))}`)
+WHERE ${join(isKey, ' AND ')}`)
       return found && toRecord(found, fields)
     },
     insert: (tx, document, row) => insert(tx, document, row, catalogue),

@@ -14,7 +14,7 @@ import type { RowDocumentsOf } from '../series/documents-of.js'
 import { mapSeries } from '../series/mapping.js'
 import { SeriesFeature } from '../series/methods.js'
 import { checkSeriesOptions, type SeriesOptions } from '../series/options.js'
-import type { NumberSeries } from '../series/types.js'
+import type { SeriesOf } from '../series/types.js'
 import { StockExecutor } from '../stock/executor.js'
 import { mapStock } from '../stock/mapping.js'
 import { StockFeature } from '../stock/methods.js'
@@ -26,6 +26,10 @@ import { pgDocuments } from './documents.js'
 import type { PgExtension } from './extension.js'
 
 type Scalar = string | number | bigint
+/** The values of the scope that the options name. */
+export type PgScope<O> = O extends { readonly scope: readonly (infer F extends string)[] }
+  ? { readonly [K in F]: Scalar }
+  : never
 /** The name of an item: the value of its key, or an object with a value for each field of the key. */
 export type PgItem = Scalar | Readonly<Record<string, Scalar>>
 
@@ -95,7 +99,7 @@ export function serials<Serial extends object = Row, const F extends string = ne
  */
 export function series<const O extends SeriesOptions>(
   options?: O,
-): PgExtension<{ readonly $series: NumberSeries<O, RowDocumentsOf<O>> }> {
+): PgExtension<{ readonly $series: SeriesOf<O, RowDocumentsOf<O>, PgScope<O>> }> {
   const given = checkSeriesOptions(options ?? {})
   return extensionOf(
     'series',

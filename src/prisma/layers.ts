@@ -20,6 +20,8 @@ export interface Layer {
   readonly transparent?: ReadonlySet<string>
   /** The models whose rows it writes with SQL of its own. */
   readonly models?: readonly string[]
+  /** Those of them that the package prints. */
+  readonly ownModels?: readonly string[]
   readonly guard?: WriteGuard
   readonly namespace?: Namespace
   /** Its models and fields, for checks and commands. */

@@ -68,11 +68,12 @@ function tablesOf(text: string, schema: string | undefined): Tables {
  *
  * @throws ConfigurationError if the client does not have the extension
  */
-export function migrationFor(client: object, name: Layer['name'], count?: number): string {
-  const models = isPrisma(client) ? layersOf(client).find((layer) => layer.name === name)?.models : undefined
+export function migrationFor(client: object, name: Layer['name']): string {
+  const layer = isPrisma(client) ? layersOf(client).find((layer) => layer.name === name) : undefined
+  const models = layer?.ownModels ?? layer?.models
   const own = schemaOf(client)
   if (!models || !own) return refuse('the client', `has no ${name}(), whose models the SQL is of`, '')
-  return migrationOf(own.text, models.slice(0, count), own.schema)
+  return migrationOf(own.text, models, own.schema)
 }
 
 /** The schema that a client was generated from, and the one of the database that it works in. */

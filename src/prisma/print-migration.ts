@@ -5,9 +5,9 @@ import type { Layer } from './layers.js'
  *
  * @throws ConfigurationError if the client does not have the extension
  */
-export async function printMigration(client: object, name: Layer['name'], count?: number): Promise<string> {
+export async function printMigration(client: object, name: Layer['name']): Promise<string> {
   const { migrationFor } = await import('./migration.js')
-  return migrationFor(client, name, count)
+  return migrationFor(client, name)
 }
 
 /** The same of models that the package has printed. */

@@ -1,7 +1,9 @@
 import type { Session } from '../engine/session.js'
+import { columnsAsKeys, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { param, raw, type Statement, sql } from '../sql/statement.js'
-import { type Series, type SeriesMap, settled } from './mapping.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { inScope, type Series, type SeriesMap, seriesOf } from './mapping.js'
+import { areEqual, keyOf } from './statements.js'
 
 /** A flaw in the numbers of a series. */
 export type SeriesFlaw =
@@ -46,22 +48,30 @@ interface PageRow {
 
 /** Series by series, those too that only the tables know. */
 export async function* seriesFlaws(session: Session, map: SeriesMap): AsyncGenerator<SeriesFlaw> {
-  for await (const name of namesOf(session, map)) {
-    yield* flawsOf(session, map, map.series.get(name) ?? settled(name, {}, map.largest))
+  for await (const key of keysOf(session, map)) {
+    const [name = '', scope] = [key.at(-1), key.slice(0, -1)]
+    const series = inScope(seriesOf(map, name), map.scope, scope)
+    yield* flawsOf(session, map, series)
   }
 }
 
-async function* namesOf(session: Session, { counter, number }: SeriesMap): AsyncGenerator<string> {
-  for (let after: string | undefined = ''; after !== undefined; ) {
-    const rows: readonly { readonly name: string }[] = await session.rows<{ name: string }>(sql`SELECT name
+/** The keys of all series, as texts. */
+async function* keysOf(session: Session, { counter, number, scope }: SeriesMap): AsyncGenerator<readonly string[]> {
+  const columns = counter.key.map((_, i) => raw(`k${i}`))
+  for (let after: readonly string[] | undefined = []; after !== undefined; ) {
+    const last: readonly string[] = after
+    const values = last.map((text, i) => param(text, scope[i] ? sqlTypeOf(scope[i]) : 'text'))
+    const behind = values.length > 0 && sql`WHERE (${join(columns)}) > (${join(values)})\n`
+    const rows: readonly { readonly key: readonly string[] }[] = await session.rows<{
+      key: string[]
+    }>(sql`SELECT ARRAY[${join(columns.map((column) => raw(`${column}::text`)))}] AS key
 FROM (
-  SELECT ${columnOf(counter.name)} AS name FROM ${counter.table} UNION SELECT ${columnOf(number.series)} FROM ${number.table}
+  SELECT ${columnsAsKeys(counter.key, 'c')} FROM ${counter.table} AS c UNION SELECT ${columnsAsKeys(number.key, 'n')} FROM ${number.table} AS n
 ) AS known
-WHERE name > ${param(after, 'text')}
-ORDER BY name
+${behind}ORDER BY ${join(columns)}
 LIMIT ${raw(String(PAGE))}`)
-    for (const { name } of rows) yield name
-    after = rows.length < PAGE ? undefined : rows.at(-1)?.name
+    for (const { key } of rows) yield key
+    after = rows.length < PAGE ? undefined : rows.at(-1)?.key
   }
 }
 
@@ -70,7 +80,7 @@ LIMIT ${raw(String(PAGE))}`)
  * that notes it, so what is missing between two that are noted was missing at that moment.
  */
 async function* flawsOf(session: Session, map: SeriesMap, series: Series): AsyncGenerator<SeriesFlaw> {
-  const { name } = series
+  const name = series.id
   for (let after: Place | null | undefined; after !== null; ) {
     const [page]: readonly PageRow[] = await session.rows<PageRow>(pageOf(map, series, after))
     for (const { period, from, to } of page?.gaps ?? []) {
@@ -86,8 +96,8 @@ async function* flawsOf(session: Session, map: SeriesMap, series: Series): Async
 
 /** Each counter stands in the list as the number behind its last one, which ends a gap, and is itself none. */
 function pageOf({ counter, number }: SeriesMap, series: Series, after: Place | undefined): Statement {
-  const { name, start, blocks, document } = series
-  const own = param(name, 'text')
+  const { start, blocks, document } = series
+  const own = keyOf(series)
   const before = after && { period: param(after.period, 'text'), value: param(after.value, 'int8') }
   const behind = (period: string, value: string) =>
     before && sql` AND (${raw(period)}, ${raw(value)}) > (${before.period}, ${before.value})`
@@ -104,21 +114,21 @@ function pageOf({ counter, number }: SeriesMap, series: Series, after: Place | u
     (
       SELECT ${raw(period)} AS period, ${raw(value)}::int8 AS value, n.${id} AS id, n.${columnOf(number.text)} AS text
       FROM ${number.table} AS n
-      WHERE n.${columnOf(number.series)} = ${own}${behind(period, value)}
+      WHERE ${areEqual(number.key, own, 'n.')}${behind(period, value)}
       ORDER BY ${raw(period)}, ${raw(value)}
       LIMIT ${raw(String(PAGE))}
     )
     UNION ALL
     SELECT c.${columnOf(counter.period)}, ${raw(next)}, NULL, NULL
     FROM ${counter.table} AS c
-    WHERE c.${columnOf(counter.name)} = ${own}${behind(`c.${columnOf(counter.period)}`, next)}
+    WHERE ${areEqual(counter.key, own, 'c.')}${behind(`c.${columnOf(counter.period)}`, next)}
   ) AS listed
   ORDER BY period, value
   LIMIT ${raw(String(PAGE))}
 ), step AS MATERIALIZED (
   SELECT page.*, lag(value, 1, ${carried}) OVER (PARTITION BY period ORDER BY value) AS before, (
     SELECT c.${columnOf(counter.last)}::int8 FROM ${counter.table} AS c
-    WHERE c.${columnOf(counter.name)} = ${own} AND c.${columnOf(counter.period)} = page.period
+    WHERE ${areEqual(counter.key, own, 'c.')} AND c.${columnOf(counter.period)} = page.period
   ) AS last
   FROM page
 )
@@ -137,7 +147,7 @@ SELECT (
     document && recorded
       ? sql`SELECT coalesce(json_agg(json_build_object('transactionId', page.id::text, 'number', page.text, 'recorded', ${recorded}) ORDER BY period, value), '[]')
   FROM page
-  LEFT JOIN ${document.table} AS d ON d.${columnOf(document.transactionId)} = page.id
+  LEFT JOIN ${document.table} AS d ON ${areEqual([...document.scope, document.transactionId], [...series.scope, raw('page.id')], 'd.')}
   WHERE page.id IS NOT NULL AND ${recorded} IS DISTINCT FROM ${noted}`
       : raw("SELECT '[]'::json")
   }

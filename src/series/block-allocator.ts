@@ -58,7 +58,7 @@ export class BlockAllocator {
     for (;;) {
       const number = this.#fromMemory(wanted)
       if (number !== undefined) return number
-      const key = JSON.stringify([series.name, momentOf(series, at)])
+      const key = JSON.stringify([series.id, momentOf(series, at)])
       const fetch = this.#fetches.join(key, () => this.#fetch(wanted, deadline.events))
       const left = patience === undefined ? deadline.left() : fetch.startedAt + patience - this.#clock.now()
       try {
@@ -71,7 +71,7 @@ export class BlockAllocator {
   }
 
   #fromMemory({ series, at }: Wanted): GivenNumber | undefined {
-    const blocks = this.#blocks.get(series.name) ?? []
+    const blocks = this.#blocks.get(series.id) ?? []
     const block = blocks.find((block) => this.#covers(block, at))
     if (block === undefined) return undefined
     const value = block.next++
@@ -105,8 +105,8 @@ export class BlockAllocator {
     const block = await retry(fetch, policy, deadline, isGap).catch((error: unknown) => {
       throw isGap(error) ? new DeadlineExceededError(deadline.duration, WAITED_FOR, { cause: error }) : error
     })
-    const blocks = this.#blocks.get(wanted.series.name) ?? []
-    this.#blocks.set(wanted.series.name, [...blocks, block].slice(-MOST_BLOCKS))
+    const blocks = this.#blocks.get(wanted.series.id) ?? []
+    this.#blocks.set(wanted.series.id, [...blocks, block].slice(-MOST_BLOCKS))
   }
 }
 

@@ -19,7 +19,7 @@ import type { RetryingRoot } from '../transactions/method.js'
 import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import { canonical } from '../values/canonical.js'
-import { compareDocument, type DocumentRecord, rowOf } from './document.js'
+import { compareDocument, type DocumentRecord, documentKey, rowOf } from './document.js'
 import { createDocuments, type DocumentRow, findDocuments, type NewDocument } from './document-statements.js'
 import type { DocumentMap, DocumentSeries, SeriesMap } from './mapping.js'
 import type { SeriesStore } from './store.js'
@@ -35,7 +35,8 @@ export interface DocumentEngine {
   readable(session: Session, model: Model, given: readonly Field[]): readonly Field[] | undefined
   /** The session for transactions of the caller's client. */
   rootOf(session: Session, model: Model): RetryingRoot
-  find(tx: Session, document: DocumentMap, transactionId: string): Promise<Row | undefined>
+  /** The document with this key. */
+  find(tx: Session, document: DocumentMap, key: Row): Promise<Row | undefined>
   insert(tx: Session, document: DocumentMap, row: Row): Promise<Row>
 }
 
@@ -112,8 +113,8 @@ export class DocumentCreator {
         session,
         readable,
         document: { transactionId, at, values: record.values },
-        group: canonical([series.name, record.fields.map(({ name }) => name).sort()]),
-        resources: canonical([series.name, transactionId]),
+        group: canonical([series.id, record.fields.map(({ name }) => name).sort()]),
+        resources: canonical([series.id, transactionId]),
       },
       (created) => created,
     )
@@ -247,16 +248,16 @@ export class DocumentCreator {
     await document.keys.check(tx)
     const number = await timed(call.deadline.events, 'row', () => store.takeOnce(tx, call, transactionId))
     const { value, text } = number
-    const found = number.replayed ? await engine.find(tx, document, transactionId) : undefined
+    const found = number.replayed ? await engine.find(tx, document, documentKey(series, transactionId)) : undefined
     if (found) return this.#compared(tx, call, { record: found, value, text, replayed: true })
     if (lockTimeout !== undefined) await tx.rows(sql`SELECT ${raw(lockLimit(lockTimeout))}`)
-    const row = rowOf(document, record.given, transactionId, number)
+    const row = rowOf(series, record.given, transactionId, number)
     return { record: await engine.insert(tx, document, row), value, text, replayed: false }
   }
 
   async #compared(session: Session, call: CreateCall, created: Created): Promise<Created> {
     const { series, transactionId, record } = call
-    const row = rowOf(series.document, record.given, transactionId, created)
+    const row = rowOf(series, record.given, transactionId, created)
     await compareDocument(session, series.document, this.#parts.map.catalogue, { found: created.record, row })
     return created
   }

@@ -9,7 +9,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { DocumentSeries, SeriesMap } from './mapping.js'
-import { bump, labelParts, localMoment, numberText } from './statements.js'
+import { areEqual, bump, keyOf, labelParts, localMoment, numberText } from './statements.js'
 
 /** A document that is to get a number. */
 export interface NewDocument {
@@ -61,7 +61,7 @@ export function createDocuments(
 ): Statement {
   const { number: noted } = map
   const { document, format, start } = series
-  const [name, id] = [param(series.name, 'text'), columnOf(document.transactionId)]
+  const [key, id] = [keyOf(series), columnOf(document.transactionId)]
   const given = new GivenColumns([
     ...fields.map((field) => [columnOf(field), givenType(field, table)] as const),
     [id, sqlTypeOf(document.transactionId) ?? 'text'],
@@ -86,8 +86,8 @@ export function createDocuments(
     SELECT ${labelParts(format)}
     FROM (SELECT ${localMoment(raw('given."#at"'), param(series.timeZone, 'text'))}) AS moment
   ) AS label
-${looksForIds && sql`  WHERE NOT ${isNumbered(map, name, raw(`given.${id}`))}\n`}), taken AS (
-  ${bump(map, series, name, {
+${looksForIds && sql`  WHERE NOT ${isNumbered(map, key, raw(`given.${id}`))}\n`}), taken AS (
+  ${bump(map, series, key, {
     size: raw('label.count'),
     more: sql`(excluded.${columnOf(map.counter.last)} - ${param(start, 'int8')} + 1)`,
     source: sql`(
@@ -105,14 +105,14 @@ ${looksForIds && sql`  WHERE NOT ${isNumbered(map, name, raw(`given.${id}`))}\n`
     FROM entry JOIN taken ON taken.period = "#period"
   ) AS entry
 ), document AS (
-  INSERT INTO ${document.table} (${join([...fields, document.transactionId, ...own].map(columnOf))}${stampColumns(stamped)})
-  SELECT ${join([...fields.map((field) => raw(`${inColumnType(columnOf(field), field, table)}, `)), id], '')}${join(own.map(numberIn), '')}${stamps(stamped)}
+  INSERT INTO ${document.table} (${join([...document.scope, ...fields, document.transactionId, ...own].map(columnOf))}${stampColumns(stamped)})
+  SELECT ${join([...series.scope, ...fields.map((field) => raw(inColumnType(columnOf(field), field, table))), id])}${join(own.map(numberIn), '')}${stamps(stamped)}
   FROM numbered
   ORDER BY "#"
   RETURNING *
 ), noted AS (
-  INSERT INTO ${noted.table} (${join([noted.series, noted.transactionId, noted.period, noted.value, noted.text].map(columnOf))}${stampColumns(noted.updatedAt)})
-  SELECT ${name}, ${id}, "#period", "#value", "#text"${stamps(noted.updatedAt)}
+  INSERT INTO ${noted.table} (${join([...noted.key, noted.transactionId, noted.period, noted.value, noted.text].map(columnOf))}${stampColumns(noted.updatedAt)})
+  SELECT ${join(key)}, ${id}, "#period", "#value", "#text"${stamps(noted.updatedAt)}
   FROM numbered
   ORDER BY "#"
   RETURNING 1
@@ -125,21 +125,22 @@ FROM numbered LEFT JOIN document ON document.${id} = numbered.${id}`
 }
 
 /** Whether the transaction id has a number of the series, as far as the statement's snapshot tells. */
-function isNumbered({ number }: SeriesMap, series: Parameter, id: SqlText): Statement {
-  const [name, own] = [columnOf(number.series), columnOf(number.transactionId)]
-  return sql`EXISTS (SELECT FROM ${number.table} AS n WHERE n.${name} = ${series} AND n.${own} = ${id})`
+function isNumbered({ number }: SeriesMap, key: readonly Parameter[], id: SqlText): Statement {
+  const isKnown = areEqual([...number.key, number.transactionId], [...key, id], 'n.')
+  return sql`EXISTS (SELECT FROM ${number.table} AS n WHERE ${isKnown})`
 }
 
 /** The documents of transaction ids that have a number of the series, as they are now. */
 export function findDocuments(
   { number }: SeriesMap,
-  { name, document }: Pick<DocumentSeries, 'name' | 'document'>,
+  series: DocumentSeries,
   readable: readonly Field[],
   ids: readonly string[],
 ): Statement {
+  const { document, scope } = series
   const id = columnOf(number.transactionId)
-  const own = columnOf(document.transactionId)
+  const own = [...document.scope, document.transactionId]
   return sql`SELECT n.${id} AS "$id", n.${columnOf(number.value)}::int8 AS "$value", n.${columnOf(number.text)} AS "$text", ${returning(readable, 'd')}
-FROM ${number.table} AS n JOIN ${document.table} AS d ON d.${own} = n.${id}
-WHERE n.${columnOf(number.series)} = ${param(name, 'text')} AND n.${id} = ANY(${param(ids, `${sqlTypeOf(number.transactionId)}[]`)})`
+FROM ${number.table} AS n JOIN ${document.table} AS d ON ${areEqual(own, [...scope, raw(`n.${id}`)], 'd.')}
+WHERE ${areEqual(number.key, keyOf(series), 'n.')} AND n.${id} = ANY(${param(ids, `${sqlTypeOf(number.transactionId)}[]`)})`
 }

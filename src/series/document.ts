@@ -5,7 +5,7 @@ import { compare } from '../idempotency/compare.js'
 import type { Catalogue } from '../sql/catalogue.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { isRecord } from '../values/validation.js'
-import type { DocumentMap } from './mapping.js'
+import type { DocumentMap, DocumentSeries } from './mapping.js'
 import type { GivenNumber } from './store.js'
 
 /** The fields of a document that a call has given. */
@@ -22,7 +22,7 @@ export interface DocumentRecord {
  */
 export function readRecord(
   record: unknown,
-  { model, number, transactionId, value }: DocumentMap,
+  { model, scope, number, transactionId, value }: DocumentMap,
   mayAsk: boolean,
 ): DocumentRecord {
   if (!isRecord(record)) {
@@ -38,6 +38,7 @@ export function readRecord(
       throw new InvalidArgumentError(path, `is not a scalar field of ${model.name}.`)
     }
     if (field === number || field === value) throw new InvalidArgumentError(path, 'is given by the series.')
+    if (scope.includes(field)) throw new InvalidArgumentError(path, 'is given by `scope`.')
     if (field === transactionId) throw new InvalidArgumentError(path, 'is given by `transactionId`.')
     const stored = columnValue(item, field)
     if (stored === undefined && !mayAsk) {
@@ -53,19 +54,26 @@ function isComplete(values: Record<string, ColumnValue | undefined>): values is 
   return !Object.values(values).includes(undefined)
 }
 
+/** The key of a transaction id's document. */
+export function documentKey({ document, scope }: DocumentSeries, transactionId: string): Row {
+  const scoped = document.scope.map((field, i) => [field.name, inField(field, String(scope[i]?.value))])
+  return { ...Object.fromEntries(scoped), [document.transactionId.name]: transactionId }
+}
+
+/** A text in the type of its field. */
+function inField({ type }: Field, text: string): string | number | bigint {
+  return type === 'String' ? text : type === 'Int' ? Number(text) : BigInt(text)
+}
+
 /** The row of a document that has its number. */
-export function rowOf(
-  { number, transactionId, value }: DocumentMap,
-  given: Row,
-  id: string,
-  own: Pick<GivenNumber, 'value' | 'text'>,
-): Row {
-  const inField = ({ type }: Field) => (type === 'String' ? own.text : type === 'Int' ? Number(own.value) : own.value)
+export function rowOf(series: DocumentSeries, given: Row, id: string, own: Pick<GivenNumber, 'value' | 'text'>): Row {
+  const { number, value } = series.document
+  const numberIn = (field: Field) => (field.type === 'String' ? own.text : inField(field, String(own.value)))
   return {
     ...given,
-    [transactionId.name]: id,
-    [number.name]: inField(number),
-    ...(value && { [value.name]: inField(value) }),
+    ...documentKey(series, id),
+    [number.name]: numberIn(number),
+    ...(value && { [value.name]: numberIn(value) }),
   }
 }
 

@@ -1,9 +1,10 @@
 import type { Row } from '../engine/session.js'
+import type { NameOf } from './types.js'
 
 /** The series that have a document, by their names, with the mappings of them. */
 export type MappedDocuments<O> = O extends { readonly series: infer S }
   ? {
-      [K in keyof S as S[K] extends { readonly document: object } ? K : never]: S[K] extends {
+      [K in keyof S as S[K] extends { readonly document: object } ? NameOf<K & string> : never]: S[K] extends {
         readonly document: infer D
       }
         ? D

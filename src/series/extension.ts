@@ -1,15 +1,15 @@
 import { clientOf, featureExtension, retryingRoot, withConcurrency } from '../mapping/extension.js'
 import { isFilledIn } from '../mapping/mapping.js'
-import type { ClientExtension } from '../mapping/types.js'
+import type { ClientExtension, ScopeOf } from '../mapping/types.js'
 import { foreignInRecords } from '../prisma/foreign.js'
 import { insertOne, readAll } from '../prisma/whole-records.js'
 import { rawReadable } from '../sql/raw-record.js'
-import type { DocumentsOf } from './client-types.js'
+import type { CounterOf, DocumentsOf } from './client-types.js'
 import type { DocumentEngine } from './document-creator.js'
 import { mapSeries } from './mapping.js'
 import { SeriesFeature } from './methods.js'
 import { checkSeriesOptions, type NumbersOnly, type SeriesOptions } from './options.js'
-import type { NumberSeries } from './types.js'
+import type { NumberSeries, SeriesOf } from './types.js'
 
 /**
  * The extension for number series, on top of `concurrency()`. Without options it uses the models
@@ -29,7 +29,7 @@ export function series<const O extends NumbersOnly>(
 // Apart, for to infer the client costs the compiler much, and is more than it can do for a client of many models.
 export function series<const O extends SeriesOptions, C extends object>(
   options: O,
-): (client: C) => ClientExtension<'$series', NumberSeries<O, DocumentsOf<C, O>>>
+): (client: C) => ClientExtension<'$series', SeriesOf<O, DocumentsOf<C, O>, ScopeOf<C, CounterOf<O>, O>>>
 export function series<C>(
   options?: SeriesOptions,
 ): (client: C) => ClientExtension<'$series', NumberSeries<SeriesOptions>> {
@@ -52,8 +52,8 @@ const prismaDocuments: DocumentEngine = {
     return isPlain ? rawReadable(model) : undefined
   },
   rootOf: (session, { name }) => retryingRoot(withConcurrency(clientOf(session), 'series'), name),
-  async find(tx, { model, transactionId }, id) {
-    const [found] = await readAll(clientOf(tx), model, { where: { [transactionId.name]: id } })
+  async find(tx, { model }, key) {
+    const [found] = await readAll(clientOf(tx), model, { where: { ...key } })
     return found
   },
   insert: (tx, { model }, row) => insertOne(clientOf(tx), model, row),

@@ -10,6 +10,8 @@ import {
   WHOLE_NUMBER,
 } from '../mapping/mapping.js'
 import { Catalogue } from '../sql/catalogue.js'
+import type { Scope } from '../sql/scope.js'
+import { type Parameter, param } from '../sql/statement.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import { type Format, parseFormat } from './format.js'
 import type { SeriesDefinition, SeriesOptions } from './options.js'
@@ -17,8 +19,10 @@ import { DEFAULT_COUNTER_MODEL, DEFAULT_NUMBER_MODEL } from './schema.js'
 
 /** The user's models and fields, found and checked, and the series that the options define. */
 export interface SeriesMap {
-  readonly counter: TableMap & { readonly name: Field; readonly period: Field; readonly last: Field }
-  readonly number: TableMap & {
+  /** The fields of the scope, as the counter has them. */
+  readonly scope: readonly Field[]
+  readonly counter: KeyedTable & { readonly name: Field; readonly period: Field; readonly last: Field }
+  readonly number: KeyedTable & {
     readonly series: Field
     readonly transactionId: Field
     readonly period: Field
@@ -29,8 +33,16 @@ export interface SeriesMap {
   /** The unique keys without which numbers would be given twice. */
   readonly keys: RequiredKeys
   readonly series: ReadonlyMap<string, Series>
+  /** Those of them whose names are patterns, the longest first. */
+  readonly patterns: readonly Series[]
   /** The largest number that the columns can hold. */
   readonly largest: bigint
+}
+
+/** A table with a row per series and something else. */
+interface KeyedTable extends TableMap {
+  /** The fields that tell a series from all others: those of the scope, and the one of its name. */
+  readonly key: readonly Field[]
 }
 
 const LARGEST_INT = 2_147_483_647n
@@ -38,6 +50,10 @@ const LARGEST_INT = 2_147_483_647n
 /** A definition with every value settled. */
 export interface Series {
   readonly name: string
+  /** The values of the scope. */
+  readonly scope: readonly Parameter[]
+  /** A text for each scope and name, by which this process tells the series from others. */
+  readonly id: string
   readonly format: Format
   readonly start: bigint
   /** The last number that there can be. */
@@ -49,6 +65,7 @@ export interface Series {
 
 /** The model of the records that the numbers of a series are for. */
 export interface DocumentMap extends TableMap {
+  readonly scope: readonly Field[]
   readonly number: Field
   readonly transactionId: Field
   readonly value: Field | undefined
@@ -64,8 +81,9 @@ export interface DocumentSeries extends Series {
 /** @throws ConfigurationError with every mistake */
 export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesMap {
   const check = new MappingCheck(dataModel)
-  const counter = mapCounter(check, options.counter ?? {})
-  const number = mapNumber(check, options.number ?? {})
+  const { scope } = options
+  const counter = mapCounter(check, options.counter ?? {}, scope)
+  const number = mapNumber(check, options.number ?? {}, scope)
   const isInt = counter.last.type === 'Int' || number.value.type === 'Int'
   const largest = isInt ? LARGEST_INT : 9_223_372_036_854_775_807n
   const catalogue = new Catalogue()
@@ -73,7 +91,7 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
   for (const [name, definition] of Object.entries(options.series ?? {})) {
     const own = settled(name, definition, largest)
     const found = definition.document && check.table(`series.${name}.document`, definition.document)
-    const document = found && mapDocument(found, own, { number, catalogue })
+    const document = found && mapDocument(found, own, { number, catalogue, scope })
     const isShort = [document?.number, document?.value].some((field) => field?.type === 'Int')
     const highest = isShort && own.highest > LARGEST_INT ? LARGEST_INT : own.highest
     series.set(name, { ...own, highest, document })
@@ -83,23 +101,26 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
   }
   check.finish()
   const keys = new RequiredKeys(catalogue, [
-    { model: counter.model, fields: [counter.name, counter.period] },
-    { model: number.model, fields: [number.series, number.transactionId] },
-    { model: number.model, fields: [number.series, number.period, number.value] },
+    { model: counter.model, fields: [...counter.key, counter.period] },
+    { model: number.model, fields: [...number.key, number.transactionId] },
+    { model: number.model, fields: [...number.key, number.period, number.value] },
   ])
-  return { counter, number, series, largest, catalogue, keys }
+  const patterns = [...series.values()].filter(({ name }) => name.endsWith('*'))
+  patterns.sort((a, b) => b.name.length - a.name.length)
+  return { patterns, scope: counter.key.slice(0, -1), counter, number, series, largest, catalogue, keys }
 }
 
-function mapCounter(check: MappingCheck, names: object): SeriesMap['counter'] {
+function mapCounter(check: MappingCheck, names: object, scope: SeriesOptions['scope']): SeriesMap['counter'] {
   const found = check.table('counter', names, DEFAULT_COUNTER_MODEL)
   const [name, period] = [found.field('name', PLAIN_TEXT), found.field('period', PLAIN_TEXT)]
   const last = found.field('last', WHOLE_NUMBER)
-  found.uniqueKey('model', [name, period])
-  found.insertable([name, period, last])
-  return { ...found.table(), name, period, last }
+  const key = [...found.scope(scope), name]
+  found.uniqueKey('model', [...key, period])
+  found.insertable([...key, period, last])
+  return { ...found.table(), key, name, period, last }
 }
 
-function mapNumber(check: MappingCheck, names: object): SeriesMap['number'] {
+function mapNumber(check: MappingCheck, names: object, scope: SeriesOptions['scope']): SeriesMap['number'] {
   const found = check.table('number', names, DEFAULT_NUMBER_MODEL)
   const fields = {
     series: found.field('series', PLAIN_TEXT),
@@ -108,17 +129,18 @@ function mapNumber(check: MappingCheck, names: object): SeriesMap['number'] {
     value: found.field('value', WHOLE_NUMBER),
     text: found.field('text', PLAIN_TEXT),
   }
-  found.uniqueKey('model', [fields.series, fields.transactionId])
+  const key = [...found.scope(scope), fields.series]
+  found.uniqueKey('model', [...key, fields.transactionId])
   // The last line of defence: the database itself refuses to note a number twice.
-  found.uniqueKey('model', [fields.series, fields.period, fields.value])
-  found.insertable(Object.values(fields))
-  return { ...found.table(), ...fields }
+  found.uniqueKey('model', [...key, fields.period, fields.value])
+  found.insertable([...key, ...Object.values(fields)])
+  return { ...found.table(), key, ...fields }
 }
 
 function mapDocument(
   found: TableCheck,
   { format }: Series,
-  { number: noted, catalogue }: Pick<SeriesMap, 'number' | 'catalogue'>,
+  { number: noted, catalogue, scope: names }: Pick<SeriesMap, 'number' | 'catalogue'> & Pick<SeriesOptions, 'scope'>,
 ): DocumentMap {
   const { model } = found
   const number = found.field('number', {
@@ -129,7 +151,7 @@ function mapDocument(
   })
   const transactionId = found.field('transactionId', { ...TEXT_OR_UUID, isOptional: true })
   const value = found.named('value', { ...WHOLE_NUMBER, isOptional: true })
-  const isDigits = format.before === '' && format.after === ''
+  const isDigits = [...format.before, ...format.after].every(({ pattern }) => pattern === '')
   if (areFound(number) && number.type !== 'String' && !isDigits) {
     found.report('number', `${model.name}.${number.name} must be String, for the format has more than digits`)
   }
@@ -138,17 +160,34 @@ function mapDocument(
     const other = `${noted.model.name}.${noted.transactionId.name}`
     found.report('transactionId', `${model.name}.${transactionId.name} must be of the type of ${other}`)
   }
-  found.uniqueKey('transactionId', [transactionId])
-  const keys = new RequiredKeys(catalogue, [{ model, fields: [transactionId] }])
-  return { ...found.table(), number, transactionId, value, keys }
+  const scope = found.scope(names)
+  found.uniqueKey('transactionId', [...scope, transactionId])
+  const keys = new RequiredKeys(catalogue, [{ model, fields: [...scope, transactionId] }])
+  return { ...found.table(), scope, number, transactionId, value, keys }
+}
+
+/** The same series of one scope, whose values are in the order of its fields. */
+export function inScope(series: Series, fields: readonly Field[], scope: Scope): Series {
+  const values = scope.map((text, i) => param(text, fields[i] && sqlTypeOf(fields[i])))
+  return { ...series, scope: values, id: scope.length === 0 ? series.name : JSON.stringify([...scope, series.name]) }
+}
+
+/** The series of a name, by its own definition, or else by the longest pattern. */
+export function seriesOf({ series, patterns, largest }: SeriesMap, name: string): Series {
+  const own = series.get(name)
+  if (own) return own
+  const pattern = patterns.find((each) => name.startsWith(each.name.slice(0, -1)))
+  return pattern ? { ...pattern, name, id: name } : settled(name, {}, largest)
 }
 
 /** @param largest the largest number that the columns can hold */
-export function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
-  const format = parseFormat(definition.format ?? '{0}')
+function settled(name: string, definition: SeriesDefinition, largest: bigint): Series {
+  const format = parseFormat(definition.format ?? '{0}', definition.fiscalYearStart)
   if ('problem' in format) throw new Error(`The format ${format.problem}.`) // has been checked
   return {
     name,
+    scope: [],
+    id: name,
     format,
     start: BigInt(definition.start ?? 1),
     highest: format.highest < largest ? format.highest : largest,

@@ -5,7 +5,8 @@ import type { Feature } from '../mapping/feature.js'
 import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../retry/policy.js'
 import { readAgain } from '../retry/read-again.js'
-import { keyText } from '../sql/key-text.js'
+import { checkKeyLength, keyText } from '../sql/key-text.js'
+import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { ownStatements } from '../transactions/own-statements.js'
@@ -17,7 +18,7 @@ import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js
 import { BlockAllocator } from './block-allocator.js'
 import { readRecord } from './document.js'
 import type { DocumentCreator, DocumentEngine } from './document-creator.js'
-import { type Series, type SeriesMap, settled } from './mapping.js'
+import { inScope, type Series, type SeriesMap, seriesOf } from './mapping.js'
 import type { SeriesOptions } from './options.js'
 import type { Wanted } from './statements.js'
 import { type Gap, type GivenNumber, SeriesStore } from './store.js'
@@ -54,6 +55,13 @@ const gapsSchema = s.strictObject({
  */
 const PATIENCE_IN_TRANSACTION = 100
 
+/** The arguments as the user has given them, and the scope that `in` has bound. */
+interface CallArguments {
+  readonly name: unknown
+  readonly given: unknown
+  readonly scope: Scope | undefined
+}
+
 interface NumberCall extends Wanted, Patience {
   readonly transactionId: string | undefined
 }
@@ -62,6 +70,8 @@ interface NumberCall extends Wanted, Patience {
 export class SeriesFeature implements Feature {
   readonly errorModel
   readonly models
+  readonly ownModels
+  readonly scope
   readonly map: SeriesMap
   readonly #root: RetryingRoot
   readonly #store: SeriesStore
@@ -73,7 +83,9 @@ export class SeriesFeature implements Feature {
 
   constructor(map: SeriesMap, root: RetryingRoot, engine: DocumentEngine, options: SeriesOptions) {
     this.errorModel = map.number.model
-    this.models = [map.counter.model, map.number.model, ...documentsOf(map)]
+    this.scope = map.scope
+    this.ownModels = [map.counter.model, map.number.model]
+    this.models = [...this.ownModels, ...documentsOf(map)]
     this.map = map
     this.#root = root
     this.#store = new SeriesStore(map)
@@ -87,31 +99,29 @@ export class SeriesFeature implements Feature {
     return []
   }
 
-  on(session: Session) {
+  on(session: Session, scope?: Scope) {
     return {
       next: (name: unknown, options: unknown) => {
-        const given = snapshot(options, 'options')
-        return (events?: CallEvents) => this.#next(session, name, given, events)
+        const args = { name, given: snapshot(options, 'options'), scope }
+        return (events?: CallEvents) => this.#next(session, args, events)
       },
-      create: (name: unknown, args: unknown) => {
-        const given = argumentsOf(args)
-        return (events?: CallEvents) => this.#create(session, name, given, events)
+      create: (name: unknown, options: unknown) => {
+        const args = { name, given: argumentsOf(options) ?? {}, scope }
+        return (events?: CallEvents) => this.#create(session, args, events)
       },
       gaps: (name: unknown, options: unknown) => {
-        const given = snapshot(options, 'options')
-        return () => this.#gaps(session, name, given)
+        const args = { name, given: snapshot(options, 'options'), scope }
+        return () => this.#gaps(session, args)
       },
     }
   }
 
-  async #next(session: Session, name: unknown, options: unknown, events?: CallEvents): Promise<GivenNumber> {
-    const { at, signal, ...given } = checkArguments(nextSchema, withName(name, options))
-    const transactionId =
-      given.transactionId && keyText(given.transactionId, this.map.number.transactionId, 'transactionId')
+  async #next(session: Session, args: CallArguments, events?: CallEvents): Promise<GivenNumber> {
+    const { series, at, signal, ...given } = this.#read(nextSchema, args)
+    const transactionId = given.transactionId && this.#transactionId(given.transactionId, series)
     signal?.throwIfAborted()
-    const series = this.#seriesOf(given.series)
     const call = { series, at, transactionId, ...patienceOf(DEFAULT_POLICY, { signal }) }
-    events?.begin(call.deadline, series.name, transactionId)
+    events?.begin(call.deadline, series.id, transactionId)
     if (session.inTransaction) {
       return serializeInTransaction(session, call.deadline, async () => {
         const number = series.blocks && (await this.#fromBlock(session, call))
@@ -126,24 +136,19 @@ export class SeriesFeature implements Feature {
     )
   }
 
-  async #create(session: Session, name: unknown, args: unknown, events?: CallEvents): Promise<CreatedDocument<Row>> {
-    const given = checkArguments(createSchema, withName(name, args ?? {}))
-    const { document, ...series } = this.#seriesOf(given.series)
+  async #create(session: Session, args: CallArguments, events?: CallEvents): Promise<CreatedDocument<Row>> {
+    const given = this.#read(createSchema, args)
+    const { document, ...series } = given.series
     if (document === undefined) {
       const message = 'must be mapped to a model, for documents to be created'
       throw new ConfigurationError([{ path: `series.${series.name}.document`, message }])
     }
-    const { number } = this.map
-    const id = keyText(
-      keyText(given.transactionId, number.transactionId, 'transactionId'),
-      document.transactionId,
-      'transactionId',
-    )
+    const id = keyText(this.#transactionId(given.transactionId, given.series), document.transactionId, 'transactionId')
     const record = readRecord(given.record, document, this.#engine.judges)
     const creator = this.#creator ?? (await this.#loadCreator())
     given.signal?.throwIfAborted()
     const patience = patienceOf(this.#policy, given)
-    events?.begin(patience.deadline, series.name, id)
+    events?.begin(patience.deadline, series.id, id)
     return creator.create(session, {
       ...patience,
       series: { ...series, document },
@@ -161,9 +166,9 @@ export class SeriesFeature implements Feature {
     return this.#creator
   }
 
-  async #gaps(session: Session, name: unknown, options: unknown): Promise<Gap[]> {
-    const call = checkArguments(gapsSchema, withName(name, options))
-    return this.#store.gaps(session, this.#seriesOf(call.series), call.period)
+  async #gaps(session: Session, args: CallArguments): Promise<Gap[]> {
+    const { series, period } = this.#read(gapsSchema, args)
+    return this.#store.gaps(session, series, period)
   }
 
   #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
@@ -198,15 +203,36 @@ export class SeriesFeature implements Feature {
     )
   }
 
-  #seriesOf(name: string): Series {
-    const { counter, number, series, largest } = this.map
+  /** The arguments of a call, with the series itself. */
+  #read<T extends { readonly series: string }>(
+    schema: s.Schema<T>,
+    args: CallArguments,
+  ): Omit<T, 'series'> & { readonly series: Series } {
+    const fields = this.map.scope
+    const { scope, ...others } = withName(args.name, args.given)
+    const isBound = fields.length === 0 || args.scope !== undefined
+    const given = checkArguments(schema, isBound && scope !== undefined ? { ...others, scope } : others)
+    return { ...given, series: this.#seriesOf(given.series, scopeOfCall(fields, scope, args.scope)) }
+  }
+
+  #seriesOf(name: string, scope: Scope): Series {
+    const { counter, number, patterns } = this.map
     for (const field of [counter.name, number.series]) keyText(name, field, 'series')
-    return series.get(name) ?? settled(name, {}, largest)
+    const found = seriesOf(this.map, name)
+    if (patterns.includes(found))
+      throw new InvalidArgumentError('series', 'is a pattern: name a series that it is for.')
+    return scope.length === 0 ? found : inScope(found, this.map.scope, scope)
+  }
+
+  #transactionId(text: string, { scope, name }: Series): string {
+    const id = keyText(text, this.map.number.transactionId, 'transactionId')
+    checkKeyLength([...scope.map(({ value }) => value), name, id], 'transactionId')
+    return id
   }
 }
 
 /** The arguments of a call as one object, in which each mistake has a name. */
-function withName(series: unknown, options: unknown): object {
+function withName(series: unknown, options: unknown): Readonly<Record<string, unknown>> {
   if (options === undefined) return { series }
   if (!isRecord(options) || 'series' in options) {
     throw new InvalidArgumentError('options', 'must be an object of options.')

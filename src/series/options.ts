@@ -1,8 +1,9 @@
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
+import { scopeSchema } from '../sql/scope.js'
 import * as s from '../values/schema.js'
 import { isTimeZone } from '../values/time-zone.js'
 import { checkConfiguration, keyTextSchema, mappingSchema, nameSchema } from '../values/validation.js'
-import { parseFormat } from './format.js'
+import { parseFormat, tellsFiscalYear } from './format.js'
 
 /** The model whose records the numbers of a series are for, such as the invoices. */
 export interface DocumentMapping {
@@ -21,9 +22,12 @@ export interface SeriesDefinition {
   /**
    * Text with one place for the number: `{000000}` has room for six digits, filled up with zeros,
    * and ends at 999999; `{0}` has room for any number. With `{yyyy}` or `{yy}`, `{MM}` and `{dd}`
-   * the series begins again each year, month or day. A brace itself is `{{` or `}}`. Default `{0}`.
+   * the series begins again each year, month or day. `{fromyyyy}` and `{fromyy}` are the year in which the fiscal year
+   * begins, `{toyyyy}` and `{toyy}` the one in which it ends. A brace itself is `{{` or `}}`. Default `{0}`.
    */
   readonly format?: string
+  /** The month with which fiscal years begin, from 1 to 12. Default 1: they are calendar years. */
+  readonly fiscalYearStart?: number
   /** The first number, also of each period. Default 1. */
   readonly start?: number | bigint
   /** Where the periods begin at midnight: `UTC`, or a name such as `Europe/Vienna`. Default `UTC`. */
@@ -66,7 +70,15 @@ export interface NumberMapping {
 }
 
 export interface SeriesOptions {
-  /** The series, by their names. A name that is not among them is a gapless series of the format `{0}`. */
+  /**
+   * The fields, in all models, that keep companies or tenants apart, such as `['companyId']`. Each call is told their
+   * values then, and each scope has series, numbers and transaction ids of its own.
+   */
+  readonly scope?: readonly string[]
+  /**
+   * The series, by their names. A name that ends with `*` is a pattern, such as `invoice:*`: it defines all series whose
+   * names begin so, unless the own name or a longer pattern does. Any other name is a gapless series of the format `{0}`.
+   */
   readonly series?: Readonly<Record<string, SeriesDefinition>>
   /** Where the counters are, if not where `seriesSchema()` puts them. */
   readonly counter?: CounterMapping
@@ -81,8 +93,9 @@ export interface SeriesOptions {
   readonly retry?: RetryPolicy
 }
 
-/** Options of which no series has a document. */
+/** Options without a scope, of which no series has a document. */
 export interface NumbersOnly extends SeriesOptions {
+  readonly scope?: undefined
   readonly series?: Readonly<Record<string, SeriesDefinition & { readonly document?: undefined }>>
 }
 
@@ -93,9 +106,10 @@ const format = keyTextSchema.check((text) => {
   return 'problem' in parsed ? parsed.problem : undefined
 })
 
-const definition = s.strictObject(
+const definitionForm = s.strictObject(
   {
     format: s.optional(format),
+    fiscalYearStart: s.optional(s.whole().check(s.gte(1), s.lte(12))),
     start: s.optional(
       s
         .union([s.whole(), s.bigint()], 'must be a whole number')
@@ -112,7 +126,14 @@ const definition = s.strictObject(
   'must be an object of options',
 )
 
+const definition = definitionForm.check(({ format = '{0}', fiscalYearStart = 1 }) =>
+  fiscalYearStart === 1 || tellsFiscalYear(format)
+    ? undefined
+    : 'has a fiscalYearStart, so the format needs the fiscal year: {fromyyyy}, {fromyy}, {toyyyy} or {toyy}',
+)
+
 const seriesOptions = s.strictObject({
+  scope: scopeSchema,
   series: s.optional(s.record(definition, keyTextSchema)),
   counter: s.optional(mappingSchema(['name', 'period', 'last'], { model })),
   number: s.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),

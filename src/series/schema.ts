@@ -5,35 +5,92 @@ import { quoted } from '../sql/sql.js'
 export const DEFAULT_COUNTER_MODEL = 'Series'
 export const DEFAULT_NUMBER_MODEL = 'SeriesNumber'
 
+export const DEFAULT_VOID_MODEL = 'SeriesVoid'
+export const DEFAULT_FREE_MODEL = 'SeriesFree'
+
+/** The options of `series()` that ask for more models or fields. */
+export interface SeriesSchemaOptions {
+  /** The fields of the scope, such as `['companyId']`. They are printed as Int. */
+  readonly scope?: readonly string[]
+  /** Whether numbers are made void. */
+  readonly void?: boolean
+  /** Whether a series has `parallel`: its free numbers have a model, and so have void ones. */
+  readonly parallel?: boolean
+}
+
 /**
  * The models of the number series, for your `schema.prisma`: how far each series is, and which
  * transaction id has which number.
  *
+ * @param of what `series()` is told; or the name of the first model
+ * @param number the name of the second model
+ *
  * @example
- * console.log(seriesSchema())
+ * console.log(seriesSchema({ scope: ['companyId'] }))
  */
-export function seriesSchema(counter: string = DEFAULT_COUNTER_MODEL, number: string = DEFAULT_NUMBER_MODEL): string {
-  return `/// How far each number series is, a row per period. Written by prisma-extension-concurrency.
-model ${counter} {
-  name   String
-  period String @default("")
-  last   BigInt
-
-  @@id([name, period])
+export function seriesSchema(of: string | SeriesSchemaOptions = {}, number: string = DEFAULT_NUMBER_MODEL): string {
+  const { scope = [], parallel = false, void: hasVoids = parallel } = typeof of === 'string' ? {} : of
+  const print = (doc: string, model: string, fields: readonly Line[], keys: readonly string[]) =>
+    modelText(
+      doc,
+      model,
+      [...scope.map((name): Line => [name, 'Int']), ...fields],
+      keys.map((key) => key.replace('[', `[${scope.map((name) => `${name}, `).join('')}`)),
+    )
+  const series: Line = ['series', 'String']
+  const value: readonly Line[] = [
+    ['period', 'String'],
+    ['value', 'BigInt'],
+  ]
+  const created: Line = ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)']
+  const key = ['@@id([series, period, value])']
+  return [
+    print(
+      'How far each number series is, a row per period.',
+      typeof of === 'string' ? of : DEFAULT_COUNTER_MODEL,
+      [
+        ['name', 'String'],
+        ['period', 'String', '@default("")'],
+        ['last', 'BigInt'],
+      ],
+      ['@@id([name, period])'],
+    ),
+    print(
+      'Which transaction id has which number of a series.',
+      number,
+      [series, ['transactionId', 'String'], ...value, ['text', 'String'], created],
+      ['@@id([series, transactionId])', '@@unique([series, period, value])'],
+    ),
+    ...(hasVoids
+      ? [
+          print(
+            'The numbers of series that were made void, and why.',
+            DEFAULT_VOID_MODEL,
+            [series, ...value, ['reason', 'String'], created],
+            key,
+          ),
+        ]
+      : []),
+    ...(parallel
+      ? [print('The numbers of series that no transaction id has yet.', DEFAULT_FREE_MODEL, [series, ...value], key)]
+      : []),
+  ].join('\n')
 }
 
-/// Which transaction id has which number of a series. Written by prisma-extension-concurrency.
-model ${number} {
-  series        String
-  transactionId String
-  period        String
-  value         BigInt
-  text          String
-  createdAt     DateTime @default(now()) @db.Timestamptz(3)
+type Line = readonly [field: string, type: string, attributes?: string]
 
-  @@id([series, transactionId])
-  @@unique([series, period, value])
-}
+/** A model in the form that Prisma gives to a schema. */
+function modelText(doc: string, model: string, fields: readonly Line[], keys: readonly string[]): string {
+  const widthOf = (part: 0 | 1) => Math.max(...fields.map((field) => field[part].length))
+  const lines = fields.map(
+    ([name, type, attributes]) =>
+      `  ${name.padEnd(widthOf(0))} ${attributes ? `${type.padEnd(widthOf(1))} ${attributes}` : type}`,
+  )
+  return `/// ${doc} Written by prisma-extension-concurrency.
+model ${model} {
+${lines.join('\n')}
+
+${keys.map((key) => `  ${key}\n`).join('')}}
 `
 }
 
@@ -56,8 +113,8 @@ export function seriesSql(
   of: string | object = DEFAULT_COUNTER_MODEL,
   number = DEFAULT_NUMBER_MODEL,
 ): string | Promise<string> {
-  // Its models are the two of its own, and behind them those of the documents.
-  if (typeof of === 'object') return printMigration(of, 'series', 2)
+  // The models of the documents are the user's own.
+  if (typeof of === 'object') return printMigration(of, 'series')
   return `-- CreateTable
 CREATE TABLE ${quoted(of)} (
     "name" TEXT NOT NULL,

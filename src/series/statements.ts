@@ -1,7 +1,8 @@
+import type { Field } from '../engine/data-model.js'
 import { stamps, touches } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, type Parameter, type Piece, param, type SqlText, type Statement, sql } from '../sql/statement.js'
-import type { Format, Unit } from './format.js'
+import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import type { DatePattern, Format, Unit } from './format.js'
 import type { Series, SeriesMap } from './mapping.js'
 
 /** Parts that the statements of this feature have in common. */
@@ -12,14 +13,46 @@ export interface Wanted {
   readonly at: Date | undefined
 }
 
+/** The values of the key of a series: those of its scope, and its name. */
+export function keyOf({ scope, name }: Pick<Series, 'scope' | 'name'>): readonly Parameter[] {
+  return [...scope, param(name, 'text')]
+}
+
+/** `"companyId" = $1::int4 AND "name" = $2::text` */
+export function areEqual(fields: readonly Field[], values: readonly Piece[], alias = ''): Statement {
+  return sql`${join(
+    fields.map((field, i) => sql`${raw(alias + columnOf(field))} = ${values[i]}`),
+    ' AND ',
+  )}`
+}
+
 const PATTERNS: Readonly<Record<Unit, string>> = { year: 'YYYY', month: 'YYYY-MM', day: 'YYYY-MM-DD' }
 
 /** The period that the moment `local` is in, and what stands around a number in it. */
-export function labelParts({ unit, before, after }: Format): Statement {
-  const pattern = param(unit === undefined ? '' : PATTERNS[unit], 'text')
-  return sql`coalesce(to_char(local, ${pattern}), '') AS period,
-    coalesce(to_char(local, ${param(before, 'text')}), '') AS before,
-    coalesce(to_char(local, ${param(after, 'text')}), '') AS after`
+export function labelParts({ unit, before, after, shift }: Format): Statement {
+  // A fiscal year is called by its first month, so that no calendar year has its name.
+  const pattern = param(unit === undefined ? '' : PATTERNS[shift === 0 ? unit : 'month'], 'text')
+  const moment = shift === 0 ? raw('local') : periodStart(raw("'year'"), shift)
+  return sql`coalesce(to_char(${moment}, ${pattern}), '') AS period,
+    ${dateText(before)} AS before,
+    ${dateText(after)} AS after`
+}
+
+function dateText(patterns: readonly DatePattern[]): Statement {
+  const parts = patterns.map(
+    ({ pattern, months }) => sql`coalesce(to_char(${moved('local', months)}, ${param(pattern, 'text')}), '')`,
+  )
+  return sql`${join(parts, ' || ')}`
+}
+
+/** The beginning of the period that the moment `local` is in, by the series' own clock. */
+export function periodStart(unit: Piece, shift: number): Statement {
+  const start = sql`date_trunc(${unit}, ${moved('local', -shift)})`
+  return shift === 0 ? start : sql`(${start} + interval '${raw(String(shift))} months')`
+}
+
+function moved(moment: string, months: number): SqlText {
+  return raw(months === 0 ? moment : `${moment} + interval '${months} months'`)
 }
 
 /** A moment by the series' own time zone. Default: the transaction's start. */
@@ -47,14 +80,14 @@ export interface Take {
 export function bump(
   { counter }: SeriesMap,
   { start, highest }: Pick<Series, 'start' | 'highest'>,
-  series: Parameter,
+  key: readonly Parameter[],
   { size, more, source }: Take,
 ): Statement {
-  const [name, period, last] = [columnOf(counter.name), columnOf(counter.period), columnOf(counter.last)]
-  const columns = join([counter.name, counter.period, counter.last, ...counter.updatedAt].map(columnOf))
+  const [period, last] = [columnOf(counter.period), columnOf(counter.last)]
+  const columns = join([...counter.key, counter.period, counter.last, ...counter.updatedAt].map(columnOf))
   return sql`INSERT INTO ${counter.table} AS s (${columns})
-  SELECT ${series}, label.period, ${param(start, 'int8')} + ${size} - 1${stamps(counter.updatedAt)} FROM ${source}
-  ON CONFLICT (${name}, ${period}) DO UPDATE SET ${last} = s.${last} + ${more}${touches(counter, 's')}
+  SELECT ${join(key)}, label.period, ${param(start, 'int8')} + ${size} - 1${stamps(counter.updatedAt)} FROM ${source}
+  ON CONFLICT (${join([...counter.key, counter.period].map(columnOf))}) DO UPDATE SET ${last} = s.${last} + ${more}${touches(counter, 's')}
   WHERE s.${last} <= ${param(highest, 'int8')} - ${more}
   RETURNING s.${period} AS period, s.${last} AS last`
 }

@@ -7,7 +7,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { Deadline } from '../sync/deadline.js'
 import type { Series, SeriesMap } from './mapping.js'
-import { bump, labelParts, localMoment, numberText, type Wanted } from './statements.js'
+import { areEqual, bump, keyOf, labelParts, localMoment, numberText, periodStart, type Wanted } from './statements.js'
 
 /** A number as it was given out. */
 export interface GivenNumber {
@@ -110,10 +110,10 @@ export class SeriesStore {
     transactionId: string,
     deadline?: Deadline,
   ): Promise<GivenNumber | undefined> {
-    const name = param(series.name, 'text')
+    const key = keyOf(series)
     const [row] = await readConfirmed(session, {
       deadline,
-      read: () => session.rows<NumberRow>(this.#known(name, this.#id(transactionId))),
+      read: () => session.rows<NumberRow>(this.#known(key, this.#id(transactionId))),
       isFound: ({ length }) => length > 0,
     })
     return row && numberOf(row, true)
@@ -124,7 +124,7 @@ export class SeriesStore {
     await this.#map.keys.check(tx)
     const { table, updatedAt } = this.#map.number
     const statement = sql`INSERT INTO ${table} (${this.#columns()})
-SELECT ${param(series.name, 'text')}, ${this.#id(transactionId)}, ${param(number.period, 'text')}, ${param(number.value, 'int8')}, ${param(number.text, 'text')}${stamps(updatedAt)}
+SELECT ${join(keyOf(series))}, ${this.#id(transactionId)}, ${param(number.period, 'text')}, ${param(number.value, 'int8')}, ${param(number.text, 'text')}${stamps(updatedAt)}
 ${this.#unlessKnown()}
 RETURNING 1 AS recorded`
     const claim = async () => ((await tx.rows(statement)).length === 1 ? number : undefined)
@@ -134,20 +134,20 @@ RETURNING 1 AS recorded`
   }
 
   /** The numbers that were taken, but that no transaction id has; of one period, or of all. */
-  gaps(session: Session, { name, start }: Series, period: string | undefined): Promise<Gap[]> {
+  gaps(session: Session, series: Series, period: string | undefined): Promise<Gap[]> {
     const { counter, number } = this.#map
-    const series = param(name, 'text')
+    const key = keyOf(series)
     const only = param(period ?? null, 'text')
     return session.rows<Gap>(sql`WITH value AS (
   SELECT ${columnOf(number.period)} AS period, ${columnOf(number.value)}::int8 AS value
   FROM ${number.table}
-  WHERE ${columnOf(number.series)} = ${series}
+  WHERE ${areEqual(number.key, key)}
   UNION ALL
   SELECT ${columnOf(counter.period)}, ${columnOf(counter.last)}::int8 + 1
   FROM ${counter.table}
-  WHERE ${columnOf(counter.name)} = ${series}
+  WHERE ${areEqual(counter.key, key)}
 ), step AS (
-  SELECT period, value, lag(value, 1, ${param(start, 'int8')} - 1) OVER (PARTITION BY period ORDER BY value) AS before
+  SELECT period, value, lag(value, 1, ${param(series.start, 'int8')} - 1) OVER (PARTITION BY period ORDER BY value) AS before
   FROM value
   WHERE ${only} IS NULL OR period = ${only}
 )
@@ -160,12 +160,12 @@ ORDER BY period, value`)
   /** Takes so many numbers; only their period if there are not so many. The counter's row stays locked. */
   async #take(tx: Session, wanted: Wanted, size: bigint): Promise<Taken | Pick<Taken, 'period'>> {
     await this.#map.keys.check(tx)
-    const name = param(wanted.series.name, 'text')
+    const key = keyOf(wanted.series)
     const count = param(size, 'int8')
     const row = await rowOf<TakenRow>(
       tx,
       sql`WITH ${label(wanted)}, taken AS (
-  ${bump(this.#map, wanted.series, name, { size: count, more: count, source: raw('label') })}
+  ${bump(this.#map, wanted.series, key, { size: count, more: count, source: raw('label') })}
 )
 SELECT label.period, label.before, label.after, taken.last::int8 AS last,
   extract(epoch FROM clock_timestamp())::float8 * 1000 AS now,
@@ -194,7 +194,7 @@ FROM label LEFT JOIN taken ON true`,
    */
   #takeOnce(wanted: Wanted, transactionId: string): Statement {
     const { number } = this.#map
-    const name = param(wanted.series.name, 'text')
+    const key = keyOf(wanted.series)
     const id = this.#id(transactionId)
     const one = param(1n, 'int8')
     const text = numberText(
@@ -202,12 +202,12 @@ FROM label LEFT JOIN taken ON true`,
       param(wanted.series.format.width, 'int4'),
     )
     return sql`WITH ${label(wanted)}, known AS (
-  ${this.#known(name, id)}
+  ${this.#known(key, id)}
 ), taken AS (
-  ${bump(this.#map, wanted.series, name, { size: one, more: one, source: raw('label WHERE NOT EXISTS (SELECT FROM known)') })}
+  ${bump(this.#map, wanted.series, key, { size: one, more: one, source: raw('label WHERE NOT EXISTS (SELECT FROM known)') })}
 ), given AS (
   INSERT INTO ${number.table} (${this.#columns()})
-  SELECT ${name}, ${id}, taken.period, taken.last,
+  SELECT ${join(key)}, ${id}, taken.period, taken.last,
     ${text}${stamps(number.updatedAt)}
   FROM taken CROSS JOIN label
   ${this.#unlessKnown()}
@@ -237,15 +237,15 @@ WHERE ${this.#isPeriod(series, period)}`)
   }
 
   #isPeriod(series: Series, value: string): Statement {
-    const { name, period } = this.#map.counter
-    return sql`${columnOf(name)} = ${param(series.name)} AND ${columnOf(period)} = ${param(value)}`
+    const { key, period } = this.#map.counter
+    return areEqual([...key, period], [...series.scope, param(series.name), param(value)])
   }
 
-  #known(series: Parameter, id: Parameter): Statement {
+  #known(key: readonly Parameter[], id: Parameter): Statement {
     const { number } = this.#map
     return sql`SELECT ${this.#numberOf()}
   FROM ${number.table}
-  WHERE ${columnOf(number.series)} = ${series} AND ${columnOf(number.transactionId)} = ${id}`
+  WHERE ${areEqual([...number.key, number.transactionId], [...key, id])}`
   }
 
   #numberOf() {
@@ -254,13 +254,13 @@ WHERE ${this.#isPeriod(series, period)}`)
   }
 
   #unlessKnown(): Statement {
-    const { series, transactionId } = this.#map.number
-    return sql`ON CONFLICT (${columnOf(series)}, ${columnOf(transactionId)}) DO NOTHING`
+    const { key, transactionId } = this.#map.number
+    return sql`ON CONFLICT (${join([...key, transactionId].map(columnOf))}) DO NOTHING`
   }
 
   #columns() {
-    const { series, transactionId, period, value, text, updatedAt } = this.#map.number
-    return join([series, transactionId, period, value, text, ...updatedAt].map(columnOf))
+    const { key, transactionId, period, value, text, updatedAt } = this.#map.number
+    return join([...key, transactionId, period, value, text, ...updatedAt].map(columnOf))
   }
 
   #id(transactionId: string): Parameter {
@@ -277,13 +277,14 @@ WHERE ${this.#isPeriod(series, period)}`)
 function label({ series: { format, timeZone }, at }: Wanted): Statement {
   const zone = param(timeZone, 'text')
   const unit = param(format.unit ?? null, 'text')
+  const begins = periodStart(unit, format.shift)
   return sql`moment AS (
   -- the transaction's own moment, as in all its CURRENT_TIMESTAMPs
   SELECT ${localMoment(param(at?.toISOString() ?? null, 'timestamptz'), zone)}
 ), label AS (
   SELECT ${labelParts(format)},
-    date_trunc(${unit}, local) AT TIME ZONE ${zone} AS begins,
-    (date_trunc(${unit}, local) + ('1 ' || ${unit})::interval) AT TIME ZONE ${zone} AS ends
+    ${begins} AT TIME ZONE ${zone} AS begins,
+    (${begins} + ('1 ' || ${unit})::interval) AT TIME ZONE ${zone} AS ends
   FROM moment
 )`
 }

@@ -1,11 +1,15 @@
+import type { ScopeBinding } from '../mapping/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type { SeriesOptions } from './options.js'
 import type { Gap, GivenNumber } from './store.js'
 
 /** The names of the series that the options define, and any other. */
 export type SeriesName<O> =
-  | Extract<keyof NonNullable<O extends SeriesOptions ? O['series'] : never>, string>
+  | NameOf<Extract<keyof NonNullable<O extends SeriesOptions ? O['series'] : never>, string>>
   | (string & {})
+
+/** The names that a definition is for: its own, or all that begin like its pattern. */
+export type NameOf<K extends string> = K extends `${infer P}*` ? `${P}${string}` : K
 
 export interface NextNumberOptions {
   /** The owner of the number: it is given one of the series, however often it asks. */
@@ -43,6 +47,31 @@ export interface CreatedDocument<Document> {
 
 /** The input and the record of `create`, by the names of the series that have a `document`. */
 export type SeriesDocuments = Readonly<Record<string, { readonly input: unknown; readonly record: unknown }>>
+
+/** The series of options: with a scope, each call is told it, or is made on `in`. */
+export type SeriesOf<O, D extends SeriesDocuments, Scope> = O extends { readonly scope: readonly string[] }
+  ? ScopedSeries<O, D, Scope>
+  : NumberSeries<O, D>
+
+/** The scope that a call is made in, such as one company. */
+export interface InScope<Scope> {
+  readonly scope: Scope
+}
+
+/** `db.$series` of options with a `scope`: the calls of `NumberSeries`, each with its scope. */
+export interface ScopedSeries<O, D extends SeriesDocuments, Scope> extends ScopeBinding<NumberSeries<O, D>, Scope> {
+  /** Like `next` of `NumberSeries`, in a scope. */
+  next(series: SeriesName<O>, options: NextNumberOptions & InScope<Scope>): Promise<GivenNumber>
+
+  /** Like `create` of `NumberSeries`, in a scope. */
+  create<N extends keyof D & string>(
+    series: N,
+    args: CreateDocumentArgs<D[N]['input']> & InScope<Scope>,
+  ): Promise<CreatedDocument<D[N]['record']>>
+
+  /** Like `gaps` of `NumberSeries`, in a scope. */
+  gaps(series: SeriesName<O>, options: GapsOptions & InScope<Scope>): Promise<Gap[]>
+}
 
 /** `db.$series`, and `tx.$series` inside a transaction. `D` are the documents of its series (`DocumentsOf`). */
 export interface NumberSeries<O, D extends SeriesDocuments = SeriesDocuments> {

@@ -85,3 +85,43 @@ series({ series: { a: { blocks: true } } })
 series({ series: { a: { document: { number: 'number' } } } })
 // @ts-expect-error: there is no such option
 series({ series: { a: { fromat: '{0}' } } })
+
+// A scope.
+const scoped = concurrent.$extends(
+  series({
+    scope: ['companyId'],
+    series: { bill: { document: { model: 'CompanyBill' } }, ticket: { blocks: 10 } },
+    counter: { model: 'CompanySeries' },
+    number: { model: 'CompanySeriesNumber' },
+  }),
+)
+{
+  const call = scoped.$series.next('ticket', { scope: { companyId: 1 }, transactionId: 'a' })
+  type _number = Expect<Equal<Resolved<typeof call>, GivenNumber>>
+  const bound = scoped.$series.in({ companyId: 1 })
+  bound.next('ticket')
+  bound.create('bill', { transactionId: 'a', record: { amount: 1 } })
+  scoped.$transactionWithRetry((tx) => tx.$series.in({ companyId: 1 }).next('ticket'))
+  scoped.$series.create('bill', { scope: { companyId: 1 }, transactionId: 'a', record: {} })
+  scoped.$series.gaps('bill', { scope: { companyId: 1 } })
+  // @ts-expect-error: no scope
+  scoped.$series.next('ticket')
+  // @ts-expect-error: no scope
+  scoped.$series.next('ticket', { transactionId: 'a' })
+  // @ts-expect-error: no scope
+  scoped.$series.create('bill', { transactionId: 'a', record: {} })
+  // @ts-expect-error: no scope
+  scoped.$series.gaps('bill')
+  // @ts-expect-error: no value of the scope
+  scoped.$series.next('ticket', { scope: {} })
+  // @ts-expect-error: a company is an Int
+  scoped.$series.in({ companyId: '1' })
+  // @ts-expect-error: the scope is given by the call
+  bound.create('bill', { transactionId: 'a', record: { companyId: 1 } })
+  // @ts-expect-error: bound already
+  bound.in({ companyId: 1 })
+}
+// @ts-expect-error: no scope in the options
+db.$series.in({ companyId: 1 })
+// @ts-expect-error: no scope in the options
+db.$series.next('ticket', { scope: { companyId: 1 } })
