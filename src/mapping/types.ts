@@ -1,6 +1,8 @@
 import type { Types } from '@prisma/client/runtime/client'
 import type { Extension, Nothing } from '../prisma/extension.js'
 
+export type { ScopeBinding, Scoped } from './scoped.js'
+
 /** The names of a client's models, as in the schema: `Product` for `client.product`. */
 type Delegate<C, M> = M extends string ? (Uncapitalize<M> extends keyof C ? C[Uncapitalize<M>] : never) : never
 
@@ -21,23 +23,3 @@ export type ClientExtension<N extends string, T> = Extension<Nothing, { [K in N]
 export type ScopeOf<C, M, O> = O extends { readonly scope: readonly (infer F extends string)[] }
   ? { [K in F]: FieldOf<C, M, K> }
   : never
-
-/** Methods for one scope at a time: each takes it as `scope`, and `in` gives the same methods with a scope bound. */
-export type Scoped<T, Scope> = { [M in keyof T]: ScopedMethod<T[M], Scope> } & ScopeBinding<T, Scope>
-
-type ScopedMethod<F, Scope> = F extends (...args: infer A) => infer R
-  ? (args: (A extends readonly [] ? Nothing : NonNullable<A[0]>) & { scope: Scope }) => R
-  : never
-
-export interface ScopeBinding<T, Scope> {
-  /**
-   * The same methods for one scope, such as one company: everything that they write and see is of it.
-   *
-   * @throws InvalidArgumentError that names the field of the scope without a value
-   *
-   * @example
-   * const stock = db.$stock.in({ companyId })
-   * await stock.move({ transactionId, item: 11, quantity: -3 })
-   */
-  in(scope: Scope): T
-}

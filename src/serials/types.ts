@@ -1,4 +1,4 @@
-import type { Scoped } from '../mapping/types.js'
+import type { Scoped } from '../mapping/scoped.js'
 import type { CallOptions } from '../retry/call-options.js'
 
 export interface AllocateArgs<Where, Data> extends CallOptions {

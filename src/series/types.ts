@@ -1,4 +1,4 @@
-import type { ScopeBinding } from '../mapping/types.js'
+import type { ScopeBinding } from '../mapping/scoped.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type { SeriesOptions } from './options.js'
 import type { Gap, GivenNumber } from './store.js'
