@@ -17,6 +17,10 @@ interface Nested {
   /** It was sent to Prisma. */
   isSent: boolean
   scope: TransactionScope | undefined
+  /** Resolves when its body has begun, or will not. */
+  begun?: Promise<unknown>
+  /** Resolves when its savepoint is closed. */
+  closed?: Promise<unknown>
 }
 
 /**
@@ -40,6 +44,8 @@ export class TransactionScope {
   #savepoint: Promise<void> | undefined
   #nested: Nested | undefined
   #isOver = false
+  /** The body, which may still have calls under way. */
+  #hasReturned = false
   /** The first that may have ended the transaction. */
   #failure: { readonly error: unknown } | undefined
 
@@ -87,15 +93,29 @@ export class TransactionScope {
       leave() // the flag keeps others out, and a turn covers no code of the user's
       if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
       if (this.#isOver) throw new TransactionScopeError('over')
-      nested.isSent = true
-      return await run((inner) => {
-        nested.scope = inner
-      })
+      return await this.#send(nested, run)
     } catch (error) {
       throw isOurs && nested.scope === undefined ? this.#reasonOf(error) : error // else it is the body's
     } finally {
       this.#nested = undefined
     }
+  }
+
+  #send<R>(nested: Nested, run: (enter: (inner: TransactionScope) => void) => Promise<R>): Promise<R> {
+    nested.isSent = true
+    let begin = () => {}
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve
+    })
+    const sent = (async () =>
+      run((inner) => {
+        nested.scope = inner
+        if (this.#isOver) inner.end()
+        begin()
+      }))()
+    nested.closed = Promise.allSettled([sent])
+    nested.begun = Promise.race([begun, nested.closed])
+    return sent
   }
 
   /** Whether a nested body is on its way down the client's layers, and has not begun. */
@@ -124,7 +144,12 @@ export class TransactionScope {
   async run<R>(tx: TransactionSession, body: Body<R>): Promise<R> {
     let result: R
     try {
-      result = await body(tx)
+      if (this.#isOver) throw new TransactionScopeError('over') // the body around it has ended before this one began
+      try {
+        result = await body(tx)
+      } finally {
+        this.#hasReturned = true
+      }
       // Nothing may come between the last look and the end: a call that fails there would undo it all unseen.
       while (!this.#isOver && (this.#isBusy() || this.#failure)) await this.#settle(tx)
       // Prisma would COMMIT the savepoint instead of the transaction.
@@ -156,7 +181,11 @@ export class TransactionScope {
     const leave = await this.#turns.acquire()
     leave()
     await settled(this.#plainCalls)
-    if (this.#isOver) await this.#nested?.scope?.quiet()
+    if (this.#isOver && this.#nested) await quietOf(this.#nested)
+  }
+
+  get hasReturned(): boolean {
+    return this.#hasReturned
   }
 
   end(): void {
@@ -174,6 +203,17 @@ export class TransactionScope {
     if (this.#isOver) throw new TransactionScopeError('over')
     if (this.#nested) throw new TransactionScopeError('nested')
   }
+}
+
+/**
+ * Prisma opens and closes a savepoint with statements between which it counts. A ROLLBACK that came in between would
+ * be that of the savepoint, and what the nested body then returns would be committed. A body that still runs is
+ * not waited for: the end of its own body is refused, so that a second ROLLBACK follows.
+ */
+async function quietOf(nested: Nested): Promise<void> {
+  await nested.begun
+  await nested.scope?.quiet()
+  if (nested.scope?.hasReturned) await nested.closed
 }
 
 async function settled(calls: ReadonlySet<Promise<unknown>>): Promise<void> {

@@ -8,6 +8,8 @@ import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
+const nextRound = () => new Promise((resolve) => setImmediate(resolve))
+
 describeEngines(({ connect, database }) => {
   let text = ''
   beforeAll(async () => {
@@ -54,6 +56,31 @@ describeEngines(({ connect, database }) => {
       expect(await rejectionOf(work)).toBe(failure)
       expect(await notes()).toBe(0)
     })
+
+    // Each moment: before the nested body begins, between its statements, when it has returned, and after it.
+    const moments = Array.from({ length: 120 }, (_, n) => n)
+
+    test.each(['$transaction', '$transactionWithRetry'] as const)(
+      'leaves nothing behind when its body rejects at any moment of a nested %s',
+      async (method) => {
+        const { db } = await connect()
+        const body = (inner: object) => write(inner)
+        const nested = (tx: Tx) => (method === '$transaction' ? tx.$transaction(body) : tx.$transactionWithRetry(body))
+        const reject = async (turns: number) => {
+          // A microtask and a round of the event loop are moments of different statements.
+          for (let turn = 0; turn < turns; turn++) await (turn % 10 === 9 ? nextRound() : undefined)
+          throw new Error('no')
+        }
+        for (const turns of moments) {
+          const work = db.$transaction(async (tx) => {
+            await write(tx)
+            await Promise.all([nested(tx), reject(turns)])
+          })
+          await rejectionOf(work)
+        }
+        expect(await notes()).toBe(0)
+      },
+    )
 
     test('runs at the isolation level that is asked for', async () => {
       const { db } = await connect()
