@@ -1,8 +1,12 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
+import { passingTime } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
+import { started } from '../support/started.js'
+import { untilBlocked } from '../support/until-blocked.js'
 
 describeEngines(({ connectErp, database, other }) => {
   const newId = () => randomUUID()
@@ -111,5 +115,25 @@ describeEngines(({ connectErp, database, other }) => {
     expect(await their.$serials.import(call)).toEqual({ imported: 250, replayed: true })
     const again = db.$serials.import({ transactionId: newId(), data: { productId }, numbers: ['N-0250'] })
     expect(await rejectionOf(again)).toMatchObject({ code: 'DUPLICATE_SERIALS', numbers: ['N-0250'] })
+  })
+
+  describe('import', () => {
+    test('is done by its deadline, where the ANALYZE after it is kept waiting', async () => {
+      const { db } = await connectErp()
+      await db.$serials.import({ transactionId: newId(), data: { productId: randomInt(1, 2 ** 31) }, numbers: ['1'] })
+      await openTransaction(database.url, 'LOCK TABLE "Serial" IN SHARE UPDATE EXCLUSIVE MODE')
+      const pass = passingTime()
+      const importing = started(
+        db.$serials.import({
+          transactionId: newId(),
+          data: { productId: randomInt(1, 2 ** 31) },
+          range: { format: 'A-{00000}', from: 1, to: 10_000 },
+        }),
+      )
+      await untilBlocked(database.url)
+      pass(600_000)
+
+      expect(await importing).toEqual({ imported: 10_000, replayed: false })
+    })
   })
 })

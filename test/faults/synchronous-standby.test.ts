@@ -7,6 +7,7 @@ import { type ErpDb, openErp, rows } from '../support/engines.js'
 import { passingTime } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
+import { openRole } from '../support/role.js'
 import { type Server, startEmbedded } from '../support/server.js'
 import { type Standby, startStandby } from '../support/standby.js'
 import { started } from '../support/started.js'
@@ -123,6 +124,14 @@ async function setStandbyNames(names: string): Promise<void> {
   await database.query('SELECT pg_reload_conf()')
 }
 
+/** Takes the right to write a message from all roles, or gives it back. */
+const onMessage = (verb: string, to: string) => `
+  DO $$ DECLARE f regprocedure; BEGIN
+    FOR f IN SELECT oid FROM pg_proc WHERE proname = 'pg_logical_emit_message' LOOP
+      EXECUTE format('${verb} EXECUTE ON FUNCTION %s ${to} PUBLIC', f);
+    END LOOP;
+  END $$`
+
 /** Ends the backends whose COMMIT waits for the standby. Their rows are visible from then on. */
 async function endWaiting(): Promise<void> {
   await untilWaiting()
@@ -185,6 +194,18 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
 
     expect(error).toHaveProperty('code', 'OUTCOME_UNKNOWN')
     expect(await database.query('SELECT FROM "Note" WHERE text = $1', [text])).toHaveLength(1)
+  })
+
+  test('$transactionWithRetry is of unknown outcome where the role may not write what the standby is to confirm', async () => {
+    await database.query(onMessage('REVOKE', 'FROM'))
+    onTestFinished(async () => void (await database.query(onMessage('GRANT', 'TO'))))
+    const proxy = await openProxy(await openRole(database))
+    const { db, close } = await openErp(engine, { url: proxy.url })
+    onTestFinished(close)
+    proxy.next(COMMIT, 'drop')
+
+    const lost = db.$transactionWithRetry((tx) => note(tx, randomUUID()))
+    expect(await rejectionOf(lost)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { message: /not allowed/ } })
   })
 
   test('$transactionWithRetry is no success where another server answers by the time the standby is waited for', async () => {
