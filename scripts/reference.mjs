@@ -43,6 +43,7 @@ const METHODS = {
   CheckClientMethods: '',
   Stock: '$stock.',
   Serials: '$serials.',
+  SerialsHistory: '$serials.',
   NumberSeries: '$series.',
   PgRootMethods: '',
   PgClientMethods: '',

@@ -1,16 +1,36 @@
 export type { Input } from './mapping/input.js'
 export type { ClientExtension, FieldOf, ScopeBinding, Scoped } from './mapping/types.js'
-export type { NewSerial, SerialData, SerialOf, SerialScope, SerialWhere } from './serials/client-types.js'
+export type {
+  NewSerial,
+  ReleasedData,
+  SerialChange,
+  SerialData,
+  SerialKey,
+  SerialOf,
+  SerialScope,
+  SerialWhere,
+} from './serials/client-types.js'
 export { type SerialsExtension, serials } from './serials/extension.js'
-export type { AllocationMapping, SerialMapping, SerialsOptions } from './serials/options.js'
+export type {
+  AllocationMapping,
+  HistoryMapping,
+  SerialMapping,
+  SerialsOptions,
+  StateMapping,
+} from './serials/options.js'
 export { type SerialsSchemaOptions, serialsSchema, serialsSql } from './serials/schema.js'
 export type {
   AllocateArgs,
+  AnySerials,
+  HistoryOptions,
   ImportArgs,
+  NamedSerials,
   ReleaseArgs,
   ScopedSerials,
   SerialRange,
   Serials,
+  SerialsHistory,
+  WithHistory,
 } from './serials/types.js'
 export type { DocumentsOf } from './series/client-types.js'
 export { series } from './series/extension.js'

@@ -1,6 +1,6 @@
 import type { Field } from '../engine/data-model.js'
 import type { ClientSetup, FeatureSetup } from '../engine/setup.js'
-import { ownershipFlaws } from '../serials/audit.js'
+import { ownershipFlaws, serialFlaws } from '../serials/audit.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import { seriesFlaws } from '../series/audit.js'
 import type { SeriesMap } from '../series/mapping.js'
@@ -22,7 +22,9 @@ export type AuditCode =
   | 'STOCK_RESERVED'
   | 'STOCK_ITEM_MISSING'
   | 'RESERVATION_STATE'
+  | 'SERIALS_HISTORY'
   | 'SERIALS_OWNER'
+  | 'SERIALS_STATE'
   | 'SERIES_GAP'
   | 'SERIES_COUNTER'
   | 'SERIES_RECORD'
@@ -72,6 +74,11 @@ async function* ofSerials(session: Session, map: SerialsMap): AsyncGenerator<Aud
     const where = `transaction id ${textOf(transactionId)}${inScope(map.serial.scope, scope)}`
     const noted = allocated === null ? 'no allocation of it is noted' : `its allocation took ${allocated}`
     yield { code: 'SERIALS_OWNER', where, what: `has ${serials} of ${map.serial.model.name}, and ${noted}` }
+  }
+  for await (const { serial, history, state } of serialFlaws(session, map)) {
+    const where = `${map.serial.model.name} ${textOf(serial)}`
+    if (history) yield { code: 'SERIALS_HISTORY', where, what: 'has changes that its history lacks, or another owner' }
+    if (state) yield { code: 'SERIALS_STATE', where, what: 'is in a state that does not fit whether it has an owner' }
   }
 }
 

@@ -65,16 +65,22 @@ function needsOfStock({ item, movement, reservation, keys }: StockMap): Needs {
   }
 }
 
-function needsOfSerials({ serial, allocation, keys }: SerialsMap): Needs {
+function needsOfSerials({ serial, allocation, history, keys }: SerialsMap): Needs {
   const table = tablesOf('$serials')
   return {
-    tables: [table(serial, 'SELECT', 'INSERT', 'UPDATE'), table(allocation, 'SELECT', 'INSERT', 'UPDATE', 'DELETE')],
+    tables: [
+      table(serial, 'SELECT', 'INSERT', 'UPDATE'),
+      table(allocation, 'SELECT', 'INSERT', 'UPDATE', 'DELETE'),
+      ...(history ? [table(history, 'SELECT', 'INSERT')] : []),
+    ],
     keys: keys.all.map((key) => ({
       ...key,
       cost:
         key.model === serial.model
           ? 'a serial number can be there twice, and is given to two owners'
-          : 'a request that is sent again takes serials a second time',
+          : key.model === allocation.model
+            ? 'a request that is sent again takes serials a second time'
+            : 'the history of a serial is found by reading that of all',
     })),
   }
 }

@@ -11,7 +11,7 @@ import type { ForeignExtensionError } from './foreign-extension.js'
 import type { IdempotencyInProgressError, IdempotencyMismatchError } from './idempotency.js'
 import type { LockTimeoutError, UnsupportedDatabaseError } from './locking.js'
 import type { DeadlineExceededError, OutcomeUnknownError, OverloadedError } from './retry.js'
-import type { DuplicateSerialsError, InsufficientSerialsError } from './serials.js'
+import type { DuplicateSerialsError, InsufficientSerialsError, SerialsUnavailableError } from './serials.js'
 import type { SeriesOverflowError } from './series.js'
 import type {
   InsufficientStockError,
@@ -80,6 +80,7 @@ export type AnyConcurrencyError =
   | OverloadedError
   | ReservationActiveError
   | ReservationEndedError
+  | SerialsUnavailableError
   | SeriesOverflowError
   | TransactionAbortedError
   | TransactionRequiredError

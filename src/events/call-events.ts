@@ -27,6 +27,7 @@ const REFUSALS: ReadonlySet<ConcurrencyErrorCode> = new Set<ConcurrencyErrorCode
   'OVERLOADED',
   'RESERVATION_ACTIVE',
   'RESERVATION_ENDED',
+  'SERIALS_UNAVAILABLE',
   'SERIES_OVERFLOW',
 ])
 

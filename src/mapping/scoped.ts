@@ -2,8 +2,13 @@
 export type Scoped<T, Scope> = { [M in keyof T]: ScopedMethod<T[M], Scope> } & ScopeBinding<T, Scope>
 
 type ScopedMethod<F, Scope> = F extends (...args: infer A) => infer R
-  ? (args: (A extends readonly [] ? Record<never, never> : NonNullable<A[0]>) & { scope: Scope }) => R
+  ? (
+      args: (A extends readonly [] ? Record<never, never> : NonNullable<A[0]>) & { scope: Scope },
+      ...others: Others<A>
+    ) => R
   : never
+
+type Others<A> = A extends readonly [_?: unknown, ...others: infer B] ? B : []
 
 export interface ScopeBinding<T, Scope> {
   /**

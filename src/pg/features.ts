@@ -9,7 +9,7 @@ import { mapSerials } from '../serials/mapping.js'
 import { SerialsFeature } from '../serials/methods.js'
 import { checkSerialsOptions, type SerialsOptions } from '../serials/options.js'
 import { Runner } from '../serials/run.js'
-import type { ScopedSerials, Serials } from '../serials/types.js'
+import type { ScopedSerials, Serials, SerialsHistory } from '../serials/types.js'
 import type { RowDocumentsOf } from '../series/documents-of.js'
 import { mapSeries } from '../series/mapping.js'
 import { SeriesFeature } from '../series/methods.js'
@@ -60,7 +60,7 @@ export function stock<Item = PgItem, Quantity = StockQuantity>(
 
 /** `$serials` of rows of the model; with the fields `F`, for one scope at a time. */
 export type PgSerials<Serial, F extends string, Part = Partial<Omit<Serial, F>>> = ScopedSerials<
-  Serials<Serial, Part, Part, Part>,
+  Serials<Serial, Part, Part, Part> & SerialsHistory<Part, Row>,
   [F] extends [never] ? never : { [K in F]: K extends keyof Serial ? Serial[K] : Scalar }
 >
 

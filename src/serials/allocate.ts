@@ -1,14 +1,19 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
-import { InsufficientSerialsError, isConcurrencyError, WriteSuppressedError } from '../errors/index.js'
+import {
+  InsufficientSerialsError,
+  isConcurrencyError,
+  SerialsUnavailableError,
+  WriteSuppressedError,
+} from '../errors/index.js'
 import { readAgain } from '../retry/read-again.js'
 import type { Table } from '../sql/catalogue.js'
 import { columnOf } from '../sql/sql.js'
 import { param, sql } from '../sql/statement.js'
-import { readTaken } from './look.js'
+import { type Look, lookFor, readTaken } from './look.js'
 import type { SerialsMap } from './mapping.js'
 import { type Request, readRecorded } from './request.js'
 import type { Run } from './run.js'
-import { isOf, matches, type Owner } from './statements.js'
+import { isFree, isOf, matches, type Owner } from './statements.js'
 import { type Taken, take } from './take.js'
 import { jsonOf, type Values } from './values.js'
 
@@ -16,6 +21,8 @@ import { jsonOf, type Values } from './values.js'
 export interface AllocateCall extends Owner {
   readonly where: Values
   readonly data: Values
+  /** The serials by their numbers; `undefined` is any of `where`. */
+  readonly numbers: readonly string[] | undefined
   readonly count: number
   readonly partial: boolean
   readonly request: Request
@@ -42,11 +49,29 @@ const MOST_LOOKS = 5
 
 const NOTHING: Taken = { claimed: false, found: 0, taken: [] }
 
-/** The counts of a look that found too few: how many it took, and how many are free besides, locked or not. */
-interface Short {
+/** The serials that are free, locked or not. */
+type Left = Pick<Look, 'free' | 'unavailable'>
+
+/** A look that found too few: how many it took, and what is free besides. */
+interface Short extends Left {
   readonly found: number
-  readonly free: number
   readonly look: number
+}
+
+/** The refusal of a call for which too few serials are free, or not all that it names. */
+export function tooFew({ transactionId, count, numbers }: AllocateCall, { free, unavailable }: Left) {
+  if (numbers === undefined) return new InsufficientSerialsError(transactionId, count, free)
+  return new SerialsUnavailableError(transactionId, unavailable?.taken ?? numbers, unavailable?.missing ?? [])
+}
+
+type TooFew = ReturnType<typeof tooFew>
+
+export function isTooFew(error: unknown): error is TooFew {
+  return isConcurrencyError(error, 'INSUFFICIENT_SERIALS') || isConcurrencyError(error, 'SERIALS_UNAVAILABLE')
+}
+
+function freeOf(error: TooFew, { count }: AllocateCall): number {
+  return 'free' in error ? error.free : count - error.taken.length - error.missing.length
 }
 
 /** Takes free serials for a call by itself, and reads those that a transaction id has. */
@@ -76,8 +101,8 @@ export class Allocator {
       try {
         return await run.contained((tx) => this.#take(tx, columns, call, look))
       } catch (error) {
-        if (!isConcurrencyError(error, 'INSUFFICIENT_SERIALS')) throw error
-        const isFinal = !call.partial && error.free < call.count
+        if (!isTooFew(error)) throw error
+        const isFinal = !call.partial && freeOf(error, call) < call.count
         if (isFinal || look === MOST_LOOKS) throw error
       }
     }
@@ -85,34 +110,40 @@ export class Allocator {
 
   /** How many serials are free, those that somebody is about to take included. */
   async countFree(session: Session, where: Values, columns: Table): Promise<number> {
-    const { table, transactionId } = this.map.serial
+    const { table } = this.map.serial
     const json = param(jsonOf(where))
     const { free } = await rowOf<{ free: number }>(
       session,
       sql`SELECT count(*)::float8 AS free
 FROM ${table} AS s
-WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matches(where, columns, json)}`,
+WHERE ${isFree(this.map)} AND ${json}::json IS NOT NULL${matches(where, columns, json)}`,
     )
     return free
   }
 
   /**
    * The first look passes over what others have locked, for they are about to take it, and most likely there
-   * is more. The next ones wait for it, so that what they find is all there is.
+   * is more; not so where the call names its serials. The next ones wait for it, so that what they find is all there is.
    *
-   * @throws InsufficientSerialsError where it is to be looked again, or where there are too few
+   * @throws InsufficientSerialsError or SerialsUnavailableError where it is to be looked again, or where there are too few
    */
   async #take(tx: Session, columns: Table, call: AllocateCall, look: number): Promise<Allocation> {
-    const { transactionId, count, partial } = call
+    const { transactionId, numbers, count, partial } = call
     const { serial, allocation } = this.map
-    const [{ claimed, found, taken } = NOTHING] = await take(tx, this.map, [call], { columns, skips: look === 0 })
+    const skips = look === 0 && numbers === undefined
+    const [{ claimed, found, taken } = NOTHING] = await take(tx, this.map, [call], { columns, skips })
     if (!claimed) {
       if (await readRecorded(tx, this.map, call)) return this.#replay(tx, call)
       throw new WriteSuppressedError(allocation.model.name, { transactionId })
     }
     if (found < count) {
-      const free = await this.countFree(tx, call.where, columns) // without those that were taken a moment ago
-      await this.#settleFor(tx, call, { found, free, look })
+      // without those that were taken a moment ago
+      const [left] = numbers ? await lookFor(tx, this.map, columns, [call]) : []
+      await this.#settleFor(tx, call, {
+        found,
+        look,
+        ...(left ?? { free: await this.countFree(tx, call.where, columns) }),
+      })
     }
     if (taken.length < (partial ? found : count)) throw new WriteSuppressedError(serial.model.name, {})
     return { serials: serial.readable ? taken : await this.#readSerials(tx, call), replayed: false }
@@ -123,11 +154,11 @@ WHERE s.${columnOf(transactionId)} IS NULL AND ${json}::json IS NOT NULL${matche
    * as they may roll back, and so do serials released while this one waited. If these would be
    * enough, the call looks again; if there are too few even with them, that is final.
    */
-  async #settleFor(tx: Session, call: AllocateCall, { found, free, look }: Short) {
-    const { transactionId, count, partial } = call
+  async #settleFor(tx: Session, call: AllocateCall, { found, look, free, unavailable }: Short) {
+    const { count, partial } = call
     const isLast = look === MOST_LOOKS
     if (partial && look > 0 && (free === 0 || isLast)) return this.#noteCount(tx, call, found)
-    throw new InsufficientSerialsError(transactionId, count, isLast && free >= count ? found : free)
+    throw tooFew(call, isLast && free >= count ? { free: found } : { free, unavailable })
   }
 
   async #noteCount(tx: Session, owner: Owner, found: number): Promise<void> {

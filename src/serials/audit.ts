@@ -1,7 +1,8 @@
-import type { Session } from '../engine/session.js'
-import { columnsAsKeys, columnsOf, keyNames, keysEqual } from '../mapping/columns.js'
+import type { Field } from '../engine/data-model.js'
+import type { Row, Session } from '../engine/session.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, raw, type Statement, sql } from '../sql/statement.js'
+import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { ownerFields, type SerialsMap } from './mapping.js'
 import { type Owner, ownerValues } from './statements.js'
 
@@ -66,4 +67,73 @@ SELECT (
   )${last && sql` AND (${columnsOf(noted, 'a')}) > (${last})`}
   WHERE page.serials > coalesce(a.${columnOf(allocation.count)}, 0)
 ) AS flaws`
+}
+
+/** A serial whose history or state does not fit its owner. */
+export interface SerialFlaw {
+  /** Its unique key, as texts. */
+  readonly serial: Readonly<Record<string, string>>
+  /** Its last change in the history is not its owner of now, or changes are missing. */
+  readonly history: boolean
+  /** It has an owner, and is not in the state for that, or the other way round. */
+  readonly state: boolean
+}
+
+interface SerialPage {
+  readonly next: readonly string[] | null
+  readonly flaws: readonly { readonly key: readonly string[]; readonly history: boolean; readonly state: boolean }[]
+}
+
+/**
+ * The serials that were changed past `$serials`. A change writes the serial and its history in one statement, and each page
+ * is one statement, so each was wrong at that moment.
+ */
+export async function* serialFlaws(session: Session, map: SerialsMap): AsyncGenerator<SerialFlaw> {
+  const { history, serial } = map
+  if (history === undefined && serial.state === undefined) return
+  const [number, ...others] = serial.key
+  const key = [...others, ...(number ? [number] : [])]
+  for (let after: readonly string[] | null | undefined; after !== null; ) {
+    const [page]: readonly SerialPage[] = await session.rows<SerialPage & Row>(serialsFrom(map, key, after))
+    for (const { key: values, ...flaw } of page?.flaws ?? []) {
+      yield { serial: Object.fromEntries(key.map(({ name }, i) => [name, values[i] ?? ''])), ...flaw }
+    }
+    after = page?.next ?? null
+  }
+}
+
+function serialsFrom(map: SerialsMap, key: readonly Field[], after: readonly string[] | undefined): Statement {
+  const { table, transactionId, state, states, changes } = map.serial
+  const values = after && join(key.map((field, i) => param(after[i], sqlTypeOf(field))))
+  const texts = raw(`json_build_array(${key.map((_, i) => `page.k${i}::text`).join(', ')})`)
+  const isInState = state && states ? raw(`coalesce(s.${columnOf(state)} = ${states.allocated}, false)`) : undefined
+  return sql`WITH page AS MATERIALIZED (
+  SELECT ${columnsAsKeys(key, 's')}, s.${columnOf(transactionId)} AS id, ${changes ? raw(`s.${columnOf(changes)}`) : raw('0')} AS changes,
+    ${isInState ? raw(`(s.${columnOf(transactionId)} IS NULL) = ${isInState}`) : raw('false')} AS state
+  FROM ${table} AS s
+  WHERE ${values ? sql`(${columnsOf(key, 's')}) > (${values})` : raw('true')}
+  ORDER BY ${columnsOf(key, 's')}
+  LIMIT ${raw(String(PAGE))}
+), flaw AS MATERIALIZED (
+  SELECT page.*, ${historyDiffers(map, key)} AS history FROM page
+)
+SELECT (
+  SELECT ${texts} FROM page ORDER BY (${keyNames(key, 'page.')}) DESC LIMIT 1
+) AS next, (
+  SELECT coalesce(json_agg(json_build_object('key', ${texts}, 'history', history, 'state', state) ORDER BY ${keyNames(key, 'page.')}), '[]')
+  FROM flaw AS page WHERE history OR state
+) AS flaws`
+}
+
+/** A serial that was given away before there was a history has no change yet. */
+function historyDiffers({ serial, history }: SerialsMap, key: readonly Field[]): SqlText {
+  if (history === undefined) return raw('false')
+  const own = key.flatMap(({ name }) => history.key.find((field) => field.name === name) ?? [])
+  const owner = history.copied.find(({ name }) => name === serial.transactionId.name)
+  const of = keysEqual(own, 'h', 'page')
+  return raw(`(
+    (SELECT count(*) FROM ${history.table} AS h WHERE ${of}) <> page.changes OR page.changes > 0 AND page.id IS DISTINCT FROM (
+      SELECT h.${owner && columnOf(owner)} FROM ${history.table} AS h WHERE ${of} AND h.${columnOf(history.sequence)} = page.changes
+    )
+  )`)
 }

@@ -1,5 +1,5 @@
 import type { RowInputOf, ScalarsOf, ScopeOf } from '../mapping/types.js'
-import type { DEFAULT_SERIAL_MODEL } from './schema.js'
+import type { DEFAULT_HISTORY_MODEL, DEFAULT_SERIAL_MODEL } from './schema.js'
 
 /** A name in the mapping of the serials, or its default. */
 type Mapped<O, K extends string, D> = O extends { readonly serial: { readonly [P in K]: infer N extends string } }
@@ -10,6 +10,14 @@ type ModelName<O> = Mapped<O, 'model', typeof DEFAULT_SERIAL_MODEL>
 type NumberField<O> = Mapped<O, 'number', 'number'>
 type OwnerField<O> = Mapped<O, 'transactionId', 'transactionId'>
 type VersionField<O> = Mapped<O, 'version', 'version'>
+type ChangesField<O> = O extends { readonly history: object } ? Mapped<O, 'changes', 'changes'> : never
+type StateField<O> = O extends { readonly serial: { readonly state: infer S } }
+  ? S extends { readonly field: infer N extends string }
+    ? N
+    : 'state'
+  : never
+/** The fields that no call sets. */
+type KeptField<O> = NumberField<O> | OwnerField<O> | VersionField<O> | ChangesField<O>
 type ScopeField<O> = O extends { readonly scope: readonly (infer F)[] } ? F & string : never
 
 type Row<C, O> = RowInputOf<C, ModelName<O>>
@@ -27,11 +35,21 @@ export type SerialWhere<C, O> = Row<C, O> extends infer R ? Partial<Omit<R, Owne
 
 /** The values that `allocate` may set. */
 export type SerialData<C, O> =
-  Row<C, O> extends infer R ? Partial<Omit<R, NumberField<O> | OwnerField<O> | VersionField<O> | ScopeField<O>>> : never
+  Row<C, O> extends infer R ? Partial<Omit<R, KeptField<O> | StateField<O> | ScopeField<O>>> : never
 
 /** The values of a new serial, but for its number and its owner. */
-export type NewSerial<C, O> =
-  Row<C, O> extends infer R ? Omit<R, NumberField<O> | OwnerField<O> | VersionField<O> | ScopeField<O>> : never
+export type NewSerial<C, O> = Row<C, O> extends infer R ? Omit<R, KeptField<O> | ScopeField<O>> : never
 
 /** The values of the fields that keep companies or tenants apart; `never` without the option `scope`. */
 export type SerialScope<C, O> = ScopeOf<C, ModelName<O>, O>
+
+/** The values that `release` may set. */
+export type ReleasedData<C, O> = Row<C, O> extends infer R ? Partial<Omit<R, KeptField<O> | ScopeField<O>>> : never
+
+/** A record of the history; `never` without the option `history`. */
+export type SerialChange<C, O> = O extends { readonly history: infer H }
+  ? ScalarsOf<C, H extends { readonly model: infer M } ? M : typeof DEFAULT_HISTORY_MODEL>
+  : never
+
+/** The unique key of a serial, but for its scope. */
+export type SerialKey<C, O> = SerialWhere<C, O> & { [K in NumberField<O>]: string }

@@ -1,5 +1,5 @@
 import type { Session } from '../engine/session.js'
-import { InsufficientSerialsError, isConcurrencyError } from '../errors/index.js'
+import { isConcurrencyError } from '../errors/index.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { readConfirmed } from '../retry/confirm.js'
 import { readAgain } from '../retry/read-again.js'
@@ -8,7 +8,7 @@ import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batche
 import { systemClock } from '../sync/clock.js'
 import { type Deadline, soonest } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
-import type { AllocateCall, Allocation, Allocator } from './allocate.js'
+import { type AllocateCall, type Allocation, type Allocator, isTooFew, tooFew } from './allocate.js'
 import { lookFor, readTaken } from './look.js'
 import { checkSame } from './request.js'
 import type { Run } from './run.js'
@@ -121,11 +121,9 @@ export class SerialsExecutor {
     }
   }
 
-  /** Resolves to the jobs that got none. Of those with one transaction id, the first takes them. */
+  /** Resolves to the jobs that got none. Of those with one transaction id, or for one serial, the first takes it. */
   async #take(root: Session, batch: readonly AllocateJob[], taking: Taking): Promise<readonly AllocateJob[]> {
-    const firsts = new Map<unknown, AllocateJob>()
-    for (const job of batch) if (!firsts.has(job.task.resources)) firsts.set(job.task.resources, job)
-    const jobs = [...firsts.values()]
+    const jobs = apart(batch)
     const outcomes = await take(root, this.#allocator.map, callsOf(jobs), taking)
     const settled = new Set(jobs.filter((_, i) => outcomes[i]?.claimed))
     jobs.forEach((job, i) => {
@@ -150,16 +148,16 @@ export class SerialsExecutor {
     const lists = recorded.length === 0 ? [] : await readTaken(root, map, callsOf(recorded))
     const taken = new Map(recorded.map((job, i) => [job, lists[i]]))
     return jobs.filter((job, i) => {
-      const { transactionId, count, partial } = job.task.call
-      const { request, free } = looks[i] ?? { request: null, free: count }
+      const { call } = job.task
+      const { request, ...left } = looks[i] ?? { request: null, free: call.count }
       if (request === null) {
-        if (partial || free >= count) return true
-        const refused = new InsufficientSerialsError(transactionId, count, free)
+        if (call.partial || left.free >= call.count) return true
+        const refused = tooFew(call, left)
         job.reject(outcome.isAmbiguous ? outcome.refusal(refused) : refused)
         return false
       }
       try {
-        checkSame(map, job.task.call, request)
+        checkSame(map, call, request)
         job.resolve({ serials: taken.get(job) ?? [], replayed: true })
       } catch (error) {
         job.reject(error)
@@ -177,7 +175,7 @@ export class SerialsExecutor {
     } catch (error) {
       const { signal } = run.deadline
       const isAborted = signal?.aborted && error === signal.reason
-      if (outcome.isAmbiguous && isConcurrencyError(error, 'INSUFFICIENT_SERIALS')) job.reject(outcome.refusal(error))
+      if (outcome.isAmbiguous && isTooFew(error)) job.reject(outcome.refusal(error))
       else job.reject(isAborted || isNoAnswer(error) ? outcome.lastError(error) : error)
     }
   }
@@ -188,6 +186,18 @@ const callsOf = (jobs: readonly AllocateJob[]) => jobs.map(({ task }) => task.ca
 const notIn = (open: readonly AllocateJob[], jobs: readonly AllocateJob[]) => {
   const left = new Set(open)
   return jobs.filter((job) => !left.has(job))
+}
+
+/** Jobs of different transaction ids and for different serials, the first of each. */
+function apart(batch: readonly AllocateJob[]): readonly AllocateJob[] {
+  const used = new Set<unknown>()
+  return batch.filter(({ task: { resources, call } }) => {
+    const pool = call.numbers && jsonOf(call.where)
+    const names = [resources, ...(call.numbers ?? []).map((number) => `${pool} ${number}`)]
+    const isFirst = !names.some((name) => used.has(name))
+    if (isFirst) for (const name of names) used.add(name)
+    return isFirst
+  })
 }
 
 /** Tells the caller, if it is not. */
@@ -214,7 +224,7 @@ function byPool(jobs: readonly AllocateJob[]): readonly AllocateJob[][] {
 }
 
 /** Calls of one form are one statement: the same fields in `where` and in `data`. */
-function formOf({ where, data, partial }: AllocateCall): string {
+function formOf({ where, data, partial, numbers }: AllocateCall): string {
   const compared = where.fields.map(({ name }) => [name, where.given[name] === null])
-  return JSON.stringify([compared, data.fields.map(({ name }) => name), partial])
+  return JSON.stringify([compared, data.fields.map(({ name }) => name), partial, numbers !== undefined])
 }

@@ -4,18 +4,34 @@ import type { ClientExtension } from '../mapping/types.js'
 import { readAll } from '../prisma/whole-records.js'
 import { toRecord } from '../sql/raw-record.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
-import type { NewSerial, SerialData, SerialOf, SerialScope, SerialWhere } from './client-types.js'
+import type {
+  NewSerial,
+  ReleasedData,
+  SerialChange,
+  SerialData,
+  SerialKey,
+  SerialOf,
+  SerialScope,
+  SerialWhere,
+} from './client-types.js'
 import { mapSerials, ownerFields } from './mapping.js'
 import { SerialsFeature } from './methods.js'
 import { checkSerialsOptions, type SerialsOptions } from './options.js'
 import { Runner } from './run.js'
 import type { Owner } from './statements.js'
-import type { ScopedSerials, Serials } from './types.js'
+import type { ScopedSerials, Serials, WithHistory } from './types.js'
 
 /** The members that `serials()` adds to a client of type C. */
 export type SerialsExtension<C, O> = ClientExtension<
   '$serials',
-  ScopedSerials<Serials<SerialOf<C, O>, SerialWhere<C, O>, SerialData<C, O>, NewSerial<C, O>>, SerialScope<C, O>>
+  ScopedSerials<
+    WithHistory<
+      Serials<SerialOf<C, O>, SerialWhere<C, O>, SerialData<C, O>, NewSerial<C, O>, ReleasedData<C, O>>,
+      SerialKey<C, O>,
+      SerialChange<C, O>
+    >,
+    SerialScope<C, O>
+  >
 >
 
 /**

@@ -6,7 +6,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import type { AllocateCall } from './allocate.js'
 import { ownerFields, type SerialsMap } from './mapping.js'
-import { inOrder, ownerNames } from './statements.js'
+import { inOrder, isFree, ownerNames } from './statements.js'
 
 /** Calls of one form, as a statement takes them. */
 export interface CallLists {
@@ -17,6 +17,8 @@ export interface CallLists {
   readonly calls: Statement
   /** In FROM, a row for each pool, which is the free serials of one `where`. */
   readonly pools: Statement
+  /** The conditions of `pool`, behind another one. */
+  readonly conditions: SqlText
   /** The first free serials of `pool`, in their order. */
   free(columns: SqlText, limit: SqlText, lock?: SqlText): Statement
   /** Whether fewer than their counts will do. */
@@ -37,10 +39,11 @@ export function listsOf(map: SerialsMap, table: Table, calls: readonly AllocateC
   const { where, data, partial } = form
   const { entries, pools } = valuesOf(calls)
   const compared = where.fields.filter(({ name }) => where.given[name] !== null)
-  const conditions = where.fields.map((field) => {
+  const each = where.fields.map((field) => {
     const position = compared.indexOf(field)
     return raw(` AND s.${columnOf(field)} ${position === -1 ? 'IS NULL' : `= pool.w${position}`}`)
   })
+  const conditions = join(each, '')
   const most = Math.max(...pools.map((pool) => pool.most))
   const planned = PLANNED_LIMITS.find((limit) => most <= limit)
   const callColumns = new GivenColumns([
@@ -63,10 +66,11 @@ export function listsOf(map: SerialsMap, table: Table, calls: readonly AllocateC
     free: (columns, limit, lock) => sql`SELECT * FROM (
       SELECT ${columns}
       FROM ${map.serial.table} AS s
-      WHERE s.${columnOf(map.serial.transactionId)} IS NULL${join(conditions, '')}
+      WHERE ${isFree(map)}${conditions}
       ORDER BY ${inOrder(map)}
       LIMIT ${limit}${lock}
     ) AS s${planned !== undefined && raw(` LIMIT ${planned}`)}`,
+    conditions,
     isPartial: partial,
     assignments: join(
       data.fields.map((field, i) => raw(`, ${columnOf(field)} = ${inColumnType(`call.d${i}`, field, table)}`)),

@@ -15,6 +15,13 @@ export interface Look {
   readonly request: string | null
   /** If there is none: how many serials are free, locked or not, as far as its count. */
   readonly free: number
+  /** Of numbers that the call names: those that others have, and those that are not there. */
+  readonly unavailable?: Unavailable
+}
+
+export interface Unavailable {
+  readonly taken: readonly string[]
+  readonly missing: readonly string[]
 }
 
 /**
@@ -27,6 +34,7 @@ export async function lookFor(
   columns: Table,
   calls: readonly AllocateCall[],
 ): Promise<readonly Look[]> {
+  if (calls[0]?.numbers) return (await import('./pick.js')).lookForNumbers(session, map, columns, calls)
   const { table, transactionId, request } = map.allocation
   const lists = listsOf(map, columns, calls)
   return session.rows<

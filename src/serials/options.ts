@@ -13,6 +13,34 @@ export interface SerialMapping {
   readonly transactionId?: string
   /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
+  /**
+   * A state beside the owner: only serials in the state `free` are allocated, which are in the state `allocated` then, and
+   * in `free` again when they are released, unless `release` has another one in its `data`. Default: no state.
+   */
+  readonly state?: StateMapping
+  /** With `history`: how many changes a serial has had, an Int. Default `changes`. */
+  readonly changes?: string
+}
+
+/** The states of a serial, an enum or a String. */
+export interface StateMapping {
+  /** Default `state`. */
+  readonly field?: string
+  readonly free: string
+  readonly allocated: string
+}
+
+/**
+ * The model with a row for each change of a serial's owner: its unique key is that of the serial and the sequence. Fields
+ * that the model of the serials has, too, get their values after the change, unless they have a default here.
+ */
+export interface HistoryMapping {
+  /** Default `SerialHistory`. */
+  readonly model?: string
+  /** The number of the change, from 1 on for each serial, an Int. Default `sequence`. */
+  readonly sequence?: string
+  /** Default `changedAt`. */
+  readonly changedAt?: string
 }
 
 /** The model with a row per transaction id. */
@@ -37,6 +65,8 @@ export interface SerialsOptions {
   readonly serial?: SerialMapping
   /** Where the transaction ids are noted, if not where `serialsSchema()` puts them. */
   readonly allocation?: AllocationMapping
+  /** Where each change of an owner is recorded, in the same statement. Default: nowhere. */
+  readonly history?: HistoryMapping
   /** How many calls of `allocate` may wait in this process; the next one is an OverloadedError. Default 10,000. */
   readonly maxWaiting?: number
   /** The retry policy of every call, over that of `concurrency()`, unless the call brings its own values. */
@@ -45,8 +75,14 @@ export interface SerialsOptions {
 
 const model = s.optional(nameSchema('a model'))
 
+const name = nameSchema('a state')
+const state = s.strictObject({ field: s.optional(nameSchema('a field')), free: name, allocated: name })
+
 const serialsOptions = s.strictObject({
-  serial: s.optional(mappingSchema(['number', 'transactionId', 'version'], { model })),
+  serial: s.optional(
+    mappingSchema(['number', 'transactionId', 'version', 'changes'], { model, state: s.optional(state) }),
+  ),
+  history: s.optional(mappingSchema(['sequence', 'changedAt'], { model })),
   allocation: s.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
   scope: scopeSchema,
   maxWaiting: s.optional(s.whole().check(s.gte(1))),

@@ -1,15 +1,22 @@
 import { rowOf, type Session } from '../engine/session.js'
 import { columnsAsKeys, keysEqual, stampColumns, stamps, touches } from '../mapping/columns.js'
+import type { Table } from '../sql/catalogue.js'
+import { GivenColumns, inColumnType } from '../sql/given-columns.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, raw, sql } from '../sql/statement.js'
 import { ownerFields, type SerialsMap } from './mapping.js'
 import { fieldsSetBy } from './request.js'
-import { inOrder, isOf, type Owner, ownerValues } from './statements.js'
+import { inOrder, isOf, type Owner, ownerChange, ownerValues, recording } from './statements.js'
+import { jsonOf, type Values } from './values.js'
 
 /** A call of `release` that has been checked. */
 export interface ReleaseCall extends Owner {
   /** `undefined` is all that the transaction id has. */
   readonly numbers: readonly string[] | undefined
+  /** Values to set on the serials. */
+  readonly data: Values
+  /** The table of the serials. */
+  readonly columns: Table
 }
 
 /** Frees serials of a transaction id, and of nobody else. Those that it does not have (any more) count for nothing. */
@@ -45,13 +52,21 @@ async function removeClaim(tx: Session, map: SerialsMap, owner: Owner): Promise<
 WHERE ${isOf(map, map.allocation, owner)} AND ${columnOf(request)} = ''`)
 }
 
-async function free(tx: Session, map: SerialsMap, call: ReleaseCall, set: readonly string[]): Promise<number> {
-  const { model, table, key, number, transactionId } = map.serial
-  const id = columnOf(transactionId)
+async function free(tx: Session, map: SerialsMap, call: ReleaseCall, before: readonly string[]): Promise<number> {
+  const { model, table, key, number, state } = map.serial
+  const { data, columns } = call
+  const given = param(jsonOf(data))
   const numbers = param(call.numbers ?? null, 'text[]')
   // The values of the allocation would otherwise point from a free serial to its former order.
-  const cleared = set.flatMap((name) => model.fields.get(name) ?? []).filter(({ isOptional }) => isOptional)
+  const cleared = before
+    .flatMap((name) => model.fields.get(name) ?? [])
+    .filter((field) => field.isOptional && !data.fields.includes(field))
   const clear = cleared.map((field) => raw(`, ${columnOf(field)} = NULL`))
+  const set = data.fields.map((field) =>
+    raw(`, ${columnOf(field)} = ${inColumnType(`given.${columnOf(field)}`, field, columns)}`),
+  )
+  const from = data.fields.length > 0 && sql`, ${GivenColumns.of(data.fields, columns).record(given, 'given')}`
+  const to = state && data.fields.includes(state) ? undefined : 'free'
   const { released } = await rowOf<{ released: number }>(
     tx,
     sql`WITH held AS MATERIALIZED (
@@ -63,11 +78,11 @@ async function free(tx: Session, map: SerialsMap, call: ReleaseCall, set: readon
   FOR NO KEY UPDATE OF s
 ), freed AS (
   UPDATE ${table} AS s
-  SET ${id} = NULL${join(clear, '')}${touches(map.serial, 's')}
-  FROM held
+  SET ${ownerChange(map, raw('NULL'), to)}${join([...clear, ...set], '')}${touches(map.serial, 's')}
+  FROM held${from}
   WHERE ${keysEqual(key, 's', 'held')}
-  RETURNING 1
-)
+  RETURNING ${raw(map.history ? 's.*' : '1')}
+)${recording(map, 'freed')}
 SELECT count(*)::int4 AS released FROM freed`,
   )
   return released

@@ -4,8 +4,9 @@ import { quoted } from '../sql/sql.js'
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_SERIAL_MODEL = 'Serial'
 export const DEFAULT_ALLOCATION_MODEL = 'SerialAllocation'
+export const DEFAULT_HISTORY_MODEL = 'SerialHistory'
 
-/** The names of the models that `serialsSchema()` prints, and their scope. */
+/** The parts of what `serialsSchema()` prints, and their names. */
 export interface SerialsSchemaOptions {
   /** Default `Serial`. */
   readonly serial?: string
@@ -13,6 +14,10 @@ export interface SerialsSchemaOptions {
   readonly allocation?: string
   /** The fields that keep companies or tenants apart, as in the options of `serials()`: each an Int, unless you change it. */
   readonly scope?: readonly string[]
+  /** A model of the changes of each serial's owner: its name, or `true` for `SerialHistory`. */
+  readonly history?: boolean | string
+  /** A field `state` of the serials, and its enum, with `FREE`, `ALLOCATED` and `BLOCKED`. */
+  readonly state?: boolean
 }
 
 /**
@@ -28,7 +33,9 @@ export function serialsSchema(options: SerialsSchemaOptions): string
 export function serialsSchema(given: string | SerialsSchemaOptions = {}, second?: string): string {
   const options = typeof given === 'string' ? { serial: given } : given
   const { serial = DEFAULT_SERIAL_MODEL, allocation = second ?? DEFAULT_ALLOCATION_MODEL, scope = [] } = options
+  const list = (...names: readonly string[]) => `[${[...scope, ...names].join(', ')}]`
   const scoped = scope.map((name): Line => [name, 'Int'])
+  const state: readonly Line[] = options.state ? [['state', `${serial}State`]] : []
   const own: readonly Line[] = [
     ...scoped,
     ['productId', 'Int'],
@@ -36,34 +43,53 @@ export function serialsSchema(given: string | SerialsSchemaOptions = {}, second?
     ['transactionId', 'String?'],
     ['orderId', 'Int?'],
   ]
-  const noted: readonly Line[] = [
-    ...scoped,
-    ['transactionId', 'String', scope.length > 0 ? '' : '@id'],
-    ['request', 'String'],
-    ['count', 'Int'],
-    ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
+  const free = ['transactionId', ...state.map(([name]) => name), 'productId', 'number']
+  const models = [
+    modelOf(
+      ['The serial numbers, and who has each of them: none has a free one.', serial],
+      [
+        ...own,
+        ...state.map(([name, type]): Line => [name, type, '@default(FREE)']),
+        ...(options.history ? [['changes', 'Int', '@default(0)'] as const] : []),
+      ],
+      [`@@id(${list('productId', 'number')})`, `@@index(${list(...free)})`],
+    ),
+    modelOf(
+      ['What was allocated and imported, once per transaction id.', allocation],
+      [
+        ...scoped,
+        ['transactionId', 'String', scope.length > 0 ? '' : '@id'],
+        ['request', 'String'],
+        ['count', 'Int'],
+        ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
+      ],
+      scope.length > 0 ? [`@@id(${list('transactionId')})`] : [],
+    ),
   ]
-  const list = (...names: readonly string[]) => `[${[...scope, ...names].join(', ')}]`
-  const attributes = [
-    `@@id(${list('productId', 'number')})`,
-    `@@index(${list('transactionId', 'productId', 'number')})`,
-  ]
-  return `/// The serial numbers, and who has each of them: none has a free one. Written by prisma-extension-concurrency.
-${modelOf(serial, own, attributes)}
-/// What was allocated and imported, once per transaction id. Written by prisma-extension-concurrency.
-${modelOf(allocation, noted, scope.length > 0 ? [`@@id(${list('transactionId')})`] : [])}`
+  if (options.history) {
+    const name = options.history === true ? DEFAULT_HISTORY_MODEL : options.history
+    const changed: Line = ['changedAt', 'DateTime', '@db.Timestamptz(3)']
+    const key = [`@@id(${list('productId', 'number', 'sequence')})`]
+    const title = ['Each serial as it was after each change of its owner.', name] as const
+    models.push(modelOf(title, [...own, ...state, ['sequence', 'Int'], changed], key))
+  }
+  if (options.state) models.push(`enum ${serial}State {\n  FREE\n  ALLOCATED\n  BLOCKED\n}\n`)
+  return models.join('\n')
 }
 
 /** A field: its name, its type and its attributes. */
 type Line = readonly [name: string, type: string, attributes?: string]
 
-function modelOf(name: string, fields: readonly Line[], attributes: readonly string[]): string {
+type Title = readonly [comment: string, model: string]
+
+function modelOf([comment, name]: Title, fields: readonly Line[], attributes: readonly string[]): string {
   const widest = (column: 0 | 1) => Math.max(...fields.map((field) => field[column].length))
   const lines = fields.map(([field, type, rest = '']) =>
     `  ${field.padEnd(widest(0))} ${type.padEnd(widest(1))} ${rest}`.trimEnd(),
   )
   const blocks = attributes.length > 0 ? ['', ...attributes.map((attribute) => `  ${attribute}`)] : []
-  return `model ${name} {\n${[...lines, ...blocks].join('\n')}\n}\n`
+  const title = `/// ${comment} Written by prisma-extension-concurrency.`
+  return `${title}\nmodel ${name} {\n${[...lines, ...blocks].join('\n')}\n}\n`
 }
 
 /**

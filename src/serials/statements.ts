@@ -2,7 +2,7 @@ import { columnsOf, sqlTypeOf, stampColumns, stamps } from '../mapping/columns.j
 import type { Table } from '../sql/catalogue.js'
 import { givenValue } from '../sql/given-columns.js'
 import type { Scope } from '../sql/scope.js'
-import { columnOf } from '../sql/sql.js'
+import { columnOf, momentOf } from '../sql/sql.js'
 import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { type ClaimedTable, ownerFields, type SerialsMap } from './mapping.js'
 import type { Values } from './values.js'
@@ -27,6 +27,35 @@ export function matches({ fields, given }: Values, table: Table, json: Parameter
  */
 export function inOrder({ serial: { transactionId, key } }: SerialsMap): SqlText {
   return columnsOf([transactionId, ...key], 's')
+}
+
+/** A condition: the serial is free. */
+export function isFree({ serial: { transactionId, state, states } }: SerialsMap): SqlText {
+  const inState = state && states ? ` AND s.${columnOf(state)} = ${states.free}` : ''
+  return raw(`s.${columnOf(transactionId)} IS NULL${inState}`)
+}
+
+/** The assignments of every UPDATE that gives a serial to an owner, or takes it back from one. */
+export function ownerChange({ serial }: SerialsMap, owner: SqlText, to: 'free' | 'allocated' | undefined): SqlText {
+  const { transactionId, state, states, changes } = serial
+  const inState = state && states && to ? `, ${columnOf(state)} = ${states[to]}` : ''
+  const counted = changes ? `, ${columnOf(changes)} = s.${columnOf(changes)} + 1` : ''
+  return raw(`${columnOf(transactionId)} = ${owner}${inState}${counted}`)
+}
+
+/**
+ * The rows of the history, behind the UPDATE `list` of serials, which returns all of their columns. The UPDATE has the
+ * serial locked until the commit, so of one serial the sequence and the moment go up in the order of the commits.
+ */
+export function recording({ serial, history }: SerialsMap, list: string): SqlText {
+  if (history === undefined || serial.changes === undefined) return raw('')
+  const { table, copied, sequence, changedAt, updatedAt } = history
+  const own = copied.flatMap(({ name }) => serial.model.fields.get(name) ?? [])
+  return raw(`, recorded AS (
+  INSERT INTO ${table} (${join([...copied, sequence, changedAt].map(columnOf))}${stampColumns(updatedAt)})
+  SELECT ${columnsOf([...own, serial.changes], 't')}, ${momentOf(changedAt, 'clock_timestamp()')}${stamps(updatedAt)}
+  FROM ${list} AS t
+)`)
 }
 
 /** A transaction id in its scope, whose serials are never mixed up with those of another one. */

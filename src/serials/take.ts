@@ -3,13 +3,12 @@ import { columnsAsKeys, columnsOf, keyNames, keysEqual, touches } from '../mappi
 import type { Table } from '../sql/catalogue.js'
 import { returning, toRecord } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
-import { columnOf } from '../sql/sql.js'
 import { join, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { AllocateCall } from './allocate.js'
 import { type CallLists, listsOf } from './lists.js'
 import type { SerialsMap } from './mapping.js'
-import { claiming, ownerNames, ownersEqual } from './statements.js'
+import { claiming, ownerChange, ownerNames, ownersEqual, recording } from './statements.js'
 
 /** How a statement takes serials. */
 export interface Taking {
@@ -54,7 +53,11 @@ export async function take(
 ): Promise<readonly Taken[]> {
   const { readable } = map.serial
   const outcomes = calls.map((): Taken => ({ claimed: false, found: 0, taken: [] }))
-  for (const row of await session.rows<TakenRow>(takeStatement(map, calls, taking))) {
+  const picks = calls[0]?.numbers !== undefined
+  const statement = picks
+    ? (await import('./pick.js')).pickStatement(map, calls, taking)
+    : takeStatement(map, calls, taking)
+  for (const row of await session.rows<TakenRow>(statement)) {
     const outcome = outcomes[row.$n]
     if (outcome === undefined) throw new Error(`The database has named the call ${row.$n} of ${calls.length}.`)
     outcome.claimed = row.$claimed
@@ -75,7 +78,7 @@ function takeStatement(map: SerialsMap, calls: readonly AllocateCall[], taking: 
 )`
   return sql`WITH call AS MATERIALIZED (
   SELECT * FROM ${lists.calls}
-), ${join(isSingle ? [free, claim] : [claim, free])}, ${taken(map, lists)}
+), ${join(isSingle ? [free, claim] : [claim, free])}, ${taken(map, lists, firstOf(map, lists))}
 SELECT call."$n", claim.id IS NOT NULL AS "$claimed", ${isSingle ? foundOrRefused(map, lists) : raw('free.found')} AS "$found",
   t."$n" IS NOT NULL AS "$taken"${readable && raw(`, ${returning(readable, 't')}`)}
 FROM call LEFT JOIN claim USING (${join(ownerNames(map))}) LEFT JOIN free USING (pool) LEFT JOIN taken AS t ON t."$n" = call."$n"
@@ -131,20 +134,28 @@ function granted({ isPartial }: CallLists): SqlText {
   return raw(isPartial ? 'greatest(0, least(count, free.found - last + count))::int4' : 'count')
 }
 
-/** The planner takes an array for ten rows, so it looks the serials up by their key, however many there are. */
-function taken(map: SerialsMap, { assignments, isPartial }: CallLists): Statement {
-  const { table, key, transactionId } = map.serial
-  const own = key.map((_, i) => raw(`free.k${i}[call.last - call.count + 1:call.last]`))
+/**
+ * The UPDATE of the `serials` of the calls that have claimed their transaction ids. The planner takes an array for ten
+ * rows, so it looks the serials up by their key, however many there are.
+ */
+export function taken(map: SerialsMap, { assignments }: CallLists, serials: SqlText): Statement {
+  const { table } = map.serial
   const owner = join(ownerNames(map))
   const claimed = ownerNames(map).map((name) => raw(`ARRAY(SELECT ${name} FROM claim)`))
   return sql`taken AS (
   UPDATE ${table} AS s
-  SET ${columnOf(transactionId)} = call.id${assignments}${touches(map.serial, 's')}
-  FROM unnest(${join(claimed)}) AS claim(${owner}) JOIN call USING (${owner}) JOIN free USING (pool)
-    CROSS JOIN LATERAL unnest(${join(own)}) AS own(${keyNames(key)})
-  WHERE ${keysEqual(key, 's', 'own')}${!isPartial && raw(` AND ${IS_FULL}`)}
+  SET ${ownerChange(map, raw('call.id'), 'allocated')}${assignments}${touches(map.serial, 's')}
+  FROM unnest(${join(claimed)}) AS claim(${owner}) JOIN call USING (${owner}) ${serials}
   RETURNING call."$n", s.*
-)`
+)${recording(map, 'taken')}`
+}
+
+/** In FROM, the places in its pool of each call. */
+function firstOf({ serial: { key } }: SerialsMap, { isPartial }: CallLists): SqlText {
+  const own = key.map((_, i) => raw(`free.k${i}[call.last - call.count + 1:call.last]`))
+  return raw(`JOIN free USING (pool)
+    CROSS JOIN LATERAL unnest(${join(own)}) AS own(${keyNames(key)})
+  WHERE ${keysEqual(key, 's', 'own')}${isPartial ? '' : ` AND ${IS_FULL}`}`)
 }
 
 /** Claimed, but took too few, such as where a trigger is in the way: only an error undoes the claim. */

@@ -1,23 +1,40 @@
 import type { Scoped } from '../mapping/scoped.js'
 import type { CallOptions } from '../retry/call-options.js'
 
-export interface AllocateArgs<Where, Data> extends CallOptions {
+export type AllocateArgs<Where, Data> = CallOptions & {
   /** The purpose of the serials; it is unique, and the serials are allocated once for it. */
   transactionId: string
+  /** Values to set on the serials that are taken, such as the order they are for. */
+  data?: Data | undefined
+} & (AnySerials<Where> | NamedSerials<Where>)
+
+/** So many of the serials that there are. */
+export interface AnySerials<Where> {
   /** Which serials, by plain values of their fields: `{ productId: 7 }`; `{}` is any of them. */
   where: Where
   count: number
-  /** Values to set on the serials that are taken, such as the order they are for. */
-  data?: Data | undefined
   /** Whether fewer serials will do, where there are too few; perhaps none. Default false. */
   partial?: boolean | undefined
+  numbers?: undefined
 }
 
-export interface ReleaseArgs extends CallOptions {
+/** Particular serials, such as those that were scanned. */
+export interface NamedSerials<Where> {
+  /** Their numbers: all are taken, or none. */
+  numbers: readonly string[]
+  /** The other fields of their unique key, such as the product: needed where there are any. */
+  where?: Where | undefined
+  count?: undefined
+  partial?: undefined
+}
+
+export interface ReleaseArgs<Data = never> extends CallOptions {
   /** That of the allocation. */
   transactionId: string
   /** The numbers of the serials to free. Default: all that the transaction id has. */
   numbers?: readonly string[] | undefined
+  /** Values to set on the serials, such as the state in which they came back. */
+  data?: Data | undefined
 }
 
 /** From one number to another, both included. */
@@ -45,9 +62,10 @@ export type ImportArgs<New> = CallOptions & {
  * `db.$serials`, and `tx.$serials` inside a transaction.
  *
  * `Serial` is a record (`SerialOf`), `Where` what serials are found by (`SerialWhere`), `Data` what
- * `allocate` may set (`SerialData`), and `New` the values of a new serial (`NewSerial`).
+ * `allocate` may set (`SerialData`), `New` the values of a new serial (`NewSerial`), and `Released` what `release` may set
+ * (`ReleasedData`).
  */
-export interface Serials<Serial, Where, Data, New> {
+export interface Serials<Serial, Where, Data, New, Released = Data> {
   /**
    * Takes free serials, exactly once per transaction id: a duplicate gets the same ones, with
    * `replayed: true`. It is all or nothing, unless `partial` allows fewer.
@@ -65,7 +83,10 @@ export interface Serials<Serial, Where, Data, New> {
    * transactions that each hold the other's last serials are a deadlock (40P01), which
    * `$transactionWithRetry` runs again: allocate once per transaction, or in one order of products.
    *
+   * With `numbers` it takes these and no others, all or none. It waits for callers that are about to take one of them.
+   *
    * @throws InsufficientSerialsError if there are too few, with the number of free ones
+   * @throws SerialsUnavailableError if not all `numbers` are free, with those that somebody has, and those that are not there
    * @throws IdempotencyMismatchError if the transaction id came with another request before
    *
    * @example
@@ -79,13 +100,14 @@ export interface Serials<Serial, Where, Data, New> {
 
   /**
    * Frees serials of an allocation: all that the transaction id has, or those with the given
-   * numbers. Fields that the allocation had set by `data` are NULL again, where they may be. A second time it
+   * numbers. Fields that the allocation had set by `data` are NULL again, where they may be, and those of `data` here
+   * have its values. A second time it
    * finds nothing to free, and a serial that somebody else has is left alone.
    *
    * @example
    * const { released } = await db.$serials.release({ transactionId })
    */
-  release(args: ReleaseArgs): Promise<{ released: number }>
+  release(args: ReleaseArgs<Released>): Promise<{ released: number }>
 
   /**
    * Adds serials, exactly once per transaction id, and all or nothing: a range of numbers, or
@@ -109,6 +131,39 @@ export interface Serials<Serial, Where, Data, New> {
    */
   free(where: Where): Promise<number>
 }
+
+/** The part of `$serials` that the option `history` adds: `Key` is the unique key of a serial, and `Change` a record of the history. */
+export interface SerialsHistory<Key, Change> {
+  /**
+   * The owners of a serial over time: a record of the history for each change of its owner, in their order. A record has
+   * the values of the serial after the change: its `transactionId` is the owner from `changedAt` on, and NULL where it is
+   * free from then on.
+   *
+   * A page has at most `limit` changes (100, and up to 1,000). The next one begins behind the `sequence` of its last one.
+   * No change is missed: of one serial, each change has its sequence in the order of the commits.
+   *
+   * @example
+   * const devices = base.$extends(concurrency()).$extends(
+   *   serials({
+   *     serial: { model: 'Device' },
+   *     allocation: { model: 'DeviceAllocation' },
+   *     history: { model: 'DeviceHistory' },
+   *   }),
+   * )
+   * const changes = await devices.$serials.history({ productId: 7, number: 'SN-000001' }, { after: 0, limit: 50 })
+   */
+  history(serial: Key, options?: HistoryOptions): Promise<Change[]>
+}
+
+export interface HistoryOptions {
+  /** The `sequence` of a change: only those behind it. Default: from the first one on. */
+  after?: number | bigint | undefined
+  /** How many changes at most, up to 1,000. Default 100. */
+  limit?: number | undefined
+}
+
+/** `$serials` with its history, if the options name one. */
+export type WithHistory<T, Key, Change> = [Change] extends [never] ? T : T & SerialsHistory<Key, Change>
 
 /** `$serials`, with its scope if the options name one. */
 export type ScopedSerials<T, Scope> = [Scope] extends [never] ? T : Scoped<T, Scope>

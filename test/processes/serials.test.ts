@@ -115,3 +115,24 @@ test('when a process is killed in the middle and all is sent again, everybody ha
   expect(sorted(numbers)).toEqual(sorted(await recorded(productId)))
   expect(await db.$serials.free({ productId })).toBe(100)
 })
+
+test('lists of numbers that overlap give each serial to one of four processes, one of which is killed', async () => {
+  const productId = await newProduct(20)
+  const ids = newIds(40)
+  // In both orders, and each serial in four of the lists.
+  const numbers = Object.fromEntries(
+    ids.map((id, i) => {
+      const list = [`S-${1 + (i % 20)}`, `S-${1 + ((i * 7 + 3) % 20)}`]
+      return [id, list[0] === list[1] ? list.slice(1) : i % 2 === 0 ? list : list.reverse()]
+    }),
+  )
+  const works = sentTwice(ids, { productId, count: 0, partial: false, numbers })
+
+  const outcomes = await race(works.map((work, i) => (i === 0 ? { ...work, diesAfter: 3 } : work)))
+
+  expect(outcomes.flatMap((outcome) => outcome?.failures ?? [])).toEqual([])
+  const owned = await recorded(productId)
+  for (const [id, own] of owned) expect([...own].sort()).toEqual([...(numbers[id] ?? [])].sort())
+  for (const [id, own] of told(outcomes)) expect([...own].sort()).toEqual([...(owned.get(id) ?? [])].sort())
+  expect(owned.size).toBeGreaterThan(0)
+})

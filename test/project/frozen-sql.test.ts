@@ -57,6 +57,8 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$stock.audit': (db) => db.$stock.audit(),
   '$serials.allocate': (db, transactionId) =>
     db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 3 }),
+  '$serials.allocate by numbers': (db, transactionId) =>
+    db.$serials.allocate({ transactionId, where: { productId: 3 }, numbers: [transactionId] }),
   '$serials.release': (db) => db.$serials.release({ transactionId: 'known' }),
   '$serials.import': (db, transactionId) =>
     db.$serials.import({ transactionId, data: { productId: 2 }, numbers: [transactionId] }),
@@ -91,6 +93,7 @@ const REPLAYED_ON_BOTH = [
   '$stock.count',
   '$stock.reserve',
   '$serials.allocate',
+  '$serials.allocate by numbers',
   '$serials.import',
   '$series.create',
 ]
@@ -112,6 +115,8 @@ const REFUSED: typeof CALLS = {
     db.$stock.reserve({ transactionId, item: RESERVED, quantity: 1_000_000, expiresIn: 60_000 }),
   '$serials.allocate': (db, transactionId) =>
     db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 100_000 }),
+  '$serials.allocate by numbers': (db, transactionId) =>
+    db.$serials.allocate({ transactionId, where: { productId: 3 }, numbers: ['not there'] }),
   '$series.create': (db) => db.$series.create('payment', { transactionId: 'numbered', record: { amount: 2 } }),
 }
 
@@ -119,7 +124,9 @@ test('every public call sends the SQL that is written down, and as many statemen
   await database.query(`
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
-INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n`)
+INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n;
+INSERT INTO "Serial" ("productId", number)
+SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['client', 'tx']) AS place, generate_series(1, 2) AS round`)
   const made = database.connect()
   const db = clientOf(made)
   await db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 } })

@@ -178,6 +178,11 @@ describe('the mapping is checked, every mistake with its path', () => {
     return []
   }
   const { serial, allocation } = mapping
+  const devices = {
+    serial: { model: 'Device', state: { free: 'FREE', allocated: 'ALLOCATED' } },
+    allocation: { model: 'DeviceAllocation' },
+    history: { model: 'DeviceHistory' },
+  }
   const companies = { serial: { model: 'CompanySerial' }, allocation: { model: 'CompanySerialAllocation' } }
 
   test.each<[string[], object]>([
@@ -201,6 +206,27 @@ describe('the mapping is checked, every mistake with its path', () => {
     [['serial.transactionId'], { allocation }],
     [['allocation.request', 'allocation.count'], { allocation: { request: 'count', count: 'request' } }],
     [['allocation.model'], { allocation: { transactionId: 'request' } }],
+    [[], devices],
+    [['history.model'], { ...devices, history: { model: 'Nothing' } }],
+    [
+      ['history.model'],
+      { ...devices, history: { model: 'DeviceAllocation', sequence: 'count', changedAt: 'createdAt' } },
+    ],
+    [
+      ['history.sequence', 'history.changedAt'],
+      { ...devices, history: { model: 'DeviceHistory', sequence: 'number', changedAt: 'number' } },
+    ],
+    [['serial.changes', 'history.model'], { history: {} }],
+    [
+      ['serial.state.free'],
+      { ...devices, serial: { model: 'Device', state: { free: 'NEW', allocated: 'ALLOCATED' } } },
+    ],
+    [
+      ['serial.state.allocated'],
+      { ...devices, serial: { model: 'Device', state: { free: 'FREE', allocated: 'FREE' } } },
+    ],
+    [['serial.state.field'], { serial: { state: { free: 'FREE', allocated: 'SOLD' } } }],
+    [['serial.state.free'], { serial: { state: { allocated: 'SOLD' } } }],
     [['scope'], { scope: [] }],
     [['scope'], { scope: ['companyId', 'companyId'] }],
     [['scope[0]'], { scope: ['companyId'] }],

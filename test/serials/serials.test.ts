@@ -18,13 +18,21 @@ test('the printed models and SQL are those of the schema and the migration of th
   expect(migration).toContain(serialsSql())
 })
 
-test('printed with a scope, they are those of the schema and the migration of these tests', async () => {
+const COMPANY = { serial: 'CompanySerial', allocation: 'CompanySerialAllocation', history: 'CompanySerialHistory' }
+const DEVICE = { serial: 'Device', allocation: 'DeviceAllocation', history: 'DeviceHistory', state: true }
+
+test('printed with a scope, a history and states, they are those of the schema and the migration of these tests', async () => {
   const schema = await readFile(new URL('../../prisma/schema.prisma', import.meta.url), 'utf8')
+  const folder = '../../prisma/migrations/20261129600000_company_serials/migration.sql'
+  const migration = await readFile(new URL(folder, import.meta.url), 'utf8')
   const printed = serialsSchema({ scope: ['tenant', 'site'], serial: 'Key', allocation: 'Grant' })
 
   expect(printed).toMatch(/@@id\(\[tenant, site, productId, number\]\)[\s\S]*@@id\(\[tenant, site, transactionId\]\)/)
   expect(schema).toContain(`  @@id([companyId, productId, number])
   @@index([companyId, transactionId, productId, number])`)
+  expect(schema).toContain(serialsSchema({ ...COMPANY, scope: ['companyId'] }))
+  expect(schema).toContain(serialsSchema(DEVICE))
+  expect(migration).toBe(`${await serialsSql({ ...COMPANY, scope: ['companyId'] })}\n${await serialsSql(DEVICE)}\n`)
   expect(await serialsSql({ scope: ['companyId'] })).toContain('PRIMARY KEY ("companyId","transactionId")')
 })
 

@@ -11,6 +11,8 @@ export interface SerialsWork {
   readonly transactionIds: readonly string[]
   readonly count: number
   readonly partial: boolean
+  /** The serials that each transaction id names; then there is no count. */
+  readonly numbers?: Readonly<Record<string, readonly string[]>>
   /** After so many calls have been answered, the process is killed. */
   readonly diesAfter?: number
 }
@@ -22,7 +24,8 @@ export interface SerialsOutcome {
   readonly failures: readonly string[]
 }
 
-process.once('message', async ({ url, productId, transactionIds, count, partial, diesAfter }: SerialsWork) => {
+process.once('message', async (work: SerialsWork) => {
+  const { url, productId, transactionIds, count, partial, diesAfter } = work
   const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: 10 }) })
     .$extends(concurrency({ retry: { deadline: 100_000 } }))
     .$extends(serials())
@@ -33,12 +36,16 @@ process.once('message', async ({ url, productId, transactionIds, count, partial,
 
   const call = async (transactionId: string) => {
     try {
-      const outcome = await db.$serials.allocate({ transactionId, where: { productId }, count, partial })
+      const named = work.numbers?.[transactionId]
+      const where = { productId }
+      const outcome = await db.$serials.allocate(
+        named ? { transactionId, where, numbers: named } : { transactionId, where, count, partial },
+      )
       const numbers = outcome.serials.map(({ number }) => number)
       taken.push({ transactionId, numbers, replayed: outcome.replayed })
     } catch (error) {
-      const { code, free } = error as { code?: string; free: number }
-      if (code === 'INSUFFICIENT_SERIALS') refused.push({ transactionId, free })
+      const { code, free = 0 } = error as { code?: string; free?: number }
+      if (code === 'INSUFFICIENT_SERIALS' || code === 'SERIALS_UNAVAILABLE') refused.push({ transactionId, free })
       else failures.push(String(error))
     }
     if (++answers === diesAfter) process.kill(process.pid, 'SIGKILL')

@@ -1,5 +1,11 @@
 import { expectTypeOf, test } from 'vitest'
-import type { CompanySerial, Licence, Serial } from '../../generated/prisma/client.js'
+import type {
+  CompanySerial,
+  CompanySerialHistory,
+  DeviceHistory,
+  Licence,
+  Serial,
+} from '../../generated/prisma/client.js'
 import { type PgClient, serials as pgSerials } from '../../src/pg.js'
 import { serials } from '../../src/serials/extension.js'
 import { base, db as core, type Flat } from './support.js'
@@ -135,6 +141,58 @@ test('with scope columns, each call names its scope, or is made on the methods o
     pgSerials<CompanySerial>({ scope: ['companyId'] })
     // @ts-expect-error there is no scope
     client.$extends(pgSerials()).$serials.in(scope)
+  })
+})
+
+test('serials are asked for by a count or by their numbers, and not by both', () => {
+  const args = { transactionId: 't', where: { productId: 7 } }
+  void (() => {
+    db.$serials.allocate({ ...args, numbers: ['S-1'], data: { orderId: 1 } })
+    mapped.$serials.allocate({ transactionId: 't', numbers: ['S-1'] })
+    // @ts-expect-error one of the two
+    db.$serials.allocate({ ...args, numbers: ['S-1'], count: 1 })
+    // @ts-expect-error of numbers, all are taken or none
+    db.$serials.allocate({ ...args, numbers: ['S-1'], partial: true })
+    // @ts-expect-error a number is a text
+    db.$serials.allocate({ ...args, numbers: [1] })
+  })
+})
+
+test('history is there where the options have it, with records of its model', () => {
+  const devices = core.$extends(
+    serials({
+      serial: { model: 'Device', state: { free: 'FREE', allocated: 'ALLOCATED' } },
+      allocation: { model: 'DeviceAllocation' },
+      history: { model: 'DeviceHistory' },
+    }),
+  )
+  const companies = core.$extends(
+    serials({
+      scope: ['companyId'],
+      serial: { model: 'CompanySerial' },
+      allocation: { model: 'CompanySerialAllocation' },
+      history: { model: 'CompanySerialHistory' },
+    }),
+  )
+  const serial = { productId: 7, number: 'S-1' }
+  const scope = { companyId: 1 }
+  void (async () => {
+    const [change] = await devices.$serials.history(serial, { after: 3, limit: 10 })
+    expectTypeOf<Flat<typeof change>>().toEqualTypeOf<Flat<DeviceHistory>>()
+    const [own] = await companies.$serials.history({ ...serial, scope }, { after: 3 })
+    expectTypeOf<Flat<typeof own>>().toEqualTypeOf<Flat<CompanySerialHistory>>()
+    await companies.$serials.in(scope).history(serial)
+    await devices.$serials.release({ transactionId: 't', data: { state: 'BLOCKED', orderId: null } })
+    // @ts-expect-error the number is missing
+    devices.$serials.history({ productId: 7 })
+    // @ts-expect-error the scope is missing
+    companies.$serials.history(serial)
+    // @ts-expect-error the state is written by allocate itself
+    devices.$serials.allocate({ transactionId: 't', where: {}, count: 1, data: { state: 'BLOCKED' } })
+    // @ts-expect-error the changes are counted by themselves
+    devices.$serials.release({ transactionId: 't', data: { changes: 1 } })
+    // @ts-expect-error there is no history
+    void db.$serials.history
   })
 })
 

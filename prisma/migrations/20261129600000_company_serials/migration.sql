@@ -38,7 +38,7 @@ CREATE TABLE "CompanySerialHistory" (
 CREATE INDEX "CompanySerial_companyId_transactionId_productId_number_idx" ON "CompanySerial"("companyId", "transactionId", "productId", "number");
 
 -- CreateEnum
-CREATE TYPE "DeviceState" AS ENUM ('FREE', 'ALLOCATED');
+CREATE TYPE "DeviceState" AS ENUM ('FREE', 'ALLOCATED', 'BLOCKED');
 
 -- CreateTable
 CREATE TABLE "Device" (

@@ -71,9 +71,10 @@ function tablesOf({ features, options, dataModel }: ClientSetup): ReadonlyMap<st
       )
     }
     if (isSerials(feature)) {
+      const { serial, allocation, history } = feature.map
       tables.set(
         'serials',
-        [feature.map.serial, feature.map.allocation].map(({ model }) => model.name),
+        [serial, allocation, ...(history ? [history] : [])].map(({ model }) => model.name),
       )
     }
     if (isSeries(feature))
