@@ -1,5 +1,5 @@
 export type { Input } from './mapping/input.js'
-export type { ClientExtension, FieldOf, ScopeBinding, Scoped } from './mapping/types.js'
+export type { ClientExtension, FieldOf, ScopeBinding, Scoped, ScopeOf } from './mapping/types.js'
 export type {
   NewSerial,
   ReleasedData,
@@ -56,7 +56,7 @@ export type {
   SeriesName,
   SeriesOf,
 } from './series/types.js'
-export type { ItemKey, Quantity } from './stock/client-types.js'
+export type { ItemKey, Quantity, StockOf } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
 export { stockSchema, stockSql } from './stock/schema.js'

@@ -31,8 +31,17 @@ export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClie
 }
 export type { CheckConcurrencyOptions } from './doctor/types.js'
 export { idempotencyKeySql } from './idempotency/schema.js'
+export type { ScopeBinding, Scoped } from './mapping/types.js'
 export type { PgExtension } from './pg/extension.js'
-export { type PgItem, type PgSerials, serials, series, stock } from './pg/features.js'
+export {
+  type PgItem,
+  type PgScoped,
+  type PgScopeOption,
+  type PgSerials,
+  serials,
+  series,
+  stock,
+} from './pg/features.js'
 export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/methods.js'
 export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'

@@ -61,8 +61,9 @@ async function* ofStock(session: Session, map: StockMap): AsyncGenerator<AuditFi
 }
 
 async function* ofReservations(session: Session, map: StockMap): AsyncGenerator<AuditFinding> {
-  for await (const { transactionId, line, state } of reservationFlaws(session, map)) {
-    const where = `${map.reservation?.model.name} ${textOf(transactionId)}, line ${line}`
+  for await (const { scope, transactionId, line, state } of reservationFlaws(session, map)) {
+    const name = [...scope, transactionId].map(textOf).join(' ')
+    const where = `${map.reservation?.model.name} ${name}, line ${line}`
     const what =
       state === 'active' ? 'is active, and its transaction id has a movement' : 'is fulfilled without a movement'
     yield { code: 'RESERVATION_STATE', where, what }

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { type ClientSetup, setupOf } from '../engine/setup.js'
 import { connect } from '../pg/connect.js'
-import { serials, series, stock } from '../pg/features.js'
+import { serials, series, stockOf } from '../pg/features.js'
 import type { PgClient } from '../pg/methods.js'
 import { readModels, withVersions } from '../pg/models.js'
 import { schemaSqlOf } from '../prisma/migration.js'
@@ -90,7 +90,7 @@ async function configuredClient(
   let client = await connect(pool, config.concurrency ?? {}, async (reader, options) =>
     models ? withVersions(models, options.version) : readModels(reader, options),
   )
-  if (config.stock) client = client.$extends(stock(config.stock))
+  if (config.stock) client = client.$extends(stockOf(config.stock))
   if (config.serials) client = client.$extends(serials(config.serials))
   if (config.series) client = client.$extends(series(config.series))
   return client

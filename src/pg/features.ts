@@ -4,6 +4,7 @@ import type { FeatureSetup } from '../engine/setup.js'
 import type { StockQuantity } from '../errors/index.js'
 import { observed } from '../events/events.js'
 import { type Feature, methodsOf } from '../mapping/feature.js'
+import type { Scoped } from '../mapping/types.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { mapSerials } from '../serials/mapping.js'
 import { SerialsFeature } from '../serials/methods.js'
@@ -33,10 +34,19 @@ export type PgScope<O> = O extends { readonly scope: readonly (infer F extends s
 /** The name of an item: the value of its key, or an object with a value for each field of the key. */
 export type PgItem = Scalar | Readonly<Record<string, Scalar>>
 
+/** The option `scope` with the fields of the type that is given for it; none without one. */
+export type PgScopeOption<Scope extends object> = [Scope] extends [never]
+  ? { readonly scope?: never }
+  : { readonly scope: readonly (keyof Scope & string)[] }
+
+/** Methods that take the scope, where there is one. */
+export type PgScoped<T, Scope extends object> = [Scope] extends [never] ? T : Scoped<T, Scope>
+
 /**
  * The extension for stock, `db.$stock`, with the same options and the same tables as `stock()` of
  * `prisma-extension-concurrency/erp`. `Item` is what names an item, and `Quantity` the type of its column: `number`,
- * `bigint`, or `Numeric` for a `numeric`.
+ * `bigint`, or `Numeric` for a `numeric`. With the option `scope`, `Scope` is what names one, such as
+ * `{ companyId: number }`.
  *
  * Of the writes of `onHand` in SQL of your own, nothing is refused: a stocktake is a `count`.
  *
@@ -48,9 +58,14 @@ export type PgItem = Scalar | Readonly<Record<string, Scalar>>
  * )
  * await shop.$stock.move({ transactionId: key, item: productId, quantity: -3 })
  */
-export function stock<Item = PgItem, Quantity = StockQuantity>(
-  options: StockOptions,
-): PgExtension<{ readonly $stock: Stock<Item, Quantity> }> {
+export function stock<Item = PgItem, Quantity = StockQuantity, Scope extends object = never>(
+  options: StockOptions & PgScopeOption<Scope>,
+): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity>, Scope> }> {
+  return stockOf(options)
+}
+
+/** The same, of options that nobody knows the types of. */
+export function stockOf<N extends object>(options: StockOptions): PgExtension<N> {
   const { retry, maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkStockOptions(options)
   return extensionOf('stock', (root, models) => {
     const map = mapStock(models, given)

@@ -1,11 +1,12 @@
 import type { Field } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
+import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
-import { givenOf } from './item.js'
+import { givenOf, itemOfRow } from './item.js'
 import type { LinesMap, StockMap } from './mapping.js'
-import { where } from './statements.js'
+import { inScope, where } from './statements.js'
 
 /** An item whose balance, or whose reserved quantity, is not what its movements and reservations add up to. */
 export interface Discrepancy {
@@ -35,6 +36,8 @@ type PageRow = { readonly next: string[] | null } & (
 
 /** The keys behind `after`, up to `end`; without an end, all of them. Each is a list of parameters. */
 interface Page {
+  /** Only of this one. */
+  readonly scope: Scope | undefined
   readonly after: Statement | undefined
   readonly end: Statement | undefined
 }
@@ -45,23 +48,23 @@ interface Page {
  * are cut by the values of keys; and a write changes an item and its movements at once. So what is found was
  * wrong at that moment. An item that gets another key meanwhile may be passed over, or found under both.
  */
-export async function audit(session: Session, map: StockMap): Promise<Discrepancy[]> {
+export async function audit(session: Session, map: StockMap, scope: Scope): Promise<Discrepancy[]> {
   const found: Discrepancy[] = []
-  for await (const discrepancy of discrepancies(session, map)) found.push(discrepancy)
+  for await (const discrepancy of discrepancies(session, map, scope)) found.push(discrepancy)
   return found
 }
 
-/** The same, each as soon as its page is read. */
-export async function* discrepancies(session: Session, map: StockMap): AsyncGenerator<Discrepancy> {
+/** The same, each as soon as its page is read. Without a scope they are of all scopes, and the items are named with theirs. */
+export async function* discrepancies(session: Session, map: StockMap, scope?: Scope): AsyncGenerator<Discrepancy> {
   const { item, quantities } = map
   await quantities.prepare(session)
   const value = (text: string) => quantities.value(quantities.parse(text))
-  for (let page: Page = { after: undefined, end: undefined }; ; ) {
+  for (let page: Page = { scope, after: undefined, end: undefined }; ; ) {
     const rows = await session.rows<PageRow>(comparison(map, page))
     for (const row of rows) {
       if (row.key === null) continue
       yield {
-        item: givenOf(row.key, item.key),
+        item: scope ? itemOfRow(item, row.key).given : givenOf(row.key, item.key),
         balance: value(row.balance),
         expected: value(row.expected),
         reserved: value(row.reserved),
@@ -72,7 +75,7 @@ export async function* discrepancies(session: Session, map: StockMap): AsyncGene
     const next = rows[0]?.next ?? undefined
     if (page.end === undefined && next === undefined) return
     const end = next && join(item.key.map((field, i) => sql`${param(next[i], sqlTypeOf(field))}`))
-    page = { after: page.end ?? page.after, end }
+    page = { scope, after: page.end ?? page.after, end }
   }
 }
 
@@ -94,7 +97,7 @@ function comparison(map: StockMap, page: Page): Statement {
   const texts = key.map((_, i) => raw(`f.k${i}::text`))
   return sql`WITH next AS MATERIALIZED (
   SELECT ARRAY[${join(ends)}] AS key
-  FROM ${table} AS t${where([isBehind(key, 't', page.end ?? page.after)])}
+  FROM ${table} AS t${where([...isOfScope(key, 't', page.scope), isBehind(key, 't', page.end ?? page.after)])}
   ORDER BY ${columnsOf(key, 't')}
   LIMIT 1 OFFSET ${raw(String(PAGE - 1))}
 )
@@ -116,9 +119,18 @@ ORDER BY ${keyNames(key, 'f.')}`
 }
 
 /** The conditions for rows of `alias` whose item is on the page. */
-function conditionsOf(item: readonly Field[], alias: string, { after, end }: Page): readonly Piece[] {
+function conditionsOf(item: readonly Field[], alias: string, { scope, after, end }: Page): readonly Piece[] {
   const isUpToEnd = end && sql`(${columnsOf(item, alias)}) <= (${end})`
-  return [isBehind(item, alias, after), isUpToEnd ?? raw('NOT EXISTS (SELECT FROM next)')]
+  return [
+    ...isOfScope(item, alias, scope),
+    isBehind(item, alias, after),
+    isUpToEnd ?? raw('NOT EXISTS (SELECT FROM next)'),
+  ]
+}
+
+/** The scope is the beginning of the item's key. */
+function isOfScope(item: readonly Field[], alias: string, scope: Scope = []): readonly Piece[] {
+  return [inScope({ scope: item.slice(0, scope.length) }, alias, scope)]
 }
 
 function isBehind(item: readonly Field[], alias: string, after: Statement | undefined): Piece {

@@ -1,5 +1,6 @@
-import type { FieldOf } from '../mapping/types.js'
+import type { FieldOf, Scoped, ScopeOf } from '../mapping/types.js'
 import type { StockOptions } from './options.js'
+import type { Stock } from './types.js'
 
 type Model<O extends StockOptions> = O['item']['model']
 
@@ -14,3 +15,8 @@ export type Quantity<C, O extends StockOptions> = FieldOf<
   Model<O>,
   O['item'] extends { readonly onHand: infer F extends string } ? F : 'onHand'
 >
+
+/** `db.$stock`. With a scope each call takes it, and `in` binds it. */
+export type StockOf<C, O extends StockOptions> = [ScopeOf<C, Model<O>, O>] extends [never]
+  ? Stock<ItemKey<C, O>, Quantity<C, O>>
+  : Scoped<Stock<ItemKey<C, O>, Quantity<C, O>>, ScopeOf<C, Model<O>, O>>

@@ -3,13 +3,13 @@ import {
   InsufficientStockError,
   InvalidArgumentError,
   ItemNotFoundError,
-  ReservationActiveError,
   ReservationEndedError,
   type Shortage,
 } from '../errors/index.js'
 import type { Item } from './item.js'
 import type { StockMap } from './mapping.js'
-import type { Decision, Done, Line, Request } from './request.js'
+import { checkSame, checkUnreserved } from './one-meaning.js'
+import { type Claimed, type Decision, type Done, type Line, nameOf, type Request } from './request.js'
 
 /** The numbers of an item, in the stock's smallest unit. */
 export interface Balance {
@@ -19,7 +19,7 @@ export interface Balance {
   readonly minimum: bigint | null
 }
 
-/** The lines that were recorded under a transaction id. */
+/** The lines that were recorded under a transaction id. Maps of them are by the names of requests. */
 export interface RecordedMovement {
   readonly lines: readonly Line[]
   readonly isRefused: boolean
@@ -44,8 +44,7 @@ export interface Snapshot {
   readonly now: Date
 }
 
-export interface MovementEntry {
-  readonly transactionId: string
+export interface MovementEntry extends Claimed {
   readonly line: number
   readonly item: Item
   readonly quantity: bigint
@@ -56,12 +55,16 @@ export interface ReservationEntry extends Omit<MovementEntry, 'isRefused'> {
   readonly expiresAt: Date
 }
 
+export interface Ended extends Claimed {
+  readonly state: ReservationState
+}
+
 /** The rows to be written for the requests that were granted. */
 export interface WriteSet {
   readonly items: readonly { readonly item: Item; readonly known: Balance; readonly next: Balance }[]
   readonly movements: readonly MovementEntry[]
   readonly reservations: readonly ReservationEntry[]
-  readonly ended: readonly { readonly transactionId: string; readonly state: ReservationState }[]
+  readonly ended: readonly Ended[]
 }
 
 /** An item, as the requests so far have left it. */
@@ -83,7 +86,7 @@ export class Decider {
   readonly #reserved: Map<string, RecordedReservation>
   readonly #movements: MovementEntry[] = []
   readonly #reservations: ReservationEntry[] = []
-  readonly #ended: { transactionId: string; state: ReservationState }[] = []
+  readonly #ended: Ended[] = []
   readonly #expired: ReadonlyMap<string, bigint>
   readonly #now: Date
 
@@ -132,42 +135,44 @@ export class Decider {
   }
 
   #move(request: Request): Decision {
-    const { transactionId, lines } = request
-    const recorded = this.#sameMovement(transactionId, lines)
+    const { lines } = request
+    const recorded = this.#sameMovement(request, lines)
     if (recorded?.isRefused) throw this.#insufficient(request, this.#shortages(request, lines, true), true)
     if (recorded) return this.#done(lines, true)
-    checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
+    this.#checkUnreserved(request)
     const shortages = this.#shortages(request, lines, false)
     if (shortages.length > 0) {
-      if (this.#map.rememberRefusals) this.#record(transactionId, lines, true)
+      if (this.#map.rememberRefusals) this.#record(request, lines, true)
       throw this.#insufficient(request, shortages, this.#map.rememberRefusals)
     }
-    this.#record(transactionId, lines, false)
+    this.#record(request, lines, false)
     return this.#done(lines)
   }
 
   /** A stocktake is a fact: as much as was found is there, reserved or not. */
-  #count({ transactionId, lines }: Request): Decision {
-    const recorded = this.#sameMovement(transactionId, lines, 'item')
-    if (recorded?.isRefused) throw this.#mismatch(transactionId, 'quantity')
+  #count(request: Request): Decision {
+    const { lines } = request
+    const recorded = this.#sameMovement(request, lines, 'item')
+    if (recorded?.isRefused) throw this.#mismatch(request, 'quantity')
     if (recorded) {
       const counted = lines.map((line, i) => ({ ...line, quantity: recorded.lines[i]?.quantity ?? 0n }))
       return this.#done(counted, true)
     }
-    checkUnreserved(transactionId, this.#reserved.get(transactionId), this.#now)
+    this.#checkUnreserved(request)
     const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
-    this.#record(transactionId, differences, false)
+    this.#record(request, differences, false)
     return this.#done(differences)
   }
 
   #reserve(request: Request): Decision {
-    const { transactionId, lines, expiresIn = 0 } = request
-    const recorded = this.#reserved.get(transactionId)
+    const { scope, transactionId, lines, expiresIn = 0 } = request
+    const name = nameOf(request)
+    const recorded = this.#reserved.get(name)
     if (recorded) {
       checkSame({ model: this.#map.reservation?.model.name ?? '', transactionId }, lines, recorded.lines)
       return { ...this.#done(lines, true), expiresAt: recorded.expiresAt, state: recorded.state }
     }
-    if (this.#recorded.has(transactionId)) throw this.#mismatch(transactionId, 'reservation')
+    if (this.#recorded.has(name)) throw this.#mismatch(request, 'reservation')
     const taken = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
     const shortages = this.#shortages(request, taken, false)
     if (shortages.length > 0) throw this.#insufficient(request, shortages)
@@ -175,37 +180,38 @@ export class Decider {
     const expiresAt = new Date(this.#now.getTime() + expiresIn)
     lines.forEach(({ item, quantity }, line) => {
       this.#change(item, 0n, quantity)
-      this.#reservations.push({ transactionId, line, item, quantity, expiresAt })
+      this.#reservations.push({ scope, transactionId, line, item, quantity, expiresAt })
     })
-    this.#reserved.set(transactionId, { lines, state: 'active', expiresAt })
+    this.#reserved.set(name, { lines, state: 'active', expiresAt })
     return { ...this.#done(lines), expiresAt, state: 'active' }
   }
 
-  #release({ transactionId, lines }: Request): Decision {
-    const recorded = this.#reservation(transactionId, lines)
+  #release(request: Request): Decision {
+    const { lines } = request
+    const recorded = this.#reservation(request)
     if (recorded?.state !== 'active') {
       return { status: 'done', replayed: true, lines: [], state: recorded?.state ?? 'missing' }
     }
     this.#giveBack(lines)
-    this.#end(transactionId, recorded, 'released')
+    this.#end(request, recorded, 'released')
     return { ...this.#done(lines), state: 'released' }
   }
 
   /** The reserved quantity is there for its reservation, unless a stocktake has found less: the minimum counts. */
   #fulfil(request: Request): Decision {
     const { transactionId, lines } = request
-    const reservation = this.#reservation(transactionId, lines)
+    const reservation = this.#reservation(request)
     const moved = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
-    if (this.#sameMovement(transactionId, moved)) {
+    if (this.#sameMovement(request, moved)) {
       if (reservation?.state === 'fulfilled') return this.#done(moved, true)
-      throw this.#mismatch(transactionId, 'reservation')
+      throw this.#mismatch(request, 'reservation')
     }
     if (reservation?.state !== 'active') throw new ReservationEndedError(transactionId, reservation?.state ?? 'missing')
     const shortages = this.#shortages(request, moved, false)
     if (shortages.length > 0) throw this.#insufficient(request, shortages)
-    this.#record(transactionId, moved, false)
+    this.#record(request, moved, false)
     this.#giveBack(lines)
-    this.#end(transactionId, reservation, 'fulfilled')
+    this.#end(request, reservation, 'fulfilled')
     return this.#done(moved)
   }
 
@@ -214,35 +220,46 @@ export class Decider {
    *
    * @throws IdempotencyMismatchError if it has other lines
    */
-  #sameMovement(transactionId: string, lines: readonly Line[], by?: 'item'): RecordedMovement | undefined {
-    const recorded = this.#recorded.get(transactionId)
-    if (recorded) checkSame({ model: this.#map.movement.model.name, transactionId }, lines, recorded.lines, by)
+  #sameMovement(request: Request, lines: readonly Line[], by?: 'item'): RecordedMovement | undefined {
+    const recorded = this.#recorded.get(nameOf(request))
+    if (recorded)
+      checkSame(
+        { model: this.#map.movement.model.name, transactionId: request.transactionId },
+        lines,
+        recorded.lines,
+        by,
+      )
     return recorded
   }
 
-  #mismatch(transactionId: string, field: string): IdempotencyMismatchError {
+  #checkUnreserved(request: Request): void {
+    checkUnreserved(request.transactionId, this.#reserved.get(nameOf(request)), this.#now)
+  }
+
+  #mismatch({ transactionId }: Request, field: string): IdempotencyMismatchError {
     return new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, [field])
   }
 
   /** A request that found no lines came before the reservation was there: its items are not locked. */
-  #reservation(transactionId: string, lines: readonly Line[]): RecordedReservation | undefined {
-    return lines.length > 0 ? this.#reserved.get(transactionId) : undefined
+  #reservation(request: Request): RecordedReservation | undefined {
+    return request.lines.length > 0 ? this.#reserved.get(nameOf(request)) : undefined
   }
 
   /** Records the lines as movements, and, unless they were refused, moves them. */
-  #record(transactionId: string, lines: readonly Line[], isRefused: boolean): void {
+  #record(request: Request, lines: readonly Line[], isRefused: boolean): void {
+    const { scope, transactionId } = request
     if (!isRefused) this.#checkRange(lines, 'onHand')
     let line = 0
     for (const { item, quantity } of lines) {
       this.#change(item, isRefused ? 0n : quantity, 0n)
-      this.#movements.push({ transactionId, line: line++, item, quantity, isRefused })
+      this.#movements.push({ scope, transactionId, line: line++, item, quantity, isRefused })
     }
-    this.#recorded.set(transactionId, { lines, isRefused })
+    this.#recorded.set(nameOf(request), { lines, isRefused })
   }
 
-  #end(transactionId: string, reservation: RecordedReservation, state: ReservationState): void {
-    this.#ended.push({ transactionId, state })
-    this.#reserved.set(transactionId, { ...reservation, state })
+  #end(request: Request, reservation: RecordedReservation, state: ReservationState): void {
+    this.#ended.push({ scope: request.scope, transactionId: request.transactionId, state })
+    this.#reserved.set(nameOf(request), { ...reservation, state })
   }
 
   #giveBack(lines: readonly Line[]): void {
@@ -304,36 +321,4 @@ export class Decider {
     const withBalances = lines.map((line) => ({ ...line, balance: this.#balance(line.item).onHand }))
     return { status: 'done', replayed, lines: withBalances }
   }
-}
-
-/**
- * A transaction id has one meaning: of one that was reserved, only `fulfil` makes movements. It stays
- * taken when the reservation has ended, or a late duplicate of the reservation would meet a movement.
- *
- * @throws ReservationActiveError or ReservationEndedError if there is a reservation under the id
- */
-export function checkUnreserved(id: string, reservation: RecordedReservation | undefined, now: Date): void {
-  if (reservation === undefined) return
-  const { state, expiresAt } = reservation
-  if (state === 'active' && expiresAt > now) throw new ReservationActiveError(id, expiresAt)
-  throw new ReservationEndedError(id, state === 'active' ? 'expired' : state)
-}
-
-/**
- * A transaction id stands for one set of lines, all of it.
- *
- * @throws IdempotencyMismatchError if these are others than the recorded ones
- */
-export function checkSame(
-  { model, transactionId }: { readonly model: string; readonly transactionId: string },
-  lines: readonly Line[],
-  recorded: readonly Line[],
-  by: 'item' | 'quantity' = 'quantity',
-): void {
-  const quantities = new Map(recorded.map(({ item, quantity }) => [item.id, quantity]))
-  const fields = []
-  if (lines.length !== quantities.size || lines.some(({ item }) => !quantities.has(item.id))) fields.push('item')
-  const differs = ({ item, quantity }: Line) => (quantities.get(item.id) ?? quantity) !== quantity
-  if (by === 'quantity' && lines.some(differs)) fields.push('quantity')
-  if (fields.length > 0) throw new IdempotencyMismatchError(model, { transactionId }, fields)
 }

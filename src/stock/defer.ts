@@ -14,10 +14,10 @@ import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
-import { checkSame, checkUnreserved } from './decider.js'
 import { lockId, readMovements, readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
-import type { Line, Request } from './request.js'
+import { checkSame, checkUnreserved } from './one-meaning.js'
+import { type Line, nameOf, type Request } from './request.js'
 import { itemExists, itemsIn } from './statements.js'
 import { claimDeferred } from './write.js'
 
@@ -41,17 +41,17 @@ export async function defer(session: Session, map: StockMap, request: Request): 
 }
 
 async function append(session: Session, map: StockMap, request: Request, lockTimeout?: number): Promise<boolean> {
-  const { transactionId, lines } = request
+  const { scope, transactionId, lines } = request
   await map.keys.check(session)
   const { name } = map.movement.model
   const isForbidden = await takesFromLimited(session, map, lines)
-  const entries = lines.map(({ item, quantity }, line) => ({ transactionId, line, item, quantity }))
+  const entries = lines.map(({ item, quantity }, line) => ({ scope, transactionId, line, item, quantity }))
   const claim = async () =>
     !isForbidden && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
   const find = async () => {
     const recorded = await readConfirmed(session, {
       deadline: request.deadline,
-      read: async () => (await readMovements(session, map, [transactionId])).get(transactionId),
+      read: async () => (await readMovements(session, map, [request])).get(nameOf(request)),
       isFound: (found) => found !== undefined,
     })
     if (recorded) {
@@ -61,9 +61,9 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
     }
     if (map.reservation) {
       // A second statement sees what the one has written that was reserving under the id.
-      const now = await lockId(session, map, transactionId, lockTimeout)
-      const reservations = await readReservations(session, map, [transactionId])
-      checkUnreserved(transactionId, reservations.get(transactionId), now)
+      const now = await lockId(session, map, request, lockTimeout)
+      const reservations = await readReservations(session, map, [request])
+      checkUnreserved(transactionId, reservations.get(nameOf(request)), now)
     }
     if (isForbidden) {
       throw new InvalidArgumentError(

@@ -4,13 +4,12 @@ import { propertyOf } from '../prisma/client.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import { BalanceGuard } from './balance-guard.js'
-import type { ItemKey, Quantity } from './client-types.js'
+import type { StockOf } from './client-types.js'
 import { StockExecutor } from './executor.js'
 import { guardedQueries } from './guarded-queries.js'
 import { mapStock } from './mapping.js'
 import { StockFeature } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
-import type { Stock } from './types.js'
 
 /**
  * The extension for stock: `db.$stock`, on models of yours. Apply it after `concurrency()`.
@@ -29,7 +28,7 @@ import type { Stock } from './types.js'
  */
 export function stock<const O extends StockOptions, C extends object>(
   options: O,
-): (client: C) => ClientExtension<'$stock', Stock<ItemKey<C, O>, Quantity<C, O>>> {
+): (client: C) => ClientExtension<'$stock', StockOf<C, O>> {
   const { retry, maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkStockOptions(options)
   return featureExtension('stock', (models, rootFor) => {
     const map = mapStock(models, given)

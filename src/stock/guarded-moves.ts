@@ -1,13 +1,11 @@
 import type { Session } from '../engine/session.js'
-import { sqlTypeOf } from '../mapping/columns.js'
-import { columnOf } from '../sql/sql.js'
-import { join, sql } from '../sql/statement.js'
+import { join, raw, sql } from '../sql/statement.js'
 import { type Balance, Decider, type RecordedMovement } from './decider.js'
 import { type Decided, demandsOf } from './demand.js'
 import { type LockedState, readMovements } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
-import type { Decision, Request } from './request.js'
-import { column, rowsIn } from './statements.js'
+import { type Decision, nameOf, type Request } from './request.js'
+import { idColumns, isOf, rowsIn } from './statements.js'
 import { type Guard, leftBy, writeGuarded } from './write.js'
 
 /** The outcome of movements that were sent in a guarded statement. */
@@ -70,9 +68,8 @@ export class GuardedMoves {
       const isAsKnown = this.#find(written)
       if (written.isWritten) return this.#resultOf(isAsKnown ? likely : this.#decide(this.#requests))
       if (written.balances.size < likely.set.items.length) break // an item is not there, or an id is not free
-      const ids = this.#requests.map(({ transactionId }) => transactionId)
       try {
-        this.#movements = await readMovements(this.#session, this.#map, ids)
+        this.#movements = await readMovements(this.#session, this.#map, this.#requests)
       } catch (error) {
         if (this.#session.inTransaction) throw error
         break // nothing was written, and a read that is cut leaves nothing unknown
@@ -134,12 +131,12 @@ export class GuardedMoves {
    * recorded now was not recorded when the items were locked.
    */
   async #certain(refused: readonly Request[]): Promise<ReadonlySet<unknown>> {
-    const other = refused.filter(({ transactionId }) => this.#movements.get(transactionId)?.isRefused === false)
+    const other = refused.filter((request) => this.#movements.get(nameOf(request))?.isRefused === false)
     const short = refused.filter((request) => !other.includes(request))
     if (short.length === 0 || this.#map.rememberRefusals) return new Set(other)
     try {
       const recorded = await findRecorded(this.#session, this.#map, short)
-      return new Set([...other, ...short.filter(({ transactionId }) => !recorded.has(transactionId))])
+      return new Set([...other, ...short.filter((request) => !recorded.has(nameOf(request)))])
     } catch (error) {
       // Written movements stay written: the error is for the statement that decides the others.
       if (this.#session.inTransaction) throw error
@@ -162,13 +159,12 @@ function isSame(a: Balance, b: Balance | undefined): boolean {
 
 /** The ids under which anything is recorded. */
 async function findRecorded(session: Session, map: StockMap, requests: readonly Request[]): Promise<Set<string>> {
-  const type = sqlTypeOf(map.movement.transactionId)
-  const ids = rowsIn('m', [column('id', type, requests, ({ transactionId }) => transactionId)])
+  const ids = rowsIn('m', idColumns(map.movement, requests))
   const tables = map.reservation ? [map.movement, map.reservation] : [map.movement]
+  const scope = raw(map.item.scope.map((_, i) => `m.k${i}::text, `).join(''))
   const lookups = tables.map(
-    ({ table, transactionId }) =>
-      sql`SELECT m.id::text FROM ${ids} JOIN ${table} AS t ON t.${columnOf(transactionId)} = m.id`,
+    (lines) => sql`SELECT ARRAY[${scope}m.id::text] AS key FROM ${ids} JOIN ${lines.table} AS t ON ${isOf(lines, 't')}`,
   )
-  const rows = await session.rows<{ id: string }>(join(lookups, '\nUNION ALL\n'))
-  return new Set(rows.map(({ id }) => id))
+  const rows = await session.rows<{ key: string[] }>(join(lookups, '\nUNION ALL\n'))
+  return new Set(rows.map(({ key }) => nameOf({ scope: key.slice(0, -1), transactionId: key.at(-1) as string })))
 }

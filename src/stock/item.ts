@@ -2,37 +2,52 @@ import type { Field } from '../engine/data-model.js'
 import { InvalidArgumentError, type ItemKeyValue, type ItemName } from '../errors/index.js'
 import { checkKeyLength } from '../sql/key-text.js'
 import { keyValue } from '../sql/key-value.js'
+import type { Scope } from '../sql/scope.js'
 import { isRecord } from '../values/validation.js'
 
 /** An item, by its key. */
 export interface Item {
   /** One text per item, equal exactly where the database's keys are. */
   readonly id: string
-  /** The values of its key, as text, in the order of the key's fields. */
+  /** The values of its key, as text, in the order of the key's fields: the scope comes first. */
   readonly key: readonly string[]
-  /** As the caller named it. */
+  /** As the caller named it, in its scope. */
   readonly given: ItemName
 }
 
 const WHOLE = /^-?\d+$/
 
-/** Reads an item: the value of its key, or an object with one value for each field of the key. */
-export function readItem(value: unknown, fields: readonly Field[], path: string): Item {
+/** The fields that name an item: those of its scope, which are given once for a call, and then its own. */
+export interface ItemFields {
+  readonly scope: readonly Field[]
+  /** All of them. */
+  readonly key: readonly Field[]
+  readonly own: readonly Field[]
+}
+
+/** Reads an item of a scope: the value of its key, or an object with one value for each field of the key. */
+export function readItem({ own: fields }: ItemFields, scope: Scope, value: unknown, path: string): Item {
   const [field, ...others] = fields as readonly [Field, ...Field[]]
-  if (others.length === 0) return itemOf([keyValue(value, field, path)], value as ItemName)
+  if (others.length === 0) return itemOf(scope.concat(keyValue(value, field, path)), value as ItemName)
   if (!isRecord(value)) {
     throw new InvalidArgumentError(path, `must be an object with ${fields.map(({ name }) => name).join(' and ')}.`)
   }
   const stranger = Object.keys(value).find((name) => !fields.some((field) => field.name === name))
   if (stranger !== undefined)
     throw new InvalidArgumentError(`${path}.${stranger}`, 'is not part of the key of an item.')
-  const key = fields.map((field) => keyValue(value[field.name], field, `${path}.${field.name}`))
+  const own = fields.map((field) => keyValue(value[field.name], field, `${path}.${field.name}`))
+  const key = scope.concat(own) // a spread would keep room for more, for each of a hundred thousand calls that wait
   checkKeyLength(key, path)
   return itemOf(key, value as ItemName)
 }
 
+/** The item with these values of all its fields. */
+export function itemOfRow({ scope, own }: ItemFields, key: readonly string[]): Item {
+  return itemOf(key, givenOf(key.slice(scope.length), own))
+}
+
 /** The item with these values, as the database has them. */
-export function itemOf(key: readonly string[], given: ItemName): Item {
+function itemOf(key: readonly string[], given: ItemName): Item {
   return { id: key.length === 1 ? (key[0] as string) : JSON.stringify(key), key, given }
 }
 

@@ -1,13 +1,13 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
 import { timed } from '../events/call-events.js'
-import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
+import { keysEqual, touches } from '../mapping/columns.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
-import { join, type Piece, param, raw, type SqlText, sql } from '../sql/statement.js'
+import { join, type Piece, raw, type SqlText, sql } from '../sql/statement.js'
 import type { Balance, RecordedMovement, RecordedReservation, ReservationState, Snapshot } from './decider.js'
-import { givenOf, type Item, itemOf } from './item.js'
+import { type Item, itemOfRow } from './item.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
-import type { Line, Request } from './request.js'
-import { idsAreLocked, itemsIn, LOCKED_BALANCE, limited, lockedItems } from './statements.js'
+import { type Claimed, type Line, nameOf, type Request } from './request.js'
+import { idColumns, idsAreLocked, isOf, itemsIn, LOCKED_BALANCE, limited, lockedItems, rowsIn } from './statements.js'
 
 /** Items that are locked, as they are. */
 export interface LockedState {
@@ -32,10 +32,10 @@ export async function loadSnapshot(
   await map.quantities.prepare(tx)
   const { reservation } = map
   const items = itemsOf(requests)
-  const ids = [...new Set(requests.map(({ transactionId }) => transactionId))]
-  const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map((request) => request.transactionId))
+  const ids = [...new Map(requests.map((request) => [nameOf(request), request])).values()]
+  const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map(nameOf))
   const limit = limited(lockTimeout)
-  const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(id), limit)
+  const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(nameOf(id)), limit)
   const lock = () => lockAndRead(tx, map, items, [limit, locks])
   const { balances, now } = state ?? (await timed(requests[0]?.deadline.events, 'row', lock))
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
@@ -104,32 +104,32 @@ SELECT position, sum(quantity)::text AS quantity FROM ended GROUP BY position`)
 }
 
 /** The movements that are recorded under the transaction ids. */
-export async function readMovements(session: Session, map: StockMap, ids: readonly string[]) {
+export async function readMovements(session: Session, map: StockMap, ids: readonly Claimed[]) {
   const { refused } = map.movement
   const found = new Map<string, RecordedMovement & { readonly lines: Line[] }>()
   const more = refused && raw(`, t.${columnOf(refused)} AS refused`)
-  for (const { id, line, row } of await readLines(session, map, map.movement, { ids, more })) {
-    const movement = found.get(id) ?? { lines: [], isRefused: row.refused === true }
+  for (const { name, line, row } of await readLines(session, map, map.movement, { ids, more })) {
+    const movement = found.get(name) ?? { lines: [], isRefused: row.refused === true }
     movement.lines.push(line)
-    found.set(id, movement)
+    found.set(name, movement)
   }
   return found
 }
 
 /** The reservations under the transaction ids. */
-export async function readReservations(session: Session, map: StockMap, ids: readonly string[]) {
+export async function readReservations(session: Session, map: StockMap, ids: readonly Claimed[]) {
   const found = new Map<string, RecordedReservation & { readonly lines: Line[] }>()
   const { reservation } = map
   if (!reservation) return found
   const { state, expiresAt } = reservation
   const more = raw(`, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"`)
-  for (const { id, line, row } of await readLines(session, map, reservation, { ids, more })) {
-    const known = found.get(id)
+  for (const { name, line, row } of await readLines(session, map, reservation, { ids, more })) {
+    const known = found.get(name)
     const lines = known?.lines ?? []
     lines.push(line)
     // One expired line ends all of it: the quantity that it held of that item may be taken.
     const isExpired = row.state === 'expired' || known?.state === 'expired'
-    found.set(id, {
+    found.set(name, {
       lines,
       state: isExpired ? 'expired' : (row.state as ReservationState),
       expiresAt: new Date(Number(row.expiresAt)),
@@ -139,7 +139,7 @@ export async function readReservations(session: Session, map: StockMap, ids: rea
 }
 
 /** The time by the database's clock, once the transaction id is locked that somebody may be reserving. */
-export async function lockId(session: Session, map: StockMap, id: string, lockTimeout: number | undefined) {
+export async function lockId(session: Session, map: StockMap, id: Claimed, lockTimeout: number | undefined) {
   const isLocked = idsAreLocked(map, [id], () => false, limited(lockTimeout))
   const { now } = await rowOf<{ now: number }>(
     session,
@@ -150,25 +150,25 @@ export async function lockId(session: Session, map: StockMap, id: string, lockTi
 
 /** Which transactions, and what else of their lines. */
 interface Wanted {
-  readonly ids: readonly string[]
+  readonly ids: readonly Claimed[]
   readonly more?: SqlText | undefined
 }
 
 /** The lines of transactions, and what else there is of each. */
-async function readLines(session: Session, { item, quantities }: StockMap, lines: LinesMap, { ids, more }: Wanted) {
-  const { table, transactionId, line, quantity } = lines
+async function readLines(session: Session, map: StockMap, lines: LinesMap, { ids, more }: Wanted) {
+  const { table, scope, transactionId, line, quantity } = lines
+  const distinct = new Map(ids.map((each) => [nameOf(each), each]))
   const id = columnOf(transactionId)
   const key = join(lines.item.map((field) => raw(`t.${columnOf(field)}::text`)))
   const rows = await session.rows<Row & { id: string; key: string[]; quantity: string }>(
     sql`SELECT t.${id}::text AS id, ARRAY[${key}] AS key,
   t.${columnOf(quantity)}::text AS quantity${more}
-FROM ${table} AS t
-WHERE t.${id} = ANY(${param(ids, `${sqlTypeOf(transactionId)}[]`)})
+FROM ${rowsIn('m', idColumns(lines, [...distinct.values()]))} JOIN ${table} AS t ON ${isOf(lines, 't')}
 ORDER BY t.${id}, t.${columnOf(line)}`,
   )
   return rows.map(({ id, key, quantity, ...row }) => ({
-    id,
-    line: { item: itemOf(key, givenOf(key, item.key)), quantity: quantities.parse(quantity) },
+    name: nameOf({ scope: key.slice(0, scope.length), transactionId: id }),
+    line: { item: itemOfRow(map.item, key), quantity: map.quantities.parse(quantity) },
     row,
   }))
 }

@@ -15,19 +15,20 @@ import {
 } from '../mapping/mapping.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
+import type { ItemFields } from './item.js'
 import type { StockOptions } from './options.js'
 import { Quantities } from './quantity.js'
 
 /** The user's models and fields, found and checked. */
 export interface StockMap {
   /** The version is `undefined` also where a movement is to leave it as it is. */
-  readonly item: TableMap & {
-    readonly key: readonly Field[]
-    readonly onHand: Field
-    readonly reserved: Field | undefined
-    readonly minimum: Field | undefined
-    readonly opening: Field | undefined
-  }
+  readonly item: TableMap &
+    ItemFields & {
+      readonly onHand: Field
+      readonly reserved: Field | undefined
+      readonly minimum: Field | undefined
+      readonly opening: Field | undefined
+    }
   readonly movement: LinesMap & {
     readonly applied: Field | undefined
     readonly refused: Field | undefined
@@ -43,8 +44,10 @@ export interface StockMap {
 
 /** A table with a row per transaction and item. */
 export interface LinesMap extends TableMap {
+  readonly scope: readonly Field[]
   readonly transactionId: Field
   readonly line: Field
+  /** The fields of the item's key, with the scope first. */
   readonly item: readonly Field[]
   readonly quantity: Field
 }
@@ -71,13 +74,16 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const tables = reservation ? [movement, reservation] : [movement]
   const keys = new RequiredKeys(new Catalogue(), [
     { model: item.model, fields: item.key },
-    ...tables.map(({ model, transactionId, line }) => ({ model, fields: [transactionId, line] })),
+    ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
   ])
   return { item, movement, reservation, keys, quantities, minimum, rememberRefusals }
 }
 
-function mapItem(found: TableCheck, { item: { key: names, bumpVersion } }: StockOptions): StockMap['item'] {
-  const key = found.fields('key', names, KEY)
+function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
+  const { key: names, bumpVersion } = options.item
+  const scope = found.scope(options.scope)
+  const own = found.fields('key', names, KEY)
+  const key = [...scope, ...own]
   found.uniqueKey('key', key)
   const table = found.table()
   const onHand = found.field('onHand', { ...NUMBER, sentAs: ['int4', 'int8', 'numeric'] })
@@ -87,7 +93,7 @@ function mapItem(found: TableCheck, { item: { key: names, bumpVersion } }: Stock
     opening: found.named('opening', NUMBER),
   }
   for (const [name, field] of Object.entries(numbers)) if (field) checkNumbers(found, name, field, onHand)
-  return { ...table, version: bumpVersion === false ? undefined : table.version, key, onHand, ...numbers }
+  return { ...table, version: bumpVersion === false ? undefined : table.version, scope, key, own, onHand, ...numbers }
 }
 
 function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap): StockMap['movement'] {
@@ -113,10 +119,12 @@ function mapReservation(found: TableCheck, lines: (found: TableCheck) => LinesMa
 
 function mapLines(found: TableCheck, options: StockOptions, item: StockMap['item']): LinesMap {
   const { model } = found
-  const key = found.fields('item', options.item.key, KEY)
-  if (key.length !== item.key.length) {
-    found.report('item', `must name ${item.key.length} fields, one for each of the item's key`)
+  const scope = found.scope(options.scope)
+  const own = found.fields('item', options.item.key, KEY)
+  if (own.length !== item.own.length) {
+    found.report('item', `must name ${item.own.length} fields, one for each of the item's key`)
   }
+  const key = [...scope, ...own]
   key.forEach((field, i) => {
     const own = item.key[i]
     if (own && areFound(own, field) && sqlTypeOf(own) !== sqlTypeOf(field)) {
@@ -125,13 +133,14 @@ function mapLines(found: TableCheck, options: StockOptions, item: StockMap['item
   })
   const lines = {
     ...found.table(),
+    scope,
     transactionId: found.field('transactionId', { ...KEY, types: ['String'] }),
     line: found.field('line', INT),
     item: key,
     quantity: found.field('quantity', NUMBER),
   }
   checkNumbers(found, 'quantity', lines.quantity, item.onHand)
-  found.uniqueKey('model', [lines.transactionId, lines.line])
+  found.uniqueKey('model', [...scope, lines.transactionId, lines.line])
   return lines
 }
 

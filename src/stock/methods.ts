@@ -8,7 +8,9 @@ import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { LONGEST_TIMER, type ResolvedPolicy } from '../retry/policy.js'
 import { readAgain } from '../retry/read-again.js'
+import { checkKeyLength } from '../sql/key-text.js'
 import { keyValue } from '../sql/key-value.js'
+import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { argumentsOf } from '../values/snapshot.js'
@@ -21,9 +23,10 @@ import { readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import type { Applying, RunOne } from './project.js'
 import type { Quantities } from './quantity.js'
-import type { Decision, Done, Kind, Line, Request } from './request.js'
+import { type Decision, type Done, type Kind, type Line, nameOf, type Request } from './request.js'
 
-type Args = Readonly<Record<string, unknown>>
+/** The arguments of a call, with the scope that it is made in. */
+type Args = Readonly<Record<string, unknown>> & { readonly scope: Scope }
 
 const CALL = ['transactionId', 'retry', 'signal']
 const ARGUMENTS = {
@@ -51,6 +54,7 @@ export class StockFeature implements Feature {
   readonly errorModel
   readonly models
   readonly map: StockMap
+  readonly scope
   readonly #policy: ResolvedPolicy
   readonly #executor: StockExecutor
 
@@ -59,6 +63,7 @@ export class StockFeature implements Feature {
     this.errorModel = movement.model
     this.models = [item.model, movement.model, ...(reservation ? [reservation.model] : [])]
     this.map = map
+    this.scope = item.scope
     this.#policy = policy
     this.#executor = executor
   }
@@ -67,7 +72,7 @@ export class StockFeature implements Feature {
     return this.models.map((model): [Model, Use] => [model, model === this.map.item.model ? 'updates' : 'writes'])
   }
 
-  on(session: Session) {
+  on(session: Session, bound?: Scope) {
     const call =
       <R>(method: keyof typeof ARGUMENTS, run: (args: Args, events?: CallEvents) => Promise<R>) =>
       (given: unknown = {}) => {
@@ -75,7 +80,7 @@ export class StockFeature implements Feature {
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
         return (events?: CallEvents) => {
           try {
-            return run(checkedArgs(method, args), events)
+            return run(this.#checked(method, args, bound), events)
           } catch (error) {
             return Promise.reject(error)
           }
@@ -86,7 +91,7 @@ export class StockFeature implements Feature {
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     return {
       move: call('move', (args, events) =>
-        this.#settle(session, this.#request('move', args, [readLine(this.map, args, '')], events), single),
+        this.#settle(session, this.#request('move', args, [readLine(this.map, args.scope, args, '')], events), single),
       ),
       moveAll: call('moveAll', (args, events) =>
         this.#settle(session, this.#request('move', args, readLines(this.map, args), events), moved),
@@ -109,8 +114,15 @@ export class StockFeature implements Feature {
       fulfil: call('fulfil', (args, events) =>
         this.#endReservation(session, this.#request('fulfil', args, [], events), moved),
       ),
-      audit: call('audit', () => this.#audit(session)),
+      audit: call('audit', ({ scope }) => this.#audit(session, scope)),
     }
+  }
+
+  #checked(method: keyof typeof ARGUMENTS, args: unknown, bound: Scope | undefined): Args {
+    if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
+    const takesScope = this.scope.length > 0 && bound === undefined
+    checkNames(args, takesScope ? [...ARGUMENTS[method], 'scope'] : ARGUMENTS[method])
+    return { ...args, scope: scopeOfCall(this.scope, args.scope, bound) }
   }
 
   /** On the root the request joins a batch; in a transaction it is settled right there. */
@@ -128,10 +140,10 @@ export class StockFeature implements Feature {
   async #endReservation<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
     requireReservation(this.map)
     const complete = async () => {
-      const { transactionId, deadline } = request
-      const read = () => readReservations(session.until(deadline), this.map, [transactionId])
+      const { deadline } = request
+      const read = () => readReservations(session.until(deadline), this.map, [request])
       const reservations = await (session.inTransaction ? read() : readAgain(request, read))
-      const lines = reservations.get(transactionId)?.lines ?? []
+      const lines = reservations.get(nameOf(request))?.lines ?? []
       return { ...request, lines, resources: idsOf(lines) }
     }
     if (!session.inTransaction) return this.#executor.execute(await complete(), answer)
@@ -159,21 +171,24 @@ export class StockFeature implements Feature {
       return serializeInTransaction(session, deadline, () => inSavepoint(session, deadline, statement))
     }
     const { foldAll } = await import('./project.js')
-    return foldAll(run, map, batchSize)
+    return foldAll(run, map, { scope: args.scope, batchSize })
   }
 
   // The files of these two are loaded by the first call of the process, before its deadline begins: they are for jobs
   // and checks, and not for requests.
 
-  async #audit(session: Session) {
+  async #audit(session: Session, scope: Scope) {
     const { audit } = await import('./audit.js')
-    const run = () => audit(session, this.map)
+    const run = () => audit(session, this.map, scope)
     return session.inTransaction ? serializeInTransaction(session, patienceOf(this.#policy, {}).deadline, run) : run()
   }
 
   #countRequest(args: Args, events?: CallEvents): Request {
     const { item, quantities } = this.map
-    const line = { item: readItem(args.item, item.key, 'item'), quantity: quantities.read(args.counted, 'counted') }
+    const line = {
+      item: readItem(item, args.scope, args.item, 'item'),
+      quantity: quantities.read(args.counted, 'counted'),
+    }
     return this.#request('count', args, [line], events)
   }
 
@@ -189,27 +204,24 @@ export class StockFeature implements Feature {
 
   #request(kind: Kind, args: Args, lines: readonly Line[], events: CallEvents | undefined): Request {
     const { movement, quantities } = this.map
-    const { minimum } = args
-    const { policy, deadline } = patienceOf(this.#policy, args)
+    const { scope, minimum, retry, signal } = args
+    const { policy, deadline } = patienceOf(this.#policy, { retry, signal })
     const transactionId = keyValue(args.transactionId, movement.transactionId, 'transactionId')
     const resources = idsOf(lines)
-    events?.begin(deadline, lines.length === 0 ? transactionId : resources, transactionId)
+    if (scope.length > 0) checkKeyLength([...scope, transactionId], 'transactionId')
+    const name = nameOf({ scope, transactionId })
+    events?.begin(deadline, lines.length === 0 ? name : resources, name)
     return {
       policy,
       deadline,
       kind,
+      scope,
       transactionId,
       lines,
       resources,
       minimum: minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum'),
     }
   }
-}
-
-function checkedArgs(method: keyof typeof ARGUMENTS, args: unknown): Args {
-  if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
-  checkNames(args, ARGUMENTS[method])
-  return args
 }
 
 function granted(decision: Decision): Done {
@@ -239,7 +251,7 @@ function idsOf(lines: readonly Line[]): string | readonly string[] {
 }
 
 function oneOrMany(map: StockMap, args: Args): readonly Line[] {
-  if (args.lines === undefined) return [readLine(map, args, '')]
+  if (args.lines === undefined) return [readLine(map, args.scope, args, '')]
   if (args.item !== undefined || args.quantity !== undefined) {
     throw new InvalidArgumentError('lines', 'cannot be given together with item and quantity.')
   }
@@ -247,7 +259,7 @@ function oneOrMany(map: StockMap, args: Args): readonly Line[] {
 }
 
 /** The lines, with those of one item added up. */
-function readLines(map: StockMap, { lines }: Args): readonly Line[] {
+function readLines(map: StockMap, { scope, lines }: Args): readonly Line[] {
   if (!Array.isArray(lines) || lines.length === 0)
     throw new InvalidArgumentError('lines', 'must be a list of at least one line.')
   const merged = new Map<string, Line>()
@@ -255,22 +267,30 @@ function readLines(map: StockMap, { lines }: Args): readonly Line[] {
     if (!isRecord(given)) throw new InvalidArgumentError(`lines[${i}]`, 'must be an object with item and quantity.')
     const stranger = Object.keys(given).find((name) => name !== 'item' && name !== 'quantity')
     if (stranger !== undefined) throw new InvalidArgumentError(`lines[${i}].${stranger}`, 'is not part of a line.')
-    const line = readLine(map, given, `lines[${i}].`)
+    const line = readLine(map, scope, given, `lines[${i}].`)
     const before = merged.get(line.item.id)
     merged.set(line.item.id, before ? { ...before, quantity: before.quantity + line.quantity } : line)
   })
   for (const { quantity, item } of merged.values()) {
     if (quantity === 0n)
-      throw new InvalidArgumentError('lines', `of the item ${String(JSON.stringify(item.key))} add up to nothing.`)
+      throw new InvalidArgumentError(
+        'lines',
+        `of the item ${String(JSON.stringify(item.key.slice(scope.length)))} add up to nothing.`,
+      )
     if (!map.quantities.fits(quantity))
       throw new InvalidArgumentError('lines', 'add up to more than a movement can hold.')
   }
   return [...merged.values()]
 }
 
-function readLine(map: StockMap, { item, quantity }: Args, path: string): Line {
+function readLine(
+  map: StockMap,
+  scope: Scope,
+  { item, quantity }: Readonly<Record<string, unknown>>,
+  path: string,
+): Line {
   const line = {
-    item: readItem(item, map.item.key, `${path}item`),
+    item: readItem(map.item, scope, item, `${path}item`),
     quantity: map.quantities.read(quantity, `${path}quantity`),
   }
   if (line.quantity === 0n) throw new InvalidArgumentError(`${path}quantity`, 'must not be 0: nothing would be moved.')

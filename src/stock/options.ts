@@ -1,4 +1,5 @@
 import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
+import { scopeSchema } from '../sql/scope.js'
 import * as s from '../values/schema.js'
 import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
 
@@ -57,6 +58,12 @@ export interface ReservationMapping {
 }
 
 export interface StockOptions {
+  /**
+   * The fields that keep companies or tenants apart, such as `['companyId']`. They have the same names in all models,
+   * and are part of every key: of the item beside its `key`, of movements and reservations beside the transaction id.
+   * Every call then names its scope. A transaction id in two scopes is two requests.
+   */
+  readonly scope?: readonly string[]
   /** The model with a row per item, which holds its balance. */
   readonly item: ItemMapping
   /** The model with a row per movement. */
@@ -85,6 +92,7 @@ const flag = s.optional(s.boolean())
 const lines = { model, item: s.optional(names) }
 
 const stockOptions = s.strictObject({
+  scope: scopeSchema,
   item: mappingSchema(
     ['onHand', 'reserved', 'minimum', 'opening', 'version'],
     { model, key: names, bumpVersion: flag },

@@ -1,5 +1,5 @@
 import type { Job } from '../sync/job.js'
-import type { Decision, Request } from './request.js'
+import { type Decision, nameOf, type Request } from './request.js'
 
 export type StockJob = Job<Request, Decision>
 
@@ -25,7 +25,7 @@ export function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
     return leader
   }
   for (const { task } of batch) {
-    const first = leaderOf(nameOf(task))
+    const first = leaderOf(nodeOf(task))
     for (const { item } of task.lines) {
       const [from, to] = [leaderOf(item.id), leaderOf(first)]
       if (from !== to) leaders.set(from, to)
@@ -33,7 +33,7 @@ export function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
   }
   const parts = new Map<string, StockJob[]>()
   for (const job of batch) {
-    const name = leaderOf(nameOf(job.task))
+    const name = leaderOf(nodeOf(job.task))
     const part = parts.get(name)
     if (part) part.push(job)
     else parts.set(name, [job])
@@ -41,7 +41,7 @@ export function partsOf(batch: readonly StockJob[]): readonly StockJob[][] {
   return [...parts.values()]
 }
 
-/** A name that no item has: keys hold no NUL. */
-function nameOf({ transactionId }: Request): string {
-  return `\0${transactionId}`
+/** A name that no item has. */
+function nodeOf(request: Request): string {
+  return `\0${nameOf(request)}`
 }

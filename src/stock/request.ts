@@ -1,4 +1,5 @@
 import type { Patience } from '../retry/call-options.js'
+import type { Scope } from '../sql/scope.js'
 import type { Deadline } from '../sync/deadline.js'
 import type { Item } from './item.js'
 
@@ -11,10 +12,20 @@ export interface Line {
   readonly quantity: bigint
 }
 
-/** A call that has been checked. */
-export interface Request extends Patience {
-  readonly kind: Kind
+/** A transaction id, which is unique in its scope. */
+export interface Claimed {
+  readonly scope: Scope
   readonly transactionId: string
+}
+
+/** One text for each transaction id and scope: keys hold no NUL. */
+export function nameOf({ scope, transactionId }: Claimed): string {
+  return scope.length === 0 ? transactionId : `${scope.join('\0')}\0${transactionId}`
+}
+
+/** A call that has been checked. */
+export interface Request extends Claimed, Patience {
+  readonly kind: Kind
   /** One per item. */
   readonly lines: readonly Line[]
   /** The ids of their items. */

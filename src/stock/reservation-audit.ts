@@ -1,11 +1,13 @@
 import type { Session } from '../engine/session.js'
-import { sqlTypeOf } from '../mapping/columns.js'
+import { columnsAsKeys, columnsOf, sqlTypeOf } from '../mapping/columns.js'
+import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
-import { param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { ReservationMap, StockMap } from './mapping.js'
 
 /** A line of a reservation whose state is not what the movements of its transaction id say. */
 export interface ReservationFlaw {
+  readonly scope: Scope
   readonly transactionId: string
   readonly line: number
   readonly state: 'active' | 'fulfilled'
@@ -15,7 +17,7 @@ export interface ReservationFlaw {
 const PAGE = 10_000
 
 interface PageRow {
-  readonly next: readonly [transactionId: string, line: number] | null
+  readonly next: readonly string[] | null
   readonly flaws: readonly ReservationFlaw[]
 }
 
@@ -34,27 +36,27 @@ export async function* reservationFlaws(session: Session, map: StockMap): AsyncG
   }
 }
 
-function pageOf(
-  { movement }: StockMap,
-  { table, transactionId, line, state }: ReservationMap,
-  after: PageRow['next'] | undefined,
-): Statement {
-  const [id, number] = [columnOf(transactionId), columnOf(line)]
-  const behindOf = ([lastId, lastLine]: NonNullable<PageRow['next']>) =>
-    sql` AND (r.${id}, r.${number}) > (${param(lastId, sqlTypeOf(transactionId))}, ${param(lastLine, 'int4')})`
+function pageOf({ movement }: StockMap, reservation: ReservationMap, after: PageRow['next'] | undefined): Statement {
+  const { table, scope, transactionId, line, state } = reservation
+  const key = [...scope, transactionId, line]
+  const last = join(key.map((field, i) => sql`${param(after?.[i], sqlTypeOf(field))}`))
   const recorded = movement.refused && sql` AND NOT m.${columnOf(movement.refused)}`
+  const [names, id] = [key.map((_, i) => raw(`k${i}`)), raw(`k${scope.length}`)]
+  const flaw = sql`json_build_object('scope', ARRAY[${join(scope.map((_, i) => raw(`k${i}::text`)))}]::text[],
+    'transactionId', ${id}::text, 'line', ${raw(`k${scope.length + 1}`)}, 'state', state)`
+  const isSame = [...movement.scope, movement.transactionId].map((field, i) => raw(`m.${columnOf(field)} = page.k${i}`))
   return sql`WITH page AS MATERIALIZED (
-  SELECT r.${id} AS id, r.${number} AS line, r.${columnOf(state)} AS state
+  SELECT ${columnsAsKeys(key, 'r')}, r.${columnOf(state)} AS state
   FROM ${table} AS r
-  WHERE r.${columnOf(state)} IN ('active', 'fulfilled')${after ? behindOf(after) : undefined}
-  ORDER BY r.${id}, r.${number}
+  WHERE r.${columnOf(state)} IN ('active', 'fulfilled')${after ? sql` AND (${columnsOf(key, 'r')}) > (${last})` : undefined}
+  ORDER BY ${columnsOf(key, 'r')}
   LIMIT ${raw(String(PAGE))}
 )
 SELECT (
-  SELECT json_build_array(id::text, line) FROM page ORDER BY page.id DESC, page.line DESC LIMIT 1
+  SELECT ARRAY[${join(names.map((name) => raw(`${name}::text`)))}] FROM page ORDER BY ${join(names.map((name) => raw(`page.${name} DESC`)))} LIMIT 1
 ) AS next, (
-  SELECT coalesce(json_agg(json_build_object('transactionId', id::text, 'line', line, 'state', state) ORDER BY page.id, page.line), '[]')
+  SELECT coalesce(json_agg(${flaw} ORDER BY ${join(names)}), '[]')
   FROM page
-  WHERE (state = 'active') = EXISTS (SELECT FROM ${movement.table} AS m WHERE m.${columnOf(movement.transactionId)} = page.id${recorded})
+  WHERE (state = 'active') = EXISTS (SELECT FROM ${movement.table} AS m WHERE ${join(isSame, ' AND ')}${recorded})
 ) AS flaws`
 }

@@ -1,9 +1,11 @@
 import { columnsOf, keyNames, keysEqual, sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
+import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { Item } from './item.js'
 import { columnsOfLines, type LinesMap, type StockMap } from './mapping.js'
+import type { Claimed } from './request.js'
 
 /** Parts that the statements of the stock have in common. */
 
@@ -83,8 +85,7 @@ export const LOCKED_BALANCE = raw(`l.position, l.on_hand::text AS "onHand", l.re
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
 
 /** Lines to be recorded. */
-export interface Entry {
-  readonly transactionId: string
+export interface Entry extends Claimed {
   readonly line: number
   readonly item: Item
   readonly quantity: bigint
@@ -103,7 +104,7 @@ export interface Claim<E extends Entry> {
 /** A claim as CTEs, and conditions on it. */
 export interface ClaimParts {
   readonly ctes: Statement
-  /** The transaction ids, as a list of FROM: `m(id)`. */
+  /** The transaction ids with their scopes, as a list of FROM: `m(k0, id)`. */
   readonly ids: Statement
   /** Expressions: every id was claimed; and none of the lines behind the first ones is missing. */
   readonly isClaimed: Statement
@@ -121,36 +122,56 @@ export function claimParts<E extends Entry>(
 ): ClaimParts {
   const first = claim.entries.filter(({ line }) => line === 0)
   const others = claim.entries.filter(({ line }) => line > 0)
-  const id = idColumn(claim, first)
-  const ids = rowsIn('m', [id])
+  const id = idColumns(claim.lines, first)
+  const ids = rowsIn('m', id)
   const isClaimed = sql`(SELECT count(*) FROM claim) = ${param(first.length, 'int')}`
   const firstLines = sql`claim AS (
-  ${insertion(map, claim, first, id)}${where(conditions(ids))}${first.length > 1 && raw('\n  ORDER BY m.id')}
+  ${insertion(map, claim, first, id)}${where(conditions(ids))}${first.length > 1 && sql`\n  ORDER BY ${idNames(claim.lines, 'm.')}`}
   ON CONFLICT DO NOTHING
   RETURNING 1
 )`
   if (others.length === 0) return { ctes: firstLines, ids, isClaimed, isComplete: undefined }
   const rest = sql`rest AS (
-  ${insertion(map, claim, others, idColumn(claim, others))}${where([isClaimed])}
+  ${insertion(map, claim, others, idColumns(claim.lines, others))}${where([isClaimed])}
   RETURNING 1
 )`
   const isComplete = sql`(SELECT count(*) FROM rest) = ${param(others.length, 'int')}`
   return { ctes: sql`${firstLines}, ${rest}`, ids, isClaimed, isComplete }
 }
 
-function idColumn<E extends Entry>({ lines }: Claim<E>, entries: readonly E[]): Column {
-  return column('id', sqlTypeOf(lines.transactionId), entries, ({ transactionId }) => transactionId)
+/** Transaction ids with their scopes, column by column: `k0`, `id`. The scope is the beginning of an item's key. */
+export function idColumns({ scope, transactionId }: LinesMap, all: readonly Claimed[]): Column[] {
+  return [
+    ...scope.map((field, i) => column(`k${i}`, sqlTypeOf(field), all, (one) => one.scope[i])),
+    column('id', sqlTypeOf(transactionId), all, (one) => one.transactionId),
+  ]
+}
+
+/** `m.k0, m.id` */
+export function idNames({ scope }: LinesMap, alias = ''): SqlText {
+  return raw([...scope.map((_, i) => `${alias}k${i}`), `${alias}id`].join(', '))
+}
+
+/** The lines of `alias` are of the transaction id and scope of `m`. */
+export function isOf({ scope, transactionId }: LinesMap, alias: string): SqlText {
+  const inScope = scope.map((field, i) => `${alias}.${columnOf(field)} = m.k${i} AND `).join('')
+  return raw(`${inScope}${alias}.${columnOf(transactionId)} = m.id`)
 }
 
 /** The planner must not compute a value beforehand that is beyond its column, of a line that is not inserted: OFFSET. */
-function insertion<E extends Entry>(map: StockMap, claim: Claim<E>, entries: readonly E[], id: Column): Statement {
+function insertion<E extends Entry>(
+  map: StockMap,
+  claim: Claim<E>,
+  entries: readonly E[],
+  ids: readonly Column[],
+): Statement {
   const { lines, parameters, columns, values } = claim
   const { quantities } = map
   const items = entries.map(({ item }) => item)
   const all = [
-    id,
+    ...ids,
     column('line', 'int4', entries, ({ line }) => line),
-    ...keyColumns(map, items),
+    ...keyColumns(map, items).slice(lines.scope.length),
     column('quantity', quantities.sqlType, entries, ({ quantity }) => quantities.text(quantity)),
     ...(parameters?.(entries) ?? []),
   ]
@@ -158,6 +179,17 @@ function insertion<E extends Entry>(map: StockMap, claim: Claim<E>, entries: rea
   return sql`INSERT INTO ${lines.table} (${names}${columns})
   SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(lines.updatedAt)}${values}
   FROM ${rowsIn('m', all, raw(' OFFSET 0'))}`
+}
+
+/** A condition: the rows of `alias` are of the scope. None where there is no scope. */
+export function inScope(
+  { scope: fields }: Pick<LinesMap, 'scope'>,
+  alias: string,
+  scope: Scope,
+): Statement | undefined {
+  if (fields.length === 0) return undefined
+  const each = fields.map((field, i) => sql`${raw(alias)}.${columnOf(field)} = ${param(scope[i], sqlTypeOf(field))}`)
+  return join(each, ' AND ')
 }
 
 /** The columns that only movements have. */
@@ -177,27 +209,30 @@ export function itemExists({ item }: StockMap, alias: string): Statement {
  * is held until the transaction ends, so the second one sees what the first has written.
  * Without reservations there is nothing to tell apart, and no lock.
  */
-function lockKey({ movement }: StockMap, id: string): SqlText {
+function lockKey({ movement }: StockMap, alias = ''): SqlText {
   const table = movement.table.replaceAll("'", "''")
-  return raw(`hashtextextended(${id}::text, hashtextextended('$stock ${table}', 0))`)
+  const names = [...movement.scope.map((_, i) => `k${i}`), 'id']
+  return raw(
+    names.reduce(
+      (seed, name) => `hashtextextended(${alias}${name}::text, ${seed})`,
+      `hashtextextended('$stock ${table}', 0)`,
+    ),
+  )
 }
 
 /** A condition that locks transaction ids, and waits for them. All statements take them in one order. */
 export function idsAreLocked(
   map: StockMap,
-  ids: readonly string[],
-  isReserving: (id: string) => boolean,
+  ids: readonly Claimed[],
+  isReserving: (id: Claimed) => boolean,
   limit: SqlText | undefined,
 ): Statement {
-  const key = lockKey(map, 'id')
-  const list = rowsIn('m', [
-    column('id', sqlTypeOf(map.movement.transactionId), ids, (id) => id),
-    column('reserving', 'bool', ids, isReserving),
-  ])
+  const key = lockKey(map)
+  const list = rowsIn('m', [...idColumns(map.movement, ids), column('reserving', 'bool', ids, isReserving)])
   return sql`(
     SELECT count(CASE WHEN reserving THEN pg_advisory_xact_lock(${key})::text ELSE pg_advisory_xact_lock_shared(${key})::text END)
     FROM (
-      SELECT * FROM ${list} ORDER BY id
+      SELECT * FROM ${list} ORDER BY ${idNames(map.movement)}
     ) AS m${limit && sql`\n    WHERE ${limit}`}
   ) IS NOT NULL`
 }
@@ -216,11 +251,11 @@ export function idsAreLocked(
 export function idsAreUnreserved(map: StockMap, ids: Statement): Statement | undefined {
   const { reservation } = map
   if (reservation === undefined) return undefined
-  return sql`(SELECT bool_and(pg_try_advisory_xact_lock_shared(${lockKey(map, 'm.id')})) FROM ${ids})
-    AND NOT EXISTS (SELECT FROM ${reservation.table} AS r JOIN ${ids} ON r.${columnOf(reservation.transactionId)} = m.id)`
+  return sql`(SELECT bool_and(pg_try_advisory_xact_lock_shared(${lockKey(map, 'm.')})) FROM ${ids})
+    AND NOT EXISTS (SELECT FROM ${reservation.table} AS r JOIN ${ids} ON ${isOf(reservation, 'r')})`
 }
 
 /** A condition: none of the `ids` is recorded, as far as the statement's snapshot tells. */
-export function idsAreNew({ movement: { table, transactionId } }: StockMap, ids: Statement): Statement {
-  return sql`NOT EXISTS (SELECT FROM ${table} AS t JOIN ${ids} ON t.${columnOf(transactionId)} = m.id)`
+export function idsAreNew({ movement }: StockMap, ids: Statement): Statement {
+  return sql`NOT EXISTS (SELECT FROM ${movement.table} AS t JOIN ${ids} ON ${isOf(movement, 't')})`
 }

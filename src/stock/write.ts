@@ -1,7 +1,7 @@
 import { isOutOfRange } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
-import { keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
+import { keysEqual, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf, momentIn } from '../sql/sql.js'
 import { type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
@@ -17,8 +17,10 @@ import {
   column,
   type Entry,
   flagColumns,
+  idColumns,
   idsAreNew,
   idsAreUnreserved,
+  isOf,
   itemExists,
   keyColumns,
   LOCKED_BALANCE,
@@ -105,9 +107,10 @@ FROM (SELECT count(*) FROM changed) AS c`
 
 async function endReservations(tx: Session, { reservation }: StockMap, ended: WriteSet['ended']): Promise<void> {
   if (!reservation) return
-  for (const { transactionId, state } of ended) {
+  for (const { state, ...id } of ended) {
     await tx.rows(sql`UPDATE ${reservation.table} AS r SET ${columnOf(reservation.state)} = ${param(state)}${touches(reservation, 'r')}
-WHERE ${columnOf(reservation.transactionId)} = ${param(transactionId, sqlTypeOf(reservation.transactionId))} AND ${columnOf(reservation.state)} = 'active'`)
+FROM ${rowsIn('m', idColumns(reservation, [id]))}
+WHERE ${isOf(reservation, 'r')} AND r.${columnOf(reservation.state)} = 'active'`)
   }
 }
 
