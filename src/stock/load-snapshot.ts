@@ -154,7 +154,10 @@ interface Wanted {
   readonly more?: SqlText | undefined
 }
 
-/** The lines of transactions, and what else there is of each. */
+/**
+ * The lines of transactions, and what else there is of each. OFFSET keeps the lookups from becoming a join: a plan
+ * that was made while the table was tiny would read all of it.
+ */
 async function readLines(session: Session, map: StockMap, lines: LinesMap, { ids, more }: Wanted) {
   const { table, scope, transactionId, line, quantity } = lines
   const distinct = new Map(ids.map((each) => [nameOf(each), each]))
@@ -163,7 +166,9 @@ async function readLines(session: Session, map: StockMap, lines: LinesMap, { ids
   const rows = await session.rows<Row & { id: string; key: string[]; quantity: string }>(
     sql`SELECT t.${id}::text AS id, ARRAY[${key}] AS key,
   t.${columnOf(quantity)}::text AS quantity${more}
-FROM ${rowsIn('m', idColumns(lines, [...distinct.values()]))} JOIN ${table} AS t ON ${isOf(lines, 't')}
+FROM ${rowsIn('m', idColumns(lines, [...distinct.values()]))} CROSS JOIN LATERAL (
+  SELECT * FROM ${table} AS t WHERE ${isOf(lines, 't')} OFFSET 0
+) AS t
 ORDER BY t.${id}, t.${columnOf(line)}`,
   )
   return rows.map(({ id, key, quantity, ...row }) => ({
