@@ -37,24 +37,32 @@ export { series } from './series/extension.js'
 export type {
   CounterMapping,
   DocumentMapping,
+  FreeMapping,
   NumberMapping,
   NumbersOnly,
   SeriesDefinition,
   SeriesOptions,
+  VoidMapping,
 } from './series/options.js'
 export { type SeriesSchemaOptions, seriesSchema, seriesSql } from './series/schema.js'
 export type { Gap, GivenNumber } from './series/store.js'
 export type {
+  ClosedPeriod,
+  ClosePeriodArgs,
   CreateDocumentArgs,
   CreatedDocument,
   GapsOptions,
   InScope,
   NextNumberOptions,
   NumberSeries,
+  PeekedNumber,
+  PeekOptions,
   ScopedSeries,
   SeriesDocuments,
   SeriesName,
   SeriesOf,
+  VoidedNumber,
+  VoidNumberArgs,
 } from './series/types.js'
 export type { ItemKey, Quantity, StockOf } from './stock/client-types.js'
 export { stock } from './stock/extension.js'

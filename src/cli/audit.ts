@@ -27,6 +27,7 @@ export type AuditCode =
   | 'SERIALS_STATE'
   | 'SERIES_GAP'
   | 'SERIES_COUNTER'
+  | 'SERIES_TWICE'
   | 'SERIES_RECORD'
 
 type Session = ClientSetup['session']
@@ -104,6 +105,13 @@ async function* ofSeries(session: Session, map: SeriesMap): AsyncGenerator<Audit
           code: 'SERIES_COUNTER',
           where: inPeriod(where, flaw.period),
           what: `${flaw.value} is given, and the counter is not that far`,
+        }
+        break
+      case 'twice':
+        yield {
+          code: 'SERIES_TWICE',
+          where: inPeriod(where, flaw.period),
+          what: `${flaw.value} is more than one of these: used by a transaction id, void, free`,
         }
         break
       case 'other record': {

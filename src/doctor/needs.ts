@@ -85,13 +85,15 @@ function needsOfSerials({ serial, allocation, history, keys }: SerialsMap): Need
   }
 }
 
-function needsOfSeries({ counter, number, series, keys }: SeriesMap): Needs {
+function needsOfSeries({ counter, number, voids, free, series, keys }: SeriesMap): Needs {
   const table = tablesOf('$series')
   const documents = Array.from(series.values()).flatMap(({ document }) => document ?? [])
   return {
     tables: [
       table(counter, 'SELECT', 'INSERT', 'UPDATE'),
       table(number, 'SELECT', 'INSERT'),
+      ...(voids ? [table(voids, 'SELECT', 'INSERT')] : []),
+      ...(free ? [table(free, 'SELECT', 'INSERT', 'UPDATE', 'DELETE')] : []),
       ...documents.map((document) => table(document, 'SELECT', 'INSERT')),
     ],
     keys: [

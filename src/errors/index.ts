@@ -12,7 +12,7 @@ import type { IdempotencyInProgressError, IdempotencyMismatchError } from './ide
 import type { LockTimeoutError, UnsupportedDatabaseError } from './locking.js'
 import type { DeadlineExceededError, OutcomeUnknownError, OverloadedError } from './retry.js'
 import type { DuplicateSerialsError, InsufficientSerialsError, SerialsUnavailableError } from './serials.js'
-import type { SeriesOverflowError } from './series.js'
+import type { SeriesNumberError, SeriesOverflowError } from './series.js'
 import type {
   InsufficientStockError,
   ItemNotFoundError,
@@ -81,6 +81,7 @@ export type AnyConcurrencyError =
   | ReservationActiveError
   | ReservationEndedError
   | SerialsUnavailableError
+  | SeriesNumberError
   | SeriesOverflowError
   | TransactionAbortedError
   | TransactionRequiredError

@@ -28,6 +28,7 @@ const REFUSALS: ReadonlySet<ConcurrencyErrorCode> = new Set<ConcurrencyErrorCode
   'RESERVATION_ACTIVE',
   'RESERVATION_ENDED',
   'SERIALS_UNAVAILABLE',
+  'SERIES_NUMBER',
   'SERIES_OVERFLOW',
 ])
 

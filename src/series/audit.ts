@@ -1,13 +1,13 @@
 import type { Session } from '../engine/session.js'
 import { columnsAsKeys, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
 import { inScope, type Series, type SeriesMap, seriesOf } from './mapping.js'
 import { areEqual, keyOf } from './statements.js'
 
 /** A flaw in the numbers of a series. */
 export type SeriesFlaw =
-  /** Numbers that were taken, but that no transaction id has. Only of a series without `blocks`, where gaps are allowed. */
+  /** Numbers that were taken, but that no transaction id has, and that are neither void nor free. Only of a series without `blocks`, where gaps are allowed. */
   | {
       readonly kind: 'gap'
       readonly series: string
@@ -17,6 +17,8 @@ export type SeriesFlaw =
     }
   /** A number that the counter is still to give: it cannot be given again, so the series stops there. */
   | { readonly kind: 'ahead of the counter'; readonly series: string; readonly period: string; readonly value: bigint }
+  /** A number that is two of these at once: used by a transaction id, void, free. */
+  | { readonly kind: 'twice'; readonly series: string; readonly period: string; readonly value: bigint }
   /** A number whose record is gone, or has another number. */
   | {
       readonly kind: 'other record'
@@ -39,6 +41,7 @@ interface PageRow {
   readonly next: Place | null
   readonly gaps: readonly { readonly period: string; readonly from: string; readonly to: string }[]
   readonly ahead: readonly Place[]
+  readonly twice: readonly Place[]
   readonly others: readonly {
     readonly transactionId: string
     readonly number: string
@@ -89,17 +92,40 @@ async function* flawsOf(session: Session, map: SeriesMap, series: Series): Async
     for (const { period, value } of page?.ahead ?? []) {
       yield { kind: 'ahead of the counter', series: name, period, value: BigInt(value) }
     }
+    for (const { period, value } of page?.twice ?? []) {
+      yield { kind: 'twice', series: name, period, value: BigInt(value) }
+    }
     for (const other of page?.others ?? []) yield { kind: 'other record', series: name, ...other }
     after = page?.next ?? null
   }
 }
 
+type Behind = (period: string, value: string) => Statement | undefined
+
+/** A page of the numbers that are void or free, as a part of the list. */
+function explained(
+  { table, key, period, value }: NonNullable<SeriesMap['free']>,
+  own: readonly Parameter[],
+  behind: Behind,
+): Statement {
+  const [ofPeriod, number] = [`e.${columnOf(period)}`, `e.${columnOf(value)}`]
+  return sql`
+    UNION ALL
+    (
+      SELECT ${raw(ofPeriod)}, ${raw(number)}::int8, true, NULL, NULL
+      FROM ${table} AS e
+      WHERE ${areEqual(key, own, 'e.')}${behind(ofPeriod, number)}
+      ORDER BY ${raw(ofPeriod)}, ${raw(number)}
+      LIMIT ${raw(String(PAGE))}
+    )`
+}
+
 /** Each counter stands in the list as the number behind its last one, which ends a gap, and is itself none. */
-function pageOf({ counter, number }: SeriesMap, series: Series, after: Place | undefined): Statement {
+function pageOf({ counter, number, voids, free }: SeriesMap, series: Series, after: Place | undefined): Statement {
   const { start, blocks, document } = series
   const own = keyOf(series)
   const before = after && { period: param(after.period, 'text'), value: param(after.value, 'int8') }
-  const behind = (period: string, value: string) =>
+  const behind: Behind = (period, value) =>
     before && sql` AND (${raw(period)}, ${raw(value)}) > (${before.period}, ${before.value})`
   const [period, value] = [`n.${columnOf(number.period)}`, `n.${columnOf(number.value)}`]
   const next = `c.${columnOf(counter.last)}::int8 + 1`
@@ -112,19 +138,23 @@ function pageOf({ counter, number }: SeriesMap, series: Series, after: Place | u
   SELECT *
   FROM (
     (
-      SELECT ${raw(period)} AS period, ${raw(value)}::int8 AS value, n.${id} AS id, n.${columnOf(number.text)} AS text
+      SELECT ${raw(period)} AS period, ${raw(value)}::int8 AS value, true AS counts, n.${id} AS id, n.${columnOf(number.text)} AS text
       FROM ${number.table} AS n
       WHERE ${areEqual(number.key, own, 'n.')}${behind(period, value)}
       ORDER BY ${raw(period)}, ${raw(value)}
       LIMIT ${raw(String(PAGE))}
-    )
+    )${join(
+      [voids, free].map((place) => place && explained(place, own, behind)),
+      '',
+    )}
     UNION ALL
-    SELECT c.${columnOf(counter.period)}, ${raw(next)}, NULL, NULL
+    SELECT c.${columnOf(counter.period)}, ${raw(next)}, false, NULL, NULL
     FROM ${counter.table} AS c
     WHERE ${areEqual(counter.key, own, 'c.')}${behind(`c.${columnOf(counter.period)}`, next)}
   ) AS listed
   ORDER BY period, value
-  LIMIT ${raw(String(PAGE))}
+  -- with all rows of the last number: a page begins behind a number
+  FETCH FIRST ${raw(String(PAGE))} ROWS WITH TIES
 ), step AS MATERIALIZED (
   SELECT page.*, lag(value, 1, ${carried}) OVER (PARTITION BY period ORDER BY value) AS before, (
     SELECT c.${columnOf(counter.last)}::int8 FROM ${counter.table} AS c
@@ -141,8 +171,11 @@ SELECT (
 ) AS gaps, (
   SELECT coalesce(json_agg(json_build_object('period', period, 'value', value::text) ORDER BY period, value), '[]')
   FROM step
-  WHERE id IS NOT NULL AND value > coalesce(last, value - 1)
+  WHERE counts AND value > coalesce(last, value - 1)
 ) AS ahead, (
+  SELECT coalesce(json_agg(json_build_object('period', period, 'value', value::text) ORDER BY period, value), '[]')
+  FROM (SELECT period, value FROM page WHERE counts GROUP BY 1, 2 HAVING count(*) > 1) AS doubled
+) AS twice, (
   ${
     document && recorded
       ? sql`SELECT coalesce(json_agg(json_build_object('transactionId', page.id::text, 'number', page.text, 'recorded', ${recorded}) ORDER BY period, value), '[]')

@@ -113,6 +113,6 @@ export class BlockAllocator {
 const LENGTHS: Readonly<Record<Unit, number>> = { year: 4, month: 7, day: 10 }
 
 /** The key of calls that may share a fetch: roughly, since in UTC; each looks whether the block is for it. */
-function momentOf({ format: { unit } }: Series, at: Date | undefined): string {
+export function momentOf({ format: { unit } }: Series, at: Date | undefined): string {
   return unit === undefined || at === undefined ? 'now' : at.toISOString().slice(0, LENGTHS[unit])
 }

@@ -21,8 +21,9 @@ import { serializeInTransaction } from '../transactions/serialize.js'
 import { canonical } from '../values/canonical.js'
 import { compareDocument, type DocumentRecord, documentKey, rowOf } from './document.js'
 import { createDocuments, type DocumentRow, findDocuments, type NewDocument } from './document-statements.js'
+import type { OwnedCall } from './free-numbers.js'
 import type { DocumentMap, DocumentSeries, SeriesMap } from './mapping.js'
-import type { SeriesStore } from './store.js'
+import type { GivenNumber } from './store.js'
 import type { CreatedDocument } from './types.js'
 
 type Created = CreatedDocument<Row>
@@ -44,7 +45,8 @@ export interface DocumentEngine {
 export interface CreatorParts {
   readonly map: SeriesMap
   readonly root: RetryingRoot
-  readonly store: SeriesStore
+  /** Takes a number in a transaction. */
+  readonly take: (tx: Session, call: OwnedCall) => Promise<GivenNumber>
   readonly engine: DocumentEngine
 }
 
@@ -242,11 +244,11 @@ export class DocumentCreator {
 
   /** In a transaction: the number first, and then its document. A number that the transaction id has already is kept. */
   async #createIn(tx: Session, call: CreateCall, lockTimeout?: number): Promise<Created> {
-    const { store, engine } = this.#parts
+    const { take, engine } = this.#parts
     const { series, transactionId, record } = call
     const { document } = series
     await document.keys.check(tx)
-    const number = await timed(call.deadline.events, 'row', () => store.takeOnce(tx, call, transactionId))
+    const number = await timed(call.deadline.events, 'row', () => take(tx, call))
     const { value, text } = number
     const found = number.replayed ? await engine.find(tx, document, documentKey(series, transactionId)) : undefined
     if (found) return this.#compared(tx, call, { record: found, value, text, replayed: true })

@@ -15,7 +15,7 @@ import { type Parameter, param } from '../sql/statement.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import { type Format, parseFormat } from './format.js'
 import type { SeriesDefinition, SeriesOptions } from './options.js'
-import { DEFAULT_COUNTER_MODEL, DEFAULT_NUMBER_MODEL } from './schema.js'
+import { DEFAULT_COUNTER_MODEL, DEFAULT_FREE_MODEL, DEFAULT_NUMBER_MODEL, DEFAULT_VOID_MODEL } from './schema.js'
 
 /** The user's models and fields, found and checked, and the series that the options define. */
 export interface SeriesMap {
@@ -29,6 +29,10 @@ export interface SeriesMap {
     readonly value: Field
     readonly text: Field
   }
+  /** The numbers that are void, where they have a model. */
+  readonly voids: (PlaceMap & { readonly reason: Field }) | undefined
+  /** The free numbers, where a series is parallel. */
+  readonly free: PlaceMap | undefined
   readonly catalogue: Catalogue
   /** The unique keys without which numbers would be given twice. */
   readonly keys: RequiredKeys
@@ -37,6 +41,13 @@ export interface SeriesMap {
   readonly patterns: readonly Series[]
   /** The largest number that the columns can hold. */
   readonly largest: bigint
+}
+
+/** A table with a row per number. */
+interface PlaceMap extends KeyedTable {
+  readonly series: Field
+  readonly period: Field
+  readonly value: Field
 }
 
 /** A table with a row per series and something else. */
@@ -60,6 +71,8 @@ export interface Series {
   readonly highest: bigint
   readonly timeZone: string
   readonly blocks: bigint | undefined
+  /** Whether its numbers are taken from free ones. */
+  readonly parallel: boolean
   readonly document: DocumentMap | undefined
 }
 
@@ -84,7 +97,12 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
   const { scope } = options
   const counter = mapCounter(check, options.counter ?? {}, scope)
   const number = mapNumber(check, options.number ?? {}, scope)
-  const isInt = counter.last.type === 'Int' || number.value.type === 'Int'
+  const isParallel = Object.values(options.series ?? {}).some(({ parallel }) => parallel)
+  const voids = (options.void || isParallel) && mapVoids(check, options.void ?? {}, scope)
+  const free = isParallel ? mapFree(check, options.free ?? {}, scope) : undefined
+  const isInt = [counter.last, number, voids, free].some(
+    (column) => column && ('type' in column ? column : column.value).type === 'Int',
+  )
   const largest = isInt ? LARGEST_INT : 9_223_372_036_854_775_807n
   const catalogue = new Catalogue()
   const series = new Map<string, Series>()
@@ -103,11 +121,24 @@ export function mapSeries(dataModel: DataModel, options: SeriesOptions): SeriesM
   const keys = new RequiredKeys(catalogue, [
     { model: counter.model, fields: [...counter.key, counter.period] },
     { model: number.model, fields: [...number.key, number.transactionId] },
-    { model: number.model, fields: [...number.key, number.period, number.value] },
+    ...[number, voids, free].flatMap((place) =>
+      place ? [{ model: place.model, fields: [...place.key, place.period, place.value] }] : [],
+    ),
   ])
   const patterns = [...series.values()].filter(({ name }) => name.endsWith('*'))
   patterns.sort((a, b) => b.name.length - a.name.length)
-  return { patterns, scope: counter.key.slice(0, -1), counter, number, series, largest, catalogue, keys }
+  return {
+    patterns,
+    scope: counter.key.slice(0, -1),
+    counter,
+    number,
+    voids: voids || undefined,
+    free,
+    series,
+    largest,
+    catalogue,
+    keys,
+  }
 }
 
 function mapCounter(check: MappingCheck, names: object, scope: SeriesOptions['scope']): SeriesMap['counter'] {
@@ -135,6 +166,25 @@ function mapNumber(check: MappingCheck, names: object, scope: SeriesOptions['sco
   found.uniqueKey('model', [...key, fields.period, fields.value])
   found.insertable([...key, ...Object.values(fields)])
   return { ...found.table(), key, ...fields }
+}
+
+function mapVoids(check: MappingCheck, names: object, scope: SeriesOptions['scope']) {
+  const found = check.table('void', names, DEFAULT_VOID_MODEL)
+  const reason = found.field('reason', PLAIN_TEXT)
+  return { ...mapPlaces(found, scope, [reason]), reason }
+}
+
+function mapFree(check: MappingCheck, names: object, scope: SeriesOptions['scope']): PlaceMap {
+  return mapPlaces(check.table('free', names, DEFAULT_FREE_MODEL), scope)
+}
+
+function mapPlaces(found: TableCheck, scope: SeriesOptions['scope'], others: readonly Field[] = []): PlaceMap {
+  const series = found.field('series', PLAIN_TEXT)
+  const [period, value] = [found.field('period', PLAIN_TEXT), found.field('value', WHOLE_NUMBER)]
+  const key = [...found.scope(scope), series]
+  found.uniqueKey('model', [...key, period, value])
+  found.insertable([...key, period, value, ...others])
+  return { ...found.table(), key, series, period, value }
 }
 
 function mapDocument(
@@ -172,6 +222,11 @@ export function inScope(series: Series, fields: readonly Field[], scope: Scope):
   return { ...series, scope: values, id: scope.length === 0 ? series.name : JSON.stringify([...scope, series.name]) }
 }
 
+/** The tables that the package prints: those of the documents are the user's own. */
+export function ownTables({ counter, number, voids, free }: SeriesMap): TableMap[] {
+  return [counter, number, ...(voids ? [voids] : []), ...(free ? [free] : [])]
+}
+
 /** The series of a name, by its own definition, or else by the longest pattern. */
 export function seriesOf({ series, patterns, largest }: SeriesMap, name: string): Series {
   const own = series.get(name)
@@ -193,6 +248,7 @@ function settled(name: string, definition: SeriesDefinition, largest: bigint): S
     highest: format.highest < largest ? format.highest : largest,
     timeZone: definition.timeZone ?? 'UTC',
     blocks: definition.blocks === undefined ? undefined : BigInt(definition.blocks),
+    parallel: definition.parallel ?? false,
     document: undefined,
   }
 }

@@ -1,8 +1,8 @@
-import type { Row, Session } from '../engine/session.js'
+import type { Row, Session, TransactionSession } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
 import { type CallEvents, timed } from '../events/call-events.js'
 import type { Feature } from '../mapping/feature.js'
-import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
+import { type CallOptions, callOptions, type Patience, patienceOf } from '../retry/call-options.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../retry/policy.js'
 import { readAgain } from '../retry/read-again.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
@@ -17,12 +17,13 @@ import { isStorableText, NOT_STORABLE } from '../values/text.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { BlockAllocator } from './block-allocator.js'
 import { readRecord } from './document.js'
-import type { DocumentCreator, DocumentEngine } from './document-creator.js'
-import { inScope, type Series, type SeriesMap, seriesOf } from './mapping.js'
+import type { CreatorParts, DocumentCreator, DocumentEngine } from './document-creator.js'
+import type { FreeNumbers } from './free-numbers.js'
+import { inScope, ownTables, type Series, type SeriesMap, seriesOf } from './mapping.js'
 import type { SeriesOptions } from './options.js'
 import type { Wanted } from './statements.js'
 import { type Gap, type GivenNumber, SeriesStore } from './store.js'
-import type { CreatedDocument } from './types.js'
+import type { ClosedPeriod, CreatedDocument, PeekedNumber, VoidedNumber } from './types.js'
 
 const numberOptions = {
   series: keyTextSchema,
@@ -47,6 +48,20 @@ const gapsSchema = s.strictObject({
   series: keyTextSchema,
   // The period of a series that never begins again is empty.
   period: s.optional(s.string().check(s.refine(isStorableText, NOT_STORABLE))),
+})
+const peekSchema = s.strictObject({ series: keyTextSchema, at: numberOptions.at })
+const closeOptions = {
+  ...callOptions,
+  series: keyTextSchema,
+  period: s.optional(keyTextSchema),
+  reason: s.string().check(s.minLength(1, 'must not be empty'), s.refine(isStorableText, NOT_STORABLE)),
+}
+const closeSchema = s.strictObject(closeOptions)
+const voidSchema = s.strictObject({
+  ...closeOptions,
+  value: s
+    .union([s.whole(), s.bigint()], 'must be a whole number')
+    .check(s.refine((value) => value >= 0 && value < 2n ** 63n, 'must be a number of the series')),
 })
 
 /**
@@ -80,11 +95,12 @@ export class SeriesFeature implements Feature {
   readonly #engine: DocumentEngine
   readonly #maxWaiting: number
   #creator: DocumentCreator | undefined
+  #free: FreeNumbers | undefined
 
   constructor(map: SeriesMap, root: RetryingRoot, engine: DocumentEngine, options: SeriesOptions) {
     this.errorModel = map.number.model
     this.scope = map.scope
-    this.ownModels = [map.counter.model, map.number.model]
+    this.ownModels = ownTables(map).map(({ model }) => model)
     this.models = [...this.ownModels, ...documentsOf(map)]
     this.map = map
     this.#root = root
@@ -113,6 +129,18 @@ export class SeriesFeature implements Feature {
         const args = { name, given: snapshot(options, 'options'), scope }
         return () => this.#gaps(session, args)
       },
+      peek: (name: unknown, options: unknown) => {
+        const args = { name, given: snapshot(options, 'options'), scope }
+        return () => this.#peek(session, args)
+      },
+      void: (name: unknown, options: unknown) => {
+        const args = { name, given: argumentsOf(options) ?? {}, scope }
+        return (events?: CallEvents) => this.#void(session, args, events)
+      },
+      closePeriod: (name: unknown, options: unknown) => {
+        const args = { name, given: argumentsOf(options) ?? {}, scope }
+        return (events?: CallEvents) => this.#closePeriod(session, args, events)
+      },
     }
   }
 
@@ -122,6 +150,7 @@ export class SeriesFeature implements Feature {
     signal?.throwIfAborted()
     const call = { series, at, transactionId, ...patienceOf(DEFAULT_POLICY, { signal }) }
     events?.begin(call.deadline, series.id, transactionId)
+    if (session.inTransaction && series.parallel) return this.#inParallel(session, call)
     if (session.inTransaction) {
       return serializeInTransaction(session, call.deadline, async () => {
         const number = series.blocks && (await this.#fromBlock(session, call))
@@ -161,14 +190,71 @@ export class SeriesFeature implements Feature {
   /** Loaded by the first call, before its deadline begins: many programs only take numbers. */
   async #loadCreator(): Promise<DocumentCreator> {
     const { DocumentCreator } = await import('./document-creator.js')
-    const parts = { map: this.map, root: this.#root, store: this.#store, engine: this.#engine }
+    const free = this.map.free && (await this.#loadFree())
+    const take: CreatorParts['take'] = (tx, call) =>
+      free && call.series.parallel ? free.take(tx, call) : this.#store.takeOnce(tx, call, call.transactionId)
+    const parts = { map: this.map, root: this.#root, take, engine: this.#engine }
     this.#creator ??= new DocumentCreator(parts, this.#maxWaiting)
     return this.#creator
   }
 
   async #gaps(session: Session, args: CallArguments): Promise<Gap[]> {
     const { series, period } = this.#read(gapsSchema, args)
-    return this.#store.gaps(session, series, period)
+    const { findGaps } = await import('./gaps.js')
+    return findGaps(session, this.map, series, period)
+  }
+
+  async #peek(session: Session, args: CallArguments): Promise<PeekedNumber> {
+    const { series, at } = this.#read(peekSchema, args)
+    const { peekNumber } = await import('./peek.js')
+    return peekNumber(session, this.map, { series, at })
+  }
+
+  async #void(session: Session, args: CallArguments, events?: CallEvents): Promise<VoidedNumber> {
+    const { series, value, reason, ...given } = this.#read(voidSchema, args)
+    if (series.blocks !== undefined) throw new InvalidArgumentError('series', 'may have gaps, which need no reason.')
+    const call = { series, value: BigInt(value), period: periodOf(series, given.period), reason }
+    const { voidNumber } = await import('./voids.js')
+    return this.#write(session, given, events, (tx) => voidNumber(tx, this.map, call))
+  }
+
+  async #closePeriod(session: Session, args: CallArguments, events?: CallEvents): Promise<ClosedPeriod> {
+    const { series, reason, ...given } = this.#read(closeSchema, args)
+    const period = periodOf(series, given.period)
+    const { closePeriod } = await import('./voids.js')
+    const voided = await this.#write(session, given, events, (tx) =>
+      closePeriod(tx, this.map, { series, period, reason }),
+    )
+    return { period, voided }
+  }
+
+  /** Statements that belong together: in the transaction of the caller, or in one of their own. */
+  #write<R>(
+    session: Session,
+    given: CallOptions,
+    events: CallEvents | undefined,
+    body: (tx: Session) => Promise<R>,
+  ): Promise<R> {
+    given.signal?.throwIfAborted()
+    const patience = patienceOf(this.#policy, given)
+    events?.begin(patience.deadline)
+    if (session.inTransaction) return serializeInTransaction(session, patience.deadline, () => body(session))
+    return ownStatements(this.#root, { ...patience, waitedFor: 'numbers of the series' }, body)
+  }
+
+  async #inParallel(tx: TransactionSession, call: NumberCall): Promise<GivenNumber> {
+    const { transactionId } = call
+    if (transactionId === undefined) {
+      throw new InvalidArgumentError('transactionId', 'must be given: each number of a parallel series has one.')
+    }
+    const free = this.#free ?? (await this.#loadFree())
+    return serializeInTransaction(tx, call.deadline, () => free.take(tx, { ...call, transactionId }))
+  }
+
+  async #loadFree(): Promise<FreeNumbers> {
+    const { FreeNumbers } = await import('./free-numbers.js')
+    this.#free ??= new FreeNumbers(this.map, this.#store, this.#root)
+    return this.#free
   }
 
   #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
@@ -229,6 +315,13 @@ export class SeriesFeature implements Feature {
     checkKeyLength([...scope.map(({ value }) => value), name, id], 'transactionId')
     return id
   }
+}
+
+/** The period that a call names. A series that never begins again has one alone, which is empty. */
+function periodOf({ format: { unit } }: Series, given: string | undefined): string {
+  if ((unit === undefined) === (given === undefined)) return given ?? ''
+  const message = unit ? 'must be given: the series begins again.' : 'must not be given: the series never begins again.'
+  throw new InvalidArgumentError('period', message)
 }
 
 /** The arguments of a call as one object, in which each mistake has a name. */

@@ -37,6 +37,11 @@ export interface SeriesDefinition {
    * nobody waits for anybody. Without it the series is gapless.
    */
   readonly blocks?: number
+  /**
+   * Numbers without waiting: a transaction takes the lowest free number, and a rollback gives it back. All numbers are
+   * explained in the end, and they do not follow the order of commits. Each needs a transaction id.
+   */
+  readonly parallel?: boolean
   /** The record that the numbers are for: `create` numbers and inserts one in a single call. */
   readonly document?: DocumentMapping
 }
@@ -69,6 +74,32 @@ export interface NumberMapping {
   readonly text?: string
 }
 
+/** The model with a row per number that is void. */
+export interface VoidMapping {
+  /** Default `SeriesVoid`. */
+  readonly model?: string
+  /** Default `series`. */
+  readonly series?: string
+  /** Default `period`. */
+  readonly period?: string
+  /** Default `value`. */
+  readonly value?: string
+  /** Default `reason`. */
+  readonly reason?: string
+}
+
+/** The model with a row per free number of a parallel series. */
+export interface FreeMapping {
+  /** Default `SeriesFree`. */
+  readonly model?: string
+  /** Default `series`. */
+  readonly series?: string
+  /** Default `period`. */
+  readonly period?: string
+  /** Default `value`. */
+  readonly value?: string
+}
+
 export interface SeriesOptions {
   /**
    * The fields, in all models, that keep companies or tenants apart, such as `['companyId']`. Each call is told their
@@ -84,6 +115,10 @@ export interface SeriesOptions {
   readonly counter?: CounterMapping
   /** Where the numbers of transaction ids are, if not where `seriesSchema()` puts them. */
   readonly number?: NumberMapping
+  /** Where the void numbers are. Default: numbers are made void in clients with a parallel series alone. */
+  readonly void?: VoidMapping
+  /** Where the free numbers of parallel series are, if not where `seriesSchema()` puts them. */
+  readonly free?: FreeMapping
   /** How many calls of `create` may wait in this process; the next one is an OverloadedError. Default 10,000. */
   readonly maxWaiting?: number
   /**
@@ -119,6 +154,7 @@ const definitionForm = s.strictObject(
     blocks: s.optional(
       s.whole('must be a whole number').check(s.gte(1), s.lte(1_000_000, 'must be at most 1,000,000')),
     ),
+    parallel: s.optional(s.boolean()),
     document: s.optional(
       mappingSchema(['number', 'transactionId', 'value'], { model: nameSchema('a model') }, 'must be an object'),
     ),
@@ -126,10 +162,13 @@ const definitionForm = s.strictObject(
   'must be an object of options',
 )
 
-const definition = definitionForm.check(({ format = '{0}', fiscalYearStart = 1 }) =>
-  fiscalYearStart === 1 || tellsFiscalYear(format)
-    ? undefined
-    : 'has a fiscalYearStart, so the format needs the fiscal year: {fromyyyy}, {fromyy}, {toyyyy} or {toyy}',
+const definition = definitionForm.check(
+  ({ format = '{0}', fiscalYearStart = 1 }) =>
+    fiscalYearStart === 1 || tellsFiscalYear(format)
+      ? undefined
+      : 'has a fiscalYearStart, so the format needs the fiscal year: {fromyyyy}, {fromyy}, {toyyyy} or {toyy}',
+  ({ parallel, blocks }) =>
+    parallel && blocks !== undefined ? 'has parallel and blocks: numbers in blocks may have gaps' : undefined,
 )
 
 const seriesOptions = s.strictObject({
@@ -137,6 +176,8 @@ const seriesOptions = s.strictObject({
   series: s.optional(s.record(definition, keyTextSchema)),
   counter: s.optional(mappingSchema(['name', 'period', 'last'], { model })),
   number: s.optional(mappingSchema(['series', 'transactionId', 'period', 'value', 'text'], { model })),
+  void: s.optional(mappingSchema(['series', 'period', 'value', 'reason'], { model })),
+  free: s.optional(mappingSchema(['series', 'period', 'value'], { model })),
   maxWaiting: s.optional(s.whole().check(s.gte(1))),
   retry: s.optional(retryPolicySchema),
 })

@@ -25,6 +25,10 @@ export interface Gap {
   readonly period: string
   readonly from: bigint
   readonly to: bigint
+  /** Why, where it is known: they are void, or free for the next transactions of a parallel series. */
+  readonly why?: 'void' | 'free'
+  /** The reason for which they are void. */
+  readonly reason?: string
 }
 
 /** Numbers taken at one time, all of one period. */
@@ -37,6 +41,19 @@ export interface Taken {
   readonly begins: number
   readonly ends: number
   write(value: bigint): string
+}
+
+/** A place that a number of a transaction id comes from. */
+export interface NumberSource {
+  /** The part of the statement that takes one, unless `known` has a row: `taken` has its period, and its value as `last`. */
+  taken(wanted: Wanted, key: readonly Parameter[]): Statement
+  giveBack(tx: Session, series: Series, number: NumberPlace): Promise<void>
+}
+
+/** A number, by its period and its value. */
+export interface NumberPlace {
+  readonly period: string
+  readonly value: bigint
 }
 
 interface TakenRow {
@@ -75,18 +92,29 @@ export class SeriesStore {
    * @throws SeriesOverflowError
    */
   async takeOnce(tx: Session, wanted: Wanted, transactionId: string): Promise<GivenNumber> {
+    const number = await this.takeFrom(this.#counter, tx, wanted, transactionId)
+    if (number === undefined) throw overflow(wanted.series)
+    return number
+  }
+
+  /** The same from any source; `undefined` if that has no number. */
+  async takeFrom(
+    source: NumberSource,
+    tx: Session,
+    wanted: Wanted,
+    transactionId: string,
+  ): Promise<GivenNumber | undefined> {
     const { series } = wanted
     await this.#map.keys.check(tx)
-    const statement = this.#takeOnce(wanted, transactionId)
+    const statement = this.#takeOnce(source, wanted, transactionId)
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
       const [row] = await tx.rows<NumberRow & { readonly outcome: string }>(statement)
       if (row?.outcome === 'known') await confirm(tx)
       if (row?.outcome === 'known' || row?.outcome === 'given') return numberOf(row, row.outcome === 'known')
-      if (row !== undefined) await this.#giveBack(tx, series, row.period)
+      if (row !== undefined) await source.giveBack(tx, series, row)
       // The same id may have been given the number, the last one even, while this one waited.
       const known = await this.read(tx, series, transactionId)
-      if (known !== undefined) return known
-      if (row === undefined) throw overflow(series)
+      if (known !== undefined || row === undefined) return known
     }
     throw this.#suppressed()
   }
@@ -133,30 +161,6 @@ RETURNING 1 AS recorded`
     throw this.#suppressed()
   }
 
-  /** The numbers that were taken, but that no transaction id has; of one period, or of all. */
-  gaps(session: Session, series: Series, period: string | undefined): Promise<Gap[]> {
-    const { counter, number } = this.#map
-    const key = keyOf(series)
-    const only = param(period ?? null, 'text')
-    return session.rows<Gap>(sql`WITH value AS (
-  SELECT ${columnOf(number.period)} AS period, ${columnOf(number.value)}::int8 AS value
-  FROM ${number.table}
-  WHERE ${areEqual(number.key, key)}
-  UNION ALL
-  SELECT ${columnOf(counter.period)}, ${columnOf(counter.last)}::int8 + 1
-  FROM ${counter.table}
-  WHERE ${areEqual(counter.key, key)}
-), step AS (
-  SELECT period, value, lag(value, 1, ${param(series.start, 'int8')} - 1) OVER (PARTITION BY period ORDER BY value) AS before
-  FROM value
-  WHERE ${only} IS NULL OR period = ${only}
-)
-SELECT period, before + 1 AS "from", value - 1 AS "to"
-FROM step
-WHERE value > before + 1
-ORDER BY period, value`)
-  }
-
   /** Takes so many numbers; only their period if there are not so many. The counter's row stays locked. */
   async #take(tx: Session, wanted: Wanted, size: bigint): Promise<Taken | Pick<Taken, 'period'>> {
     await this.#map.keys.check(tx)
@@ -192,20 +196,17 @@ FROM label LEFT JOIN taken ON true`,
    * was committed meanwhile is not in the snapshot; it is met by the unique key, and the number that was
    * `taken` for nothing is to be given back.
    */
-  #takeOnce(wanted: Wanted, transactionId: string): Statement {
+  #takeOnce(source: NumberSource, wanted: Wanted, transactionId: string): Statement {
     const { number } = this.#map
     const key = keyOf(wanted.series)
     const id = this.#id(transactionId)
-    const one = param(1n, 'int8')
     const text = numberText(
       { before: raw('label.before'), value: raw('taken.last'), after: raw('label.after') },
       param(wanted.series.format.width, 'int4'),
     )
     return sql`WITH ${label(wanted)}, known AS (
   ${this.#known(key, id)}
-), taken AS (
-  ${bump(this.#map, wanted.series, key, { size: one, more: one, source: raw('label WHERE NOT EXISTS (SELECT FROM known)') })}
-), given AS (
+), ${source.taken(wanted, key)}, given AS (
   INSERT INTO ${number.table} (${this.#columns()})
   SELECT ${join(key)}, ${id}, taken.period, taken.last,
     ${text}${stamps(number.updatedAt)}
@@ -220,12 +221,22 @@ UNION ALL
 SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS (SELECT FROM given)`
   }
 
-  /** Gives back the number that this transaction took last: it still holds the row, and nobody has seen it. */
-  async #giveBack(tx: Session, series: Series, period: string): Promise<void> {
-    const { counter } = this.#map
-    const last = columnOf(counter.last)
-    await tx.rows(sql`UPDATE ${counter.table} AS s SET ${last} = s.${last} - 1${touches(counter, 's')}
+  /** The counter: it is locked from the statement on until the transaction ends. */
+  readonly #counter: NumberSource = {
+    taken: ({ series }, key) => {
+      const one = param(1n, 'int8')
+      const source = raw('label WHERE NOT EXISTS (SELECT FROM known)')
+      return sql`taken AS (
+  ${bump(this.#map, series, key, { size: one, more: one, source })}
+)`
+    },
+    // The number that this transaction took last: it still holds the row, and nobody has seen it.
+    giveBack: async (tx, series, { period }) => {
+      const { counter } = this.#map
+      const last = columnOf(counter.last)
+      await tx.rows(sql`UPDATE ${counter.table} AS s SET ${last} = s.${last} - 1${touches(counter, 's')}
 WHERE ${this.#isPeriod(series, period)}`)
+    },
   }
 
   /** How far the series is in a period. */
@@ -274,7 +285,7 @@ WHERE ${this.#isPeriod(series, period)}`)
 }
 
 /** The form of the numbers in a moment's period, and when it begins and ends. */
-function label({ series: { format, timeZone }, at }: Wanted): Statement {
+export function label({ series: { format, timeZone }, at }: Wanted): Statement {
   const zone = param(timeZone, 'text')
   const unit = param(format.unit ?? null, 'text')
   const begins = periodStart(unit, format.shift)

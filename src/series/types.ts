@@ -25,6 +25,47 @@ export interface GapsOptions {
   readonly period?: string | undefined
 }
 
+export interface PeekOptions {
+  /** The moment whose period is asked for. Default: now. */
+  readonly at?: Date | undefined
+}
+
+/** The number that would be next. It is not taken, so it is no promise. */
+export interface PeekedNumber {
+  readonly value: bigint
+  readonly text: string
+  readonly period: string
+}
+
+export interface VoidNumberArgs extends CallOptions {
+  readonly value: number | bigint
+  /** Such as `2026`; of a series that begins again. */
+  readonly period?: string | undefined
+  /** It is shown by `gaps`. */
+  readonly reason: string
+}
+
+export interface VoidedNumber {
+  readonly period: string
+  readonly value: bigint
+  readonly reason: string
+  /** Whether it was void for that reason already. */
+  readonly replayed: boolean
+}
+
+export interface ClosePeriodArgs extends CallOptions {
+  /** Such as `2026`; of a series that begins again. */
+  readonly period?: string | undefined
+  /** The reason for which the free numbers become void. */
+  readonly reason: string
+}
+
+export interface ClosedPeriod {
+  readonly period: string
+  /** The numbers that were free, and are void now. */
+  readonly voided: readonly bigint[]
+}
+
 export interface CreateDocumentArgs<Input> extends CallOptions {
   /** The purpose of the document; it is unique, and the document is created once for it. */
   readonly transactionId: string
@@ -71,6 +112,15 @@ export interface ScopedSeries<O, D extends SeriesDocuments, Scope> extends Scope
 
   /** Like `gaps` of `NumberSeries`, in a scope. */
   gaps(series: SeriesName<O>, options: GapsOptions & InScope<Scope>): Promise<Gap[]>
+
+  /** Like `peek` of `NumberSeries`, in a scope. */
+  peek(series: SeriesName<O>, options: PeekOptions & InScope<Scope>): Promise<PeekedNumber>
+
+  /** Like `void` of `NumberSeries`, in a scope. */
+  void(series: SeriesName<O>, args: VoidNumberArgs & InScope<Scope>): Promise<VoidedNumber>
+
+  /** Like `closePeriod` of `NumberSeries`, in a scope. */
+  closePeriod(series: SeriesName<O>, args: ClosePeriodArgs & InScope<Scope>): Promise<ClosedPeriod>
 }
 
 /** `db.$series`, and `tx.$series` inside a transaction. `D` are the documents of its series (`DocumentsOf`). */
@@ -84,6 +134,10 @@ export interface NumberSeries<O, D extends SeriesDocuments = SeriesDocuments> {
    * else who wants a number of the same series and period waits for it. So take it last, and
    * commit. A transaction that takes of several series takes them in one order everywhere,
    * or two transactions deadlock, and one of them is run again.
+   *
+   * **In parallel** (`parallel: true`): only on a `tx`, and with a `transactionId`. The number is the lowest free one
+   * that no other transaction has taken, so nobody waits for anybody's commit, and a rollback gives it back. Numbers do
+   * not follow the order of commits. At REPEATABLE READ and above it is taken like a gapless one where there is no free one.
    *
    * **In blocks**: also on the client itself. The process takes so many numbers at a time and
    * gives them out from memory; nobody waits for anybody else's transaction. A number that is not given out
@@ -140,10 +194,43 @@ export interface NumberSeries<O, D extends SeriesDocuments = SeriesDocuments> {
 
   /**
    * The numbers that were taken, but that no transaction id has: none, for a gapless series whose
-   * numbers were all taken with a `transactionId`, as long as nobody deletes any.
+   * numbers were all taken with a `transactionId`, as long as nobody deletes any. Those that are void or free say so.
    *
    * @example
    * await db.$series.gaps('invoice', { period: '2026' }) // [{ period: '2026', from: 7n, to: 8n }]
    */
   gaps(series: SeriesName<O>, options?: GapsOptions): Promise<Gap[]>
+
+  /**
+   * The number that would be next, without taking it. It is no promise: anybody may take it meanwhile. Of a series in
+   * blocks it is the first one of the next block.
+   *
+   * @throws SeriesOverflowError if there is none
+   *
+   * @example
+   * const { text } = await db.$series.peek('invoice') // the next one is probably INV-2026-000007
+   */
+  peek(series: SeriesName<O>, options?: PeekOptions): Promise<PeekedNumber>
+
+  /**
+   * Makes a number void that was taken, and that no transaction id has: `gaps` tells the reason. It is done once, and the
+   * number is never handed out again. Its model is the option `void`. A series in blocks has none: its gaps need no reason.
+   *
+   * @throws SeriesNumberError if a transaction id has the number, or nobody has taken it yet
+   * @throws IdempotencyMismatchError if it is void for another reason
+   *
+   * @example
+   * await db.$series.void('invoice', { value: 7, period: '2026', reason: 'misprinted' })
+   */
+  void(series: SeriesName<O>, args: VoidNumberArgs): Promise<VoidedNumber>
+
+  /**
+   * Makes all numbers of a period void that are free still, for a series with `parallel`. It waits for the transactions
+   * that have taken one. From then on each number of the period has a transaction id or a reason. A number of the period
+   * that is asked for later opens free ones again: close it again then.
+   *
+   * @example
+   * const { voided } = await db.$series.closePeriod('invoice', { period: '2026', reason: 'end of the year' })
+   */
+  closePeriod(series: SeriesName<O>, args: ClosePeriodArgs): Promise<ClosedPeriod>
 }

@@ -65,6 +65,7 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$serials.free': (db) => db.$serials.free({ productId: 1 }),
   '$series.create': (db, transactionId) => db.$series.create('payment', { transactionId, record: { amount: 1 } }),
   '$series.gaps': (db) => db.$series.gaps('in blocks'),
+  '$series.peek': (db) => db.$series.peek('frozen'),
 }
 
 async function versionOf(id: number): Promise<number> {

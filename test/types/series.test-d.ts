@@ -125,3 +125,27 @@ const scoped = concurrent.$extends(
 db.$series.in({ companyId: 1 })
 // @ts-expect-error: no scope in the options
 db.$series.next('ticket', { scope: { companyId: 1 } })
+
+// Void numbers, and patterns.
+{
+  const voided = db.$series.void('invoice', { value: 7n, period: '2026', reason: 'a', signal })
+  type _voided = Expect<Equal<Resolved<typeof voided>['value'], bigint>>
+  const closed = db.$series.closePeriod('invoice', { period: '2026', reason: 'a' })
+  type _closed = Expect<Equal<Resolved<typeof closed>['voided'], readonly bigint[]>>
+  const peeked = db.$series.peek('invoice', { at: new Date() })
+  type _peeked = Expect<Equal<Resolved<typeof peeked>['text'], string>>
+  // @ts-expect-error: a reason is given
+  db.$series.void('invoice', { value: 7 })
+  // @ts-expect-error: no scope
+  scoped.$series.void('ticket', { value: 7, reason: 'a' })
+  // @ts-expect-error: no scope
+  scoped.$series.peek('ticket')
+  // @ts-expect-error: no scope
+  scoped.$series.closePeriod('ticket', { reason: 'a' })
+  const family = concurrent.$extends(
+    series({ series: { 'payment:*': { document: { model: 'Payment', number: 'reference' }, parallel: true } } }),
+  )
+  family.$series.create('payment:AT', { transactionId: 'a', record: { amount: 1 } })
+  // @ts-expect-error: not of the pattern
+  family.$series.create('invoice:AT', { transactionId: 'a', record: { amount: 1 } })
+}

@@ -2,6 +2,7 @@ import { relative } from 'node:path'
 import type { DataModel } from '../../engine/data-model.js'
 import type { ClientSetup } from '../../engine/setup.js'
 import { migrationOf, schemaOf } from '../../prisma/migration.js'
+import { ownTables } from '../../series/mapping.js'
 import { triggerSql } from '../../versioning/trigger.js'
 import { VersionedModels } from '../../versioning/versioned-models.js'
 import { type ClientOptions, clientOptions, openClient } from '../client.js'
@@ -80,7 +81,7 @@ function tablesOf({ features, options, dataModel }: ClientSetup): ReadonlyMap<st
     if (isSeries(feature))
       tables.set(
         'series',
-        [feature.map.counter, feature.map.number].map(({ model }) => model.name),
+        ownTables(feature.map).map(({ model }) => model.name),
       )
   }
   const key = options.idempotency?.model ?? 'IdempotencyKey'
