@@ -1,34 +1,24 @@
 import type { Model } from '../engine/data-model.js'
 import type { Row, Session } from '../engine/session.js'
-import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import { InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
-import { isFilledIn } from '../mapping/mapping.js'
 import { callOptions } from '../retry/call-options.js'
 import type { Table } from '../sql/catalogue.js'
-import { checkKeyLength, keyText } from '../sql/key-text.js'
+import { keyText } from '../sql/key-text.js'
 import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { literal } from '../sql/sql.js'
-import { transactionOptions } from '../transactions/method.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
 import { SerialsExecutor } from './executor.js'
-import { readFormat } from './format.js'
-import type { ImportCall, Imported, Range } from './import.js'
+import type { Imported } from './import.js'
 import type { SerialsMap } from './mapping.js'
+import { MOST, numbers, sorted } from './numbers.js'
 import { requestOf } from './request.js'
 import type { Runner } from './run.js'
 import { inScope, type Refusals, readData, readWhere, type Values } from './values.js'
-
-const MOST = 2_147_483_647 // the count is recorded in an Int
-
-const numbers = s.array(keyTextSchema, 'must be an array of serial numbers')
-const whole = s.union([s.whole(), s.bigint()], 'must be a whole number').check(
-  s.refine((value) => value >= 0, 'must not be negative'),
-  s.refine((value) => value < 2n ** 63n, 'must fit into 64 bits'),
-)
 
 const allocateSchema = s.strictObject({
   ...callOptions,
@@ -45,19 +35,6 @@ const releaseSchema = s.strictObject({
   numbers: s.optional(numbers),
   data: s.optional(s.unknown()),
 })
-const historySchema = s.strictObject({
-  after: s.optional(whole),
-  limit: s.optional(s.whole().check(s.gte(1), s.lte(1_000))),
-})
-const importSchema = s.strictObject({
-  ...callOptions,
-  timeout: transactionOptions.timeout,
-  transactionId: keyTextSchema,
-  data: s.optional(s.unknown()),
-  range: s.optional(s.strictObject({ from: whole, to: whole, format: keyTextSchema }, 'must be { from, to, format }')),
-  numbers: s.optional(numbers.check(s.minLength(1, 'must not be empty'))),
-})
-
 /** Where a call works. */
 interface At {
   readonly session: Session
@@ -157,7 +134,8 @@ export class SerialsFeature implements Feature {
     const id = this.#transactionId(transactionId)
     const numbers = given.numbers && sorted(given.numbers)
     const filter = readWhere('where', given.where ?? (numbers && {}), model, this.#owned)
-    const count = numbers ? this.#countOf(numbers, filter, { count: given.count, partial }) : given.count
+    if (numbers) (await import('./pick.js')).checkPick(this.map, numbers, filter, { count: given.count, partial })
+    const count = numbers ? numbers.length : given.count
     if (count === undefined) throw new InvalidArgumentError('count', 'or `numbers` is needed, one of the two.')
     const data = readData('data', given.data, model, this.#kept)
     const request = requestOf(
@@ -172,25 +150,6 @@ export class SerialsFeature implements Feature {
     const by = joins ? this.#executor : this.#allocator
     const told = { events, key: where.given, transactionId: id }
     return this.#runner.run(session, { ...given, told }, (run) => by.allocate(run, call))
-  }
-
-  /** How many numbers a call names, each of which can be of one serial alone. */
-  #countOf(
-    numbers: readonly string[],
-    { fields }: Values,
-    { count, partial }: { count?: number; partial?: boolean },
-  ): number {
-    const { number, key, scope } = this.map.serial
-    if (count !== undefined) throw new InvalidArgumentError('count', 'or `numbers` is needed, one of the two.')
-    if (partial) throw new InvalidArgumentError('partial', 'is for `count`: of `numbers`, all are taken or none.')
-    if (fields.includes(number)) throw new InvalidArgumentError(`where.${number.name}`, 'is given by `numbers`.')
-    const missing = key.find((field) => field !== number && !scope.includes(field) && !fields.includes(field))
-    if (missing) {
-      const why = `is needed: without it, a number of ${this.map.serial.model.name} can be of several serials.`
-      throw new InvalidArgumentError(`where.${missing.name}`, why)
-    }
-    for (const [i, text] of numbers.entries()) keyText(text, number, `numbers.${i}`)
-    return numbers.length
   }
 
   async #release({ session, scope }: At, args: unknown, events?: CallEvents): Promise<{ released: number }> {
@@ -216,44 +175,23 @@ export class SerialsFeature implements Feature {
     throw new InvalidArgumentError(`data.${state?.name}`, 'is the state of serials that somebody has.')
   }
 
-  async #history({ session, scope }: At, serial: unknown, page: unknown = {}): Promise<Row[]> {
-    const { history } = this.map
-    if (history === undefined) {
-      throw new ConfigurationError([
-        { path: 'history', message: 'is needed by $serials.history: the model of the changes' },
-      ])
-    }
-    const { after = 0, limit = 100 } = checkArguments(historySchema, page)
-    const given = readWhere('serial', serial, history.model, this.#scoped)
-    for (const { name } of history.key) {
-      const isGiven =
-        this.scope.some((field) => field.name === name) || given.fields.some((field) => field.name === name)
-      if (!isGiven) throw new InvalidArgumentError(`serial.${name}`, 'is needed: it is part of the key of a serial.')
-    }
-    const other = given.fields.find((field) => !history.key.includes(field))
-    if (other) throw new InvalidArgumentError(`serial.${other.name}`, 'is not part of the key of a serial.')
-    const fields = history.key.filter(({ name }) => this.scope.some((field) => field.name === name))
-    const call = { serial: inScope(given, fields, scope), after, limit }
-    const columns = await this.map.catalogue.of(history.model, session)
+  async #history({ session, scope }: At, serial: unknown, page: unknown): Promise<Row[]> {
     const { readHistory } = await import('./history.js')
-    return readHistory(session, history, columns, call)
+    return readHistory(session, this.map, { scope, serial, page, refused: this.#scoped })
   }
 
   async #import({ session, scope }: At, args: unknown, events?: CallEvents): Promise<Imported> {
-    const { transactionId, range, numbers, ...given } = checkArguments(importSchema, args)
+    // Loaded by the first import of the process, before its deadline begins: most programs import elsewhere.
+    const { readImport } = await import('./import-arguments.js')
+    const { analyzeAfterImport, importSerials } = await import('./import.js')
+    const { transactionId, values, data, source, count, request, given } = readImport(args, this.map, {
+      refused: this.#new,
+      scope,
+    })
     const id = this.#transactionId(transactionId)
-    const values = readData('data', given.data, this.map.serial.model, this.#new)
     this.#checkState(values)
-    const data = inScope(values, this.scope, scope)
-    this.#checkComplete(data)
-    const { source, count } = sourceOf(range, numbers)
-    this.#checkNumbers(source, data)
-    const parts = 'numbers' in source ? { numbers: source.numbers } : { ...range }
-    const request = requestOf('import', parts, { data: values })
     const call = { scope, transactionId: id, data, source, count, request }
     const told = { events, key: id, transactionId: id }
-    // Loaded by the first import of the process, before its deadline begins: most programs import elsewhere.
-    const { analyzeAfterImport, importSerials } = await import('./import.js')
     return this.#runner.run(session, { ...given, told }, async (run) => {
       const result = await run.contained(async (tx) =>
         importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) }),
@@ -283,49 +221,4 @@ export class SerialsFeature implements Feature {
     const { serial, allocation } = this.map
     return keyText(keyText(id, allocation.transactionId, 'transactionId'), serial.transactionId, 'transactionId')
   }
-
-  #checkComplete({ fields }: Values): void {
-    const { model, number } = this.map.serial
-    for (const field of model.fields.values()) {
-      if (isFilledIn(field) || field === number || fields.includes(field)) continue
-      throw new InvalidArgumentError(`data.${field.name}`, 'is required, and the database has no default for it.')
-    }
-  }
-
-  /** The longest number stands for all of a range. */
-  #checkNumbers(source: ImportCall['source'], { given }: Values): void {
-    const { number, key } = this.map.serial
-    const isList = 'numbers' in source
-    const path = isList ? 'numbers' : 'range.format'
-    const others = key.filter((field) => field !== number).map(({ name }) => given[name])
-    for (const text of isList ? source.numbers : [longestOf(source)]) {
-      keyText(text, number, path)
-      checkKeyLength([text, ...others], path)
-    }
-  }
-}
-
-type GivenRange = NonNullable<s.Output<typeof importSchema>['range']>
-
-function sourceOf(range: GivenRange | undefined, numbers: string[] | undefined): Pick<ImportCall, 'source' | 'count'> {
-  if (numbers && !range) return { source: { numbers: sorted(numbers) }, count: numbers.length }
-  if (!range || numbers) throw new InvalidArgumentError('range', 'or `numbers` is needed, one of the two.')
-  const [from, to] = [BigInt(range.from), BigInt(range.to)]
-  const count = to - from + 1n
-  if (count < 1n) throw new InvalidArgumentError('range.to', `is less than \`from\`.`)
-  if (count > MOST)
-    throw new InvalidArgumentError('range', `has ${count} numbers; at most ${MOST} can be imported at once.`)
-  return { source: { from, to, format: readFormat(range.format, to) }, count: Number(count) }
-}
-
-/** In one order, whichever they came in: it is the order in which the database is to meet them. */
-function sorted(numbers: readonly string[]): string[] {
-  const result = [...numbers].sort()
-  const twice = result.find((number, i) => number === result[i + 1])
-  if (twice !== undefined) throw new InvalidArgumentError('numbers', `has ${JSON.stringify(twice)} twice.`)
-  return result
-}
-
-function longestOf({ to, format }: Range): string {
-  return format.before + String(to).padStart(format.width, '0') + format.after
 }

@@ -1,7 +1,9 @@
 import type { Row, Session } from '../engine/session.js'
+import { InvalidArgumentError } from '../errors/index.js'
 import { columnsAsKeys, columnsOf, keysEqual } from '../mapping/columns.js'
 import type { Table } from '../sql/catalogue.js'
 import { GivenColumns } from '../sql/given-columns.js'
+import { keyText } from '../sql/key-text.js'
 import { returning } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
@@ -13,6 +15,7 @@ import type { Look } from './look.js'
 import type { SerialsMap } from './mapping.js'
 import { claiming, inOrder, isFree, ownerNames, ownersEqual } from './statements.js'
 import { type Taking, taken } from './take.js'
+import type { Values } from './values.js'
 
 /**
  * One statement for calls of one form that name their serials, no two of them the same one. All serials are
@@ -106,4 +109,23 @@ ORDER BY call."$n"`)
     const free = (calls[i]?.count ?? 0) - taken.length - missing.length
     return { request, free, unavailable: { taken, missing } }
   })
+}
+
+/** Checks a call that names its serials: each number can be of one serial alone. */
+export function checkPick(
+  map: SerialsMap,
+  numbers: readonly string[],
+  { fields }: Values,
+  { count, partial }: { count?: number; partial?: boolean },
+): void {
+  const { number, key, scope } = map.serial
+  if (count !== undefined) throw new InvalidArgumentError('count', 'or `numbers` is needed, one of the two.')
+  if (partial) throw new InvalidArgumentError('partial', 'is for `count`: of `numbers`, all are taken or none.')
+  if (fields.includes(number)) throw new InvalidArgumentError(`where.${number.name}`, 'is given by `numbers`.')
+  const missing = key.find((field) => field !== number && !scope.includes(field) && !fields.includes(field))
+  if (missing) {
+    const why = `is needed: without it, a number of ${map.serial.model.name} can be of several serials.`
+    throw new InvalidArgumentError(`where.${missing.name}`, why)
+  }
+  for (const [i, text] of numbers.entries()) keyText(text, number, `numbers.${i}`)
 }

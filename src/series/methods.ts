@@ -2,7 +2,7 @@ import type { Row, Session, TransactionSession } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
 import { type CallEvents, timed } from '../events/call-events.js'
 import type { Feature } from '../mapping/feature.js'
-import { type CallOptions, callOptions, type Patience, patienceOf } from '../retry/call-options.js'
+import { callOptions, type Patience, patienceOf } from '../retry/call-options.js'
 import { DEFAULT_POLICY, type ResolvedPolicy, resolvePolicy } from '../retry/policy.js'
 import { readAgain } from '../retry/read-again.js'
 import { checkKeyLength, keyText } from '../sql/key-text.js'
@@ -13,30 +13,19 @@ import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
-import { isStorableText, NOT_STORABLE } from '../values/text.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { BlockAllocator } from './block-allocator.js'
+import { type CallArguments, numberOptions, type ReadArguments } from './call-arguments.js'
 import { readRecord } from './document.js'
 import type { CreatorParts, DocumentCreator, DocumentEngine } from './document-creator.js'
 import type { FreeNumbers } from './free-numbers.js'
 import { inScope, ownTables, type Series, type SeriesMap, seriesOf } from './mapping.js'
+import type { NumberMethods } from './number-methods.js'
 import type { SeriesOptions } from './options.js'
 import type { Wanted } from './statements.js'
-import { type Gap, type GivenNumber, SeriesStore } from './store.js'
-import type { ClosedPeriod, CreatedDocument, PeekedNumber, VoidedNumber } from './types.js'
+import { type GivenNumber, SeriesStore } from './store.js'
+import type { CreatedDocument } from './types.js'
 
-const numberOptions = {
-  series: keyTextSchema,
-  at: s.optional(
-    s
-      .date('must be a Date')
-      .check(
-        s.gte(new Date('0001-01-02'), 'must be after the year 1'),
-        s.lte(new Date('9999-12-30'), 'must be before the year 10000'),
-      ),
-  ),
-  signal: callOptions.signal,
-}
 const nextSchema = s.strictObject({ ...numberOptions, transactionId: s.optional(keyTextSchema) })
 const createSchema = s.strictObject({
   ...callOptions,
@@ -44,38 +33,11 @@ const createSchema = s.strictObject({
   transactionId: keyTextSchema,
   record: s.unknown(),
 })
-const gapsSchema = s.strictObject({
-  series: keyTextSchema,
-  // The period of a series that never begins again is empty.
-  period: s.optional(s.string().check(s.refine(isStorableText, NOT_STORABLE))),
-})
-const peekSchema = s.strictObject({ series: keyTextSchema, at: numberOptions.at })
-const closeOptions = {
-  ...callOptions,
-  series: keyTextSchema,
-  period: s.optional(keyTextSchema),
-  reason: s.string().check(s.minLength(1, 'must not be empty'), s.refine(isStorableText, NOT_STORABLE)),
-}
-const closeSchema = s.strictObject(closeOptions)
-const voidSchema = s.strictObject({
-  ...closeOptions,
-  value: s
-    .union([s.whole(), s.bigint()], 'must be a whole number')
-    .check(s.refine((value) => value >= 0 && value < 2n ** 63n, 'must be a number of the series')),
-})
-
 /**
  * How long a caller in a transaction waits for a block, in ms, counted from when it was asked for. The
  * fetch needs a connection, and such callers may have them all.
  */
 const PATIENCE_IN_TRANSACTION = 100
-
-/** The arguments as the user has given them, and the scope that `in` has bound. */
-interface CallArguments {
-  readonly name: unknown
-  readonly given: unknown
-  readonly scope: Scope | undefined
-}
 
 interface NumberCall extends Wanted, Patience {
   readonly transactionId: string | undefined
@@ -96,6 +58,7 @@ export class SeriesFeature implements Feature {
   readonly #maxWaiting: number
   #creator: DocumentCreator | undefined
   #free: FreeNumbers | undefined
+  #numbers: NumberMethods | undefined
 
   constructor(map: SeriesMap, root: RetryingRoot, engine: DocumentEngine, options: SeriesOptions) {
     this.errorModel = map.number.model
@@ -127,19 +90,19 @@ export class SeriesFeature implements Feature {
       },
       gaps: (name: unknown, options: unknown) => {
         const args = { name, given: snapshot(options, 'options'), scope }
-        return () => this.#gaps(session, args)
+        return async () => (await this.#loadNumberMethods()).gaps(session, args)
       },
       peek: (name: unknown, options: unknown) => {
         const args = { name, given: snapshot(options, 'options'), scope }
-        return () => this.#peek(session, args)
+        return async () => (await this.#loadNumberMethods()).peek(session, args)
       },
       void: (name: unknown, options: unknown) => {
         const args = { name, given: argumentsOf(options) ?? {}, scope }
-        return (events?: CallEvents) => this.#void(session, args, events)
+        return async (events?: CallEvents) => (await this.#loadNumberMethods()).void(session, args, events)
       },
       closePeriod: (name: unknown, options: unknown) => {
         const args = { name, given: argumentsOf(options) ?? {}, scope }
-        return (events?: CallEvents) => this.#closePeriod(session, args, events)
+        return async (events?: CallEvents) => (await this.#loadNumberMethods()).closePeriod(session, args, events)
       },
     }
   }
@@ -198,48 +161,12 @@ export class SeriesFeature implements Feature {
     return this.#creator
   }
 
-  async #gaps(session: Session, args: CallArguments): Promise<Gap[]> {
-    const { series, period } = this.#read(gapsSchema, args)
-    const { findGaps } = await import('./gaps.js')
-    return findGaps(session, this.map, series, period)
-  }
-
-  async #peek(session: Session, args: CallArguments): Promise<PeekedNumber> {
-    const { series, at } = this.#read(peekSchema, args)
-    const { peekNumber } = await import('./peek.js')
-    return peekNumber(session, this.map, { series, at })
-  }
-
-  async #void(session: Session, args: CallArguments, events?: CallEvents): Promise<VoidedNumber> {
-    const { series, value, reason, ...given } = this.#read(voidSchema, args)
-    if (series.blocks !== undefined) throw new InvalidArgumentError('series', 'may have gaps, which need no reason.')
-    const call = { series, value: BigInt(value), period: periodOf(series, given.period), reason }
-    const { voidNumber } = await import('./voids.js')
-    return this.#write(session, given, events, (tx) => voidNumber(tx, this.map, call))
-  }
-
-  async #closePeriod(session: Session, args: CallArguments, events?: CallEvents): Promise<ClosedPeriod> {
-    const { series, reason, ...given } = this.#read(closeSchema, args)
-    const period = periodOf(series, given.period)
-    const { closePeriod } = await import('./voids.js')
-    const voided = await this.#write(session, given, events, (tx) =>
-      closePeriod(tx, this.map, { series, period, reason }),
-    )
-    return { period, voided }
-  }
-
-  /** Statements that belong together: in the transaction of the caller, or in one of their own. */
-  #write<R>(
-    session: Session,
-    given: CallOptions,
-    events: CallEvents | undefined,
-    body: (tx: Session) => Promise<R>,
-  ): Promise<R> {
-    given.signal?.throwIfAborted()
-    const patience = patienceOf(this.#policy, given)
-    events?.begin(patience.deadline)
-    if (session.inTransaction) return serializeInTransaction(session, patience.deadline, () => body(session))
-    return ownStatements(this.#root, { ...patience, waitedFor: 'numbers of the series' }, body)
+  /** Loaded by the first call: most programs make none of them. */
+  async #loadNumberMethods(): Promise<NumberMethods> {
+    const { NumberMethods } = await import('./number-methods.js')
+    const read: ReadArguments = (schema, args) => this.#read(schema, args)
+    this.#numbers ??= new NumberMethods({ map: this.map, root: this.#root, policy: this.#policy, read })
+    return this.#numbers
   }
 
   async #inParallel(tx: TransactionSession, call: NumberCall): Promise<GivenNumber> {
@@ -315,13 +242,6 @@ export class SeriesFeature implements Feature {
     checkKeyLength([...scope.map(({ value }) => value), name, id], 'transactionId')
     return id
   }
-}
-
-/** The period that a call names. A series that never begins again has one alone, which is empty. */
-function periodOf({ format: { unit } }: Series, given: string | undefined): string {
-  if ((unit === undefined) === (given === undefined)) return given ?? ''
-  const message = unit ? 'must be given: the series begins again.' : 'must not be given: the series never begins again.'
-  throw new InvalidArgumentError('period', message)
 }
 
 /** The arguments of a call as one object, in which each mistake has a name. */
