@@ -31,6 +31,7 @@ const options = {
  */
 const LATER = {
   calls: [
+    'events/contention',
     'idempotency/once-per',
     'idempotency/operation',
     'idempotency/prune',
