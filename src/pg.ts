@@ -31,7 +31,7 @@ export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClie
 }
 export type { CheckConcurrencyOptions } from './doctor/types.js'
 export { idempotencyKeySql } from './idempotency/schema.js'
-export type { ScopeBinding, Scoped } from './mapping/types.js'
+export type { ScopeBinding, Scoped } from './mapping/scoped.js'
 export type { PgExtension } from './pg/extension.js'
 export {
   type PgItem,

@@ -111,7 +111,7 @@ export class SeriesFeature implements Feature {
     const { series, at, signal, ...given } = this.#read(nextSchema, args)
     const transactionId = given.transactionId && this.#transactionId(given.transactionId, series)
     signal?.throwIfAborted()
-    const call = { series, at, transactionId, ...patienceOf(DEFAULT_POLICY, { signal }) }
+    const call = { series, at, transactionId, ...patienceOf(this.#policy, { signal }) }
     events?.begin(call.deadline, series.id, transactionId)
     if (session.inTransaction && series.parallel) return this.#inParallel(session, call)
     if (session.inTransaction) {

@@ -122,7 +122,7 @@ export interface SeriesOptions {
   /** How many calls of `create` may wait in this process; the next one is an OverloadedError. Default 10,000. */
   readonly maxWaiting?: number
   /**
-   * The retry policy of `create`, unless the call brings its own values. Default: the package's own;
+   * The retry policy of every call, and its deadline, unless the call brings its own values. Default: the package's own;
    * `concurrency({ retry })` does not count here.
    */
   readonly retry?: RetryPolicy

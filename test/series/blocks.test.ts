@@ -283,4 +283,14 @@ describe('a block', () => {
     await blocker.query('COMMIT')
     expect((await patient).value).toBe(1n)
   })
+
+  test('are waited for until the deadline of the options', async () => {
+    const name = randomUUID()
+    const db = connect().db.$extends(series({ retry: { deadline: 300 }, series: { [name]: { blocks: 10 } } }))
+    await database.query(`INSERT INTO "Series" (name, period, last) VALUES ($1, '', 0)`, [name])
+    await openTransaction(database.url, 'SELECT FROM "Series" WHERE name = $1 FOR UPDATE', [name])
+
+    const error = await rejectionOf(db.$series.next(name))
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 300 })
+  })
 })
