@@ -34,6 +34,12 @@ const models: Record<string, { field?: string; table: string; column: string; in
     insert: `("productId", warehouse, "onHand") VALUES (0, 'raw', 1)`,
     set: '"onHand" = 0',
   },
+  CompanyStock: {
+    table: 'CompanyStock',
+    column: 'version',
+    insert: `("companyId", "productId", warehouse, "onHand") VALUES (1, 0, 'raw', 1)`,
+    set: '"onHand" = 0',
+  },
   Document: {
     field: 'revision',
     table: 'Document',
