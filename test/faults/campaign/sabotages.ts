@@ -112,7 +112,7 @@ export const SABOTAGES: readonly Trial[] = [
     name: 'a number is given without the lock of its row',
     file: 'series/statements.ts',
     from: 'SET ${last} = s.${last} + ${more}',
-    to: 'SET ${last} = (SELECT c.${last} FROM ${counter.table} AS c WHERE c.${name} = s.${name} AND c.${period} = s.${period}) + ${more}',
+    to: 'SET ${last} = (SELECT c.${last} FROM ${counter.table} AS c WHERE c.${columnOf(counter.name)} = s.${columnOf(counter.name)} AND c.${period} = s.${period}) + ${more}',
     only: ['ticket'],
     every: 0,
     found: /a ticket was given twice/,
