@@ -34,9 +34,11 @@ const num = (fact: string | number | undefined) => Number(fact)
 
 /** The read before a write: where that fails, nothing was written. */
 export class Refused extends Error {}
+/** Likewise, and it is Prisma's own, which has no deadline. */
+export class ReadFailed extends Refused {}
 const reading = <T>(read: PromiseLike<T>): Promise<T> =>
   Promise.resolve(read).catch((error: unknown) => {
-    throw new Refused(`reading: ${String(error)}`)
+    throw new ReadFailed(`reading: ${String(error)}`)
   })
 
 function ours(name: string, weight: number, facts: Kind['facts'], run: Kind['run']): Kind {

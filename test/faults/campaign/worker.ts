@@ -9,7 +9,7 @@ import {
 } from '../../../src/engine/error-facts.js'
 import { isConcurrencyError } from '../../../src/index.js'
 import { Chance } from '../../support/fuzz/chance.js'
-import { departmentsOf, type Kind, Refused } from './calls.js'
+import { departmentsOf, type Kind, ReadFailed, Refused } from './calls.js'
 import { connect, type EngineName } from './connect.js'
 import { type Line, logTo, type Outcome } from './log.js'
 
@@ -75,6 +75,7 @@ process.once('message', async (work: Work) => {
       const answer = await kind.run(connection, id, facts, () => log({ m: id, t: Date.now() }))
       end('ok', answer)
     } catch (error) {
+      if (error instanceof ReadFailed) log({ m: id, t: Date.now() }) // its deadline never began
       end(outcomeOf(error, kind), textOf(error))
     }
   }
