@@ -55,5 +55,6 @@ function publish({ seeds, rounds, seconds, calls, outcomes, faults, lost, violat
   const page = readFileSync(`${DOCS}reliability.md`, 'utf8')
   const [before, rest] = page.split('<!-- figures -->\n')
   const [, after] = rest.split('<!-- end of figures -->')
+  spawnSync('npx', ['biome', 'format', '--write', `${DOCS}reliability.json`], { shell: process.platform === 'win32' })
   writeFileSync(`${DOCS}reliability.md`, `${before}<!-- figures -->\n${table}\n<!-- end of figures -->${after}`)
 }
