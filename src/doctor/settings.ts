@@ -59,10 +59,9 @@ function checkSetting(setting: Setting, deadline: number, server: ServerFacts): 
   ]
   if (name === 'default_transaction_isolation') {
     if (value === 'read committed' || value === 'read uncommitted') return []
-    // The promises hold there, too: the campaign of faults has rounds at both levels.
     const cost =
       'Statements do not see what was committed while they waited: they fail with 40001 under load. Calls send theirs again, and take longer, up to their deadline; transactions of your own fail with it'
-    return finding({ severity: 'warning', code: 'ISOLATION_DEFAULT', cost }, "'read committed'")
+    return finding({ severity: 'error', code: 'ISOLATION_DEFAULT', cost }, "'read committed'")
   }
   if (name === 'default_transaction_read_only') {
     return value === 'on' ? finding({ severity: 'error', code: 'READ_ONLY', cost: NO_WRITE }, 'off') : []

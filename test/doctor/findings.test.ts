@@ -167,8 +167,8 @@ describe('$checkConcurrency finds, and its SQL mends', () => {
   })
 
   test.each([
-    ['default_transaction_isolation', 'serializable', 'warning', 'ISOLATION_DEFAULT'],
-    ['default_transaction_isolation', "'repeatable read'", 'warning', 'ISOLATION_DEFAULT'],
+    ['default_transaction_isolation', 'serializable', 'error', 'ISOLATION_DEFAULT'],
+    ['default_transaction_isolation', "'repeatable read'", 'error', 'ISOLATION_DEFAULT'],
     ['default_transaction_read_only', 'on', 'error', 'READ_ONLY'],
     ['statement_timeout', "'2s'", 'warning', 'TIMEOUT_SHORT'],
     ['lock_timeout', '500', 'warning', 'TIMEOUT_SHORT'],
