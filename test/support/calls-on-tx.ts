@@ -193,8 +193,8 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
       tx.$stock.moveAll({ transactionId, lines: [{ item, quantity: 3 }] }),
     ),
     refused(
-      stockCall('a move that is short', (tx, transactionId, item) =>
-        tx.$stock.move({ transactionId, item, quantity: -3 }),
+      stockCall('a moveAll that is short', (tx, transactionId, item) =>
+        tx.$stock.moveAll({ transactionId, lines: [{ item, quantity: -3 }] }),
       ),
     ),
     stockCall('defer', (tx, transactionId, item) => tx.$stock.defer({ transactionId, item, quantity: 3 })),
