@@ -117,6 +117,34 @@ describeEngines(({ name, connectErp, database }) => {
     },
   )
 
+  test.each([/^SAVEPOINT/, /^RELEASE SAVEPOINT/])(
+    '%s is swallowed while the body throws: the caller is told by its deadline, and nothing is committed',
+    async (statement) => {
+      const unhandled = watchUnhandled()
+      const proxy = await openProxy(database.url)
+      const { db } = await connectErp(undefined, { url: proxy.url })
+      const pass = passingTime()
+      await transaction(db, randomUUID())
+      const held = proxy.next(statement, 'hold')
+      const id = randomUUID()
+      const failing = rejectionOf(
+        db.$transactionWithRetry(async (tx) => {
+          tx.$transactionWithRetry((inner) => note(inner, id)).catch(() => {})
+          await held.happened
+          throw new Error('on purpose')
+        }),
+      )
+      await held.happened
+      pass(FOR_EVER)
+
+      expect(await failing).toMatchObject({ code: DEADLINE })
+      await transaction(db, randomUUID())
+      held.release()
+      expect(await unhandled.collected()).toEqual([])
+      expect(await notes(id)).toBe(0)
+    },
+  )
+
   test.each([
     ['in the body', /INSERT INTO "Note"/, 0],
     ['in COMMIT', COMMIT, 1],
