@@ -6,6 +6,7 @@ import {
   SeriesNumberError,
 } from '../errors/index.js'
 import { stamps } from '../mapping/columns.js'
+import { confirm } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, sql } from '../sql/statement.js'
@@ -43,8 +44,9 @@ export async function voidNumber(
   const settled = await claimOrFind<VoidedNumber>(
     async () => ((await tx.rows(claim(map, voids, call))).length > 0 ? { ...number, replayed: false } : undefined),
     async () => {
-      const found = await rowOf<Found>(tx, find(map, voids, call))
-      return judge(found, voids.model.name, call)
+      const known = judge(await rowOf<Found>(tx, find(map, voids, call)), voids.model.name, call)
+      if (known) await confirm(tx)
+      return known
     },
   )
   if (settled) return settled

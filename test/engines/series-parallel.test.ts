@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { checksOf } from '../../src/cli/audit.js'
 import { setupOf } from '../../src/engine/setup.js'
+import { openTransaction } from '../support/connection.js'
 import { describeEngines, type EngineOptions } from '../support/engines.js'
 import { gate } from '../support/gate.js'
 import type { ParallelOutcome, ParallelWork } from '../support/parallel-worker.js'
@@ -412,6 +413,60 @@ describeEngines(({ name: engine, other, connect, database }) => {
       period: '2033',
       voided: [],
     })
+  })
+
+  test('callers of two processes that find no free number at once open one block', async () => {
+    const [one, two] = [await open(), await open()]
+    const name = newName()
+    await database.query(`INSERT INTO "Series" (name, period, last) VALUES ($1, '', 0)`, [name])
+    const blocker = await openTransaction(database.url, 'SELECT FROM "Series" WHERE name = $1 FOR UPDATE', [name])
+    const calls = [started(next(one, name)), started(next(two, name))]
+    await untilBlocked(database.url, 2)
+
+    await blocker.query('COMMIT')
+
+    expect((await Promise.all(calls)).sort()).toEqual([1n, 2n])
+    expect(await parts(name)).toEqual({ used: [1, 2], voided: [], free: upTo(20).slice(2), last: 20 })
+  })
+
+  test('nobody opens free numbers of a period before the transaction that closes it is over', async () => {
+    const db = await open()
+    const name = newName()
+    await next(db, name)
+    const [closed, end] = [gate(), gate()]
+    const closing = started(
+      db.$transactionWithRetry(async (tx) => {
+        const { voided } = await tx.$series.closePeriod(name, { reason: 'closed' })
+        closed.open()
+        await end.opened
+        return voided
+      }),
+    )
+    await closed.opened
+    const later = started(next(db, name))
+    await untilBlocked(database.url)
+
+    end.open()
+
+    expect(await closing).toEqual(upTo(20).slice(1).map(BigInt))
+    expect(await later).toBe(21n)
+    expect(allOf(await parts(name))).toEqual(upTo(40))
+  })
+
+  test('closePeriod finds the number that a replay puts back while it waits', async () => {
+    const db = await open()
+    const name = newName()
+    const first = await holder(db, name, 'a')
+    const replay = started(next(db, name, 'a'))
+    await untilBlocked(database.url)
+    const closing = started(db.$series.closePeriod(name, { reason: 'closed' }))
+    await untilBlocked(database.url, 2)
+
+    await first.commit()
+
+    expect(await replay).toBe(1n)
+    expect((await closing).voided.map(Number).sort((a, b) => a - b)).toEqual(upTo(20).slice(1))
+    expect(await parts(name)).toEqual({ used: [1], voided: upTo(20).slice(1), free: [], last: 20 })
   })
 
   test('a scope has free and void numbers of its own', async () => {

@@ -26,6 +26,7 @@ beforeAll(async () => {
     `INSERT INTO "Serial" ("productId", number) SELECT $1, n::text FROM generate_series(1, 100) AS n`,
     [productId],
   )
+  await database.query(`INSERT INTO "Series" (name, period, last) VALUES ('torn', '', 4294967295)`)
   standby = await startStandby(server)
   await setStandbyNames('*')
 })
@@ -89,6 +90,10 @@ const CALLS: Readonly<Record<string, Call>> = {
   '$series.create': {
     call: (db, transactionId) => db.$series.create('payment', { transactionId, record: { amount: 1 } }),
     statement: /^WITH bound/,
+  },
+  '$series.void': {
+    call: (db, id) => db.$series.void('torn', { value: Number.parseInt(id.slice(0, 8), 16), reason: 'misprinted' }),
+    statement: COMMIT,
   },
 }
 

@@ -53,6 +53,7 @@ const SERIES = {
     ticket: { blocks: 10 },
     payment: { format: 'P-{yyyy}-{000}', document: { model: 'Payment', number: 'reference' } },
   },
+  void: {},
 } as const
 
 /** The same, with stock, serials and series on models of the tests' schema. */
