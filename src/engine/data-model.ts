@@ -83,8 +83,8 @@ export interface VersionColumns {
  * - `unknown`: this package does not understand the schema here, so only Prisma itself can tell
  */
 export type FieldDefault =
-  | { readonly kind: 'none' | 'now' | 'autoincrement' | 'database' | 'client' | 'unknown' }
-  | { readonly kind: 'value'; readonly value: Expression }
+  | { readonly kind: 'none' | 'now' | 'autoincrement' | 'database' | 'unknown' }
+  | { readonly kind: 'value' | 'client'; readonly value: Expression }
 
 /** A value in the arguments of an attribute, or behind a `=`. */
 export type Expression =

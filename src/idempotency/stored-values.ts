@@ -1,8 +1,7 @@
 import type { Field } from '../engine/data-model.js'
 import type { RecordSession } from '../engine/records.js'
-import type { Table } from '../sql/catalogue.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
-import { GivenColumns, givenType } from '../sql/given-columns.js'
+import { comparableType, exactType, GivenColumns, givenType } from '../sql/given-columns.js'
 import { columnOf, tableOf } from '../sql/sql.js'
 import { join, param, raw, sql } from '../sql/statement.js'
 import { isRecord } from '../values/validation.js'
@@ -58,17 +57,4 @@ function readable(fields: readonly Field[], values: Readonly<Record<string, unkn
 /** A list may be given as `{ set }`. */
 function itemsOf(value: unknown, { isList }: Field): unknown {
   return isList && isRecord(value) && 'set' in value ? value.set : value
-}
-
-/** The input function of this type does to a value what an INSERT into the column does to it. */
-function exactType(field: Field, table: Table): string {
-  return field.type === 'Json' ? givenType(field, table) : (table.columns.get(field.column)?.exactType ?? 'text')
-}
-
-/** Some types cannot be compared: `json` with its spaces, and `xml`. */
-function comparableType(field: Field, table: Table): string {
-  const brackets = field.isList ? '[]' : ''
-  if (field.type === 'Json') return `jsonb${brackets}`
-  const type = table.columns.get(field.column)?.type ?? 'text'
-  return /^xml\b/.test(type) ? `text${brackets}` : type
 }

@@ -1,5 +1,5 @@
 import type { Field } from '../engine/data-model.js'
-import { columnOf, momentOf } from '../sql/sql.js'
+import { columnOf, literal, momentOf } from '../sql/sql.js'
 import { join, raw, type SqlText } from '../sql/statement.js'
 
 /** The type under which a field's values are sent as a parameter, or `undefined` where this package knows none. */
@@ -53,6 +53,11 @@ export function stampColumns(fields: readonly Field[]): SqlText {
 /** Their values. */
 export function stamps(fields: readonly Field[]): SqlText {
   return raw(fields.map((field) => `, ${momentOf(field)}`).join(''))
+}
+
+/** A name of a state, as SQL writes the value of its field: that of an enum may have another name in the database. */
+export function stateIn({ enumValues }: Pick<Field, 'enumValues'>, state: string): SqlText {
+  return literal(enumValues?.get(state) ?? state)
 }
 
 /** The fields that tell that a row was changed. */

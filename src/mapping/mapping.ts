@@ -10,6 +10,8 @@ export interface FieldRule {
   readonly types: readonly string[]
   /** Whether it may hold NULL. Default false. */
   readonly isOptional?: boolean
+  /** The values of an enum that may be in the place of these types: it has at least these. */
+  readonly values?: readonly string[]
   /** The types under which its values may be sent. Default: any. */
   readonly sentAs?: readonly string[]
   /** Why no others may be, where the message is to say it. */
@@ -164,13 +166,14 @@ export class TableCheck {
     return this.#findAt(`${this.#path}.${option}`, name, rule)
   }
 
-  #findAt(path: string, name: string, { types, isOptional, sentAs, because = '' }: FieldRule): Field {
+  #findAt(path: string, name: string, rule: FieldRule): Field {
+    const { types, isOptional, sentAs, because = '' } = rule
     const { model } = this
     const report = (message: string) => this.#check.report(path, message)
     if (model === MISSING_MODEL) return MISSING_FIELD // has been reported
     const field = model.fields.get(name)
     if (field === undefined) report(`${model.name} has no field ${name}`)
-    else if (field.isList || !types.includes(field.type)) {
+    else if (field.isList || !(types.includes(field.type) || isEnumOf(field, rule))) {
       report(`${model.name}.${name} must be ${types.join(' or ')}, and is ${field.type}`)
     } else if (field.isOptional && !isOptional) {
       report(`${model.name}.${name} must not be optional`)
@@ -182,6 +185,10 @@ export class TableCheck {
     }
     return MISSING_FIELD
   }
+}
+
+function isEnumOf({ enumValues }: Field, { values }: FieldRule): boolean {
+  return values?.every((value) => enumValues?.has(value)) ?? false
 }
 
 /** Whether a new row is complete without the field. */

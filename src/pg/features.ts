@@ -46,7 +46,7 @@ export type PgScoped<T, Scope extends object> = [Scope] extends [never] ? T : Sc
  * The extension for stock, `db.$stock`, with the same options and the same tables as `stock()` of
  * `prisma-extension-concurrency/erp`. `Item` is what names an item, and `Quantity` the type of its column: `number`,
  * `bigint`, or `Numeric` for a `numeric`. With the option `scope`, `Scope` is what names one, such as
- * `{ companyId: number }`.
+ * `{ companyId: number }`. `Data` and `Held` are the other columns of movements and of reservations.
  *
  * Of the writes of `onHand` in SQL of your own, nothing is refused: a stocktake is a `count`.
  *
@@ -58,9 +58,15 @@ export type PgScoped<T, Scope extends object> = [Scope] extends [never] ? T : Sc
  * )
  * await shop.$stock.move({ transactionId: key, item: productId, quantity: -3 })
  */
-export function stock<Item = PgItem, Quantity = StockQuantity, Scope extends object = never>(
+export function stock<
+  Item = PgItem,
+  Quantity = StockQuantity,
+  Scope extends object = never,
+  Data extends object = Row,
+  Held extends object = Row,
+>(
   options: StockOptions & PgScopeOption<Scope>,
-): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity>, Scope> }> {
+): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity, Data, Held>, Scope> }> {
   return stockOf(options)
 }
 

@@ -17,6 +17,7 @@ import {
 import type { Bound, Row, SqlStatement, TimeLimit, TransactionOptions, TransactionSession } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import { WriteSuppressedError } from '../errors/versioning.js'
+import { insertDefaults } from '../sql/insert-defaults.js'
 import {
   isTransactionClient,
   type ModelContext,
@@ -30,7 +31,6 @@ import {
 import { transactionSession } from './client-session.js'
 import { isOwnRecordNotFound, isRecordNotFound, isUniqueViolation } from './errors.js'
 import { foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
-import { insertDefaults } from './insert-defaults.js'
 import { bind, relyingOn } from './joined.js'
 import { calledBy, checkWrite } from './layers.js'
 import { withModelErrors } from './model-error.js'

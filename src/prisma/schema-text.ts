@@ -84,7 +84,7 @@ function defaultOf(attributes: readonly Attribute[]): FieldDefault {
   if (value.kind !== 'call') return { kind: 'value', value }
   if (value.name === 'now' || value.name === 'autoincrement') return { kind: value.name }
   if (value.name === 'dbgenerated') return { kind: 'database' }
-  return { kind: BY_CLIENT.has(value.name) ? 'client' : 'unknown' }
+  return BY_CLIENT.has(value.name) ? { kind: 'client', value } : { kind: 'unknown' }
 }
 
 function fieldKey({ name, attributes }: Entry): KeyText[] {

@@ -1,23 +1,14 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { InvalidArgumentError } from '../errors/index.js'
-import { type ColumnValue, columnValue } from '../sql/column-value.js'
+import { columnValue } from '../sql/column-value.js'
+import { type Refusals, readValues, type Values } from '../sql/given-values.js'
 import type { Scope } from '../sql/scope.js'
 import { canonical } from '../values/canonical.js'
 import { sha256 } from '../values/sha256.js'
 import { canonicalUuid } from '../values/text.js'
 import { isRecord } from '../values/validation.js'
 
-/** Values of scalar fields, checked, that a call has given. */
-export interface Values {
-  readonly fields: readonly Field[]
-  /** By field, as given. */
-  readonly given: Readonly<Record<string, unknown>>
-  /** As a statement takes them, in the order of the fields. */
-  readonly stored: readonly ColumnValue[]
-}
-
-/** Why a field must not be among the values, by its name. */
-export type Refusals = ReadonlyMap<string, string>
+export type { Refusals, Values }
 
 /** Values to compare with: of a `where`, where `undefined` would mean more than was meant. */
 export function readWhere(path: string, value: unknown, model: Model, refusals: Refusals): Values {
@@ -29,13 +20,13 @@ export function readWhere(path: string, value: unknown, model: Model, refusals: 
       throw new InvalidArgumentError(`${path}.${name}`, `of type ${field.type} cannot be compared here.`)
     }
   }
-  return read(path, values, model, refusals)
+  return readValues(path, values, model, refusals)
 }
 
 /** Values to write: of a `data`, where `undefined` is as good as nothing, as everywhere in Prisma. */
 export function readData(path: string, value: unknown, model: Model, refusals: Refusals): Values {
   const given = Object.entries(record(path, value ?? {}, model)).filter(([, item]) => item !== undefined)
-  return read(path, Object.fromEntries(given), model, refusals)
+  return readValues(path, Object.fromEntries(given), model, refusals)
 }
 
 /** The same values, and those of a scope in front. */
@@ -62,40 +53,6 @@ const LONGEST_TEXT = 200
 function record(path: string, value: unknown, { name }: Model): Readonly<Record<string, unknown>> {
   if (!isRecord(value)) throw new InvalidArgumentError(path, `must be an object with values of fields of ${name}.`)
   return value
-}
-
-function read(path: string, given: Readonly<Record<string, unknown>>, model: Model, refusals: Refusals): Values {
-  const stored: ColumnValue[] = []
-  // In the order of their names, so that calls which name them in another one have the same statement.
-  const names = Object.keys(given).sort()
-  const fields = names.map((name) => {
-    const value = given[name]
-    const field = model.fields.get(name)
-    const at = `${path}.${name}`
-    if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
-    if (field.kind !== 'scalar' && field.kind !== 'enum') {
-      throw new InvalidArgumentError(at, `is not a scalar field of ${model.name}.`)
-    }
-    const refusal = refusals.get(name)
-    if (refusal !== undefined) throw new InvalidArgumentError(at, refusal)
-    const own = columnValue(value, field)
-    if (own === undefined || !fits(own, field)) {
-      throw new InvalidArgumentError(at, `is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
-    }
-    stored.push(own)
-    return field
-  })
-  return { fields, given, stored }
-}
-
-function describe({ type, isList, isOptional, nativeType }: Field): string {
-  return `${type}${isList ? '[]' : isOptional ? '?' : ''}${nativeType ? ` @db.${nativeType}` : ''}`
-}
-
-/** A wrong uuid PostgreSQL would refuse, and end the caller's transaction with it. */
-function fits(stored: ColumnValue, { nativeType }: Field): boolean {
-  if (nativeType !== 'Uuid') return true
-  return [stored].flat().every((item) => item === null || canonicalUuid(String(item)) !== undefined)
 }
 
 /** The record of a request must stay as it is over the versions of this package. */

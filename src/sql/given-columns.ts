@@ -39,6 +39,12 @@ export class GivenColumns {
     return sql`ROWS FROM (json_to_recordset(${json}::json) AS (${this.#list()})) WITH ORDINALITY AS ${raw(alias)}(${names})`
   }
 
+  /** A row per entry of a list, beside the columns of another function, which has these names. */
+  beside(other: Statement, json: Parameter, alias: string, names: SqlText): Statement {
+    const own = join(this.#definitions.map(([name]) => raw(name)))
+    return sql`ROWS FROM (${other}, json_to_recordset(${json}::json) AS (${this.#list()})) AS ${raw(alias)}(${names}, ${own})`
+  }
+
   #list(): SqlText {
     return join(this.#definitions.map(([name, type]) => raw(`${name} ${type}`)))
   }
@@ -67,4 +73,17 @@ export function givenValue(field: Field, table: Table, json: Parameter): Stateme
 /** A column that is not there, the database itself complains of. The catalogue has quoted its types. */
 function typeOf(field: Field, { columns }: Table): SqlText {
   return raw(columns.get(field.column)?.type ?? 'text')
+}
+
+/** The input function of this type does to a value what an INSERT into the column does to it. */
+export function exactType(field: Field, table: Table): string {
+  return field.type === 'Json' ? givenType(field, table) : (table.columns.get(field.column)?.exactType ?? 'text')
+}
+
+/** Some types cannot be compared: `json` with its spaces, and `xml`. */
+export function comparableType(field: Field, table: Table): string {
+  const brackets = field.isList ? '[]' : ''
+  if (field.type === 'Json') return `jsonb${brackets}`
+  const type = table.columns.get(field.column)?.type ?? 'text'
+  return /^xml\b/.test(type) ? `text${brackets}` : type
 }

@@ -38,16 +38,18 @@ export function toRecord(row: Row, fields: readonly Field[]): Row {
   return record
 }
 
-function toValue(value: unknown, { kind, type, isList, enumValues }: Field): unknown {
+function toValue(value: unknown, field: Field): unknown {
+  const { kind, type, isList } = field
   if (value === null || value === undefined || isList) return value
-  if (kind === 'enum') return nameOf(value, enumValues)
+  if (kind === 'enum') return enumName(value, field)
   if (type === 'BigInt') return BigInt(String(value))
   // The column may be a numeric: of that, Prisma makes a number, too.
   if (type === 'Int' || type === 'Float') return Number(value)
   return value
 }
 
-function nameOf(value: unknown, enumValues: ReadonlyMap<string, string> | undefined): unknown {
+/** The name of a value of an enum; of any other value, itself. */
+export function enumName(value: unknown, { enumValues }: Pick<Field, 'enumValues'>): unknown {
   for (const [name, inDatabase] of enumValues ?? []) if (inDatabase === value) return name
   return value
 }

@@ -1,6 +1,6 @@
 import type { Field } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
-import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf, stateIn } from '../mapping/columns.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
@@ -156,7 +156,7 @@ function sums({ movement, reservation }: StockMap, page: Page) {
   const total = raw(sum(movement) + (applied ? ` FILTER (WHERE m.${columnOf(applied)})` : ''))
   const parts = [part(movement, { total, held: none, condition: refused && raw(`NOT m.${columnOf(refused)}`) })]
   if (reservation) {
-    const condition = raw(`m.${columnOf(reservation.state)} = 'active'`)
+    const condition = raw(`m.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}`)
     parts.push(part(reservation, { total: none, held: raw(sum(reservation)), condition }))
   }
   return parts

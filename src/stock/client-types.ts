@@ -1,4 +1,4 @@
-import type { FieldOf, Scoped, ScopeOf } from '../mapping/types.js'
+import type { FieldOf, RowInputOf, Scoped, ScopeOf } from '../mapping/types.js'
 import type { StockOptions } from './options.js'
 import type { Stock } from './types.js'
 
@@ -16,7 +16,47 @@ export type Quantity<C, O extends StockOptions> = FieldOf<
   O['item'] extends { readonly onHand: infer F extends string } ? F : 'onHand'
 >
 
+/** The name that a mapping gives a field, or its default. */
+type Named<M, K extends string, Default> = M extends { readonly [P in K]: infer N extends string } ? N : Default
+
+/** One name, or each of a list. */
+type EachOf<N> = N extends readonly (infer F)[] ? F : N
+
+/** The fields of lines that `$stock` writes itself. */
+type OwnField<O extends StockOptions, M> =
+  | Named<M, 'transactionId', 'transactionId'>
+  | Named<M, 'line', 'line'>
+  | Named<M, 'quantity', 'quantity'>
+  | (O extends { readonly scope: infer F } ? EachOf<F> : never)
+  | EachOf<M extends { readonly item: infer N } ? N : O['item']['key']>
+
+/*
+ * A row of the client's model is inferred first. Without that, a program's declarations name these types with all of C,
+ * which is the client, and are too long for the compiler to write.
+ */
+type Others<C, M, Own> = M extends { readonly model: infer N extends string }
+  ? RowInputOf<C, N> extends infer R
+    ? { [K in keyof R as K extends Own ? never : K]: R[K] }
+    : never
+  : Record<never, never>
+
+/** The other columns of a movement, which the calls fill in by `data`. */
+export type MovementData<C, O extends StockOptions> = Others<
+  C,
+  O['movement'],
+  OwnField<O, O['movement']> | Named<O['movement'], 'applied', 'applied'> | Named<O['movement'], 'refused', never>
+>
+
+/** The same of a reservation. */
+export type ReservationData<C, O extends StockOptions> = Others<
+  C,
+  O['reservation'],
+  | OwnField<O, O['reservation']>
+  | Named<O['reservation'], 'state', 'state'>
+  | Named<O['reservation'], 'expiresAt', 'expiresAt'>
+>
+
 /** `db.$stock`. With a scope each call takes it, and `in` binds it. */
 export type StockOf<C, O extends StockOptions> = [ScopeOf<C, Model<O>, O>] extends [never]
-  ? Stock<ItemKey<C, O>, Quantity<C, O>>
-  : Scoped<Stock<ItemKey<C, O>, Quantity<C, O>>, ScopeOf<C, Model<O>, O>>
+  ? Stock<ItemKey<C, O>, Quantity<C, O>, MovementData<C, O>, ReservationData<C, O>>
+  : Scoped<Stock<ItemKey<C, O>, Quantity<C, O>, MovementData<C, O>, ReservationData<C, O>>, ScopeOf<C, Model<O>, O>>

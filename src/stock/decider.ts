@@ -7,6 +7,7 @@ import {
   type Shortage,
 } from '../errors/index.js'
 import type { Item } from './item.js'
+import type { LineData } from './line-data.js'
 import type { StockMap } from './mapping.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { type Claimed, type Decision, type Done, type Line, nameOf, type Request } from './request.js'
@@ -40,6 +41,8 @@ export interface Snapshot {
   readonly reservations: ReadonlyMap<string, RecordedReservation>
   /** How much of `reserved` is free again, for its reservation has expired. */
   readonly expired: ReadonlyMap<string, bigint>
+  /** Of requests with data whose transaction id is recorded: the fields that are recorded with another value. */
+  readonly differing: ReadonlyMap<Request, readonly string[]>
   /** The time, by the database's clock. */
   readonly now: Date
 }
@@ -48,6 +51,7 @@ export interface MovementEntry extends Claimed {
   readonly line: number
   readonly item: Item
   readonly quantity: bigint
+  readonly data?: LineData
   readonly isRefused: boolean
 }
 
@@ -66,6 +70,8 @@ export interface WriteSet {
   readonly reservations: readonly ReservationEntry[]
   readonly ended: readonly Ended[]
 }
+
+const UNDECIDED = new Error('Only the database can tell whether two data are the same.')
 
 /** An item, as the requests so far have left it. */
 interface ItemState {
@@ -88,10 +94,12 @@ export class Decider {
   readonly #reservations: ReservationEntry[] = []
   readonly #ended: Ended[] = []
   readonly #expired: ReadonlyMap<string, bigint>
+  readonly #differing: ReadonlyMap<Request, readonly string[]>
   readonly #now: Date
 
-  constructor(map: StockMap, { balances, movements, reservations, expired, now }: Snapshot) {
+  constructor(map: StockMap, { balances, movements, reservations, expired, differing, now }: Snapshot) {
     this.#map = map
+    this.#differing = differing
     this.#now = now
     this.#recorded = new Map(movements)
     this.#reserved = new Map(reservations)
@@ -102,11 +110,12 @@ export class Decider {
     }
   }
 
-  decide(request: Request): Decision {
+  /** `undefined` where only the database can tell whether it is the same as one before it that has its id. */
+  decide(request: Request): Decision | undefined {
     try {
       return this.#decide(request)
     } catch (error) {
-      return { status: 'refused', error }
+      return error === UNDECIDED ? undefined : { status: 'refused', error }
     }
   }
 
@@ -159,7 +168,7 @@ export class Decider {
       return this.#done(counted, true)
     }
     this.#checkUnreserved(request)
-    const differences = lines.map(({ item, quantity }) => ({ item, quantity: quantity - this.#balance(item).onHand }))
+    const differences = lines.map((line) => ({ ...line, quantity: line.quantity - this.#balance(line.item).onHand }))
     this.#record(request, differences, false)
     return this.#done(differences)
   }
@@ -169,18 +178,19 @@ export class Decider {
     const name = nameOf(request)
     const recorded = this.#reserved.get(name)
     if (recorded) {
-      checkSame({ model: this.#map.reservation?.model.name ?? '', transactionId }, lines, recorded.lines)
+      const differing = this.#differingFrom(recorded, request)
+      checkSame({ model: this.#map.reservation?.model.name ?? '', transactionId, differing }, lines, recorded.lines)
       return { ...this.#done(lines, true), expiresAt: recorded.expiresAt, state: recorded.state }
     }
     if (this.#recorded.has(name)) throw this.#mismatch(request, 'reservation')
-    const taken = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
+    const taken = lines.map(opposite)
     const shortages = this.#shortages(request, taken, false)
     if (shortages.length > 0) throw this.#insufficient(request, shortages)
     this.#checkRange(lines, 'reserved')
     const expiresAt = new Date(this.#now.getTime() + expiresIn)
-    lines.forEach(({ item, quantity }, line) => {
-      this.#change(item, 0n, quantity)
-      this.#reservations.push({ scope, transactionId, line, item, quantity, expiresAt })
+    lines.forEach((entry, line) => {
+      this.#change(entry.item, 0n, entry.quantity)
+      this.#reservations.push({ scope, transactionId, line, ...entry, expiresAt })
     })
     this.#reserved.set(name, { lines, state: 'active', expiresAt })
     return { ...this.#done(lines), expiresAt, state: 'active' }
@@ -201,7 +211,7 @@ export class Decider {
   #fulfil(request: Request): Decision {
     const { transactionId, lines } = request
     const reservation = this.#reservation(request)
-    const moved = lines.map(({ item, quantity }) => ({ item, quantity: -quantity }))
+    const moved = lines.map(opposite)
     if (this.#sameMovement(request, moved)) {
       if (reservation?.state === 'fulfilled') return this.#done(moved, true)
       throw this.#mismatch(request, 'reservation')
@@ -222,14 +232,20 @@ export class Decider {
    */
   #sameMovement(request: Request, lines: readonly Line[], by?: 'item'): RecordedMovement | undefined {
     const recorded = this.#recorded.get(nameOf(request))
-    if (recorded)
-      checkSame(
-        { model: this.#map.movement.model.name, transactionId: request.transactionId },
-        lines,
-        recorded.lines,
-        by,
-      )
+    const { transactionId } = request
+    if (recorded === undefined) return undefined
+    const differing = this.#differingFrom(recorded, request)
+    checkSame({ model: this.#map.movement.model.name, transactionId, differing }, lines, recorded.lines, by)
     return recorded
+  }
+
+  /** The fields of data that differ. Of a request that has been recorded just now, only equal texts tell that none does. */
+  #differingFrom(recorded: Pick<RecordedMovement, 'lines'>, request: Request): readonly string[] {
+    const known = this.#differing.get(request)
+    if (known) return known
+    const texts = new Map(recorded.lines.map(({ item, data }) => [item.id, data?.text]))
+    if (request.lines.some(({ item, data }) => data && data.text !== texts.get(item.id))) throw UNDECIDED
+    return []
   }
 
   #checkUnreserved(request: Request): void {
@@ -250,9 +266,9 @@ export class Decider {
     const { scope, transactionId } = request
     if (!isRefused) this.#checkRange(lines, 'onHand')
     let line = 0
-    for (const { item, quantity } of lines) {
-      this.#change(item, isRefused ? 0n : quantity, 0n)
-      this.#movements.push({ scope, transactionId, line: line++, item, quantity, isRefused })
+    for (const entry of lines) {
+      this.#change(entry.item, isRefused ? 0n : entry.quantity, 0n)
+      this.#movements.push({ scope, transactionId, line: line++, ...entry, isRefused })
     }
     this.#recorded.set(nameOf(request), { lines, isRefused })
   }
@@ -321,4 +337,8 @@ export class Decider {
     const withBalances = lines.map((line) => ({ ...line, balance: this.#balance(line.item).onHand }))
     return { status: 'done', replayed, lines: withBalances }
   }
+}
+
+function opposite(line: Line): Line {
+  return { ...line, quantity: -line.quantity }
 }

@@ -14,7 +14,7 @@ import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
-import { lockId, readMovements, readReservations } from './load-snapshot.js'
+import { differingData, lockId, readMovements, readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { type Line, nameOf, type Request } from './request.js'
@@ -45,7 +45,7 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   await map.keys.check(session)
   const { name } = map.movement.model
   const isForbidden = await takesFromLimited(session, map, lines)
-  const entries = lines.map(({ item, quantity }, line) => ({ scope, transactionId, line, item, quantity }))
+  const entries = lines.map((entry, line) => ({ scope, transactionId, line, ...entry }))
   const claim = async () =>
     !isForbidden && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
   const find = async () => {
@@ -55,7 +55,8 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
       isFound: (found) => found !== undefined,
     })
     if (recorded) {
-      checkSame({ model: name, transactionId }, lines, recorded.lines)
+      const differing = await differingData(session, [request], new Map([[nameOf(request), recorded]]))
+      checkSame({ model: name, transactionId, differing: differing.get(request) ?? [] }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
       return { replayed: true }
     }

@@ -37,7 +37,7 @@ export async function executeInTransaction(
     const decision = decider.decide(request)
     const set = decider.writeSet(items)
     const written = await writeLocked(tx, map, set)
-    if (written === 'written') return { decision, left: leftBy(set) }
+    if (written === 'written' && decision) return { decision, left: leftBy(set) }
     // The database suppresses an UPDATE. An error has undone the statement, so the transaction cannot go on.
     if (written === 'undone') throw new WriteSuppressedError(map.item.model.name, {})
     // The id is taken by a transaction that has been committed by now: it is in the next look's snapshot.

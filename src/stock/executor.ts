@@ -162,6 +162,8 @@ export class StockExecutor {
       )
       this.#remember(left)
       for (const [i, job] of jobs.entries()) answer(job, decisions[i], before)
+      // The database can compare them with what it has made of the data of others.
+      for (const [i, job] of jobs.entries()) if (decisions[i] === undefined) await this.#single(job, before)
       return WRITTEN
     } catch (error) {
       return { error }

@@ -2,7 +2,7 @@ import type { Session } from '../engine/session.js'
 import { join, raw, sql } from '../sql/statement.js'
 import { type Balance, Decider, type RecordedMovement } from './decider.js'
 import { type Decided, demandsOf } from './demand.js'
-import { type LockedState, readMovements } from './load-snapshot.js'
+import { differingData, type LockedState, readMovements } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import { type Decision, nameOf, type Request } from './request.js'
 import { idColumns, isOf, rowsIn } from './statements.js'
@@ -34,6 +34,7 @@ export class GuardedMoves {
   /** The balances that were found, or else those that this process knows. An item that it does not know has plenty. */
   readonly #likely = new Map<string, Balance>()
   #movements: ReadonlyMap<string, RecordedMovement> = new Map()
+  #differing: ReadonlyMap<Request, readonly string[]> = new Map()
   #now = new Date(0)
 
   constructor(
@@ -70,6 +71,7 @@ export class GuardedMoves {
       if (written.balances.size < likely.set.items.length) break // an item is not there, or an id is not free
       try {
         this.#movements = await readMovements(this.#session, this.#map, this.#requests)
+        this.#differing = await differingData(this.#session, this.#requests, this.#movements)
       } catch (error) {
         if (this.#session.inTransaction) throw error
         break // nothing was written, and a read that is cut leaves nothing unknown
@@ -104,7 +106,8 @@ export class GuardedMoves {
 
   #decide(requests: readonly Request[]): Decided {
     const nothing = { reservations: new Map(), expired: new Map(), now: this.#now }
-    const decider = new Decider(this.#map, { ...nothing, balances: this.#likely, movements: this.#movements })
+    const found = { balances: this.#likely, movements: this.#movements, differing: this.#differing }
+    const decider = new Decider(this.#map, { ...nothing, ...found })
     const decisions = requests.map((request) => decider.decide(request))
     return { decisions, set: decider.writeSet([]) }
   }

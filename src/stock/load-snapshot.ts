@@ -1,6 +1,7 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
 import { timed } from '../events/call-events.js'
-import { keysEqual, touches } from '../mapping/columns.js'
+import { keysEqual, stateIn, touches } from '../mapping/columns.js'
+import { enumName } from '../sql/raw-record.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, raw, type SqlText, sql } from '../sql/statement.js'
 import type { Balance, RecordedMovement, RecordedReservation, ReservationState, Snapshot } from './decider.js'
@@ -42,7 +43,8 @@ export async function loadSnapshot(
   const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, ids)
   const reservations = await readReservations(tx, map, ids)
-  return { balances, movements, reservations, expired, now }
+  const differing = await differingData(tx, requests, movements, reservations)
+  return { balances, movements, reservations, expired, differing, now }
 }
 
 /** The items of all requests, each once. */
@@ -93,9 +95,9 @@ function idAt(items: readonly Item[], position: number): string {
 async function endExpired(tx: Session, map: StockMap, lines: ReservationMap, items: readonly Item[]) {
   const { table, item: key, quantity, state, expiresAt } = lines
   const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH ended AS (
-  UPDATE ${table} AS r SET ${columnOf(state)} = 'expired'${touches(lines, 'r')}
+  UPDATE ${table} AS r SET ${columnOf(state)} = ${stateIn(state, 'expired')}${touches(lines, 'r')}
   FROM ${itemsIn(map, items)}
-  WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = 'active'
+  WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = ${stateIn(state, 'active')}
     AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
   RETURNING item.position, r.${columnOf(quantity)} AS quantity
 )
@@ -116,6 +118,31 @@ export async function readMovements(session: Session, map: StockMap, ids: readon
   return found
 }
 
+/** The fields of data in which requests differ from what is recorded under their transaction ids. */
+export async function differingData(
+  session: Session,
+  requests: readonly Request[],
+  movements: ReadonlyMap<string, unknown>,
+  reservations?: ReadonlyMap<string, unknown>,
+): Promise<Map<Request, string[]>> {
+  const found = new Map<Request, string[]>()
+  const again = requests.flatMap((request) => {
+    const isRecorded = (request.kind === 'reserve' ? reservations : movements)?.has(nameOf(request))
+    const { scope, transactionId, lines } = request
+    return isRecorded
+      ? lines.flatMap(({ item, data }) => (data ? [{ scope, transactionId, item, data, request }] : []))
+      : []
+  })
+  for (const columns of new Set(again.map(({ data }) => data.columns))) {
+    const own = again.filter(({ data }) => data.columns === columns)
+    const fields = await columns.differing(session, own)
+    own.forEach(({ request }, i) => {
+      found.set(request, [...new Set([...(found.get(request) ?? []), ...(fields[i] ?? [])])])
+    })
+  }
+  return found
+}
+
 /** The reservations under the transaction ids. */
 export async function readReservations(session: Session, map: StockMap, ids: readonly Claimed[]) {
   const found = new Map<string, RecordedReservation & { readonly lines: Line[] }>()
@@ -128,10 +155,10 @@ export async function readReservations(session: Session, map: StockMap, ids: rea
     const lines = known?.lines ?? []
     lines.push(line)
     // One expired line ends all of it: the quantity that it held of that item may be taken.
-    const isExpired = row.state === 'expired' || known?.state === 'expired'
+    const isExpired = enumName(row.state, state) === 'expired' || known?.state === 'expired'
     found.set(name, {
       lines,
-      state: isExpired ? 'expired' : (row.state as ReservationState),
+      state: isExpired ? 'expired' : (enumName(row.state, state) as ReservationState),
       expiresAt: new Date(Number(row.expiresAt)),
     })
   }

@@ -1,10 +1,12 @@
-import type { DataModel, Field } from '../engine/data-model.js'
+import { type DataModel, type Field, scalarsOf } from '../engine/data-model.js'
 import { isConcurrencyError } from '../errors/index.js'
 import { sqlTypeOf } from '../mapping/columns.js'
 import {
   areFound,
+  type FieldRule,
   FLAG,
   INT,
+  isFilledIn,
   KEY,
   MappingCheck,
   MOMENT,
@@ -34,6 +36,7 @@ export interface StockMap {
     readonly refused: Field | undefined
   }
   readonly reservation: ReservationMap | undefined
+  readonly catalogue: Catalogue
   /** The unique keys without which movements would be recorded twice. */
   readonly keys: RequiredKeys
   readonly quantities: Quantities
@@ -50,9 +53,15 @@ export interface LinesMap extends TableMap {
   /** The fields of the item's key, with the scope first. */
   readonly item: readonly Field[]
   readonly quantity: Field
+  /** Columns of the user's own, which calls fill in by their data. */
+  readonly others: readonly Field[]
+  /** Whether some of them are empty in no row, and the database has no default for them. */
+  readonly needsData: boolean
 }
 
 export type ReservationMap = LinesMap & { readonly state: Field; readonly expiresAt: Field }
+
+const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 'expired'] }
 
 /** @throws ConfigurationError with every mistake */
 export function mapStock(dataModel: DataModel, options: StockOptions): StockMap {
@@ -72,11 +81,12 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   }
   check.finish()
   const tables = reservation ? [movement, reservation] : [movement]
-  const keys = new RequiredKeys(new Catalogue(), [
+  const catalogue = new Catalogue()
+  const keys = new RequiredKeys(catalogue, [
     { model: item.model, fields: item.key },
     ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
   ])
-  return { item, movement, reservation, keys, quantities, minimum, rememberRefusals }
+  return { item, movement, reservation, catalogue, keys, quantities, minimum, rememberRefusals }
 }
 
 function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
@@ -97,24 +107,24 @@ function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
 }
 
 function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap): StockMap['movement'] {
-  const movement = {
-    ...lines(found),
-    applied: found.optional('applied', FLAG),
-    refused: found.named('refused', FLAG),
-  }
-  const { applied, refused } = movement
-  found.insertable([...columnsOfLines(movement), ...[applied, refused].filter((field) => !!field)])
-  return movement
+  const movement = lines(found)
+  const applied = found.optional('applied', FLAG)
+  const refused = found.named('refused', FLAG)
+  return { ...movement, applied, refused, ...othersOf(found, movement, [applied, refused]) }
 }
 
 function mapReservation(found: TableCheck, lines: (found: TableCheck) => LinesMap): ReservationMap {
-  const reservation = {
-    ...lines(found),
-    state: found.field('state', TEXT),
-    expiresAt: found.field('expiresAt', MOMENT),
-  }
-  found.insertable([...columnsOfLines(reservation), reservation.state, reservation.expiresAt])
-  return reservation
+  const reservation = lines(found)
+  const state = found.field('state', STATE)
+  const expiresAt = found.field('expiresAt', MOMENT)
+  return { ...reservation, state, expiresAt, ...othersOf(found, reservation, [state, expiresAt]) }
+}
+
+function othersOf(found: TableCheck, lines: LinesMap, more: readonly (Field | undefined)[]) {
+  const own = [...columnsOfLines(lines), ...more.filter((field) => !!field)]
+  const others = scalarsOf(found.model).filter((field) => !own.includes(field) && field !== lines.version)
+  found.insertable([...own, ...others])
+  return { others, needsData: !others.every(isFilledIn) }
 }
 
 function mapLines(found: TableCheck, options: StockOptions, item: StockMap['item']): LinesMap {
@@ -138,6 +148,8 @@ function mapLines(found: TableCheck, options: StockOptions, item: StockMap['item
     line: found.field('line', INT),
     item: key,
     quantity: found.field('quantity', NUMBER),
+    others: [],
+    needsData: false,
   }
   checkNumbers(found, 'quantity', lines.quantity, item.onHand)
   found.uniqueKey('model', [...scope, lines.transactionId, lines.line])

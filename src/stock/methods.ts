@@ -19,27 +19,27 @@ import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import type { StockExecutor } from './executor.js'
 import { readItem } from './item.js'
+import type { LineData } from './line-data.js'
+import { type Args, dataAt, idsOf, oneLine, oneOrMany, readLines } from './lines.js'
 import { readReservations } from './load-snapshot.js'
-import type { StockMap } from './mapping.js'
+import type { LinesMap, StockMap } from './mapping.js'
 import type { Applying, RunOne } from './project.js'
 import type { Quantities } from './quantity.js'
 import { type Decision, type Done, type Kind, type Line, nameOf, type Request } from './request.js'
 
-/** The arguments of a call, with the scope that it is made in. */
-type Args = Readonly<Record<string, unknown>> & { readonly scope: Scope }
-
 const CALL = ['transactionId', 'retry', 'signal']
 const ARGUMENTS = {
-  move: [...CALL, 'item', 'quantity', 'minimum'],
+  move: [...CALL, 'item', 'quantity', 'minimum', 'data'],
   moveAll: [...CALL, 'lines', 'minimum'],
-  count: [...CALL, 'item', 'counted'],
-  defer: [...CALL, 'item', 'quantity', 'lines'],
+  count: [...CALL, 'item', 'counted', 'data'],
+  defer: [...CALL, 'item', 'quantity', 'lines', 'data'],
   project: ['batchSize', 'signal'],
-  reserve: [...CALL, 'item', 'quantity', 'lines', 'minimum', 'expiresIn'],
+  reserve: [...CALL, 'item', 'quantity', 'lines', 'minimum', 'expiresIn', 'data'],
   release: CALL,
-  fulfil: [...CALL, 'minimum'],
+  fulfil: [...CALL, 'minimum', 'data'],
   audit: [],
 } as const satisfies Record<string, readonly string[]>
+const WITHOUT_LINES: readonly string[] = ['project', 'release', 'audit']
 const projectSchema = s.object({
   batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),
 })
@@ -80,7 +80,9 @@ export class StockFeature implements Feature {
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
         return (events?: CallEvents) => {
           try {
-            return run(this.#checked(method, args, bound), events)
+            const checked = this.#checked(method, args, bound)
+            const filled = this.#filledBy(method, checked)
+            return filled ? this.#withData(filled, checked).then((read) => run(read, events)) : run(checked, events)
           } catch (error) {
             return Promise.reject(error)
           }
@@ -91,7 +93,7 @@ export class StockFeature implements Feature {
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     return {
       move: call('move', (args, events) =>
-        this.#settle(session, this.#request('move', args, [readLine(this.map, args.scope, args, '')], events), single),
+        this.#settle(session, this.#request('move', args, [oneLine(this.map, args)], events), single),
       ),
       moveAll: call('moveAll', (args, events) =>
         this.#settle(session, this.#request('move', args, readLines(this.map, args), events), moved),
@@ -112,7 +114,7 @@ export class StockFeature implements Feature {
         }),
       ),
       fulfil: call('fulfil', (args, events) =>
-        this.#endReservation(session, this.#request('fulfil', args, [], events), moved),
+        this.#endReservation(session, this.#request('fulfil', args, [], events), moved, args.lineData?.[0]),
       ),
       audit: call('audit', ({ scope }) => this.#audit(session, scope)),
     }
@@ -123,6 +125,20 @@ export class StockFeature implements Feature {
     const takesScope = this.scope.length > 0 && bound === undefined
     checkNames(args, takesScope ? [...ARGUMENTS[method], 'scope'] : ARGUMENTS[method])
     return { ...args, scope: scopeOfCall(this.scope, args.scope, bound) }
+  }
+
+  /** The table whose columns of the user's own the call fills in; none for most calls. */
+  #filledBy(method: keyof typeof ARGUMENTS, { data, lines }: Args): LinesMap | undefined {
+    if (WITHOUT_LINES.includes(method)) return undefined
+    const table = method === 'reserve' ? this.map.reservation : this.map.movement
+    const isGiven = data !== undefined || (Array.isArray(lines) && lines.some((line) => line?.data !== undefined))
+    return isGiven || table?.needsData ? table : undefined
+  }
+
+  /** Its file is loaded by the first call with data, before the deadline of the call begins. */
+  async #withData(table: LinesMap, args: Args): Promise<Args> {
+    const { columnsFor, dataOfLines } = await import('./line-data.js')
+    return { ...args, lineData: dataOfLines(columnsFor(table, this.map.catalogue), args) }
   }
 
   /** On the root the request joins a batch; in a transaction it is settled right there. */
@@ -137,13 +153,19 @@ export class StockFeature implements Feature {
    * The lines of a reservation never change, so they can be read before anything is locked; but in a
    * transaction not before its own turn, for the call before it may be the one that reserves.
    */
-  async #endReservation<R>(session: Session, request: Request, answer: (decision: Decision) => R): Promise<R> {
+  async #endReservation<R>(
+    session: Session,
+    request: Request,
+    answer: (decision: Decision) => R,
+    data?: LineData,
+  ): Promise<R> {
     requireReservation(this.map)
     const complete = async () => {
       const { deadline } = request
       const read = () => readReservations(session.until(deadline), this.map, [request])
       const reservations = await (session.inTransaction ? read() : readAgain(request, read))
-      const lines = reservations.get(nameOf(request))?.lines ?? []
+      const reserved = reservations.get(nameOf(request))?.lines ?? []
+      const lines = data ? reserved.map((line) => ({ ...line, data })) : reserved
       return { ...request, lines, resources: idsOf(lines) }
     }
     if (!session.inTransaction) return this.#executor.execute(await complete(), answer)
@@ -188,6 +210,7 @@ export class StockFeature implements Feature {
     const line = {
       item: readItem(item, args.scope, args.item, 'item'),
       quantity: quantities.read(args.counted, 'counted'),
+      ...dataAt(args.lineData, 0),
     }
     return this.#request('count', args, [line], events)
   }
@@ -208,6 +231,7 @@ export class StockFeature implements Feature {
     const { policy, deadline } = patienceOf(this.#policy, { retry, signal })
     const transactionId = keyValue(args.transactionId, movement.transactionId, 'transactionId')
     const resources = idsOf(lines)
+    const group = args.lineData?.[0]?.group
     if (scope.length > 0) checkKeyLength([...scope, transactionId], 'transactionId')
     const name = nameOf({ scope, transactionId })
     events?.begin(deadline, lines.length === 0 ? name : resources, name)
@@ -219,6 +243,7 @@ export class StockFeature implements Feature {
       transactionId,
       lines,
       resources,
+      ...(group && { group }),
       minimum: minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum'),
     }
   }
@@ -242,59 +267,6 @@ function singleOf(done: Done, quantities: Quantities) {
   const { lines, replayed } = movedOf(done, quantities)
   const [line] = lines
   return { quantity: line?.quantity, balance: line?.balance, replayed }
-}
-
-/** The ids of their items. */
-function idsOf(lines: readonly Line[]): string | readonly string[] {
-  const [line] = lines
-  return line && lines.length === 1 ? line.item.id : lines.map(({ item }) => item.id)
-}
-
-function oneOrMany(map: StockMap, args: Args): readonly Line[] {
-  if (args.lines === undefined) return [readLine(map, args.scope, args, '')]
-  if (args.item !== undefined || args.quantity !== undefined) {
-    throw new InvalidArgumentError('lines', 'cannot be given together with item and quantity.')
-  }
-  return readLines(map, args)
-}
-
-/** The lines, with those of one item added up. */
-function readLines(map: StockMap, { scope, lines }: Args): readonly Line[] {
-  if (!Array.isArray(lines) || lines.length === 0)
-    throw new InvalidArgumentError('lines', 'must be a list of at least one line.')
-  const merged = new Map<string, Line>()
-  lines.forEach((given: unknown, i) => {
-    if (!isRecord(given)) throw new InvalidArgumentError(`lines[${i}]`, 'must be an object with item and quantity.')
-    const stranger = Object.keys(given).find((name) => name !== 'item' && name !== 'quantity')
-    if (stranger !== undefined) throw new InvalidArgumentError(`lines[${i}].${stranger}`, 'is not part of a line.')
-    const line = readLine(map, scope, given, `lines[${i}].`)
-    const before = merged.get(line.item.id)
-    merged.set(line.item.id, before ? { ...before, quantity: before.quantity + line.quantity } : line)
-  })
-  for (const { quantity, item } of merged.values()) {
-    if (quantity === 0n)
-      throw new InvalidArgumentError(
-        'lines',
-        `of the item ${String(JSON.stringify(item.key.slice(scope.length)))} add up to nothing.`,
-      )
-    if (!map.quantities.fits(quantity))
-      throw new InvalidArgumentError('lines', 'add up to more than a movement can hold.')
-  }
-  return [...merged.values()]
-}
-
-function readLine(
-  map: StockMap,
-  scope: Scope,
-  { item, quantity }: Readonly<Record<string, unknown>>,
-  path: string,
-): Line {
-  const line = {
-    item: readItem(map.item, scope, item, `${path}item`),
-    quantity: map.quantities.read(quantity, `${path}quantity`),
-  }
-  if (line.quantity === 0n) throw new InvalidArgumentError(`${path}quantity`, 'must not be 0: nothing would be moved.')
-  return line
 }
 
 function requireReservation({ reservation }: StockMap): void {

@@ -15,21 +15,29 @@ export function checkUnreserved(id: string, reservation: RecordedReservation | u
   throw new ReservationEndedError(id, state === 'active' ? 'expired' : state)
 }
 
+interface Compared {
+  readonly model: string
+  readonly transactionId: string
+  /** The fields of data that differ. */
+  readonly differing: readonly string[]
+}
+
 /**
  * A transaction id stands for one set of lines, all of it.
  *
  * @throws IdempotencyMismatchError if these are others than the recorded ones
  */
 export function checkSame(
-  { model, transactionId }: { readonly model: string; readonly transactionId: string },
+  { model, transactionId, differing }: Compared,
   lines: readonly Line[],
   recorded: readonly Line[],
   by: 'item' | 'quantity' = 'quantity',
 ): void {
   const quantities = new Map(recorded.map(({ item, quantity }) => [item.id, quantity]))
-  const fields = []
+  const fields: string[] = []
   if (lines.length !== quantities.size || lines.some(({ item }) => !quantities.has(item.id))) fields.push('item')
   const differs = ({ item, quantity }: Line) => (quantities.get(item.id) ?? quantity) !== quantity
   if (by === 'quantity' && lines.some(differs)) fields.push('quantity')
+  fields.push(...differing)
   if (fields.length > 0) throw new IdempotencyMismatchError(model, { transactionId }, fields)
 }

@@ -2,6 +2,7 @@ import type { Patience } from '../retry/call-options.js'
 import type { Scope } from '../sql/scope.js'
 import type { Deadline } from '../sync/deadline.js'
 import type { Item } from './item.js'
+import type { LineData } from './line-data.js'
 
 /** The kinds of requests. `release` and `fulfil` end a reservation. */
 export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil'
@@ -10,6 +11,7 @@ export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil'
 export interface Line {
   readonly item: Item
   readonly quantity: bigint
+  readonly data?: LineData
 }
 
 /** A transaction id, which is unique in its scope. */
@@ -32,6 +34,8 @@ export interface Request extends Claimed, Patience {
   readonly resources: string | readonly string[]
   /** How much must stay of each item; `null` is no limit, `undefined` leaves it to the item. */
   readonly minimum: bigint | null | undefined
+  /** Requests of one group can be written by one INSERT: see LineData. */
+  readonly group?: string
   /** For a reservation: how long it lasts, in ms. */
   readonly expiresIn?: number
   readonly deadline: Deadline

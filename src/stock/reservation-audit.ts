@@ -1,5 +1,5 @@
 import type { Session } from '../engine/session.js'
-import { columnsAsKeys, columnsOf, sqlTypeOf } from '../mapping/columns.js'
+import { columnsAsKeys, columnsOf, sqlTypeOf, stateIn } from '../mapping/columns.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type Statement, sql } from '../sql/statement.js'
@@ -39,16 +39,17 @@ export async function* reservationFlaws(session: Session, map: StockMap): AsyncG
 function pageOf({ movement }: StockMap, reservation: ReservationMap, after: PageRow['next'] | undefined): Statement {
   const { table, scope, transactionId, line, state } = reservation
   const key = [...scope, transactionId, line]
+  const active = stateIn(state, 'active')
   const last = join(key.map((field, i) => sql`${param(after?.[i], sqlTypeOf(field))}`))
   const recorded = movement.refused && sql` AND NOT m.${columnOf(movement.refused)}`
   const [names, id] = [key.map((_, i) => raw(`k${i}`)), raw(`k${scope.length}`)]
   const flaw = sql`json_build_object('scope', ARRAY[${join(scope.map((_, i) => raw(`k${i}::text`)))}]::text[],
-    'transactionId', ${id}::text, 'line', ${raw(`k${scope.length + 1}`)}, 'state', state)`
+    'transactionId', ${id}::text, 'line', ${raw(`k${scope.length + 1}`)}, 'state', CASE WHEN is_active THEN 'active' ELSE 'fulfilled' END)`
   const isSame = [...movement.scope, movement.transactionId].map((field, i) => raw(`m.${columnOf(field)} = page.k${i}`))
   return sql`WITH page AS MATERIALIZED (
-  SELECT ${columnsAsKeys(key, 'r')}, r.${columnOf(state)} AS state
+  SELECT ${columnsAsKeys(key, 'r')}, r.${columnOf(state)} = ${active} AS is_active
   FROM ${table} AS r
-  WHERE r.${columnOf(state)} IN ('active', 'fulfilled')${after ? sql` AND (${columnsOf(key, 'r')}) > (${last})` : undefined}
+  WHERE r.${columnOf(state)} IN (${active}, ${stateIn(state, 'fulfilled')})${after ? sql` AND (${columnsOf(key, 'r')}) > (${last})` : undefined}
   ORDER BY ${columnsOf(key, 'r')}
   LIMIT ${raw(String(PAGE))}
 )
@@ -57,6 +58,6 @@ SELECT (
 ) AS next, (
   SELECT coalesce(json_agg(${flaw} ORDER BY ${join(names)}), '[]')
   FROM page
-  WHERE (state = 'active') = EXISTS (SELECT FROM ${movement.table} AS m WHERE ${join(isSame, ' AND ')}${recorded})
+  WHERE is_active = EXISTS (SELECT FROM ${movement.table} AS m WHERE ${join(isSame, ' AND ')}${recorded})
 ) AS flaws`
 }

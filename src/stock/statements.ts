@@ -4,6 +4,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { Item } from './item.js'
+import type { LineData } from './line-data.js'
 import { columnsOfLines, type LinesMap, type StockMap } from './mapping.js'
 import type { Claimed } from './request.js'
 
@@ -32,9 +33,17 @@ export function column<T>(
  * planner, and the statement of one movement takes the server half the time (0.10 ms instead of 0.19).
  */
 export function rowsIn(alias: string, columns: readonly Column[], end?: SqlText): Statement {
-  const values = join(columns.map(({ value }) => value))
-  const names = raw(`AS ${alias}(${join(columns.map(({ name }) => name))})`)
+  const values = valuesOf(columns)
+  const names = raw(`AS ${alias}(${namesOf(columns)})`)
   return columns[0]?.isOne ? sql`(SELECT ${values}${end}) ${names}` : sql`unnest(${values}) ${names}`
+}
+
+export function valuesOf(columns: readonly Column[]): Statement {
+  return join(columns.map(({ value }) => value))
+}
+
+export function namesOf(columns: readonly Column[]): SqlText {
+  return join(columns.map(({ name }) => name))
 }
 
 /** The keys of items, column by column: `k0`, `k1`. */
@@ -89,6 +98,7 @@ export interface Entry extends Claimed {
   readonly line: number
   readonly item: Item
   readonly quantity: bigint
+  readonly data?: LineData
 }
 
 /** The columns of lines that are written besides those that all lines have. */
@@ -175,10 +185,16 @@ function insertion<E extends Entry>(
     column('quantity', quantities.sqlType, entries, ({ quantity }) => quantities.text(quantity)),
     ...(parameters?.(entries) ?? []),
   ]
-  const names = raw(join(columnsOfLines(lines).map(columnOf)) + stampColumns(lines.updatedAt))
-  return sql`INSERT INTO ${lines.table} (${names}${columns})
-  SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(lines.updatedAt)}${values}
-  FROM ${rowsIn('m', all, raw(' OFFSET 0'))}`
+  const data = entries.find((entry) => entry.data)?.data?.columns
+  const own = data?.source(
+    all,
+    entries.map((entry) => entry.data),
+  )
+  const stamped = own ? lines.updatedAt.filter((field) => !own.fields.includes(field)) : lines.updatedAt
+  const names = raw(join(columnsOfLines(lines).map(columnOf)) + stampColumns(stamped))
+  return sql`INSERT INTO ${lines.table} (${names}${columns}${own && stampColumns(own.fields)})
+  SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(stamped)}${values}${own?.values}
+  FROM ${own?.from ?? rowsIn('m', all, raw(' OFFSET 0'))}`
 }
 
 /** A condition: the rows of `alias` are of the scope. None where there is no scope. */

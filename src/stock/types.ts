@@ -78,18 +78,33 @@ export interface StockDiscrepancy<Key, Q> {
   readonly missing?: true
 }
 
-/** One line, or several, of which an item may have more than one: they are added up. */
-export type OneOrMany<Key, Q> = StockLine<Key, Q> | { lines: readonly StockLine<Key, Q>[] }
+/** Values of the columns that a model of yours has besides those of this package. */
+export type DataArgument<Data> =
+  Record<never, never> extends Data
+    ? {
+        /** The values of its other columns. A call that comes again must bring the same. */
+        data?: Data | undefined
+      }
+    : {
+        /** The values of its other columns. A call that comes again must bring the same. */
+        data: Data
+      }
+
+/** One line, or several, of which an item may have more than one: they are added up, if they have the same data. */
+export type OneOrMany<Key, Q, Data> =
+  | (StockLine<Key, Q> & DataArgument<Data>)
+  | { lines: readonly (StockLine<Key, Q> & DataArgument<Data>)[] }
 
 /**
  * `db.$stock`, and `tx.$stock` inside a transaction, where everything is part of the transaction.
  *
- * `Key` is the type of an item's name (`ItemKey`), and `Q` that of the quantities (`Quantity`).
+ * `Key` is the type of an item's name (`ItemKey`), and `Q` that of the quantities (`Quantity`). `Data` and `Held` are the
+ * other columns of the models of movements and of reservations.
  *
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
  */
-export interface Stock<Key, Q> {
+export interface Stock<Key, Q, Data = object, Held = object> {
   /**
    * Moves stock of one item, once per transaction id, and never below the minimum.
    *
@@ -105,7 +120,7 @@ export interface Stock<Key, Q> {
    * @example
    * const { balance, replayed } = await db.$stock.move({ transactionId, item: 11, quantity: -3 })
    */
-  move(args: Named & StockLine<Key, Q> & Minimum<Q> & CallOptions): Promise<MoveResult<Q>>
+  move(args: Named & StockLine<Key, Q> & DataArgument<Data> & Minimum<Q> & CallOptions): Promise<MoveResult<Q>>
 
   /**
    * Moves all lines, or none: an order, or a transfer from one warehouse to another.
@@ -117,7 +132,7 @@ export interface Stock<Key, Q> {
    * await db.$stock.moveAll({ transactionId, lines: [{ item: 11, quantity: -3 }, { item: 42, quantity: -1 }] })
    */
   moveAll(
-    args: Named & { lines: readonly StockLine<Key, Q>[] } & Minimum<Q> & CallOptions,
+    args: Named & { lines: readonly (StockLine<Key, Q> & DataArgument<Data>)[] } & Minimum<Q> & CallOptions,
   ): Promise<MoveAllResult<Key, Q>>
 
   /**
@@ -129,7 +144,7 @@ export interface Stock<Key, Q> {
    * @example
    * const { quantity } = await db.$stock.count({ transactionId, item: 11, counted: 37 })
    */
-  count(args: Named & { item: Key; counted: Input<Q> } & CallOptions): Promise<MoveResult<Q>>
+  count(args: Named & { item: Key; counted: Input<Q> } & DataArgument<Data> & CallOptions): Promise<MoveResult<Q>>
 
   /**
    * Records a movement now, and leaves the balance to `project()`: no lock of the item, so nobody
@@ -140,7 +155,7 @@ export interface Stock<Key, Q> {
    * @example
    * await db.$stock.defer({ transactionId, item: 11, quantity: 5 })
    */
-  defer(args: Named & OneOrMany<Key, Q> & CallOptions): Promise<{ readonly replayed: boolean }>
+  defer(args: Named & OneOrMany<Key, Q, Data> & CallOptions): Promise<{ readonly replayed: boolean }>
 
   /**
    * Folds what is deferred into the balances: all of it that was recorded before the call, and that
@@ -176,7 +191,7 @@ export interface Stock<Key, Q> {
    */
   reserve(
     args: Named &
-      OneOrMany<Key, Q> &
+      OneOrMany<Key, Q, Held> &
       Minimum<Q> &
       CallOptions & {
         /** How long it lasts, in ms. */
@@ -193,7 +208,8 @@ export interface Stock<Key, Q> {
   release(args: Named & CallOptions): Promise<ReleaseResult>
 
   /**
-   * Takes what is reserved out of the stock, as movements under the reservation's transaction id.
+   * Takes what is reserved out of the stock, as movements under the reservation's transaction id. `data` is for each
+   * of these movements.
    * The minimum counts once more: a stocktake may have found less than is reserved. A caller that has
    * reserved with a lower minimum gives it here too.
    *
@@ -203,7 +219,7 @@ export interface Stock<Key, Q> {
    * @example
    * const { lines } = await db.$stock.fulfil({ transactionId: basketId })
    */
-  fulfil(args: Named & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
+  fulfil(args: Named & DataArgument<Data> & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
 
   /**
    * The items whose balance is not what their movements add up to, and those that movements or

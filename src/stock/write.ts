@@ -1,7 +1,7 @@
 import { isOutOfRange } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
-import { keysEqual, touches } from '../mapping/columns.js'
+import { keysEqual, stateIn, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf, momentIn } from '../sql/sql.js'
 import { type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
@@ -108,9 +108,9 @@ FROM (SELECT count(*) FROM changed) AS c`
 async function endReservations(tx: Session, { reservation }: StockMap, ended: WriteSet['ended']): Promise<void> {
   if (!reservation) return
   for (const { state, ...id } of ended) {
-    await tx.rows(sql`UPDATE ${reservation.table} AS r SET ${columnOf(reservation.state)} = ${param(state)}${touches(reservation, 'r')}
+    await tx.rows(sql`UPDATE ${reservation.table} AS r SET ${columnOf(reservation.state)} = ${param(reservation.state.enumValues?.get(state) ?? state)}${touches(reservation, 'r')}
 FROM ${rowsIn('m', idColumns(reservation, [id]))}
-WHERE ${isOf(reservation, 'r')} AND r.${columnOf(reservation.state)} = 'active'`)
+WHERE ${isOf(reservation, 'r')} AND r.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}`)
   }
 }
 
@@ -256,7 +256,7 @@ async function claimReservations(tx: Session, map: StockMap, entries: readonly R
       column('expires_at', 'timestamptz', entries, (entry) => entry.expiresAt.toISOString()),
     ],
     columns: raw(`, ${columnOf(state)}, ${columnOf(expiresAt)}`),
-    values: sql`, 'active', ${momentIn(expiresAt, sql`m.expires_at`)}`,
+    values: sql`, ${stateIn(state, 'active')}, ${momentIn(expiresAt, sql`m.expires_at`)}`,
   })
 }
 

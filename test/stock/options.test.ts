@@ -188,7 +188,6 @@ describe('options', () => {
         'reservation.quantity: Release has no field quantity',
         'reservation.state: Release has no field state',
         'reservation.expiresAt: Release has no field expiresAt',
-        'reservation.model: Release.version is required, and the database has no default for it',
         'item.reserved: must name a field of Product for what is reserved',
         'minimum: must be a number, a Decimal or its text, with at most 2 decimals.',
         'movement.refused: must name a Boolean field, for refusals to be remembered in',
@@ -228,15 +227,12 @@ model Count {
       'item.onHand: Wide.onHand must not be @db.Money',
       'movement.item: Narrow.id must not be @db.Oid: its values are compared in a way of their own',
       'movement.transactionId: Narrow.transactionId must not be @db.Citext: its values are compared in a way of their own',
-      'movement.model: Narrow.reason is required, and the database has no default for it',
     ])
     const narrow = { model: 'Narrow', item: 'line', transactionId: 'reason' }
     expect(mistakes({ item: { model: 'Count', key: 'id', minimum: 'small' }, movement: narrow })).toEqual([
       'item.minimum: small must be of the type of onHand, with the same decimals and no fewer digits',
       'movement.quantity: quantity must be of the type of onHand, with the same decimals and no fewer digits',
       'movement.model: Narrow needs @@unique([reason, line]), or an @@id of them',
-      'movement.model: Narrow.id is required, and the database has no default for it',
-      'movement.model: Narrow.transactionId is required, and the database has no default for it',
     ])
   })
 })

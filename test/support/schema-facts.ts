@@ -135,7 +135,7 @@ function columnType(type: string, line: string, name: string): string {
 
 function defaultOf(line: string, enumeration: Block | undefined): string | undefined {
   const value = /@default\(("(?:[^"\\]|\\.)*"|[\w.-]+(?:\(\))?)\)/.exec(line)?.[1]
-  if (value === undefined || value === 'uuid()') return undefined // a uuid() is made by Prisma
+  if (value === undefined || value === 'uuid()' || value === 'cuid()') return undefined // made by Prisma's client
   if (value === 'autoincrement()') return 'autoincrement'
   if (value === 'now()') return 'CURRENT_TIMESTAMP'
   if (enumeration) {

@@ -1,0 +1,195 @@
+import type { Field } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
+import type { Row, Session } from '../engine/session.js'
+import { InvalidArgumentError } from '../errors/index.js'
+import { keysEqual, sqlTypeOf } from '../mapping/columns.js'
+import { isFilledIn } from '../mapping/mapping.js'
+import type { Catalogue, Table } from '../sql/catalogue.js'
+import { clientDefault } from '../sql/client-defaults.js'
+import { type ColumnValue, columnValue } from '../sql/column-value.js'
+import { comparableType, exactType, GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
+import { type Refusals, readValues } from '../sql/given-values.js'
+import { insertDefaults } from '../sql/insert-defaults.js'
+import { columnOf } from '../sql/sql.js'
+import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { canonical } from '../values/canonical.js'
+import { isRecord } from '../values/validation.js'
+import type { Item } from './item.js'
+import type { LinesMap } from './mapping.js'
+import type { Claimed } from './request.js'
+import { type Column, namesOf, rowsIn, valuesOf } from './statements.js'
+
+/** The values of a line in columns of the user's own. Each that was given has been checked. */
+export interface LineData {
+  readonly columns: LineColumns
+  readonly given: ReadonlyMap<Field, ColumnValue>
+  /** One text for the same values in the same forms. */
+  readonly text: string
+  /**
+   * Which columns have a default that only the database makes, and are given all the same. An INSERT leaves a column
+   * to the database in all of its rows or in none.
+   */
+  readonly group: string
+}
+
+/** Lines as an INSERT takes them, with their columns of the user's own behind ours. */
+export interface Source {
+  readonly fields: readonly Field[]
+  readonly values: SqlText
+  readonly from: Statement
+}
+
+/** A recorded line, and the data of a call that brings it again. */
+export interface Again extends Claimed {
+  readonly item: Item
+  readonly data: LineData
+}
+
+const COLUMNS = new WeakMap<LinesMap, LineColumns>()
+
+/** The columns that calls fill in, of a table with a row per transaction and item. */
+export function columnsFor(lines: LinesMap, catalogue: Catalogue): LineColumns {
+  return madeOnce(COLUMNS, lines, () => new LineColumns(lines, catalogue))
+}
+
+/** The data of each line of a call, or of its only one. */
+export function dataOfLines(columns: LineColumns, { lines, data }: Readonly<Record<string, unknown>>): LineData[] {
+  if (!Array.isArray(lines)) return [columns.read(data, 'data')]
+  if (data !== undefined) throw new InvalidArgumentError('data', 'is given by each of the lines.')
+  const all = lines.map((line: unknown, i) => columns.read(isRecord(line) ? line.data : undefined, `lines[${i}].data`))
+  const other = all.findIndex(({ group }) => group !== all[0]?.group)
+  if (other < 0) return all
+  throw new InvalidArgumentError(
+    `lines[${other}].data`,
+    `must have ${all[0]?.group || all[other]?.group} if others have it: its default is made by the database alone.`,
+  )
+}
+
+export class LineColumns {
+  readonly #lines: LinesMap
+  readonly #catalogue: Catalogue
+  readonly #refusals: Refusals
+  readonly #required: readonly Field[]
+  /** The fields that Prisma's client fills in. */
+  readonly #made: ReadonlyMap<Field, () => string>
+
+  constructor(lines: LinesMap, catalogue: Catalogue) {
+    const { model, others } = lines
+    this.#lines = lines
+    this.#catalogue = catalogue
+    const own = [...model.fields.values()].filter((field) => !others.includes(field))
+    this.#refusals = new Map(own.map(({ name }) => [name, 'is written by $stock alone.']))
+    const makers = others.map(
+      (field) => [field, field.fallback.kind === 'client' ? clientDefault(field.fallback.value) : undefined] as const,
+    )
+    this.#made = new Map(makers.flatMap(([field, make]) => (make ? [[field, make]] : [])))
+    this.#required = others.filter((field) => !isFilledIn(field) && !this.#made.has(field))
+  }
+
+  /** @throws InvalidArgumentError that names the field which is missing, or which must not be given, or its value */
+  read(data: unknown, path: string): LineData {
+    const { model } = this.#lines
+    if (data !== undefined && !isRecord(data)) {
+      throw new InvalidArgumentError(path, `must be an object with values of fields of ${model.name}.`)
+    }
+    const entries = Object.entries(data ?? {}).filter(([, value]) => value !== undefined)
+    const { fields, stored } = readValues(path, Object.fromEntries(entries), model, this.#refusals)
+    const missing = this.#required.find((field) => !fields.includes(field))
+    if (missing) {
+      throw new InvalidArgumentError(`${path}.${missing.name}`, `is required: ${model.name} has no default for it.`)
+    }
+    const given = new Map(fields.map((field, i) => [field, stored[i] ?? null]))
+    const names = fields.map(({ name }) => name)
+    return {
+      columns: this,
+      given,
+      text: canonical([names, stored]),
+      group: fields.flatMap((field) => (this.#isMadeByDatabase(field) ? [field.name] : [])).join(),
+    }
+  }
+
+  /** The rows of an INSERT: `columns` are ours, and `all` has the data of each row. */
+  source(columns: readonly Column[], all: readonly (LineData | undefined)[]): Source {
+    const table = this.#table()
+    const now = new Date()
+    const isGiven = (field: Field) => this.#made.has(field) || all.some((data) => data?.given.has(field))
+    const fields = this.#lines.others.filter(isGiven)
+    const rows = all.map((data) =>
+      Object.fromEntries(
+        fields.map((field, i) => [`d${i}`, data?.given.has(field) ? data.given.get(field) : this.#fill(field, now)]),
+      ),
+    )
+    if (fields.length === 0) return { fields, values: raw(''), from: rowsIn('m', columns, raw(' OFFSET 0')) }
+    const given = new GivenColumns(fields.map((field, i) => [`d${i}`, givenType(field, table)]))
+    const json = param(JSON.stringify(rows.length === 1 ? rows[0] : rows))
+    const from =
+      rows.length === 1
+        ? sql`${rowsIn('m', columns, raw(' OFFSET 0'))}, ${given.record(json, 'd')}`
+        : given.beside(sql`unnest(${valuesOf(columns)})`, json, 'm', namesOf(columns))
+    const values = raw(fields.map((field, i) => `, ${inColumnType(`d${i}`, field, table)}`).join(''))
+    return { fields, values, from }
+  }
+
+  /**
+   * For each line that comes again, the fields that are recorded with another value than their column would make of the
+   * given one. Fields that it does not give are not compared: a default has filled them in, or they were changed since.
+   */
+  async differing(session: Session, again: readonly Again[]): Promise<readonly (readonly string[])[]> {
+    const { model, table: name, item, transactionId } = this.#lines
+    const table = await this.#catalogue.of(model, session)
+    const fields = this.#lines.others.filter((field) => again.some(({ data }) => data.given.has(field)))
+    if (fields.length === 0) return again.map(() => [])
+    const given = new GivenColumns([
+      ...item.map((field, i) => [`k${i}`, sqlTypeOf(field) ?? 'text'] as const),
+      ['id', sqlTypeOf(transactionId) ?? 'text'],
+      ...fields.map((field, i) => [`d${i}`, exactType(field, table)] as const),
+    ])
+    const rows = again.map(({ item: { key }, transactionId: id, data }) => ({
+      ...Object.fromEntries(key.map((value, i) => [`k${i}`, value])),
+      id,
+      ...Object.fromEntries(fields.map((field, i) => [`d${i}`, data.given.get(field) ?? null])),
+    }))
+    const results = fields.map((field, i) => {
+      const type = comparableType(field, table)
+      return raw(`t.${columnOf(field)}::${type} IS NOT DISTINCT FROM given.d${i}::${type} AS d${i}`)
+    })
+    const found = await session.rows<Row>(sql`SELECT given."#"::int AS "#", t.*
+FROM ${given.numbered(param(JSON.stringify(rows)), 'given', '"#"')},
+LATERAL (
+  SELECT ${join(results)}
+  FROM ${name} AS t
+  WHERE ${keysEqual(item, 't', 'given')} AND t.${columnOf(transactionId)} = given.id
+  LIMIT 1
+) AS t`)
+    const byLine = new Map(found.map((row) => [row['#'], row]))
+    return again.map(({ data }, line) =>
+      fields.flatMap((field, i) =>
+        data.given.has(field) && byLine.get(line + 1)?.[`d${i}`] !== true ? [field.name] : [],
+      ),
+    )
+  }
+
+  /** The value of a field in a row that leaves it out, beside rows that give it. */
+  #fill(field: Field, now: Date): ColumnValue {
+    const make = this.#made.get(field)
+    if (make) return make()
+    const fallback = insertDefaults(this.#lines.model).get(field)
+    if (fallback === 'now') return columnValue(now, field) ?? null
+    return typeof fallback === 'object' ? (columnValue(fallback.value, field) ?? null) : null
+  }
+
+  /** Whether an INSERT must leave it out for its default, since there is no other way to it. */
+  #isMadeByDatabase(field: Field): boolean {
+    if (this.#required.includes(field) || this.#made.has(field)) return false
+    const fallback = insertDefaults(this.#lines.model).get(field)
+    return fallback === 'unknown' || (fallback === 'nothing' && field.fallback.kind !== 'none')
+  }
+
+  /** It is known once the keys were looked up. */
+  #table(): Table {
+    const { model } = this.#lines
+    const table = this.#catalogue.known(model)
+    if (table === undefined) throw new Error(`Nothing is known of the table of ${model.name} yet.`)
+    return table
+  }
+}
