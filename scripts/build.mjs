@@ -45,6 +45,7 @@ const LATER = {
     'series/free-numbers',
     'series/number-methods',
     'stock/audit',
+    'stock/defer',
     'stock/line-data',
     'stock/project',
   ],

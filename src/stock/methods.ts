@@ -15,7 +15,6 @@ import { inSavepoint, serializeInTransaction } from '../transactions/serialize.j
 import * as s from '../values/schema.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkArguments, checkNames, isRecord } from '../values/validation.js'
-import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import type { StockExecutor } from './executor.js'
 import { readItem } from './item.js'
@@ -176,6 +175,7 @@ export class StockFeature implements Feature {
 
   async #defer(session: Session, args: Args, events?: CallEvents): Promise<{ readonly replayed: boolean }> {
     requireApplied(this.map)
+    const { defer } = await import('./defer.js')
     const request = this.#request('move', args, oneOrMany(this.map, args), events)
     const run = () => defer(session, this.map, request)
     return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
