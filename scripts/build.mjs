@@ -44,10 +44,8 @@ const LATER = {
     'series/document-creator',
     'series/free-numbers',
     'series/number-methods',
-    'stock/audit',
-    'stock/defer',
     'stock/line-data',
-    'stock/project',
+    'stock/other-methods',
   ],
   tools: ['doctor/check', 'prisma/migration'],
 }

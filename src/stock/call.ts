@@ -1,0 +1,88 @@
+import type { Session } from '../engine/session.js'
+import type { CallEvents } from '../events/call-events.js'
+import { patienceOf } from '../retry/call-options.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import { checkKeyLength } from '../sql/key-text.js'
+import { keyValue } from '../sql/key-value.js'
+import { serializeInTransaction } from '../transactions/serialize.js'
+import { executeInTransaction } from './execute-in-transaction.js'
+import type { StockExecutor } from './executor.js'
+import { type Args, idsOf } from './lines.js'
+import type { StockMap } from './mapping.js'
+import type { Quantities } from './quantity.js'
+import type { Decision, Done, Kind, Line, Request } from './request.js'
+
+/** What the methods of `$stock` work with. */
+export interface StockParts {
+  readonly map: StockMap
+  readonly policy: ResolvedPolicy
+  readonly executor: StockExecutor
+}
+
+/** The lines of a call under its transaction id. */
+export interface Asked {
+  readonly kind: Kind
+  readonly lines: readonly Line[]
+}
+
+/** The request of a call, whose deadline begins here. */
+export function requestOf(
+  { map, policy: own }: StockParts,
+  { kind, lines }: Asked,
+  args: Args,
+  events: CallEvents | undefined,
+): Request {
+  const { movement, quantities } = map
+  const { scope, minimum, retry, signal } = args
+  const { policy, deadline } = patienceOf(own, { retry, signal })
+  const transactionId = keyValue(args.transactionId, movement.transactionId, 'transactionId')
+  const resources = idsOf(lines)
+  const group = args.lineData?.[0]?.group
+  if (scope.length > 0) checkKeyLength([...scope, transactionId], 'transactionId')
+  events?.begin(deadline, lines.length === 0 ? transactionId : resources, transactionId)
+  return {
+    policy,
+    deadline,
+    kind,
+    scope,
+    transactionId,
+    lines,
+    resources,
+    ...(group && { group }),
+    minimum: minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum'),
+  }
+}
+
+/** On the root the request joins a batch; in a transaction it is settled right there. */
+export function settle<R>(
+  { map, executor }: StockParts,
+  session: Session,
+  request: Request,
+  answer: (decision: Decision) => R,
+): Promise<R> {
+  if (!session.inTransaction) return executor.execute(request, answer)
+  return serializeInTransaction(session, request.deadline, async () =>
+    answer((await executeInTransaction(session, map, request)).decision),
+  )
+}
+
+/** @throws the error of a request that is refused */
+export function granted(decision: Decision): Done {
+  if (decision.status === 'refused') throw decision.error
+  return decision
+}
+
+export function movedOf({ lines, replayed }: Done, quantities: Quantities) {
+  const moved = lines.map(({ item, quantity, balance }) => ({
+    item: item.given,
+    quantity: quantities.value(quantity),
+    balance: quantities.value(balance),
+  }))
+  return { lines: moved, replayed }
+}
+
+export function singleOf(done: Done, quantities: Quantities) {
+  const { lines, replayed } = movedOf(done, quantities)
+  const [line] = lines
+  return { quantity: line?.quantity, balance: line?.balance, replayed }
+}

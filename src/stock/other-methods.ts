@@ -1,0 +1,147 @@
+import { isTransactionConflict } from '../engine/error-facts.js'
+import type { Session } from '../engine/session.js'
+import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
+import { patienceOf } from '../retry/call-options.js'
+import { retry } from '../retry/loop.js'
+import { LONGEST_TIMER } from '../retry/policy.js'
+import { readAgain } from '../retry/read-again.js'
+import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
+import * as s from '../values/schema.js'
+import { checkArguments } from '../values/validation.js'
+import { audit } from './audit.js'
+import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
+import { defer } from './defer.js'
+import { executeInTransaction } from './execute-in-transaction.js'
+import { readItem } from './item.js'
+import type { LineData } from './line-data.js'
+import { type Args, dataAt, idsOf, oneOrMany } from './lines.js'
+import { readReservations } from './load-snapshot.js'
+import type { StockMap } from './mapping.js'
+import { type Applying, foldAll, type RunOne } from './project.js'
+import { type Decision, nameOf, type Request } from './request.js'
+
+const projectSchema = s.object({
+  batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),
+})
+const reserveSchema = s.object({
+  expiresIn: s
+    .number('must be a number of ms')
+    .check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)),
+})
+
+/** The methods of `$stock` besides `move` and `moveAll`. */
+export class OtherMethods {
+  readonly #parts: StockParts
+
+  constructor(parts: StockParts) {
+    this.#parts = parts
+  }
+
+  /** A stocktake: as much as was found. */
+  async count(session: Session, args: Args, events?: CallEvents) {
+    const { item, quantities } = this.#parts.map
+    const line = {
+      item: readItem(item, args.scope, args.item, 'item'),
+      quantity: quantities.read(args.counted, 'counted'),
+      ...dataAt(args.lineData, 0),
+    }
+    const request = requestOf(this.#parts, { kind: 'count', lines: [line] }, args, events)
+    return settle(this.#parts, session, request, (decision) => singleOf(granted(decision), quantities))
+  }
+
+  async reserve(session: Session, args: Args, events?: CallEvents) {
+    requireReservation(this.#parts.map)
+    const lines = oneOrMany(this.#parts.map, args)
+    if (lines.some(({ quantity }) => quantity < 0n)) {
+      throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
+    }
+    const { expiresIn } = checkArguments(reserveSchema, { expiresIn: args.expiresIn })
+    const request = { ...requestOf(this.#parts, { kind: 'reserve', lines }, args, events), expiresIn }
+    return settle(this.#parts, session, request, (decision) => {
+      const { expiresAt, state, replayed } = granted(decision)
+      return { expiresAt, state, replayed }
+    })
+  }
+
+  async release(session: Session, args: Args, events?: CallEvents) {
+    const request = requestOf(this.#parts, { kind: 'release', lines: [] }, args, events)
+    return this.#endReservation(session, request, (decision) => {
+      const { replayed, state } = granted(decision)
+      return { released: !replayed, state }
+    })
+  }
+
+  async fulfil(session: Session, args: Args, events?: CallEvents) {
+    const request = requestOf(this.#parts, { kind: 'fulfil', lines: [] }, args, events)
+    const answer = (decision: Decision) => movedOf(granted(decision), this.#parts.map.quantities)
+    return this.#endReservation(session, request, answer, args.lineData?.[0])
+  }
+
+  /**
+   * The lines of a reservation never change, so they can be read before anything is locked; but in a
+   * transaction not before its own turn, for the call before it may be the one that reserves.
+   */
+  async #endReservation<R>(
+    session: Session,
+    request: Request,
+    answer: (decision: Decision) => R,
+    data?: LineData,
+  ): Promise<R> {
+    const { map, executor } = this.#parts
+    requireReservation(map)
+    const complete = async () => {
+      const { deadline } = request
+      const read = () => readReservations(session.until(deadline), map, [request])
+      const reservations = await (session.inTransaction ? read() : readAgain(request, read))
+      const reserved = reservations.get(nameOf(request))?.lines ?? []
+      const lines = data ? reserved.map((line) => ({ ...line, data })) : reserved
+      return { ...request, lines, resources: idsOf(lines) }
+    }
+    if (!session.inTransaction) return executor.execute(await complete(), answer)
+    return serializeInTransaction(session, request.deadline, async () =>
+      answer((await executeInTransaction(session, map, await complete())).decision),
+    )
+  }
+
+  async defer(session: Session, args: Args, events?: CallEvents): Promise<{ readonly replayed: boolean }> {
+    const { map } = this.#parts
+    requireApplied(map)
+    const request = requestOf(this.#parts, { kind: 'move', lines: oneOrMany(map, args) }, args, events)
+    const run = () => defer(session, map, request)
+    return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
+  }
+
+  async project(session: Session, args: Args, events?: CallEvents) {
+    const map = requireApplied(this.#parts.map)
+    const { batchSize = 1_000 } = checkArguments(projectSchema, { batchSize: args.batchSize })
+    const run: RunOne = async (statement) => {
+      const { policy, deadline } = patienceOf(this.#parts.policy, { signal: args.signal })
+      events?.begin(deadline)
+      deadline.signal?.throwIfAborted()
+      if (!session.inTransaction) return retry(() => statement(session), policy, deadline, isTransactionConflict)
+      // A savepoint keeps the failure of one item from ending all of the transaction.
+      return serializeInTransaction(session, deadline, () => inSavepoint(session, deadline, statement))
+    }
+    return foldAll(run, map, { scope: args.scope, batchSize })
+  }
+
+  async audit(session: Session, { scope }: Args) {
+    const { map, policy } = this.#parts
+    const run = () => audit(session, map, scope)
+    return session.inTransaction ? serializeInTransaction(session, patienceOf(policy, {}).deadline, run) : run()
+  }
+}
+
+function requireReservation({ reservation }: StockMap): void {
+  if (reservation) return
+  const message = 'must be mapped to a model, for stock to be reserved'
+  throw new ConfigurationError([{ path: 'reservation', message }])
+}
+
+function requireApplied(map: StockMap): Applying {
+  const { applied, ...movement } = map.movement
+  if (applied) return { ...map, movement: { ...movement, applied } }
+  const message = `must name a Boolean field of ${movement.model.name}, for movements to be deferred`
+  throw new ConfigurationError([{ path: 'movement.applied', message }])
+}
