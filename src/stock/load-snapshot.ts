@@ -1,6 +1,6 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
 import { timed } from '../events/call-events.js'
-import { keysEqual, stateIn, touches } from '../mapping/columns.js'
+import { keysEqual, sqlTypeOf, stateIn, touches } from '../mapping/columns.js'
 import { enumName } from '../sql/raw-record.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, raw, type SqlText, sql } from '../sql/statement.js'
@@ -8,7 +8,17 @@ import type { Balance, RecordedMovement, RecordedReservation, ReservationState, 
 import { type Item, itemOfRow } from './item.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
 import { type Claimed, type Line, nameOf, type Request } from './request.js'
-import { idColumns, idsAreLocked, isOf, itemsIn, LOCKED_BALANCE, limited, lockedItems, rowsIn } from './statements.js'
+import {
+  idColumns,
+  idsAreLocked,
+  isOf,
+  itemsIn,
+  LOCKED_BALANCE,
+  limited,
+  listOf,
+  lockedItems,
+  rowsIn,
+} from './statements.js'
 
 /** Items that are locked, as they are. */
 export interface LockedState {
@@ -182,20 +192,23 @@ interface Wanted {
 }
 
 /**
- * The lines of transactions, and what else there is of each. OFFSET keeps the lookups from becoming a join: a plan
- * that was made while the table was tiny would read all of it.
+ * The lines of transactions, and what else there is of each. By a plan that was made while the table was tiny, a join
+ * scans it once; a lookup for each id would scan it as often as there are ids (4 s for 250 of 100,000, instead of 25 ms).
  */
 async function readLines(session: Session, map: StockMap, lines: LinesMap, { ids, more }: Wanted) {
   const { table, scope, transactionId, line, quantity } = lines
-  const distinct = new Map(ids.map((each) => [nameOf(each), each]))
+  const distinct = [...new Map(ids.map((each) => [nameOf(each), each])).values()]
   const id = columnOf(transactionId)
+  const from =
+    scope.length > 0
+      ? sql`${rowsIn('m', idColumns(lines, distinct))} JOIN ${table} AS t ON ${isOf(lines, 't')}`
+      : sql`${table} AS t
+WHERE t.${id} = ANY(${listOf(distinct, (each) => each.transactionId, sqlTypeOf(transactionId))})`
   const key = join(lines.item.map((field) => raw(`t.${columnOf(field)}::text`)))
   const rows = await session.rows<Row & { id: string; key: string[]; quantity: string }>(
     sql`SELECT t.${id}::text AS id, ARRAY[${key}] AS key,
   t.${columnOf(quantity)}::text AS quantity${more}
-FROM ${rowsIn('m', idColumns(lines, [...distinct.values()]))} CROSS JOIN LATERAL (
-  SELECT * FROM ${table} AS t WHERE ${isOf(lines, 't')} OFFSET 0
-) AS t
+FROM ${from}
 ORDER BY t.${id}, t.${columnOf(line)}`,
   )
   return rows.map(({ id, key, quantity, ...row }) => ({

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { useCompanies } from '../support/company-stock.js'
+import { concurrency } from '../../src/index.js'
+import { stock } from '../../src/pg.js'
+import { stock as prismaStock } from '../../src/stock/extension.js'
+import { type CompanyScope, CREDIT, useCompanies } from '../support/company-stock.js'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { openProxy } from '../support/proxy.js'
@@ -135,6 +138,28 @@ describeEngines((engine) => {
     })
   })
 
+  test('a ledger with one field in its key keeps the refusals of each company', async () => {
+    const { db, client } = await engine.connect()
+    const onPg = () => db.$extends(stock<string, bigint, CompanyScope>(CREDIT))
+    const onPrisma = () => client.$extends(concurrency()).$extends(prismaStock(CREDIT)) as unknown
+    const credit = engine.name === 'pg' ? onPg() : (onPrisma() as ReturnType<typeof onPg>)
+    const [customerId, transactionId] = [newId(), newId()]
+    await database.query('INSERT INTO "CompanyCredit" ("companyId", "customerId") VALUES (1, $1), (2, $1)', [
+      customerId,
+    ])
+    const [one, two] = [1, 2].map((companyId) => credit.$stock.in({ companyId })) as [Company, Company]
+    type Company = ReturnType<(typeof credit)['$stock']['in']>
+    const take = { transactionId, item: customerId.toUpperCase(), quantity: -3n }
+    await two.move({ transactionId: 'payment', item: customerId, quantity: 5n })
+    const refused = { code: 'INSUFFICIENT_STOCK' }
+    expect(await rejectionOf(one.move(take))).toMatchObject(refused)
+    expect(await two.move(take)).toEqual({ quantity: -3n, balance: 2n, replayed: false })
+    await one.move({ transactionId: 'payment', item: customerId, quantity: 5n })
+    expect(await rejectionOf(one.move(take))).toMatchObject(refused)
+    expect(await two.move(take)).toEqual({ quantity: -3n, balance: 2n, replayed: true })
+    expect([await one.audit(), await two.audit()]).toEqual([[], []])
+  })
+
   test('audit looks at one company, and names items without it', async () => {
     const db = await open()
     const item = await newItem({ 4: 10, 5: 10 })
@@ -219,10 +244,10 @@ describeEngines((engine) => {
 
   describe('calls of several companies', () => {
     test('that come at once are one batch, which no other company is refused by', async () => {
-      const proxy = await openProxy(database.url)
-      const db = await open(undefined, { url: proxy.url })
+      const { db, statements } = await openRecorded()
       const item = await newItem({ 1: 5, 2: 5, 3: 5 })
       await db.$stock.in({ companyId: 1 }).move({ transactionId: newId(), item, quantity: -1 })
+      statements.length = 0
       const transactionId = newId()
       const calls = [1, 2, 3, 1, 2, 3].map((companyId, i) => ({
         scope: { companyId },
@@ -239,6 +264,8 @@ describeEngines((engine) => {
         'rejected',
         'fulfilled',
       ])
+      // All of them, and then those that the balances found are enough for.
+      expect(statements.filter((text) => text.includes('INSERT INTO "public"."CompanyMovement"'))).toHaveLength(2)
       expect(await onHand(item)).toEqual({ 1: 2, 2: 1, 3: 3 })
       await expectExact()
     })
@@ -408,6 +435,39 @@ describeEngines((engine) => {
         expect(columns).toContain('"companyId"')
       }
     }
+  })
+
+  test('the lines of recorded ids are found by one scan at most, also by a plan made while the table was tiny', async () => {
+    const { db, statements } = await openRecorded()
+    const item = await newItem({ 8: 1, 9: 1 })
+    const calls = [8, 9, 8].map((companyId) =>
+      db.$stock.move({ scope: { companyId }, transactionId: newId(), item, quantity: -9 }),
+    )
+    await Promise.allSettled(calls)
+    const statement = statements.find((text) => text.includes('AS key,') && text.includes('unnest')) ?? ''
+    const insert = (from: number, to: number) => `
+INSERT INTO "CompanyMovement" ("companyId", "transactionId", line, "productId", warehouse, quantity)
+SELECT 8, 'm' || n, 0, 1, 'main', 1 FROM generate_series(${from}, ${to}) AS n`
+    const execute = `EXECUTE lookup('{8,8,8}', '{m1,m100,m900}')`
+    const explainer = await openTransaction(database.url, 'TRUNCATE "CompanyMovement"')
+    await explainer.query(`SET LOCAL plan_cache_mode = force_generic_plan; ${insert(1, 60)}; ANALYZE "CompanyMovement"`)
+    await explainer.query(`PREPARE lookup AS ${statement}`)
+    await explainer.query(execute)
+    await explainer.query(insert(61, 1_000))
+    const { rows } = await explainer.query(`EXPLAIN (ANALYZE) ${execute}`)
+    await explainer.query('ROLLBACK')
+    const scans = rows.map((row) => row['QUERY PLAN']).filter((line) => line.includes('on "CompanyMovement"'))
+    expect(scans).toEqual([expect.stringContaining('loops=1)')])
+  })
+
+  test('events name a transaction id as the caller does', async () => {
+    const keys: (string | undefined)[] = []
+    const options = { events: { keys: 'plain' as const }, onEvent: (event: object) => keys.push(replayed(event)) }
+    const replayed = (event: { type?: string; key?: string }) => (event.type === 'replay' ? event.key : undefined)
+    const db = await open(undefined, { options })
+    const call = { scope: { companyId: 1 }, transactionId: newId(), item: await newItem({ 1: 1 }), quantity: 1 }
+    for (let i = 0; i < 2; i++) await db.$stock.move(call)
+    expect(keys.filter((key) => key !== undefined)).toEqual([call.transactionId])
   })
 
   /** One call of each kind, and one more of it; some are refused. */

@@ -14,6 +14,14 @@ export const COMPANIES = {
   reservation: { model: 'CompanyReservation' },
 } as const
 
+/** The credit of their customers, without reservations. */
+export const CREDIT = {
+  scope: ['companyId'],
+  item: { model: 'CompanyCredit', key: 'customerId', onHand: 'balance' },
+  movement: { model: 'CompanyCreditEntry', quantity: 'amount', applied: 'isApplied', refused: 'isRefused' },
+  rememberRefusals: true,
+} as const
+
 export interface CompanyScope {
   readonly companyId: number
 }
