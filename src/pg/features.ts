@@ -54,7 +54,10 @@ export type PgScoped<T, Scope extends object> = [Scope] extends [never] ? T : Sc
  *
  * @example
  * const shop = db.$extends(
- *   stock<number, number>({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }),
+ *   stock<number, number>({
+ *     item: { model: 'Product', key: 'id', onHand: 'stock' },
+ *     movement: { model: 'ProductMovement', item: 'productId' },
+ *   }),
  * )
  * await shop.$stock.move({ transactionId: key, item: productId, quantity: -3 })
  */

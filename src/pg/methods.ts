@@ -31,7 +31,7 @@ export interface PgRootMethods<X> {
    *
    * @example
    * const shop = db.$extends(
-   *   stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }),
+   *   stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement', item: 'productId' } }),
    * )
    */
   $extends<N extends object>(extension: PgExtension<N>): PgClient<X & N>

@@ -1,4 +1,4 @@
-import type { Field, Model } from '../engine/data-model.js'
+import { type Field, insertDefaults, type Model } from '../engine/data-model.js'
 import { madeOnce } from '../engine/made-once.js'
 import {
   Absent,
@@ -17,7 +17,6 @@ import {
 import type { Bound, Row, SqlStatement, TimeLimit, TransactionOptions, TransactionSession } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import { WriteSuppressedError } from '../errors/versioning.js'
-import { insertDefaults } from '../sql/insert-defaults.js'
 import {
   isTransactionClient,
   type ModelContext,

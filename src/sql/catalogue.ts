@@ -17,6 +17,8 @@ export interface Column {
   readonly isRequired: boolean
   /** Whether the database computes it, so that it cannot be written. */
   readonly isGenerated: boolean
+  /** Whether an INSERT that leaves it out leaves it NULL: it has no default, and the table no trigger that may fill it in. */
+  readonly staysNull: boolean
   /** No other row of any table decides what may be written here: no foreign key, unique key or trigger. */
   readonly isUnkeyed: boolean
   /** Besides, nothing sees each single state of it: no check, policy, rule or generated column. */
@@ -134,7 +136,7 @@ function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
  */
 const TABLES_SQL = `WITH RECURSIVE relation AS (
   SELECT given.position, c.oid, c.relkind,
-    c.relkind = 'r' AND NOT c.relhasrules AND NOT EXISTS (
+    c.relkind IN ('r', 'p') AND NOT c.relhasrules AND NOT EXISTS (
       SELECT FROM pg_catalog.pg_trigger AS g
       WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname NOT LIKE 'concurrency\\_bump\\_%'
     ) AS is_quiet,
@@ -177,8 +179,11 @@ SELECT relation.position::int, (
     'exactType', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, step.modifier) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,
     'isRequired', step.is_required,
     'isGenerated', a.attgenerated <> '',
-    'isUnkeyed', relation.is_quiet AND NOT dependents.are_keys,
-    'isUnconstrained', relation.is_quiet AND NOT relation.is_checked AND NOT dependents.are_keys AND NOT dependents.are_constraints
+    'staysNull', relation.is_quiet AND NOT a.atthasdef AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_type AS d WHERE d.oid = a.atttypid AND d.typdefault IS NOT NULL
+    ),
+    'isUnkeyed', relation.relkind = 'r' AND relation.is_quiet AND NOT dependents.are_keys,
+    'isUnconstrained', relation.relkind = 'r' AND relation.is_quiet AND NOT relation.is_checked AND NOT dependents.are_keys AND NOT dependents.are_constraints
       AND a.attgenerated = '' AND a.atttypid IN ('int4'::regtype, 'int8'::regtype, 'bool'::regtype, 'text'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
   ))
   FROM step

@@ -12,7 +12,7 @@ import type { StockMap } from './mapping.js'
 import type { Quantities } from './quantity.js'
 import type { Decision, Done, Kind, Line, Request } from './request.js'
 
-/** What the methods of `$stock` work with. */
+/** The parts that the methods of `$stock` have in common. */
 export interface StockParts {
   readonly map: StockMap
   readonly policy: ResolvedPolicy
@@ -37,20 +37,13 @@ export function requestOf(
   const { policy, deadline } = patienceOf(own, { retry, signal })
   const transactionId = keyValue(args.transactionId, movement.transactionId, 'transactionId')
   const resources = idsOf(lines)
-  const group = args.lineData?.[0]?.group
   if (scope.length > 0) checkKeyLength([...scope, transactionId], 'transactionId')
   events?.begin(deadline, lines.length === 0 ? transactionId : resources, transactionId)
-  return {
-    policy,
-    deadline,
-    kind,
-    scope,
-    transactionId,
-    lines,
-    resources,
-    ...(group && { group }),
-    minimum: minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum'),
-  }
+  const least = minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum')
+  // No spread: it would take more memory, and a hundred thousand may wait.
+  const request = { policy, deadline, kind, scope, transactionId, lines, resources, minimum: least }
+  const group = args.lineData?.[0]?.group
+  return group ? { ...request, group } : request
 }
 
 /** On the root the request joins a batch; in a transaction it is settled right there. */

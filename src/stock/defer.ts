@@ -55,7 +55,8 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
       isFound: (found) => found !== undefined,
     })
     if (recorded) {
-      const differing = await differingData(session, [request], new Map([[nameOf(request), recorded]]))
+      const movements = new Map([[nameOf(request), recorded]])
+      const differing = await differingData(session, map, [request], { movements })
       checkSame({ model: name, transactionId, differing: differing.get(request) ?? [] }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
       return { replayed: true }

@@ -20,8 +20,8 @@ import { checkStockOptions, type StockOptions } from './options.js'
  * @example
  * const db = base.$extends(concurrency()).$extends(
  *   stock({
- *     item: { model: 'Stock', key: 'productId', onHand: 'onHand' },
- *     movement: { model: 'StockMovement', transactionId: 'transactionId', item: 'productId', quantity: 'quantity', applied: 'applied' },
+ *     item: { model: 'Product', key: 'id', onHand: 'stock' },
+ *     movement: { model: 'ProductMovement', item: 'productId' },
  *   }),
  * )
  * await db.$stock.move({ transactionId, item: 11, quantity: -3 })

@@ -71,7 +71,8 @@ export class GuardedMoves {
       if (written.balances.size < likely.set.items.length) break // an item is not there, or an id is not free
       try {
         this.#movements = await readMovements(this.#session, this.#map, this.#requests)
-        this.#differing = await differingData(this.#session, this.#requests, this.#movements)
+        const recorded = { movements: this.#movements }
+        this.#differing = await differingData(this.#session, this.#map, this.#requests, recorded)
       } catch (error) {
         if (this.#session.inTransaction) throw error
         break // nothing was written, and a read that is cut leaves nothing unknown

@@ -1,4 +1,4 @@
-import type { Field } from '../engine/data-model.js'
+import { type Field, insertDefaults } from '../engine/data-model.js'
 import { madeOnce } from '../engine/made-once.js'
 import type { Row, Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
@@ -9,14 +9,12 @@ import { clientDefault } from '../sql/client-defaults.js'
 import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { comparableType, exactType, GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { type Refusals, readValues } from '../sql/given-values.js'
-import { insertDefaults } from '../sql/insert-defaults.js'
 import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { canonical } from '../values/canonical.js'
 import { isRecord } from '../values/validation.js'
-import type { Item } from './item.js'
-import type { LinesMap } from './mapping.js'
-import type { Claimed } from './request.js'
+import { isNullByDefault, type LinesMap } from './mapping.js'
+import type { Line, Request } from './request.js'
 import { type Column, namesOf, rowsIn, valuesOf } from './statements.js'
 
 /** The values of a line in columns of the user's own. Each that was given has been checked. */
@@ -39,9 +37,16 @@ export interface Source {
   readonly from: Statement
 }
 
-/** A recorded line, and the data of a call that brings it again. */
-export interface Again extends Claimed {
-  readonly item: Item
+/** A request whose transaction id is recorded, in a table. */
+export interface Recurrence {
+  readonly request: Request
+  readonly table: LinesMap
+  readonly known: { readonly lines: readonly Line[] }
+}
+
+/** A recorded line, and the data of the call that brings it again. */
+interface Again extends Pick<Line, 'item'> {
+  readonly request: Request
   readonly data: LineData
 }
 
@@ -65,7 +70,27 @@ export function dataOfLines(columns: LineColumns, { lines, data }: Readonly<Reco
   )
 }
 
+/** For each request the fields of data in which it differs from what is recorded. An item that is not is another matter. */
+export async function differingFields(session: Session, catalogue: Catalogue, all: readonly Recurrence[]) {
+  const found = new Map<Request, readonly string[]>(all.map(({ request }) => [request, []]))
+  for (const table of new Set(all.map((one) => one.table))) {
+    const columns = columnsFor(table, catalogue)
+    const again = all.flatMap(({ request, known, table: own }): Again[] => {
+      const recorded = new Set(own === table ? known.lines.map(({ item }) => item.id) : [])
+      const lines = request.lines.filter(({ item }) => recorded.has(item.id))
+      return lines.map(({ item, data = columns.nothing }) => ({ request, item, data }))
+    })
+    const fields = await columns.differing(session, again)
+    again.forEach(({ request }, i) => {
+      found.set(request, [...new Set([...(found.get(request) ?? []), ...(fields[i] ?? [])])])
+    })
+  }
+  return found
+}
+
 export class LineColumns {
+  /** The data of a call without any. */
+  readonly nothing: LineData = { columns: this, given: new Map(), text: '', group: '' }
   readonly #lines: LinesMap
   readonly #catalogue: Catalogue
   readonly #refusals: Refusals
@@ -132,26 +157,34 @@ export class LineColumns {
 
   /**
    * For each line that comes again, the fields that are recorded with another value than their column would make of the
-   * given one. Fields that it does not give are not compared: a default has filled them in, or they were changed since.
+   * given one. A field that it leaves out is NULL; but it is not compared if a default or a trigger may have filled it in.
    */
   async differing(session: Session, again: readonly Again[]): Promise<readonly (readonly string[])[]> {
-    const { model, table: name, item, transactionId } = this.#lines
+    const { model, table: name, item, transactionId, others } = this.#lines
     const table = await this.#catalogue.of(model, session)
-    const fields = this.#lines.others.filter((field) => again.some(({ data }) => data.given.has(field)))
-    if (fields.length === 0) return again.map(() => [])
+    const staysNull = (field: Field) => isNullByDefault(field) && table.columns.get(field.column)?.staysNull
+    const isGiven = (field: Field) => again.some(({ data }) => data.given.has(field))
+    const fields = others.filter((field) => isGiven(field) || staysNull(field))
+    if (again.length === 0 || fields.length === 0) return again.map(() => [])
     const given = new GivenColumns([
       ...item.map((field, i) => [`k${i}`, sqlTypeOf(field) ?? 'text'] as const),
       ['id', sqlTypeOf(transactionId) ?? 'text'],
       ...fields.map((field, i) => [`d${i}`, exactType(field, table)] as const),
     ])
-    const rows = again.map(({ item: { key }, transactionId: id, data }) => ({
+    const rows = again.map(({ item: { key }, request, data }) => ({
       ...Object.fromEntries(key.map((value, i) => [`k${i}`, value])),
-      id,
+      id: request.transactionId,
       ...Object.fromEntries(fields.map((field, i) => [`d${i}`, data.given.get(field) ?? null])),
     }))
     const results = fields.map((field, i) => {
-      const type = comparableType(field, table)
-      return raw(`t.${columnOf(field)}::${type} IS NOT DISTINCT FROM given.d${i}::${type} AS d${i}`)
+      const [column, type] = [`t.${columnOf(field)}`, comparableType(field, table)]
+      // Types without equality are never given. An empty list is as good as none.
+      if (!isGiven(field))
+        return raw(`${field.isList ? `coalesce(cardinality(${column}), 0) = 0` : `${column} IS NULL`} AS d${i}`)
+      const [own, other] = [`${column}::${type}`, `given.d${i}::${type}`].map((value) =>
+        field.isList ? `coalesce(${value}, '{}')` : value,
+      )
+      return raw(`${own} IS NOT DISTINCT FROM ${other} AS d${i}`)
     })
     const found = await session.rows<Row>(sql`SELECT given."#"::int AS "#", t.*
 FROM ${given.numbered(param(JSON.stringify(rows)), 'given', '"#"')},
@@ -162,9 +195,10 @@ LATERAL (
   LIMIT 1
 ) AS t`)
     const byLine = new Map(found.map((row) => [row['#'], row]))
+    const isCompared = (field: Field, { given }: LineData) => given.has(field) || staysNull(field)
     return again.map(({ data }, line) =>
       fields.flatMap((field, i) =>
-        data.given.has(field) && byLine.get(line + 1)?.[`d${i}`] !== true ? [field.name] : [],
+        isCompared(field, data) && byLine.get(line + 1)?.[`d${i}`] !== true ? [field.name] : [],
       ),
     )
   }

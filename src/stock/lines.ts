@@ -35,7 +35,7 @@ export function readLines(map: StockMap, { scope, lines, lineData }: Args): read
     if (!isRecord(given)) throw new InvalidArgumentError(`lines[${i}]`, 'must be an object with item and quantity.')
     const stranger = Object.keys(given).find((name) => !['item', 'quantity', 'data'].includes(name))
     if (stranger !== undefined) throw new InvalidArgumentError(`lines[${i}].${stranger}`, 'is not part of a line.')
-    const line = { ...readLine(map, scope, given, `lines[${i}].`), ...dataAt(lineData, i) }
+    const line = withData(readLine(map, scope, given, `lines[${i}].`), lineData?.[i])
     const before = merged.get(line.item.id)
     if (before && before.data?.text !== line.data?.text)
       throw new InvalidArgumentError(`lines[${i}].data`, 'must be the same in all lines of an item: they are added up.')
@@ -54,15 +54,12 @@ export function readLines(map: StockMap, { scope, lines, lineData }: Args): read
 }
 
 export function oneLine(map: StockMap, args: Args): Line {
-  return { ...readLine(map, args.scope, args, ''), ...dataAt(args.lineData, 0) }
+  return withData(readLine(map, args.scope, args, ''), args.lineData?.[0])
 }
 
-export function dataAt(all: Args['lineData'], line: number): Pick<Line, 'data'> {
-  const data = all?.[line]
-  return data ? { data } : NO_DATA
+export function withData(line: Line, data: LineData | undefined): Line {
+  return data ? { ...line, data } : line
 }
-
-const NO_DATA = {}
 
 function readLine(
   map: StockMap,

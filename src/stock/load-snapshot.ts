@@ -53,7 +53,7 @@ export async function loadSnapshot(
   const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, ids)
   const reservations = await readReservations(tx, map, ids)
-  const differing = await differingData(tx, requests, movements, reservations)
+  const differing = await differingData(tx, map, requests, { movements, reservations })
   return { balances, movements, reservations, expired, differing, now }
 }
 
@@ -128,29 +128,26 @@ export async function readMovements(session: Session, map: StockMap, ids: readon
   return found
 }
 
+/** The records under transaction ids, by their names. */
+export interface Recorded {
+  readonly movements: ReadonlyMap<string, RecordedMovement>
+  readonly reservations?: ReadonlyMap<string, RecordedReservation>
+}
+
+const NOTHING_DIFFERS: ReadonlyMap<Request, readonly string[]> = new Map()
+
 /** The fields of data in which requests differ from what is recorded under their transaction ids. */
-export async function differingData(
-  session: Session,
-  requests: readonly Request[],
-  movements: ReadonlyMap<string, unknown>,
-  reservations?: ReadonlyMap<string, unknown>,
-): Promise<Map<Request, string[]>> {
-  const found = new Map<Request, string[]>()
+export async function differingData(session: Session, map: StockMap, requests: readonly Request[], recorded: Recorded) {
   const again = requests.flatMap((request) => {
-    const isRecorded = (request.kind === 'reserve' ? reservations : movements)?.has(nameOf(request))
-    const { scope, transactionId, lines } = request
-    return isRecorded
-      ? lines.flatMap(({ item, data }) => (data ? [{ scope, transactionId, item, data, request }] : []))
-      : []
+    const { kind, lines } = request
+    const [table, found] =
+      kind === 'reserve' ? [map.reservation, recorded.reservations] : [map.movement, recorded.movements]
+    const known = kind === 'release' ? undefined : found?.get(nameOf(request))
+    return table && known && (table.hasNulls || lines.some(({ data }) => data)) ? [{ request, table, known }] : []
   })
-  for (const columns of new Set(again.map(({ data }) => data.columns))) {
-    const own = again.filter(({ data }) => data.columns === columns)
-    const fields = await columns.differing(session, own)
-    own.forEach(({ request }, i) => {
-      found.set(request, [...new Set([...(found.get(request) ?? []), ...(fields[i] ?? [])])])
-    })
-  }
-  return found
+  if (again.length === 0) return NOTHING_DIFFERS
+  const { differingFields } = await import('./line-data.js')
+  return differingFields(session, map.catalogue, again)
 }
 
 /** The reservations under the transaction ids. */

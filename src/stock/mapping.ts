@@ -57,6 +57,8 @@ export interface LinesMap extends TableMap {
   readonly others: readonly Field[]
   /** Whether some of them are empty in no row, and the database has no default for them. */
   readonly needsData: boolean
+  /** Whether some of them have no default: a call that leaves one out means NULL. */
+  readonly hasNulls: boolean
 }
 
 export type ReservationMap = LinesMap & { readonly state: Field; readonly expiresAt: Field }
@@ -124,7 +126,12 @@ function othersOf(found: TableCheck, lines: LinesMap, more: readonly (Field | un
   const own = [...columnsOfLines(lines), ...more.filter((field) => !!field)]
   const others = scalarsOf(found.model).filter((field) => !own.includes(field) && field !== lines.version)
   found.insertable([...own, ...others])
-  return { others, needsData: !others.every(isFilledIn) }
+  return { others, needsData: !others.every(isFilledIn), hasNulls: others.some(isNullByDefault) }
+}
+
+/** As far as the schema tells: the database may fill it in all the same. */
+export function isNullByDefault({ isOptional, isList, isUpdatedAt, fallback }: Field): boolean {
+  return (isOptional || isList) && !isUpdatedAt && fallback.kind === 'none'
 }
 
 function mapLines(found: TableCheck, options: StockOptions, item: StockMap['item']): LinesMap {
@@ -150,6 +157,7 @@ function mapLines(found: TableCheck, options: StockOptions, item: StockMap['item
     quantity: found.field('quantity', NUMBER),
     others: [],
     needsData: false,
+    hasNulls: false,
   }
   checkNumbers(found, 'quantity', lines.quantity, item.onHand)
   found.uniqueKey('model', [...scope, lines.transactionId, lines.line])

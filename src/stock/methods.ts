@@ -12,6 +12,7 @@ import type { StockExecutor } from './executor.js'
 import { type Args, oneLine, readLines } from './lines.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import type { OtherMethods } from './other-methods.js'
+import type { Decision } from './request.js'
 
 const CALL = ['transactionId', 'retry', 'signal']
 const ARGUMENTS = {
@@ -69,30 +70,28 @@ export class StockFeature implements Feature {
           try {
             const checked = this.#checked(method, args, bound)
             const filled = this.#filledBy(method, checked)
-            return filled ? this.#withData(filled, checked).then((read) => run(read, events)) : run(checked, events)
+            const start = () => run(filled ? this.#loaded().withData(filled, checked) : checked, events)
+            const needsOthers = filled !== undefined || !method.startsWith('move')
+            return needsOthers || loading ? loadedBefore(start) : start()
           } catch (error) {
             return Promise.reject(error)
           }
         }
       }
     const { quantities } = this.map
-    const move = (args: Args, events: CallEvents | undefined) =>
-      settle(
-        this.#parts,
-        session,
-        requestOf(this.#parts, { kind: 'move', lines: [oneLine(this.map, args)] }, args, events),
-        (decision) => singleOf(granted(decision), quantities),
-      )
-    const moveAll = (args: Args, events: CallEvents | undefined) =>
-      settle(
-        this.#parts,
-        session,
-        requestOf(this.#parts, { kind: 'move', lines: readLines(this.map, args) }, args, events),
-        (decision) => movedOf(granted(decision), quantities),
-      )
+    // Once for all calls, of which a hundred thousand may wait.
+    const single = (decision: Decision) => singleOf(granted(decision), quantities)
+    const moved = (decision: Decision) => movedOf(granted(decision), quantities)
+    const move = (args: Args, events?: CallEvents) => {
+      const request = requestOf(this.#parts, { kind: 'move', lines: [oneLine(this.map, args)] }, args, events)
+      return settle(this.#parts, session, request, single)
+    }
+    const moveAll = (args: Args, events?: CallEvents) => {
+      const request = requestOf(this.#parts, { kind: 'move', lines: readLines(this.map, args) }, args, events)
+      return settle(this.#parts, session, request, moved)
+    }
     const others = OTHERS.map((method) => {
-      const run = async (args: Args, events?: CallEvents): Promise<unknown> =>
-        (this.#others ?? (await this.#loadOthers()))[method](session, args, events)
+      const run = (args: Args, events?: CallEvents): Promise<unknown> => this.#loaded()[method](session, args, events)
       return [method, call(method, run)] as const
     })
     return { move: call('move', move), moveAll: call('moveAll', moveAll), ...Object.fromEntries(others) }
@@ -113,16 +112,32 @@ export class StockFeature implements Feature {
     return isGiven || table?.needsData ? table : undefined
   }
 
-  /** Its file is loaded by the first call with data, before the deadline of the call begins. */
-  async #withData(table: LinesMap, args: Args): Promise<Args> {
-    const { columnsFor, dataOfLines } = await import('./line-data.js')
-    return { ...args, lineData: dataOfLines(columnsFor(table, this.map.catalogue), args) }
-  }
-
-  /** Loaded by the first call of one of them, before its deadline begins: many programs only move. */
-  async #loadOthers(): Promise<OtherMethods> {
-    const { OtherMethods } = await import('./other-methods.js')
-    this.#others ??= new OtherMethods(this.#parts)
+  #loaded(): OtherMethods {
+    if (others === undefined) throw new Error('The other methods of $stock are not loaded yet.')
+    this.#others ??= new others.OtherMethods(this.#parts)
     return this.#others
   }
+}
+
+let others: typeof import('./other-methods.js') | undefined
+let loading: Promise<unknown> | undefined
+
+/**
+ * Runs a call once the other methods, and what reads data, are loaded: by the first call of the process that needs them,
+ * before its deadline begins, for many programs only move. All calls that are made meanwhile wait, so that they are
+ * carried out in their order.
+ */
+function loadedBefore<R>(start: () => Promise<R>): Promise<R> {
+  if (others) return start()
+  if (loading === undefined) {
+    const loaded = import('./other-methods.js')
+    loading = loaded
+    // This comes first, and then the calls, with nothing in between.
+    const end = (found?: typeof others) => {
+      others = found
+      loading = undefined
+    }
+    loaded.then(end, () => end())
+  }
+  return loading.then(start)
 }

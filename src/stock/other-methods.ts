@@ -14,10 +14,10 @@ import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from '
 import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import { readItem } from './item.js'
-import type { LineData } from './line-data.js'
-import { type Args, dataAt, idsOf, oneOrMany } from './lines.js'
+import { columnsFor, dataOfLines, type LineData } from './line-data.js'
+import { type Args, idsOf, oneOrMany, withData } from './lines.js'
 import { readReservations } from './load-snapshot.js'
-import type { StockMap } from './mapping.js'
+import type { LinesMap, StockMap } from './mapping.js'
 import { type Applying, foldAll, type RunOne } from './project.js'
 import { type Decision, nameOf, type Request } from './request.js'
 
@@ -38,19 +38,24 @@ export class OtherMethods {
     this.#parts = parts
   }
 
+  /** The arguments with the data of their lines, which goes into columns of the table. */
+  withData(table: LinesMap, args: Args): Args {
+    return { ...args, lineData: dataOfLines(columnsFor(table, this.#parts.map.catalogue), args) }
+  }
+
   /** A stocktake: as much as was found. */
-  async count(session: Session, args: Args, events?: CallEvents) {
+  count(session: Session, args: Args, events?: CallEvents) {
     const { item, quantities } = this.#parts.map
-    const line = {
+    const counted = {
       item: readItem(item, args.scope, args.item, 'item'),
       quantity: quantities.read(args.counted, 'counted'),
-      ...dataAt(args.lineData, 0),
     }
-    const request = requestOf(this.#parts, { kind: 'count', lines: [line] }, args, events)
+    const lines = [withData(counted, args.lineData?.[0])]
+    const request = requestOf(this.#parts, { kind: 'count', lines }, args, events)
     return settle(this.#parts, session, request, (decision) => singleOf(granted(decision), quantities))
   }
 
-  async reserve(session: Session, args: Args, events?: CallEvents) {
+  reserve(session: Session, args: Args, events?: CallEvents) {
     requireReservation(this.#parts.map)
     const lines = oneOrMany(this.#parts.map, args)
     if (lines.some(({ quantity }) => quantity < 0n)) {
@@ -64,7 +69,7 @@ export class OtherMethods {
     })
   }
 
-  async release(session: Session, args: Args, events?: CallEvents) {
+  release(session: Session, args: Args, events?: CallEvents) {
     const request = requestOf(this.#parts, { kind: 'release', lines: [] }, args, events)
     return this.#endReservation(session, request, (decision) => {
       const { replayed, state } = granted(decision)
@@ -72,7 +77,7 @@ export class OtherMethods {
     })
   }
 
-  async fulfil(session: Session, args: Args, events?: CallEvents) {
+  fulfil(session: Session, args: Args, events?: CallEvents) {
     const request = requestOf(this.#parts, { kind: 'fulfil', lines: [] }, args, events)
     const answer = (decision: Decision) => movedOf(granted(decision), this.#parts.map.quantities)
     return this.#endReservation(session, request, answer, args.lineData?.[0])

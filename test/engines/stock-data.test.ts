@@ -13,15 +13,15 @@ import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
-const BIN = {
-  item: { model: 'Bin', key: 'code' },
-  movement: { model: 'BinMovement' },
-  reservation: { model: 'BinReservation' },
+const RACK = {
+  item: { model: 'Rack', key: 'code' },
+  movement: { model: 'RackMovement' },
+  reservation: { model: 'RackReservation' },
 } as const
 const FIELDS = { orderId: 'the order', unitCost: 'unit cost' }
 
 const openPg = async (pool: pg.Pool) =>
-  (await onPool(pool, { models: { BinMovement: { fields: FIELDS } } })).$extends(pgStock<string, number>(BIN))
+  (await onPool(pool, { models: { RackMovement: { fields: FIELDS } } })).$extends(pgStock<string, number>(RACK))
 type Db = Awaited<ReturnType<typeof openPg>>
 
 describeEngines(({ name, database }) => {
@@ -34,7 +34,7 @@ describeEngines(({ name, database }) => {
       await client.$disconnect()
       await pool.end()
     })
-    return name === 'pg' ? openPg(pool) : (client.$extends(concurrency()).$extends(stock(BIN)) as unknown as Db)
+    return name === 'pg' ? openPg(pool) : (client.$extends(concurrency()).$extends(stock(RACK)) as unknown as Db)
   }
   /** The data of an order. Without Prisma nobody makes these two but the caller. */
   const dataOf = (orderId: number, more: object = {}) => ({
@@ -43,24 +43,24 @@ describeEngines(({ name, database }) => {
     ...more,
   })
   const scrap = name === 'pg' ? 'thrown away' : 'SCRAP'
-  const newBin = async (onHand = 10) => {
+  const newRack = async (onHand = 10) => {
     const code = newId()
     await database.query(
-      `WITH bin AS (INSERT INTO "Bin" (code, "onHand") VALUES ($1, $2) RETURNING *)
-INSERT INTO "BinMovement" (id, "transactionId", line, code, quantity, "the order", "updatedAt")
-SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now() FROM bin`,
+      `WITH rack AS (INSERT INTO "Rack" (code, "onHand") VALUES ($1, $2) RETURNING *)
+INSERT INTO "RackMovement" (id, "transactionId", line, code, quantity, "the order", "updatedAt")
+SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now() FROM rack`,
       [code, onHand],
     )
     return code
   }
   const movementsOf = (transactionId: string) =>
-    database.query('SELECT * FROM "BinMovement" WHERE "transactionId" = $1 ORDER BY line', [transactionId])
+    database.query('SELECT * FROM "RackMovement" WHERE "transactionId" = $1 ORDER BY line', [transactionId])
   const onHand = async (code: string) =>
-    (await database.query('SELECT "onHand" FROM "Bin" WHERE code = $1', [code]))[0]?.onHand
+    (await database.query('SELECT "onHand" FROM "Rack" WHERE code = $1', [code]))[0]?.onHand
 
   test('the data of a movement is in its row, in columns of every type', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
     const userId = newId().toUpperCase()
     const data = dataOf(7, {
@@ -89,9 +89,9 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
     ])
   })
 
-  test('a call that comes again with the same data, spelled otherwise or less of it, is replayed', async () => {
+  test('a call that comes again with the same data, spelled otherwise, is replayed', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
     const userId = newId()
     const data = dataOf(7, { userId, unitCost: '1.5', seenAt: new Date('2026-11-29T10:00:00.400Z'), tags: ['a'] })
@@ -117,7 +117,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
     ['seenAt', { seenAt: new Date(0) }],
   ])('another value of %s is a mismatch that names it, on the client and in a transaction', async (field, other) => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
     const data = dataOf(7, { userId: newId(), unitCost: 1, details: { a: 1 }, tags: ['a'], seenAt: new Date(1e12) })
     await db.$stock.move({ transactionId, item, quantity: -3, data })
@@ -126,6 +126,61 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
     expect(await rejectionOf(db.$stock.move(call))).toMatchObject(expected)
     expect(await rejectionOf(db.$transactionWithRetry((tx) => tx.$stock.move(call)))).toMatchObject(expected)
     expect(await onHand(item)).toBe(7)
+  })
+
+  test('a field that is left out is NULL, and compared, but not if a default may have filled it in', async () => {
+    const db = await open()
+    const item = await newRack()
+    const [full, bare] = [newId(), newId()]
+    const data = dataOf(7)
+    const more = { userId: newId(), unitCost: 1, details: { a: 1 }, tags: ['a'], seenAt: new Date(1e12) }
+    const move = (transactionId: string, given: object) =>
+      db.$stock.move({ transactionId, item, quantity: -3, data: { ...data, ...given } })
+    await move(full, { ...more, reason: scrap })
+    expect(await rejectionOf(move(full, {}))).toMatchObject({
+      code: 'IDEMPOTENCY_MISMATCH',
+      fields: ['userId', 'unitCost', 'details', 'tags', 'seenAt'],
+    })
+    expect(await move(full, more)).toMatchObject({ replayed: true })
+    const other = dataOf(8)
+    await move(bare, other)
+    expect(await move(bare, { ...other, tags: [], userId: null })).toMatchObject({ replayed: true })
+    expect(await onHand(item)).toBe(4)
+  })
+
+  test('a call without any data is compared with what was recorded with some, also in one batch', async () => {
+    const db = await open()
+    const item = await newRack()
+    const [transactionId, shared] = [newId(), newId()]
+    const reserve = (id: string, data?: Record<string, string>) =>
+      db.$stock.reserve({ transactionId: id, item, quantity: 1, expiresIn: 60_000, ...(data && { data }) })
+    await reserve(transactionId, { note: 'a' })
+    const mismatch = { code: 'IDEMPOTENCY_MISMATCH', fields: ['note'] }
+    expect(await rejectionOf(reserve(transactionId))).toMatchObject(mismatch)
+    const outcomes = await Promise.allSettled(
+      [{ note: 'a' }, undefined, { note: 'a' }].map((data) => reserve(shared, data)),
+    )
+    const statuses = outcomes.map(({ status }) => status).join(' ')
+    expect(['fulfilled rejected fulfilled', 'rejected fulfilled rejected']).toContain(statuses)
+    expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({ reason: mismatch })
+    const inside = db.$transactionWithRetry((tx) =>
+      tx.$stock.reserve({ transactionId, item, quantity: 1, expiresIn: 60_000 }),
+    )
+    expect(await rejectionOf(inside)).toMatchObject(mismatch)
+  })
+
+  test('what a trigger has filled in is not compared', async () => {
+    const item = await newRack()
+    await database.query(`CREATE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN NEW.details := '{"by": "trigger"}'; RETURN NEW; END $$`)
+    await database.query(
+      `CREATE TRIGGER noting BEFORE INSERT ON "RackMovement" FOR EACH ROW EXECUTE FUNCTION note_it()`,
+    )
+    onTestFinished(() => database.query('DROP FUNCTION note_it CASCADE').then(() => {}))
+    const db = await open()
+    const call = { transactionId: newId(), item, quantity: -1, data: dataOf(7) }
+    expect(await db.$stock.move(call)).toMatchObject({ replayed: false })
+    expect(await db.$stock.move(call)).toMatchObject({ replayed: true })
   })
 
   test.each([
@@ -140,7 +195,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
     [{ colour: 'red' }, 'data.colour'],
   ])('data of %j is refused before any SQL, and named', async (wrong, field) => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
     const call = db.$stock.move({ transactionId, item, quantity: -3, data: { ...dataOf(7), ...wrong } })
     expect(await rejectionOf(call)).toMatchObject({ code: 'INVALID_ARGUMENT', field })
@@ -149,7 +204,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('without a required field every call is refused that records movements', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
     const refusals = [
       db.$stock.move({ transactionId, item, quantity: 1 }),
@@ -171,7 +226,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('each line of moveAll has its own, and one that leaves a field out has the default', async () => {
     const db = await open()
-    const items = [await newBin(), await newBin(), await newBin()]
+    const items = [await newRack(), await newRack(), await newRack()]
     const transactionId = newId()
     const lines = items.map((item, i) => ({
       item,
@@ -191,7 +246,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('lines of one item are added up if they have the same data, and refused if they have not', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const data = dataOf(7)
     const call = (other: object) =>
       db.$stock.moveAll({
@@ -207,7 +262,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('a value that only the database has a default for is given in all lines of a call, or in none', async () => {
     const db = await open()
-    const items = [await newBin(), await newBin()]
+    const items = [await newRack(), await newRack()]
     const lines = items.map((item, i) => ({ item, quantity: -1, data: dataOf(7, i === 1 ? { number: 77 } : {}) }))
     const error = await rejectionOf(db.$stock.moveAll({ transactionId: newId(), lines }))
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'lines[1].data' })
@@ -219,7 +274,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('calls at once of all kinds of data are combined, each with its own, and the same id once', async () => {
     const db = await open()
-    const items = [await newBin(100), await newBin(100)]
+    const items = [await newRack(100), await newRack(100)]
     const shared = newId()
     const sharedData = dataOf(1, { unitCost: '1.0' })
     const calls = Array.from({ length: 60 }, (_, i) => ({
@@ -243,9 +298,9 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
   })
   test('two calls at once under one id with other data are one movement and one mismatch', async () => {
     const [db, their] = [await open(), await open()]
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
-    const holder = await openTransaction(database.url, 'UPDATE "Bin" SET "onHand" = 10 WHERE code = $1', [item])
+    const holder = await openTransaction(database.url, 'UPDATE "Rack" SET "onHand" = 10 WHERE code = $1', [item])
     const first = started(db.$stock.move({ transactionId, item, quantity: -1, data: dataOf(1) }))
     const second = started(their.$stock.move({ transactionId, item, quantity: -1, data: dataOf(2) }))
     await untilBlocked(database.url)
@@ -260,15 +315,15 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('a refusal leaves nothing, and a rollback nothing either', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const transactionId = newId()
     const refused = db.$stock.move({ transactionId, item, quantity: -11, data: dataOf(7) })
     expect(await rejectionOf(refused)).toMatchObject({ code: 'INSUFFICIENT_STOCK' })
     const back = db.$transactionWithRetry(async (tx) => {
       expect(await tx.$stock.move({ transactionId, item, quantity: -1, data: dataOf(7) })).toMatchObject({ balance: 9 })
-      expect(await rows(tx, `SELECT "the order" FROM "BinMovement" WHERE "transactionId" = $1`, transactionId)).toEqual(
-        [{ 'the order': 7 }],
-      )
+      expect(
+        await rows(tx, `SELECT "the order" FROM "RackMovement" WHERE "transactionId" = $1`, transactionId),
+      ).toEqual([{ 'the order': 7 }])
       throw new Error('rolled back')
     })
     await rejectionOf(back)
@@ -278,7 +333,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
   test.each(['drop', 'cut'] as const)('an answer that is lost (%s) is found again, with its data', async (loss) => {
     const proxy = await openProxy(database.url)
     const db = await open(proxy.url)
-    const item = await newBin()
+    const item = await newRack()
     await db.$stock.move({ transactionId: newId(), item, quantity: -1, data: dataOf(7) })
     proxy.next(/^WITH/, loss as 'drop')
     const transactionId = newId()
@@ -286,9 +341,44 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
     expect(await movementsOf(transactionId)).toMatchObject([{ 'the order': 8 }])
   })
 
+  test('a call whose backend is killed while it waits for the item is recorded once, with its data', async () => {
+    const db = await open()
+    const item = await newRack()
+    const transactionId = newId()
+    const holder = await openTransaction(database.url, 'UPDATE "Rack" SET "onHand" = 10 WHERE code = $1', [item])
+    const call = { transactionId, item, quantity: -1, data: dataOf(7, { unitCost: 2 }) }
+    const moving = started(db.$stock.move(call))
+    await untilBlocked(database.url)
+    await database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+    await holder.query('COMMIT')
+    expect(await moving).toMatchObject({ balance: 9 })
+    expect(await movementsOf(transactionId)).toMatchObject([{ 'the order': 7, 'unit cost': '2.0000' }])
+    expect(await db.$stock.move(call)).toMatchObject({ balance: 9, replayed: true })
+  })
+
+  test('two processes that send all calls at once record each once, with its data', async () => {
+    const both = [await open(), await open()]
+    const items = [await newRack(100), await newRack(100)]
+    const calls = Array.from({ length: 40 }, (_, i) => ({
+      transactionId: newId(),
+      item: items[i % 2] as string,
+      quantity: -1,
+      data: dataOf(i, i % 3 === 0 ? { unitCost: i } : {}),
+    }))
+    const moves = both.flatMap((db) => calls.map((call) => db.$stock.move(call)))
+    const replayed = (await Promise.all(moves)).filter((outcome) => outcome.replayed)
+    expect(replayed).toHaveLength(40)
+    for (const [i, { transactionId }] of calls.entries()) {
+      const cost = i % 3 === 0 ? `${i}.0000` : null
+      expect(await movementsOf(transactionId)).toMatchObject([{ 'the order': i, 'unit cost': cost }])
+    }
+    expect(await Promise.all(items.map(onHand))).toEqual([80, 80])
+  })
+
   test('count and defer record data, and compare it', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const [counted, deferred] = [newId(), newId()]
     const data = dataOf(7)
     expect(await db.$stock.count({ transactionId: counted, item, counted: 8, data })).toMatchObject({ quantity: -2 })
@@ -317,7 +407,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('a reservation has data of its own, and an enum for its state; fulfil gives that of the movements', async () => {
     const db = await open()
-    const [item, other] = [await newBin(), await newBin()]
+    const [item, other] = [await newRack(), await newRack()]
     const transactionId = newId()
     const reserve = (note: string) =>
       db.$stock.reserve({
@@ -332,7 +422,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
     expect(await reserve('a')).toMatchObject({ state: 'active', replayed: true })
     expect(await rejectionOf(reserve('b'))).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH', fields: ['note'] })
     const reserved = () =>
-      database.query('SELECT note, state, "basketId" FROM "BinReservation" WHERE "transactionId" = $1 ORDER BY line', [
+      database.query('SELECT note, state, "basketId" FROM "RackReservation" WHERE "transactionId" = $1 ORDER BY line', [
         transactionId,
       ])
     const basketId = name === 'prisma' ? expect.stringMatching(/^c[0-9a-z]{24}$/) : null
@@ -354,7 +444,7 @@ SELECT 'opening of ' || code, 'opening of ' || code, 0, code, "onHand", 0, now()
 
   test('a state of an enum ends by release, and by its time', async () => {
     const db = await open()
-    const item = await newBin()
+    const item = await newRack()
     const [kept, short] = [newId(), newId()]
     await db.$stock.reserve({ transactionId: kept, item, quantity: 2, expiresIn: 60_000 })
     expect(await db.$stock.release({ transactionId: kept })).toEqual({ released: true, state: 'released' })

@@ -73,6 +73,8 @@ CREATE TABLE watched (
   amount numeric, free text, sorted int, flag bool NOT NULL DEFAULT false
 );
 CREATE INDEX watched_sorted ON watched (sorted);
+CREATE DOMAIN filled AS int DEFAULT 7;
+CREATE TABLE filled_in (a int, b int DEFAULT 1, c filled, d int GENERATED ALWAYS AS (1) STORED);
 CREATE TABLE by_trigger (a int);
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER own BEFORE UPDATE ON by_trigger FOR EACH ROW EXECUTE FUNCTION nothing();
@@ -138,6 +140,16 @@ describe('the catalogue', () => {
         .sort()
     expect(named('isUnkeyed')).toEqual(['amount', 'checked', 'counted', 'doubled', 'flag', 'free', 'sorted'])
     expect(named('isUnconstrained')).toEqual(['flag', 'free', 'sorted'])
+  })
+
+  test.each([
+    ['filled_in', ['a']],
+    ['parted', ['id', 'region']],
+    ['by_trigger', []],
+    ['by_rule', []],
+  ])('says which columns of %s are NULL where an INSERT leaves them out', async (table, expected) => {
+    const { columns } = await tableOf(table)
+    expect([...columns].flatMap(([name, { staysNull }]) => (staysNull ? [name] : []))).toEqual(expected)
   })
 
   test.each(['by_trigger', 'by_rule', 'parted'])('says of no column of %s that it is free of keys', async (table) => {

@@ -12,7 +12,12 @@ export { PrismaClient }
 const extend = (client: PrismaClient) =>
   client
     .$extends(concurrency())
-    .$extends(stock({ item: { model: 'Product', key: 'id', onHand: 'stock' }, movement: { model: 'ProductMovement' } }))
+    .$extends(
+      stock({
+        item: { model: 'Product', key: 'id', onHand: 'stock' },
+        movement: { model: 'ProductMovement', item: 'productId' },
+      }),
+    )
     .$extends(serials())
     .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
 export declare const db: ReturnType<typeof extend>

@@ -160,44 +160,44 @@ db.$idempotent({ key: 'x', scope: 'y', request: {} }, async (tx) => {
 
 // Columns of the user's own: a required one must be given, and the others may be left out.
 {
-  const bins = concurrent.$extends(
+  const racks = concurrent.$extends(
     stock({
-      item: { model: 'Bin', key: 'code' },
-      movement: { model: 'BinMovement' },
-      reservation: { model: 'BinReservation' },
+      item: { model: 'Rack', key: 'code' },
+      movement: { model: 'RackMovement' },
+      reservation: { model: 'RackReservation' },
     }),
   )
   const line = { item: 'x', quantity: 1 }
   const data = { orderId: 7, reason: 'SCRAP', userId: null, unitCost: '1.5', details: { a: 1 }, tags: ['a'] } as const
-  bins.$stock.move({ transactionId, ...line, data: { ...data, tags: ['a'], seenAt: new Date() } })
-  bins.$stock.moveAll({ transactionId, lines: [{ ...line, data: { orderId: 7 } }] })
-  bins.$stock.count({ transactionId, item: 'x', counted: 1, data: { orderId: 7 } })
-  bins.$stock.defer({ transactionId, ...line, data: { orderId: 7 } })
-  bins.$stock.fulfil({ transactionId, data: { orderId: 7 } })
-  bins.$stock.reserve({ transactionId, ...line, expiresIn: 1 })
-  bins.$stock.reserve({ transactionId, lines: [{ ...line, data: { note: 'x' } }], expiresIn: 1 })
+  racks.$stock.move({ transactionId, ...line, data: { ...data, tags: ['a'], seenAt: new Date() } })
+  racks.$stock.moveAll({ transactionId, lines: [{ ...line, data: { orderId: 7 } }] })
+  racks.$stock.count({ transactionId, item: 'x', counted: 1, data: { orderId: 7 } })
+  racks.$stock.defer({ transactionId, ...line, data: { orderId: 7 } })
+  racks.$stock.fulfil({ transactionId, data: { orderId: 7 } })
+  racks.$stock.reserve({ transactionId, ...line, expiresIn: 1 })
+  racks.$stock.reserve({ transactionId, lines: [{ ...line, data: { note: 'x' } }], expiresIn: 1 })
   // @ts-expect-error: the order
-  bins.$stock.move({ transactionId, ...line })
+  racks.$stock.move({ transactionId, ...line })
   // @ts-expect-error: the order
-  bins.$stock.move({ transactionId, ...line, data: {} })
+  racks.$stock.move({ transactionId, ...line, data: {} })
   // @ts-expect-error: the order of each line
-  bins.$stock.moveAll({ transactionId, lines: [line] })
+  racks.$stock.moveAll({ transactionId, lines: [line] })
   // @ts-expect-error: the order
-  bins.$stock.count({ transactionId, item: 'x', counted: 1 })
+  racks.$stock.count({ transactionId, item: 'x', counted: 1 })
   // @ts-expect-error: the order
-  bins.$stock.fulfil({ transactionId })
+  racks.$stock.fulfil({ transactionId })
   // @ts-expect-error: a number
-  bins.$stock.move({ transactionId, ...line, data: { orderId: '7' } })
+  racks.$stock.move({ transactionId, ...line, data: { orderId: '7' } })
   // @ts-expect-error: no such reason
-  bins.$stock.move({ transactionId, ...line, data: { orderId: 7, reason: 'OTHER' } })
+  racks.$stock.move({ transactionId, ...line, data: { orderId: 7, reason: 'OTHER' } })
   // @ts-expect-error: no such column
-  bins.$stock.move({ transactionId, ...line, data: { orderId: 7, colour: 'red' } })
+  racks.$stock.move({ transactionId, ...line, data: { orderId: 7, colour: 'red' } })
   // @ts-expect-error: the quantity is that of the line
-  bins.$stock.move({ transactionId, ...line, data: { orderId: 7, quantity: 2 } })
+  racks.$stock.move({ transactionId, ...line, data: { orderId: 7, quantity: 2 } })
   // @ts-expect-error: the state is kept by $stock
-  bins.$stock.reserve({ transactionId, ...line, expiresIn: 1, data: { state: 'active' } })
+  racks.$stock.reserve({ transactionId, ...line, expiresIn: 1, data: { state: 'active' } })
   // @ts-expect-error: a reservation has no order
-  bins.$stock.reserve({ transactionId, ...line, expiresIn: 1, data: { orderId: 7 } })
+  racks.$stock.reserve({ transactionId, ...line, expiresIn: 1, data: { orderId: 7 } })
 }
 
 // A list of one field is an object with one.

@@ -14,6 +14,7 @@ const column = (isUnconstrained: boolean) => ({
   exactType: 'integer',
   isRequired: true,
   isGenerated: false,
+  staysNull: false,
   isUnkeyed: true,
   isUnconstrained,
 })

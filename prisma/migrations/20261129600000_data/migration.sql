@@ -1,11 +1,11 @@
 -- CreateEnum
-CREATE TYPE "bin reason" AS ENUM ('SALE', 'thrown away');
+CREATE TYPE "rack reason" AS ENUM ('SALE', 'thrown away');
 
 -- CreateEnum
-CREATE TYPE "BinState" AS ENUM ('HELD', 'active', 'released', 'fulfilled', 'expired');
+CREATE TYPE "RackState" AS ENUM ('HELD', 'active', 'released', 'fulfilled', 'expired');
 
 -- CreateTable
-CREATE TABLE "Bin" (
+CREATE TABLE "Rack" (
     "code" TEXT NOT NULL,
     "onHand" INTEGER NOT NULL DEFAULT 0,
     "reserved" INTEGER NOT NULL DEFAULT 0,
@@ -15,7 +15,7 @@ CREATE TABLE "Bin" (
 );
 
 -- CreateTable
-CREATE TABLE "BinMovement" (
+CREATE TABLE "RackMovement" (
     "id" TEXT NOT NULL,
     "transactionId" TEXT NOT NULL,
     "line" INTEGER NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE "BinMovement" (
     "quantity" INTEGER NOT NULL,
     "applied" BOOLEAN NOT NULL DEFAULT true,
     "the order" INTEGER NOT NULL,
-    "reason" "bin reason" NOT NULL DEFAULT 'SALE',
+    "reason" "rack reason" NOT NULL DEFAULT 'SALE',
     "userId" UUID,
     "unit cost" DECIMAL(12,4),
     "details" JSONB,
@@ -32,32 +32,32 @@ CREATE TABLE "BinMovement" (
     "number" SERIAL NOT NULL,
     "updatedAt" TIMESTAMP(3) NOT NULL,
 
-    CONSTRAINT "BinMovement_pkey" PRIMARY KEY ("id")
+    CONSTRAINT "RackMovement_pkey" PRIMARY KEY ("id")
 );
 
 -- CreateTable
-CREATE TABLE "BinReservation" (
+CREATE TABLE "RackReservation" (
     "id" SERIAL NOT NULL,
     "transactionId" TEXT NOT NULL,
     "line" INTEGER NOT NULL,
     "code" TEXT NOT NULL,
     "quantity" INTEGER NOT NULL,
-    "state" "BinState" NOT NULL DEFAULT 'HELD',
+    "state" "RackState" NOT NULL DEFAULT 'HELD',
     "expiresAt" TIMESTAMPTZ(3) NOT NULL,
     "basketId" TEXT,
     "note" TEXT,
 
-    CONSTRAINT "BinReservation_pkey" PRIMARY KEY ("id")
+    CONSTRAINT "RackReservation_pkey" PRIMARY KEY ("id")
 );
 
 -- CreateIndex
-CREATE UNIQUE INDEX "BinMovement_transactionId_line_key" ON "BinMovement"("transactionId", "line");
+CREATE UNIQUE INDEX "RackMovement_transactionId_line_key" ON "RackMovement"("transactionId", "line");
 
 -- CreateIndex
-CREATE INDEX "BinMovement_code_idx" ON "BinMovement"("code");
+CREATE INDEX "RackMovement_code_idx" ON "RackMovement"("code");
 
 -- CreateIndex
-CREATE UNIQUE INDEX "BinReservation_transactionId_line_key" ON "BinReservation"("transactionId", "line");
+CREATE UNIQUE INDEX "RackReservation_transactionId_line_key" ON "RackReservation"("transactionId", "line");
 
 -- AddForeignKey
-ALTER TABLE "BinMovement" ADD CONSTRAINT "BinMovement_code_fkey" FOREIGN KEY ("code") REFERENCES "Bin"("code") ON DELETE RESTRICT ON UPDATE CASCADE;
+ALTER TABLE "RackMovement" ADD CONSTRAINT "RackMovement_code_fkey" FOREIGN KEY ("code") REFERENCES "Rack"("code") ON DELETE RESTRICT ON UPDATE CASCADE;
