@@ -10,7 +10,7 @@ import type { StockExecutor } from './executor.js'
 import { type Args, idsOf } from './lines.js'
 import type { StockMap } from './mapping.js'
 import type { Quantities } from './quantity.js'
-import type { Decision, Done, Kind, Line, Request } from './request.js'
+import type { Decide, Decision, Done, Kind, Line, Request } from './request.js'
 
 /** The parts that the methods of `$stock` have in common. */
 export interface StockParts {
@@ -22,13 +22,14 @@ export interface StockParts {
 /** The lines of a call under its transaction id. */
 export interface Asked {
   readonly kind: Kind
+  readonly decide: Decide
   readonly lines: readonly Line[]
 }
 
 /** The request of a call, whose deadline begins here. */
 export function requestOf(
   { map, policy: own }: StockParts,
-  { kind, lines }: Asked,
+  { kind, decide, lines }: Asked,
   args: Args,
   events: CallEvents | undefined,
 ): Request {
@@ -41,7 +42,7 @@ export function requestOf(
   events?.begin(deadline, lines.length === 0 ? transactionId : resources, transactionId)
   const least = minimum === undefined || minimum === null ? minimum : quantities.read(minimum, 'minimum')
   // No spread: it would take more memory, and a hundred thousand may wait.
-  const request = { policy, deadline, kind, scope, transactionId, lines, resources, minimum: least }
+  const request = { policy, deadline, kind, decide, scope, transactionId, lines, resources, minimum: least }
   const group = args.lineData?.[0]?.group
   return group ? { ...request, group } : request
 }

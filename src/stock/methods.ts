@@ -8,6 +8,7 @@ import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkNames, isRecord } from '../values/validation.js'
 import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
+import { decideMove } from './decide-move.js'
 import type { StockExecutor } from './executor.js'
 import { type Args, oneLine, readLines } from './lines.js'
 import type { LinesMap, StockMap } from './mapping.js'
@@ -83,11 +84,21 @@ export class StockFeature implements Feature {
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     const moved = (decision: Decision) => movedOf(granted(decision), quantities)
     const move = (args: Args, events?: CallEvents) => {
-      const request = requestOf(this.#parts, { kind: 'move', lines: [oneLine(this.map, args)] }, args, events)
+      const request = requestOf(
+        this.#parts,
+        { kind: 'move', decide: decideMove, lines: [oneLine(this.map, args)] },
+        args,
+        events,
+      )
       return settle(this.#parts, session, request, single)
     }
     const moveAll = (args: Args, events?: CallEvents) => {
-      const request = requestOf(this.#parts, { kind: 'move', lines: readLines(this.map, args) }, args, events)
+      const request = requestOf(
+        this.#parts,
+        { kind: 'move', decide: decideMove, lines: readLines(this.map, args) },
+        args,
+        events,
+      )
       return settle(this.#parts, session, request, moved)
     }
     const others = OTHERS.map((method) => {

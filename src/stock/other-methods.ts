@@ -11,6 +11,8 @@ import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { audit } from './audit.js'
 import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
+import { decideCount } from './decide-count.js'
+import { decideMove } from './decide-move.js'
 import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import { readItem } from './item.js'
@@ -20,6 +22,7 @@ import { readReservations } from './load-snapshot.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import { type Applying, foldAll, type RunOne } from './project.js'
 import { type Decision, nameOf, type Request } from './request.js'
+import { decideFulfil, decideRelease, decideReserve } from './reservation-decisions.js'
 
 const projectSchema = s.object({
   batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),
@@ -51,7 +54,7 @@ export class OtherMethods {
       quantity: quantities.read(args.counted, 'counted'),
     }
     const lines = [withData(counted, args.lineData?.[0])]
-    const request = requestOf(this.#parts, { kind: 'count', lines }, args, events)
+    const request = requestOf(this.#parts, { kind: 'count', decide: decideCount, lines }, args, events)
     return settle(this.#parts, session, request, (decision) => singleOf(granted(decision), quantities))
   }
 
@@ -62,7 +65,10 @@ export class OtherMethods {
       throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
     }
     const { expiresIn } = checkArguments(reserveSchema, { expiresIn: args.expiresIn })
-    const request = { ...requestOf(this.#parts, { kind: 'reserve', lines }, args, events), expiresIn }
+    const request = {
+      ...requestOf(this.#parts, { kind: 'reserve', decide: decideReserve, lines }, args, events),
+      expiresIn,
+    }
     return settle(this.#parts, session, request, (decision) => {
       const { expiresAt, state, replayed } = granted(decision)
       return { expiresAt, state, replayed }
@@ -70,7 +76,7 @@ export class OtherMethods {
   }
 
   release(session: Session, args: Args, events?: CallEvents) {
-    const request = requestOf(this.#parts, { kind: 'release', lines: [] }, args, events)
+    const request = requestOf(this.#parts, { kind: 'release', decide: decideRelease, lines: [] }, args, events)
     return this.#endReservation(session, request, (decision) => {
       const { replayed, state } = granted(decision)
       return { released: !replayed, state }
@@ -78,7 +84,7 @@ export class OtherMethods {
   }
 
   fulfil(session: Session, args: Args, events?: CallEvents) {
-    const request = requestOf(this.#parts, { kind: 'fulfil', lines: [] }, args, events)
+    const request = requestOf(this.#parts, { kind: 'fulfil', decide: decideFulfil, lines: [] }, args, events)
     const answer = (decision: Decision) => movedOf(granted(decision), this.#parts.map.quantities)
     return this.#endReservation(session, request, answer, args.lineData?.[0])
   }
@@ -112,7 +118,12 @@ export class OtherMethods {
   async defer(session: Session, args: Args, events?: CallEvents): Promise<{ readonly replayed: boolean }> {
     const { map } = this.#parts
     requireApplied(map)
-    const request = requestOf(this.#parts, { kind: 'move', lines: oneOrMany(map, args) }, args, events)
+    const request = requestOf(
+      this.#parts,
+      { kind: 'move', decide: decideMove, lines: oneOrMany(map, args) },
+      args,
+      events,
+    )
     const run = () => defer(session, map, request)
     return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
   }

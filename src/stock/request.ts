@@ -1,6 +1,7 @@
 import type { Patience } from '../retry/call-options.js'
 import type { Scope } from '../sql/scope.js'
 import type { Deadline } from '../sync/deadline.js'
+import type { Decider } from './decider.js'
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
 
@@ -25,9 +26,13 @@ export function nameOf({ scope, transactionId }: Claimed): string {
   return scope.length === 0 ? transactionId : `${scope.join('\0')}\0${transactionId}`
 }
 
+/** Decides a request by the state that those before it have left. Refuses it by an error, before anything is written. */
+export type Decide = (decider: Decider, request: Request) => Decision
+
 /** A call that has been checked. */
 export interface Request extends Claimed, Patience {
   readonly kind: Kind
+  readonly decide: Decide
   /** One per item. */
   readonly lines: readonly Line[]
   /** The ids of their items. */

@@ -92,7 +92,7 @@ export const SABOTAGES: readonly Trial[] = [
   },
   {
     name: 'a reservation is released twice',
-    file: 'stock/decider.ts',
+    file: 'stock/reservation-decisions.ts',
     from: "if (recorded?.state !== 'active') {",
     to: 'if (recorded === undefined) {',
     only: ['reserve', 'release', 'fulfil'],
