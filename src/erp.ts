@@ -67,8 +67,9 @@ export type {
 export type { ItemKey, Quantity, StockOf } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
-export { stockSchema, stockSql } from './stock/schema.js'
+export { type StockSchemaOptions, stockSchema, stockSql } from './stock/schema.js'
 export type {
+  LedgerName,
   Minimum,
   MoveAllResult,
   MovedLine,

@@ -90,7 +90,7 @@ async function configuredClient(
   let client = await connect(pool, config.concurrency ?? {}, async (reader, options) =>
     models ? withVersions(models, options.version) : readModels(reader, options),
   )
-  if (config.stock) client = client.$extends(stockOf(config.stock))
+  for (const options of [config.stock ?? []].flat()) client = client.$extends(stockOf(options))
   if (config.serials) client = client.$extends(serials(config.serials))
   if (config.series) client = client.$extends(series(config.series))
   return client

@@ -22,8 +22,8 @@ export interface CommandConfig {
   readonly schema?: string
   /** The options of `concurrency()`. */
   readonly concurrency?: PgOptions
-  /** The options of `stock()`, `serials()` and `series()`. */
-  readonly stock?: StockOptions
+  /** The options of `stock()`, `serials()` and `series()`. Those of several ledgers are a list. */
+  readonly stock?: StockOptions | readonly StockOptions[]
   readonly serials?: SerialsOptions
   readonly series?: SeriesOptions
 }
@@ -35,7 +35,12 @@ const configSchema = s.strictObject({
   export: s.optional(nameSchema('an export')),
   schema: s.optional(path),
   concurrency: s.optional(s.custom<PgOptions>(isObject, 'must be an object')),
-  stock: s.optional(s.custom<StockOptions>(isObject, 'must be an object')),
+  stock: s.optional(
+    s.custom<CommandConfig['stock']>(
+      (value) => isObject(value) || (Array.isArray(value) && value.every(isObject)),
+      'must be an object, or a list of them',
+    ),
+  ),
   serials: s.optional(s.custom<SerialsOptions>(isObject, 'must be an object')),
   series: s.optional(s.custom<SeriesOptions>(isObject, 'must be an object')),
 })

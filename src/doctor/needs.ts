@@ -47,8 +47,8 @@ const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: Stock
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
 const isSeries = (one: FeatureSetup): one is FeatureSetup & { readonly map: SeriesMap } => one.name === 'series'
 
-function needsOfStock({ item, movement, reservation, keys }: StockMap): Needs {
-  const table = tablesOf('$stock')
+function needsOfStock({ name, item, movement, reservation, keys }: StockMap): Needs {
+  const table = tablesOf(name)
   return {
     tables: [
       table(item, 'SELECT', 'UPDATE'),
@@ -60,7 +60,7 @@ function needsOfStock({ item, movement, reservation, keys }: StockMap): Needs {
       cost:
         key.model === item.model
           ? 'an item can have two rows, and a movement writes the balance of both'
-          : `a request that is sent again is recorded a second time: stock is moved twice. Until it is there, $stock refuses every write`,
+          : `a request that is sent again is recorded a second time: stock is moved twice. Until it is there, ${name} refuses every write`,
     })),
   }
 }

@@ -78,7 +78,7 @@ export class ReservationActiveError extends ConcurrencyError {
   ) {
     super(
       `${JSON.stringify(transactionId)} holds a reservation until ${expiresAt.toISOString()}. Nothing was written. ` +
-        `Fulfil it with $stock.fulfil, or give the movement another transaction id.`,
+        `Fulfil it, or give the movement another transaction id.`,
     )
   }
 }

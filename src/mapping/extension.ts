@@ -15,6 +15,7 @@ import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
 import { type Call, type Feature, methodsOf, type Use } from './feature.js'
+import { checkModels, checkName, type Member } from './members.js'
 
 /** A feature, and what Prisma's own writes are kept from. */
 export interface PrismaFeature {
@@ -41,8 +42,10 @@ export function featureExtension<C, E>(
     const { feature, guard, query } = make(readDataModel(below), (errorModel) => retryingRoot(below, errorModel))
     const models = feature.models.map((model) => model.name)
     const ownModels = feature.ownModels?.map((model) => model.name)
-    const own: Namespace = { name: `$${name}`, make: (on) => methodsOn(on, `$${name}`, feature) }
-    checkModels(below, name, models)
+    const member = feature.name ?? (`$${name}` as const)
+    const own: Namespace = { name: member, make: (on) => methodsOn(on, member, feature) }
+    if (feature.name) checkName(below, feature.name)
+    checkModels({ name: member, models }, membersOf(below))
     return client.$extends({
       name: `prisma-extension-concurrency/${name}`,
       ...noteLayer({
@@ -57,6 +60,12 @@ export function featureExtension<C, E>(
       ...(query && { query }),
     })
   }) as unknown as (client: C) => E
+}
+
+function membersOf(client: PrismaClientLike): Member[] {
+  return layersOf(client).flatMap(({ namespace, models }) =>
+    namespace && models ? [{ name: namespace.name, models }] : [],
+  )
 }
 
 function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Record<string, unknown> {
@@ -94,21 +103,6 @@ const STANDS_FOR: Readonly<Record<Use, readonly Action[]>> = {
   updates: [...READS, ...UPDATES],
   creates: [...READS, ...CREATES],
   writes: [...READS, ...UPDATES, ...CREATES],
-}
-
-/**
- * A row that two of the extensions wrote would be written past the rules of one of them: SQL of
- * their own is seen by no hook. So each of them has models of its own.
- *
- * @throws ConfigurationError if another extension on this client has one of the models already
- */
-function checkModels(client: PrismaClientLike, own: Layer['name'], wanted: readonly string[]): void {
-  for (const { name, models } of layersOf(client)) {
-    const shared = name !== own && models?.find((model) => wanted.includes(model))
-    if (!shared) continue
-    const message = `${shared} is written by ${name}() already, and ${own}() would write it past what ${name}() keeps right. Give ${own}() a model of its own`
-    throw new ConfigurationError([{ path: '', message }])
-  }
 }
 
 /** A client with `concurrency()` on it: its public method is all that this entry point builds on. */

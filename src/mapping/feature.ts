@@ -11,6 +11,8 @@ export type Use = 'reads' | 'updates' | 'creates' | 'writes'
 
 /** A feature of the ERP, on any engine. */
 export interface Feature {
+  /** The member of the client, where it is not called as the feature is. */
+  readonly name?: `$${string}`
   /** Its models and fields, for checks and commands. */
   readonly map: object
   /** The models whose rows it writes. */

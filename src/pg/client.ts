@@ -3,7 +3,7 @@ import type { CheckConcurrencyOptions } from '../doctor/types.js'
 import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
 import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
-import { ConfigurationError, type Finding, InvalidArgumentError } from '../errors/index.js'
+import { type Finding, InvalidArgumentError } from '../errors/index.js'
 import type { ContentionOptions, ContentionSnapshot } from '../events/contention.js'
 import { contentionOf, type Events } from '../events/events.js'
 import type { OperationMethods } from '../idempotency/operation-methods.js'
@@ -15,6 +15,7 @@ import type {
   TryAdvisoryXactLockOptions,
   WithAdvisoryLockOptions,
 } from '../locking/methods.js'
+import { checkModels } from '../mapping/members.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import {
   type TransactionWithRetryOptions,
@@ -143,12 +144,7 @@ class RootClient extends Client {
 
   $extends<N extends object>(extension: PgExtension<N>): PgClient<N> {
     const added = extension.apply(this.#session, this.#core.dataModel)
-    for (const { name, models } of this.#namespaces) {
-      const shared = models.find((model) => added.models.includes(model))
-      if (name === added.name || shared === undefined) continue
-      const message = `${shared} is written by ${name} already, and ${added.name} would write it past what that keeps right. Give it a model of its own`
-      throw new ConfigurationError([{ path: '', message }])
-    }
+    checkModels(added, this.#namespaces)
     return clientOf(this.#core, [...this.#namespaces.filter(({ name }) => name !== added.name), added])
   }
 }

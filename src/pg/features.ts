@@ -4,6 +4,7 @@ import type { FeatureSetup } from '../engine/setup.js'
 import type { StockQuantity } from '../errors/index.js'
 import { observed } from '../events/events.js'
 import { type Feature, methodsOf } from '../mapping/feature.js'
+import { checkName } from '../mapping/members.js'
 import type { Scoped } from '../mapping/scoped.js'
 import { DEFAULT_POLICY, resolvePolicy } from '../retry/policy.js'
 import { mapSerials } from '../serials/mapping.js'
@@ -20,7 +21,7 @@ import { StockExecutor } from '../stock/executor.js'
 import { mapStock } from '../stock/mapping.js'
 import { StockFeature } from '../stock/methods.js'
 import { checkStockOptions, type StockOptions } from '../stock/options.js'
-import type { Stock } from '../stock/types.js'
+import type { LedgerName, Stock } from '../stock/types.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { pgDocuments } from './documents.js'
@@ -46,7 +47,8 @@ export type PgScoped<T, Scope extends object> = [Scope] extends [never] ? T : Sc
  * The extension for stock, `db.$stock`, with the same options and the same tables as `stock()` of
  * `prisma-extension-concurrency/erp`. `Item` is what names an item, and `Quantity` the type of its column: `number`,
  * `bigint`, or `Numeric` for a `numeric`. With the option `scope`, `Scope` is what names one, such as
- * `{ companyId: number }`. `Data` and `Held` are the other columns of movements and of reservations.
+ * `{ companyId: number }`. `Data` and `Held` are the other columns of movements and of reservations. With the option
+ * `name` its type comes first, as in `stock<'credit', number>({ name: 'credit', … })`, and the member is `db.$credit`.
  *
  * Of the writes of `onHand` in SQL of your own, nothing is refused: a stocktake is a `count`.
  *
@@ -68,8 +70,21 @@ export function stock<
   Data extends object = Row,
   Held extends object = Row,
 >(
-  options: StockOptions & PgScopeOption<Scope>,
-): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity, Data, Held>, Scope> }> {
+  options: StockOptions & PgScopeOption<Scope> & { readonly name?: never },
+): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity, Data, Held>, Scope> }>
+export function stock<
+  const Name extends string,
+  Item = PgItem,
+  Quantity = StockQuantity,
+  Scope extends object = never,
+  Data extends object = Row,
+  Held extends object = Row,
+>(
+  options: StockOptions & PgScopeOption<Scope> & { readonly name: Name },
+): PgExtension<{
+  readonly [N in LedgerName<{ readonly name: Name }>]: PgScoped<Stock<Item, Quantity, Data, Held>, Scope>
+}>
+export function stock(options: StockOptions): PgExtension<object> {
   return stockOf(options)
 }
 
@@ -138,15 +153,17 @@ function extensionOf<N extends object>(
   return {
     apply(root, models) {
       const feature = make(root, models)
+      const member = feature.name ?? `$${name}`
+      if (feature.name) checkName(root.client, feature.name)
       return {
-        name: `$${name}`,
+        name: member,
         models: feature.models.map((model) => model.name),
         feature: { name, map: feature.map },
         make: (session) =>
           methodsOf(
             feature,
             session,
-            (method) => async (read) => observed(root.events, `$${name}.${method}`, undefined, read()),
+            (method) => async (read) => observed(root.events, `${member}.${method}`, undefined, read()),
           ),
       }
     },

@@ -69,10 +69,14 @@ function tablesOf(text: string, schema: string | undefined): Tables {
  * @throws ConfigurationError if the client does not have the extension
  */
 export function migrationFor(client: object, name: Layer['name']): string {
-  const layer = isPrisma(client) ? layersOf(client).find((layer) => layer.name === name) : undefined
-  const models = layer?.ownModels ?? layer?.models
+  const layers = isPrisma(client) ? layersOf(client).filter((layer) => layer.name === name) : []
+  // Of two with the same name the upper one counts.
+  const byName = new Map(
+    layers.reverse().map((layer) => [layer.namespace?.name, layer.ownModels ?? layer.models ?? []]),
+  )
+  const models = [...byName.values()].flat()
   const own = schemaOf(client)
-  if (!models || !own) return refuse('the client', `has no ${name}(), whose models the SQL is of`, '')
+  if (layers.length === 0 || !own) return refuse('the client', `has no ${name}(), whose models the SQL is of`, '')
   return migrationOf(own.text, models, own.schema)
 }
 

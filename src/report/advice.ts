@@ -159,21 +159,22 @@ const OTHERS: readonly { readonly of: RegExp; readonly verdict: Verdict }[] = [
     },
   },
   {
-    of: /^\$stock\./,
-    verdict: {
-      answer: 'no lock',
-      instead: '$stock.defer for receipts, which nobody has to wait for',
-      reason: 'calls of one process share one lock of the item already; what is left is the wait for other processes',
-      page: 'stock.md#minimum-deferred-movements-reservations',
-    },
-  },
-  {
     of: /^\$serials\./,
     verdict: {
       answer: 'no lock',
       instead: 'more free serials, so that callers find others than those that somebody is taking',
       reason: 'callers pass over what others have locked, and wait only where too few are free',
       page: 'serial-numbers.md#allocate',
+    },
+  },
+  {
+    // A ledger, whatever its name is.
+    of: /^\$\w+\./,
+    verdict: {
+      answer: 'no lock',
+      instead: '`defer` for receipts, which nobody has to wait for',
+      reason: 'calls of one process share one lock of the item already; what is left is the wait for other processes',
+      page: 'stock.md#minimum-deferred-movements-reservations',
     },
   },
   {

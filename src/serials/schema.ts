@@ -1,3 +1,4 @@
+import { type FieldLine, modelText } from '../prisma/model-text.js'
 import { printMigration, printSchema } from '../prisma/print-migration.js'
 import { quoted } from '../sql/sql.js'
 
@@ -33,11 +34,9 @@ export function serialsSchema(options: SerialsSchemaOptions): string
 export function serialsSchema(given: string | SerialsSchemaOptions = {}, second?: string): string {
   const options = typeof given === 'string' ? { serial: given } : given
   const { serial = DEFAULT_SERIAL_MODEL, allocation = second ?? DEFAULT_ALLOCATION_MODEL, scope = [] } = options
-  const list = (...names: readonly string[]) => `[${[...scope, ...names].join(', ')}]`
-  const scoped = scope.map((name): Line => [name, 'Int'])
-  const state: readonly Line[] = options.state ? [['state', `${serial}State`]] : []
-  const own: readonly Line[] = [
-    ...scoped,
+  const isScoped = scope.length > 0
+  const state: readonly FieldLine[] = options.state ? [['state', `${serial}State`]] : []
+  const own: readonly FieldLine[] = [
     ['productId', 'Int'],
     ['number', 'String'],
     ['transactionId', 'String?'],
@@ -45,51 +44,43 @@ export function serialsSchema(given: string | SerialsSchemaOptions = {}, second?
   ]
   const free = ['transactionId', ...state.map(([name]) => name), 'productId', 'number']
   const models = [
-    modelOf(
-      ['The serial numbers, and who has each of them: none has a free one.', serial],
-      [
+    modelText({
+      doc: 'The serial numbers, and who has each of them: none has a free one. Written',
+      name: serial,
+      scope,
+      fields: [
         ...own,
-        ...state.map(([name, type]): Line => [name, type, '@default(FREE)']),
+        ...state.map(([name, type]): FieldLine => [name, type, '@default(FREE)']),
         ...(options.history ? [['changes', 'Int', '@default(0)'] as const] : []),
       ],
-      [`@@id(${list('productId', 'number')})`, `@@index(${list(...free)})`],
-    ),
-    modelOf(
-      ['What was allocated and imported, once per transaction id.', allocation],
-      [
-        ...scoped,
-        ['transactionId', 'String', scope.length > 0 ? '' : '@id'],
+      keys: ['@@id([productId, number])', `@@index([${free.join(', ')}])`],
+    }),
+    modelText({
+      doc: 'What was allocated and imported, once per transaction id. Written',
+      name: allocation,
+      scope,
+      fields: [
+        ['transactionId', 'String', isScoped ? '' : '@id'],
         ['request', 'String'],
         ['count', 'Int'],
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
-      scope.length > 0 ? [`@@id(${list('transactionId')})`] : [],
-    ),
+      keys: isScoped ? ['@@id([transactionId])'] : [],
+    }),
   ]
   if (options.history) {
-    const name = options.history === true ? DEFAULT_HISTORY_MODEL : options.history
-    const changed: Line = ['changedAt', 'DateTime', '@db.Timestamptz(3)']
-    const key = [`@@id(${list('productId', 'number', 'sequence')})`]
-    const title = ['Each serial as it was after each change of its owner.', name] as const
-    models.push(modelOf(title, [...own, ...state, ['sequence', 'Int'], changed], key))
+    models.push(
+      modelText({
+        doc: 'Each serial as it was after each change of its owner. Written',
+        name: options.history === true ? DEFAULT_HISTORY_MODEL : options.history,
+        scope,
+        fields: [...own, ...state, ['sequence', 'Int'], ['changedAt', 'DateTime', '@db.Timestamptz(3)']],
+        keys: ['@@id([productId, number, sequence])'],
+      }),
+    )
   }
   if (options.state) models.push(`enum ${serial}State {\n  FREE\n  ALLOCATED\n  BLOCKED\n}\n`)
   return models.join('\n')
-}
-
-/** A field: its name, its type and its attributes. */
-type Line = readonly [name: string, type: string, attributes?: string]
-
-type Title = readonly [comment: string, model: string]
-
-function modelOf([comment, name]: Title, fields: readonly Line[], attributes: readonly string[]): string {
-  const widest = (column: 0 | 1) => Math.max(...fields.map((field) => field[column].length))
-  const lines = fields.map(([field, type, rest = '']) =>
-    `  ${field.padEnd(widest(0))} ${type.padEnd(widest(1))} ${rest}`.trimEnd(),
-  )
-  const blocks = attributes.length > 0 ? ['', ...attributes.map((attribute) => `  ${attribute}`)] : []
-  const title = `/// ${comment} Written by prisma-extension-concurrency.`
-  return `${title}\nmodel ${name} {\n${[...lines, ...blocks].join('\n')}\n}\n`
 }
 
 /**

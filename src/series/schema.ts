@@ -1,4 +1,5 @@
-import { printMigration } from '../prisma/print-migration.js'
+import { type FieldLine, modelText } from '../prisma/model-text.js'
+import { printMigration, printSchema } from '../prisma/print-migration.js'
 import { quoted } from '../sql/sql.js'
 
 /** The names of the user's models, unless the options give others. */
@@ -30,76 +31,63 @@ export interface SeriesSchemaOptions {
  */
 export function seriesSchema(of: string | SeriesSchemaOptions = {}, number: string = DEFAULT_NUMBER_MODEL): string {
   const { scope = [], parallel = false, void: hasVoids = parallel } = typeof of === 'string' ? {} : of
-  const print = (doc: string, model: string, fields: readonly Line[], keys: readonly string[]) =>
-    modelText(
-      doc,
-      model,
-      [...scope.map((name): Line => [name, 'Int']), ...fields],
-      keys.map((key) => key.replace('[', `[${scope.map((name) => `${name}, `).join('')}`)),
-    )
-  const series: Line = ['series', 'String']
-  const value: readonly Line[] = [
+  const series: FieldLine = ['series', 'String']
+  const value: readonly FieldLine[] = [
     ['period', 'String'],
     ['value', 'BigInt'],
   ]
-  const created: Line = ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)']
-  const key = ['@@id([series, period, value])']
+  const created: FieldLine = ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)']
+  const keys = ['@@id([series, period, value])']
   return [
-    print(
-      'How far each number series is, a row per period.',
-      typeof of === 'string' ? of : DEFAULT_COUNTER_MODEL,
-      [
+    modelText({
+      doc: 'How far each number series is, a row per period. Written',
+      name: typeof of === 'string' ? of : DEFAULT_COUNTER_MODEL,
+      scope,
+      fields: [
         ['name', 'String'],
         ['period', 'String', '@default("")'],
         ['last', 'BigInt'],
       ],
-      ['@@id([name, period])'],
-    ),
-    print(
-      'Which transaction id has which number of a series.',
-      number,
-      [series, ['transactionId', 'String'], ...value, ['text', 'String'], created],
-      ['@@id([series, transactionId])', '@@unique([series, period, value])'],
-    ),
+      keys: ['@@id([name, period])'],
+    }),
+    modelText({
+      doc: 'Which transaction id has which number of a series. Written',
+      name: number,
+      scope,
+      fields: [series, ['transactionId', 'String'], ...value, ['text', 'String'], created],
+      keys: ['@@id([series, transactionId])', '@@unique([series, period, value])'],
+    }),
     ...(hasVoids
       ? [
-          print(
-            'The numbers of series that were made void, and why.',
-            DEFAULT_VOID_MODEL,
-            [series, ...value, ['reason', 'String'], created],
-            key,
-          ),
+          modelText({
+            doc: 'The numbers of series that were made void, and why. Written',
+            name: DEFAULT_VOID_MODEL,
+            scope,
+            fields: [series, ...value, ['reason', 'String'], created],
+            keys,
+          }),
         ]
       : []),
     ...(parallel
-      ? [print('The numbers of series that no transaction id has yet.', DEFAULT_FREE_MODEL, [series, ...value], key)]
+      ? [
+          modelText({
+            doc: 'The numbers of series that no transaction id has yet. Written',
+            name: DEFAULT_FREE_MODEL,
+            scope,
+            fields: [series, ...value],
+            keys,
+          }),
+        ]
       : []),
   ].join('\n')
 }
 
-type Line = readonly [field: string, type: string, attributes?: string]
-
-/** A model in the form that Prisma gives to a schema. */
-function modelText(doc: string, model: string, fields: readonly Line[], keys: readonly string[]): string {
-  const widthOf = (part: 0 | 1) => Math.max(...fields.map((field) => field[part].length))
-  const lines = fields.map(
-    ([name, type, attributes]) =>
-      `  ${name.padEnd(widthOf(0))} ${attributes ? `${type.padEnd(widthOf(1))} ${attributes}` : type}`,
-  )
-  return `/// ${doc} Written by prisma-extension-concurrency.
-model ${model} {
-${lines.join('\n')}
-
-${keys.map((key) => `  ${key}\n`).join('')}}
-`
-}
-
 /**
  * The migration that makes the tables of `series()`: the same SQL that Prisma makes of the models. The documents
- * are not among them. Of a client it is a promise: the printer is loaded then.
+ * are not among them. Of a client or of options it is a promise: the printer is loaded then.
  *
- * @param of the name of the first model of `seriesSchema()`; or a client with `series()`, whose models are printed
- *   as they are in your schema
+ * @param of the name of the first model of `seriesSchema()`, or its options; or a client with `series()`, whose models
+ *   are printed as they are in your schema
  * @param number the name of the second model of `seriesSchema()`
  * @throws ConfigurationError if the client has no `series()`, or a model has what is not printed here, such as an
  *   index of another type than the usual one
@@ -113,8 +101,10 @@ export function seriesSql(
   of: string | object = DEFAULT_COUNTER_MODEL,
   number = DEFAULT_NUMBER_MODEL,
 ): string | Promise<string> {
-  // The models of the documents are the user's own.
-  if (typeof of === 'object') return printMigration(of, 'series')
+  if (typeof of === 'object') {
+    // The models of the documents are the user's own.
+    return '$extends' in of ? printMigration(of, 'series') : printSchema(seriesSchema(of))
+  }
   return `-- CreateTable
 CREATE TABLE ${quoted(of)} (
     "name" TEXT NOT NULL,

@@ -59,12 +59,13 @@ export class BalanceGuard {
   }
 
   #checkItem(operation: Operation, data: Args, path: string): void {
-    const { onHand, reserved, opening } = this.#map.item
+    const { name, item } = this.#map
+    const { onHand, reserved, opening } = item
     const begin = opening && data[opening.name]
     if (operation === 'update' && opening && begin !== undefined) {
       throw new InvalidArgumentError(
         `${path}.${opening.name}`,
-        'must stay as it is: the balance is the opening balance and all movements. Use $stock.count for a stocktake.',
+        `must stay as it is: the balance is the opening balance and all movements. Use ${name}.count for a stocktake.`,
       )
     }
     for (const field of [onHand, reserved]) {
@@ -76,7 +77,7 @@ export class BalanceGuard {
         `${path}.${field.name}`,
         operation === 'create' && opening && field === onHand
           ? `must be the same as ${opening.name}: an item begins with its opening balance.`
-          : 'is kept by $stock, with a movement for every change. Use $stock.move, or $stock.count for a stocktake.',
+          : `is kept by ${name}, with a movement for every change. Use ${name}.move, or ${name}.count for a stocktake.`,
       )
     }
   }

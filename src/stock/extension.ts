@@ -10,9 +10,11 @@ import { guardedQueries } from './guarded-queries.js'
 import { mapStock } from './mapping.js'
 import { StockFeature } from './methods.js'
 import { checkStockOptions, type StockOptions } from './options.js'
+import type { LedgerName } from './types.js'
 
 /**
- * The extension for stock: `db.$stock`, on models of yours. Apply it after `concurrency()`.
+ * The extension for stock: `db.$stock`, on models of yours. Apply it after `concurrency()`. For another ledger apply it
+ * again, with a name: `stock({ name: 'credit', … })` adds `db.$credit`.
  *
  * @param options your models and fields
  * @throws ConfigurationError when it is called, or when the client is extended: every mistake, with its path
@@ -28,7 +30,7 @@ import { checkStockOptions, type StockOptions } from './options.js'
  */
 export function stock<const O extends StockOptions, C extends object>(
   options: O,
-): (client: C) => ClientExtension<'$stock', StockOf<C, O>> {
+): (client: C) => ClientExtension<LedgerName<O>, StockOf<C, O>> {
   const { retry, maxWaiting = DEFAULT_MAX_WAITING, ...given } = checkStockOptions(options)
   return featureExtension('stock', (models, rootFor) => {
     const map = mapStock(models, given)

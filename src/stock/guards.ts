@@ -17,7 +17,7 @@ export interface Guard {
  * item keeps its key and stays, and the rows of the ledger are written by `$stock` alone. Whether an
  * item has movements cannot be asked beforehand: one may come between the question and the DELETE.
  */
-export function guardsOf({ item, movement, reservation }: StockMap): readonly Guard[] {
+export function guardsOf({ name, item, movement, reservation }: StockMap): readonly Guard[] {
   const guards: Guard[] = [
     {
       model: item.model,
@@ -28,29 +28,28 @@ export function guardsOf({ item, movement, reservation }: StockMap): readonly Gu
       fields: new Set(item.key),
       update:
         'must stay as it is: the movements name the item by its key. ' +
-        'Create another item, and move the stock there with $stock.moveAll.',
+        `Create another item, and move the stock there with ${name}.moveAll.`,
     },
     {
       model: movement.model,
-      create: 'is refused: movements are recorded by $stock alone. Use $stock.move, $stock.count or $stock.defer.',
+      create: `is refused: movements are recorded by ${name} alone. Use ${name}.move, ${name}.count or ${name}.defer.`,
       delete:
-        'is refused: the balance is the sum of the movements. Take one back with $stock.move, ' +
+        `is refused: the balance is the sum of the movements. Take one back with ${name}.move, ` +
         'or archive movements with a client without stock().',
       fields: new Set([...columnsOfLines(movement), movement.applied, movement.refused].filter((field) => !!field)),
-      update:
-        'must stay as it was recorded: the balance is the sum of the movements. Use $stock.move for a movement that corrects it.',
+      update: `must stay as it was recorded: the balance is the sum of the movements. Use ${name}.move for a movement that corrects it.`,
     },
   ]
   if (reservation) {
     guards.push({
       model: reservation.model,
-      create: 'is refused: what is reserved is kept by $stock. Use $stock.reserve.',
+      create: `is refused: what is reserved is kept by ${name}. Use ${name}.reserve.`,
       delete:
-        'is refused: what is reserved of an item is the sum of its reservations. Use $stock.release, ' +
+        `is refused: what is reserved of an item is the sum of its reservations. Use ${name}.release, ` +
         'or archive those that have ended with a client without stock().',
       // When it expires may be changed: that is no part of any sum.
       fields: new Set([...columnsOfLines(reservation), reservation.state]),
-      update: 'must stay as it was recorded. Use $stock.fulfil or $stock.release, and reserve anew.',
+      update: `must stay as it was recorded. Use ${name}.fulfil or ${name}.release, and reserve anew.`,
     })
   }
   return guards

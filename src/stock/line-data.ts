@@ -103,7 +103,7 @@ export class LineColumns {
     this.#lines = lines
     this.#catalogue = catalogue
     const own = [...model.fields.values()].filter((field) => !others.includes(field))
-    this.#refusals = new Map(own.map(({ name }) => [name, 'is written by $stock alone.']))
+    this.#refusals = new Map(own.map(({ name }) => [name, 'is written by this package alone.']))
     const makers = others.map(
       (field) => [field, field.fallback.kind === 'client' ? clientDefault(field.fallback.value) : undefined] as const,
     )

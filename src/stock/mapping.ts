@@ -23,6 +23,8 @@ import { Quantities } from './quantity.js'
 
 /** The user's models and fields, found and checked. */
 export interface StockMap {
+  /** The member of the client: `$stock`, unless the ledger has another name. */
+  readonly name: `$${string}`
   /** The version is `undefined` also where a movement is to leave it as it is. */
   readonly item: TableMap &
     ItemFields & {
@@ -88,7 +90,8 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
     { model: item.model, fields: item.key },
     ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
   ])
-  return { item, movement, reservation, catalogue, keys, quantities, minimum, rememberRefusals }
+  const name = `$${options.name ?? 'stock'}` as const
+  return { name, item, movement, reservation, catalogue, keys, quantities, minimum, rememberRefusals }
 }
 
 function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {

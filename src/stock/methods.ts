@@ -39,8 +39,9 @@ const OTHERS = [
 ] as const satisfies readonly Method[]
 const WITHOUT_LINES: readonly string[] = ['project', 'release', 'audit']
 
-/** `$stock` on any engine: checks the arguments, and hands the requests on. */
+/** A ledger, such as `$stock`, on any engine: checks the arguments, and hands the requests on. */
 export class StockFeature implements Feature {
+  readonly name
   readonly errorModel
   readonly models
   readonly map: StockMap
@@ -52,6 +53,7 @@ export class StockFeature implements Feature {
     const { item, movement, reservation } = map
     this.errorModel = movement.model
     this.models = [item.model, movement.model, ...(reservation ? [reservation.model] : [])]
+    this.name = map.name
     this.map = map
     this.scope = item.scope
     this.#parts = { map, policy, executor }

@@ -59,6 +59,11 @@ export interface ReservationMapping {
 
 export interface StockOptions {
   /**
+   * The name of the ledger, where a client has several: with `credit` it is `db.$credit`. Default `stock`. Each ledger has
+   * models of its own.
+   */
+  readonly name?: string
+  /**
    * The fields that keep companies or tenants apart, such as `['companyId']`. They have the same names in all models,
    * and are part of every key: of the item beside its `key`, of movements and reservations beside the transaction id.
    * Every call then names its scope. A transaction id in two scopes is two requests.
@@ -91,7 +96,16 @@ const names = s.union(
 const flag = s.optional(s.boolean())
 const lines = { model, item: s.optional(names) }
 
+const ledgerName = s
+  .string()
+  .check((name) =>
+    /^(?!serials$|series$)[A-Za-z]\w*$/.test(name)
+      ? undefined
+      : 'must be as that of a variable, and not serials or series',
+  )
+
 const stockOptions = s.strictObject({
+  name: s.optional(ledgerName),
   scope: scopeSchema,
   item: mappingSchema(
     ['onHand', 'reserved', 'minimum', 'opening', 'version'],

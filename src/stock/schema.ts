@@ -1,62 +1,78 @@
-import { printMigration } from '../prisma/print-migration.js'
+import { type FieldLine, modelText } from '../prisma/model-text.js'
+import { printMigration, printSchema } from '../prisma/print-migration.js'
+
+/** The options of `stock()` that ask for more fields. */
+export interface StockSchemaOptions {
+  /** The fields that keep companies or tenants apart, as in the options of `stock()`: each an Int, unless you change it. */
+  readonly scope?: readonly string[]
+}
 
 /**
  * Models for stock, its movements and its reservations, for your `schema.prisma`: a row per product
  * and warehouse. Change the names, the key and the types of the numbers as you like.
  *
  * @example
- * console.log(stockSchema())
+ * console.log(stockSchema({ scope: ['companyId'] }))
  */
-export function stockSchema(): string {
-  return `/// What is on hand, a row per product and warehouse. \`onHand\` and \`reserved\` are written by prisma-extension-concurrency.
-model Stock {
-  productId Int
-  warehouse String
-  onHand    Int    @default(0)
-  reserved  Int    @default(0)
-  minimum   Int?   @default(0)
-  version   BigInt @default(0)
-
-  @@id([productId, warehouse])
-}
-
-/// The ledger of the stock: never changed, only added to. Written by prisma-extension-concurrency.
-model StockMovement {
-  transactionId String
-  line          Int
-  productId     Int
-  warehouse     String
-  quantity      Int
-  applied       Boolean  @default(true)
-  createdAt     DateTime @default(now()) @db.Timestamptz(3)
-
-  @@id([transactionId, line])
-  @@index([productId, warehouse])
-  @@index([applied])
-}
-
-/// What baskets hold back of the stock. Written by prisma-extension-concurrency.
-model StockReservation {
-  transactionId String
-  line          Int
-  productId     Int
-  warehouse     String
-  quantity      Int
-  state         String   @default("active")
-  expiresAt     DateTime @db.Timestamptz(3)
-
-  @@id([transactionId, line])
-  @@index([productId, warehouse, state])
-}
-`
+export function stockSchema({ scope = [] }: StockSchemaOptions = {}): string {
+  const id: readonly FieldLine[] = [
+    ['transactionId', 'String'],
+    ['line', 'Int'],
+  ]
+  const item: readonly FieldLine[] = [
+    ['productId', 'Int'],
+    ['warehouse', 'String'],
+  ]
+  const quantity: FieldLine = ['quantity', 'Int']
+  return [
+    modelText({
+      doc: 'What is on hand, a row per product and warehouse. `onHand` and `reserved` are written',
+      name: 'Stock',
+      scope,
+      fields: [
+        ...item,
+        ['onHand', 'Int', '@default(0)'],
+        ['reserved', 'Int', '@default(0)'],
+        ['minimum', 'Int?', '@default(0)'],
+        ['version', 'BigInt', '@default(0)'],
+      ],
+      keys: ['@@id([productId, warehouse])'],
+    }),
+    modelText({
+      doc: 'The ledger of the stock: never changed, only added to. Written',
+      name: 'StockMovement',
+      scope,
+      fields: [
+        ...id,
+        ...item,
+        quantity,
+        ['applied', 'Boolean', '@default(true)'],
+        ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
+      ],
+      keys: ['@@id([transactionId, line])', '@@index([productId, warehouse])', '@@index([applied])'],
+    }),
+    modelText({
+      doc: 'What baskets hold back of the stock. Written',
+      name: 'StockReservation',
+      scope,
+      fields: [
+        ...id,
+        ...item,
+        quantity,
+        ['state', 'String', '@default("active")'],
+        ['expiresAt', 'DateTime', '@db.Timestamptz(3)'],
+      ],
+      keys: ['@@id([transactionId, line])', '@@index([productId, warehouse, state])'],
+    }),
+  ].join('\n')
 }
 
 /**
- * The migration that makes the tables of `stock()`: the same SQL that Prisma makes of the models. Of a client it is
- * a promise: the printer is loaded then.
+ * The migration that makes the tables of `stock()`: the same SQL that Prisma makes of the models. Of a client or
+ * of options it is a promise: the printer is loaded then.
  *
- * @param client a client with `stock()`, whose models are printed as they are in your schema. Default: those of
- *   `stockSchema()`
+ * @param of a client with `stock()`, whose models are printed as they are in your schema, those of all of its ledgers; or
+ *   the options of `stockSchema()`. Default: the models of `stockSchema()`
  * @throws ConfigurationError if the client has no `stock()`, or a model has what is not printed here, such as an
  *   index of another type than the usual one
  *
@@ -64,9 +80,9 @@ model StockReservation {
  * await writeFile('prisma/migrations/20260101000000_stock/migration.sql', await stockSql(db))
  */
 export function stockSql(): string
-export function stockSql(client: object): Promise<string>
-export function stockSql(client?: object): string | Promise<string> {
-  if (client) return printMigration(client, 'stock')
+export function stockSql(of: object): Promise<string>
+export function stockSql(of?: object): string | Promise<string> {
+  if (of) return '$extends' in of ? printMigration(of, 'stock') : printSchema(stockSchema(of))
   return `-- CreateTable
 CREATE TABLE "Stock" (
     "productId" INTEGER NOT NULL,

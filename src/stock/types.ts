@@ -1,6 +1,16 @@
 import type { Input } from '../mapping/input.js'
 import type { CallOptions } from '../retry/call-options.js'
 
+/**
+ * The member that a ledger with these options is: `$stock`, or `$credit` with the name `credit`. A name that only the
+ * running program knows is none to the types.
+ */
+export type LedgerName<O> = O extends { readonly name: infer N extends string }
+  ? string extends N
+    ? never
+    : `$${N}`
+  : '$stock'
+
 /** So much of one item. */
 export interface StockLine<Key, Q> {
   item: Key

@@ -5,6 +5,7 @@ import { setupOf } from '../../src/engine/setup.js'
 import { serials, series, stock } from '../../src/erp.js'
 import { breakableDatabase } from '../support/broken.js'
 import { appFolder, examplesOf, runCommand } from '../support/command.js'
+import { COMPANIES, CREDIT } from '../support/company-models.js'
 import { useExtended } from '../support/extended.js'
 import { STOCK } from '../support/stock-models.js'
 
@@ -12,6 +13,8 @@ const { database, connect } = useExtended()
 const CLIENT = ['--client', 'test/support/command-client.ts']
 const env = () => ({ DATABASE_URL: database.url })
 const audit = (...args: string[]) => runCommand(['audit', ...args, ...CLIENT], { env: env() })
+
+const CUSTOMER = 'f0e41a0e-9d53-4e2a-8f4f-0ad4e4c2a7ed'
 
 const TABLES = [
   'StockMovement',
@@ -156,6 +159,28 @@ SELECT 'long', p || ' ' || n, p, n, n::text FROM generate_series(1, 15000) AS n,
     expect({ code, stdout }).toEqual({
       code: 1,
       stdout: 'STOCK_BALANCE Stock {"productId":7,"warehouse":"main"}: has 5 on hand, and its movements add up to 6.\n',
+    })
+  })
+
+  test('looks at every ledger of a config file, and names the scope of what it finds', async () => {
+    await empty()
+    await database.query(`
+INSERT INTO "CompanyStock" ("companyId", "productId", warehouse, "onHand") VALUES (1, 7, 'main', 5), (2, 7, 'main', 0);
+INSERT INTO "CompanyReservation" ("companyId", "transactionId", line, "productId", warehouse, quantity, state, "expiresAt")
+VALUES (2, 'basket', 0, 7, 'main', 1, 'fulfilled', now());
+INSERT INTO "CompanyCreditEntry" ("companyId", "transactionId", line, "customerId", amount) VALUES (2, 'a', 0, '${CUSTOMER}', 3)`)
+    const config = { stock: [COMPANIES, { ...CREDIT, name: 'credit' }] }
+    const cwd = await appFolder({ 'concurrency.config.json': JSON.stringify(config) })
+
+    const { code, stdout } = await runCommand(['audit', 'stock'], { cwd, env: env() })
+
+    expect({ code, lines: stdout.trimEnd().split('\n') }).toEqual({
+      code: 1,
+      lines: [
+        'STOCK_BALANCE CompanyStock {"companyId":1,"productId":7,"warehouse":"main"}: has 5 on hand, and its movements add up to 0.',
+        'RESERVATION_STATE CompanyReservation "2" "basket", line 0: is fulfilled without a movement.',
+        `STOCK_ITEM_MISSING CompanyCredit {"companyId":2,"customerId":"${CUSTOMER}"}: is not there, but movements or active reservations name it.`,
+      ],
     })
   })
 

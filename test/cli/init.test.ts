@@ -199,6 +199,30 @@ describe('the command init', () => {
   .$extends(stock({`)
   })
 
+  test('with --scope adds models that keep companies apart, and prints the lines of the client with it', async () => {
+    const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
+    const flags = ['--stock', '--serials', '--series', '--scope', 'companyId']
+
+    const { code, stdout, stderr } = await runCommand(['init', ...flags], { cwd })
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const files = filesIn(cwd)
+    expect(statementsOf(files['prisma/migrations/TIME_concurrency/migration.sql'] ?? '')).toEqual(
+      statementsOf(await tablesOf(files['prisma/schema.prisma'] ?? '', database.url, SHOP)),
+    )
+    expect(files['prisma/schema.prisma']).toContain('@@id([companyId, productId, warehouse])')
+    const lines = `  .$extends(stock({
+      scope: ['companyId'],
+      item: { model: 'Stock', key: ['productId', 'warehouse'] },
+      movement: { model: 'StockMovement' },
+      reservation: { model: 'StockReservation' },
+    }))
+  .$extends(serials({ scope: ['companyId'] }))
+  .$extends(series({ scope: ['companyId'], series: { invoice: { format: 'INV-{yyyy}-{000000}' } } }))`
+    expect(stdout).toContain(lines)
+    expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
+  })
+
   test('prints what the page on the commands shows', async () => {
     const cwd = await appFolder({ 'prisma/schema.prisma': SHOP, 'prisma/migrations/migration_lock.toml': '' })
 
@@ -302,6 +326,7 @@ describe('the command init', () => {
   test.each([
     [[], /there is no terminal to ask on: say by flags what to add: --models, --stock/],
     [['--models', 'Produkt'], /the schema has no model Produkt/],
+    [['--stock', '--scope', 'company id'], /--scope company id is no name of a field/],
     [['--models', 'Product', '--name', '../x'], /\.\.\/x is no name of a migration/],
     [['--schema', 'nowhere.prisma', '--stock'], /there is no Prisma schema at /],
     [['--stok'], /unknown option '--stok'/],

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, inject, test } from 'vitest'
-import { serialsSql } from '../../src/erp.js'
+import { serialsSql, stockSchema } from '../../src/erp.js'
 import { versionTriggerSql } from '../../src/index.js'
 import { useDatabase } from '../support/clients.js'
 import { appFolder, examplesOf, runCommand } from '../support/command.js'
@@ -82,6 +82,33 @@ describe('sql', () => {
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect([stdout]).toEqual(await examplesOf('sql'))
+  })
+
+  test('prints the tables of every ledger of a config file, with their scope', async () => {
+    const models = stockSchema({ scope: ['companyId'] })
+    const credit = models.replaceAll(/^model Stock(\w*)/gm, 'model Credit$1')
+    const stock = {
+      scope: ['companyId'],
+      item: { model: 'Stock', key: ['productId', 'warehouse'] },
+      movement: { model: 'StockMovement' },
+    }
+    const named = {
+      ...stock,
+      name: 'credit',
+      item: { ...stock.item, model: 'Credit' },
+      movement: { model: 'CreditMovement' },
+    }
+    const cwd = await appFolder({
+      'schema.prisma': `datasource db {\n  provider = "postgresql"\n}\n\n${models}\n${credit}`,
+      'concurrency.config.json': JSON.stringify({ stock: [stock, named] }),
+    })
+
+    const { code, stdout, stderr } = await runCommand(['sql', 'stock'], { cwd })
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const tables = Array.from(stdout.matchAll(/^CREATE TABLE "(\w+)"/gm), ([, table]) => table)
+    expect(tables.sort()).toEqual(['Credit', 'CreditMovement', 'Stock', 'StockMovement'])
+    expect(stdout.match(/PRIMARY KEY \("companyId",/g)).toHaveLength(4)
   })
 
   test('writes a migration with --migration, and says where', async () => {

@@ -3,28 +3,11 @@ import { expect } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/pg.js'
 import { stock as prismaStock } from '../../src/stock/extension.js'
+import { COMPANIES } from './company-models.js'
 import type { describeEngines } from './engines.js'
 import type { StockItem } from './stock-models.js'
 
-/** Stock of several companies in one database. */
-export const COMPANIES = {
-  scope: ['companyId'],
-  item: { model: 'CompanyStock', key: ['productId', 'warehouse'] },
-  movement: { model: 'CompanyMovement' },
-  reservation: { model: 'CompanyReservation' },
-} as const
-
-/** The credit of their customers, without reservations. */
-export const CREDIT = {
-  scope: ['companyId'],
-  item: { model: 'CompanyCredit', key: 'customerId', onHand: 'balance' },
-  movement: { model: 'CompanyCreditEntry', quantity: 'amount', applied: 'isApplied', refused: 'isRefused' },
-  rememberRefusals: true,
-} as const
-
-export interface CompanyScope {
-  readonly companyId: number
-}
+export { COMPANIES, type CompanyScope, CREDIT } from './company-models.js'
 
 type Engine = Parameters<Parameters<typeof describeEngines>[0]>[0]
 

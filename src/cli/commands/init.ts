@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { confirmed, prompts } from '../ask.js'
 import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
-import { FEATURES, type FeatureName } from '../init/features.js'
+import { FEATURES, type FeatureName, featuresOf } from '../init/features.js'
 import { type Plan, planOf, type Wanted } from '../init/plan.js'
 import { additionsOf, clientLines } from '../init/text.js'
 import { type FileChange, writeAll } from '../init/write.js'
@@ -11,6 +11,7 @@ import { findSchema, modelsOf, type PrismaSchema } from '../prisma-schema.js'
 interface InitOptions extends Readonly<Partial<Record<FeatureName, boolean>>> {
   readonly schema?: string
   readonly models?: string
+  readonly scope?: string
   readonly triggers?: boolean
   readonly name: string
   readonly migration: boolean
@@ -28,6 +29,7 @@ export const init: CommandModule<InitOptions> = {
         .option('--schema <path>', 'the Prisma schema; default: where prisma.config or package.json says')
         .option('--models <names>', 'the models that get a version column: Product,Account'),
     )
+      .option('--scope <fields>', 'keeps companies apart in stock, serials and series: companyId')
       .option('--triggers', 'the database itself bumps the new version columns, whoever writes')
       .option('--name <name>', 'of the migration', 'concurrency')
       .option('--no-migration', 'writes no migration, for a database that is made by prisma db push')
@@ -38,7 +40,7 @@ export const init: CommandModule<InitOptions> = {
   async run(options, _args, output) {
     const schema = await findSchema(options.schema)
     if (schema === undefined) throw new UsageError('there is no Prisma schema here: give --schema')
-    const wanted = wantedBy(options) ?? (await asked(schema))
+    const wanted = wantedBy(options) ?? (await asked(schema, scopeOf(options)))
     const plan = await planOf(schema, wanted)
     const lines = `Your client:\n\n${clientLines(plan, wanted.features)}`
     if (plan.files.length === 0) {
@@ -53,14 +55,23 @@ export const init: CommandModule<InitOptions> = {
 }
 
 /** `undefined` where no flag says what to add. */
-function wantedBy({ models, triggers = false, ...options }: InitOptions): Wanted | undefined {
-  const features = FEATURES.filter(({ name }) => options[name])
+function wantedBy(options: InitOptions): Wanted | undefined {
+  const { models, triggers = false } = options
+  const features = featuresOf(scopeOf(options)).filter(({ name }) => options[name])
   if (models === undefined && features.length === 0) return undefined
-  const names = (models ?? '').split(',').map((name) => name.trim())
-  return { models: [...new Set(names.filter((name) => name !== ''))], features, triggers }
+  return { models: namesIn(models), features, triggers }
 }
 
-async function asked(schema: PrismaSchema): Promise<Wanted> {
+function scopeOf({ scope }: InitOptions): readonly string[] {
+  const names = namesIn(scope)
+  const wrong = names.find((name) => !/^[A-Za-z]\w*$/.test(name))
+  if (wrong !== undefined) throw new UsageError(`--scope ${wrong} is no name of a field`)
+  return names
+}
+
+const namesIn = (list = '') => [...new Set(list.split(',').map((name) => name.trim()))].filter((name) => name !== '')
+
+async function asked(schema: PrismaSchema, scope: readonly string[]): Promise<Wanted> {
   const { multiselect, confirm, isCancel } = await prompts(FLAGS)
   const names = [...(await modelsOf(schema)).keys()]
   const models = await multiselect({
@@ -71,7 +82,7 @@ async function asked(schema: PrismaSchema): Promise<Wanted> {
   if (isCancel(models)) throw new UsageError('nothing was written')
   const features = await multiselect({
     message: 'What else do you need? Each has models of its own.',
-    options: FEATURES.map((feature) => ({ value: feature, label: feature.name, hint: feature.summary })),
+    options: featuresOf(scope).map((feature) => ({ value: feature, label: feature.name, hint: feature.summary })),
     required: false,
   })
   if (isCancel(features)) throw new UsageError('nothing was written')

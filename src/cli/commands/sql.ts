@@ -66,10 +66,8 @@ function tablesOf({ features, options, dataModel }: ClientSetup): ReadonlyMap<st
   for (const feature of features) {
     if (isStock(feature)) {
       const { item, movement, reservation } = feature.map
-      tables.set(
-        'stock',
-        [item, movement, ...(reservation ? [reservation] : [])].map(({ model }) => model.name),
-      )
+      const own = [item, movement, ...(reservation ? [reservation] : [])].map(({ model }) => model.name)
+      tables.set('stock', [...own, ...(tables.get('stock') ?? [])])
     }
     if (isSerials(feature)) {
       const { serial, allocation, history } = feature.map

@@ -23,46 +23,53 @@ export interface InitFeature {
 
 export type FeatureName = 'stock' | 'serials' | 'series' | 'idempotency'
 
-const KEY = ['productId', 'warehouse']
-const STOCK = {
-  item: { model: 'Stock', key: KEY },
-  movement: { model: 'StockMovement' },
-  reservation: { model: 'StockReservation' },
-}
-
-export const FEATURES: readonly InitFeature[] = [
-  featureOf({
-    name: 'stock',
-    summary: 'stock, or any balance with a ledger, that must not go below a minimum',
-    schema: stockSchema(),
-    check: (models) => mapStock(models, STOCK),
-    extension: `stock({
+/** The features, for one company each where `scope` names the fields that keep companies apart. */
+export function featuresOf(scope: readonly string[]): readonly InitFeature[] {
+  const options = scope.length > 0 ? { scope } : {}
+  const stock = {
+    ...options,
+    item: { model: 'Stock', key: ['productId', 'warehouse'] },
+    movement: { model: 'StockMovement' },
+    reservation: { model: 'StockReservation' },
+  }
+  const written = scope.length > 0 ? `scope: [${scope.map((name) => `'${name}'`).join(', ')}]` : ''
+  return [
+    featureOf({
+      name: 'stock',
+      summary: 'stock, or any balance with a ledger, that must not go below a minimum',
+      schema: stockSchema(options),
+      check: (models) => mapStock(models, stock),
+      extension: `stock({${written && `\n      ${written},`}
       item: { model: 'Stock', key: ['productId', 'warehouse'] },
       movement: { model: 'StockMovement' },
       reservation: { model: 'StockReservation' },
     })`,
-  }),
-  featureOf({
-    name: 'serials',
-    summary: 'serial numbers of things, each of which has one owner',
-    schema: serialsSchema(),
-    check: (models) => mapSerials(models, {}),
-    extension: 'serials()',
-  }),
-  featureOf({
-    name: 'series',
-    summary: 'numbers of documents, such as invoices, without gaps',
-    schema: seriesSchema(),
-    check: (models) => mapSeries(models, {}),
-    extension: `series({ series: { invoice: { format: 'INV-{yyyy}-{000000}' } } })`,
-  }),
-  featureOf({
-    name: 'idempotency',
-    summary: 'operations and jobs that happen once: $idempotent and $oncePer',
-    schema: idempotencyKeySchema(),
-    check: (models) => new KeyStore(models, 'IdempotencyKey'),
-  }),
-]
+    }),
+    featureOf({
+      name: 'serials',
+      summary: 'serial numbers of things, each of which has one owner',
+      schema: serialsSchema(options),
+      check: (models) => mapSerials(models, options),
+      extension: `serials(${written && `{ ${written} }`})`,
+    }),
+    featureOf({
+      name: 'series',
+      summary: 'numbers of documents, such as invoices, without gaps',
+      schema: seriesSchema(options),
+      check: (models) => mapSeries(models, options),
+      extension: `series({ ${written && `${written}, `}series: { invoice: { format: 'INV-{yyyy}-{000000}' } } })`,
+    }),
+    featureOf({
+      name: 'idempotency',
+      summary: 'operations and jobs that happen once: $idempotent and $oncePer',
+      schema: idempotencyKeySchema(),
+      check: (models) => new KeyStore(models, 'IdempotencyKey'),
+    }),
+  ]
+}
+
+/** Without a scope. */
+export const FEATURES = featuresOf([])
 
 function featureOf(feature: Omit<InitFeature, 'models'>): InitFeature {
   return { ...feature, models: Array.from(feature.schema.matchAll(/^model (\w+) /gm), ([, name = '']) => name) }
