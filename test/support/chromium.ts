@@ -14,8 +14,8 @@ const program = PROGRAMS.find((name) => spawnSync(name, ['--version'], { stdio: 
 export const whyNoChromium = program === undefined ? 'chromium is not installed' : undefined
 
 export interface Browser {
-  /** Opens a file in a page that is as wide as said, and waits until it is there. */
-  open(file: string, width: number, isDark?: boolean): Promise<Page>
+  /** Opens a file, or a URL, in a page that is as wide as said, and waits until it is there. */
+  open(address: string, width: number, isDark?: boolean): Promise<Page>
   stop(): Promise<void>
 }
 
@@ -66,7 +66,7 @@ export async function startChromium(): Promise<Browser> {
   process.once('exit', kill)
   const connection = new Connection(child)
   return {
-    open: (file, width, isDark = false) => openPage(connection, pathToFileURL(file).href, width, isDark),
+    open: (address, width, isDark = false) => openPage(connection, hrefOf(address), width, isDark),
     async stop() {
       kill()
       await exited
@@ -174,3 +174,5 @@ function killGroup({ pid }: ChildProcess): void {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // otherwise it has gone already
   }
 }
+
+const hrefOf = (address: string) => (/^https?:/.test(address) ? address : pathToFileURL(address).href)
