@@ -69,6 +69,8 @@ export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
 export { type StockSchemaOptions, stockSchema, stockSql } from './stock/schema.js'
 export type {
+  ChosenLines,
+  CreateMissing,
   LedgerName,
   Minimum,
   MoveAllResult,
@@ -76,10 +78,15 @@ export type {
   MoveResult,
   Named,
   OneOrMany,
+  PlaceOf,
   ProjectResult,
   ReleaseResult,
   ReserveResult,
+  SourceLine,
   Stock,
   StockDiscrepancy,
   StockLine,
+  StockSource,
+  TakenLine,
+  TraceEntry,
 } from './stock/types.js'

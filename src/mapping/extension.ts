@@ -75,11 +75,10 @@ function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Re
     // The extensions on top of a client stay the same, so they are looked at once.
     let isChecked = false
     const run = <R>(call: Call<R>): Promise<R> => {
-      if (!isChecked) {
-        for (const [model, use] of feature.uses(method)) {
-          const extension = foreignIn(client, model.name, STANDS_FOR[use])
-          if (extension) return Promise.reject(passedOver(extension.name, model.name, title))
-        }
+      const uses = isChecked ? call.uses : [...feature.uses(method), ...(call.uses ?? [])]
+      for (const [model, use] of uses ?? []) {
+        const extension = foreignIn(client, model.name, STANDS_FOR[use])
+        if (extension) return Promise.reject(passedOver(extension.name, model.name, title))
       }
       isChecked = true
       return observed(events, title, undefined, call)

@@ -4,7 +4,11 @@ import type { CallEvents } from '../events/call-events.js'
 import { readScope, type Scope } from '../sql/scope.js'
 
 /** A call that has read its arguments. It is sent when it is run. */
-export type Call<R = unknown> = (events?: CallEvents) => Promise<R>
+export interface Call<R = unknown> {
+  (events?: CallEvents): Promise<R>
+  /** The uses that it makes of models besides those of its method. */
+  readonly uses?: readonly (readonly [Model, Use])[]
+}
 
 /** The use that SQL of ours makes of the rows of a model. It looks for a row before it writes it. */
 export type Use = 'reads' | 'updates' | 'creates' | 'writes'

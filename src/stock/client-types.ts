@@ -56,7 +56,32 @@ export type ReservationData<C, O extends StockOptions> = Others<
   | Named<O['reservation'], 'expiresAt', 'expiresAt'>
 >
 
+/** What names a place: the key of an item without its lot. */
+export type PlaceKey<C, O extends StockOptions> =
+  ItemKey<C, O> extends infer K ? (K extends object ? Omit<K, Named<O['item'], 'lot', 'lot'>> : K) : never
+
+/** The other columns of an item, with which `createMissing` creates it. */
+export type NewItem<C, O extends StockOptions> = Others<
+  C,
+  O['item'],
+  | Named<O['item'], 'onHand', 'onHand'>
+  | Named<O['item'], 'reserved', 'reserved'>
+  | Named<O['item'], 'opening', never>
+  | Named<O['item'], 'version', 'version'>
+  | (O extends { readonly scope: infer F } ? EachOf<F> : never)
+  | EachOf<O['item']['key']>
+>
+
+type OwnStock<C, O extends StockOptions> = Stock<
+  ItemKey<C, O>,
+  Quantity<C, O>,
+  MovementData<C, O>,
+  ReservationData<C, O>,
+  PlaceKey<C, O>,
+  NewItem<C, O>
+>
+
 /** `db.$stock`. With a scope each call takes it, and `in` binds it. */
 export type StockOf<C, O extends StockOptions> = [ScopeOf<C, Model<O>, O>] extends [never]
-  ? Stock<ItemKey<C, O>, Quantity<C, O>, MovementData<C, O>, ReservationData<C, O>>
-  : Scoped<Stock<ItemKey<C, O>, Quantity<C, O>, MovementData<C, O>, ReservationData<C, O>>, ScopeOf<C, Model<O>, O>>
+  ? OwnStock<C, O>
+  : Scoped<OwnStock<C, O>, ScopeOf<C, Model<O>, O>>

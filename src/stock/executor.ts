@@ -49,7 +49,8 @@ type Release = (settled: readonly StockJob[]) => void
  * item do not wait for each other.
  */
 export class StockExecutor {
-  readonly #root: RetryingRoot
+  readonly root: RetryingRoot
+  readonly maxWaiting: number
   readonly #map: StockMap
   /** A guess at what will be granted. */
   readonly #known = new BalanceCache()
@@ -62,7 +63,8 @@ export class StockExecutor {
   readonly #patient = new Semaphore(PATIENT_AT_ONCE)
 
   constructor(root: RetryingRoot, map: StockMap, maxWaiting: number) {
-    this.#root = root
+    this.root = root
+    this.maxWaiting = maxWaiting
     this.#map = map
     const largestBatch = map.reservation ? LARGEST_BATCH_WITH_LOCKS : BOUNDS.largestBatch
     this.#batcher = new Batcher(
@@ -80,7 +82,7 @@ export class StockExecutor {
   async #run(batch: readonly StockJob[], release: Release): Promise<void> {
     const next = soonest(batch.map(({ task }) => task))
     if (next === undefined) return
-    const root = this.#root.until(next.deadline)
+    const root = this.root.until(next.deadline)
     try {
       await this.#map.keys.check(root)
     } catch (error) {
@@ -157,7 +159,7 @@ export class StockExecutor {
       // With the grace, so that a call that has little time left fails nobody else.
       const options = transactionOptions(next, GRACE)
       const { decisions, left } = await next.deadline.committed(
-        (body: typeof decide) => this.#root.transactionWithRetry(body, options),
+        (body: typeof decide) => this.root.transactionWithRetry(body, options),
         decide,
       )
       this.#remember(left)
@@ -240,7 +242,7 @@ export class StockExecutor {
     try {
       if (deadline.passed()) throw new DeadlineExceededError(deadline.duration, 'the stock')
       const { decision, left } = await ownStatements(
-        this.#root,
+        this.root,
         { policy, deadline: deadline.withoutSignal(), waitedFor: 'the stock' },
         (tx) => executeInTransaction(tx, this.#map, request),
       )

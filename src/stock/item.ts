@@ -26,9 +26,14 @@ export interface ItemFields {
 }
 
 /** Reads an item of a scope: the value of its key, or an object with one value for each field of the key. */
-export function readItem({ own: fields }: ItemFields, scope: Scope, value: unknown, path: string): Item {
-  const [field, ...others] = fields as readonly [Field, ...Field[]]
-  if (others.length === 0) return itemOf(scope.concat(keyValue(value, field, path)), value as ItemName)
+export function readItem(fields: ItemFields, scope: Scope, value: unknown, path: string): Item {
+  const [field, ...others] = fields.own as readonly [Field, ...Field[]]
+  if (others.length > 0) return readFields(fields, scope, value, path)
+  return itemOf(scope.concat(keyValue(value, field, path)), value as ItemName)
+}
+
+/** Reads an object with one value for each field. */
+export function readFields({ own: fields }: ItemFields, scope: Scope, value: unknown, path: string): Item {
   if (!isRecord(value)) {
     throw new InvalidArgumentError(path, `must be an object with ${fields.map(({ name }) => name).join(' and ')}.`)
   }

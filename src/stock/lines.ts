@@ -26,13 +26,24 @@ export function oneOrMany(map: StockMap, args: Args): readonly Line[] {
   return readLines(map, args)
 }
 
-/** The lines, with those of one item added up. */
-export function readLines(map: StockMap, { scope, lines, lineData }: Args): readonly Line[] {
+/** Whether the items of some lines are to be chosen when the call is carried out. */
+export function hasSources({ from, lines }: Args): boolean {
+  return from !== undefined || (Array.isArray(lines) && lines.some((line) => line?.from !== undefined))
+}
+
+/** Whether a call creates the items that it adds to, where they are missing. */
+export function isCreating({ createMissing }: Readonly<Record<string, unknown>>): boolean {
+  return createMissing !== undefined && createMissing !== false
+}
+
+/** The lines, with those of one item added up. `skipsSources` leaves out those whose items are to be chosen. */
+export function readLines(map: StockMap, { scope, lines, lineData }: Args, skipsSources = false): readonly Line[] {
   if (!Array.isArray(lines) || lines.length === 0)
     throw new InvalidArgumentError('lines', 'must be a list of at least one line.')
   const merged = new Map<string, Line>()
   lines.forEach((given: unknown, i) => {
     if (!isRecord(given)) throw new InvalidArgumentError(`lines[${i}]`, 'must be an object with item and quantity.')
+    if (skipsSources && given.from !== undefined) return
     const stranger = Object.keys(given).find((name) => !['item', 'quantity', 'data'].includes(name))
     if (stranger !== undefined) throw new InvalidArgumentError(`lines[${i}].${stranger}`, 'is not part of a line.')
     const line = withData(readLine(map, scope, given, `lines[${i}].`), lineData?.[i])

@@ -32,6 +32,10 @@ export interface StockMap {
       readonly reserved: Field | undefined
       readonly minimum: Field | undefined
       readonly opening: Field | undefined
+      /** The field of the key that names a lot. */
+      readonly lot: Field | undefined
+      readonly expiresAt: Field | undefined
+      readonly receivedAt: Field | undefined
     }
   readonly movement: LinesMap & {
     readonly applied: Field | undefined
@@ -65,6 +69,7 @@ export interface LinesMap extends TableMap {
 
 export type ReservationMap = LinesMap & { readonly state: Field; readonly expiresAt: Field }
 
+const LOT_MOMENT: FieldRule = { ...MOMENT, isOptional: true }
 const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 'expired'] }
 
 /** @throws ConfigurationError with every mistake */
@@ -108,7 +113,17 @@ function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
     opening: found.named('opening', NUMBER),
   }
   for (const [name, field] of Object.entries(numbers)) if (field) checkNumbers(found, name, field, onHand)
-  return { ...table, version: bumpVersion === false ? undefined : table.version, scope, key, own, onHand, ...numbers }
+  const version = bumpVersion === false ? undefined : table.version
+  return { ...table, version, scope, key, own, onHand, ...numbers, ...mapLots(found, own) }
+}
+
+function mapLots(found: TableCheck, own: readonly Field[]) {
+  const named = found.named('lot', KEY)
+  const lot = own.length > 1 ? own.find((field) => (named ? field === named : field.name === 'lot')) : undefined
+  if (named && !lot && areFound(named)) found.report('lot', `${named.name} must be a field of the key, beside others`)
+  const moment = (name: 'expiresAt' | 'receivedAt') =>
+    found.model.fields.get(name)?.type === 'DateTime' ? found.field(name, LOT_MOMENT) : found.named(name, LOT_MOMENT)
+  return { lot, expiresAt: moment('expiresAt'), receivedAt: moment('receivedAt') }
 }
 
 function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap): StockMap['movement'] {

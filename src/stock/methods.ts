@@ -2,7 +2,7 @@ import type { Model } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
-import type { Feature, Use } from '../mapping/feature.js'
+import type { Call, Feature, Use } from '../mapping/feature.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { argumentsOf } from '../values/snapshot.js'
@@ -10,21 +10,22 @@ import { checkNames, isRecord } from '../values/validation.js'
 import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
 import { decideMove } from './decide-move.js'
 import type { StockExecutor } from './executor.js'
-import { type Args, oneLine, readLines } from './lines.js'
+import { type Args, hasSources, isCreating, oneLine, readLines } from './lines.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import type { OtherMethods } from './other-methods.js'
-import type { Decision } from './request.js'
+import type { Decision, Line } from './request.js'
 
 const CALL = ['transactionId', 'retry', 'signal']
 const ARGUMENTS = {
-  move: [...CALL, 'item', 'quantity', 'minimum', 'data'],
-  moveAll: [...CALL, 'lines', 'minimum'],
+  move: [...CALL, 'item', 'quantity', 'minimum', 'data', 'createMissing'],
+  moveAll: [...CALL, 'lines', 'minimum', 'createMissing'],
   count: [...CALL, 'item', 'counted', 'data'],
   defer: [...CALL, 'item', 'quantity', 'lines', 'data'],
   project: ['batchSize', 'signal'],
-  reserve: [...CALL, 'item', 'quantity', 'lines', 'minimum', 'expiresIn', 'data'],
+  reserve: [...CALL, 'item', 'quantity', 'lines', 'from', 'minimum', 'expiresIn', 'data'],
   release: CALL,
   fulfil: [...CALL, 'minimum', 'data'],
+  trace: ['item', 'after', 'limit'],
   audit: [],
 } as const satisfies Record<string, readonly string[]>
 type Method = keyof typeof ARGUMENTS
@@ -35,9 +36,10 @@ const OTHERS = [
   'reserve',
   'release',
   'fulfil',
+  'trace',
   'audit',
 ] as const satisfies readonly Method[]
-const WITHOUT_LINES: readonly string[] = ['project', 'release', 'audit']
+const WITHOUT_LINES: readonly string[] = ['project', 'release', 'trace', 'audit']
 
 /** A ledger, such as `$stock`, on any engine: checks the arguments, and hands the requests on. */
 export class StockFeature implements Feature {
@@ -47,6 +49,7 @@ export class StockFeature implements Feature {
   readonly map: StockMap
   readonly scope
   readonly #parts: StockParts
+  readonly #creates: Pick<Call, 'uses'>
   #others: OtherMethods | undefined
 
   constructor(map: StockMap, policy: ResolvedPolicy, executor: StockExecutor) {
@@ -57,6 +60,7 @@ export class StockFeature implements Feature {
     this.map = map
     this.scope = item.scope
     this.#parts = { map, policy, executor }
+    this.#creates = { uses: [[item.model, 'creates']] }
   }
 
   uses() {
@@ -69,44 +73,40 @@ export class StockFeature implements Feature {
       (given: unknown = {}) => {
         const args: unknown = argumentsOf(given)
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
-        return (events?: CallEvents) => {
+        const begin: Call<R> = (events) => {
           try {
             const checked = this.#checked(method, args, bound)
             const filled = this.#filledBy(method, checked)
             const start = () => run(filled ? this.#loaded().withData(filled, checked) : checked, events)
-            const needsOthers = filled !== undefined || !method.startsWith('move')
+            const isMore = isCreating(checked) || hasSources(checked)
+            const needsOthers = filled !== undefined || isMore || !method.startsWith('move')
             return needsOthers || loading ? loadedBefore(start) : start()
           } catch (error) {
             return Promise.reject(error)
           }
         }
+        return isRecord(args) && isCreating(args) ? Object.assign(begin, this.#creates) : begin
       }
+    const later =
+      (method: Method) =>
+      (args: Args, events?: CallEvents): Promise<unknown> =>
+        this.#loaded()[method](session, args, events)
     const { quantities } = this.map
     // Once for all calls, of which a hundred thousand may wait.
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     const moved = (decision: Decision) => movedOf(granted(decision), quantities)
-    const move = (args: Args, events?: CallEvents) => {
-      const request = requestOf(
-        this.#parts,
-        { kind: 'move', decide: decideMove, lines: [oneLine(this.map, args)] },
-        args,
-        events,
-      )
+    const moving = (lines: readonly Line[]) => ({ kind: 'move', decide: decideMove, lines }) as const
+    const move = (args: Args, events?: CallEvents): Promise<unknown> => {
+      if (isCreating(args)) return later('move')(args, events)
+      const request = requestOf(this.#parts, moving([oneLine(this.map, args)]), args, events)
       return settle(this.#parts, session, request, single)
     }
-    const moveAll = (args: Args, events?: CallEvents) => {
-      const request = requestOf(
-        this.#parts,
-        { kind: 'move', decide: decideMove, lines: readLines(this.map, args) },
-        args,
-        events,
-      )
+    const moveAll = (args: Args, events?: CallEvents): Promise<unknown> => {
+      if (isCreating(args) || hasSources(args)) return later('moveAll')(args, events)
+      const request = requestOf(this.#parts, moving(readLines(this.map, args)), args, events)
       return settle(this.#parts, session, request, moved)
     }
-    const others = OTHERS.map((method) => {
-      const run = (args: Args, events?: CallEvents): Promise<unknown> => this.#loaded()[method](session, args, events)
-      return [method, call(method, run)] as const
-    })
+    const others = OTHERS.map((method) => [method, call(method, later(method))] as const)
     return { move: call('move', move), moveAll: call('moveAll', moveAll), ...Object.fromEntries(others) }
   }
 

@@ -17,6 +17,12 @@ export interface ItemMapping {
   readonly minimum?: string
   /** The quantity before the first movement. Without it, that is a movement too. */
   readonly opening?: string
+  /** The field of the key that names a lot. Default `lot`, if the key has such a field among others. */
+  readonly lot?: string
+  /** When a lot expires; NULL is never. `from` takes nothing of a lot that has. Default `expiresAt`, if there is such a DateTime. */
+  readonly expiresAt?: string
+  /** When a lot came in, for `by: 'fifo'`. Default `receivedAt`, if there is such a DateTime; without one, lots are in the order of their keys. */
+  readonly receivedAt?: string
   /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
   /** Whether a movement bumps the version. Default true. */
@@ -108,7 +114,7 @@ const stockOptions = s.strictObject({
   name: s.optional(ledgerName),
   scope: scopeSchema,
   item: mappingSchema(
-    ['onHand', 'reserved', 'minimum', 'opening', 'version'],
+    ['onHand', 'reserved', 'minimum', 'opening', 'lot', 'expiresAt', 'receivedAt', 'version'],
     { model, key: names, bumpVersion: flag },
     'must be the mapping of the items',
   ),

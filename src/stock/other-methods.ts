@@ -11,18 +11,22 @@ import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { audit } from './audit.js'
 import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
+import { moveCreating, readNewRow } from './create-missing.js'
 import { decideCount } from './decide-count.js'
 import { decideMove } from './decide-move.js'
 import { defer } from './defer.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import { readItem } from './item.js'
 import { columnsFor, dataOfLines, type LineData } from './line-data.js'
-import { type Args, idsOf, oneOrMany, withData } from './lines.js'
+import { type Args, hasSources, idsOf, isCreating, oneLine, oneOrMany, readLines, withData } from './lines.js'
 import { readReservations } from './load-snapshot.js'
 import type { LinesMap, StockMap } from './mapping.js'
 import { type Applying, foldAll, type RunOne } from './project.js'
-import { type Decision, nameOf, type Request } from './request.js'
+import { type Decision, type Line, nameOf, type Request } from './request.js'
 import { decideFulfil, decideRelease, decideReserve } from './reservation-decisions.js'
+import { readSources } from './sources.js'
+import { Sourcing } from './sourcing.js'
+import { readTrace } from './trace.js'
 
 const projectSchema = s.object({
   batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),
@@ -33,12 +37,39 @@ const reserveSchema = s.object({
     .check(s.gte(1, 'must be at least 1 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)),
 })
 
-/** The methods of `$stock` besides `move` and `moveAll`. */
+/** The methods of `$stock` besides `move` and `moveAll`, and these two where they choose or create items. */
 export class OtherMethods {
   readonly #parts: StockParts
+  readonly #sourcing: Sourcing
 
   constructor(parts: StockParts) {
     this.#parts = parts
+    this.#sourcing = new Sourcing(parts.map, parts.executor)
+  }
+
+  async move(session: Session, args: Args, events?: CallEvents) {
+    const { map } = this.#parts
+    return singleOf(await this.#creating(session, args, [oneLine(map, args)], events), map.quantities)
+  }
+
+  async moveAll(session: Session, args: Args, events?: CallEvents) {
+    const { map } = this.#parts
+    const { quantities } = map
+    if (!hasSources(args)) {
+      return movedOf(await this.#creating(session, args, readLines(map, args), events), quantities)
+    }
+    if (isCreating(args)) {
+      throw new InvalidArgumentError('createMissing', 'cannot be given together with from.')
+    }
+    const { lines, sources } = readSources(map, args)
+    const request = { ...requestOf(this.#parts, { kind: 'move', decide: decideMove, lines }, args, events), sources }
+    return this.#sourcing.settle(session, request, (decision) => movedOf(granted(decision), quantities))
+  }
+
+  async #creating(session: Session, args: Args, lines: readonly Line[], events: CallEvents | undefined) {
+    const row = readNewRow(this.#parts.map, args.createMissing)
+    const request = requestOf(this.#parts, { kind: 'move', decide: decideMove, lines }, args, events)
+    return granted(await moveCreating(this.#parts, session, request, row))
   }
 
   /** The arguments with the data of their lines, which goes into columns of the table. */
@@ -59,8 +90,10 @@ export class OtherMethods {
   }
 
   reserve(session: Session, args: Args, events?: CallEvents) {
-    requireReservation(this.#parts.map)
-    const lines = oneOrMany(this.#parts.map, args)
+    const { map } = this.#parts
+    requireReservation(map)
+    const isChosen = hasSources(args)
+    const { lines, sources } = isChosen ? readSources(map, args) : { lines: oneOrMany(map, args), sources: [] }
     if (lines.some(({ quantity }) => quantity < 0n)) {
       throw new InvalidArgumentError('quantity', 'must be positive: it is what is to be reserved.')
     }
@@ -69,10 +102,13 @@ export class OtherMethods {
       ...requestOf(this.#parts, { kind: 'reserve', decide: decideReserve, lines }, args, events),
       expiresIn,
     }
-    return settle(this.#parts, session, request, (decision) => {
-      const { expiresAt, state, replayed } = granted(decision)
-      return { expiresAt, state, replayed }
-    })
+    const answer = (decision: Decision) => {
+      const { expiresAt, state, replayed, lines } = granted(decision)
+      const found = lines.map(({ item, quantity }) => ({ item: item.given, quantity: map.quantities.value(quantity) }))
+      return { expiresAt, state, replayed, ...(isChosen && { lines: found }) }
+    }
+    if (isChosen) return this.#sourcing.settle(session, { ...request, sources }, answer)
+    return settle(this.#parts, session, request, answer)
   }
 
   release(session: Session, args: Args, events?: CallEvents) {
@@ -140,6 +176,12 @@ export class OtherMethods {
       return serializeInTransaction(session, deadline, () => inSavepoint(session, deadline, statement))
     }
     return foldAll(run, map, { scope: args.scope, batchSize })
+  }
+
+  async trace(session: Session, args: Args) {
+    const { map, policy } = this.#parts
+    const run = () => readTrace(session, map, args)
+    return session.inTransaction ? serializeInTransaction(session, patienceOf(policy, {}).deadline, run) : run()
   }
 
   async audit(session: Session, { scope }: Args) {

@@ -18,6 +18,52 @@ export interface StockLine<Key, Q> {
   quantity: Input<Q>
 }
 
+/** What is in one place: the key of an item without its lot. On `/pg` it is a part of the key. */
+export type PlaceOf<Key> = Key extends object ? Partial<Key> : Key
+
+/** So much of the lots of one place, or of several places. */
+export type StockSource<Place, Q> = {
+  /** How much is taken, so it is positive. */
+  quantity: Input<Q>
+  /**
+   * The order in which the lots of a place are taken: those that expire first, or those that came in first. Lots that
+   * have expired, by the database's clock, are never taken. Default: `fefo`, where the items have an `expiresAt`.
+   */
+  by?: 'fefo' | 'fifo' | undefined
+} & (
+  | { item: Place; items?: never; split?: never }
+  | {
+      /** The places in the order in which they are asked. */
+      items: readonly Place[]
+      item?: never
+      /** Whether it may be taken from several of them. Default false: from the first one that has all of it. */
+      split?: boolean | undefined
+    }
+)
+
+/** A line whose items are chosen when the call is carried out. */
+export interface SourceLine<Place, Q> {
+  from: StockSource<Place, Q>
+  item?: never
+  quantity?: never
+}
+
+/** Lines that name their items, or from where these are to be taken. */
+export type ChosenLines<Key, Q, Place, Data> = readonly ((StockLine<Key, Q> | SourceLine<Place, Q>) &
+  DataArgument<Data>)[]
+
+/** Whether the items that the call adds to are created, where there are none. */
+export type CreateMissing<New> =
+  Record<never, never> extends New
+    ? {
+        /** Creates the items that the call adds to, where they are missing: with the defaults, or with these values of their other columns. */
+        createMissing?: boolean | New | undefined
+      }
+    : {
+        /** Creates the items that the call adds to, where they are missing, with these values of their other columns. */
+        createMissing?: false | New | undefined
+      }
+
 export interface Minimum<Q> {
   /** How much must stay on hand of each item; `null` is no limit. Default: the item's own minimum, or that of the options. */
   minimum?: Input<Q> | null | undefined
@@ -50,7 +96,23 @@ export interface MoveAllResult<Key, Q> {
   readonly replayed: boolean
 }
 
-export interface ReserveResult {
+/** So much of an item that was taken. */
+export interface TakenLine<Key, Q> {
+  readonly item: Key
+  readonly quantity: Q
+}
+
+/** A movement out of an item. */
+export interface TraceEntry<Q> {
+  readonly transactionId: string
+  readonly line: number
+  /** As recorded, so it is negative. */
+  readonly quantity: Q
+}
+
+export interface ReserveResult<Key = unknown, Q = unknown> {
+  /** Of a call with `from`: the items that were chosen, and all others of it. */
+  readonly lines?: readonly TakenLine<Key, Q>[]
   /** When the reservation ends by itself, by the database's clock. */
   readonly expiresAt: Date
   /** `active`, unless this is a replay and it has ended meanwhile. */
@@ -109,12 +171,13 @@ export type OneOrMany<Key, Q, Data> =
  * `db.$stock`, and `tx.$stock` inside a transaction, where everything is part of the transaction.
  *
  * `Key` is the type of an item's name (`ItemKey`), and `Q` that of the quantities (`Quantity`). `Data` and `Held` are the
- * other columns of the models of movements and of reservations.
+ * other columns of the models of movements and of reservations, `Place` is a key without its lot, and `New` the other
+ * columns of an item.
  *
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
  */
-export interface Stock<Key, Q, Data = object, Held = object> {
+export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key>, New = object> {
   /**
    * Moves stock of one item, once per transaction id, and never below the minimum.
    *
@@ -124,25 +187,32 @@ export interface Stock<Key, Q, Data = object, Held = object> {
    * @throws InsufficientStockError if less than that is available; nothing is moved
    * @throws IdempotencyMismatchError if the transaction id stands for something else
    * @throws ReservationActiveError if it is reserved: fulfil it; ReservationEndedError if it was
-   * @throws ItemNotFoundError if there is no such item
+   * @throws ItemNotFoundError if there is no such item, unless `createMissing` is given for one that is added to
    * @throws OverloadedError if too many calls wait in this process
    *
    * @example
    * const { balance, replayed } = await db.$stock.move({ transactionId, item: 11, quantity: -3 })
    */
-  move(args: Named & StockLine<Key, Q> & DataArgument<Data> & Minimum<Q> & CallOptions): Promise<MoveResult<Q>>
+  move(
+    args: Named & StockLine<Key, Q> & DataArgument<Data> & Minimum<Q> & CreateMissing<New> & CallOptions,
+  ): Promise<MoveResult<Q>>
 
   /**
    * Moves all lines, or none: an order, or a transfer from one warehouse to another.
    *
-   * @throws InsufficientStockError with every line that is short in `shortages`
-   * @throws IdempotencyMismatchError if the transaction id stands for other lines
+   * A line with `from` takes its quantity of the lots of a place, or of several places. Which these are is chosen now, and
+   * `lines` of the answer says it: those of each `from` come first. A call that comes again gets the same ones.
+   *
+   * @throws InsufficientStockError with every line that is short in `shortages`; of a `from` each place with what all of
+   *   its lots have, before any other line is looked at
+   * @throws IdempotencyMismatchError if the transaction id stands for other lines: of a `from`, other places or another
+   *   quantity
    *
    * @example
    * await db.$stock.moveAll({ transactionId, lines: [{ item: 11, quantity: -3 }, { item: 42, quantity: -1 }] })
    */
   moveAll(
-    args: Named & { lines: readonly (StockLine<Key, Q> & DataArgument<Data>)[] } & Minimum<Q> & CallOptions,
+    args: Named & { lines: ChosenLines<Key, Q, Place, Data> } & Minimum<Q> & CreateMissing<New> & CallOptions,
   ): Promise<MoveAllResult<Key, Q>>
 
   /**
@@ -191,7 +261,7 @@ export interface Stock<Key, Q, Data = object, Held = object> {
 
   /**
    * Holds stock back for a while, for a basket: reserved stock is not available to others. It
-   * ends by `fulfil`, by `release`, or by itself, by the database's clock.
+   * ends by `fulfil`, by `release`, or by itself, by the database's clock. A line with `from` is as that of `moveAll`.
    *
    * @throws InsufficientStockError if less than that is available; nothing is reserved
    * @throws IdempotencyMismatchError if there is a movement under the transaction id already
@@ -201,13 +271,17 @@ export interface Stock<Key, Q, Data = object, Held = object> {
    */
   reserve(
     args: Named &
-      OneOrMany<Key, Q, Held> &
+      (
+        | (StockLine<Key, Q> & DataArgument<Held>)
+        | (SourceLine<Place, Q> & DataArgument<Held>)
+        | { lines: ChosenLines<Key, Q, Place, Held> }
+      ) &
       Minimum<Q> &
       CallOptions & {
         /** How long it lasts, in ms. */
         expiresIn: number
       },
-  ): Promise<ReserveResult>
+  ): Promise<ReserveResult<Key, Q>>
 
   /**
    * Gives back what is reserved. To release what has ended already is no error.
@@ -230,6 +304,22 @@ export interface Stock<Key, Q, Data = object, Held = object> {
    * const { lines } = await db.$stock.fulfil({ transactionId: basketId })
    */
   fulfil(args: Named & DataArgument<Data> & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
+
+  /**
+   * The movements that took something of an item, in the order of their transaction ids: where a lot went that is called
+   * back. The next page begins behind the last one of this page.
+   *
+   * @example
+   * const shipped = await db.$stock.trace({ item: { productId: 11, warehouse: 'main', lot: 'A7' } })
+   * const next = await db.$stock.trace({ item, after: shipped.at(-1) })
+   */
+  trace(args: {
+    item: Key
+    /** The last one of the page before. */
+    after?: Pick<TraceEntry<Q>, 'transactionId' | 'line'> | undefined
+    /** At most so many. Default 1,000, at most 10,000. */
+    limit?: number | undefined
+  }): Promise<readonly TraceEntry<Q>[]>
 
   /**
    * The items whose balance is not what their movements add up to, and those that movements or

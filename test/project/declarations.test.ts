@@ -89,7 +89,22 @@ describe('in an editor', () => {
   test.each([
     ['core', ['around', 'contention', 'events', 'idempotency', 'lock', 'onEvent', 'retry', 'transparent', 'version']],
     ['retry', ['attempts', 'baseDelay', 'deadline', 'maxDelay', 'retryOn']],
-    ['item', ['bumpVersion', 'key', 'minimum', 'model', 'onHand', 'opening', 'reserved', 'version']],
+    [
+      'item',
+      [
+        'bumpVersion',
+        'expiresAt',
+        'key',
+        'lot',
+        'minimum',
+        'model',
+        'onHand',
+        'opening',
+        'receivedAt',
+        'reserved',
+        'version',
+      ],
+    ],
     ['update', ['data', 'retry', 'signal', 'where']],
     ['insert', ['data', 'match', 'retry', 'signal', 'where']],
   ])('the options of %s are offered, each with what it means', (place, names) => {

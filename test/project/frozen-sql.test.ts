@@ -54,6 +54,16 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
     db.$stock.reserve({ transactionId, item: RESERVED, quantity: 1, expiresIn: 60_000 }),
   '$stock.release of a reservation that has ended': (db) => db.$stock.release({ transactionId: 'nothing' }),
   '$stock.count': (db, transactionId) => db.$stock.count({ transactionId, item: ITEM, counted: 100 }),
+  '$stock.moveAll from places': (db, transactionId) =>
+    db.$stock.moveAll({ transactionId, lines: [{ from: { items: [ITEM, RESERVED], quantity: 1 } }] }),
+  '$stock.move that creates its item': (db, transactionId) =>
+    db.$stock.move({
+      transactionId,
+      item: { productId: 1, warehouse: transactionId },
+      quantity: 1,
+      createMissing: { minimum: null },
+    }),
+  '$stock.trace': (db) => db.$stock.trace({ item: ITEM }),
   '$stock.audit': (db) => db.$stock.audit(),
   '$serials.allocate': (db, transactionId) =>
     db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 3 }),

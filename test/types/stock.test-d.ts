@@ -245,3 +245,57 @@ stock({ item: { model: 'Stock', key: 'productId' }, movement: { model: 'StockMov
   // @ts-expect-error: there is no such model, so there is no item of it
   wrong.$stock.move({ transactionId, item: 1, quantity: 1 })
 }
+
+// Lots: `from` names the key without the lot, and the answer says which lots they are.
+const lots = concurrent.$extends(
+  stock({
+    item: { model: 'LotStock', key: ['productId', 'warehouse', 'lot'] },
+    movement: { model: 'LotMovement' },
+    reservation: { model: 'LotReservation' },
+  }),
+)
+{
+  const from = { item, quantity: 3, by: 'fefo' } as const
+  const { lines } = await lots.$stock.moveAll({ transactionId, lines: [{ from, data: { orderId: 7 } }] })
+  type _item = Expect<Equal<(typeof lines)[number]['item'], { productId: number; warehouse: string; lot: string }>>
+  const { lines: held = [] } = await lots.$stock.reserve({ transactionId, from, expiresIn: 1 })
+  type _lot = Expect<Equal<(typeof held)[number]['item']['lot'], string>>
+  lots.$stock.moveAll({ transactionId, lines: [{ from: { items: [item], quantity: 1, split: true } }] })
+  lots.$stock.moveAll({ transactionId, lines: [{ item: { ...item, lot: 'a' }, quantity: 1 }, { from }] })
+  lots.$stock.trace({ item: { ...item, lot: 'a' }, after: { transactionId, line: 0 }, limit: 10 })
+  // @ts-expect-error: a place has no lot
+  lots.$stock.moveAll({ transactionId, lines: [{ from: { item: { ...item, lot: 'a' }, quantity: 1 } }] })
+  // @ts-expect-error: all of the place
+  lots.$stock.moveAll({ transactionId, lines: [{ from: { item: { productId: 1 }, quantity: 1 } }] })
+  // @ts-expect-error: one order or the other
+  lots.$stock.moveAll({ transactionId, lines: [{ from: { item, quantity: 1, by: 'lifo' } }] })
+  // @ts-expect-error: only several places can be split
+  lots.$stock.moveAll({ transactionId, lines: [{ from: { item, quantity: 1, split: true } }] })
+  // @ts-expect-error: a quantity
+  lots.$stock.moveAll({ transactionId, lines: [{ from: { item } }] })
+  // @ts-expect-error: either an item or from
+  lots.$stock.moveAll({ transactionId, lines: [{ from, item: { ...item, lot: 'a' }, quantity: 1 }] })
+  // @ts-expect-error: move has one item
+  lots.$stock.move({ transactionId, from })
+  // @ts-expect-error: a trace is of one lot
+  lots.$stock.trace({ item })
+  // Without a lot in the key, a place is an item.
+  db.$stock.moveAll({ transactionId, lines: [{ from: { items: [item], quantity: 1 } }] })
+}
+
+// Items that a receipt creates.
+{
+  const lot = { ...item, lot: 'a' }
+  lots.$stock.move({ transactionId, item: lot, quantity: 1, createMissing: true })
+  lots.$stock.moveAll({ transactionId, lines: [{ item: lot, quantity: 1 }], createMissing: { expiresAt: new Date() } })
+  // @ts-expect-error: $stock keeps what is on hand
+  lots.$stock.move({ transactionId, item: lot, quantity: 1, createMissing: { onHand: 1 } })
+  // @ts-expect-error: the key is that of the line
+  lots.$stock.move({ transactionId, item: lot, quantity: 1, createMissing: { lot: 'b' } })
+  const barrels = concurrent.$extends(
+    stock({ item: { model: 'Barrel', key: 'code' }, movement: { model: 'BarrelMovement' } }),
+  )
+  barrels.$stock.move({ transactionId, item: 'a', quantity: 1, createMissing: { label: 'tea' } })
+  // @ts-expect-error: the label has no default
+  barrels.$stock.move({ transactionId, item: 'a', quantity: 1, createMissing: true })
+}
