@@ -56,7 +56,7 @@ export type ReservationData<C, O extends StockOptions> = Others<
   | Named<O['reservation'], 'expiresAt', 'expiresAt'>
 >
 
-/** What names a place: the key of an item without its lot. */
+/** The name of a place: the key of an item without its lot. */
 export type PlaceKey<C, O extends StockOptions> =
   ItemKey<C, O> extends infer K ? (K extends object ? Omit<K, Named<O['item'], 'lot', 'lot'>> : K) : never
 

@@ -41,7 +41,7 @@ function looksOf(requests: readonly SourcedRequest[]): ReadonlyMap<string, Look>
   return looks
 }
 
-/** What requests can take now, by the database's clock. Nothing is locked: the statement that takes it checks it. */
+/** The lots of which requests can take something now, by the database's clock. Nothing is locked: the statement that takes it checks it. */
 export async function readLots(session: Session, map: StockMap, requests: readonly SourcedRequest[]): Promise<Lots> {
   const looks = [...looksOf(requests)]
   const wanted = requests.reduce((sum, { sources }) => sources.reduce((all, one) => all + one.quantity, sum), 0n)

@@ -18,7 +18,7 @@ export interface StockLine<Key, Q> {
   quantity: Input<Q>
 }
 
-/** What is in one place: the key of an item without its lot. On `/pg` it is a part of the key. */
+/** The name of a place: the key of an item without its lot. On `/pg` it is a part of the key. */
 export type PlaceOf<Key> = Key extends object ? Partial<Key> : Key
 
 /** So much of the lots of one place, or of several places. */

@@ -1,5 +1,4 @@
 import { randomInt, randomUUID } from 'node:crypto'
-import { Prisma } from '@prisma/client/extension'
 import { describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/pg.js'
@@ -295,9 +294,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'`)
     const watched = client
       .$extends(concurrency())
       .$extends(prismaStock(STOCK))
-      .$extends(
-        Prisma.defineExtension({ query: { stock: { create: ({ args, query }) => query(args) } } } as never),
-      ) as unknown as Awaited<ReturnType<typeof open>>
+      .$extends({ query: { stock: { create: ({ args, query }) => query(args) } } })
     const item = newItem()
     expect(await rejectionOf(watched.$stock.move(receipt(item)))).toMatchObject({ code: 'FOREIGN_EXTENSION' })
     const { createMissing: _, ...plain } = receipt(item)
