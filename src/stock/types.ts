@@ -310,8 +310,8 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    * back. The next page begins behind the last one of this page.
    *
    * @example
-   * const shipped = await db.$stock.trace({ item: { productId: 11, warehouse: 'main', lot: 'A7' } })
-   * const next = await db.$stock.trace({ item, after: shipped.at(-1) })
+   * const first = await db.$stock.trace({ item: 11 })
+   * const next = await db.$stock.trace({ item: 11, after: first.at(-1) })
    */
   trace(args: {
     item: Key

@@ -197,6 +197,12 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
         tx.$stock.moveAll({ transactionId, lines: [{ item, quantity: -3 }] }),
       ),
     ),
+    stockCall('a moveAll from a place', (tx, transactionId, item) =>
+      tx.$stock.moveAll({ transactionId, lines: [{ from: { items: [item], quantity: 1 } }] }),
+    ),
+    stockCall('a move that creates its item', (tx, transactionId, { productId }) =>
+      tx.$stock.move({ transactionId, item: { productId, warehouse: 'new' }, quantity: 3, createMissing: true }),
+    ),
     stockCall('defer', (tx, transactionId, item) => tx.$stock.defer({ transactionId, item, quantity: 3 })),
     stockCall(
       'reserve',

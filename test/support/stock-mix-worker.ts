@@ -6,7 +6,7 @@ import { stock } from '../../src/stock/extension.js'
 import { STARTING_LINE } from './starting-line.js'
 import { STOCK, type StockItem } from './stock-models.js'
 
-const KINDS = ['move', 'moveAll', 'defer', 'project', 'reserve', 'fulfil', 'release', 'count', 'audit'] as const
+const KINDS = ['move', 'moveAll', 'take', 'defer', 'project', 'reserve', 'fulfil', 'release', 'count', 'audit'] as const
 type Kind = (typeof KINDS)[number]
 
 export interface MixWork {
@@ -61,6 +61,10 @@ process.once('message', async ({ url, items, callers, rounds, names, kinds = KIN
       }
       case 'moveAll':
         return !(await way.$stock.moveAll({ transactionId, lines: linesOf(n, -1) })).replayed
+      case 'take': {
+        const from = { items: [itemAt(n), itemAt(n + 1)], quantity: 1 + (n % 4), split: n % 2 === 0 }
+        return !(await way.$stock.moveAll({ transactionId, lines: [{ from }] })).replayed
+      }
       case 'defer':
         return !(await way.$stock.defer({ transactionId, item: itemAt(n), quantity: 1 + (n % 3) })).replayed
       case 'project':
