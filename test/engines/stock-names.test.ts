@@ -140,24 +140,27 @@ INSERT INTO "CompanyCreditEntry" ("companyId", "transactionId", line, "customerI
     await expectBoth(item, customer, [8, 98])
   })
 
-  test('orders over two ledgers in both orders, each sent twice, from two engines, add up', async () => {
-    const clients = [await open(), await open({}, other)]
-    const [item, customer] = [await newItem({ 1: 100 }), await newCustomer(100n)]
-    const order = (on: Db, i: number) =>
-      on.$transactionWithRetry(
-        async (tx) => {
-          const transactionId = `${customer} ${i}`
-          const calls = [
-            () => tx.$stock.move({ scope, transactionId, item, quantity: -1 }),
-            () => tx.$credit.move({ scope, transactionId, item: customer, quantity: -1n }),
-          ]
-          for (const call of i % 2 === 0 ? calls : calls.reverse()) await call()
-        },
-        { retry: { deadline: 60_000, attempts: 100 } },
-      )
-    await Promise.all(Array.from({ length: 20 }, (_, i) => clients.map((on) => order(on, i))).flat())
-    await expectBoth(item, customer, [80, 80])
-  })
+  test.each(['ReadCommitted', 'RepeatableRead', 'Serializable'] as const)(
+    'orders over two ledgers in both orders, each sent twice, from two engines, add up at %s',
+    async (isolationLevel) => {
+      const clients = [await open(), await open({}, other)]
+      const [item, customer] = [await newItem({ 1: 100 }), await newCustomer(100n)]
+      const order = (on: Db, i: number) =>
+        on.$transactionWithRetry(
+          async (tx) => {
+            const transactionId = `${customer} ${i}`
+            const calls = [
+              () => tx.$stock.move({ scope, transactionId, item, quantity: -1 }),
+              () => tx.$credit.move({ scope, transactionId, item: customer, quantity: -1n }),
+            ]
+            for (const call of i % 2 === 0 ? calls : calls.reverse()) await call()
+          },
+          { isolationLevel, retry: { deadline: 60_000, attempts: 100 } },
+        )
+      await Promise.all(Array.from({ length: 20 }, (_, i) => clients.map((on) => order(on, i))).flat())
+      await expectBoth(item, customer, [80, 80])
+    },
+  )
 
   test('a COMMIT of two ledgers whose answer is lost is found', async () => {
     const proxy = await openProxy(database.url)

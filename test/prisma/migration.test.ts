@@ -139,6 +139,20 @@ test('of a client the SQL makes the tables that its extensions use, under the na
   }
 })
 
+test.each([
+  ['stock', stockSchema, stockSql],
+  ['serials', serialsSchema, serialsSql],
+  ['series', seriesSchema, seriesSql],
+] as const)(
+  'of options the SQL makes the tables of the models of %s that are printed for them',
+  async (_, schema, sql) => {
+    const options = { scope: ['companyId', 'site'] }
+
+    expect(await sql(options)).toBe(migrationOf(schema(options)))
+    expect(await sql(options)).toMatch(/PRIMARY KEY \("companyId","site",/)
+  },
+)
+
 test('of a client of another schema than public the SQL names it', async () => {
   const adapter = new PrismaPg({ connectionString: database.url }, { schema: 'shop' })
   const db = new PrismaClient({ adapter }).$extends(concurrency())
