@@ -5,6 +5,8 @@ import { printMigration, printSchema } from '../prisma/print-migration.js'
 export interface StockSchemaOptions {
   /** The fields that keep companies or tenants apart, as in the options of `stock()`: each an Int, unless you change it. */
   readonly scope?: readonly string[]
+  /** Whether the stock is kept by lots: `lot` is in the keys, and items have `expiresAt` and `receivedAt`. Default false. */
+  readonly lots?: boolean
 }
 
 /**
@@ -14,7 +16,7 @@ export interface StockSchemaOptions {
  * @example
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
-export function stockSchema({ scope = [] }: StockSchemaOptions = {}): string {
+export function stockSchema({ scope = [], lots = false }: StockSchemaOptions = {}): string {
   const id: readonly FieldLine[] = [
     ['transactionId', 'String'],
     ['line', 'Int'],
@@ -22,7 +24,13 @@ export function stockSchema({ scope = [] }: StockSchemaOptions = {}): string {
   const item: readonly FieldLine[] = [
     ['productId', 'Int'],
     ['warehouse', 'String'],
+    ...(lots ? [['lot', 'String'] as const] : []),
   ]
+  const moments: readonly FieldLine[] = [
+    ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
+    ['receivedAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
+  ]
+  const key = item.map(([name]) => name).join(', ')
   const quantity: FieldLine = ['quantity', 'Int']
   return [
     modelText({
@@ -34,9 +42,10 @@ export function stockSchema({ scope = [] }: StockSchemaOptions = {}): string {
         ['onHand', 'Int', '@default(0)'],
         ['reserved', 'Int', '@default(0)'],
         ['minimum', 'Int?', '@default(0)'],
+        ...(lots ? moments : []),
         ['version', 'BigInt', '@default(0)'],
       ],
-      keys: ['@@id([productId, warehouse])'],
+      keys: [`@@id([${key}])`],
     }),
     modelText({
       doc: 'The ledger of the stock: never changed, only added to. Written',
@@ -49,7 +58,7 @@ export function stockSchema({ scope = [] }: StockSchemaOptions = {}): string {
         ['applied', 'Boolean', '@default(true)'],
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
-      keys: ['@@id([transactionId, line])', '@@index([productId, warehouse])', '@@index([applied])'],
+      keys: ['@@id([transactionId, line])', `@@index([${key}])`, '@@index([applied])'],
     }),
     modelText({
       doc: 'What baskets hold back of the stock. Written',
@@ -62,7 +71,7 @@ export function stockSchema({ scope = [] }: StockSchemaOptions = {}): string {
         ['state', 'String', '@default("active")'],
         ['expiresAt', 'DateTime', '@db.Timestamptz(3)'],
       ],
-      keys: ['@@id([transactionId, line])', '@@index([productId, warehouse, state])'],
+      keys: ['@@id([transactionId, line])', `@@index([${key}, state])`],
     }),
   ].join('\n')
 }

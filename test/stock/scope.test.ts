@@ -54,6 +54,23 @@ describe('printed with a scope', () => {
     expect(keys.all.map(({ fields }) => fields.map(({ name }) => name).slice(0, 2))).toEqual([scope, scope, scope])
   })
 
+  test('with lots as well, they are in all keys, and are found by their names', async () => {
+    const schema = stockSchema({ scope: ['companyId'], lots: true })
+    const { item, movement, reservation } = mapStock(await modelsOf(schemaOf(schema)), {
+      ...OPTIONS,
+      item: { ...OPTIONS.item, key: ['productId', 'warehouse', 'lot'] },
+    })
+    const names = ['companyId', 'productId', 'warehouse', 'lot']
+    const keys = [item.key, movement.item, reservation?.item]
+    expect(keys.map((key) => key?.map(({ name }) => name))).toEqual([names, names, names])
+    expect([item.lot, item.expiresAt, item.receivedAt].map((field) => field?.name)).toEqual([
+      'lot',
+      'expiresAt',
+      'receivedAt',
+    ])
+    expect(await stockSql({ lots: true })).toContain('"StockMovement"("productId", "warehouse", "lot")')
+  })
+
   test('of a client with several ledgers, the SQL has the tables of all of them', async () => {
     const db = database
       .connect()
