@@ -19,6 +19,7 @@ export type ConcurrencyErrorCode =
   | 'OVERLOADED'
   | 'RESERVATION_ACTIVE'
   | 'RESERVATION_ENDED'
+  | 'REVERSAL'
   | 'SERIALS_UNAVAILABLE'
   | 'SERIES_NUMBER'
   | 'SERIES_OVERFLOW'

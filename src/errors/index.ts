@@ -18,6 +18,7 @@ import type {
   ItemNotFoundError,
   ReservationActiveError,
   ReservationEndedError,
+  ReversalError,
 } from './stock.js'
 import type {
   BatchTransactionError,
@@ -80,6 +81,7 @@ export type AnyConcurrencyError =
   | OverloadedError
   | ReservationActiveError
   | ReservationEndedError
+  | ReversalError
   | SerialsUnavailableError
   | SeriesNumberError
   | SeriesOverflowError

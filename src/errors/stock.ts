@@ -103,6 +103,45 @@ export class ReservationEndedError extends ConcurrencyError {
   }
 }
 
+/** A line of a reversal that asks for more than is left of the movement. */
+export interface ReversalExcess {
+  /** The item's key, as the call named it. */
+  readonly item: ItemName
+  /** How much of it was to be undone. */
+  readonly requested: StockQuantity
+  /** How much of it the movement has moved that is not undone. */
+  readonly left: StockQuantity
+}
+
+/** The movement cannot be undone. Nothing was written. */
+export class ReversalError extends ConcurrencyError {
+  readonly code = 'REVERSAL'
+
+  constructor(
+    readonly transactionId: string,
+    /** The transaction id of the movement that was to be undone. */
+    readonly of: string,
+    /**
+     * `missing`: there is no movement under that id. `refused`: it was refused, so it has moved nothing. `deferred`: it is
+     * not in the balance yet. `reversed`: it is undone, or less is left of it than is asked for.
+     */
+    readonly reason: 'missing' | 'refused' | 'deferred' | 'reversed',
+    /** Every line that asks for too much. */
+    readonly excesses: readonly ReversalExcess[] = [],
+  ) {
+    const list = excesses.map(({ item, requested, left }) => `${itemText(item)}: ${requested} asked for, ${left} left`)
+    const why = {
+      missing: 'does not exist. A reservation is given back by $stock.release.',
+      refused: 'was refused, and has moved nothing.',
+      deferred: 'is not in the balance yet. Fold it with $stock.project first.',
+      reversed: list.length > 0 ? `has less left to undo (${list.join('; ')}).` : 'is undone already.',
+    }
+    super(
+      `The movement ${JSON.stringify(of)} cannot be undone by ${JSON.stringify(transactionId)}: it ${why[reason]} Nothing was written.`,
+    )
+  }
+}
+
 function itemText(item: ItemName): string {
   return typeof item === 'object' ? describe(item) : String(item)
 }

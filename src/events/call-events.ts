@@ -27,6 +27,7 @@ const REFUSALS: ReadonlySet<ConcurrencyErrorCode> = new Set<ConcurrencyErrorCode
   'OVERLOADED',
   'RESERVATION_ACTIVE',
   'RESERVATION_ENDED',
+  'REVERSAL',
   'SERIALS_UNAVAILABLE',
   'SERIES_NUMBER',
   'SERIES_OVERFLOW',

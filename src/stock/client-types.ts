@@ -44,7 +44,10 @@ type Others<C, M, Own> = M extends { readonly model: infer N extends string }
 export type MovementData<C, O extends StockOptions> = Others<
   C,
   O['movement'],
-  OwnField<O, O['movement']> | Named<O['movement'], 'applied', 'applied'> | Named<O['movement'], 'refused', never>
+  | OwnField<O, O['movement']>
+  | Named<O['movement'], 'applied', 'applied'>
+  | Named<O['movement'], 'refused', never>
+  | Named<O['movement'], 'reverses', 'reverses'>
 >
 
 /** The same of a reservation. */

@@ -1,9 +1,8 @@
 import type { Decider } from './decider.js'
-import type { Decision, Request } from './request.js'
+import type { Done, Request } from './request.js'
 
 /** A movement: it is made as a whole, if none of its lines is short. */
-export function decideMove(decider: Decider, request: Request): Decision {
-  const { lines } = request
+export function decideMove(decider: Decider, request: Request, lines = request.lines): Done {
   const recorded = decider.sameMovement(request, lines)
   if (recorded?.isRefused) throw decider.insufficient(request, decider.shortages(request, lines, true), true)
   if (recorded) return decider.done(lines, true)

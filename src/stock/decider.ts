@@ -9,6 +9,7 @@ import type { Item } from './item.js'
 import type { StockMap } from './mapping.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { type Decision, type Done, type Line, nameOf, type Request } from './request.js'
+import type { Reversals } from './reverse.js'
 import type {
   Balance,
   Ended,
@@ -45,6 +46,7 @@ export class Decider {
   readonly map: StockMap
   /** The time, by the database's clock. */
   readonly now: Date
+  readonly reversals: Reversals | undefined
   readonly #items = new Map<string, ItemState>()
   readonly #recorded: Map<string, RecordedMovement>
   readonly #reserved: Map<string, RecordedReservation>
@@ -54,8 +56,9 @@ export class Decider {
   readonly #expired: ReadonlyMap<string, bigint>
   readonly #differing: ReadonlyMap<Request, readonly string[]>
 
-  constructor(map: StockMap, { balances, movements, reservations, expired, differing, now }: Snapshot) {
+  constructor(map: StockMap, { balances, movements, reservations, expired, differing, reversals, now }: Snapshot) {
     this.map = map
+    this.reversals = reversals
     this.#differing = differing
     this.now = now
     this.#recorded = new Map(movements)
@@ -110,16 +113,16 @@ export class Decider {
   checkSame(request: Request, lines: readonly Line[], recorded: Recorded, by?: 'item'): void {
     const { movement, reservation } = this.map
     const { model } = (request.kind === 'reserve' && reservation) || movement
-    const differing = this.#differingFrom(recorded, request)
+    const differing = this.#differingFrom(recorded, request, lines)
     checkSame({ model: model.name, transactionId: request.transactionId, differing }, lines, recorded.lines, by)
   }
 
   /** The fields of data that differ. Of a request that has been recorded just now, only equal texts tell that none does. */
-  #differingFrom(recorded: Recorded, request: Request): readonly string[] {
+  #differingFrom(recorded: Recorded, request: Request, lines: readonly Line[]): readonly string[] {
     const known = this.#differing.get(request)
     if (known) return known
     const texts = new Map(recorded.lines.map(({ item, data }) => [item.id, data?.text]))
-    if (request.lines.some(({ item, data }) => data?.text !== texts.get(item.id))) throw UNDECIDED
+    if (lines.some(({ item, data }) => data?.text !== texts.get(item.id))) throw UNDECIDED
     return []
   }
 

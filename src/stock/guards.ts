@@ -18,6 +18,7 @@ export interface Guard {
  * item has movements cannot be asked beforehand: one may come between the question and the DELETE.
  */
 export function guardsOf({ name, item, movement, reservation }: StockMap): readonly Guard[] {
+  const { applied, refused, reverses } = movement
   const guards: Guard[] = [
     {
       model: item.model,
@@ -36,7 +37,7 @@ export function guardsOf({ name, item, movement, reservation }: StockMap): reado
       delete:
         `is refused: the balance is the sum of the movements. Take one back with ${name}.move, ` +
         'or archive movements with a client without stock().',
-      fields: new Set([...columnsOfLines(movement), movement.applied, movement.refused].filter((field) => !!field)),
+      fields: new Set([...columnsOfLines(movement), applied, refused, reverses].filter((field) => !!field)),
       update: `must stay as it was recorded: the balance is the sum of the movements. Use ${name}.move for a movement that corrects it.`,
     },
   ]

@@ -54,7 +54,9 @@ export async function loadSnapshot(
   const movements = await readMovements(tx, map, ids)
   const reservations = await readReservations(tx, map, ids)
   const differing = await differingData(tx, map, requests, { movements, reservations })
-  return { balances, movements, reservations, expired, differing, now }
+  const reversal = requests.find((request) => request.reversal)?.reversal
+  const reversals = await reversal?.read(tx, map, requests)
+  return { balances, movements, reservations, expired, differing, reversals, now }
 }
 
 /** The items of all requests, each once. */
@@ -192,7 +194,7 @@ interface Wanted {
  * The lines of transactions, and what else there is of each. By a plan that was made while the table was tiny, a join
  * scans it once; a lookup for each id would scan it as often as there are ids (4 s for 250 of 100,000, instead of 25 ms).
  */
-async function readLines(session: Session, map: StockMap, lines: LinesMap, { ids, more }: Wanted) {
+export async function readLines(session: Session, map: StockMap, lines: LinesMap, { ids, more }: Wanted) {
   const { table, scope, transactionId, line, quantity } = lines
   const distinct = [...new Map(ids.map((each) => [nameOf(each), each])).values()]
   const id = columnOf(transactionId)

@@ -40,6 +40,7 @@ export interface StockMap {
   readonly movement: LinesMap & {
     readonly applied: Field | undefined
     readonly refused: Field | undefined
+    readonly reverses: Field | undefined
   }
   readonly reservation: ReservationMap | undefined
   readonly catalogue: Catalogue
@@ -130,7 +131,13 @@ function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap):
   const movement = lines(found)
   const applied = found.optional('applied', FLAG)
   const refused = found.named('refused', FLAG)
-  return { ...movement, applied, refused, ...othersOf(found, movement, [applied, refused]) }
+  const reverses = found.optional('reverses', { types: ['String'], isOptional: true })
+  const { transactionId } = movement
+  const isFit = reverses && isFilledIn(reverses) && sqlTypeOf(reverses) === sqlTypeOf(transactionId)
+  if (reverses && areFound(reverses, transactionId) && !isFit) {
+    found.report('reverses', `${reverses.name} must be optional, and of the type of ${transactionId.name}`)
+  }
+  return { ...movement, applied, refused, reverses, ...othersOf(found, movement, [applied, refused, reverses]) }
 }
 
 function mapReservation(found: TableCheck, lines: (found: TableCheck) => LinesMap): ReservationMap {

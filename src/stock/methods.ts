@@ -25,6 +25,7 @@ const ARGUMENTS = {
   reserve: [...CALL, 'item', 'quantity', 'lines', 'from', 'minimum', 'expiresIn', 'data'],
   release: CALL,
   fulfil: [...CALL, 'minimum', 'data'],
+  reverse: [...CALL, 'of', 'lines', 'minimum', 'data'],
   trace: ['item', 'after', 'limit'],
   audit: [],
 } as const satisfies Record<string, readonly string[]>
@@ -36,6 +37,7 @@ const OTHERS = [
   'reserve',
   'release',
   'fulfil',
+  'reverse',
   'trace',
   'audit',
 ] as const satisfies readonly Method[]

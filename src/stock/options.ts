@@ -44,6 +44,8 @@ export interface MovementMapping {
   readonly applied?: string
   /** Whether the line was refused; for `rememberRefusals`. */
   readonly refused?: string
+  /** The transaction id that the movement undoes; for `reverse`. It is optional, and has an index. Default `reverses`, if there is such a field. */
+  readonly reverses?: string
 }
 
 /** The model with a row per reservation and item. */
@@ -119,7 +121,7 @@ const stockOptions = s.strictObject({
     'must be the mapping of the items',
   ),
   movement: mappingSchema(
-    ['transactionId', 'line', 'quantity', 'applied', 'refused'],
+    ['transactionId', 'line', 'quantity', 'applied', 'refused', 'reverses'],
     lines,
     'must be the mapping of the movements',
   ),

@@ -6,9 +6,10 @@ import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import { readAgain } from '../retry/read-again.js'
+import { keyValue } from '../sql/key-value.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
-import { checkArguments } from '../values/validation.js'
+import { checkArguments, isRecord } from '../values/validation.js'
 import { audit } from './audit.js'
 import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
 import { moveCreating, readNewRow } from './create-missing.js'
@@ -24,6 +25,7 @@ import type { LinesMap, StockMap } from './mapping.js'
 import { type Applying, foldAll, type RunOne } from './project.js'
 import { type Decision, type Line, nameOf, type Request } from './request.js'
 import { decideFulfil, decideRelease, decideReserve } from './reservation-decisions.js'
+import { decideReverse, withOriginal } from './reverse.js'
 import { readSources } from './sources.js'
 import { Sourcing } from './sourcing.js'
 import { readTrace } from './trace.js'
@@ -74,7 +76,9 @@ export class OtherMethods {
 
   /** The arguments with the data of their lines, which goes into columns of the table. */
   withData(table: LinesMap, args: Args): Args {
-    return { ...args, lineData: dataOfLines(columnsFor(table, this.#parts.map.catalogue), args) }
+    const columns = columnsFor(table, this.#parts.map.catalogue)
+    // The data of a reversal is for all of its lines.
+    return { ...args, lineData: dataOfLines(columns, 'of' in args ? { data: args.data } : args) }
   }
 
   /** A stocktake: as much as was found. */
@@ -125,29 +129,54 @@ export class OtherMethods {
     return this.#endReservation(session, request, answer, args.lineData?.[0])
   }
 
-  /**
-   * The lines of a reservation never change, so they can be read before anything is locked; but in a
-   * transaction not before its own turn, for the call before it may be the one that reserves.
-   */
-  async #endReservation<R>(
+  /** The lines of a reservation never change, so they can be read before anything is locked. */
+  #endReservation<R>(
     session: Session,
     request: Request,
     answer: (decision: Decision) => R,
     data?: LineData,
   ): Promise<R> {
-    const { map, executor } = this.#parts
+    const { map } = this.#parts
     requireReservation(map)
-    const complete = async () => {
-      const { deadline } = request
-      const read = () => readReservations(session.until(deadline), map, [request])
-      const reservations = await (session.inTransaction ? read() : readAgain(request, read))
-      const reserved = reservations.get(nameOf(request))?.lines ?? []
+    const complete = async (reading: Session) => {
+      const reserved = (await readReservations(reading, map, [request])).get(nameOf(request))?.lines ?? []
       const lines = data ? reserved.map((line) => ({ ...line, data })) : reserved
       return { ...request, lines, resources: idsOf(lines) }
     }
-    if (!session.inTransaction) return executor.execute(await complete(), answer)
-    return serializeInTransaction(session, request.deadline, async () =>
-      answer((await executeInTransaction(session, map, await complete())).decision),
+    return this.#settleCompleted(session, { request, complete }, answer)
+  }
+
+  reverse(session: Session, args: Args, events?: CallEvents) {
+    const { map } = this.#parts
+    requireReverses(map)
+    const { lineData, ...given } = args
+    const asked = {
+      of: keyValue(args.of, map.movement.transactionId, 'of'),
+      lines: args.lines === undefined ? undefined : readUndone(map, given),
+      data: lineData?.[0],
+    }
+    const request = requestOf(this.#parts, { kind: 'reverse', decide: decideReverse, lines: [] }, args, events)
+    const complete = (reading: Session) => withOriginal(reading, map, request, asked)
+    return this.#settleCompleted(session, { request, complete }, (decision) =>
+      movedOf(granted(decision), map.quantities),
+    )
+  }
+
+  /**
+   * Settles a request whose lines the database has. In a transaction they are not read before its own turn, for the call
+   * before it may be the one that records them.
+   */
+  async #settleCompleted<R>(
+    session: Session,
+    { request, complete }: { request: Request; complete(reading: Session): Promise<Request> },
+    answer: (decision: Decision) => R,
+  ): Promise<R> {
+    const { map, executor } = this.#parts
+    const { deadline } = request
+    const read = () => complete(session.until(deadline))
+    if (!session.inTransaction) return executor.execute(await readAgain(request, read), answer)
+    return serializeInTransaction(session, deadline, async () =>
+      answer((await executeInTransaction(session, map, await read())).decision),
     )
   }
 
@@ -195,6 +224,25 @@ function requireReservation({ reservation }: StockMap): void {
   if (reservation) return
   const message = 'must be mapped to a model, for stock to be reserved'
   throw new ConfigurationError([{ path: 'reservation', message }])
+}
+
+function requireReverses({ movement }: StockMap): void {
+  if (movement.reverses) return
+  const message = `must name a field of ${movement.model.name} for the transaction id that a movement undoes`
+  throw new ConfigurationError([{ path: 'movement.reverses', message }])
+}
+
+/** Its data is for all lines. */
+function readUndone(map: StockMap, args: Args): readonly Line[] {
+  const { lines } = args
+  const other = Array.isArray(lines) ? lines.findIndex((line) => isRecord(line) && line.data !== undefined) : -1
+  if (other >= 0) throw new InvalidArgumentError(`lines[${other}].data`, 'is given once, as data, for all lines.')
+  return positive(readLines(map, args), 'it is how much is to be undone')
+}
+
+function positive(lines: readonly Line[], because: string): readonly Line[] {
+  if (lines.every(({ quantity }) => quantity > 0n)) return lines
+  throw new InvalidArgumentError('quantity', `must be positive: ${because}.`)
 }
 
 function requireApplied(map: StockMap): Applying {

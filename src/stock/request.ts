@@ -4,15 +4,18 @@ import type { Deadline } from '../sync/deadline.js'
 import type { Decider } from './decider.js'
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
+import type { Reversal } from './reverse.js'
 
-/** The kinds of requests. `release` and `fulfil` end a reservation. */
-export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil'
+/** The kinds of requests. `release` and `fulfil` end a reservation, and `reverse` undoes a movement. */
+export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil' | 'reverse'
 
 /** So much of one item. In a `count`, how much was found. */
 export interface Line {
   readonly item: Item
   readonly quantity: bigint
   readonly data?: LineData
+  /** The transaction id of the movement that it undoes. */
+  readonly reverses?: string
 }
 
 /** A transaction id, which is unique in its scope. */
@@ -43,6 +46,7 @@ export interface Request extends Claimed, Patience {
   readonly group?: string
   /** For a reservation: how long it lasts, in ms. */
   readonly expiresIn?: number
+  readonly reversal?: Reversal
   readonly deadline: Deadline
 }
 

@@ -56,9 +56,10 @@ export function stockSchema({ scope = [], lots = false }: StockSchemaOptions = {
         ...item,
         quantity,
         ['applied', 'Boolean', '@default(true)'],
+        ['reverses', 'String?'],
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
-      keys: ['@@id([transactionId, line])', `@@index([${key}])`, '@@index([applied])'],
+      keys: ['@@id([transactionId, line])', `@@index([${key}])`, '@@index([applied])', '@@index([reverses])'],
     }),
     modelText({
       doc: 'What baskets hold back of the stock. Written',
@@ -112,6 +113,7 @@ CREATE TABLE "StockMovement" (
     "warehouse" TEXT NOT NULL,
     "quantity" INTEGER NOT NULL,
     "applied" BOOLEAN NOT NULL DEFAULT true,
+    "reverses" TEXT,
     "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "StockMovement_pkey" PRIMARY KEY ("transactionId","line")
@@ -135,6 +137,9 @@ CREATE INDEX "StockMovement_productId_warehouse_idx" ON "StockMovement"("product
 
 -- CreateIndex
 CREATE INDEX "StockMovement_applied_idx" ON "StockMovement"("applied");
+
+-- CreateIndex
+CREATE INDEX "StockMovement_reverses_idx" ON "StockMovement"("reverses");
 
 -- CreateIndex
 CREATE INDEX "StockReservation_productId_warehouse_state_idx" ON "StockReservation"("productId", "warehouse", "state");

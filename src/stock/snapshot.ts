@@ -1,6 +1,7 @@
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
 import type { Claimed, Line, Request } from './request.js'
+import type { Reversals } from './reverse.js'
 
 /** The numbers of an item, in the stock's smallest unit. */
 export interface Balance {
@@ -33,6 +34,8 @@ export interface Snapshot {
   readonly expired: ReadonlyMap<string, bigint>
   /** Of requests with data whose transaction id is recorded: the fields that are recorded with another value. */
   readonly differing: ReadonlyMap<Request, readonly string[]>
+  /** Where there is a reversal among the requests. */
+  readonly reversals?: Reversals | undefined
   /** The time, by the database's clock. */
   readonly now: Date
 }
@@ -42,6 +45,7 @@ export interface MovementEntry extends Claimed {
   readonly item: Item
   readonly quantity: bigint
   readonly data?: LineData
+  readonly reverses?: string
   readonly isRefused: boolean
 }
 

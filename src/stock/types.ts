@@ -1,5 +1,16 @@
 import type { Input } from '../mapping/input.js'
 import type { CallOptions } from '../retry/call-options.js'
+import type {
+  MoveAllResult,
+  MoveResult,
+  ProjectResult,
+  ReleaseResult,
+  ReserveResult,
+  StockDiscrepancy,
+  TraceEntry,
+} from './results.js'
+
+export type * from './results.js'
 
 /**
  * The member that a ledger with these options is: `$stock`, or `$credit` with the name `credit`. A name that only the
@@ -72,82 +83,6 @@ export interface Minimum<Q> {
 export interface Named {
   /** Names the request. However often it arrives, it is carried out once. */
   transactionId: string
-}
-
-/** The outcome of one line. */
-export interface MovedLine<Key, Q> {
-  readonly item: Key
-  /** As recorded, by the call that came first. */
-  readonly quantity: Q
-  /** The quantity on hand after it; for a replay, that of now. */
-  readonly balance: Q
-}
-
-export interface MoveResult<Q> {
-  readonly quantity: Q
-  readonly balance: Q
-  /** Whether it had been carried out before, by another call under the same transaction id. */
-  readonly replayed: boolean
-}
-
-export interface MoveAllResult<Key, Q> {
-  /** One per item, in the order in which the items were first named. */
-  readonly lines: readonly MovedLine<Key, Q>[]
-  readonly replayed: boolean
-}
-
-/** So much of an item that was taken. */
-export interface TakenLine<Key, Q> {
-  readonly item: Key
-  readonly quantity: Q
-}
-
-/** A movement out of an item. */
-export interface TraceEntry<Q> {
-  readonly transactionId: string
-  readonly line: number
-  /** As recorded, so it is negative. */
-  readonly quantity: Q
-}
-
-export interface ReserveResult<Key = unknown, Q = unknown> {
-  /** Of a call with `from`: the items that were chosen, and all others of it. */
-  readonly lines?: readonly TakenLine<Key, Q>[]
-  /** When the reservation ends by itself, by the database's clock. */
-  readonly expiresAt: Date
-  /** `active`, unless this is a replay and it has ended meanwhile. */
-  readonly state: 'active' | 'released' | 'fulfilled' | 'expired'
-  readonly replayed: boolean
-}
-
-export interface ReleaseResult {
-  /** Whether this call has released it. */
-  readonly released: boolean
-  readonly state: 'released' | 'fulfilled' | 'expired' | 'missing'
-}
-
-export interface ProjectResult<Key> {
-  /** How many movements were folded. */
-  readonly folded: number
-  /** The items of which nothing more could be folded, with the error of each. Left out where there is none. */
-  readonly failed?: readonly { readonly item: Key; readonly error: unknown }[]
-}
-
-/**
- * An item whose balance is not what its movements, or whose reserved quantity is not what its
- * reservations add up to; or an item that is not there, though movements or active reservations
- * name it.
- */
-export interface StockDiscrepancy<Key, Q> {
-  readonly item: Key
-  readonly balance: Q
-  /** The opening balance and all applied movements. */
-  readonly expected: Q
-  readonly reserved: Q
-  /** All active reservations. */
-  readonly expectedReserved: Q
-  /** Where there is no such item: it was deleted, or has another key now. Its balance is given as 0. */
-  readonly missing?: true
 }
 
 /** Values of the columns that a model of yours has besides those of this package. */
@@ -320,6 +255,31 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
     /** At most so many. Default 1,000, at most 10,000. */
     limit?: number | undefined
   }): Promise<readonly TraceEntry<Q>[]>
+
+  /**
+   * Undoes a movement, as a whole or in part: the opposite movements, each with the transaction id of the original in its
+   * column `reverses`. However many reversals there are, they never undo more than it has moved. The minimum counts: what
+   * a receipt has brought may be sold. A reversal is a movement, so it can be undone as well.
+   *
+   * @returns the lines that this call has recorded; for a replay those of the call that came first
+   * @throws ReversalError if there is no such movement, it was refused, it is deferred and not folded, or less is left of it
+   * @throws InsufficientStockError if less than that is available; nothing is moved
+   * @throws IdempotencyMismatchError if the transaction id stands for something else
+   * @throws ConfigurationError if the model of movements has no such column
+   *
+   * @example
+   * await db.$stock.reverse({ transactionId, of: 'order 1', lines: [{ item: 11, quantity: 1 }] })
+   */
+  reverse(
+    args: Named & {
+      /** The transaction id of the movement. */
+      of: string
+      /** How much of which items is to be undone, as positive numbers. Default: all that is left. */
+      lines?: readonly StockLine<Key, Q>[] | undefined
+    } & DataArgument<Data> &
+      Minimum<Q> &
+      CallOptions,
+  ): Promise<MoveAllResult<Key, Q>>
 
   /**
    * The items whose balance is not what their movements add up to, and those that movements or

@@ -1,7 +1,7 @@
 import { isOutOfRange } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
-import { keysEqual, stateIn, touches } from '../mapping/columns.js'
+import { keysEqual, sqlTypeOf, stampColumns, stateIn, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf, momentIn } from '../sql/sql.js'
 import { type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
@@ -218,13 +218,17 @@ function changedItems(map: StockMap, { items }: Writes, source: Statement, parts
 function movementClaim(map: StockMap, entries: readonly MovementEntry[]): Claim<MovementEntry> {
   const { movement } = map
   const { applied, refused } = movement
-  const flag = (entries: readonly MovementEntry[]) => [column('refused', 'bool', entries, ({ isRefused }) => isRefused)]
+  const reverses = entries.some((entry) => entry.reverses) ? movement.reverses : undefined
+  const parameters = (entries: readonly MovementEntry[]) => [
+    ...(refused ? [column('refused', 'bool', entries, ({ isRefused }) => isRefused)] : []),
+    ...(reverses ? [column('reverses', sqlTypeOf(reverses), entries, (entry) => entry.reverses ?? null)] : []),
+  ]
   return {
     lines: movement,
     entries,
-    columns: flagColumns(map),
-    values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}`,
-    ...(refused && { parameters: flag }),
+    parameters,
+    columns: raw(flagColumns(map) + (reverses ? stampColumns([reverses]) : '')),
+    values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}${reverses && raw(', m.reverses')}`,
   }
 }
 

@@ -181,6 +181,12 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
       await write(`$stock.fulfil${kind}, on the client`, () => fulfil(db, 'client'))
       await write(`$stock.fulfil${kind}, on a tx`, () => onTx((tx) => fulfil(tx, 'tx')))
     }
+    for (const kind of ['', ', a replay']) {
+      const reverse = (db: Db, place: string) =>
+        db.$stock.reverse({ transactionId: `${place} reversal ${round}`, of: `${place} $stock.move ${round}` })
+      await write(`$stock.reverse${kind}, on the client`, () => reverse(db, 'client'))
+      await write(`$stock.reverse${kind}, on a tx`, () => onTx((tx) => reverse(tx, 'tx')))
+    }
     for (const [name, call] of Object.entries(REFUSED)) {
       await write(`${name}, refused, on the client`, () => refused(call(db, `client no ${name} ${round}`)))
       await write(`${name}, refused, on a tx`, () => refused(onTx((tx) => call(tx, `tx no ${name} ${round}`))))

@@ -6,7 +6,19 @@ import { stock } from '../../src/stock/extension.js'
 import { STARTING_LINE } from './starting-line.js'
 import { STOCK, type StockItem } from './stock-models.js'
 
-const KINDS = ['move', 'moveAll', 'take', 'defer', 'project', 'reserve', 'fulfil', 'release', 'count', 'audit'] as const
+const KINDS = [
+  'move',
+  'moveAll',
+  'take',
+  'defer',
+  'project',
+  'reserve',
+  'fulfil',
+  'release',
+  'count',
+  'reverse',
+  'audit',
+] as const
 type Kind = (typeof KINDS)[number]
 
 export interface MixWork {
@@ -30,7 +42,7 @@ export interface MixOutcome {
   readonly failures: readonly string[]
 }
 
-const EXPECTED = ['INSUFFICIENT_STOCK', 'RESERVATION_ENDED']
+const EXPECTED = ['INSUFFICIENT_STOCK', 'RESERVATION_ENDED', 'REVERSAL']
 const ON_PURPOSE = new Error('rolled back on purpose')
 
 process.once('message', async ({ url, items, callers, rounds, names, kinds = KINDS, folds }: MixWork) => {
@@ -79,6 +91,16 @@ process.once('message', async ({ url, items, callers, rounds, names, kinds = KIN
         return (await way.$stock.release({ transactionId: reservation })).released
       case 'count':
         return !(await way.$stock.count({ transactionId, item: itemAt(n), counted: n % 40 })).replayed
+      case 'reverse': {
+        const of = `${names} moveAll ${n}`
+        return !(
+          await way.$stock.reverse({
+            transactionId,
+            of,
+            ...(n % 2 === 0 && { lines: [{ item: itemAt(n), quantity: 1 }] }),
+          })
+        ).replayed
+      }
       case 'audit': {
         const found = await way.$stock.audit()
         if (found.length > 0) throw new Error(`audit: ${JSON.stringify(found)}`)

@@ -48,6 +48,19 @@ const item = { productId: 1, warehouse: 'main' }
   type _release = Expect<Equal<Resolved<ReturnType<typeof db.$stock.release>>['released'], boolean>>
 }
 
+// The reversal of a movement.
+{
+  const { lines } = await db.$stock.reverse({ transactionId, of: 'b', lines: [{ item, quantity: 1 }] as const })
+  type _line = Expect<Equal<(typeof lines)[number]['quantity'], number>>
+  db.$stock.reverse({ transactionId, of: 'b', lines: undefined, minimum: null, retry: { attempts: 3 }, signal })
+  // @ts-expect-error: the movement that is undone
+  db.$stock.reverse({ transactionId })
+  // @ts-expect-error: an item is named by all of its key
+  db.$stock.reverse({ transactionId, of: 'b', lines: [{ item: 1, quantity: 1 }] })
+  // @ts-expect-error: which movement it undoes is said by `of`
+  db.$stock.move({ transactionId, item, quantity: 1, data: { reverses: 'b' } })
+}
+
 // Every argument that there is.
 db.$stock.move({ transactionId, item, quantity: 1, minimum: null, retry: { attempts: 3 }, signal })
 db.$stock.move({ transactionId, item, quantity: 1, minimum: undefined, retry: undefined, signal: undefined })
@@ -192,6 +205,11 @@ db.$idempotent({ key: 'x', scope: 'y', request: {} }, async (tx) => {
   racks.$stock.move({ transactionId, ...line, data: { orderId: 7, reason: 'OTHER' } })
   // @ts-expect-error: no such column
   racks.$stock.move({ transactionId, ...line, data: { orderId: 7, colour: 'red' } })
+  // @ts-expect-error: a reversal is a movement, so it has an order
+  racks.$stock.reverse({ transactionId, of: 'a' })
+  racks.$stock.reverse({ transactionId, of: 'a', data: { orderId: 7 } })
+  // @ts-expect-error: the data is for all lines
+  racks.$stock.reverse({ transactionId, of: 'a', lines: [{ ...line, data: { orderId: 7 } }], data: { orderId: 7 } })
   // @ts-expect-error: the quantity is that of the line
   racks.$stock.move({ transactionId, ...line, data: { orderId: 7, quantity: 2 } })
   // @ts-expect-error: the state is kept by $stock

@@ -18,6 +18,7 @@ CREATE TABLE "StockMovement" (
     "warehouse" TEXT NOT NULL,
     "quantity" INTEGER NOT NULL,
     "applied" BOOLEAN NOT NULL DEFAULT true,
+    "reverses" TEXT,
     "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "StockMovement_pkey" PRIMARY KEY ("transactionId","line")
@@ -41,6 +42,9 @@ CREATE INDEX "StockMovement_productId_warehouse_idx" ON "StockMovement"("product
 
 -- CreateIndex
 CREATE INDEX "StockMovement_applied_idx" ON "StockMovement"("applied");
+
+-- CreateIndex
+CREATE INDEX "StockMovement_reverses_idx" ON "StockMovement"("reverses");
 
 -- CreateIndex
 CREATE INDEX "StockReservation_productId_warehouse_state_idx" ON "StockReservation"("productId", "warehouse", "state");

@@ -1,0 +1,75 @@
+/** The outcome of one line. */
+export interface MovedLine<Key, Q> {
+  readonly item: Key
+  /** As recorded, by the call that came first. */
+  readonly quantity: Q
+  /** The quantity on hand after it; for a replay, that of now. */
+  readonly balance: Q
+}
+
+export interface MoveResult<Q> {
+  readonly quantity: Q
+  readonly balance: Q
+  /** Whether it had been carried out before, by another call under the same transaction id. */
+  readonly replayed: boolean
+}
+
+export interface MoveAllResult<Key, Q> {
+  /** One per item, in the order in which the items were first named. */
+  readonly lines: readonly MovedLine<Key, Q>[]
+  readonly replayed: boolean
+}
+
+/** So much of an item that was taken. */
+export interface TakenLine<Key, Q> {
+  readonly item: Key
+  readonly quantity: Q
+}
+
+/** A movement out of an item. */
+export interface TraceEntry<Q> {
+  readonly transactionId: string
+  readonly line: number
+  /** As recorded, so it is negative. */
+  readonly quantity: Q
+}
+
+export interface ReserveResult<Key = unknown, Q = unknown> {
+  /** Of a call with `from`: the items that were chosen, and all others of it. */
+  readonly lines?: readonly TakenLine<Key, Q>[]
+  /** When the reservation ends by itself, by the database's clock. */
+  readonly expiresAt: Date
+  /** `active`, unless this is a replay and it has ended meanwhile. */
+  readonly state: 'active' | 'released' | 'fulfilled' | 'expired'
+  readonly replayed: boolean
+}
+
+export interface ReleaseResult {
+  /** Whether this call has released it. */
+  readonly released: boolean
+  readonly state: 'released' | 'fulfilled' | 'expired' | 'missing'
+}
+
+export interface ProjectResult<Key> {
+  /** How many movements were folded. */
+  readonly folded: number
+  /** The items of which nothing more could be folded, with the error of each. Left out where there is none. */
+  readonly failed?: readonly { readonly item: Key; readonly error: unknown }[]
+}
+
+/**
+ * An item whose balance is not what its movements, or whose reserved quantity is not what its
+ * reservations add up to; or an item that is not there, though movements or active reservations
+ * name it.
+ */
+export interface StockDiscrepancy<Key, Q> {
+  readonly item: Key
+  readonly balance: Q
+  /** The opening balance and all applied movements. */
+  readonly expected: Q
+  readonly reserved: Q
+  /** All active reservations. */
+  readonly expectedReserved: Q
+  /** Where there is no such item: it was deleted, or has another key now. Its balance is given as 0. */
+  readonly missing?: true
+}
