@@ -40,7 +40,8 @@ export function asksForEncryption(message: Buffer): boolean {
 export class StatementReader {
   readonly #prepared = new Map<string, string>()
   #isStarted = false
-  #isUnderWay = false
+  /** The name that was parsed, and not bound yet. */
+  #parsed: string | undefined
 
   /**
    * The statement that a message begins, if it begins one: a Query, a Parse, or a Bind of what was parsed before.
@@ -49,9 +50,8 @@ export class StatementReader {
   read(message: Buffer): { readonly statement: string | undefined; readonly isLast: boolean } {
     const statement = this.#isStarted ? this.#begun(message) : undefined
     this.#isStarted = true
-    if (statement !== undefined) this.#isUnderWay = true
     const isLast = message[0] === QUERY || message[0] === SYNC
-    if (isLast) this.#isUnderWay = false
+    if (isLast) this.#parsed = undefined
     return { statement, isLast }
   }
 
@@ -61,11 +61,15 @@ export class StatementReader {
       const name = text(message, 5)
       const statement = text(message, 5 + Buffer.byteLength(name) + 1)
       this.#prepared.set(name, statement)
+      this.#parsed = name
       return statement
     }
-    if (message[0] === BIND && !this.#isUnderWay) {
+    if (message[0] === BIND) {
       const portal = text(message, 5)
-      return this.#prepared.get(text(message, 5 + Buffer.byteLength(portal) + 1))
+      const name = text(message, 5 + Buffer.byteLength(portal) + 1)
+      const isToldAlready = name === this.#parsed
+      this.#parsed = undefined
+      return isToldAlready ? undefined : this.#prepared.get(name)
     }
     return undefined
   }
