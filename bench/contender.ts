@@ -100,6 +100,9 @@ export interface Operations {
   /** Takes so many serials of an item that nobody has, all or none, once per transaction id. */
   takeSerials(transactionId: string, itemId: number, count: number): Promise<Outcome>
 
+  /** Takes the next serial of an item that nobody has, once per transaction id; `refused` if there is none. */
+  takeSerial(transactionId: string, itemId: number): Promise<Outcome>
+
   /** Writes a document under the next number of a series that has no gaps, one per transaction id. */
   nextNumber(transactionId: string, series: string): Promise<Outcome>
 }

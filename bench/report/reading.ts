@@ -26,6 +26,7 @@ const HEADLINES: readonly string[] = [
   'insert-once-duplicates',
   'critical-section-64',
   'serials',
+  'serial-incident',
   'gapless-numbers',
 ]
 

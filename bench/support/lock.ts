@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Environment, Rows, Session } from '../contender.js'
+import { findNextSerial, takeSerial } from './next-serial.js'
 import { PATIENCE } from './patience.js'
 import { createPrisma, hasCode } from './prisma-client.js'
 import { rowsOf } from './prisma-rows.js'
@@ -70,7 +71,7 @@ export function lockName({ databaseUrl }: Environment, key: string): string {
 }
 
 /** The operations that every lock can do; each contender names these. */
-export const LOCK_OPERATIONS = ['readChangeWrite', 'critical', 'move'] as const
+export const LOCK_OPERATIONS = ['readChangeWrite', 'critical', 'move', 'takeSerial'] as const
 
 /** The work under a lock. The rows are read and written on Prisma's own pool, each statement for itself. */
 export function lockSession(env: Environment, withLock: WithLock, closeLocks: () => Promise<void>): Session {
@@ -109,6 +110,17 @@ export function lockSession(env: Environment, withLock: WithLock, closeLocks: ()
       critical(`item-${itemId}`, async (rows) => rows.write(itemId, (await rows.read(itemId)) + 1)),
     critical,
     move,
+    async takeSerial(transactionId, itemId) {
+      let refused = false
+      const retries = await withLock(`serials-${itemId}`, async (hold) => {
+        const next = await findNextSerial(db, transactionId, itemId)
+        refused = next === undefined
+        if (typeof next !== 'number') return
+        hold.check()
+        await takeSerial(db, next, transactionId)
+      })
+      return { retries, refused }
+    },
     async close() {
       await closeLocks()
       await db.$disconnect()

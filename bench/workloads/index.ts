@@ -4,6 +4,7 @@ import { criticalSection } from './critical-section.js'
 import { gaplessNumbers } from './gapless-numbers.js'
 import { insertAlone, insertDuplicates, insertNew } from './insert-once.js'
 import { readChangeWrite } from './read-change-write.js'
+import { serialIncident } from './serial-incident.js'
 import { serials } from './serials.js'
 import { stockMove, stockReceipt } from './stock-move.js'
 
@@ -80,6 +81,7 @@ export const WORKLOADS: readonly Workload[] = [
   insertDuplicates,
   criticalSection(64, true),
   serials,
+  serialIncident,
   gaplessNumbers,
 ]
 

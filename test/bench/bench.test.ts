@@ -76,6 +76,38 @@ test('the bench shows who loses updates, and what each call costs, and leaves no
   expect(await databasesOf(bench)).toEqual([])
 })
 
+test('the incident: serials are given to two where nothing guards them, and to one under any lock, at the price of the database', async () => {
+  const output = join(await temporaryFolder(), 'result.json')
+  const chosen = [
+    'prisma/max-plus-one',
+    'prisma/select-for-update',
+    'lock/lock-table',
+    'pg/skip-locked',
+    'ours/serials',
+  ]
+  const args = [
+    ...[...chosen, 'lock/redis-set-nx'].flatMap((id) => ['--contender', id]),
+    ...['--workload', 'serial-incident', '--rounds', '1', '--budget', '8', '--output', output],
+  ]
+
+  const bench = startScript(BENCH, { DATABASE_URL: inject('serverUrl') }, args)
+  const { exitCode, stderr, stdout } = await bench.ended
+
+  expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' })
+  const { cells, contenders } = await resultIn(output)
+  const cell = (id: string) => cells.find(({ contender }) => contender === id) as Cell
+  const wrong = cells.filter(({ audit }) => Object.values(audit).some((count) => count > 0))
+  expect(wrong.map(({ contender }) => contender)).toEqual(['prisma/max-plus-one'])
+  expect(cell('prisma/max-plus-one').audit.lost).toBeGreaterThan(0)
+  for (const id of chosen) {
+    const [{ figures, failures }] = cell(id).rounds
+    expect([id, (figures?.operations ?? 0) > CALLERS, failures]).toEqual([id, true, []])
+  }
+  // Redis is beside the database, and not everywhere.
+  const redis = contenders.find(({ id }) => id === 'lock/redis-set-nx')
+  expect(redis?.missing === undefined).toBe(cells.some(({ contender }) => contender === redis?.id))
+})
+
 test('the bench, ended by Ctrl-C, leaves no process, database or folder, and keeps what it has measured', async () => {
   const folder = await temporaryFolder()
   const output = join(folder, 'result.json')

@@ -1,6 +1,6 @@
 /** `$serials.allocate`, as the guide shows it. */
 import { InsufficientSerialsError } from '../../../dist/index.js'
-import type { Contender } from '../../contender.js'
+import type { Contender, Outcome } from '../../contender.js'
 import { createOurs } from '../../support/ours-client.js'
 
 export default {
@@ -10,20 +10,22 @@ export default {
   source: 'docs/guide/serial-numbers.md',
   choices:
     'As it comes. It gives the records of the serials back, and knows a request again that differs from the first. It does not tell how often it has tried. Prepared statements.',
-  operations: ['takeSerials'],
+  operations: ['takeSerials', 'takeSerial'],
 
   async open(env) {
     const db = createOurs(env)
+    async function takeSerials(transactionId: string, itemId: number, count: number): Promise<Outcome> {
+      try {
+        await db.$serials.allocate({ transactionId, where: { itemId }, count })
+        return { retries: 0 }
+      } catch (error) {
+        if (!(error instanceof InsufficientSerialsError)) throw error
+        return { retries: 0, refused: true }
+      }
+    }
     return {
-      async takeSerials(transactionId, itemId, count) {
-        try {
-          await db.$serials.allocate({ transactionId, where: { itemId }, count })
-          return { retries: 0 }
-        } catch (error) {
-          if (!(error instanceof InsufficientSerialsError)) throw error
-          return { retries: 0, refused: true }
-        }
-      },
+      takeSerials,
+      takeSerial: (transactionId, itemId) => takeSerials(transactionId, itemId, 1),
       close: () => db.$disconnect(),
     }
   },

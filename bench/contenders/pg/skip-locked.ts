@@ -1,5 +1,5 @@
 /** Serials by hand on pg: a claim of the transaction id, and one update that skips what others are taking. */
-import type { Contender } from '../../contender.js'
+import type { Contender, Outcome } from '../../contender.js'
 import { createPool, inTransaction } from '../../support/pg-pool.js'
 
 const CLAIM = {
@@ -30,25 +30,27 @@ export default {
   choices:
     'READ COMMITTED, named (prepared) statements, not pipelined: the second hangs on what the first has found. What is ' +
     'free is chosen in a CTE, which is run once, whatever the plan.',
-  operations: ['takeSerials'],
+  operations: ['takeSerials', 'takeSerial'],
 
   async open(env) {
     const pool = createPool(env)
+    async function takeSerials(transactionId: string, itemId: number, count: number): Promise<Outcome> {
+      try {
+        await inTransaction(pool, async (client) => {
+          const { rowCount: claimed } = await client.query({ ...CLAIM, values: [transactionId, itemId, count] })
+          if (claimed === 0) return // they were taken before
+          const { rowCount: taken } = await client.query({ ...TAKE, values: [transactionId, itemId, count] })
+          if ((taken ?? 0) < count) throw new TooFew()
+        })
+        return { retries: 0 }
+      } catch (error) {
+        if (!(error instanceof TooFew)) throw error
+        return { retries: 0, refused: true }
+      }
+    }
     return {
-      async takeSerials(transactionId, itemId, count) {
-        try {
-          await inTransaction(pool, async (client) => {
-            const { rowCount: claimed } = await client.query({ ...CLAIM, values: [transactionId, itemId, count] })
-            if (claimed === 0) return // they were taken before
-            const { rowCount: taken } = await client.query({ ...TAKE, values: [transactionId, itemId, count] })
-            if ((taken ?? 0) < count) throw new TooFew()
-          })
-          return { retries: 0 }
-        } catch (error) {
-          if (!(error instanceof TooFew)) throw error
-          return { retries: 0, refused: true }
-        }
-      },
+      takeSerials,
+      takeSerial: (transactionId, itemId) => takeSerials(transactionId, itemId, 1),
       close: () => pool.end(),
     }
   },

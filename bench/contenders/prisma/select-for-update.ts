@@ -1,6 +1,7 @@
 /** Pessimistic by hand: `SELECT … FOR UPDATE` by raw SQL at the beginning of an interactive transaction. */
 import type { Prisma } from '../../../generated/bench/client.js'
 import type { Contender } from '../../contender.js'
+import { findNextSerial, takeSerial } from '../../support/next-serial.js'
 import { createPrisma, hasCode } from '../../support/prisma-client.js'
 
 export default {
@@ -11,7 +12,7 @@ export default {
   choices:
     'READ COMMITTED. Prisma has no such call, so the row is read with $queryRaw. A transaction waits 5 s for a ' +
     'connection (maxWait), as others wait for a lock, and takes 5 s at most, which is the default. Prepared statements.',
-  operations: ['readChangeWrite', 'move', 'receive'],
+  operations: ['readChangeWrite', 'move', 'receive', 'takeSerial'],
 
   async open(env) {
     const db = createPrisma(env)
@@ -40,6 +41,15 @@ export default {
       },
       move,
       receive: move,
+      async takeSerial(transactionId, itemId) {
+        const refused = await db.$transaction(async (tx) => {
+          await lockStock(tx, itemId)
+          const next = await findNextSerial(tx, transactionId, itemId)
+          if (typeof next === 'number') await takeSerial(tx, next, transactionId)
+          return next === undefined
+        })
+        return { retries: 0, refused }
+      },
       close: () => db.$disconnect(),
     }
   },
