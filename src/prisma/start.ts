@@ -63,12 +63,14 @@ const DONE = Promise.resolve({ rowCount: 0 })
 export class Start implements ProxyHandler<Connection> {
   /** For the adapter, in the place of the connection itself. */
   readonly connection: Connection
+  /** Whether the adapter begins by itself, and sends the first statement like any other. */
+  isLeft = false
   readonly #connection: Connection
   readonly #wire: Wire
   readonly #Together: TogetherClass
   readonly #first: First
   /** Queries of the adapter that are still to come, in whose place `BEGIN` is sent. */
-  #toCome: number
+  readonly #toCome: string[]
   /** Settles when BEGIN, and what was sent with it, was answered. */
   #sent: Promise<void> | undefined
   #hasBegun = false
@@ -81,7 +83,7 @@ export class Start implements ProxyHandler<Connection> {
     this.#wire = wire
     this.#Together = Together
     this.#first = first
-    this.#toCome = beginOf(first).length
+    this.#toCome = [...beginOf(first)]
     this.connection = new Proxy(connection, this)
   }
 
@@ -125,8 +127,8 @@ export class Start implements ProxyHandler<Connection> {
     if (told && config.text === this.#first.text) return Promise.reject(told.error)
     if (this.#hasBegun) return this.#connection.query(config)
     if (this.#failure) return Promise.reject(this.#failure.error)
-    if (this.#toCome > 0) {
-      this.#toCome--
+    if (this.#toCome.length > 0) {
+      if (config.text !== this.#toCome.shift()) return this.#leave(config)
       return DONE
     }
     if (this.#sent) return this.#sent.then(() => this.#query(config))
@@ -140,6 +142,16 @@ export class Start implements ProxyHandler<Connection> {
         throw error
       },
     )
+  }
+
+  /** An adapter that begins in another way begins by itself: no query of its own is left out. */
+  async #leave(config: Config): Promise<unknown> {
+    this.isLeft = true
+    this.#hasBegun = true
+    const { length } = beginOf(this.#first)
+    const leftOut = length - 1 - this.#toCome.length
+    for (const text of beginOf(this.#first).slice(0, leftOut)) await this.#connection.query({ text })
+    return this.#connection.query(config)
   }
 
   #fail(error: unknown): void {

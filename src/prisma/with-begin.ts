@@ -85,7 +85,7 @@ export class WithBegin {
   /** The answer to the first statement, and to any other what `send` gives. */
   answer<R extends object>(statement: SqlStatement, send: () => Promise<R[]>): Promise<R[]> {
     const start = this.#start
-    if (start === undefined || statement !== this.#first) return send()
+    if (start === undefined || start.isLeft || statement !== this.#first) return send()
     this.#start = undefined
     // Sent once more, it has the same error, which Prisma tells in its own way.
     return start.answer().then(
@@ -98,7 +98,7 @@ export class WithBegin {
   withNext(): (() => never | undefined) | undefined {
     const start = this.#start
     this.#start = undefined
-    return start && (() => start.row)
+    return start?.isLeft === false ? () => start.row : undefined
   }
 }
 

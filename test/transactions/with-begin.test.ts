@@ -13,8 +13,8 @@ import { openRole } from '../support/role.js'
 
 const { database, connect } = useExtended()
 
-/** A client whose connections are of that class, or whose statements have names. */
-function connectBy({ Client = pg.Client, named = false, url = database.url, log = false }) {
+/** A client whose connections are of that class, whose statements have names, or whose adapter begins in another way. */
+function connectBy({ Client = pg.Client, named = false, url = database.url, log = false, begins = '' }) {
   const statements: string[] = []
   class Recording extends Client {
     // biome-ignore lint/suspicious/noExplicitAny: the overloads of pg's query
@@ -26,9 +26,34 @@ function connectBy({ Client = pg.Client, named = false, url = database.url, log 
   const pool = new pg.Pool({ connectionString: url, max: 1, Client: Recording as never })
   const names = named ? { statementNameGenerator: ({ sql }: { sql: string }) => nameOf(sql) } : {}
   const adapter = new PrismaPg(pool, { disposeExternalPool: true, ...names })
+  if (begins !== '') beginOtherwise(adapter, begins)
   const client = new PrismaClient({ adapter, ...(log ? { log: [{ emit: 'event', level: 'query' }] as const } : {}) })
   onTestFinished(() => client.$disconnect())
   return { client, db: client.$extends(concurrency()), pool, statements }
+}
+
+/** The adapter as it may be some day: one of the queries by which it begins has another text. */
+function beginOtherwise(adapter: PrismaPg, begins: string) {
+  const connect = adapter.connect.bind(adapter)
+  adapter.connect = async () => {
+    const connected = await connect()
+    const start = connected.startTransaction
+    const otherwise = ({ text, ...config }: { text: string }) => ({
+      ...config,
+      text: text.replace(begins, `${begins} `),
+    })
+    connected.startTransaction = function (this: { client: pg.Pool }, level) {
+      const query = (on: pg.PoolClient) => (config: { text: string }) => on.query(otherwise(config) as never)
+      const get = (on: pg.PoolClient, name: keyof pg.PoolClient) => {
+        if (name === 'query') return query(on)
+        const value: unknown = Reflect.get(on, name)
+        return typeof value === 'function' ? value.bind(on) : value
+      }
+      const client = { connect: async () => new Proxy(await this.client.connect(), { get } as never) }
+      return start.call(Object.create(this, { client: { value: client } }), level)
+    } as typeof start
+    return connected
+  }
 }
 
 const nameOf = (sql: string) => createHash('md5').update(sql).digest('hex')
@@ -53,6 +78,24 @@ async function connectProven(options: Parameters<typeof connectBy>[0] = {}) {
 }
 
 describe('the first statement of a transaction', () => {
+  test.each([
+    ['BEGIN', ['BEGIN ', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE']],
+    ['SET TRANSACTION', ['BEGIN', 'SET TRANSACTION  ISOLATION LEVEL SERIALIZABLE']],
+  ])('goes by itself where an adapter has another text for %s', async (begins, texts) => {
+    const { db, statements } = connectBy({ begins })
+    for (const _ of [1, 2]) {
+      const rows = await db.$transactionWithRetry(
+        async (tx) => [await body(tx), await tx.$queryRaw`SHOW transaction_isolation`],
+        { isolationLevel: 'Serializable' },
+      )
+      expect(rows).toEqual([[{ seven: 7 }], [{ transaction_isolation: 'serializable' }]])
+      const [first, second, note, ...others] = statements.splice(0)
+      expect([first, second]).toEqual(texts)
+      expect(note).toMatch(/^SELECT [^;]*set_config[^;]*$/)
+      expect(others).toEqual(['SELECT $1::int AS seven', 'SHOW transaction_isolation', 'COMMIT'])
+    }
+  })
+
   test('goes together with BEGIN, and waits for its answer the first time', async () => {
     const { db, statements } = connectBy({})
     await db.$transactionWithRetry(body)
