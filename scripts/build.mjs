@@ -31,6 +31,7 @@ const options = {
  */
 const LATER = {
   calls: [
+    'engine/setup', // loaded by all entries: listed here it is in the file that they share, and not in one of its own
     'events/contention',
     'idempotency/once-per',
     'idempotency/operation',
@@ -41,6 +42,7 @@ const LATER = {
     'serials/import-arguments',
     'serials/pick',
     'serials/release',
+    'series/block-allocator',
     'series/document-creator',
     'series/free-numbers',
     'series/number-methods',

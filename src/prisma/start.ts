@@ -1,5 +1,3 @@
-import { madeOnce } from '../engine/made-once.js'
-
 /*
  * BEGIN, the first statement of a transaction, and the statement after it where nobody waits for the answer in between,
  * are sent together, as the JDBC driver of PostgreSQL does: that saves two round trips, and the way of the first
@@ -194,8 +192,11 @@ type TogetherClass = new (first: First, next: Config | undefined) => Query & { r
 
 const classes = new WeakMap<QueryClass, TogetherClass>()
 
+/** A class for each of the driver's. No file of others is imported here: it would be a file more for each entry. */
 function togetherOf(Base: QueryClass): TogetherClass {
-  return madeOnce(classes, Base, () => togetherClass(Base))
+  const known = classes.get(Base) ?? togetherClass(Base)
+  classes.set(Base, known)
+  return known
 }
 
 /**

@@ -19,7 +19,7 @@ import type { RetryingRoot } from '../transactions/method.js'
 import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import { canonical } from '../values/canonical.js'
-import { compareDocument, type DocumentRecord, documentKey, rowOf } from './document.js'
+import { compareDocument, type DocumentRecord, documentKey, readRecord, rowOf } from './document.js'
 import { createDocuments, type DocumentRow, findDocuments, type NewDocument } from './document-statements.js'
 import type { OwnedCall } from './free-numbers.js'
 import type { DocumentMap, DocumentSeries, SeriesMap } from './mapping.js'
@@ -97,6 +97,11 @@ export class DocumentCreator {
   constructor(parts: CreatorParts, maxWaiting: number) {
     this.#parts = parts
     this.#batcher = new Batcher((batch, release) => this.#run(batch, release), { ...BOUNDS, maxWaiting }, systemClock)
+  }
+
+  /** @throws InvalidArgumentError that names the field */
+  read(record: unknown, document: DocumentMap): DocumentRecord {
+    return readRecord(record, document, this.#parts.engine.judges)
   }
 
   /** @throws OverloadedError if too many calls wait already */

@@ -14,9 +14,8 @@ import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
-import { BlockAllocator } from './block-allocator.js'
+import type { BlockAllocator } from './block-allocator.js'
 import { type CallArguments, numberOptions, type ReadArguments } from './call-arguments.js'
-import { readRecord } from './document.js'
 import type { CreatorParts, DocumentCreator, DocumentEngine } from './document-creator.js'
 import type { FreeNumbers } from './free-numbers.js'
 import { inScope, ownTables, type Series, type SeriesMap, seriesOf } from './mapping.js'
@@ -52,10 +51,10 @@ export class SeriesFeature implements Feature {
   readonly map: SeriesMap
   readonly #root: RetryingRoot
   readonly #store: SeriesStore
-  readonly #blocks: BlockAllocator
   readonly #policy: ResolvedPolicy
   readonly #engine: DocumentEngine
   readonly #maxWaiting: number
+  #blocks: BlockAllocator | undefined
   #creator: DocumentCreator | undefined
   #free: FreeNumbers | undefined
   #numbers: NumberMethods | undefined
@@ -68,7 +67,6 @@ export class SeriesFeature implements Feature {
     this.map = map
     this.#root = root
     this.#store = new SeriesStore(map)
-    this.#blocks = new BlockAllocator(this.#store, root)
     this.#policy = resolvePolicy(DEFAULT_POLICY, options.retry)
     this.#engine = engine
     this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING
@@ -136,8 +134,8 @@ export class SeriesFeature implements Feature {
       throw new ConfigurationError([{ path: `series.${series.name}.document`, message }])
     }
     const id = keyText(this.#transactionId(given.transactionId, given.series), document.transactionId, 'transactionId')
-    const record = readRecord(given.record, document, this.#engine.judges)
     const creator = this.#creator ?? (await this.#loadCreator())
+    const record = creator.read(given.record, document)
     given.signal?.throwIfAborted()
     const patience = patienceOf(this.#policy, given)
     events?.begin(patience.deadline, series.id, id)
@@ -184,6 +182,13 @@ export class SeriesFeature implements Feature {
     return this.#free
   }
 
+  /** Loaded in the turn of the first call: the calls on a `tx` keep their order. Most series have no blocks. */
+  async #loadBlocks(): Promise<BlockAllocator> {
+    const { BlockAllocator } = await import('./block-allocator.js')
+    this.#blocks ??= new BlockAllocator(this.#store, this.#root)
+    return this.#blocks
+  }
+
   #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
     const { transactionId, deadline } = call
     // The counter's row is locked by the statement that takes the number.
@@ -197,7 +202,8 @@ export class SeriesFeature implements Feature {
     const { series, transactionId, deadline } = call
     const known = transactionId !== undefined && (await this.#store.read(tx, series, transactionId))
     if (known) return known
-    const number = await this.#blocks.take(call, deadline, PATIENCE_IN_TRANSACTION)
+    const blocks = this.#blocks ?? (await this.#loadBlocks())
+    const number = await blocks.take(call, deadline, PATIENCE_IN_TRANSACTION)
     if (number === undefined || transactionId === undefined) return number
     return this.#store.record(tx, series, transactionId, number)
   }
@@ -209,7 +215,8 @@ export class SeriesFeature implements Feature {
       transactionId && (await readAgain(call, () => this.#store.read(root, series, transactionId, deadline)))
     if (known) return known
     // Before the transaction, so that a call that waits for a block holds no connection.
-    const number = await this.#blocks.take(call, deadline)
+    const blocks = this.#blocks ?? (await this.#loadBlocks())
+    const number = await blocks.take(call, deadline)
     if (transactionId === undefined) return number
     return ownStatements(this.#root, { policy, deadline, waitedFor: 'the same transaction id' }, (tx) =>
       this.#store.record(tx, series, transactionId, number),
