@@ -118,12 +118,12 @@ export class Batcher<T extends Task, R> {
    * @throws OverloadedError if too many wait already
    */
   add<A>(task: T, answer: (result: R) => A): Promise<A> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       const { maxWaiting = Number.POSITIVE_INFINITY, waitedFor } = this.#bounds
       if (this.#waiting >= maxWaiting) throw new OverloadedError(maxWaiting)
       task.deadline?.check(waitedFor)
       const job = new WaitingJob(task, answer, this.#sequence++)
-      job.settlesBy(resolve, reject)
+      job.settlesBy(resolve)
       this.#watch(job)
       const group = this.#groupOf(task)
       group.ready.push(job)
