@@ -286,8 +286,7 @@ function statementsText(pages) {
     NOTICE,
     '# Statements of each call',
     'How many statements a call sends, counted in the SQL that the reference shows. Each statement is one round trip: it ' +
-      'is sent when the one before it is answered. With `@prisma/adapter-pg`, BEGIN and the statement after it are one round ' +
-      'trip, and of `$transactionWithRetry` and `$idempotent` also the next one. BEGIN and COMMIT count on the client; on a `tx` those of the ' +
+      'is sent when the one before it is answered. BEGIN and COMMIT count on the client; on a `tx` those of the ' +
       'transaction around the call do not.',
     'New: the call writes. Replay: its key, transaction id or period was there before. Refused: it throws an error, such ' +
       'as that of a stale version or of too little stock, and has written nothing.',

@@ -22,7 +22,6 @@ import type { Extension, Members } from './prisma/extension.js'
 import { recordsOf } from './prisma/records.js'
 import { setupMethod } from './prisma/setup.js'
 import { inTouch, watchedClient } from './prisma/whole-client.js'
-import { prepareAdapter } from './prisma/with-begin.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { Catalogue } from './sql/catalogue.js'
 import {
@@ -149,7 +148,6 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const { transparent = [] } = given
     const client = watchedClient(below, transparent)
     const own = client as unknown as PrismaClientLike
-    prepareAdapter(own)
     const touch = inTouch(own, transparent)
     const dataModel = readDataModel(own)
     const versions = new VersionedModels(dataModel, given.version)

@@ -23,11 +23,6 @@ export interface TransactionOptions {
   /** How long the transaction may take, in ms. */
   readonly timeout?: number | undefined
   readonly isolationLevel?: IsolationLevel | undefined
-  /**
-   * The body sends it before anything else, by `rows` with this very object, or leaves it to `withNext`. An engine may
-   * send it together with BEGIN. It waits for no lock.
-   */
-  readonly first?: SqlStatement | undefined
 }
 
 /** How long the part may take that another extension has in a call. */
@@ -82,11 +77,6 @@ export interface TransactionSession extends AnySession {
   readonly scope: object
   /** The identity of the transaction to the server, as soon as it is known. */
   noted?(note: { readonly xid: string; readonly server: string }): void
-  /**
-   * Called in the place of sending the first statement: it goes together with the one that comes after it. Gives its row
-   * once there is one. `undefined` where the first statement has to be sent by itself.
-   */
-  withNext?<R extends object>(): (() => R | undefined) | undefined
   /** The same: its transaction has a time of its own. */
   until(limit: TimeLimit): TransactionSession
   /** Sends a statement past the turns of the transaction: one that limits what is under way, or ends the connection. */

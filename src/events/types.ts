@@ -42,8 +42,7 @@ export interface RetryEvent extends CallFacts {
  * The call has waited for a millisecond or longer.
  *
  * - `queue`: for other calls in this process, without a connection
- * - `connection`: for a transaction to begin: for a connection of the pool, and for the answer to BEGIN where nothing is
- *   sent together with it
+ * - `connection`: for a transaction to begin: for a connection of the pool, and for the answer to BEGIN
  * - `row`, `advisory`: for the answer of a statement whose purpose is to lock rows, to claim a key, or to take an
  *   advisory lock. It is the time of the whole statement: a client cannot tell how much of it the lock took. The wait
  *   of a statement that writes at once is not told, nor how long a lone statement waited for its connection.

@@ -1,4 +1,4 @@
-import { rowOf, type SqlStatement, type TransactionSession } from '../engine/session.js'
+import { rowOf, type TransactionSession } from '../engine/session.js'
 import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import type { Limits } from '../transactions/limits.js'
@@ -14,21 +14,13 @@ export interface LockRequest {
   readonly snapshot: SnapshotRule
 }
 
-export interface LockStatement {
+interface LockStatement {
   /** Whether it waits for locks that are not free; for a single one also how long, in ms (see `limitsItself`). */
   readonly waits: boolean | number
   /** Columns that are read with it, such as the note of the transaction. */
   readonly note?: string | undefined
   /** They are set once all locks are taken. */
   readonly limits?: Limits | undefined
-}
-
-/** A statement that takes locks, made before it is sent. */
-interface Acquisition {
-  readonly statement: SqlStatement
-  /** Whether taking a lock had been seen to do something on this database; else the limits are still to come. */
-  readonly isProven: boolean
-  readonly limits: Limits | undefined
 }
 
 interface Taken {
@@ -73,7 +65,7 @@ export class AdvisoryLocks {
   }
 
   /**
-   * The statement that takes all of them.
+   * Takes all of them, in one statement. `isTaken` says whether all were free; those that were stay taken.
    *
    * The numbers are sorted in a sub-select, and the locks taken in the order in which its rows come
    * out: one order for all callers, whatever the order of their keys.
@@ -85,7 +77,11 @@ export class AdvisoryLocks {
    * The columns beside `min` are computed when it has seen all rows, so after the last lock: the limits
    * cut off no wait. They go into the last statement of these.
    */
-  prepare({ keys, mode, snapshot }: LockRequest, { waits, note, limits }: LockStatement): Acquisition {
+  async acquire<N extends object>(
+    tx: TransactionSession,
+    { keys, mode, snapshot }: LockRequest,
+    { waits, note, limits }: LockStatement,
+  ): Promise<N & { readonly isTaken: boolean }> {
     const isProven = this.#isProven // others may prove it meanwhile
     const after = isProven ? limits : undefined
     const columns = ['min(taken) AS taken', note, after?.column(3)].filter((column) => column !== undefined)
@@ -103,15 +99,7 @@ FROM (
       ...(after?.values ?? []),
       ...(isLimited ? [waits] : []),
     ]
-    return { statement: { text, values }, isProven, limits }
-  }
-
-  /** Sends it. `isTaken` says whether all locks were free; those that were stay taken. */
-  async acquire<N extends object>(
-    tx: TransactionSession,
-    { statement, isProven, limits }: Acquisition,
-  ): Promise<N & { readonly isTaken: boolean }> {
-    const row = await rowOf<Taken & N>(tx, statement)
+    const row = await rowOf<Taken & N>(tx, { text, values })
     if (row.taken === 'refused') {
       throw new InvalidArgumentError(
         'isolationLevel',

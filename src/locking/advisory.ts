@@ -12,11 +12,11 @@ import { Semaphore } from '../sync/semaphore.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-body.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
 import { inNestedBody, inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
+import type { TransactionNote } from '../transactions/verify-commit.js'
 import type { Open, RetryingTransactions } from '../transactions/with-retry.js'
-import { AdvisoryLocks, type LockRequest } from './acquire.js'
+import { AdvisoryLocks, LOCK_LIMIT_BEFORE, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
-import { limitsBefore, limitWait } from './limits.js'
-import { NOT_FREE, trying, waiting } from './taking.js'
+import { limitsBefore, limitsOfBody, limitWait } from './limits.js'
 import { type LockedBody, tellingLoss } from './telling-loss.js'
 
 export interface LockCall {
@@ -84,8 +84,8 @@ export class Advisory {
       await serializeInTransaction(tx, deadline, () =>
         inSavepoint(tx, deadline, async (inner) => {
           const before = await limitWait(inner, wholeMilliseconds(deadline))
-          const acquisition = this.#locks.prepare(request, { waits: true, limits: limitsBefore(before) })
-          await timed(events, 'advisory', () => this.#locks.acquire(inner, acquisition))
+          const statement = { waits: true, limits: limitsBefore(before) }
+          await timed(events, 'advisory', () => this.#locks.acquire(inner, request, statement))
         }),
       )
       events?.tell({ type: 'lock-acquired', ms: events.age })
@@ -101,7 +101,7 @@ export class Advisory {
     const deadline = new Deadline(this.#policy.deadline, undefined, systemClock)
     events?.begin(deadline, nameOf(request.keys))
     const acquire = async (inner: TransactionSession) => {
-      const { isTaken } = await this.#locks.acquire(inner, this.#locks.prepare(request, { waits: false }))
+      const { isTaken } = await this.#locks.acquire(inner, request, { waits: false })
       if (!isTaken) throw NOT_FREE
     }
     try {
@@ -210,19 +210,15 @@ export class Advisory {
     const held = new Promise<Deadline>((resolve) => {
       onHeld = resolve
     })
-    const open: Open = ({ note }) => {
-      const taking = stopWaiting ? waiting(this.#locks, hold, note, stopWaiting) : trying(this.#locks, hold, note)
-      const take = async (tx: TransactionSession) => {
-        const noted = await taking.run(tx)
-        if (hold.state === 'given up') throw NOT_FREE
-        hold.state = 'held'
-        hold.bounds = deadline.lasting(call.bodyTimeout)
-        call.events?.tell({ type: 'lock-acquired', ms: call.events.age })
-        onHeld(hold.bounds)
-        if (call.mode === 'exclusive') this.#handOver(hold, over)
-        return note === undefined ? undefined : noted
-      }
-      return { first: taking.first, run: take }
+    const open: Open = async (tx, { note }) => {
+      const noted = await this.#take(tx, hold, note, stopWaiting)
+      if (hold.state === 'given up') throw NOT_FREE
+      hold.state = 'held'
+      hold.bounds = deadline.lasting(call.bodyTimeout)
+      call.events?.tell({ type: 'lock-acquired', ms: call.events.age })
+      onHeld(hold.bounds)
+      if (call.mode === 'exclusive') this.#handOver(hold, over)
+      return note === undefined ? undefined : noted
     }
     const run = async (tx: TransactionSession) => {
       const bounds = await held
@@ -264,6 +260,37 @@ export class Advisory {
     }
   }
 
+  /** The first statements of the transaction: it is noted, the locks are taken, and what comes after is limited to the body's time. */
+  async #take(
+    tx: TransactionSession,
+    { keys, call, deadline }: Hold<unknown>,
+    note: string | undefined,
+    stopWaiting: (() => void) | undefined,
+  ): Promise<TransactionNote> {
+    const request: LockRequest = { keys, mode: call.mode, snapshot: 'refuse' }
+    if (stopWaiting === undefined) {
+      const limits = limitsOfBody(call.bodyTimeout)
+      const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: false, note, limits })
+      if (!noted.isTaken) throw NOT_FREE // rolls back, and so gives back what was taken
+      return noted
+    }
+    const milliseconds = wholeMilliseconds(deadline)
+    if (this.#locks.limitsItself(keys)) {
+      const limits = limitsOfBody(call.bodyTimeout, LOCK_LIMIT_BEFORE)
+      const statement = { waits: milliseconds, note, limits }
+      const noted = await timed(call.events, 'advisory', () =>
+        this.#locks.acquire<TransactionNote>(tx, request, statement),
+      )
+      stopWaiting()
+      return noted
+    }
+    const before = await limitWait(tx, milliseconds, note)
+    const statement = { waits: true, limits: limitsOfBody(call.bodyTimeout, before) }
+    await timed(call.events, 'advisory', () => this.#locks.acquire(tx, request, statement))
+    stopWaiting()
+    return before
+  }
+
   /**
    * The next caller of this process may come to the keys while this one still holds them: it waits in the
    * database, and has the lock as soon as this transaction is committed, not a round trip and a BEGIN later.
@@ -293,6 +320,8 @@ export class Advisory {
     }
   }
 }
+
+const NOT_FREE = Symbol('not free')
 
 const nothing = () => {}
 

@@ -15,7 +15,6 @@ import { bind, relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { passing } from './passing.js'
 import { sendRawSql, sendToEngine } from './raw-sql.js'
-import { WithBegin } from './with-begin.js'
 
 /**
  * The session of a client, or of the `tx` of a transaction. With a model, what fails has the error that a call of
@@ -61,13 +60,8 @@ class PrismaRoot implements RootSession {
     return this.limit?.answered(send) ?? send()
   }
 
-  transaction<R>(
-    { first, maxWait, ...options }: TransactionOptions,
-    body: (session: TransactionSession) => Promise<R>,
-  ): Promise<R> {
-    const withBegin = first && WithBegin.of(this.client, first)
-    const run = (tx: PrismaClientLike) => body(new PrismaTransaction(tx, this.model, withBegin))
-    return this.client.$transaction(run, { ...options, maxWait: withBegin?.maxWait(maxWait) ?? maxWait })
+  transaction<R>(options: TransactionOptions, body: (session: TransactionSession) => Promise<R>): Promise<R> {
+    return this.client.$transaction((tx) => body(new PrismaTransaction(tx, this.model)), options)
   }
 }
 
@@ -79,7 +73,6 @@ class PrismaTransaction implements TransactionSession {
   constructor(
     readonly client: PrismaClientLike,
     readonly model: string | undefined,
-    readonly withBegin?: WithBegin,
   ) {}
 
   until(): TransactionSession {
@@ -97,12 +90,7 @@ class PrismaTransaction implements TransactionSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    const send = () => withModelErrors(sendRawSql<R>(this.client, statement), this.model)
-    return this.withBegin?.answer(statement, send) ?? send()
-  }
-
-  withNext(): (() => never | undefined) | undefined {
-    return this.withBegin?.withNext()
+    return withModelErrors(sendRawSql<R>(this.client, statement), this.model)
   }
 
   rowsAtOnce(statement: SqlStatement): Promise<Row[]> {

@@ -3,7 +3,6 @@ import type { ActionArgs, ModelAction } from '../engine/records.js'
 import type { TransactionOptions } from '../engine/session.js'
 import type { Node } from './layers.js'
 import type { RawSqlParts } from './raw-sql.js'
-import type { DriverAdapter } from './with-begin.js'
 
 const UNKNOWN_PRISMA = 'prisma-extension-concurrency does not know this version of Prisma'
 /** By what the `tx` of a transaction knows it. */
@@ -36,21 +35,10 @@ export interface PrismaClientLike {
     readonly inlineSchema: string
     readonly adapter?: {
       readonly adapterName?: string
-      readonly options?: {
-        readonly schema?: string
-        statementNameGenerator?(query: {
-          readonly sql: string
-          readonly args: readonly unknown[]
-          argTypes: []
-        }): string
-      }
+      readonly options?: { readonly schema?: string; readonly statementNameGenerator?: unknown }
       /** Of `@prisma/adapter-pg`: the options of its pool. */
       readonly config?: { readonly max?: number }
-      connect?(): Promise<DriverAdapter>
     }
-    /** Whether statements are logged, and what adds comments to them. */
-    readonly logQueries?: boolean
-    readonly sqlCommenters?: readonly unknown[]
   }
   /** The fields that the client has to `omit`, by the model's name on the client, such as `product`. */
   readonly _globalOmit?: Readonly<Record<string, Readonly<Record<string, boolean>> | undefined>>
@@ -77,15 +65,10 @@ export interface PrismaClientLike {
   /** From `@prisma/extension-read-replicas`: the client whose reads go to the primary. */
   readonly $primary?: () => PrismaClientLike
   $queryRawUnsafe<R = unknown>(sql: string, ...values: unknown[]): Promise<R>
-  $transaction<R>(body: (tx: PrismaClientLike) => Promise<R>, options?: TransactionStart): Promise<R>
+  $transaction<R>(body: (tx: PrismaClientLike) => Promise<R>, options?: TransactionOptions): Promise<R>
   $transaction(calls: readonly PromiseLike<unknown>[]): Promise<unknown[]>
   /** A function is called with the client, and returns what it has made of it. */
   $extends(this: unknown, extension: object | ((client: unknown) => unknown)): PrismaClientLike
-}
-
-/** The options of `$transaction`; `maxWait` becomes a number where Prisma reads it. */
-export interface TransactionStart extends Omit<TransactionOptions, 'maxWait' | 'first'> {
-  readonly maxWait?: number | { [Symbol.toPrimitive](): number } | undefined
 }
 
 /** A promise of Prisma's: not yet sent, and willing to join a transaction. */

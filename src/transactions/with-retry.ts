@@ -11,7 +11,6 @@ import {
   type RootSession,
   rowOf,
   type Session,
-  type SqlStatement,
   type TransactionSession,
 } from '../engine/session.js'
 import {
@@ -47,34 +46,19 @@ export interface TransactionCall {
    * loss is noted here, and the transaction is neither recorded nor verified.
    */
   readonly outcome?: AmbiguousOutcome | undefined
-  /** The beginning of each run, in the place of a statement that only notes the transaction and limits it. */
+  /** Sends the first statement of each run, in the place of one that only notes the transaction and limits it. */
   readonly open?: Open | undefined
 }
 
 /** The tasks of a transaction's first statement, besides its own purpose. */
-interface OpeningTasks {
+export interface Opening {
   /** The columns that note the transaction, where it is to be noted. */
   readonly note: string | undefined
   /** How long each statement may take, and wait for a lock. */
   readonly limits: Limits
 }
 
-/** How a transaction begins: it is made before BEGIN. */
-export interface Opening {
-  /** The statement that `run` sends first, where it may be sent together with BEGIN. */
-  readonly first: SqlStatement | undefined
-  run(tx: TransactionSession): Promise<Noted | undefined>
-}
-
-/** Gives the note of a transaction, which may come with the answer to the statement after the first one. */
-type Noted = () => TransactionNote | undefined
-
-interface Finished<R> {
-  readonly result: R
-  readonly noted: Noted | undefined
-}
-
-export type Open = (tasks: OpeningTasks) => Opening
+export type Open = (tx: TransactionSession, opening: Opening) => Promise<TransactionNote | undefined>
 
 /** The context that the body of a transaction is given besides its client. */
 export interface TransactionContext {
@@ -90,8 +74,6 @@ export type Body<R> = (tx: TransactionSession, context: TransactionContext) => P
 export class RetryingTransactions {
   /** Whether this database lets a transaction be noted; found out by trying. */
   #canNote = true
-  /** The notes of transactions that the database has answered. */
-  readonly #answered = new Set<string | undefined>()
   readonly #deadlocks = new Deadlocks(systemClock)
 
   run<R>(session: Session, body: Body<R>, call: TransactionCall): Promise<R> {
@@ -121,12 +103,10 @@ export class RetryingTransactions {
   }
 
   async #once<R>(session: RootSession, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
-    const { deadline } = call
+    const { deadline, open = openPlainly(call) } = call
     const limit = Math.min(wholeMilliseconds(deadline), call.timeout ?? Number.POSITIVE_INFINITY)
-    let finished: Finished<R> | undefined
+    let finished: { readonly result: R; readonly note: TransactionNote | undefined } | undefined
     const note = this.#canNote && !call.readOnly && !call.outcome ? NOTE : undefined
-    const tasks = { note, limits: limitsOf(limit, run.lockLimit ?? limit) }
-    const opening = call.open ? call.open(tasks) : plainOpening(tasks, call.readOnly, !this.#answered.has(note))
     let isNoteRefused = false
     let hasBegun = false
 
@@ -142,15 +122,14 @@ export class RetryingTransactions {
         // Waited for: Prisma sends the calls of one tick together, and where the first of them fails,
         // it answers the others with undefined.
         await run.takeTurn?.(tx)
-        const noted = await opening.run(tx).catch((error: unknown) => {
+        const opening = { note, limits: limitsOf(limit, run.lockLimit ?? limit) }
+        const noted = await open(tx, opening).catch((error: unknown) => {
           isNoteRefused = note !== undefined && isUnsupported(error)
           throw error
         })
-        this.#answered.add(note)
-        const known = tx.noted && noted?.()
-        if (known) tx.noted?.(known)
+        if (noted) tx.noted?.(noted)
         end.check()
-        return { result: await body(tx, contextOf(run.begins(), end)), noted }
+        return { result: await body(tx, contextOf(run.begins(), end)), note: noted }
       })
       deadline.signal?.throwIfAborted()
       finished = done
@@ -161,7 +140,6 @@ export class RetryingTransactions {
         isolationLevel: call.isolationLevel,
         maxWait: Math.min(wholeMilliseconds(deadline), call.maxWait ?? Number.POSITIVE_INFINITY),
         timeout: timeoutBehind(limit),
-        first: run.takeTurn ? undefined : opening.first,
       }
       return await deadline.committed(
         (body: (tx: TransactionSession) => Promise<R>) => session.transaction(options, body),
@@ -169,7 +147,6 @@ export class RetryingTransactions {
       )
     } catch (error) {
       if (isNoteRefused) return this.#onceUnnoted(session, body, call, run)
-      if (isUnsupported(error)) this.#answered.clear() // perhaps the note: the next transaction waits for its answer
       if (!hasBegun && isTransactionTimeout(error) && (call.maxWait ?? limit) >= limit) {
         throw new DeadlineExceededError(deadline.duration, 'a connection', { cause: error })
       }
@@ -196,19 +173,16 @@ export class RetryingTransactions {
 /** Errors of bodies about a server that they cannot reach: it is another one, since the transaction has its connection. */
 const elsewhere = new WeakSet<object>()
 
-/** Of a transaction whose first statement has nothing else to do: it notes the transaction, and limits it. */
-function plainOpening({ note, limits }: OpeningTasks, readOnly: boolean, isAwaited: boolean): Opening {
-  const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
-  const columns = [note, refuseWrites, limits.column(1)].filter((column) => column !== undefined)
-  const first = { text: `SELECT ${columns.join(',\n  ')}`, values: limits.values }
-  return {
-    first,
-    async run(tx) {
-      const noted = isAwaited ? undefined : tx.withNext?.<TransactionNote>()
-      if (noted) return note === undefined ? undefined : noted
-      const row = await rowOf<TransactionNote>(tx, first)
-      return note === undefined ? undefined : () => row
-    },
+/** The first statement of a transaction that has nothing else to do: it notes the transaction, and limits it. */
+function openPlainly({ readOnly }: TransactionCall): Open {
+  return async (tx, { note, limits }) => {
+    const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
+    const columns = [note, refuseWrites, limits.column(1)].filter((column) => column !== undefined)
+    const row = await rowOf<TransactionNote>(tx, {
+      text: `SELECT ${columns.join(',\n  ')}`,
+      values: limits.values,
+    })
+    return note === undefined ? undefined : row
   }
 }
 
@@ -244,15 +218,14 @@ function deadlockAtDeadline(error: unknown, { policy, deadline }: TransactionCal
 
 /** COMMIT was sent, and its answer did not come. */
 async function settle<R>(
-  finished: Finished<R>,
+  finished: { readonly result: R; readonly note: TransactionNote | undefined },
   error: unknown,
   session: RootSession,
   { readOnly, deadline }: TransactionCall,
 ): Promise<R> {
   if (readOnly) return finished.result // there is nothing that could have been lost
   noteLostAnswer()
-  const note = finished.noted?.()
-  if (note === undefined) {
+  if (finished.note === undefined) {
     throw new OutcomeUnknownError(
       'the answer to COMMIT was lost, and this database does not tell the id of a transaction',
       {
@@ -262,10 +235,10 @@ async function settle<R>(
   }
   const { events } = deadline
   const since = events?.age ?? 0
-  const outcome = await outcomeOf(note, session, deadline)
+  const outcome = await outcomeOf(finished.note, session, deadline)
   if (outcome !== 'unknown') events?.tell({ type: 'commit-verified', outcome, ms: events.age - since })
   if (outcome === 'committed') {
-    await confirm(session.until(deadline), { deadline, hadBody: true, server: note.server })
+    await confirm(session.until(deadline), { deadline, hadBody: true, server: finished.note.server })
     return finished.result
   }
   if (outcome === 'aborted') throw error

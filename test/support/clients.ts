@@ -20,9 +20,7 @@ export function createClient(url: string, { poolSize = 10, countsLooks = false, 
     override query(...args: any[]): any {
       const [config] = args
       const sql: string = typeof config === 'string' ? config : config.text
-      // BEGIN goes together with what comes after it.
-      const sent = sql.startsWith('BEGIN') ? sql.split(';\n') : [sql]
-      statements.push(...sent.filter((each) => countsLooks || !each.startsWith('WITH RECURSIVE relation AS')))
+      if (countsLooks || !sql.startsWith('WITH RECURSIVE relation AS')) statements.push(sql)
       return super.query(...(args as [never]))
     }
   }
