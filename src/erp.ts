@@ -64,14 +64,19 @@ export type {
   VoidedNumber,
   VoidNumberArgs,
 } from './series/types.js'
-export type { ItemKey, Quantity, StockOf } from './stock/client-types.js'
+export type { ItemKey, Quantity, ReservationEnd, StockOf } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
 export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
 export { type StockSchemaOptions, stockSchema, stockSql } from './stock/schema.js'
 export type {
+  ChangeResult,
   ChosenLines,
   CreateMissing,
+  ExtendResult,
+  Fulfilment,
+  Lasting,
   LedgerName,
+  Maximum,
   Minimum,
   MoveAllResult,
   MovedLine,
@@ -88,5 +93,6 @@ export type {
   StockLine,
   StockSource,
   TakenLine,
+  Taking,
   TraceEntry,
 } from './stock/types.js'

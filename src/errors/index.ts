@@ -16,8 +16,10 @@ import type { SeriesNumberError, SeriesOverflowError } from './series.js'
 import type {
   InsufficientStockError,
   ItemNotFoundError,
+  MaximumExceededError,
   ReservationActiveError,
   ReservationEndedError,
+  ReservationExceededError,
   ReversalError,
 } from './stock.js'
 import type {
@@ -77,10 +79,12 @@ export type AnyConcurrencyError =
   | InvalidArgumentError
   | ItemNotFoundError
   | LockTimeoutError
+  | MaximumExceededError
   | OutcomeUnknownError
   | OverloadedError
   | ReservationActiveError
   | ReservationEndedError
+  | ReservationExceededError
   | ReversalError
   | SerialsUnavailableError
   | SeriesNumberError

@@ -44,7 +44,7 @@ export class InsufficientStockError extends ConcurrencyError {
       .map(({ item, requested, available }) => `${itemText(item)}: ${requested} asked for, ${available} available`)
       .join('; ')
     const next = isRemembered
-      ? 'It stays refused: ask again under a new transaction id.'
+      ? STAYS_REFUSED
       : 'Ask for less, or send it again under the same transaction id once there is more.'
     super(`There is not enough stock for ${JSON.stringify(transactionId)}: ${list}. Nothing was moved. ${next}`)
     this.item = shortages[0].item
@@ -53,6 +53,47 @@ export class InsufficientStockError extends ConcurrencyError {
     this.shortages = shortages
   }
 }
+
+/** A line of a request for which there is no room. */
+export interface Excess {
+  /** The item's key, as the call named it. */
+  readonly item: ItemName
+  /** How much was to be added. */
+  readonly requested: StockQuantity
+  /** How much could have been added: up to the maximum, from the quantity on hand. */
+  readonly room: StockQuantity
+}
+
+/** There would be more on hand than the maximum. Nothing was written, of no line. */
+export class MaximumExceededError extends ConcurrencyError {
+  readonly code = 'MAXIMUM_EXCEEDED'
+  /** The first item that there is no room for. */
+  readonly item: ItemName
+  readonly requested: StockQuantity
+  readonly room: StockQuantity
+  /** Every line that there is no room for. */
+  readonly excesses: readonly Excess[]
+
+  constructor(
+    readonly transactionId: string,
+    excesses: readonly [Excess, ...Excess[]],
+    isRemembered = false,
+  ) {
+    const list = excesses
+      .map(({ item, requested, room }) => `${itemText(item)}: ${requested} to be added, room for ${room}`)
+      .join('; ')
+    const next = isRemembered
+      ? STAYS_REFUSED
+      : 'Add less, or send it again under the same transaction id once there is room.'
+    super(`There is no room for ${JSON.stringify(transactionId)}: ${list}. Nothing was moved. ${next}`)
+    this.item = excesses[0].item
+    this.requested = excesses[0].requested
+    this.room = excesses[0].room
+    this.excesses = excesses
+  }
+}
+
+const STAYS_REFUSED = 'It stays refused: ask again under a new transaction id.'
 
 /** An item of the request does not exist. Nothing was written. */
 export class ItemNotFoundError extends ConcurrencyError {
@@ -73,18 +114,18 @@ export class ReservationActiveError extends ConcurrencyError {
 
   constructor(
     readonly transactionId: string,
-    /** When the reservation ends by itself, by the database's clock. */
-    readonly expiresAt: Date,
+    /** When the reservation ends by itself, by the database's clock; `null` is never. */
+    readonly expiresAt: Date | null,
   ) {
     super(
-      `${JSON.stringify(transactionId)} holds a reservation until ${expiresAt.toISOString()}. Nothing was written. ` +
+      `${JSON.stringify(transactionId)} holds a reservation${expiresAt ? ` until ${expiresAt.toISOString()}` : ''}. Nothing was written. ` +
         `Fulfil it, or give the movement another transaction id.`,
     )
   }
 }
 
 /**
- * The reservation cannot be fulfilled: it has ended in another way, or there is none. Or a movement
+ * The reservation cannot be fulfilled or extended: it has ended in another way, or there is none. Or a movement
  * was to be recorded under the transaction id of a reservation that has ended. Nothing was written.
  */
 export class ReservationEndedError extends ConcurrencyError {
@@ -139,6 +180,41 @@ export class ReversalError extends ConcurrencyError {
     super(
       `The movement ${JSON.stringify(of)} cannot be undone by ${JSON.stringify(transactionId)}: it ${why[reason]} Nothing was written.`,
     )
+  }
+}
+
+/** A line that takes more than is left of its reservation. */
+export interface Overrun {
+  /** The item's key, as the call named it. */
+  readonly item: ItemName
+  /** How much was to be taken. */
+  readonly requested: StockQuantity
+  /** How much is left of it in the reservation; 0 where it is none of its items. */
+  readonly left: StockQuantity
+}
+
+/** More was to be taken of a reservation than is left of it. Nothing was written, of no line. */
+export class ReservationExceededError extends ConcurrencyError {
+  readonly code = 'RESERVATION_EXCEEDED'
+  /** The first item of which less is left. */
+  readonly item: ItemName
+  readonly requested: StockQuantity
+  readonly left: StockQuantity
+
+  constructor(
+    /** That of the reservation. */
+    readonly transactionId: string,
+    /** Every line that takes more than is left. */
+    readonly overruns: readonly [Overrun, ...Overrun[]],
+  ) {
+    const list = overruns.map(({ item, requested, left }) => `${itemText(item)}: ${requested} asked for, ${left} left`)
+    super(
+      `The reservation ${JSON.stringify(transactionId)} has less left: ${list.join('; ')}. Nothing was written. ` +
+        `Take less, or move the rest without the reservation.`,
+    )
+    this.item = overruns[0].item
+    this.requested = overruns[0].requested
+    this.left = overruns[0].left
   }
 }
 

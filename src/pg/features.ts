@@ -21,7 +21,7 @@ import { StockExecutor } from '../stock/executor.js'
 import { mapStock } from '../stock/mapping.js'
 import { StockFeature } from '../stock/methods.js'
 import { checkStockOptions, type StockOptions } from '../stock/options.js'
-import type { LedgerName, Stock } from '../stock/types.js'
+import type { LedgerName, PlaceOf, Stock } from '../stock/types.js'
 import { DEFAULT_MAX_WAITING } from '../sync/batcher.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { pgDocuments } from './documents.js'
@@ -47,7 +47,8 @@ export type PgScoped<T, Scope extends object> = [Scope] extends [never] ? T : Sc
  * The extension for stock, `db.$stock`, with the same options and the same tables as `stock()` of
  * `prisma-extension-concurrency/erp`. `Item` is what names an item, and `Quantity` the type of its column: `number`,
  * `bigint`, or `Numeric` for a `numeric`. With the option `scope`, `Scope` is what names one, such as
- * `{ companyId: number }`. `Data` and `Held` are the other columns of movements and of reservations. With the option
+ * `{ companyId: number }`. `Data` and `Held` are the other columns of movements and of reservations, and `End`
+ * is `Date` where every reservation has an end of its own. With the option
  * `name` its type comes first, as in `stock<'credit', number>({ name: 'credit', … })`, and the member is `db.$credit`.
  *
  * Of the writes of `onHand` in SQL of your own, nothing is refused: a stocktake is a `count`.
@@ -69,9 +70,10 @@ export function stock<
   Scope extends object = never,
   Data extends object = Row,
   Held extends object = Row,
+  End extends Date | null = Date | null,
 >(
   options: StockOptions & PgScopeOption<Scope> & { readonly name?: never },
-): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity, Data, Held>, Scope> }>
+): PgExtension<{ readonly $stock: PgScoped<Stock<Item, Quantity, Data, Held, PlaceOf<Item>, object, End>, Scope> }>
 export function stock<
   const Name extends string,
   Item = PgItem,
@@ -79,10 +81,14 @@ export function stock<
   Scope extends object = never,
   Data extends object = Row,
   Held extends object = Row,
+  End extends Date | null = Date | null,
 >(
   options: StockOptions & PgScopeOption<Scope> & { readonly name: Name },
 ): PgExtension<{
-  readonly [N in LedgerName<{ readonly name: Name }>]: PgScoped<Stock<Item, Quantity, Data, Held>, Scope>
+  readonly [N in LedgerName<{ readonly name: Name }>]: PgScoped<
+    Stock<Item, Quantity, Data, Held, PlaceOf<Item>, object, End>,
+    Scope
+  >
 }>
 export function stock(options: StockOptions): PgExtension<object> {
   return stockOf(options)

@@ -157,7 +157,9 @@ function sums({ movement, reservation }: StockMap, page: Page) {
   const parts = [part(movement, { total, held: none, condition: refused && raw(`NOT m.${columnOf(refused)}`) })]
   if (reservation) {
     const condition = raw(`m.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}`)
-    parts.push(part(reservation, { total: none, held: raw(sum(reservation)), condition }))
+    const { fulfilled } = reservation
+    const held = raw(sum(reservation) + (fulfilled ? ` - sum(m.${columnOf(fulfilled)})` : ''))
+    parts.push(part(reservation, { total: none, held, condition }))
   }
   return parts
 }

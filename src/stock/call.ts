@@ -12,6 +12,9 @@ import type { StockMap } from './mapping.js'
 import type { Quantities } from './quantity.js'
 import type { Decide, Decision, Done, Kind, Line, Request } from './request.js'
 
+/** The arguments that most calls have. */
+export const CALL = ['transactionId', 'retry', 'signal']
+
 /** The parts that the methods of `$stock` have in common. */
 export interface StockParts {
   readonly map: StockMap

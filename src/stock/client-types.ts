@@ -57,7 +57,14 @@ export type ReservationData<C, O extends StockOptions> = Others<
   | OwnField<O, O['reservation']>
   | Named<O['reservation'], 'state', 'state'>
   | Named<O['reservation'], 'expiresAt', 'expiresAt'>
+  | Named<O['reservation'], 'fulfilled', 'fulfilled'>
+  | Named<O['reservation'], 'original', 'original'>
 >
+
+/** The end of a reservation: `Date`, or `Date | null` where its column takes NULL. */
+export type ReservationEnd<C, O extends StockOptions> = O['reservation'] extends { readonly model: infer N }
+  ? FieldOf<C, N, Named<O['reservation'], 'expiresAt', 'expiresAt'>>
+  : Date
 
 /** The name of a place: the key of an item without its lot. */
 export type PlaceKey<C, O extends StockOptions> =
@@ -81,7 +88,8 @@ type OwnStock<C, O extends StockOptions> = Stock<
   MovementData<C, O>,
   ReservationData<C, O>,
   PlaceKey<C, O>,
-  NewItem<C, O>
+  NewItem<C, O>,
+  ReservationEnd<C, O>
 >
 
 /** `db.$stock`. With a scope each call takes it, and `in` binds it. */

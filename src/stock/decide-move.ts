@@ -1,17 +1,17 @@
 import type { Decider } from './decider.js'
 import type { Done, Request } from './request.js'
 
-/** A movement: it is made as a whole, if none of its lines is short. */
+/** A movement: it is made as a whole, if each item stays within its limits. */
 export function decideMove(decider: Decider, request: Request, lines = request.lines): Done {
   const recorded = decider.sameMovement(request, lines)
-  if (recorded?.isRefused) throw decider.insufficient(request, decider.shortages(request, lines, true), true)
+  if (recorded?.isRefused) throw decider.refusalOf(request, lines, 'before') ?? decider.mismatch(request, 'maximum')
   if (recorded) return decider.done(lines, true)
   decider.checkUnreserved(request)
-  const shortages = decider.shortages(request, lines)
-  if (shortages.length > 0) {
-    const { rememberRefusals } = decider.map
+  const { rememberRefusals } = decider.map
+  const refusal = decider.refusalOf(request, lines, rememberRefusals ? 'now' : undefined)
+  if (refusal) {
     if (rememberRefusals) decider.record(request, lines, true)
-    throw decider.insufficient(request, shortages, rememberRefusals)
+    throw refusal
   }
   decider.record(request, lines)
   return decider.done(lines)

@@ -8,23 +8,14 @@ import {
 import type { Item } from './item.js'
 import type { StockMap } from './mapping.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
-import { type Decision, type Done, type Line, nameOf, type Request } from './request.js'
+import { type Claimed, type Decision, type Done, type Line, nameOf, type Request } from './request.js'
+import type { ReservationWrites } from './reservation-writes.js'
 import type { Reversals } from './reverse.js'
-import type {
-  Balance,
-  Ended,
-  MovementEntry,
-  RecordedMovement,
-  RecordedReservation,
-  ReservationEntry,
-  ReservationState,
-  Snapshot,
-  WriteSet,
-} from './snapshot.js'
+import type { Balance, MovementEntry, RecordedMovement, RecordedReservation, Snapshot, WriteSet } from './snapshot.js'
 
 export type * from './snapshot.js'
 
-type Recorded = Pick<RecordedMovement, 'lines'>
+export type Recorded = Pick<RecordedMovement, 'lines'>
 
 const UNDECIDED = new Error('Only the database can tell whether two data are the same.')
 
@@ -51,10 +42,10 @@ export class Decider {
   readonly #recorded: Map<string, RecordedMovement>
   readonly #reserved: Map<string, RecordedReservation>
   readonly #movements: MovementEntry[] = []
-  readonly #reservations: ReservationEntry[] = []
-  readonly #ended: Ended[] = []
   readonly #expired: ReadonlyMap<string, bigint>
   readonly #differing: ReadonlyMap<Request, readonly string[]>
+  /** Made by the first decision that writes a reservation. */
+  reservationWrites: ReservationWrites | undefined
 
   constructor(map: StockMap, { balances, movements, reservations, expired, differing, reversals, now }: Snapshot) {
     this.map = map
@@ -85,7 +76,7 @@ export class Decider {
     const changed = [...this.#items.values()].flatMap(({ changed: item, known, next }) =>
       item ? [{ item, known, next }] : [],
     )
-    return { items: changed, movements: this.#movements, reservations: this.#reservations, ended: this.#ended }
+    return { items: changed, movements: this.#movements, reservations: this.reservationWrites }
   }
 
   /** The movement under the transaction id, as it is recorded or was granted before. */
@@ -94,8 +85,12 @@ export class Decider {
   }
 
   /** The reservation under the transaction id. */
-  reserved(request: Request): RecordedReservation | undefined {
-    return this.#reserved.get(nameOf(request))
+  reserved(id: Claimed): RecordedReservation | undefined {
+    return this.#reserved.get(nameOf(id))
+  }
+
+  noteReservation(id: Claimed, reservation: RecordedReservation): void {
+    this.#reserved.set(nameOf(id), reservation)
   }
 
   /**
@@ -146,26 +141,6 @@ export class Decider {
     this.#recorded.set(nameOf(request), { lines, isRefused })
   }
 
-  /** Records the lines as a reservation, and holds them back. */
-  reserve(request: Request, lines: readonly Line[], expiresAt: Date): void {
-    const { scope, transactionId } = request
-    this.checkRange(lines, 'reserved')
-    lines.forEach((entry, line) => {
-      this.change(entry.item, 0n, entry.quantity)
-      this.#reservations.push({ scope, transactionId, line, ...entry, expiresAt })
-    })
-    this.#reserved.set(nameOf(request), { lines, state: 'active', expiresAt })
-  }
-
-  /** Ends a reservation, and gives back what it holds. */
-  end(request: Request, reservation: RecordedReservation, state: ReservationState): void {
-    const { scope, transactionId } = request
-    for (const { item } of reservation.lines) this.balance(item) // none is changed if one of them is no longer there
-    for (const { item, quantity } of reservation.lines) this.change(item, 0n, -quantity)
-    this.#ended.push({ scope, transactionId, state })
-    this.#reserved.set(nameOf(request), { ...reservation, state })
-  }
-
   change(item: Item, onHand: bigint, reserved: bigint): void {
     const state = this.#state(item)
     state.next.onHand += onHand
@@ -183,29 +158,41 @@ export class Decider {
     return state
   }
 
-  /** The lines that take more than there is. A line that adds to the stock is never short. */
-  shortages({ kind, minimum }: Request, lines: readonly Line[], isRemembered = false): readonly Shortage[] {
-    const shortages: Shortage[] = []
-    for (const { item, quantity } of lines) {
-      const balance = this.balance(item)
-      const limit = minimum === undefined ? balance.minimum : minimum
-      const reserved = kind === 'fulfil' ? 0n : balance.reserved
-      const available = balance.onHand - reserved - (limit ?? 0n)
-      const isEnough = limit === null || available + quantity >= 0n
-      if (quantity >= 0n || (isEnough && !isRemembered)) continue
-      const { quantities } = this.map
-      shortages.push({
-        item: item.given,
-        requested: quantities.value(-quantity),
-        available: quantities.value(available > 0n ? available : 0n),
-      })
+  /**
+   * The reason why lines are not moved: some of them are short, or there is no room for some.
+   *
+   * @param remembered whether the refusal is recorded, or will be: of one that is, any line may be the reason
+   */
+  refusalOf(request: Request, lines: readonly Line[], remembered?: 'before' | 'now') {
+    const refusal = (isAny: boolean) => {
+      const [short, ...others] = this.#shortages(request, lines, isAny)
+      if (short) return new InsufficientStockError(request.transactionId, [short, ...others], !!remembered)
+      return request.room?.refusalOf(this, request, { lines, isAny, isRemembered: !!remembered })
     }
-    return shortages
+    return refusal(false) ?? (remembered === 'before' ? refusal(true) : undefined)
   }
 
-  insufficient({ transactionId }: Request, [first, ...others]: readonly Shortage[], isRemembered = false) {
-    if (first === undefined) throw new Error(`${transactionId} is refused, and nothing of it is short.`)
-    return new InsufficientStockError(transactionId, [first, ...others], isRemembered)
+  /** How much of the item the request can take; no limit, where it is not limited. */
+  available({ kind, minimum }: Request, item: Item): { readonly available: bigint; readonly isLimited: boolean } {
+    const balance = this.balance(item)
+    const limit = minimum === undefined ? balance.minimum : minimum
+    const reserved = kind === 'fulfil' ? 0n : balance.reserved
+    const available = balance.onHand - reserved - (limit ?? 0n)
+    return { available: available > 0n ? available : 0n, isLimited: limit !== null }
+  }
+
+  /** The lines that take more than there is. A line that adds to the stock is never short. */
+  #shortages(request: Request, lines: readonly Line[], isAny: boolean): readonly Shortage[] {
+    const shortages: Shortage[] = []
+    const { quantities } = this.map
+    for (const { item, quantity } of lines) {
+      const { available, isLimited } = this.available(request, item)
+      const isEnough = !isLimited || available + quantity >= 0n
+      if (quantity >= 0n || (isEnough && !isAny)) continue
+      const requested = quantities.value(-quantity)
+      shortages.push({ item: item.given, requested, available: quantities.value(available) })
+    }
+    return shortages
   }
 
   checkRange(lines: readonly Line[], of: 'onHand' | 'reserved'): void {

@@ -1,3 +1,4 @@
+import type { Field } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import {
   IdempotencyMismatchError,
@@ -12,14 +13,23 @@ import { limitReached, retry } from '../retry/loop.js'
 import { isRetryableStatement } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
-import { sql } from '../sql/statement.js'
+import { raw, sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
 import { differingData, lockId, readMovements, readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { type Line, nameOf, type Request } from './request.js'
-import { itemExists, itemsIn } from './statements.js'
-import { claimDeferred } from './write.js'
+import {
+  type Entry,
+  flagColumns,
+  idsAreUnreserved,
+  itemExists,
+  itemsIn,
+  keyColumns,
+  limited,
+  rowsIn,
+} from './statements.js'
+import { claimAll } from './write.js'
 
 /**
  * Appends movements without a look at the balance: no lock of the item, so nobody waits. The claim
@@ -44,10 +54,10 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   const { scope, transactionId, lines } = request
   await map.keys.check(session)
   const { name } = map.movement.model
-  const isForbidden = await takesFromLimited(session, map, lines)
+  const limit = await limitOf(session, map, lines)
   const entries = lines.map((entry, line) => ({ scope, transactionId, line, ...entry }))
   const claim = async () =>
-    !isForbidden && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
+    !limit && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
   const find = async () => {
     const recorded = await readConfirmed(session, {
       deadline: request.deadline,
@@ -67,10 +77,11 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
       const reservations = await readReservations(session, map, [request])
       checkUnreserved(transactionId, reservations.get(nameOf(request)), now)
     }
-    if (isForbidden) {
+    if (limit) {
+      const [sign, done] = limit === 'minimum' ? ['positive', 'taken from'] : ['negative', 'added to']
       throw new InvalidArgumentError(
         'quantity',
-        'must be positive: only an item without a minimum can be taken from later. Use move.',
+        `must be ${sign}: only an item without a ${limit} can be ${done} later. Use move.`,
       )
     }
     const missing = await findMissing(session, map, lines)
@@ -82,15 +93,23 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   throw new WriteSuppressedError(name, { transactionId })
 }
 
-/** A movement out of the stock can only be deferred where there is no minimum: nobody would check it later. */
-async function takesFromLimited(session: Session, map: StockMap, lines: readonly Line[]): Promise<boolean> {
-  const takes = lines.filter(({ quantity }) => quantity < 0n).map(({ item }) => item)
-  const { table, key, minimum } = map.item
-  if (takes.length === 0) return false
-  if (!minimum) return map.minimum !== null
+/** The limit of an item that a deferred movement may break: nobody would check it later. */
+async function limitOf(session: Session, map: StockMap, lines: readonly Line[]) {
+  const { minimum, maximum } = map.item
+  const taken = lines.filter(({ quantity }) => quantity < 0n)
+  const added = lines.filter(({ quantity }) => quantity > 0n)
+  const isBelow = minimum ? await hasLimit(session, map, minimum, taken) : map.minimum !== null && taken.length > 0
+  if (isBelow) return 'minimum'
+  return maximum && (await hasLimit(session, map, maximum, added)) ? 'maximum' : undefined
+}
+
+async function hasLimit(session: Session, map: StockMap, limit: Field, lines: readonly Line[]): Promise<boolean> {
+  const { table, key } = map.item
+  if (lines.length === 0) return false
+  const items = lines.map(({ item }) => item)
   const rows = await session.rows(sql`SELECT 1
-FROM ${table} AS t JOIN ${itemsIn(map, takes)} ON ${keysEqual(key, 't', 'item')}
-WHERE t.${columnOf(minimum)} IS NOT NULL
+FROM ${table} AS t JOIN ${itemsIn(map, items)} ON ${keysEqual(key, 't', 'item')}
+WHERE t.${columnOf(limit)} IS NOT NULL
 LIMIT 1`)
   return rows.length > 0
 }
@@ -104,4 +123,22 @@ WHERE NOT ${itemExists(map, 'item')}
 ORDER BY item.position
 LIMIT 1`)
   return row && items[row.position - 1]?.given
+}
+
+/** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */
+function claimDeferred(tx: Session, map: StockMap, entries: readonly Entry[], lockTimeout?: number): Promise<boolean> {
+  const { movement } = map
+  const values = sql`, false${movement.refused && raw(', false')}`
+  const items = rowsIn(
+    'item',
+    keyColumns(
+      map,
+      entries.map(({ item }) => item),
+    ),
+  )
+  return claimAll(tx, map, { lines: movement, entries, columns: flagColumns(map), values }, (ids) => [
+    sql`NOT EXISTS (SELECT FROM ${items} WHERE NOT ${itemExists(map, 'item')})`,
+    limited(lockTimeout),
+    idsAreUnreserved(map, ids),
+  ])
 }

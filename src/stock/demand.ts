@@ -12,6 +12,9 @@ export interface Demand {
   leastBeyond: bigint | null
   below: bigint | null
   belowBeyond: bigint | null
+  /** How much may be on hand at most, for what is added. */
+  most: bigint | null
+  mostBeyond: bigint | null
 }
 
 export interface Decided {
@@ -35,7 +38,7 @@ export function demandsOf(
   const { highest, margin } = map.quantities
   const isInRange = ({ onHand }: Balance) => onHand <= highest - margin && onHand >= margin - highest
   if (![...guesses.values()].every(isInRange)) return undefined
-  const none = { least: null, leastBeyond: null, below: null, belowBeyond: null }
+  const none = { least: null, leastBeyond: null, below: null, belowBeyond: null, most: null, mostBeyond: null }
   const demands = new Map<string, Demand>(set.items.map(({ item }) => [item.id, { ...none }]))
   const moved = new Map<string, bigint>()
   const after = ({ item, quantity }: Line) => (moved.get(item.id) ?? 0n) + quantity
@@ -46,9 +49,11 @@ export function demandsOf(
         const sum = after(line)
         if (sum > margin || sum < -margin) return undefined
         moved.set(line.item.id, sum)
-        if (line.quantity < 0n) demand(map, request, demands.get(line.item.id), { sum, isGranted: true })
+        const own = demands.get(line.item.id)
+        if (line.quantity < 0n) demand(map, request, own, { sum, isGranted: true })
+        else request.room?.demand(map, own, sum)
       }
-    } else if (isConcurrencyError(decision?.error, 'INSUFFICIENT_STOCK')) {
+    } else if (isRefused(decision?.error)) {
       const written = request.lines.filter(({ item }) => demands.has(item.id))
       const short = written.find((line) => isShort(request, line, guesses.get(line.item.id), after(line)))
       if (short) demand(map, request, demands.get(short.item.id), { sum: after(short), isGranted: false })
@@ -56,6 +61,11 @@ export function demandsOf(
     } else if (!isConcurrencyError(decision?.error, 'IDEMPOTENCY_MISMATCH')) return undefined
   }
   return demands
+}
+
+/** A refusal for want of room cannot be checked by the statement, so it has no part in one that writes its items. */
+function isRefused(error: unknown): boolean {
+  return isConcurrencyError(error, 'INSUFFICIENT_STOCK') || isConcurrencyError(error, 'MAXIMUM_EXCEEDED')
 }
 
 function isShort({ minimum }: Request, { quantity }: Line, guess: Balance | undefined, sum: bigint): boolean {

@@ -50,9 +50,11 @@ export class GuardedMoves {
   }
 
   #guess(known?: (id: string) => Balance | undefined): void {
-    const plenty = { onHand: this.#map.quantities.highest >> 1n, reserved: 0n, minimum: null }
-    for (const { lines } of this.#requests) {
-      for (const { item } of lines) this.#likely.set(item.id, known?.(item.id) ?? plenty)
+    const plenty = { onHand: this.#map.quantities.highest >> 1n, reserved: 0n, minimum: null, maximum: null }
+    const nothing = { ...plenty, onHand: 0n }
+    for (const { lines, room } of this.#requests) {
+      const guess = typeof room?.maximum === 'bigint' ? nothing : plenty
+      for (const { item } of lines) this.#likely.set(item.id, known?.(item.id) ?? guess)
     }
   }
 
@@ -158,7 +160,7 @@ function isGranted(decision: Decision | undefined): boolean {
 }
 
 function isSame(a: Balance, b: Balance | undefined): boolean {
-  return a.onHand === b?.onHand && a.reserved === b.reserved && a.minimum === b.minimum
+  return a.onHand === b?.onHand && a.reserved === b.reserved && a.minimum === b.minimum && a.maximum === b.maximum
 }
 
 /** The ids under which anything is recorded. */

@@ -49,8 +49,12 @@ export function guardsOf({ name, item, movement, reservation }: StockMap): reado
         `is refused: what is reserved of an item is the sum of its reservations. Use ${name}.release, ` +
         'or archive those that have ended with a client without stock().',
       // When it expires may be changed: that is no part of any sum.
-      fields: new Set([...columnsOfLines(reservation), reservation.state]),
-      update: `must stay as it was recorded. Use ${name}.fulfil or ${name}.release, and reserve anew.`,
+      fields: new Set(
+        [...columnsOfLines(reservation), reservation.state, reservation.fulfilled, reservation.original].filter(
+          (field) => !!field,
+        ),
+      ),
+      update: `must stay as it was recorded. Use ${name}.fulfil, ${name}.change or ${name}.release.`,
     })
   }
   return guards

@@ -3,7 +3,7 @@ import type { Scope } from '../sql/scope.js'
 import { isRecord } from '../values/validation.js'
 import { readItem } from './item.js'
 import type { LineData } from './line-data.js'
-import type { StockMap } from './mapping.js'
+import type { LinesMap, StockMap } from './mapping.js'
 import type { Line } from './request.js'
 
 /** The arguments of a call, with the scope that it is made in, and the data of its lines once that was read. */
@@ -11,6 +11,9 @@ export type Args = Readonly<Record<string, unknown>> & {
   readonly scope: Scope
   readonly lineData?: readonly LineData[]
 }
+
+/** The arguments of a call as they are given. */
+export type Unchecked = Readonly<Record<string, unknown>>
 
 /** The ids of their items. */
 export function idsOf(lines: readonly Line[]): string | readonly string[] {
@@ -27,12 +30,18 @@ export function oneOrMany(map: StockMap, args: Args): readonly Line[] {
 }
 
 /** Whether the items of some lines are to be chosen when the call is carried out. */
-export function hasSources({ from, lines }: Args): boolean {
+export function hasSources({ from, lines }: Unchecked): boolean {
   return from !== undefined || (Array.isArray(lines) && lines.some((line) => line?.from !== undefined))
 }
 
+/** Whether a call fills in columns of the user's own. */
+export function hasData({ needsData }: LinesMap, { data, lines }: Unchecked): boolean {
+  const isGiven = data !== undefined || (Array.isArray(lines) && lines.some((line) => line?.data !== undefined))
+  return isGiven || needsData
+}
+
 /** Whether a call creates the items that it adds to, where they are missing. */
-export function isCreating({ createMissing }: Readonly<Record<string, unknown>>): boolean {
+export function isCreating({ createMissing }: Unchecked): boolean {
   return createMissing !== undefined && createMissing !== false
 }
 

@@ -3,19 +3,26 @@ import { timed } from '../events/call-events.js'
 import { keysEqual, sqlTypeOf, stateIn, touches } from '../mapping/columns.js'
 import { enumName } from '../sql/raw-record.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
-import { join, type Piece, raw, type SqlText, sql } from '../sql/statement.js'
-import type { Balance, RecordedMovement, RecordedReservation, ReservationState, Snapshot } from './decider.js'
+import { join, type Piece, raw, sql } from '../sql/statement.js'
+import type {
+  Balance,
+  RecordedMovement,
+  RecordedReservation,
+  ReservationState,
+  ReservedLine,
+  Snapshot,
+} from './decider.js'
 import { type Item, itemOfRow } from './item.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
-import { type Claimed, type Line, nameOf, type Request } from './request.js'
+import { type Claimed, type Kind, type Line, nameOf, type Request } from './request.js'
 import {
   idColumns,
   idsAreLocked,
   isOf,
   itemsIn,
-  LOCKED_BALANCE,
   limited,
   listOf,
+  lockedBalance,
   lockedItems,
   rowsIn,
 } from './statements.js'
@@ -52,7 +59,7 @@ export async function loadSnapshot(
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
   const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, ids)
-  const reservations = await readReservations(tx, map, ids)
+  const reservations = await readReservations(tx, map, [...ids, ...requests.flatMap(({ of }) => of ?? [])])
   const differing = await differingData(tx, map, requests, { movements, reservations })
   const reversal = requests.find((request) => request.reversal)?.reversal
   const reversals = await reversal?.read(tx, map, requests)
@@ -71,6 +78,7 @@ export interface LockedRow {
   readonly onHand: string
   readonly reserved: string
   readonly minimum: string | null
+  readonly maximum?: string | null
   readonly now: number
 }
 
@@ -78,7 +86,7 @@ async function lockAndRead(tx: Session, map: StockMap, items: readonly Item[], c
   const rows = await tx.rows<LockedRow>(sql`WITH locked AS MATERIALIZED (
   ${lockedItems(map, itemsIn(map, items), conditions)}
 )
-SELECT ${LOCKED_BALANCE}
+SELECT ${lockedBalance(map)}
 FROM locked AS l`)
   return balancesOf(map, items, rows)
 }
@@ -87,11 +95,12 @@ export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly
   const { quantities } = map
   const balances = new Map<string, Balance>()
   for (const { position, ...row } of rows) {
-    const limit = row.minimum === null ? null : quantities.parse(row.minimum)
+    const limit = (text: string | null = null) => (text === null ? null : quantities.parse(text))
     balances.set(idAt(items, position), {
       onHand: quantities.parse(row.onHand),
       reserved: quantities.parse(row.reserved),
-      minimum: map.item.minimum ? limit : map.minimum,
+      minimum: map.item.minimum ? limit(row.minimum) : map.minimum,
+      maximum: limit(row.maximum),
     })
   }
   return { balances, now: new Date(rows[0]?.now ?? 0) }
@@ -105,13 +114,14 @@ function idAt(items: readonly Item[], position: number): string {
 
 /** Ends the reservations of locked items whose time is up, by the database's clock, and returns what they held. */
 async function endExpired(tx: Session, map: StockMap, lines: ReservationMap, items: readonly Item[]) {
-  const { table, item: key, quantity, state, expiresAt } = lines
+  const { table, item: key, quantity, state, expiresAt, fulfilled } = lines
+  const left = raw(`r.${columnOf(quantity)}${fulfilled ? ` - r.${columnOf(fulfilled)}` : ''}`)
   const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH ended AS (
   UPDATE ${table} AS r SET ${columnOf(state)} = ${stateIn(state, 'expired')}${touches(lines, 'r')}
   FROM ${itemsIn(map, items)}
   WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = ${stateIn(state, 'active')}
     AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
-  RETURNING item.position, r.${columnOf(quantity)} AS quantity
+  RETURNING item.position, ${left} AS quantity
 )
 SELECT position, sum(quantity)::text AS quantity FROM ended GROUP BY position`)
   return new Map(rows.map(({ position, quantity }) => [idAt(items, position), map.quantities.parse(quantity)]))
@@ -136,6 +146,7 @@ export interface Recorded {
   readonly reservations?: ReadonlyMap<string, RecordedReservation>
 }
 
+const RECORDS_NOTHING: readonly Kind[] = ['release', 'extend', 'change']
 const NOTHING_DIFFERS: ReadonlyMap<Request, readonly string[]> = new Map()
 
 /** The fields of data in which requests differ from what is recorded under their transaction ids. */
@@ -144,7 +155,7 @@ export async function differingData(session: Session, map: StockMap, requests: r
     const { kind, lines } = request
     const [table, found] =
       kind === 'reserve' ? [map.reservation, recorded.reservations] : [map.movement, recorded.movements]
-    const known = kind === 'release' ? undefined : found?.get(nameOf(request))
+    const known = RECORDS_NOTHING.includes(kind) ? undefined : found?.get(nameOf(request))
     return table && known && (table.hasNulls || lines.some(({ data }) => data)) ? [{ request, table, known }] : []
   })
   if (again.length === 0) return NOTHING_DIFFERS
@@ -154,21 +165,25 @@ export async function differingData(session: Session, map: StockMap, requests: r
 
 /** The reservations under the transaction ids. */
 export async function readReservations(session: Session, map: StockMap, ids: readonly Claimed[]) {
-  const found = new Map<string, RecordedReservation & { readonly lines: Line[] }>()
+  const found = new Map<string, RecordedReservation & { readonly lines: ReservedLine[] }>()
   const { reservation } = map
   if (!reservation) return found
-  const { state, expiresAt } = reservation
-  const more = raw(`, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"`)
+  const { state, expiresAt, fulfilled, original } = reservation
+  const numbers = Object.entries({ fulfilled, original }).map(
+    ([name, field]) => field && raw(`, t.${columnOf(field)}::text AS ${name}`),
+  )
+  const more = sql`, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"${join(numbers, '')}`
+  const parse = (text: unknown) => (typeof text === 'string' ? map.quantities.parse(text) : undefined)
   for (const { name, line, row } of await readLines(session, map, reservation, { ids, more })) {
     const known = found.get(name)
     const lines = known?.lines ?? []
-    lines.push(line)
+    lines.push({ ...line, fulfilled: parse(row.fulfilled) ?? 0n, original: parse(row.original) ?? line.quantity })
     // One expired line ends all of it: the quantity that it held of that item may be taken.
     const isExpired = enumName(row.state, state) === 'expired' || known?.state === 'expired'
     found.set(name, {
       lines,
       state: isExpired ? 'expired' : (enumName(row.state, state) as ReservationState),
-      expiresAt: new Date(Number(row.expiresAt)),
+      expiresAt: row.expiresAt === null ? null : new Date(Number(row.expiresAt)),
     })
   }
   return found
@@ -187,7 +202,7 @@ export async function lockId(session: Session, map: StockMap, id: Claimed, lockT
 /** Which transactions, and what else of their lines. */
 interface Wanted {
   readonly ids: readonly Claimed[]
-  readonly more?: SqlText | undefined
+  readonly more?: Piece
 }
 
 /**

@@ -107,11 +107,13 @@ function freeOf({ item, reservation, quantities, minimum }: StockMap): SqlText {
     const named = key[i]
     return named ? `r.${columnOf(field)} = t.${columnOf(named)}` : 'false'
   })
+  const quantity = reservation && columnOf(reservation.quantity)
+  const taken = reservation?.fulfilled && ` - r.${columnOf(reservation.fulfilled)}`
   // The statement that takes it ends these reservations.
   const expired =
     held && reservation && isSame
       ? ` + CASE WHEN ${held} <> 0 THEN coalesce((
-      SELECT sum(r.${columnOf(reservation.quantity)}) FROM ${reservation.table} AS r
+      SELECT sum(r.${quantity}${taken ?? ''}) FROM ${reservation.table} AS r
       WHERE ${isSame.join(' AND ')} AND r.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}
         AND r.${columnOf(reservation.expiresAt)} <= ${momentOf(reservation.expiresAt, 'clock_timestamp()')}
     ), 0) ELSE 0 END`

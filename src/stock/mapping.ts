@@ -31,6 +31,7 @@ export interface StockMap {
       readonly onHand: Field
       readonly reserved: Field | undefined
       readonly minimum: Field | undefined
+      readonly maximum: Field | undefined
       readonly opening: Field | undefined
       /** The field of the key that names a lot. */
       readonly lot: Field | undefined
@@ -68,7 +69,14 @@ export interface LinesMap extends TableMap {
   readonly hasNulls: boolean
 }
 
-export type ReservationMap = LinesMap & { readonly state: Field; readonly expiresAt: Field }
+export type ReservationMap = LinesMap & {
+  readonly state: Field
+  readonly expiresAt: Field
+  /** How much of the line was taken; without it, a reservation is fulfilled as a whole. */
+  readonly fulfilled: Field | undefined
+  /** The quantity that the line was reserved with, where that was changed; without it, it never is. */
+  readonly original: Field | undefined
+}
 
 const LOT_MOMENT: FieldRule = { ...MOMENT, isOptional: true }
 const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 'expired'] }
@@ -81,7 +89,7 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const { movement: names, reservation: reserves, rememberRefusals = false } = options
   const lines = (found: TableCheck) => mapLines(found, options, item)
   const movement = mapMovement(check.table('movement', names), lines)
-  const reservation = reserves && mapReservation(check.table('reservation', reserves), lines)
+  const reservation = reserves && mapReservation(check.table('reservation', reserves), lines, item)
   if (reservation && item.reserved === undefined) {
     check.report('item.reserved', `must name a field of ${item.model.name} for what is reserved`)
   }
@@ -111,6 +119,7 @@ function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
   const numbers = {
     reserved: found.optional('reserved', NUMBER),
     minimum: found.optional('minimum', { ...NUMBER, isOptional: true }),
+    maximum: found.optional('maximum', { ...NUMBER, isOptional: true }),
     opening: found.named('opening', NUMBER),
   }
   for (const [name, field] of Object.entries(numbers)) if (field) checkNumbers(found, name, field, onHand)
@@ -140,11 +149,20 @@ function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap):
   return { ...movement, applied, refused, reverses, ...othersOf(found, movement, [applied, refused, reverses]) }
 }
 
-function mapReservation(found: TableCheck, lines: (found: TableCheck) => LinesMap): ReservationMap {
+function mapReservation(found: TableCheck, lines: (found: TableCheck) => LinesMap, { onHand }: StockMap['item']) {
   const reservation = lines(found)
   const state = found.field('state', STATE)
-  const expiresAt = found.field('expiresAt', MOMENT)
-  return { ...reservation, state, expiresAt, ...othersOf(found, reservation, [state, expiresAt]) }
+  const expiresAt = found.field('expiresAt', { ...MOMENT, isOptional: true })
+  const fulfilled = found.optional('fulfilled', NUMBER)
+  const original = found.optional('original', { ...NUMBER, isOptional: true })
+  for (const [name, field] of Object.entries({ fulfilled, original })) {
+    if (field) checkNumbers(found, name, field, onHand)
+  }
+  if (original && areFound(original) && !original.isOptional) {
+    found.report('original', `${original.name} must be optional: it is NULL until the quantity is changed`)
+  }
+  const own = { state, expiresAt, fulfilled, original }
+  return { ...reservation, ...own, ...othersOf(found, reservation, Object.values(own)) }
 }
 
 function othersOf(found: TableCheck, lines: LinesMap, more: readonly (Field | undefined)[]) {

@@ -7,29 +7,19 @@ import type { ResolvedPolicy } from '../retry/policy.js'
 import { type Scope, scopeOfCall } from '../sql/scope.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkNames, isRecord } from '../values/validation.js'
-import { granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
+import { CALL, granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
 import { decideMove } from './decide-move.js'
 import type { StockExecutor } from './executor.js'
-import { type Args, hasSources, isCreating, oneLine, readLines } from './lines.js'
-import type { LinesMap, StockMap } from './mapping.js'
-import type { OtherMethods } from './other-methods.js'
+import { type Args, hasData, hasSources, isCreating, oneLine, readLines, type Unchecked } from './lines.js'
+import type { StockMap } from './mapping.js'
+import type { OtherMethod, OtherMethods } from './other-methods.js'
 import type { Decision, Line } from './request.js'
 
-const CALL = ['transactionId', 'retry', 'signal']
+/** The arguments of the methods that this file has. Those of the others are with them. */
 const ARGUMENTS = {
-  move: [...CALL, 'item', 'quantity', 'minimum', 'data', 'createMissing'],
-  moveAll: [...CALL, 'lines', 'minimum', 'createMissing'],
-  count: [...CALL, 'item', 'counted', 'data'],
-  defer: [...CALL, 'item', 'quantity', 'lines', 'data'],
-  project: ['batchSize', 'signal'],
-  reserve: [...CALL, 'item', 'quantity', 'lines', 'from', 'minimum', 'expiresIn', 'data'],
-  release: CALL,
-  fulfil: [...CALL, 'minimum', 'data'],
-  reverse: [...CALL, 'of', 'lines', 'minimum', 'data'],
-  trace: ['item', 'after', 'limit'],
-  audit: [],
-} as const satisfies Record<string, readonly string[]>
-type Method = keyof typeof ARGUMENTS
+  move: [...CALL, 'item', 'quantity', 'minimum', 'maximum', 'take', 'data', 'createMissing'],
+  moveAll: [...CALL, 'lines', 'minimum', 'maximum', 'createMissing'],
+}
 const OTHERS = [
   'count',
   'defer',
@@ -37,11 +27,13 @@ const OTHERS = [
   'reserve',
   'release',
   'fulfil',
+  'extend',
+  'change',
   'reverse',
   'trace',
   'audit',
-] as const satisfies readonly Method[]
-const WITHOUT_LINES: readonly string[] = ['project', 'release', 'trace', 'audit']
+] as const satisfies readonly OtherMethod[]
+type Method = keyof typeof ARGUMENTS | OtherMethod
 
 /** A ledger, such as `$stock`, on any engine: checks the arguments, and hands the requests on. */
 export class StockFeature implements Feature {
@@ -77,12 +69,13 @@ export class StockFeature implements Feature {
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
         const begin: Call<R> = (events) => {
           try {
-            const checked = this.#checked(method, args, bound)
-            const filled = this.#filledBy(method, checked)
-            const start = () => run(filled ? this.#loaded().withData(filled, checked) : checked, events)
-            const isMore = isCreating(checked) || hasSources(checked)
-            const needsOthers = filled !== undefined || isMore || !method.startsWith('move')
-            return needsOthers || loading ? loadedBefore(start) : start()
+            if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
+            const isOther = !method.startsWith('move') || this.#isMore(args) || hasData(this.map.movement, args)
+            const start = () => {
+              const checked = this.#checked(method, args, bound)
+              return run(isOther ? this.#loaded().withData(method, checked) : checked, events)
+            }
+            return isOther || loading ? loadedBefore(start) : start()
           } catch (error) {
             return Promise.reject(error)
           }
@@ -99,12 +92,12 @@ export class StockFeature implements Feature {
     const moved = (decision: Decision) => movedOf(granted(decision), quantities)
     const moving = (lines: readonly Line[]) => ({ kind: 'move', decide: decideMove, lines }) as const
     const move = (args: Args, events?: CallEvents): Promise<unknown> => {
-      if (isCreating(args)) return later('move')(args, events)
+      if (this.#isMore(args)) return later('move')(args, events)
       const request = requestOf(this.#parts, moving([oneLine(this.map, args)]), args, events)
       return settle(this.#parts, session, request, single)
     }
     const moveAll = (args: Args, events?: CallEvents): Promise<unknown> => {
-      if (isCreating(args) || hasSources(args)) return later('moveAll')(args, events)
+      if (this.#isMore(args)) return later('moveAll')(args, events)
       const request = requestOf(this.#parts, moving(readLines(this.map, args)), args, events)
       return settle(this.#parts, session, request, moved)
     }
@@ -112,19 +105,17 @@ export class StockFeature implements Feature {
     return { move: call('move', move), moveAll: call('moveAll', moveAll), ...Object.fromEntries(others) }
   }
 
-  #checked(method: Method, args: unknown, bound: Scope | undefined): Args {
-    if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
+  #checked(method: Method, args: Unchecked, bound: Scope | undefined): Args {
+    const names = { ...others?.ARGUMENTS, ...ARGUMENTS }[method] ?? []
     const takesScope = this.scope.length > 0 && bound === undefined
-    checkNames(args, takesScope ? [...ARGUMENTS[method], 'scope'] : ARGUMENTS[method])
+    checkNames(args, takesScope ? [...names, 'scope'] : names)
     return { ...args, scope: scopeOfCall(this.scope, args.scope, bound) }
   }
 
-  /** The table whose columns of the user's own the call fills in; none for most calls. */
-  #filledBy(method: Method, { data, lines }: Args): LinesMap | undefined {
-    if (WITHOUT_LINES.includes(method)) return undefined
-    const table = method === 'reserve' ? this.map.reservation : this.map.movement
-    const isGiven = data !== undefined || (Array.isArray(lines) && lines.some((line) => line?.data !== undefined))
-    return isGiven || table?.needsData ? table : undefined
+  /** Whether a movement takes more than this file has. */
+  #isMore(args: Unchecked): boolean {
+    const { take, maximum = this.map.item.maximum } = args
+    return isCreating(args) || hasSources(args) || take !== undefined || maximum !== undefined
   }
 
   #loaded(): OtherMethods {

@@ -11,7 +11,7 @@ import type { Line } from './request.js'
 export function checkUnreserved(id: string, reservation: RecordedReservation | undefined, now: Date): void {
   if (reservation === undefined) return
   const { state, expiresAt } = reservation
-  if (state === 'active' && expiresAt > now) throw new ReservationActiveError(id, expiresAt)
+  if (state === 'active' && (expiresAt === null || expiresAt > now)) throw new ReservationActiveError(id, expiresAt)
   throw new ReservationEndedError(id, state === 'active' ? 'expired' : state)
 }
 

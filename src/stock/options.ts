@@ -15,6 +15,8 @@ export interface ItemMapping {
   readonly reserved?: string
   /** How much must stay on hand; NULL is no limit. Default `minimum`, if there is such a field. */
   readonly minimum?: string
+  /** How much there may be on hand at most; NULL is no limit. Default `maximum`, if there is such a field. */
+  readonly maximum?: string
   /** The quantity before the first movement. Without it, that is a movement too. */
   readonly opening?: string
   /** The field of the key that names a lot. Default `lot`, if the key has such a field among others. */
@@ -61,8 +63,15 @@ export interface ReservationMapping {
   readonly quantity?: string
   /** A text: `active`, `released`, `fulfilled` or `expired`. Default `state`. */
   readonly state?: string
-  /** Default `expiresAt`. */
+  /** When it ends by itself. NULL is never, where the field is optional. Default `expiresAt`. */
   readonly expiresAt?: string
+  /** How much of the line was taken, for `fulfil` in part. Default `fulfilled`, if there is such a field. */
+  readonly fulfilled?: string
+  /**
+   * The quantity that the line was reserved with, for `change`: NULL until that. Default `original`, if there is such a
+   * field.
+   */
+  readonly original?: string
 }
 
 export interface StockOptions {
@@ -81,7 +90,7 @@ export interface StockOptions {
   readonly item: ItemMapping
   /** The model with a row per movement. */
   readonly movement: MovementMapping
-  /** For `reserve`, `release` and `fulfil`. */
+  /** For `reserve`, `release`, `fulfil`, `extend` and `change`. */
   readonly reservation?: ReservationMapping
   /** How much must stay of every item that has no minimum of its own; `null` is no limit. Default 0. */
   readonly minimum?: number | bigint | string | null
@@ -116,7 +125,7 @@ const stockOptions = s.strictObject({
   name: s.optional(ledgerName),
   scope: scopeSchema,
   item: mappingSchema(
-    ['onHand', 'reserved', 'minimum', 'opening', 'lot', 'expiresAt', 'receivedAt', 'version'],
+    ['onHand', 'reserved', 'minimum', 'maximum', 'opening', 'lot', 'expiresAt', 'receivedAt', 'version'],
     { model, key: names, bumpVersion: flag },
     'must be the mapping of the items',
   ),
@@ -125,7 +134,9 @@ const stockOptions = s.strictObject({
     lines,
     'must be the mapping of the movements',
   ),
-  reservation: s.optional(mappingSchema(['transactionId', 'line', 'quantity', 'state', 'expiresAt'], lines)),
+  reservation: s.optional(
+    mappingSchema(['transactionId', 'line', 'quantity', 'state', 'expiresAt', 'fulfilled', 'original'], lines),
+  ),
   minimum: s.optional(s.union([s.number(), s.bigint(), s.string(), s.literal(null)], 'must be a number, or null')),
   rememberRefusals: flag,
   maxWaiting: s.optional(s.whole().check(s.gte(1))),

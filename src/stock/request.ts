@@ -5,9 +5,13 @@ import type { Decider } from './decider.js'
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
 import type { Reversal } from './reverse.js'
+import type { Room } from './room.js'
 
-/** The kinds of requests. `release` and `fulfil` end a reservation, and `reverse` undoes a movement. */
-export type Kind = 'move' | 'count' | 'reserve' | 'release' | 'fulfil' | 'reverse'
+/**
+ * The kinds of requests. `take` moves as much as there is. `release`, `fulfil`, `extend` and `change` are of a reservation,
+ * and `reverse` undoes a movement.
+ */
+export type Kind = 'move' | 'take' | 'count' | 'reserve' | 'release' | 'fulfil' | 'extend' | 'change' | 'reverse'
 
 /** So much of one item. In a `count`, how much was found. */
 export interface Line {
@@ -36,17 +40,19 @@ export type Decide = (decider: Decider, request: Request) => Decision
 export interface Request extends Claimed, Patience {
   readonly kind: Kind
   readonly decide: Decide
-  /** One per item. */
+  /** One per item. Those of a reservation are known before its items are locked, and their quantities may change. */
   readonly lines: readonly Line[]
+  /** The reservation that it is of, where that has another transaction id. */
+  readonly of?: Claimed
   /** The ids of their items. */
   readonly resources: string | readonly string[]
   /** How much must stay of each item; `null` is no limit, `undefined` leaves it to the item. */
   readonly minimum: bigint | null | undefined
   /** Requests of one group can be written by one INSERT: see LineData. */
   readonly group?: string
-  /** For a reservation: how long it lasts, in ms. */
-  readonly expiresIn?: number
   readonly reversal?: Reversal
+  /** Of a call that there is a maximum for. */
+  readonly room?: Room
   readonly deadline: Deadline
 }
 
@@ -59,7 +65,7 @@ export interface Done {
   /** As recorded: for a replay, by the call that came first. */
   readonly lines: readonly MovedLine[]
   /** Of a reservation. */
-  readonly expiresAt?: Date
+  readonly expiresAt?: Date | null
   readonly state?: 'active' | 'released' | 'fulfilled' | 'expired' | 'missing'
 }
 

@@ -2,8 +2,8 @@ import type { Session } from '../engine/session.js'
 import { columnsAsKeys, columnsOf, sqlTypeOf, stateIn } from '../mapping/columns.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type Statement, sql } from '../sql/statement.js'
-import type { ReservationMap, StockMap } from './mapping.js'
+import { join, type Piece, param, raw, type Statement, sql } from '../sql/statement.js'
+import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
 
 /** A line of a reservation whose state is not what the movements of its transaction id say. */
 export interface ReservationFlaw {
@@ -22,7 +22,8 @@ interface PageRow {
 }
 
 /**
- * The reservations that are active although their transaction id has a movement, or fulfilled although it has none.
+ * The reservations that are active although their transaction id has a movement, or fulfilled although it has none; where
+ * parts are fulfilled, that are active although more is moved than is marked, or fulfilled although nothing is.
  * Each page is one statement, and a call changes the state of a reservation and writes its movements at once, so each
  * was wrong at that moment.
  */
@@ -37,7 +38,7 @@ export async function* reservationFlaws(session: Session, map: StockMap): AsyncG
 }
 
 function pageOf({ movement }: StockMap, reservation: ReservationMap, after: PageRow['next'] | undefined): Statement {
-  const { table, scope, transactionId, line, state } = reservation
+  const { table, scope, transactionId, line, state, fulfilled } = reservation
   const key = [...scope, transactionId, line]
   const active = stateIn(state, 'active')
   const last = join(key.map((field, i) => sql`${param(after?.[i], sqlTypeOf(field))}`))
@@ -45,9 +46,22 @@ function pageOf({ movement }: StockMap, reservation: ReservationMap, after: Page
   const [names, id] = [key.map((_, i) => raw(`k${i}`)), raw(`k${scope.length}`)]
   const flaw = sql`json_build_object('scope', ARRAY[${join(scope.map((_, i) => raw(`k${i}::text`)))}]::text[],
     'transactionId', ${id}::text, 'line', ${raw(`k${scope.length + 1}`)}, 'state', CASE WHEN is_active THEN 'active' ELSE 'fulfilled' END)`
-  const isSame = [...movement.scope, movement.transactionId].map((field, i) => raw(`m.${columnOf(field)} = page.k${i}`))
+  const isOf = (lines: LinesMap, alias: string) =>
+    join(
+      [...lines.scope, lines.transactionId].map((field, i) => raw(`${alias}.${columnOf(field)} = page.k${i}`)),
+      ' AND ',
+    )
+  const isMoved = (more?: Piece) =>
+    sql`EXISTS (SELECT FROM ${movement.table} AS m WHERE ${isOf(movement, 'm')}${recorded}${more})`
+  // A part is recorded under its own transaction id, or under that of the reservation.
+  const isOfItem = movement.item.map((field, i) => raw(`m.${columnOf(field)} = page.i${i}`))
+  const isFlawed =
+    fulfilled &&
+    sql`CASE WHEN is_active THEN ${isMoved(sql` AND ${join(isOfItem, ' AND ')} AND -m.${columnOf(movement.quantity)} > page.fulfilled`)}
+    ELSE NOT (${isMoved()} OR EXISTS (SELECT FROM ${table} AS o WHERE ${isOf(reservation, 'o')} AND o.${columnOf(fulfilled)} > 0)) END`
+  const items = join(reservation.item.map((field, i) => raw(`r.${columnOf(field)} AS i${i}`)))
   return sql`WITH page AS MATERIALIZED (
-  SELECT ${columnsAsKeys(key, 'r')}, r.${columnOf(state)} = ${active} AS is_active
+  SELECT ${columnsAsKeys(key, 'r')}, r.${columnOf(state)} = ${active} AS is_active${fulfilled && sql`, r.${columnOf(fulfilled)} AS fulfilled, ${items}`}
   FROM ${table} AS r
   WHERE r.${columnOf(state)} IN (${active}, ${stateIn(state, 'fulfilled')})${after ? sql` AND (${columnsOf(key, 'r')}) > (${last})` : undefined}
   ORDER BY ${columnsOf(key, 'r')}
@@ -58,6 +72,6 @@ SELECT (
 ) AS next, (
   SELECT coalesce(json_agg(${flaw} ORDER BY ${join(names)}), '[]')
   FROM page
-  WHERE is_active = EXISTS (SELECT FROM ${movement.table} AS m WHERE ${join(isSame, ' AND ')}${recorded})
+  WHERE ${isFlawed ?? sql`is_active = ${isMoved()}`}
 ) AS flaws`
 }

@@ -34,14 +34,30 @@ export interface TraceEntry<Q> {
   readonly quantity: Q
 }
 
-export interface ReserveResult<Key = unknown, Q = unknown> {
-  /** Of a call with `from`: the items that were chosen, and all others of it. */
+/** `End` is `Date`, or `Date | null` where the column takes NULL. */
+export interface ReserveResult<Key = unknown, Q = unknown, End = Date> {
+  /**
+   * Of a call with `from`: the items that were chosen, and all others of it. Of one with `take`: how much was reserved of
+   * each line, 0 where there was nothing.
+   */
   readonly lines?: readonly TakenLine<Key, Q>[]
-  /** When the reservation ends by itself, by the database's clock. */
-  readonly expiresAt: Date
+  /** When the reservation ends by itself, by the database's clock; `null` is never. */
+  readonly expiresAt: End
   /** `active`, unless this is a replay and it has ended meanwhile. */
   readonly state: 'active' | 'released' | 'fulfilled' | 'expired'
   readonly replayed: boolean
+}
+
+export interface ChangeResult<Key, Q> {
+  /** `active`, unless nothing is left to be held back. */
+  readonly state: 'active' | 'released' | 'fulfilled'
+  /** All lines of the reservation, with the quantities that they have now. */
+  readonly lines: readonly TakenLine<Key, Q>[]
+}
+
+export interface ExtendResult<End = Date> {
+  /** When the reservation ends by itself now, by the database's clock; `null` is never. */
+  readonly expiresAt: End
 }
 
 export interface ReleaseResult {

@@ -1,6 +1,7 @@
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
 import type { Claimed, Line, Request } from './request.js'
+import type { ReservationWrites } from './reservation-writes.js'
 import type { Reversals } from './reverse.js'
 
 /** The numbers of an item, in the stock's smallest unit. */
@@ -9,6 +10,7 @@ export interface Balance {
   readonly reserved: bigint
   /** `null` is no limit. */
   readonly minimum: bigint | null
+  readonly maximum: bigint | null
 }
 
 /** The lines that were recorded under a transaction id. Maps of them are by the names of requests. */
@@ -19,10 +21,19 @@ export interface RecordedMovement {
 
 export type ReservationState = 'active' | 'released' | 'fulfilled' | 'expired'
 
+/** A line of a reservation, with the quantity that it has now. */
+export interface ReservedLine extends Line {
+  /** How much of it was taken. */
+  readonly fulfilled: bigint
+  /** The quantity that it was reserved with. */
+  readonly original: bigint
+}
+
 export interface RecordedReservation {
-  readonly lines: readonly Line[]
+  readonly lines: readonly ReservedLine[]
   readonly state: ReservationState
-  readonly expiresAt: Date
+  /** `null`: only by a call. */
+  readonly expiresAt: Date | null
 }
 
 /** The state of the database in which requests are decided. Their items are locked, or will be checked. */
@@ -49,18 +60,9 @@ export interface MovementEntry extends Claimed {
   readonly isRefused: boolean
 }
 
-export interface ReservationEntry extends Omit<MovementEntry, 'isRefused'> {
-  readonly expiresAt: Date
-}
-
-export interface Ended extends Claimed {
-  readonly state: ReservationState
-}
-
 /** The rows to be written for the requests that were granted. */
 export interface WriteSet {
   readonly items: readonly { readonly item: Item; readonly known: Balance; readonly next: Balance }[]
   readonly movements: readonly MovementEntry[]
-  readonly reservations: readonly ReservationEntry[]
-  readonly ended: readonly Ended[]
+  readonly reservations: ReservationWrites | undefined
 }

@@ -186,8 +186,8 @@ function isRefused(choice: Choice): boolean {
 }
 
 interface Recorded {
-  readonly movements: ReadonlyMap<string, { readonly lines: readonly Line[] }>
-  readonly reservations: ReadonlyMap<string, { readonly lines: readonly Line[] }>
+  readonly movements: ReadonlyMap<string, { readonly lines: readonly (Line & { readonly original?: bigint })[] }>
+  readonly reservations: ReadonlyMap<string, { readonly lines: readonly (Line & { readonly original?: bigint })[] }>
 }
 
 /** The lines that are recorded under the ids of requests: of a reservation its own, else movements. */
@@ -202,8 +202,10 @@ async function readRecorded(session: Session, map: StockMap, requests: readonly 
 function recordedChoice(map: StockMap, request: SourcedRequest, { movements, reservations }: Recorded): Choice {
   const found = (request.kind === 'reserve' ? reservations : movements).get(nameOf(request))
   if (found === undefined) return undefined
+  // The quantities that were reserved at first: they may have been changed since.
+  const lines = found.lines.map((line) => ({ ...line, quantity: line.original ?? line.quantity }))
   try {
-    return { request: withLines(request, recordedLines(map, request, found.lines)), isRecorded: true }
+    return { request: withLines(request, recordedLines(map, request, lines)), isRecorded: true }
   } catch (error) {
     return { error }
   }

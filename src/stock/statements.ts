@@ -81,17 +81,19 @@ export function where(conditions: readonly Piece[]): Statement | undefined {
  * as they are once they are locked: a row that had to be waited for is the present one.
  */
 export function lockedItems({ item }: StockMap, source: Piece, conditions: readonly Piece[], more?: Piece): Statement {
-  const { table, key, onHand, reserved, minimum } = item
+  const { table, key, onHand, reserved, minimum, maximum } = item
   return sql`SELECT item.position, t.${columnOf(onHand)} AS on_hand,
-    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${more}
+    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${maximum && raw(`, t.${columnOf(maximum)} AS maximum`)}${more}
   FROM ${source} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where(conditions)}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t`
 }
 
 /** The columns that are read of them, for the list of a SELECT. */
-export const LOCKED_BALANCE = raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text,
+export function lockedBalance({ item: { maximum } }: StockMap): SqlText {
+  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''},
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
+}
 
 /** Lines to be recorded. */
 export interface Entry extends Claimed {

@@ -1,6 +1,23 @@
 import type { Input } from '../mapping/input.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type {
+  ChosenLines,
+  CreateMissing,
+  DataArgument,
+  Fulfilment,
+  Lasting,
+  Maximum,
+  Minimum,
+  Named,
+  OneOrMany,
+  PlaceOf,
+  SourceLine,
+  StockLine,
+  Taking,
+} from './call-types.js'
+import type {
+  ChangeResult,
+  ExtendResult,
   MoveAllResult,
   MoveResult,
   ProjectResult,
@@ -10,116 +27,30 @@ import type {
   TraceEntry,
 } from './results.js'
 
+export type * from './call-types.js'
 export type * from './results.js'
-
-/**
- * The member that a ledger with these options is: `$stock`, or `$credit` with the name `credit`. A name that only the
- * running program knows is none to the types.
- */
-export type LedgerName<O> = O extends { readonly name: infer N extends string }
-  ? string extends N
-    ? never
-    : `$${N}`
-  : '$stock'
-
-/** So much of one item. */
-export interface StockLine<Key, Q> {
-  item: Key
-  /** Positive for what comes in, negative for what goes out. */
-  quantity: Input<Q>
-}
-
-/** The name of a place: the key of an item without its lot. On `/pg` it is a part of the key. */
-export type PlaceOf<Key> = Key extends object ? Partial<Key> : Key
-
-/** So much of the lots of one place, or of several places. */
-export type StockSource<Place, Q> = {
-  /** How much is taken, so it is positive. */
-  quantity: Input<Q>
-  /**
-   * The order in which the lots of a place are taken: those that expire first, or those that came in first. Lots that
-   * have expired, by the database's clock, are never taken. Default: `fefo`, where the items have an `expiresAt`.
-   */
-  by?: 'fefo' | 'fifo' | undefined
-} & (
-  | { item: Place; items?: never; split?: never }
-  | {
-      /** The places in the order in which they are asked. */
-      items: readonly Place[]
-      item?: never
-      /** Whether it may be taken from several of them. Default false: from the first one that has all of it. */
-      split?: boolean | undefined
-    }
-)
-
-/** A line whose items are chosen when the call is carried out. */
-export interface SourceLine<Place, Q> {
-  from: StockSource<Place, Q>
-  item?: never
-  quantity?: never
-}
-
-/** Lines that name their items, or from where these are to be taken. */
-export type ChosenLines<Key, Q, Place, Data> = readonly ((StockLine<Key, Q> | SourceLine<Place, Q>) &
-  DataArgument<Data>)[]
-
-/** Whether the items that the call adds to are created, where there are none. */
-export type CreateMissing<New> =
-  Record<never, never> extends New
-    ? {
-        /** Creates the items that the call adds to, where they are missing: with the defaults, or with these values of their other columns. */
-        createMissing?: boolean | New | undefined
-      }
-    : {
-        /** Creates the items that the call adds to, where they are missing, with these values of their other columns. */
-        createMissing?: false | New | undefined
-      }
-
-export interface Minimum<Q> {
-  /** How much must stay on hand of each item; `null` is no limit. Default: the item's own minimum, or that of the options. */
-  minimum?: Input<Q> | null | undefined
-}
-
-export interface Named {
-  /** Names the request. However often it arrives, it is carried out once. */
-  transactionId: string
-}
-
-/** Values of the columns that a model of yours has besides those of this package. */
-export type DataArgument<Data> =
-  Record<never, never> extends Data
-    ? {
-        /** The values of its other columns. A call that comes again must bring the same. */
-        data?: Data | undefined
-      }
-    : {
-        /** The values of its other columns. A call that comes again must bring the same. */
-        data: Data
-      }
-
-/** One line, or several, of which an item may have more than one: they are added up, if they have the same data. */
-export type OneOrMany<Key, Q, Data> =
-  | (StockLine<Key, Q> & DataArgument<Data>)
-  | { lines: readonly (StockLine<Key, Q> & DataArgument<Data>)[] }
 
 /**
  * `db.$stock`, and `tx.$stock` inside a transaction, where everything is part of the transaction.
  *
  * `Key` is the type of an item's name (`ItemKey`), and `Q` that of the quantities (`Quantity`). `Data` and `Held` are the
- * other columns of the models of movements and of reservations, `Place` is a key without its lot, and `New` the other
- * columns of an item.
+ * other columns of the models of movements and of reservations, `Place` is a key without its lot, `New` the other
+ * columns of an item, and `End` the type of a reservation's end.
  *
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
  */
-export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key>, New = object> {
+export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key>, New = object, End = Date> {
   /**
-   * Moves stock of one item, once per transaction id, and never below the minimum.
+   * Moves stock of one item, once per transaction id, and never below the minimum nor above the maximum. A movement
+   * out of the stock is not kept back by a maximum, nor one into it by a minimum. With `take: 'available'` it takes as
+   * much as there is: a call that comes again gets what was recorded, and may ask for that or for more.
    *
    * Calls of one process are combined: those that come while a batch is under way are the next
    * batch, decided one after the other.
    *
    * @throws InsufficientStockError if less than that is available; nothing is moved
+   * @throws MaximumExceededError if there is no room for it; nothing is moved
    * @throws IdempotencyMismatchError if the transaction id stands for something else
    * @throws ReservationActiveError if it is reserved: fulfil it; ReservationEndedError if it was
    * @throws ItemNotFoundError if there is no such item, unless `createMissing` is given for one that is added to
@@ -129,7 +60,14 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    * const { balance, replayed } = await db.$stock.move({ transactionId, item: 11, quantity: -3 })
    */
   move(
-    args: Named & StockLine<Key, Q> & DataArgument<Data> & Minimum<Q> & CreateMissing<New> & CallOptions,
+    args: Named &
+      StockLine<Key, Q> &
+      DataArgument<Data> &
+      Minimum<Q> &
+      Maximum<Q> &
+      Taking &
+      CreateMissing<New> &
+      CallOptions,
   ): Promise<MoveResult<Q>>
 
   /**
@@ -140,6 +78,7 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    *
    * @throws InsufficientStockError with every line that is short in `shortages`; of a `from` each place with what all of
    *   its lots have, before any other line is looked at
+   * @throws MaximumExceededError, if none is short, with every line that there is no room for in `excesses`
    * @throws IdempotencyMismatchError if the transaction id stands for other lines: of a `from`, other places or another
    *   quantity
    *
@@ -147,12 +86,15 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    * await db.$stock.moveAll({ transactionId, lines: [{ item: 11, quantity: -3 }, { item: 42, quantity: -1 }] })
    */
   moveAll(
-    args: Named & { lines: ChosenLines<Key, Q, Place, Data> } & Minimum<Q> & CreateMissing<New> & CallOptions,
+    args: Named & { lines: ChosenLines<Key, Q, Place, Data> } & Minimum<Q> &
+      Maximum<Q> &
+      CreateMissing<New> &
+      CallOptions,
   ): Promise<MoveAllResult<Key, Q>>
 
   /**
    * Records what was counted in a stocktake: the movement is the difference to what was on hand.
-   * It is a fact, so there is no minimum for it.
+   * It is a fact, so there is no minimum for it, and no maximum.
    *
    * @returns `quantity` is the difference
    *
@@ -163,9 +105,10 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
 
   /**
    * Records a movement now, and leaves the balance to `project()`: no lock of the item, so nobody
-   * waits for anybody. Only for what comes in, unless the item has no minimum.
+   * waits for anybody. Only for what comes in, unless the item has no minimum; and not for what comes in where it has
+   * a maximum.
    *
-   * @throws InvalidArgumentError for what goes out of an item that has a minimum
+   * @throws InvalidArgumentError for what goes out of an item that has a minimum, or into one that has a maximum
    *
    * @example
    * await db.$stock.defer({ transactionId, item: 11, quantity: 5 })
@@ -196,10 +139,13 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
 
   /**
    * Holds stock back for a while, for a basket: reserved stock is not available to others. It
-   * ends by `fulfil`, by `release`, or by itself, by the database's clock. A line with `from` is as that of `moveAll`.
+   * ends by `fulfil`, by `release`, or by itself, by the database's clock. A line with `from` is as that of `moveAll`. An order that is open until it is shipped
+   * has no end of its own: `expiresIn: null`. With `take: 'available'` it reserves as much as there is of each line, and
+   * nothing of a line of which there is nothing.
    *
    * @throws InsufficientStockError if less than that is available; nothing is reserved
    * @throws IdempotencyMismatchError if there is a movement under the transaction id already
+   * @throws ConfigurationError for `expiresIn: null`, if the column of its end is required
    *
    * @example
    * await db.$stock.reserve({ transactionId: basketId, item: 11, quantity: 2, expiresIn: 15 * 60_000 })
@@ -211,12 +157,23 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
         | (SourceLine<Place, Q> & DataArgument<Held>)
         | { lines: ChosenLines<Key, Q, Place, Held> }
       ) &
+      Lasting<End> &
       Minimum<Q> &
-      CallOptions & {
-        /** How long it lasts, in ms. */
-        expiresIn: number
-      },
-  ): Promise<ReserveResult<Key, Q>>
+      Taking &
+      CallOptions,
+  ): Promise<ReserveResult<Key, Q, End>>
+
+  /**
+   * Sets when a reservation ends by itself. The time counts from now, so the end may be earlier than before, too; a
+   * call that comes again sets it anew.
+   *
+   * @throws ReservationEndedError if it has expired, was released or fulfilled, or never was
+   * @throws ConfigurationError for `expiresIn: null`, if the column of its end is required
+   *
+   * @example
+   * const { expiresAt } = await db.$stock.extend({ transactionId: basketId, expiresIn: 15 * 60_000 })
+   */
+  extend(args: Named & Lasting<End> & CallOptions): Promise<ExtendResult<End>>
 
   /**
    * Gives back what is reserved. To release what has ended already is no error.
@@ -227,18 +184,45 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
   release(args: Named & CallOptions): Promise<ReleaseResult>
 
   /**
-   * Takes what is reserved out of the stock, as movements under the reservation's transaction id. `data` is for each
+   * Takes what is reserved out of the stock, as movements under the transaction id of the call. `data` is for each
    * of these movements.
    * The minimum counts once more: a stocktake may have found less than is reserved. A caller that has
    * reserved with a lower minimum gives it here too.
    *
-   * @throws ReservationEndedError if it has expired, was released, or never was
+   * An order that is shipped in parts has a call for each of them, under a transaction id of its own: `of` names the
+   * reservation, and `lines` how much is taken. The rest stays reserved, unless `rest` is `'release'`. Parts need the
+   * column `fulfilled`.
+   *
+   * @throws ReservationEndedError if it has expired, was released or fulfilled, or never was
+   * @throws ReservationExceededError if less is left of it; nothing is moved
    * @throws InsufficientStockError if it is no longer there; nothing is moved, and it stays reserved
+   * @throws IdempotencyMismatchError if the transaction id stands for something else
+   * @throws ConfigurationError for a part, if no column `fulfilled` is mapped
    *
    * @example
    * const { lines } = await db.$stock.fulfil({ transactionId: basketId })
    */
-  fulfil(args: Named & DataArgument<Data> & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
+  fulfil(args: Named & Fulfilment<Key, Q, Data> & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
+
+  /**
+   * Sets the quantities of lines of a reservation: more is taken from what is available, and less is given back. Other
+   * lines stay as they are. A quantity includes all that was fulfilled of it already. Where nothing is left to be
+   * held back, the reservation ends.
+   *
+   * A call that comes again sets the same quantities. A late `reserve` of the same reservation is a replay all the same: it
+   * is compared with the quantities that were reserved at first, in the column `original`.
+   *
+   * @throws InsufficientStockError if less than what is added is available; nothing is changed
+   * @throws ReservationEndedError if it has expired, was released or fulfilled, or never was
+   * @throws InvalidArgumentError for an item that is not reserved, or for less of one than was fulfilled
+   * @throws ConfigurationError if no column `original` is mapped
+   *
+   * @example
+   * await db.$stock.change({ transactionId: basketId, lines: [{ item: 11, quantity: 5 }] })
+   */
+  change(
+    args: Named & { lines: readonly StockLine<Key, Q>[] } & Minimum<Q> & CallOptions,
+  ): Promise<ChangeResult<Key, Q>>
 
   /**
    * The movements that took something of an item, in the order of their transaction ids: where a lot went that is called

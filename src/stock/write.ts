@@ -1,11 +1,11 @@
 import { isOutOfRange } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
-import { keysEqual, sqlTypeOf, stampColumns, stateIn, touches } from '../mapping/columns.js'
+import { keysEqual, sqlTypeOf, stampColumns, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
-import { columnOf, momentIn } from '../sql/sql.js'
+import { columnOf } from '../sql/sql.js'
 import { type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
-import type { Balance, MovementEntry, ReservationEntry, WriteSet } from './decider.js'
+import type { Balance, MovementEntry, WriteSet } from './decider.js'
 import type { Demand } from './demand.js'
 import type { Item } from './item.js'
 import { balancesOf, type LockedRow, type LockedState } from './load-snapshot.js'
@@ -17,14 +17,11 @@ import {
   column,
   type Entry,
   flagColumns,
-  idColumns,
   idsAreNew,
   idsAreUnreserved,
-  isOf,
-  itemExists,
   keyColumns,
-  LOCKED_BALANCE,
   limited,
+  lockedBalance,
   lockedItems,
   positions,
   rowsIn,
@@ -75,7 +72,7 @@ export async function writeGuarded(
   const statement = sql`WITH locked AS MATERIALIZED (
   ${lockedItems(map, source, conditions, sql`,\n    ${isAsDemanded(map, limitsOf(guard.demands))} AS is_as_demanded`)}
 ), ${parts.ctes}, ${changedItems(map, writes, source, parts)}
-SELECT ${LOCKED_BALANCE}, ${isWritten(items, parts)}
+SELECT ${lockedBalance(map)}, ${isWritten(items, parts)}
 FROM locked AS l, (SELECT count(*) FROM changed) AS c`
   const rows = await undefinedIfUndone(map, session.rows<LockedRow & { isWritten: boolean }>(statement))
   if (rows === undefined) throw new WriteSuppressedError(map.item.model.name, {})
@@ -88,9 +85,10 @@ FROM locked AS l, (SELECT count(*) FROM changed) AS c`
  * ends the caller's transaction.
  */
 export async function writeLocked(tx: Session, map: StockMap, set: WriteSet): Promise<Written> {
-  if (!(await claimReservations(tx, map, set.reservations))) return 'taken'
+  const { reservations } = set
+  if (reservations && !(await reservations.claim(tx, map))) return 'taken'
   const written = set.items.length > 0 ? await writeItems(tx, map, set) : 'written'
-  if (written === 'written') await endReservations(tx, map, set.ended)
+  if (written === 'written') await reservations?.writeAltered(tx, map)
   return written
 }
 
@@ -103,15 +101,6 @@ FROM (SELECT count(*) FROM changed) AS c`
   const row = await undefinedIfUndone(map, rowOf<{ isWritten: boolean }>(tx, statement))
   if (row === undefined) return 'undone'
   return row.isWritten ? 'written' : 'taken'
-}
-
-async function endReservations(tx: Session, { reservation }: StockMap, ended: WriteSet['ended']): Promise<void> {
-  if (!reservation) return
-  for (const { state, ...id } of ended) {
-    await tx.rows(sql`UPDATE ${reservation.table} AS r SET ${columnOf(reservation.state)} = ${param(reservation.state.enumValues?.get(state) ?? state)}${touches(reservation, 'r')}
-FROM ${rowsIn('m', idColumns(reservation, [id]))}
-WHERE ${isOf(reservation, 'r')} AND r.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}`)
-  }
 }
 
 /** The balances as a write leaves them. */
@@ -170,19 +159,26 @@ function changesReserved(items: Writes['items']): boolean {
 }
 
 /** The columns of the demands that there are. */
-const LIMITS = { least: 'least', leastBeyond: 'least_beyond', below: 'below', belowBeyond: 'below_beyond' } as const
+const LIMITS = {
+  least: 'least',
+  leastBeyond: 'least_beyond',
+  below: 'below',
+  belowBeyond: 'below_beyond',
+  most: 'most',
+  mostBeyond: 'most_beyond',
+} as const
 
 type Limit = keyof typeof LIMITS
 
 function limitsOf(demands: Guard['demands'] | undefined): readonly Limit[] {
   const all = [...(demands?.values() ?? [])]
-  const names: readonly Limit[] = ['least', 'leastBeyond', 'below', 'belowBeyond']
+  const names: readonly Limit[] = ['least', 'leastBeyond', 'below', 'belowBeyond', 'most', 'mostBeyond']
   return names.filter((name) => all.some((demand) => demand[name] !== null))
 }
 
-/** Whether the item `t` is as demanded. A demand that is NULL demands nothing; below no minimum is nothing. */
+/** Whether the item `t` is as demanded. A demand that is NULL, or beyond no limit, demands nothing; below no minimum is nothing. */
 function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]): SqlText {
-  const { onHand, reserved, minimum } = item
+  const { onHand, reserved, minimum, maximum } = item
   const { highest, margin, wideSqlType } = quantities
   const balance = `t.${columnOf(onHand)}`
   const own = minimum && `t.${columnOf(minimum)}`
@@ -192,15 +188,18 @@ function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]):
     leastBeyond: `item.least_beyond + ${own}`,
     below: 'item.below',
     belowBeyond: `item.below_beyond + coalesce(${own}, ${quantities.text(-4n * highest)})`,
+    most: 'item.most',
+    mostBeyond: `item.most_beyond + ${maximum && `t.${columnOf(maximum)}`}`,
   }
-  const compared = (names: readonly Limit[], compare: (list: string) => string) => {
+  const compared = (names: readonly Limit[], compare: (list: string) => string, quantity = available) => {
     const list = names.filter((name) => limits.includes(name)).map((name) => values[name])
-    return list.length > 0 ? ` AND (${available} ${compare(list.join(', '))}) IS NOT FALSE` : ''
+    return list.length > 0 ? ` AND (${quantity} ${compare(list.join(', '))}) IS NOT FALSE` : ''
   }
   const bound = quantities.text(highest - margin)
   const isHigh = compared(['least', 'leastBeyond'], (list) => `>= greatest(${list})`)
   const isLow = compared(['below', 'belowBeyond'], (list) => `< least(${list})`)
-  return raw(`(${balance} BETWEEN -${bound} AND ${bound}${isHigh}${isLow})`)
+  const hasRoom = compared(['most', 'mostBeyond'], (list) => `<= least(${list})`, `${balance}::${wideSqlType}`)
+  return raw(`(${balance} BETWEEN -${bound} AND ${bound}${isHigh}${isLow}${hasRoom})`)
 }
 
 /** The items, once all transaction ids are claimed. */
@@ -232,39 +231,8 @@ function movementClaim(map: StockMap, entries: readonly MovementEntry[]): Claim<
   }
 }
 
-/** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */
-export function claimDeferred(
-  tx: Session,
-  map: StockMap,
-  entries: readonly Entry[],
-  lockTimeout?: number,
-): Promise<boolean> {
-  const { movement } = map
-  const values = sql`, false${movement.refused && raw(', false')}`
-  const items = rowsIn('item', keyColumns(map, itemsOf(entries)))
-  return claimAll(tx, map, { lines: movement, entries, columns: flagColumns(map), values }, (ids) => [
-    sql`NOT EXISTS (SELECT FROM ${items} WHERE NOT ${itemExists(map, 'item')})`,
-    limited(lockTimeout),
-    idsAreUnreserved(map, ids),
-  ])
-}
-
-async function claimReservations(tx: Session, map: StockMap, entries: readonly ReservationEntry[]): Promise<boolean> {
-  const { reservation } = map
-  if (!reservation || entries.length === 0) return true
-  const { state, expiresAt } = reservation
-  return claimAll(tx, map, {
-    lines: reservation,
-    entries,
-    parameters: (entries: readonly ReservationEntry[]) => [
-      column('expires_at', 'timestamptz', entries, (entry) => entry.expiresAt.toISOString()),
-    ],
-    columns: raw(`, ${columnOf(state)}, ${columnOf(expiresAt)}`),
-    values: sql`, ${stateIn(state, 'active')}, ${momentIn(expiresAt, sql`m.expires_at`)}`,
-  })
-}
-
-async function claimAll<E extends Entry>(
+/** Whether all of the transaction ids were claimed. */
+export async function claimAll<E extends Entry>(
   tx: Session,
   map: StockMap,
   claim: Claim<E>,

@@ -52,6 +52,9 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$stock.project': (db) => db.$stock.project(),
   '$stock.reserve': (db, transactionId) =>
     db.$stock.reserve({ transactionId, item: RESERVED, quantity: 1, expiresIn: 60_000 }),
+  '$stock.extend': (db) => db.$stock.extend({ transactionId: 'held', expiresIn: 60_000 }),
+  '$stock.move of as much as there is': (db, transactionId) =>
+    db.$stock.move({ transactionId, item: ITEM, quantity: -1, take: 'available' }),
   '$stock.release of a reservation that has ended': (db) => db.$stock.release({ transactionId: 'nothing' }),
   '$stock.count': (db, transactionId) => db.$stock.count({ transactionId, item: ITEM, counted: 100 }),
   '$stock.moveAll from places': (db, transactionId) =>
@@ -145,6 +148,7 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
   await db.$idempotent({ scope: 'frozen', key: 'asked', request: 'one' }, (tx) => tx.order.count())
   await db.$serials.allocate({ transactionId: 'known', where: { productId: 1 }, count: 1 })
   await db.$series.create('payment', { transactionId: 'numbered', record: { amount: 1 } })
+  await db.$stock.reserve({ transactionId: 'held', item: RESERVED, quantity: 1, expiresIn: 60_000 })
   const chapters = new Map<string, readonly string[]>()
   const write = async (title: string, call: () => Promise<unknown>) => {
     made.statements.length = 0

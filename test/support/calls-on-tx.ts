@@ -210,6 +210,17 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
       'StockReservation',
     ),
     reservationCall('fulfil', 'fulfilled', (tx, transactionId) => tx.$stock.fulfil({ transactionId })),
+    call('extend', async (db, query) => {
+      const item = { productId: anyId(), warehouse: 'main' }
+      const transactionId = randomUUID()
+      await query(`INSERT INTO "Stock" ("productId", warehouse, "onHand") VALUES ($1, 'main', 5)`, [item.productId])
+      await db.$stock.reserve({ transactionId, item, quantity: 2, expiresIn: 600_000 })
+      const sql = `SELECT FROM "StockReservation" WHERE "transactionId" = $1 AND "expiresAt" > now() + interval '1 hour'`
+      return {
+        begin: (tx) => tx.$stock.extend({ transactionId, expiresIn: 7_200_000 }),
+        isWritten: (query) => has(query, sql, transactionId),
+      }
+    }),
     reservationCall('release', 'released', (tx, transactionId) => tx.$stock.release({ transactionId })),
   ],
   $serials: [
