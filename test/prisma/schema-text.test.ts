@@ -56,6 +56,12 @@ describe('a field', () => {
 })
 
 describe('a default', () => {
+  /** One that Prisma's client makes, by this call. */
+  const byClient = (name: string, ...numbers: string[]) => ({
+    kind: 'client',
+    value: { kind: 'call', name, args: numbers.map((text) => ({ name: undefined, value: { kind: 'number', text } })) },
+  })
+
   test.each([
     ['nothing', 'a Int', { kind: 'none' }],
     ['a number', 'a Int @default(-3)', { kind: 'value', value: { kind: 'number', text: '-3' } }],
@@ -71,11 +77,11 @@ describe('a default', () => {
     ['a number of the database', 'a Int @id @default(autoincrement())', { kind: 'autoincrement' }],
     ['an expression of the database', 'a Int @default(dbgenerated("f(1, \\"x\\")"))', { kind: 'database' }],
     ['nothing but what the table has', 'a Int @default(dbgenerated())', { kind: 'database' }],
-    ['a uuid', 'a String? @default(uuid())', { kind: 'client' }],
-    ['a uuid of version 7', 'a String @default(uuid(7))', { kind: 'client' }],
-    ['a cuid', 'a String @default(cuid(2))', { kind: 'client' }],
-    ['a nanoid', 'a String @default(nanoid(8))', { kind: 'client' }],
-    ['a ulid, behind the name of its constraint', 'a String @default(map: "df", ulid())', { kind: 'client' }],
+    ['a uuid', 'a String? @default(uuid())', byClient('uuid')],
+    ['a uuid of version 7', 'a String @default(uuid(7))', byClient('uuid', '7')],
+    ['a cuid', 'a String @default(cuid(2))', byClient('cuid', '2')],
+    ['a nanoid', 'a String @default(nanoid(8))', byClient('nanoid', '8')],
+    ['a ulid, behind the name of its constraint', 'a String @default(map: "df", ulid())', byClient('ulid')],
     ['a function of a later Prisma', 'a String @default(snowflake())', { kind: 'unknown' }],
     ['for an attribute of a later Prisma to say', 'a DateTime? @createdAt', { kind: 'unknown' }],
   ])('is %s', (_what, line, expected) => {
@@ -90,7 +96,7 @@ describe('a default', () => {
       '/* a Int */',
       'b Int // @default(1)',
     )
-    expect([fields?.get('a')?.fallback, fields?.get('b')?.fallback]).toEqual([{ kind: 'client' }, { kind: 'none' }])
+    expect([fields?.get('a')?.fallback, fields?.get('b')?.fallback]).toEqual([byClient('uuid'), { kind: 'none' }])
   })
 })
 

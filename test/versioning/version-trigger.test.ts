@@ -75,6 +75,7 @@ const models: Record<string, { field?: string; table: string; column: string; in
   },
   Coupon: { table: 'Coupon', column: 'version', insert: `(code) VALUES ('raw')`, set: 'used = 1' },
   Crate: { table: 'Crate', column: 'version', insert: `(code) VALUES ('raw')`, set: 'reserved = 1' },
+  Pallet: { table: 'Pallet', column: 'version', insert: `(code) VALUES ('raw')`, set: 'reserved = 1' },
   Payment: {
     table: 'Payment',
     column: 'version',
