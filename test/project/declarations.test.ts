@@ -96,6 +96,7 @@ describe('in an editor', () => {
         'expiresAt',
         'key',
         'lot',
+        'maximum',
         'minimum',
         'model',
         'onHand',
