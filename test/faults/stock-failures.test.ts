@@ -274,7 +274,7 @@ test('a server that cannot be reached: the error says so, and leaves nothing unk
   const url = new URL(database.url)
   url.port = String(await freePort())
   const item = await newItem(10)
-  const error = await rejectionOf(take(connectStock(url.href).db, item))
+  const error = await rejectionOf(take(connectStock(url.href, { retry: { deadline: 2_000 } }).db, item))
 
   expect(isUnreachable(error)).toBe(true)
 })
