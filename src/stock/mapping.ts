@@ -63,7 +63,7 @@ export interface LinesMap extends TableMap {
   readonly quantity: Field
   /** Columns of the user's own, which calls fill in by their data. */
   readonly others: readonly Field[]
-  /** Whether some of them are empty in no row, and the database has no default for them. */
+  /** Whether a call fills in some of them without data, too: those that Prisma's client makes, and those that it must give. */
   readonly needsData: boolean
   /** Whether some of them have no default: a call that leaves one out means NULL. */
   readonly hasNulls: boolean
@@ -169,7 +169,8 @@ function othersOf(found: TableCheck, lines: LinesMap, more: readonly (Field | un
   const own = [...columnsOfLines(lines), ...more.filter((field) => !!field)]
   const others = scalarsOf(found.model).filter((field) => !own.includes(field) && field !== lines.version)
   found.insertable([...own, ...others])
-  return { others, needsData: !others.every(isFilledIn), hasNulls: others.some(isNullByDefault) }
+  const needsData = others.some((field) => field.fallback.kind === 'client' || !isFilledIn(field))
+  return { others, needsData, hasNulls: others.some(isNullByDefault) }
 }
 
 /** As far as the schema tells: the database may fill it in all the same. */

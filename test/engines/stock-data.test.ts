@@ -442,6 +442,18 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'`)
     expect(await movementsOf(transactionId)).toMatchObject([{ 'the order': 7 }, { 'the order': 7 }])
   })
 
+  test('what the client makes it makes also for calls without any data, alone and beside others', async () => {
+    const db = await open()
+    const item = await newRack()
+    const reserve = (data?: { note: string }) =>
+      db.$stock.reserve({ transactionId: newId(), item, quantity: 1, expiresIn: 60_000, ...(data && { data }) })
+    await reserve()
+    await Promise.all([reserve(), reserve({ note: 'a' }), reserve()])
+    const reserved = await database.query('SELECT "basketId" FROM "RackReservation" WHERE code = $1', [item])
+    const basketId = name === 'prisma' ? expect.stringMatching(/^c[0-9a-z]{24}$/) : null
+    expect(reserved).toEqual(Array(4).fill({ basketId }))
+  })
+
   test('a state of an enum ends by release, and by its time', async () => {
     const db = await open()
     const item = await newRack()
