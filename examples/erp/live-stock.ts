@@ -44,6 +44,7 @@ export class LiveStock {
     const encoder = new TextEncoder()
     return new ReadableStream<Uint8Array>({
       start: () => {
+        if (this.#ending.signal.aborted) return page.end() // nobody would end it any more
         this.#pages.add(page)
         this.#poke()
       },

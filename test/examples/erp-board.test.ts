@@ -288,6 +288,14 @@ test('a page that has missed an event asks for a picture when it has taken the o
   expect([await next, await page.next()]).toEqual(['d', undefined])
 })
 
+test('a page that comes while its machine stops is not kept waiting: it looks for another one', async () => {
+  const live = new LiveStock(database.url)
+  const stopping = live.stop()
+  const [early, late] = [live.events().getReader(), stopping.then(() => live.events().getReader())]
+  expect(await early.read()).toEqual({ done: true, value: undefined })
+  expect(await (await late).read()).toEqual({ done: true, value: undefined })
+})
+
 test('live.ts serves two boards with something to see, until Ctrl-C', async () => {
   const script = startScript('examples/erp/live.ts', { DATABASE_URL: database.url })
   await script.printed('/board\nhttp')
