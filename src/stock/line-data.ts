@@ -214,7 +214,7 @@ LATERAL (
 
   /** Whether an INSERT must leave it out for its default, since there is no other way to it. */
   #isMadeByDatabase(field: Field): boolean {
-    if (this.#required.includes(field) || this.#made.has(field)) return false
+    if (this.#required.includes(field) || this.#made.has(field) || isNullByDefault(field)) return false
     const fallback = insertDefaults(this.#lines.model).get(field)
     return fallback === 'unknown' || (fallback === 'nothing' && field.fallback.kind !== 'none')
   }

@@ -244,6 +244,19 @@ $$ BEGIN NEW.details := '{"by": "trigger"}'; RETURN NEW; END $$`)
     expect(await rejectionOf(db.$stock.moveAll({ transactionId, lines: other }))).toMatchObject({ fields: ['orderId'] })
   })
 
+  test('a list without a default may be given by some of the lines', async () => {
+    const db = await open()
+    const [item, other] = [await newRack(), await newRack()]
+    const transactionId = newId()
+    const lines = [
+      { item, quantity: -1, data: dataOf(1, { tags: ['x'] }) },
+      { item: other, quantity: -1, data: dataOf(2) },
+    ]
+    expect(await db.$stock.moveAll({ transactionId, lines })).toMatchObject({ replayed: false })
+    expect(await movementsOf(transactionId)).toMatchObject([{ tags: ['x'] }, { tags: null }])
+    expect(await db.$stock.moveAll({ transactionId, lines })).toMatchObject({ replayed: true })
+  })
+
   test('lines of one item are added up if they have the same data, and refused if they have not', async () => {
     const db = await open()
     const item = await newRack()
