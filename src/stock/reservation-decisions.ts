@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Overrun, ReservationEndedError, ReservationExceededError } from '../errors/index.js'
 import type { Decider, RecordedMovement, RecordedReservation, ReservedLine } from './decider.js'
+import { withData } from './lines.js'
 import { availableOf, takenOf } from './other-decisions.js'
 import type { Claimed, Decide, Decision, Line, Request } from './request.js'
 import { ReservationWrites } from './reservation-writes.js'
@@ -63,12 +64,7 @@ export function decideFulfil({ lines: asked, rest }: Fulfilling): Decide {
     const reservation = activeReservation(decider, request)
     const taken = asked ?? reservation.lines.map((line) => ({ ...line, quantity: leftOf(line) }))
     checkLeft(decider, request, reservation, taken)
-    // The data is that of the call: a line of a reservation has the data of the reservation.
-    const data = new Map(request.lines.map((line) => [line.item.id, line.data]))
-    const moved = taken.flatMap(({ item, quantity }): Line[] => {
-      const own = data.get(item.id)
-      return quantity > 0n ? [{ item, quantity: -quantity, ...(own && { data: own }) }] : []
-    })
+    const moved = movementsOf(request, taken)
     const refusal = decider.refusalOf(request, moved)
     if (refusal) throw refusal
     decider.record(request, moved)
@@ -97,12 +93,19 @@ function replayFulfil(
   const reservation = reservationOf(decider, request)
   const isFulfilled = reservation?.state === 'fulfilled'
   const all = decider.map.reservation?.fulfilled ? recorded.lines.map(opposite) : (reservation?.lines ?? [])
-  const moved = (asked ?? all).map(opposite)
+  const moved = movementsOf(request, asked ?? all)
   decider.checkSame(request, moved, recorded)
   const most = new Map(reservation?.lines.map((line) => [line.item.id, isFulfilled ? line.quantity : line.fulfilled]))
   const isPart = moved.every(({ item, quantity }) => quantity < 0n && -quantity <= (most.get(item.id) ?? 0n))
   if (recorded.isRefused || !isPart || !(asked || isFulfilled)) throw decider.mismatch(request, 'reservation')
   return decider.done(moved, true)
+}
+
+/** Lines that take so much out. Their data is that of the call: a line of a reservation has the data of the reservation. */
+function movementsOf(request: Request, taken: readonly Line[]): readonly Line[] {
+  const data = new Map(request.lines.map((line) => [line.item.id, line.data]))
+  const lines = taken.filter(({ quantity }) => quantity !== 0n)
+  return lines.map(({ item, quantity }) => withData({ item, quantity: -quantity }, data.get(item.id)))
 }
 
 /** @throws ReservationExceededError if lines take more than is left of the reservation */

@@ -181,4 +181,21 @@ WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`)
       },
     )
   })
+
+  test('of two parts in one batch with one id and other data, one is a mismatch', async () => {
+    const { db, given, left } = await prepare()
+    const { item, reservation: of, id: transactionId } = given
+    const holder = await openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [item])
+    const ahead = started(db.$stock.move({ transactionId: newId(), item, quantity: 1 }))
+    await untilBlocked(database.url)
+    const calls = ['x', 'y'].map((note) => started(db.$stock.fulfil({ transactionId, of, data: { note } })))
+    for (let i = 0; i < 5; i++) await newPallet() // meanwhile they have read their lines, and wait for the first call
+    await holder.query('COMMIT')
+    await ahead
+    const outcomes = await Promise.allSettled(calls)
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toMatchObject([
+      { reason: { code: 'IDEMPOTENCY_MISMATCH', fields: ['note'] } },
+    ])
+    expect(await left()).toMatchObject({ onHand: 7, reserved: 0, moved: [-4] })
+  })
 })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
-import { type PalletDb, usePallets } from '../support/pallets.js'
+import { DEPOT, type PalletDb, usePallets } from '../support/pallets.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -100,6 +100,20 @@ describeEngines((engine) => {
     expect(await movementsOf(transactionId)).toEqual([-4])
     await expectExact()
     expect(await stateOf(b)).toEqual({ onHand: 10, reserved: 0 })
+  })
+
+  test('of a line to nothing leaves it out also where reservations are fulfilled as a whole', async () => {
+    const { fulfilled: _, ...reservation } = DEPOT.reservation
+    const { $stock } = await open(undefined, { stock: { ...DEPOT, reservation } })
+    const depot = ($stock as unknown as { in(scope: object): typeof $stock }).in({ depotId: 1 })
+    const [a, b] = [await pallets.newDepotPallet(1, 10), await pallets.newDepotPallet(1, 10)]
+    const transactionId = newId()
+    const lines = [line(a, 4), line(b, 4)].map((each) => ({ ...each, data: { taken: 0 } }))
+    await depot.reserve({ transactionId, lines, expiresIn: HOUR } as never)
+    await depot.change({ transactionId, lines: [line(b, 0)] })
+    expect(await depot.fulfil({ transactionId })).toMatchObject({ lines: [{ item: a }], replayed: false })
+    expect(await depot.fulfil({ transactionId })).toMatchObject({ lines: [{ item: a }], replayed: true })
+    expect(await depot.audit()).toEqual([])
   })
 
   test.each(['released', 'fulfilled', 'expired', 'missing'] as const)('of one that is %s is refused', async (state) => {
