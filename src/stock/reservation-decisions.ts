@@ -44,6 +44,7 @@ export function decideRelease(decider: Decider, request: Request): Decision {
   if (recorded?.state !== 'active') {
     return { status: 'done', replayed: true, lines: [], state: recorded?.state ?? 'missing' }
   }
+  checkItems(decider, recorded)
   alter(decider, request, recorded, { ...recorded, state: 'released' })
   return { ...decider.done(recorded.lines), state: 'released' }
 }
@@ -192,16 +193,23 @@ function reservationOf(decider: Decider, request: Request): RecordedReservation 
   return request.lines.length > 0 ? decider.reserved(request.of ?? request) : undefined
 }
 
-/** @throws ReservationEndedError if there is none */
+/** @throws ReservationEndedError if there is none; ItemNotFoundError if one of its items is no longer there */
 function activeReservation(decider: Decider, request: Request): RecordedReservation {
   const reservation = reservationOf(decider, request)
-  if (reservation?.state === 'active') return reservation
-  throw new ReservationEndedError((request.of ?? request).transactionId, reservation?.state ?? 'missing')
+  if (reservation?.state !== 'active') {
+    throw new ReservationEndedError((request.of ?? request).transactionId, reservation?.state ?? 'missing')
+  }
+  checkItems(decider, reservation)
+  return reservation
+}
+
+/** All of them are looked up before anything is changed: a request that is refused leaves no trace. */
+function checkItems(decider: Decider, { lines }: RecordedReservation): void {
+  for (const { item } of lines) decider.balance(item)
 }
 
 /** Leaves a reservation as it is to be next, and of each item so much reserved. */
 function alter(decider: Decider, id: Claimed, before: RecordedReservation, next: RecordedReservation): void {
-  for (const { item } of before.lines) decider.balance(item) // none is changed if one of them is no longer there
   before.lines.forEach((line, i) => {
     const more = heldFor(next, next.lines[i]) - heldFor(before, line)
     if (more !== 0n) decider.change(line.item, 0n, more)

@@ -182,6 +182,39 @@ WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`)
     )
   })
 
+  test('a reservation of which an item is gone by now is refused as a whole, by each call', async () => {
+    const { db, given } = await prepare()
+    const [gone, of] = [await newPallet(10), newId()]
+    const { item, id } = given
+    const lines = [item, gone].map((each) => ({ item: each, quantity: 2 }))
+    await db.$stock.reserve({ transactionId: of, lines, expiresIn: null })
+    await database.query('DELETE FROM "Pallet" WHERE code = $1', [gone])
+    const part = [{ item, quantity: 1 }]
+    const calls: ((db: Pick<PalletDb, '$stock'>) => PromiseLike<unknown>)[] = [
+      ({ $stock }) => $stock.fulfil({ transactionId: id, of, lines: part }),
+      ({ $stock }) => $stock.fulfil({ transactionId: id, of, lines: part, rest: 'release' }),
+      ({ $stock }) => $stock.change({ transactionId: of, lines: part }),
+      ({ $stock }) => $stock.extend({ transactionId: of, expiresIn: HOUR }),
+      ({ $stock }) => $stock.release({ transactionId: of }),
+    ]
+    for (const call of calls) {
+      const swallowed = db.$transactionWithRetry((tx) => rejectionOf(call(tx)))
+      for (const error of [await rejectionOf(call(db)), await swallowed]) {
+        expect(error).toMatchObject({ code: 'ITEM_NOT_FOUND', item: gone })
+      }
+    }
+    expect(await movementsOf(id)).toEqual([])
+    expect(await stateOf(item)).toEqual({ onHand: 10, reserved: 6 })
+    const rows = await database.query('SELECT state, quantity, fulfilled FROM "PalletReservation" WHERE code = $1', [
+      gone,
+    ])
+    expect(rows).toEqual([{ state: 'active', quantity: 2, fulfilled: 0 }])
+    for (const table of ['PalletMovement', 'PalletReservation']) {
+      await database.query(`DELETE FROM "${table}" WHERE code = $1`, [gone])
+    }
+    await expectExact()
+  })
+
   test('of two parts in one batch with one id and other data, one is a mismatch', async () => {
     const { db, given, left } = await prepare()
     const { item, reservation: of, id: transactionId } = given
