@@ -129,6 +129,24 @@ describeEngines((engine) => {
     await expectExact()
   })
 
+  test('movements of one batch that go up and down again stay below it at every step, where another client has filled it', async () => {
+    const [db, their] = [await open(), await open()]
+    const item = await newPallet(0, { maximum: 10 })
+    await db.$stock.move({ transactionId: newId(), item, quantity: 1 })
+    await their.$stock.move({ transactionId: newId(), item, quantity: 7 })
+    const move = (quantity: number, maximum?: number) =>
+      db.$stock.move({ transactionId: newId(), item, quantity, ...(maximum && { maximum }) })
+    // By what it knows, all of them are granted, and by what is there, the last one has room only without the first one.
+    expect(await Promise.allSettled([move(3), move(-3), move(1, 9), move(1)])).toMatchObject([
+      { reason: { code: 'MAXIMUM_EXCEEDED', room: 2 } },
+      { value: { balance: 5 } },
+      { value: { balance: 6 } },
+      { value: { balance: 7 } },
+    ])
+    expect(await stateOf(item)).toMatchObject({ onHand: 7 })
+    await expectExact()
+  })
+
   test('never more comes in than there is room for, from two clients at once that go in and out', async () => {
     const [db, their] = [await open(), await open()]
     const item = await newPallet(0, { maximum: 30 })
