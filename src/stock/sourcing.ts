@@ -86,24 +86,27 @@ export class Sourcing {
     const root = this.#executor.root.until(next.deadline)
     const requests = open.map(({ task }) => task.request)
     const choices = await choose(root, this.#map, requests, looksForIds)
-    const again: SourcingJob[] = []
-    await Promise.all(
-      open.map(async (job, i) => {
-        const choice = choices[i]
-        if (choice === undefined) again.push(job)
-        else if ('error' in choice) job.reject(choice.error)
-        else {
-          try {
-            const decision = await this.#executor.execute(choice.request, (decided) => decided)
-            if (isToChooseAgain(job.task.request, choice, decision)) again.push(job)
-            else job.resolve(decision)
-          } catch (error) {
-            job.reject(error)
-          }
-        }
-      }),
-    )
-    return again
+    const outcomes = open.map((job, i) => this.#settles(job, choices[i]))
+    const round = Promise.all(outcomes)
+    open.forEach(async (job, i) => {
+      if (!(await outcomes[i])) await waitFor(round, job)
+    })
+    const settled = await round
+    return open.filter((_, i) => !settled[i])
+  }
+
+  /** @returns whether its caller is told; else it has written nothing, and has to choose again */
+  async #settles(job: SourcingJob, choice: Choice): Promise<boolean> {
+    if (choice === undefined) return false
+    try {
+      if ('error' in choice) throw choice.error
+      const decision = await this.#executor.execute(choice.request, (decided) => decided)
+      if (isToChooseAgain(job.task.request, choice, decision)) return false
+      job.resolve(decision)
+    } catch (error) {
+      job.reject(error)
+    }
+    return true
   }
 
   async #locked(job: SourcingJob): Promise<void> {
@@ -111,6 +114,7 @@ export class Sourcing {
     const { policy, deadline } = request
     if (job.isOver) return
     try {
+      deadline.check(BOUNDS.waitedFor)
       const leave = await this.#locking.acquire(deadline, BOUNDS.waitedFor)
       try {
         const call = { policy, deadline: deadline.withoutSignal(), waitedFor: 'the stock' }
@@ -122,6 +126,11 @@ export class Sourcing {
       job.reject(error)
     }
   }
+}
+
+/** Another call of the round may wait for a row longer than this one waits, which has nothing under way. */
+async function waitFor(round: Promise<unknown>, job: SourcingJob): Promise<void> {
+  await job.task.request.deadline.race(round, BOUNDS.waitedFor).catch((error: unknown) => job.reject(error))
 }
 
 /**

@@ -171,6 +171,40 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'`)
     })
   })
 
+  test('a call that has to choose again waits for the others of its batch as long as it wants to, and no longer', async () => {
+    const db = await open()
+    const productId = await newProduct({ a: { onHand: 5 } })
+    const lines = [{ from: { item: { productId, warehouse: 'main' }, quantity: 5 } }]
+    const holder = await holdLots(productId)
+    const controller = new AbortController()
+    // The first one has all of the lot, and waits for it.
+    const first = started(db.$stock.moveAll({ transactionId: newId(), lines, retry: { deadline: 60_000 } }))
+    const late = started(db.$stock.moveAll({ transactionId: newId(), lines, retry: { deadline: 500 } }))
+    const aborted = started(db.$stock.moveAll({ transactionId: newId(), lines, signal: controller.signal }))
+    await untilBlocked(database.url)
+    controller.abort(new Error('given up'))
+    expect(await rejectionOf(aborted)).toMatchObject({ message: 'given up' })
+    expect(await rejectionOf(late)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    await holder.query('COMMIT')
+    expect(await first).toMatchObject({ replayed: false })
+    expect(await onHand(productId)).toEqual({ a: 0 })
+  })
+
+  test('a call that is aborted while the lots are read has written nothing, also where the read is cut', async () => {
+    const proxy = await openProxy(database.url)
+    const db = await open(undefined, { url: proxy.url })
+    const productId = await newProduct({ a: { onHand: 5 } })
+    const from = { item: { productId, warehouse: 'main' }, quantity: 1 }
+    await TAKES.moveAll(db, newId(), from)
+    const controller = new AbortController()
+    const read = proxy.next(/WINDOW turn/, 'cut')
+    const { signal } = controller
+    void read.happened.then(() => controller.abort(new Error('given up')))
+    const call = db.$stock.moveAll({ transactionId: newId(), lines: [{ from }], signal })
+    expect(await rejectionOf(call)).toMatchObject({ message: 'given up' })
+    expect(await onHand(productId)).toEqual({ a: 4 })
+  })
+
   test('calls that come together are chosen by one read, and written by one statement', async () => {
     const { db, statements } = await openRecorded()
     const lots = Object.fromEntries([...'abcdefghij'].map((lot) => [lot, { onHand: 5 }]))
