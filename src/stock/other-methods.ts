@@ -4,6 +4,7 @@ import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
+import { readAgain } from '../retry/read-again.js'
 import { keyValue } from '../sql/key-value.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
@@ -165,8 +166,10 @@ export class OtherMethods extends ReservationMethods {
 
   async trace(session: Session, args: Args) {
     const { map, policy } = this.parts
-    const run = () => readTrace(session, map, args)
-    return session.inTransaction ? serializeInTransaction(session, patienceOf(policy, {}).deadline, run) : run()
+    const patience = patienceOf(policy, {})
+    const { deadline } = patience
+    const run = () => readTrace(session.until(deadline), map, args)
+    return session.inTransaction ? serializeInTransaction(session, deadline, run) : readAgain(patience, run)
   }
 
   async audit(session: Session, { scope }: Args) {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { describeEngines } from '../support/engines.js'
 import { type NewLot, TAKES, TAKING, useLots } from '../support/lots.js'
+import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 
 describeEngines((engine) => {
@@ -204,7 +205,8 @@ describeEngines((engine) => {
     await expectExact()
   })
 
-  test('a trace has pages of what went out of a lot', async () => {
+  test('a trace has pages of what went out of a lot, and a read that is cut is made again', async () => {
+    const proxy = await openProxy(database.url)
     const db = await open()
     const productId = await newProduct({ a: { onHand: 100 }, b: { onHand: 100 } })
     const item = { productId, warehouse: 'main', lot: 'a' }
@@ -212,7 +214,10 @@ describeEngines((engine) => {
     for (const transactionId of ids) await db.$stock.move({ transactionId, item, quantity: -1 })
     await db.$stock.move({ transactionId: newId(), item, quantity: 10 })
     await db.$stock.move({ transactionId: newId(), item: { ...item, lot: 'b' }, quantity: -1 })
-    const first = await db.$stock.trace({ item, limit: 3 })
+    const proxied = await open(undefined, { url: proxy.url })
+    await proxied.$stock.trace({ item })
+    proxy.next(/LIMIT/, 'cut')
+    const first = await proxied.$stock.trace({ item, limit: 3 })
     const second = await db.$transactionWithRetry((tx) => tx.$stock.trace({ item, after: first.at(-1), limit: 3 }))
     expect([...first, ...second]).toEqual(ids.map((transactionId) => ({ transactionId, line: 0, quantity: -1 })))
     expect(await rejectionOf(db.$stock.trace({ item, limit: 0 }))).toMatchObject({ field: 'limit' })

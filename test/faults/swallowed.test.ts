@@ -43,6 +43,7 @@ describeEngines(({ name, connectErp, database }) => {
 
   const move = (db: ErpDb, transactionId: string) => db.$stock.move({ transactionId, item, quantity: 1 })
   const defer = (db: ErpDb, transactionId: string) => db.$stock.defer({ transactionId, item, quantity: 1 })
+  const trace = (db: ErpDb) => db.$stock.trace({ item })
   const reserve = async (db: ErpDb, transactionId: string) => {
     // Of its own: a transaction whose COMMIT has not come has its rows locked in the server.
     const own = { productId, warehouse: transactionId.slice(0, 8) }
@@ -67,6 +68,7 @@ describeEngines(({ name, connectErp, database }) => {
     'the statement of $stock.move': { call: move, statement: /"StockMovement"/, code: UNKNOWN },
     'the statement of $stock.defer': { call: defer, statement: /INSERT INTO "public"."StockMovement"/, code: UNKNOWN },
     'COMMIT of $stock.reserve': { call: reserve, statement: COMMIT, code: UNKNOWN },
+    'the read of $stock.trace': { call: trace, statement: /LIMIT/, code: DEADLINE },
     'the statement of $serials.allocate': { call: allocate, statement: /"Serial"/, code: UNKNOWN },
     'the first write of $serials.release': { call: release, statement: /INSERT INTO/, code: DEADLINE },
     'COMMIT of $serials.release': { call: release, statement: COMMIT, code: UNKNOWN },
