@@ -210,6 +210,34 @@ SELECT $4, 0, $1, $2, $3 WHERE $3 <> 0`,
       expect(await db.$stock.reverse({ transactionId, of })).toMatchObject({ lines: [{ quantity: -5, balance: 1 }] })
     })
 
+    test('of what is deferred in part undoes the lines that are folded, by their names', async () => {
+      const { db } = await connectErp()
+      const [folded, late] = [await newItem(1), await newItem(1)]
+      const of = newId()
+      const lines = [folded, late].map((item) => ({ item, quantity: 5 }))
+      await db.$stock.defer({ transactionId: of, lines })
+      // As project() leaves it when another transaction holds the second item for a long time.
+      await database.query(
+        `WITH folded AS (UPDATE "StockMovement" SET applied = true WHERE "transactionId" = $1 AND "productId" = $2)
+UPDATE "Stock" SET "onHand" = "onHand" + 5 WHERE "productId" = $2`,
+        [of, folded.productId],
+      )
+      for (const wrong of [{}, { lines: [{ item: late, quantity: 1 }] }]) {
+        const refused = db.$stock.reverse({ transactionId: newId(), of, ...wrong })
+        expect(await rejectionOf(refused)).toMatchObject({ reason: 'deferred' })
+      }
+      const part = { transactionId: newId(), of, lines: [{ item: folded, quantity: 2 }] }
+      expect(await db.$stock.reverse(part)).toMatchObject({ lines: [{ quantity: -2, balance: 4 }] })
+      await db.$stock.project()
+      expect(await db.$stock.reverse({ transactionId: newId(), of })).toMatchObject({
+        lines: [
+          { quantity: -3, balance: 1 },
+          { quantity: -5, balance: 1 },
+        ],
+      })
+      await expectExact(database)
+    })
+
     test('has an id with one meaning', async () => {
       const { db, a, b, of } = await shipment()
       const [transactionId, moved, reserved, second] = [newId(), newId(), newId(), newId()]

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Clock } from '../../src/sync/clock.js'
 import { batcherOf } from '../support/batches.js'
 import { stoppedClock } from '../support/fake-clock.js'
@@ -297,6 +297,22 @@ test('an executor has the time to tell an overdue call more than that its outcom
   batch('a').fail('nothing was written')
 
   expect(await rejectionOf(call)).toBe('nothing was written')
+})
+
+test('a call that was told is told nothing more: nobody would look at the error with which its executor ends', async () => {
+  const { clock, pass } = handClock()
+  const { add, sent, batch } = batcherOf(clock)
+  const call = add('a', 'x', { deadline: 200 })
+  await sent()
+  for (const ms of [1_200, 50, 50, 50]) pass(ms)
+  expect(await rejectionOf(call)).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+  const unhandled = vi.fn()
+  process.on('unhandledRejection', unhandled)
+  onTestFinished(() => void process.off('unhandledRejection', unhandled))
+  batch('a').fail('too late')
+  await new Promise((resolve) => setImmediate(resolve))
+
+  expect(unhandled).not.toHaveBeenCalled()
 })
 
 test('a call that waits for a free place is told, too', async () => {
