@@ -9,11 +9,12 @@ import { join, raw, sql } from '../sql/statement.js'
 import { ownStatements } from '../transactions/own-statements.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import { granted, type StockParts } from './call.js'
+import { isRefused } from './demand.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import type { Item } from './item.js'
 import { columnsFor, type LineData } from './line-data.js'
 import type { LinesMap, StockMap } from './mapping.js'
-import type { Decision, Done, Request } from './request.js'
+import type { Decision, Request } from './request.js'
 import { keyColumns } from './statements.js'
 
 /** The new rows of items, by the map of their stock: the columns that a call may fill in are found as those of lines. */
@@ -65,13 +66,14 @@ function isMissing({ lines }: Request, decision: Decision): boolean {
   return lines.some(({ item, quantity }) => quantity > 0n && item.given === missing)
 }
 
-/** @throws the error of a request that is refused, so that the rows are rolled back */
-async function createAndMove(tx: Session, map: StockMap, request: Request, row: LineData): Promise<Done> {
+/** @throws the error of a request that is refused, so that the rows are rolled back, unless the refusal is recorded of them */
+async function createAndMove(tx: Session, map: StockMap, request: Request, row: LineData): Promise<Decision> {
   await map.keys.check(tx)
   const added = request.lines.filter(({ quantity }) => quantity > 0n).map(({ item }) => item)
   await insertItems(tx, map, added, row)
   const { decision } = await executeInTransaction(tx, map, request)
-  return granted(decision)
+  const isRecorded = map.rememberRefusals && decision.status === 'refused' && isRefused(decision.error)
+  return isRecorded ? decision : granted(decision)
 }
 
 /** In the order of the keys, so that two of them do not deadlock. */

@@ -63,8 +63,8 @@ export function demandsOf(
   return demands
 }
 
-/** A refusal for want of room cannot be checked by the statement, so it has no part in one that writes its items. */
-function isRefused(error: unknown): boolean {
+/** Whether it is a refusal for what there is of the items. One for want of room cannot be checked by the statement, so it has no part in one that writes its items. */
+export function isRefused(error: unknown): boolean {
   return isConcurrencyError(error, 'INSUFFICIENT_STOCK') || isConcurrencyError(error, 'MAXIMUM_EXCEEDED')
 }
 

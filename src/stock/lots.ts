@@ -124,7 +124,8 @@ function freeOf({ item, reservation, quantities, minimum }: StockMap): SqlText {
 
 /**
  * Locks the transaction id and all lots that a request may take from. The lots are locked in the order of their keys, as
- * everywhere: a batch that meets it does not deadlock with it.
+ * everywhere: a batch that meets it does not deadlock with it. Items of the caller's own lines are locked later, so a
+ * deadlock with these is possible: PostgreSQL ends it, and the transaction is run again.
  */
 export async function lockLots(tx: Session, map: StockMap, request: SourcedRequest): Promise<void> {
   const { table, key, onHand } = map.item

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/pg.js'
 import { stock as prismaStock } from '../../src/stock/extension.js'
+import { withLedgers } from '../support/company-models.js'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { COMPANY_LOTS, type LotItem } from '../support/lots.js'
@@ -119,6 +120,36 @@ FROM (SELECT 1) AS one LEFT JOIN "Stock" AS s ON s."productId" = $1`,
     expect(await rowOf(to)).toEqual(NOTHING)
     expect(await rowOf(from)).toMatchObject({ onHand: isInside ? 2 : 3 })
   })
+
+  test.each([false, true])(
+    'a refusal that is remembered stays, with its items (in a transaction: %s)',
+    async (isInside) => {
+      const db = withLedgers(engine.name, await engine.connect())
+      const [from, to] = [newId(), newId()]
+      const scope = { companyId: 1 }
+      await db.$credit.move({ scope, transactionId: newId(), item: from, quantity: 3n, createMissing: true })
+      const lines = [
+        { item: to, quantity: 4n },
+        { item: from, quantity: -4n },
+      ]
+      const call = { scope, transactionId: newId(), lines, createMissing: true as const }
+      const refused = { code: 'INSUFFICIENT_STOCK', message: expect.stringContaining('It stays refused') }
+      const inside = () =>
+        db.$transactionWithRetry(async (tx) =>
+          expect(await rejectionOf(tx.$credit.moveAll(call))).toMatchObject(refused),
+        )
+      if (isInside) await inside()
+      else expect(await rejectionOf(db.$credit.moveAll(call))).toMatchObject(refused)
+      await db.$credit.move({ scope, transactionId: newId(), item: from, quantity: 3n })
+      expect(await rejectionOf(db.$credit.moveAll(call))).toMatchObject(refused)
+      const rows = await database.query('SELECT balance::int FROM "CompanyCredit" WHERE "customerId" IN ($1, $2)', [
+        from,
+        to,
+      ])
+      expect(rows.map(({ balance }) => balance).sort()).toEqual([0, 6])
+      expect(await db.$credit.audit({ scope })).toEqual([])
+    },
+  )
 
   test('two receipts at once create one row, also with one id', async () => {
     const [db, their] = [await open(), await open(engine.other)]
