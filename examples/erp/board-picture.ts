@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { z } from 'zod'
 
 /** A row of the stock, by its key. */
-const key = z.object({ productId: z.int(), warehouse: z.string() })
+const key = z.object({ productId: z.int32(), warehouse: z.string().refine(isStorable) })
 
 /** The payload that a transaction sends at its commit. Times are ms since 1970, by the clock of the database. */
 const change = z.object({ ...key.shape, at: z.number() })
@@ -32,6 +32,11 @@ export interface Picture {
   readonly items: readonly BoardItem[]
   /** The last 20, the newest first. */
   readonly movements: readonly BoardMovement[]
+}
+
+/** PostgreSQL has no NUL in a text, nor half of a surrogate pair. */
+function isStorable(text: string): boolean {
+  return !/[\0\p{Surrogate}]/u.test(text)
 }
 
 /** `undefined` if it is not from our trigger: anybody in the database may notify. */

@@ -138,7 +138,12 @@ describe('the stock board', () => {
       throw new Error('no')
     })
     await expect(failed).rejects.toThrow('no')
-    for (const payload of ['', 'no JSON', '{"productId":"1"}']) {
+    const log = silently()
+    const warehouses = [String.raw`\u0000`, String.raw`\ud800`].map(
+      (text) => `{"productId":1,"warehouse":"${text}","at":1}`,
+    )
+    const strange = ['{"productId":4294967296,"warehouse":"main","at":1}', ...warehouses]
+    for (const payload of ['', 'no JSON', '{"productId":"1"}', ...strange]) {
       await database.query(`SELECT pg_notify('stock_board', $1)`, [payload])
     }
 
@@ -146,6 +151,7 @@ describe('the stock board', () => {
     await board.until(() => of(board, item)?.onHand !== 10)
 
     expect(of(board, item)).toMatchObject({ onHand: 9 })
+    expect(log).not.toHaveBeenCalled() // nor has it begun again
   })
 
   test('misses nothing that is committed after it listens and before it reads its first picture', async () => {
