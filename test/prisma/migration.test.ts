@@ -139,17 +139,31 @@ test('of a client the SQL makes the tables that its extensions use, under the na
   }
 })
 
-test.each([
-  ['stock', stockSchema, stockSql],
-  ['serials', serialsSchema, serialsSql],
-  ['series', seriesSchema, seriesSql],
-] as const)(
-  'of options the SQL makes the tables of the models of %s that are printed for them',
-  async (_, schema, sql) => {
-    const options = { scope: ['companyId', 'site'] }
+const SCOPES = [[], ['companyId'], ['companyId', 'site']]
+const PRINTED = SCOPES.flatMap((scope) => [
+  ...[false, true].map((lots) => ['stock', { scope, lots }, stockSchema, stockSql] as const),
+  ...[false, true].flatMap((history) =>
+    [false, true].map((state) => ['serials', { scope, history, state }, serialsSchema, serialsSql] as const),
+  ),
+  ...[false, true].flatMap((parallel) =>
+    [undefined, false, true].map(
+      (voids) => ['series', { scope, parallel, void: voids }, seriesSchema, seriesSql] as const,
+    ),
+  ),
+])
 
-    expect(await sql(options)).toBe(migrationOf(schema(options)))
-    expect(await sql(options)).toMatch(/PRIMARY KEY \("companyId","site",/)
+test.each(PRINTED)(
+  'of options the SQL makes the tables of the models of %s that Prisma does: %j',
+  async (...printed) => {
+    const [, options, schema, sql] = printed
+    const made = await sql(options as never)
+
+    expect(statementsOf(made)).toEqual(
+      statementsOf(await tablesOf(DATASOURCE + schema(options as never), database.url)),
+    )
+    const keys = Array.from(made.matchAll(/PRIMARY KEY \((.*)\)/g), ([, key]) => `${key},`)
+    const start = options.scope.map((name) => `"${name}",`).join('')
+    expect(keys).toEqual(keys.map(() => expect.stringMatching(new RegExp(`^${start}`))))
   },
 )
 
