@@ -46,6 +46,7 @@ const LATER = {
     'series/document-creator',
     'series/free-numbers',
     'series/number-methods',
+    'stock/fold-counted',
     'stock/line-data',
     'stock/other-methods',
   ],

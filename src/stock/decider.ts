@@ -38,6 +38,7 @@ export class Decider {
   /** The time, by the database's clock. */
   readonly now: Date
   readonly reversals: Reversals | undefined
+  readonly deferred: Snapshot['deferred']
   readonly #items = new Map<string, ItemState>()
   readonly #recorded: Map<string, RecordedMovement>
   readonly #reserved: Map<string, RecordedReservation>
@@ -47,9 +48,11 @@ export class Decider {
   /** Made by the first decision that writes a reservation. */
   reservationWrites: ReservationWrites | undefined
 
-  constructor(map: StockMap, { balances, movements, reservations, expired, differing, reversals, now }: Snapshot) {
+  constructor(map: StockMap, snapshot: Snapshot) {
+    const { balances, movements, reservations, expired, differing, reversals, deferred, now } = snapshot
     this.map = map
     this.reversals = reversals
+    this.deferred = deferred
     this.#differing = differing
     this.now = now
     this.#recorded = new Map(movements)

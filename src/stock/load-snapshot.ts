@@ -55,7 +55,9 @@ export async function loadSnapshot(
   const limit = limited(lockTimeout)
   const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(nameOf(id)), limit)
   const lock = () => lockAndRead(tx, map, items, [limit, locks])
-  const { balances, now } = state ?? (await timed(requests[0]?.deadline.events, 'row', lock))
+  const locked = state ?? (await timed(requests[0]?.deadline.events, 'row', lock))
+  const deferred = await requests.find(({ folds }) => folds)?.folds?.(tx, map, requests)
+  const { balances, now } = deferred ? await lockAndRead(tx, map, items, []) : locked
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
   const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
   const movements = await readMovements(tx, map, ids)
@@ -63,7 +65,7 @@ export async function loadSnapshot(
   const differing = await differingData(tx, map, requests, { movements, reservations })
   const reversal = requests.find((request) => request.reversal)?.reversal
   const reversals = await reversal?.read(tx, map, requests)
-  return { balances, movements, reservations, expired, differing, reversals, now }
+  return { balances, movements, reservations, expired, differing, reversals, deferred, now }
 }
 
 /** The items of all requests, each once. */

@@ -4,7 +4,7 @@ import type { Decision, Line, Request } from './request.js'
 
 /** Decisions on movements that are loaded with the methods that need them. */
 
-/** A stocktake is a fact: as much as was found is there, reserved or not. */
+/** A stocktake is a fact: as much as was found is there, reserved or not. A movement that is still deferred is added later. */
 export function decideCount(decider: Decider, request: Request): Decision {
   const { lines } = request
   const recorded = decider.sameMovement(request, lines, 'item')
@@ -14,7 +14,10 @@ export function decideCount(decider: Decider, request: Request): Decision {
     return decider.done(counted, true)
   }
   decider.checkUnreserved(request)
-  const differences = lines.map((line) => ({ ...line, quantity: line.quantity - decider.balance(line.item).onHand }))
+  const differences = lines.map((line) => {
+    const expected = decider.balance(line.item).onHand + (decider.deferred?.get(line.item.id) ?? 0n)
+    return { ...line, quantity: line.quantity - expected }
+  })
   decider.record(request, differences)
   return decider.done(differences)
 }

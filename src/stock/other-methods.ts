@@ -14,6 +14,7 @@ import { CALL, granted, movedOf, requestOf, settle, singleOf } from './call.js'
 import { moveCreating, readNewRow } from './create-missing.js'
 import { decideMove } from './decide-move.js'
 import { defer } from './defer.js'
+import { foldCounted } from './fold-counted.js'
 import { readItem } from './item.js'
 import { columnsFor, dataOfLines } from './line-data.js'
 import { type Args, hasData, hasSources, isCreating, oneLine, oneOrMany, readLines, withData } from './lines.js'
@@ -101,7 +102,8 @@ export class OtherMethods extends ReservationMethods {
       quantity: quantities.read(args.counted, 'counted'),
     }
     const lines = [withData(counted, args.lineData?.[0])]
-    const request = requestOf(this.parts, { kind: 'count', decide: decideCount, lines }, args, events)
+    const counting = requestOf(this.parts, { kind: 'count', decide: decideCount, lines }, args, events)
+    const request = { ...counting, folds: foldCounted }
     return settle(this.parts, session, request, (decision) => singleOf(granted(decision), quantities))
   }
 

@@ -23,7 +23,7 @@ interface Batch {
 }
 
 /** Before the first place in a table. */
-const START = '(0,0)'
+export const START = '(0,0)'
 
 /** An item whose deferred movements could not be folded, and what the database says against it. */
 export interface Unfolded {
@@ -202,7 +202,7 @@ FROM (
  *
  * @returns how many were there, of which that of an item that was deleted meanwhile is not folded
  */
-async function applyDeferred(session: Session, map: Applying, limit: number, which: Which): Promise<Batch> {
+export async function applyDeferred(session: Session, map: Applying, limit: number, which: Which): Promise<Batch> {
   await map.keys.check(session)
   const { item, movement } = map
   const { key } = item

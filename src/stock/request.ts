@@ -2,6 +2,7 @@ import type { Patience } from '../retry/call-options.js'
 import type { Scope } from '../sql/scope.js'
 import type { Deadline } from '../sync/deadline.js'
 import type { Decider } from './decider.js'
+import type { foldCounted } from './fold-counted.js'
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
 import type { Reversal } from './reverse.js'
@@ -51,6 +52,8 @@ export interface Request extends Claimed, Patience {
   /** Requests of one group can be written by one INSERT: see LineData. */
   readonly group?: string
   readonly reversal?: Reversal
+  /** Of a count: folds what is deferred of its items first. */
+  readonly folds?: typeof foldCounted
   /** Of a call that there is a maximum for. */
   readonly room?: Room
   readonly deadline: Deadline

@@ -45,6 +45,8 @@ export interface Snapshot {
   readonly expired: ReadonlyMap<string, bigint>
   /** Of requests with data whose transaction id is recorded: the fields that are recorded with another value. */
   readonly differing: ReadonlyMap<Request, readonly string[]>
+  /** How much is still deferred of items that are counted, and is folded later. */
+  readonly deferred?: ReadonlyMap<string, bigint> | undefined
   /** Where there is a reversal among the requests. */
   readonly reversals?: Reversals | undefined
   /** The time, by the database's clock. */

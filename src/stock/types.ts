@@ -94,7 +94,8 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
 
   /**
    * Records what was counted in a stocktake: the movement is the difference to what was on hand.
-   * It is a fact, so there is no minimum for it, and no maximum.
+   * It is a fact, so there is no minimum for it, and no maximum. Deferred movements of the item are folded first: the
+   * number is compared with all that was recorded before. A movement that is deferred during the count came in after it.
    *
    * @returns `quantity` is the difference
    *

@@ -141,15 +141,84 @@ UPDATE "Stock" SET "onHand" = "onHand" - 4 WHERE "productId" = $1`,
     await expectExact(database)
   })
 
-  test('leaves what is deferred to project()', async () => {
+  test('folds what is deferred of the item first, and nothing of others', async () => {
+    const { db } = connect()
+    const [item, other] = [await newItem(10), await newItem(10)]
+    for (const each of [item, other]) await db.$stock.defer({ transactionId: newId(), item: each, quantity: 5 })
+
+    const answer = await db.$stock.count({ transactionId: newId(), item, counted: 7 })
+
+    expect(answer).toEqual({ quantity: -8, balance: 7, replayed: false })
+    expect(await onHand(other)).toBe(10)
+    expect(await db.$stock.project()).toEqual({ folded: 1 })
+    expect(await onHand(item)).toBe(7)
+    await expectExact(database)
+  })
+
+  test('in a transaction folds what that has deferred, and leaves it deferred where that rolls back', async () => {
+    const { db } = connect()
+    const item = await newItem(10)
+    const transactionId = newId()
+    await db.$stock.defer({ transactionId: newId(), item, quantity: 5 })
+
+    await rejectionOf(
+      db.$transaction(async (tx) => {
+        await tx.$stock.defer({ transactionId: newId(), item, quantity: 2 })
+        expect(await tx.$stock.count({ transactionId, item, counted: 7 })).toMatchObject({ quantity: -10, balance: 7 })
+        throw new Error('back')
+      }),
+    )
+
+    expect(await movementsOf(transactionId)).toEqual([])
+    expect(await db.$stock.project()).toEqual({ folded: 1 })
+    expect(await onHand(item)).toBe(15)
+    await expectExact(database)
+  })
+
+  test('that comes again, or is refused, folds nothing', async () => {
+    const { db } = connect()
+    const item = await newItem(10)
+    const call = { transactionId: newId(), item, counted: 7 }
+    await db.$stock.count(call)
+    await db.$stock.defer({ transactionId: newId(), item, quantity: 5 })
+
+    expect(await db.$stock.count(call)).toEqual({ quantity: -3, balance: 7, replayed: true })
+    expect(await onHand(item)).toBe(7)
+    expect(await db.$stock.project()).toEqual({ folded: 1 })
+  })
+
+  test('takes into account what a fold waits with that has begun, and does not wait for it', async () => {
     const { db } = connect()
     const item = await newItem(10)
     await db.$stock.defer({ transactionId: newId(), item, quantity: 5 })
+    const folding = await openTransaction(database.url, 'SELECT FROM "StockMovement" WHERE NOT applied FOR UPDATE')
 
-    await db.$stock.count({ transactionId: newId(), item, counted: 7 })
-    await db.$stock.project()
+    const answer = await db.$stock.count({ transactionId: newId(), item, counted: 7 })
+    await folding.query('COMMIT')
 
-    expect(await onHand(item)).toBe(12)
+    expect(answer).toEqual({ quantity: -8, balance: 2, replayed: false })
+    expect(await db.$stock.project()).toEqual({ folded: 1 })
+    expect(await onHand(item)).toBe(7)
+    await expectExact(database)
+  })
+
+  test('beside folds and what is deferred is exact: what was deferred before it is in what was counted', async () => {
+    const { db } = connect()
+    const other = connect().db
+    const items = [await newItem(10), await newItem(10), await newItem(10)]
+
+    for (let round = 0; round < 5; round++) {
+      const deferring = items.flatMap((item) => [1, 2].map(() => ({ transactionId: newId(), item, quantity: 3 })))
+      await Promise.all(deferring.map((call) => db.$stock.defer(call)))
+      await Promise.all([
+        ...items.map((item) => db.$stock.count({ transactionId: newId(), item, counted: 20 })),
+        other.$stock.project(),
+        db.$stock.project(),
+        db.$transaction((tx) => tx.$stock.count({ transactionId: newId(), item: items[1] as StockItem, counted: 20 })),
+      ])
+      await db.$stock.project()
+      for (const item of items) expect(await onHand(item)).toBe(20)
+    }
     await expectExact(database)
   })
 
