@@ -37,6 +37,7 @@ const LATER = {
     'idempotency/operation',
     'idempotency/prune',
     'locking/advisory',
+    'locking/row-locks',
     'serials/history',
     'serials/import',
     'serials/import-arguments',

@@ -12,8 +12,9 @@ import {
 import { InsertMethods } from './idempotency/insert-methods.js'
 import { DEFAULT_KEY_MODEL } from './idempotency/key-store.js'
 import { OperationMethods } from './idempotency/operation-methods.js'
-import { type LockClientMethods, lockClientMethods } from './locking/extension.js'
+import { type LockClientMethods, lockClientMethods, rowLockModelMethods } from './locking/extension.js'
 import { LockMethods } from './locking/methods.js'
+import type { RowLockModelMethods } from './locking/types.js'
 import { type ConcurrencyOptions, checkOptions } from './options.js'
 import { batchHook } from './prisma/batch-answers.js'
 import type { PrismaClientLike } from './prisma/client.js'
@@ -65,6 +66,14 @@ export type {
 export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './locking/extension.js'
 export type { LockKey, LockKeyPart, LockKeys } from './locking/key.js'
 export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './locking/methods.js'
+export type {
+  FindManyForUpdate,
+  FindManyForUpdateArgs,
+  FindUniqueForUpdate,
+  FindUniqueForUpdateArgs,
+  RowLockModelMethods,
+  RowLockOptions,
+} from './locking/types.js'
 export type { ConcurrencyOptions } from './options.js'
 export type { Extension, Members } from './prisma/extension.js'
 export type {
@@ -112,7 +121,10 @@ export type {
 const DEFAULT_MAX_WAITING = 5
 
 /** The methods that every model gets. O is the type of the options of `concurrency()`. */
-export interface ConcurrencyModelMethods<O> extends VersionedModelMethods<O>, IdempotentModelMethods {}
+export interface ConcurrencyModelMethods<O>
+  extends VersionedModelMethods<O>,
+    IdempotentModelMethods,
+    RowLockModelMethods {}
 
 /** The methods that the client gets, and the `tx` of a transaction. */
 export interface ConcurrencyClientMethods
@@ -170,6 +182,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
         $allModels: {
           ...versionedModelMethods(versioning, records),
           ...idempotentModelMethods(inserts, records),
+          ...rowLockModelMethods({ catalogue, dataModel, policy, events }, records),
           ...touch.model,
         },
       },

@@ -7,7 +7,7 @@ import type { Bound, Row, Session, TimeLimit, TransactionOptions, TransactionSes
  */
 
 /** The calls of an ORM, by model, that this package makes itself. */
-export type ModelAction = 'findUniqueOrThrow' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
+export type ModelAction = 'findUniqueOrThrow' | 'findMany' | 'create' | 'createManyAndReturn' | 'update' | 'delete'
 
 /** The calls that a statement of our own may stand for. */
 export type Action =
@@ -18,7 +18,6 @@ export type Action =
   | 'findUnique'
   | 'findFirst'
   | 'findFirstOrThrow'
-  | 'findMany'
 
 export type ActionArgs = Readonly<Record<string, unknown>>
 
@@ -79,6 +78,8 @@ export interface RecordSession extends ModelFacts, Pick<Session, 'rows'> {
   readonly inTransaction: boolean
   /** The record, from the primary, also where other extensions have replicas. */
   read(args: ActionArgs): Promise<Row | Absent>
+  /** The records, in a transaction. */
+  list(args: ActionArgs): Promise<Row[]>
   /** A record of another model, for a key that this one refers to. */
   readOther(model: string, args: ActionArgs): Promise<Row | Absent>
   /** The record as it is now written, if it was there as `where` wants it. */

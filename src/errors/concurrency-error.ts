@@ -22,6 +22,7 @@ export type ConcurrencyErrorCode =
   | 'RESERVATION_ENDED'
   | 'RESERVATION_EXCEEDED'
   | 'REVERSAL'
+  | 'ROW_LOCKED'
   | 'SERIALS_UNAVAILABLE'
   | 'SERIES_NUMBER'
   | 'SERIES_OVERFLOW'

@@ -9,7 +9,7 @@ import { BRAND, type ConcurrencyErrorCode } from './concurrency-error.js'
 import type { ConfigurationError, InvalidArgumentError } from './configuration.js'
 import type { ForeignExtensionError } from './foreign-extension.js'
 import type { IdempotencyInProgressError, IdempotencyMismatchError } from './idempotency.js'
-import type { LockTimeoutError, UnsupportedDatabaseError } from './locking.js'
+import type { LockTimeoutError, RowLockedError, UnsupportedDatabaseError } from './locking.js'
 import type { DeadlineExceededError, OutcomeUnknownError, OverloadedError } from './retry.js'
 import type { DuplicateSerialsError, InsufficientSerialsError, SerialsUnavailableError } from './serials.js'
 import type { SeriesNumberError, SeriesOverflowError } from './series.js'
@@ -86,6 +86,7 @@ export type AnyConcurrencyError =
   | ReservationEndedError
   | ReservationExceededError
   | ReversalError
+  | RowLockedError
   | SerialsUnavailableError
   | SeriesNumberError
   | SeriesOverflowError

@@ -20,6 +20,29 @@ export class LockTimeoutError extends ConcurrencyError {
   }
 }
 
+/**
+ * Records that `findUniqueForUpdate` or `findManyForUpdate` was to lock are locked by another transaction. The
+ * transaction of the call goes on, and the call holds none of them.
+ */
+export class RowLockedError extends ConcurrencyError {
+  readonly code = 'ROW_LOCKED'
+
+  constructor(
+    readonly model: string,
+    /** How long was waited, in ms; `undefined` with `wait: 'refuse'`. */
+    readonly timeout: number | undefined,
+    options?: ErrorOptions,
+  ) {
+    const wait =
+      timeout === undefined ? ", and wait: 'refuse' waits for none" : `, and were not free within ${timeout} ms`
+    super(
+      `Records of ${model} are locked by another transaction${wait}. Nothing was locked. ` +
+        `Try again later, take others by wait: 'skip', or find out which transaction holds them.`,
+      options,
+    )
+  }
+}
+
 /** The database has the advisory lock functions, but they lock nothing. */
 export class UnsupportedDatabaseError extends ConcurrencyError {
   readonly code = 'UNSUPPORTED_DATABASE'

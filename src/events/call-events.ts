@@ -30,6 +30,7 @@ const REFUSALS: ReadonlySet<ConcurrencyErrorCode> = new Set<ConcurrencyErrorCode
   'RESERVATION_ENDED',
   'RESERVATION_EXCEEDED',
   'REVERSAL',
+  'ROW_LOCKED',
   'SERIALS_UNAVAILABLE',
   'SERIES_NUMBER',
   'SERIES_OVERFLOW',

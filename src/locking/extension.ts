@@ -1,6 +1,14 @@
+import type { DataModel } from '../engine/data-model.js'
+import { TransactionRequiredError } from '../errors/index.js'
+import { type Events, observed } from '../events/events.js'
 import { sessionOf } from '../prisma/client-session.js'
-import { clientContext, type Implementation } from '../prisma/extension.js'
+import { clientContext, type Implementation, modelContext } from '../prisma/extension.js'
+import { lazyPromise } from '../prisma/lazy-promise.js'
+import type { RecordsOf } from '../prisma/records.js'
 import type { TransactionClient } from '../prisma/types.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
+import type { Catalogue } from '../sql/catalogue.js'
+import { argumentsOf } from '../values/snapshot.js'
 import type { LockKeys } from './key.js'
 import type {
   AdvisoryXactLockOptions,
@@ -8,6 +16,7 @@ import type {
   TryAdvisoryXactLockOptions,
   WithAdvisoryLockOptions,
 } from './methods.js'
+import type { RowLockModelMethods } from './types.js'
 
 /** The type of `$withAdvisoryLock`. */
 export type WithAdvisoryLock = <T extends object, R>(
@@ -80,6 +89,39 @@ export function lockClientMethods(locks: LockMethods): Implementation<LockClient
     },
     $tryAdvisoryXactLock(keys, options) {
       return locks.tryTake(sessionOf(clientContext(this)), keys, options)
+    },
+  }
+}
+
+interface RowLockSetup {
+  readonly catalogue: Catalogue
+  readonly dataModel: DataModel
+  readonly policy: ResolvedPolicy
+  readonly events: Events | undefined
+}
+
+/** The same of row locks. Their file is loaded by the first call of the process: most programs have none. */
+export function rowLockModelMethods(setup: RowLockSetup, recordsOf: RecordsOf): Implementation<RowLockModelMethods> {
+  const { events, ...parts } = setup
+  const call = (called: object, method: string, args: unknown, isUnique: boolean) => {
+    const context = modelContext(called)
+    const read = () => argumentsOf(args)
+    return lazyPromise(method, read, (given) =>
+      observed(events, method, context.$name, async (events) => {
+        const transaction = recordsOf(context)
+        if (!transaction.inTransaction) throw new TransactionRequiredError(method, undefined, 'use updateVersioned')
+        const { findForUpdate } = await import('./row-locks.js')
+        const rows = await findForUpdate(parts, transaction, { given, isUnique, events })
+        return isUnique ? (rows[0] ?? null) : rows
+      }),
+    )
+  }
+  return {
+    findUniqueForUpdate(args) {
+      return call(this, 'findUniqueForUpdate', args, true)
+    },
+    findManyForUpdate(args) {
+      return call(this, 'findManyForUpdate', args, false)
     },
   }
 }

@@ -114,6 +114,10 @@ abstract class PrismaRecords extends Facts implements RecordSession {
     return this.#found(READ, () => this.find(args, model), model)
   }
 
+  list(args: ActionArgs): Promise<Row[]> {
+    return this.#answer('findMany', () => this.send('findMany', args))
+  }
+
   update(args: ActionArgs): Promise<Row | Absent> {
     return this.#found('update', () => this.send('update', args))
   }

@@ -88,6 +88,12 @@ async function versionOf(id: number): Promise<number> {
 
 const ON_A_TX_ALONE: typeof CALLS = {
   '$series.next': (tx, transactionId) => tx.$series.next('frozen', { transactionId }),
+  findUniqueForUpdate: (tx) => (tx as Tx).order.findUniqueForUpdate({ where: { id: 1 } }),
+  findManyForUpdate: (tx) => (tx as Tx).order.findManyForUpdate({ where: { id: { in: [1, 2] } }, take: 2 }),
+  'findManyForUpdate that skips': (tx) =>
+    (tx as Tx).order.findManyForUpdate({ where: { id: { in: [1, 2] } }, take: 1, wait: 'skip' }),
+  'findManyForUpdate that refuses': (tx) =>
+    (tx as Tx).order.findManyForUpdate({ where: { id: { in: [1, 2] } }, take: 1, wait: 'refuse' }),
   $advisoryXactLock: (tx) => (tx as Tx).$advisoryXactLock('frozen'),
   $tryAdvisoryXactLock: (tx) => (tx as Tx).$tryAdvisoryXactLock('frozen'),
 }

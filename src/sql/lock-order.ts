@@ -1,12 +1,12 @@
 import type { Model } from '../engine/data-model.js'
 import { ConfigurationError } from '../errors/index.js'
-import type { Table, UniqueKey } from '../sql/catalogue.js'
-import { tableOf } from '../sql/sql.js'
+import type { Table, UniqueKey } from './catalogue.js'
+import { tableOf } from './sql.js'
 
 /**
- * The columns of the key in whose order batches lock the rows of a table: the primary key, or the
- * shortest unique key without NULL. Every batch of the table must come to the same one, whatever
- * order the catalogue has them in; two orders would be a deadlock.
+ * The columns of the key in whose order the rows of a table are locked: the primary key, or the
+ * shortest unique key without NULL. Every call must come to the same one, whatever order the
+ * catalogue has them in; two orders would be a deadlock.
  *
  * @throws ConfigurationError if the table has no such key
  */
@@ -14,7 +14,7 @@ export function lockOrder(model: Model, { uniqueKeys, columns }: Table): readonl
   const keys = uniqueKeys.filter((key) => key.columns.every((column) => columns.get(column)?.isRequired))
   const [first] = keys.sort((a, b) => rank(a) - rank(b) || compare(nameOf(a), nameOf(b)))
   if (first) return first.columns
-  const message = `the table ${tableOf(model)} of the model ${model.name} has no primary key, and no unique index of columns that are NOT NULL; updateManyVersioned locks rows in the order of such a key`
+  const message = `the table ${tableOf(model)} of the model ${model.name} has no primary key, and no unique index of columns that are NOT NULL; several rows are locked in the order of such a key`
   throw new ConfigurationError([{ path: '', message }])
 }
 
