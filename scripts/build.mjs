@@ -49,6 +49,7 @@ const LATER = {
     'series/number-methods',
     'stock/fold-counted',
     'stock/line-data',
+    'stock/numbering',
     'stock/other-methods',
   ],
   tools: ['doctor/check', 'prisma/migration'],

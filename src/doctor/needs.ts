@@ -47,12 +47,17 @@ const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: Stock
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
 const isSeries = (one: FeatureSetup): one is FeatureSetup & { readonly map: SeriesMap } => one.name === 'series'
 
-function needsOfStock({ name, item, movement, reservation, keys }: StockMap): Needs {
+function needsOfStock({ name, item, movement, reservation, history, keys }: StockMap): Needs {
   const table = tablesOf(name)
   return {
     tables: [
-      table(item, 'SELECT', 'UPDATE'),
-      table(movement, 'SELECT', 'INSERT', 'UPDATE'),
+      table({ ...item, ...(history && { history: history.last }) }, 'SELECT', 'UPDATE'),
+      table(
+        { ...movement, ...(history && { history: Object.values(history).slice(1) }) },
+        'SELECT',
+        'INSERT',
+        'UPDATE',
+      ),
       ...(reservation ? [table(reservation, 'SELECT', 'INSERT', 'UPDATE')] : []),
     ],
     keys: keys.all.map((key) => ({
@@ -129,7 +134,10 @@ function needsOfOperations(model: Model): Needs {
 }
 
 function tablesOf(feature: string) {
-  return (map: { readonly model: Model }, ...privileges: readonly Privilege[]): NeededTable => ({
+  return (
+    map: { readonly model: Model; readonly history?: unknown },
+    ...privileges: readonly Privilege[]
+  ): NeededTable => ({
     feature,
     model: map.model,
     privileges,

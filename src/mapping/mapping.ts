@@ -88,6 +88,11 @@ export class TableCheck {
     this.#check.report(`${this.#path}.${option}`, message)
   }
 
+  /** Whether there is a field for the option: one that is named, or, unless it has to be, one of the usual name. */
+  has(option: string, isNamed = false): boolean {
+    return this.#named(option) !== undefined || (!isNamed && this.model.fields.has(option))
+  }
+
   field(option: string, rule: FieldRule): Field {
     return this.#find(option, this.#named(option) ?? option, rule)
   }

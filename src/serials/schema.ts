@@ -1,6 +1,6 @@
+import { sqlOfModels } from '../prisma/model-sql.js'
 import { type FieldLine, modelText } from '../prisma/model-text.js'
 import { printMigration, printSchema } from '../prisma/print-migration.js'
-import { quoted } from '../sql/sql.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_SERIAL_MODEL = 'Serial'
@@ -105,27 +105,5 @@ export function serialsSql(
   if (typeof of === 'object') {
     return '$extends' in of ? printMigration(of, 'serials') : printSchema(serialsSchema(of))
   }
-  return `-- CreateTable
-CREATE TABLE ${quoted(of)} (
-    "productId" INTEGER NOT NULL,
-    "number" TEXT NOT NULL,
-    "transactionId" TEXT,
-    "orderId" INTEGER,
-
-    CONSTRAINT ${quoted(`${of}_pkey`)} PRIMARY KEY ("productId","number")
-);
-
--- CreateTable
-CREATE TABLE ${quoted(allocation)} (
-    "transactionId" TEXT NOT NULL,
-    "request" TEXT NOT NULL,
-    "count" INTEGER NOT NULL,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT ${quoted(`${allocation}_pkey`)} PRIMARY KEY ("transactionId")
-);
-
--- CreateIndex
-CREATE INDEX ${quoted(`${of}_transactionId_productId_number_idx`)} ON ${quoted(of)}("transactionId", "productId", "number");
-`
+  return sqlOfModels(serialsSchema(of, allocation))
 }

@@ -1,6 +1,6 @@
+import { sqlOfModels } from '../prisma/model-sql.js'
 import { type FieldLine, modelText } from '../prisma/model-text.js'
 import { printMigration, printSchema } from '../prisma/print-migration.js'
-import { quoted } from '../sql/sql.js'
 
 /** The names of the user's models, unless the options give others. */
 export const DEFAULT_COUNTER_MODEL = 'Series'
@@ -105,28 +105,5 @@ export function seriesSql(
     // The models of the documents are the user's own.
     return '$extends' in of ? printMigration(of, 'series') : printSchema(seriesSchema(of))
   }
-  return `-- CreateTable
-CREATE TABLE ${quoted(of)} (
-    "name" TEXT NOT NULL,
-    "period" TEXT NOT NULL DEFAULT '',
-    "last" BIGINT NOT NULL,
-
-    CONSTRAINT ${quoted(`${of}_pkey`)} PRIMARY KEY ("name","period")
-);
-
--- CreateTable
-CREATE TABLE ${quoted(number)} (
-    "series" TEXT NOT NULL,
-    "transactionId" TEXT NOT NULL,
-    "period" TEXT NOT NULL,
-    "value" BIGINT NOT NULL,
-    "text" TEXT NOT NULL,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT ${quoted(`${number}_pkey`)} PRIMARY KEY ("series","transactionId")
-);
-
--- CreateIndex
-CREATE UNIQUE INDEX ${quoted(`${number}_series_period_value_key`)} ON ${quoted(number)}("series", "period", "value");
-`
+  return sqlOfModels(seriesSchema(of, number))
 }

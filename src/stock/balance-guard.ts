@@ -59,7 +59,7 @@ export class BalanceGuard {
   }
 
   #checkItem(operation: Operation, data: Args, path: string): void {
-    const { name, item } = this.#map
+    const { name, item, history } = this.#map
     const { onHand, reserved, opening } = item
     const begin = opening && data[opening.name]
     if (operation === 'update' && opening && begin !== undefined) {
@@ -68,8 +68,9 @@ export class BalanceGuard {
         `must stay as it is: the balance is the opening balance and all movements. Use ${name}.count for a stocktake.`,
       )
     }
-    for (const field of [onHand, reserved]) {
-      const value = field && data[field.name]
+    for (const field of [onHand, reserved, history?.last]) {
+      const given = field && data[field.name]
+      const value = typeof given === 'bigint' && field === history?.last ? Number(given) : given
       const first = field === onHand ? begin : undefined
       if (field === undefined || (value === undefined && first === undefined)) continue
       if (operation === 'create' && this.#isSame(value ?? 0, first ?? 0)) continue

@@ -1,4 +1,4 @@
-import type { FieldOf, RowInputOf, Scoped, ScopeOf } from '../mapping/types.js'
+import type { FieldOf, RowInputOf, ScalarsOf, Scoped, ScopeOf } from '../mapping/types.js'
 import type { StockOptions } from './options.js'
 import type { Stock } from './types.js'
 
@@ -40,6 +40,19 @@ type Others<C, M, Own> = M extends { readonly model: infer N extends string }
     : never
   : Record<never, never>
 
+/** The fields of the history: of an item, and of a movement. They are fields like others, unless all of them are there. */
+type OfItem<O extends StockOptions> = Named<O['item'], 'sequence', 'sequence'>
+type OfMovement<O extends StockOptions> =
+  | Named<O['movement'], 'sequence', 'sequence'>
+  | Named<O['movement'], 'balance', 'balance'>
+  | Named<O['movement'], 'at', 'at'>
+
+type IfHistory<C, O extends StockOptions, F> = [OfItem<O>] extends [keyof ScalarsOf<C, Model<O>>]
+  ? [OfMovement<O>] extends [keyof ScalarsOf<C, O['movement']['model']>]
+    ? F
+    : never
+  : never
+
 /** The other columns of a movement, which the calls fill in by `data`. */
 export type MovementData<C, O extends StockOptions> = Others<
   C,
@@ -48,6 +61,7 @@ export type MovementData<C, O extends StockOptions> = Others<
   | Named<O['movement'], 'applied', 'applied'>
   | Named<O['movement'], 'refused', never>
   | Named<O['movement'], 'reverses', 'reverses'>
+  | IfHistory<C, O, OfMovement<O>>
 >
 
 /** The same of a reservation. */
@@ -78,6 +92,7 @@ export type NewItem<C, O extends StockOptions> = Others<
   | Named<O['item'], 'reserved', 'reserved'>
   | Named<O['item'], 'opening', never>
   | Named<O['item'], 'version', 'version'>
+  | IfHistory<C, O, OfItem<O>>
   | (O extends { readonly scope: infer F } ? EachOf<F> : never)
   | EachOf<O['item']['key']>
 >

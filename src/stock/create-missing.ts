@@ -23,7 +23,7 @@ const NEW_ROWS = new WeakMap<StockMap, LinesMap>()
 function newRows(map: StockMap): LinesMap {
   return madeOnce(NEW_ROWS, map, () => {
     const { model, table, key, onHand, reserved, opening, version, updatedAt } = map.item
-    const own = [...key, onHand, reserved, opening, version && isFilledIn(version) && version]
+    const own = [...key, onHand, reserved, opening, map.history?.last, version && isFilledIn(version) && version]
     const others = scalarsOf(model).filter((field) => !own.includes(field))
     return { ...map.movement, model, table, version, updatedAt, item: key, others, needsData: false }
   })
@@ -79,7 +79,7 @@ async function createAndMove(tx: Session, map: StockMap, request: Request, row: 
 /** In the order of the keys, so that two of them do not deadlock. */
 async function insertItems(tx: Session, map: StockMap, items: readonly Item[], row: LineData): Promise<void> {
   const { table, key, onHand, reserved, opening, updatedAt } = map.item
-  const zeros = [onHand, reserved, opening].filter((field) => !!field)
+  const zeros = [onHand, reserved, opening, map.history?.last].filter((field) => !!field)
   const own = row.columns.source(
     keyColumns(map, items),
     items.map(() => row),

@@ -139,7 +139,10 @@ export class Decider {
     if (!isRefused) this.checkRange(lines, 'onHand')
     lines.forEach((entry, line) => {
       this.change(entry.item, isRefused ? 0n : entry.quantity, 0n)
-      this.#movements.push({ scope, transactionId, line, ...entry, isRefused })
+      const { next } = this.#state(entry.item)
+      if (!isRefused) next.sequence++
+      const { sequence, onHand: balance } = next
+      this.#movements.push({ scope, transactionId, line, ...entry, isRefused, sequence, balance })
     })
     this.#recorded.set(nameOf(request), { lines, isRefused })
   }

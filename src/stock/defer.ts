@@ -6,7 +6,7 @@ import {
   ItemNotFoundError,
   WriteSuppressedError,
 } from '../errors/index.js'
-import { keysEqual } from '../mapping/columns.js'
+import { keysEqual, stampColumns } from '../mapping/columns.js'
 import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import { readConfirmed } from '../retry/confirm.js'
 import { limitReached, retry } from '../retry/loop.js'
@@ -17,6 +17,7 @@ import { raw, sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
 import { differingData, lockId, readMovements, readReservations } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
+import { momentIn } from './numbering.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { type Line, nameOf, type Request } from './request.js'
 import {
@@ -127,8 +128,11 @@ LIMIT 1`)
 
 /** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */
 function claimDeferred(tx: Session, map: StockMap, entries: readonly Entry[], lockTimeout?: number): Promise<boolean> {
-  const { movement } = map
-  const values = sql`, false${movement.refused && raw(', false')}`
+  const { movement, history } = map
+  // When it was recorded, until it comes into the balance: they come in that order.
+  const at = history && raw(`, ${momentIn(history, 'clock_timestamp()')}`)
+  const values = sql`, false${movement.refused && raw(', false')}${at}`
+  const columns = raw(flagColumns(map) + (history ? stampColumns([history.at]) : ''))
   const items = rowsIn(
     'item',
     keyColumns(
@@ -136,7 +140,7 @@ function claimDeferred(tx: Session, map: StockMap, entries: readonly Entry[], lo
       entries.map(({ item }) => item),
     ),
   )
-  return claimAll(tx, map, { lines: movement, entries, columns: flagColumns(map), values }, (ids) => [
+  return claimAll(tx, map, { lines: movement, entries, columns, values }, (ids) => [
     sql`NOT EXISTS (SELECT FROM ${items} WHERE NOT ${itemExists(map, 'item')})`,
     limited(lockTimeout),
     idsAreUnreserved(map, ids),

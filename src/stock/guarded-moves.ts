@@ -50,7 +50,13 @@ export class GuardedMoves {
   }
 
   #guess(known?: (id: string) => Balance | undefined): void {
-    const plenty = { onHand: this.#map.quantities.highest >> 1n, reserved: 0n, minimum: null, maximum: null }
+    const plenty = {
+      onHand: this.#map.quantities.highest >> 1n,
+      reserved: 0n,
+      minimum: null,
+      maximum: null,
+      sequence: 0n,
+    }
     const nothing = { ...plenty, onHand: 0n }
     for (const { lines, room } of this.#requests) {
       const guess = typeof room?.maximum === 'bigint' ? nothing : plenty

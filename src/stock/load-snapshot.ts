@@ -81,6 +81,7 @@ export interface LockedRow {
   readonly reserved: string
   readonly minimum: string | null
   readonly maximum?: string | null
+  readonly sequence?: string
   readonly now: number
 }
 
@@ -103,6 +104,7 @@ export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly
       reserved: quantities.parse(row.reserved),
       minimum: map.item.minimum ? limit(row.minimum) : map.minimum,
       maximum: limit(row.maximum),
+      sequence: BigInt(row.sequence ?? 0),
     })
   }
   return { balances, now: new Date(rows[0]?.now ?? 0) }

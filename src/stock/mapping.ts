@@ -14,6 +14,7 @@ import {
   type TableCheck,
   type TableMap,
   TEXT,
+  WHOLE_NUMBER,
 } from '../mapping/mapping.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
@@ -44,6 +45,8 @@ export interface StockMap {
     readonly reverses: Field | undefined
   }
   readonly reservation: ReservationMap | undefined
+  /** The columns of the history; all of them, or none. */
+  readonly history: HistoryMap | undefined
   readonly catalogue: Catalogue
   /** The unique keys without which movements would be recorded twice. */
   readonly keys: RequiredKeys
@@ -51,6 +54,15 @@ export interface StockMap {
   /** How much must stay of an item that has no minimum of its own; `null` is no limit. */
   readonly minimum: bigint | null
   readonly rememberRefusals: boolean
+}
+
+export interface HistoryMap {
+  /** Of the item: the number of its last movement. */
+  readonly last: Field
+  /** Of a movement: its number, which is NULL where it is not in the balance; the quantity on hand after it, and when that was. */
+  readonly sequence: Field
+  readonly balance: Field
+  readonly at: Field
 }
 
 /** A table with a row per transaction and item. */
@@ -78,17 +90,22 @@ export type ReservationMap = LinesMap & {
   readonly original: Field | undefined
 }
 
+/** The options for the columns of the history: that of the item, and those of a movement. */
+export const HISTORY = ['sequence', 'sequence', 'balance', 'at'] as const
 const LOT_MOMENT: FieldRule = { ...MOMENT, isOptional: true }
 const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 'expired'] }
 
 /** @throws ConfigurationError with every mistake */
 export function mapStock(dataModel: DataModel, options: StockOptions): StockMap {
   const check = new MappingCheck(dataModel)
-  const item = mapItem(check.table('item', options.item), options)
+  const items = check.table('item', options.item)
+  const item = mapItem(items, options)
   const quantities = new Quantities(item.onHand)
   const { movement: names, reservation: reserves, rememberRefusals = false } = options
   const lines = (found: TableCheck) => mapLines(found, options, item)
-  const movement = mapMovement(check.table('movement', names), lines)
+  const movements = check.table('movement', names)
+  const history = mapHistory(items, movements, item)
+  const movement = mapMovement(movements, lines, history)
   const reservation = reserves && mapReservation(check.table('reservation', reserves), lines, item)
   if (reservation && item.reserved === undefined) {
     check.report('item.reserved', `must name a field of ${item.model.name} for what is reserved`)
@@ -105,7 +122,7 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
     ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
   ])
   const name = `$${options.name ?? 'stock'}` as const
-  return { name, item, movement, reservation, catalogue, keys, quantities, minimum, rememberRefusals }
+  return { name, item, movement, reservation, history, catalogue, keys, quantities, minimum, rememberRefusals }
 }
 
 function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
@@ -136,7 +153,33 @@ function mapLots(found: TableCheck, own: readonly Field[]) {
   return { lot, expiresAt: moment('expiresAt'), receivedAt: moment('receivedAt') }
 }
 
-function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap): StockMap['movement'] {
+/** Fields of the usual names are those of a history only if all of them are there: others may be called so, too. */
+function mapHistory(items: TableCheck, movements: TableCheck, { onHand }: StockMap['item']): HistoryMap | undefined {
+  const all = [items, movements, movements, movements].map((found, i) => [found, HISTORY[i] as string] as const)
+  const missing = all.filter(([found, name]) => !found.has(name))
+  if (missing.length > 0) {
+    const isNamed = all.some(([found, name]) => found.has(name, true))
+    for (const [found, name] of isNamed ? missing : [])
+      found.report(name, `must name a field of ${found.model.name}, for the history`)
+    return undefined
+  }
+  const ofMovement = (name: string, { types }: FieldRule) => {
+    const field = movements.field(name, { types, isOptional: true })
+    if (areFound(field) && !field.isOptional) movements.report(name, `${field.name} must be optional`)
+    return field
+  }
+  const last = items.field('sequence', WHOLE_NUMBER)
+  const sequence = ofMovement('sequence', WHOLE_NUMBER)
+  const balance = ofMovement('balance', NUMBER)
+  checkNumbers(movements, 'balance', balance, onHand)
+  return { last, sequence, balance, at: ofMovement('at', MOMENT) }
+}
+
+function mapMovement(
+  found: TableCheck,
+  lines: (found: TableCheck) => LinesMap,
+  history: HistoryMap | undefined,
+): StockMap['movement'] {
   const movement = lines(found)
   const applied = found.optional('applied', FLAG)
   const refused = found.named('refused', FLAG)
@@ -146,7 +189,8 @@ function mapMovement(found: TableCheck, lines: (found: TableCheck) => LinesMap):
   if (reverses && areFound(reverses, transactionId) && !isFit) {
     found.report('reverses', `${reverses.name} must be optional, and of the type of ${transactionId.name}`)
   }
-  return { ...movement, applied, refused, reverses, ...othersOf(found, movement, [applied, refused, reverses]) }
+  const own = [applied, refused, reverses, history?.sequence, history?.balance, history?.at]
+  return { ...movement, applied, refused, reverses, ...othersOf(found, movement, own) }
 }
 
 function mapReservation(found: TableCheck, lines: (found: TableCheck) => LinesMap, { onHand }: StockMap['item']) {

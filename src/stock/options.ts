@@ -25,6 +25,11 @@ export interface ItemMapping {
   readonly expiresAt?: string
   /** When a lot came in, for `by: 'fifo'`. Default `receivedAt`, if there is such a DateTime; without one, lots are in the order of their keys. */
   readonly receivedAt?: string
+  /**
+   * How many of its movements are in the history; for `history` and `balanceAt`, with `sequence`, `balance` and `at` of the
+   * movement. Default `sequence`, if all four of them are there.
+   */
+  readonly sequence?: string
   /** The version column. Default: the one that `concurrency()` has for the model. */
   readonly version?: string
   /** Whether a movement bumps the version. Default true. */
@@ -48,6 +53,12 @@ export interface MovementMapping {
   readonly refused?: string
   /** The transaction id that the movement undoes; for `reverse`. It is optional, and has an index. Default `reverses`, if there is such a field. */
   readonly reverses?: string
+  /** Its number in the history of its item. It is optional, and has an index behind the item's key. Default `sequence`. */
+  readonly sequence?: string
+  /** The quantity on hand after it. It is optional. Default `balance`. */
+  readonly balance?: string
+  /** When it came into the balance, by the database's clock. It is optional. Default `at`. */
+  readonly at?: string
 }
 
 /** The model with a row per reservation and item. */
@@ -125,12 +136,12 @@ const stockOptions = s.strictObject({
   name: s.optional(ledgerName),
   scope: scopeSchema,
   item: mappingSchema(
-    ['onHand', 'reserved', 'minimum', 'maximum', 'opening', 'lot', 'expiresAt', 'receivedAt', 'version'],
+    ['onHand', 'reserved', 'minimum', 'maximum', 'opening', 'lot', 'expiresAt', 'receivedAt', 'sequence', 'version'],
     { model, key: names, bumpVersion: flag },
     'must be the mapping of the items',
   ),
   movement: mappingSchema(
-    ['transactionId', 'line', 'quantity', 'applied', 'refused', 'reverses'],
+    ['transactionId', 'line', 'quantity', 'applied', 'refused', 'reverses', 'sequence', 'balance', 'at'],
     lines,
     'must be the mapping of the movements',
   ),

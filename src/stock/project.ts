@@ -9,7 +9,8 @@ import { columnOf } from '../sql/sql.js'
 import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
 import { type Item, itemOfRow } from './item.js'
-import type { StockMap } from './mapping.js'
+import type { HistoryMap, StockMap } from './mapping.js'
+import { momentIn } from './numbering.js'
 import { inScope, keyColumns, rowsIn } from './statements.js'
 
 /** A stock whose movements have a flag that says whether they are in the balance. */
@@ -204,31 +205,32 @@ FROM (
  */
 export async function applyDeferred(session: Session, map: Applying, limit: number, which: Which): Promise<Batch> {
   await map.keys.check(session)
-  const { item, movement } = map
+  const { item, movement, history } = map
   const { key } = item
   const [id, line] = [columnOf(movement.transactionId), columnOf(movement.line)]
   const onHand = columnOf(item.onHand)
   const keys = key.map((_, i) => `k${i}`)
+  const numbers = history && numbersOf(map, history)
   const statement = sql`WITH batch AS MATERIALIZED (
-  SELECT m.ctid AS place, m.${id} AS id, m.${line} AS line, m.${columnOf(movement.quantity)} AS quantity, ${columnsAsKeys(movement.item, 'm')}
+  SELECT m.ctid AS place, m.${id} AS id, m.${line} AS line, m.${columnOf(movement.quantity)} AS quantity, ${columnsAsKeys(movement.item, 'm')}${numbers?.at}
   ${deferredOf(map, limit, which)}
 ), sums AS MATERIALIZED (
-  SELECT ${keyNames(key)}, sum(quantity) AS quantity FROM batch GROUP BY ${keyNames(key)}
+  SELECT ${keyNames(key)}, sum(quantity) AS quantity${numbers?.count} FROM batch GROUP BY ${keyNames(key)}
 ), locked AS MATERIALIZED (
   SELECT
   FROM ${listOfRows('sums', keys)} JOIN ${item.table} AS t ON ${keysEqual(key, 't', 's')}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t
 ), changed AS (
-  UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${touches(item, 't')}
-  FROM ${listOfRows('sums', [...keys, 'quantity'])}
+  UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${numbers?.last}${touches(item, 't')}
+  FROM ${listOfRows('sums', [...keys, 'quantity', ...(numbers ? ['count'] : [])])}
   WHERE ${keysEqual(key, 't', 's')} AND (SELECT count(*) FROM locked) > 0
-  RETURNING ${keyNames(key, 's.')}
+  RETURNING ${keyNames(key, 's.')}${numbers?.before}
 ), counted AS MATERIALIZED (
-  SELECT id, line FROM batch WHERE CASE WHEN (${keyNames(key)}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END
+  ${numbers?.counted ?? sql`SELECT id, line FROM batch WHERE CASE WHEN (${keyNames(key)}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END`}
 ), folded AS (
-  UPDATE ${movement.table} AS m SET ${columnOf(movement.applied)} = true${touches(movement, 'm')}
-  FROM ${listOfRows('counted', ['id', 'line'])}
+  UPDATE ${movement.table} AS m SET ${columnOf(movement.applied)} = true${numbers?.given}${touches(movement, 'm')}
+  FROM ${listOfRows('counted', ['id', 'line', ...(numbers ? ['number', 'balance'] : [])])}
   WHERE ${join([inScope(movement, 'm', which.scope), raw(`m.${id} = s.id AND m.${line} = s.line`)], ' AND ')}
   RETURNING 1
 )
@@ -242,5 +244,35 @@ FROM (SELECT count(*), max(place)::text AS last FROM batch) AS b,
     // A balance that has it, and a movement that says it has not: it would be added again and again.
     if (refusalOf(error) !== undefined) throw new WriteSuppressedError(movement.model.name, {}, { cause: error })
     throw error
+  }
+}
+
+/**
+ * The parts of the statement that number what it folds. Behind each item, as it was, come its movements, in the order in
+ * which they were recorded: the sums along them are their numbers and balances. An item that was not changed is not there,
+ * nor are its movements then.
+ */
+function numbersOf({ item }: StockMap, history: HistoryMap) {
+  const { last, sequence, balance, at } = history
+  const [onHand, number, keys] = [columnOf(item.onHand), columnOf(last), keyNames(item.key)]
+  return {
+    at: raw(`, m.${columnOf(at)} AS at`),
+    count: raw(', count(*) AS count'),
+    last: raw(`, ${number} = t.${number} + s.count`),
+    before: raw(`, t.${number} - s.count AS before, t.${onHand} - s.quantity AS quantity`),
+    counted: raw(`SELECT id, line, number, balance
+  FROM (
+    SELECT id, line, sum(number) OVER item AS number, sum(quantity) OVER item AS balance, first_value(id) OVER item IS NULL AS is_changed
+    FROM (
+      SELECT ${keys}, NULL AS id, NULL AS line, NULL AS at, before AS number, quantity FROM changed
+      UNION ALL
+      SELECT ${keys}, id, line, at, 1, quantity FROM batch
+    ) AS part
+    WINDOW item AS (PARTITION BY ${keys} ORDER BY id IS NOT NULL, at NULLS FIRST, id, line ROWS UNBOUNDED PRECEDING)
+  ) AS part
+  WHERE id IS NOT NULL AND is_changed`),
+    given: raw(
+      `, ${columnOf(sequence)} = s.number, ${columnOf(balance)} = s.balance, ${columnOf(at)} = (SELECT ${momentIn(history, 'clock_timestamp()')} FROM (SELECT count(*) FROM locked) AS l)`,
+    ),
   }
 }

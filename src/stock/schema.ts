@@ -1,3 +1,4 @@
+import { sqlOfModels } from '../prisma/model-sql.js'
 import { type FieldLine, modelText } from '../prisma/model-text.js'
 import { printMigration, printSchema } from '../prisma/print-migration.js'
 
@@ -7,6 +8,8 @@ export interface StockSchemaOptions {
   readonly scope?: readonly string[]
   /** Whether the stock is kept by lots: `lot` is in the keys, and items have `expiresAt` and `receivedAt`. Default false. */
   readonly lots?: boolean
+  /** Whether movements have numbers and balances, for `history` and `balanceAt`. Default false. */
+  readonly history?: boolean
 }
 
 /**
@@ -16,7 +19,7 @@ export interface StockSchemaOptions {
  * @example
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
-export function stockSchema({ scope = [], lots = false }: StockSchemaOptions = {}): string {
+export function stockSchema({ scope = [], lots = false, history = false }: StockSchemaOptions = {}): string {
   const id: readonly FieldLine[] = [
     ['transactionId', 'String'],
     ['line', 'Int'],
@@ -32,6 +35,11 @@ export function stockSchema({ scope = [], lots = false }: StockSchemaOptions = {
   ]
   const key = item.map(([name]) => name).join(', ')
   const quantity: FieldLine = ['quantity', 'Int']
+  const numbers: readonly FieldLine[] = [
+    ['sequence', 'BigInt?'],
+    ['balance', 'Int?'],
+    ['at', 'DateTime?', '@db.Timestamptz(3)'],
+  ]
   return [
     modelText({
       doc: 'What is on hand, a row per product and warehouse. `onHand` and `reserved` are written',
@@ -43,6 +51,7 @@ export function stockSchema({ scope = [], lots = false }: StockSchemaOptions = {
         ['reserved', 'Int', '@default(0)'],
         ['minimum', 'Int?', '@default(0)'],
         ...(lots ? moments : []),
+        ...(history ? [['sequence', 'BigInt', '@default(0)'] as const] : []),
         ['version', 'BigInt', '@default(0)'],
       ],
       keys: [`@@id([${key}])`],
@@ -57,9 +66,15 @@ export function stockSchema({ scope = [], lots = false }: StockSchemaOptions = {
         quantity,
         ['applied', 'Boolean', '@default(true)'],
         ['reverses', 'String?'],
+        ...(history ? numbers : []),
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
-      keys: ['@@id([transactionId, line])', `@@index([${key}])`, '@@index([applied])', '@@index([reverses])'],
+      keys: [
+        '@@id([transactionId, line])',
+        `@@index([${key}${history ? ', sequence' : ''}])`,
+        '@@index([applied])',
+        '@@index([reverses])',
+      ],
     }),
     modelText({
       doc: 'What baskets hold back of the stock. Written',
@@ -93,55 +108,5 @@ export function stockSql(): string
 export function stockSql(of: object): Promise<string>
 export function stockSql(of?: object): string | Promise<string> {
   if (of) return '$extends' in of ? printMigration(of, 'stock') : printSchema(stockSchema(of))
-  return `-- CreateTable
-CREATE TABLE "Stock" (
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "onHand" INTEGER NOT NULL DEFAULT 0,
-    "reserved" INTEGER NOT NULL DEFAULT 0,
-    "minimum" INTEGER DEFAULT 0,
-    "version" BIGINT NOT NULL DEFAULT 0,
-
-    CONSTRAINT "Stock_pkey" PRIMARY KEY ("productId","warehouse")
-);
-
--- CreateTable
-CREATE TABLE "StockMovement" (
-    "transactionId" TEXT NOT NULL,
-    "line" INTEGER NOT NULL,
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "quantity" INTEGER NOT NULL,
-    "applied" BOOLEAN NOT NULL DEFAULT true,
-    "reverses" TEXT,
-    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-
-    CONSTRAINT "StockMovement_pkey" PRIMARY KEY ("transactionId","line")
-);
-
--- CreateTable
-CREATE TABLE "StockReservation" (
-    "transactionId" TEXT NOT NULL,
-    "line" INTEGER NOT NULL,
-    "productId" INTEGER NOT NULL,
-    "warehouse" TEXT NOT NULL,
-    "quantity" INTEGER NOT NULL,
-    "state" TEXT NOT NULL DEFAULT 'active',
-    "expiresAt" TIMESTAMPTZ(3) NOT NULL,
-
-    CONSTRAINT "StockReservation_pkey" PRIMARY KEY ("transactionId","line")
-);
-
--- CreateIndex
-CREATE INDEX "StockMovement_productId_warehouse_idx" ON "StockMovement"("productId", "warehouse");
-
--- CreateIndex
-CREATE INDEX "StockMovement_applied_idx" ON "StockMovement"("applied");
-
--- CreateIndex
-CREATE INDEX "StockMovement_reverses_idx" ON "StockMovement"("reverses");
-
--- CreateIndex
-CREATE INDEX "StockReservation_productId_warehouse_state_idx" ON "StockReservation"("productId", "warehouse", "state");
-`
+  return sqlOfModels(stockSchema())
 }

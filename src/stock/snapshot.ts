@@ -11,6 +11,8 @@ export interface Balance {
   /** `null` is no limit. */
   readonly minimum: bigint | null
   readonly maximum: bigint | null
+  /** The number of its last movement; 0 without a history. */
+  readonly sequence: bigint
 }
 
 /** The lines that were recorded under a transaction id. Maps of them are by the names of requests. */
@@ -60,6 +62,9 @@ export interface MovementEntry extends Claimed {
   readonly data?: LineData
   readonly reverses?: string
   readonly isRefused: boolean
+  /** Of the item, once it is moved. */
+  readonly sequence: bigint
+  readonly balance: bigint
 }
 
 /** The rows to be written for the requests that were granted. */

@@ -80,18 +80,23 @@ export function where(conditions: readonly Piece[]): Statement | undefined {
  * Locks items `t`, in the order of their keys, so that two batches that meet do not deadlock, and reads them
  * as they are once they are locked: a row that had to be waited for is the present one.
  */
-export function lockedItems({ item }: StockMap, source: Piece, conditions: readonly Piece[], more?: Piece): Statement {
+export function lockedItems(
+  { item, history }: StockMap,
+  source: Piece,
+  conditions: readonly Piece[],
+  more?: Piece,
+): Statement {
   const { table, key, onHand, reserved, minimum, maximum } = item
   return sql`SELECT item.position, t.${columnOf(onHand)} AS on_hand,
-    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${maximum && raw(`, t.${columnOf(maximum)} AS maximum`)}${more}
+    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${maximum && raw(`, t.${columnOf(maximum)} AS maximum`)}${history && raw(`, t.${columnOf(history.last)} AS sequence`)}${more}
   FROM ${source} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where(conditions)}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t`
 }
 
 /** The columns that are read of them, for the list of a SELECT. */
-export function lockedBalance({ item: { maximum } }: StockMap): SqlText {
-  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''},
+export function lockedBalance({ item: { maximum }, history }: StockMap): SqlText {
+  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''}${history ? ', l.sequence::text' : ''},
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
 }
 
@@ -111,6 +116,9 @@ export interface Claim<E extends Entry> {
   readonly parameters?: (entries: readonly E[]) => readonly Column[]
   readonly columns: Piece
   readonly values: Piece
+  /** A list of FROM behind the rows `m` of parameters, and the condition that joins it to them. */
+  readonly from?: Piece
+  readonly isJoined?: Piece
 }
 
 /** A claim as CTEs, and conditions on it. */
@@ -135,16 +143,17 @@ export function claimParts<E extends Entry>(
   const first = claim.entries.filter(({ line }) => line === 0)
   const others = claim.entries.filter(({ line }) => line > 0)
   const id = idColumns(claim.lines, first)
+  const { isJoined } = claim
   const ids = rowsIn('m', id)
   const isClaimed = sql`(SELECT count(*) FROM claim) = ${param(first.length, 'int')}`
   const firstLines = sql`claim AS (
-  ${insertion(map, claim, first, id)}${where(conditions(ids))}${first.length > 1 && sql`\n  ORDER BY ${idNames(claim.lines, 'm.')}`}
+  ${insertion(map, claim, first, id)}${where([isJoined, ...conditions(ids)])}${first.length > 1 && sql`\n  ORDER BY ${idNames(claim.lines, 'm.')}`}
   ON CONFLICT DO NOTHING
   RETURNING 1
 )`
   if (others.length === 0) return { ctes: firstLines, ids, isClaimed, isComplete: undefined }
   const rest = sql`rest AS (
-  ${insertion(map, claim, others, idColumns(claim.lines, others))}${where([isClaimed])}
+  ${insertion(map, claim, others, idColumns(claim.lines, others))}${where([isJoined, isClaimed])}
   RETURNING 1
 )`
   const isComplete = sql`(SELECT count(*) FROM rest) = ${param(others.length, 'int')}`
@@ -177,7 +186,7 @@ function insertion<E extends Entry>(
   entries: readonly E[],
   ids: readonly Column[],
 ): Statement {
-  const { lines, parameters, columns, values } = claim
+  const { lines, parameters, columns, values, from } = claim
   const { quantities } = map
   const items = entries.map(({ item }) => item)
   const all = [
@@ -196,7 +205,7 @@ function insertion<E extends Entry>(
   const names = raw(join(columnsOfLines(lines).map(columnOf)) + stampColumns(stamped))
   return sql`INSERT INTO ${lines.table} (${names}${columns}${own && stampColumns(own.fields)})
   SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(stamped)}${values}${own?.values}
-  FROM ${own?.from ?? rowsIn('m', all, raw(' OFFSET 0'))}`
+  FROM ${own?.from ?? rowsIn('m', all, raw(' OFFSET 0'))}${from}`
 }
 
 /** A condition: the rows of `alias` are of the scope. None where there is no scope. */

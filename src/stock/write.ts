@@ -9,7 +9,8 @@ import type { Balance, MovementEntry, WriteSet } from './decider.js'
 import type { Demand } from './demand.js'
 import type { Item } from './item.js'
 import { balancesOf, type LockedRow, type LockedState } from './load-snapshot.js'
-import type { StockMap } from './mapping.js'
+import type { HistoryMap, StockMap } from './mapping.js'
+import type { Numbers } from './numbering.js'
 import {
   type Claim,
   type ClaimParts,
@@ -63,7 +64,8 @@ export async function writeGuarded(
   guard: Guard,
 ): Promise<LockedState & { readonly isWritten: boolean }> {
   const { items, movements } = writes
-  const parts = claimParts(map, movementClaim(map, movements), (ids) => [
+  const numbers = await numbersFor(map, writes, false)
+  const parts = claimParts(map, movementClaim(map, movements, numbers), (ids) => [
     sql`(SELECT count(*) FROM locked WHERE is_as_demanded) = ${param(items.length, 'int')}`,
     guard.looksForIds && idsAreNew(map, ids),
   ])
@@ -71,7 +73,7 @@ export async function writeGuarded(
   const conditions = [limited(guard.lockTimeout), idsAreUnreserved(map, parts.ids)]
   const statement = sql`WITH locked AS MATERIALIZED (
   ${lockedItems(map, source, conditions, sql`,\n    ${isAsDemanded(map, limitsOf(guard.demands))} AS is_as_demanded`)}
-), ${parts.ctes}, ${changedItems(map, writes, source, parts)}
+), ${numbers && sql`${numbers.cte}, `}${parts.ctes}, ${changedItems(map, writes, source, parts)}
 SELECT ${lockedBalance(map)}, ${isWritten(items, parts)}
 FROM locked AS l, (SELECT count(*) FROM changed) AS c`
   const rows = await undefinedIfUndone(map, session.rows<LockedRow & { isWritten: boolean }>(statement))
@@ -94,13 +96,21 @@ export async function writeLocked(tx: Session, map: StockMap, set: WriteSet): Pr
 
 async function writeItems(tx: Session, map: StockMap, writes: Writes): Promise<Written> {
   const { items, movements } = writes
-  const parts = movements.length > 0 ? claimParts(map, movementClaim(map, movements), () => []) : undefined
+  const numbers = await numbersFor(map, writes, true)
+  const parts = movements.length > 0 ? claimParts(map, movementClaim(map, movements, numbers), () => []) : undefined
   const statement = sql`WITH ${parts && sql`${parts.ctes}, `}${changedItems(map, writes, changesIn(map, items), parts)}
 SELECT ${isWritten(items, parts)}
 FROM (SELECT count(*) FROM changed) AS c`
   const row = await undefinedIfUndone(map, rowOf<{ isWritten: boolean }>(tx, statement))
   if (row === undefined) return 'undone'
   return row.isWritten ? 'written' : 'taken'
+}
+
+/** Loaded only where there is a history. */
+async function numbersFor(map: StockMap, writes: Writes, isKnown: boolean): Promise<Numbers | undefined> {
+  if (!map.history || writes.movements.length === 0) return undefined
+  const { numbersOf } = await import('./numbering.js')
+  return numbersOf(map, map.history, writes, isKnown)
 }
 
 /** The balances as a write leaves them. */
@@ -148,6 +158,9 @@ function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['deman
   if (changesReserved(items)) {
     columns.push(column('reserved', wideSqlType, items, ({ known, next }) => textOf(next.reserved - known.reserved)))
   }
+  if (isNumbered(map, items)) {
+    columns.push(column('moved', 'int8', items, ({ known, next }) => (next.sequence - known.sequence).toString()))
+  }
   for (const name of limitsOf(demands)) {
     columns.push(column(LIMITS[name], wideSqlType, items, ({ item }) => textOf(demands?.get(item.id)?.[name])))
   }
@@ -156,6 +169,10 @@ function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['deman
 
 function changesReserved(items: Writes['items']): boolean {
   return items.some(({ known, next }) => known.reserved !== next.reserved)
+}
+
+function isNumbered({ history }: StockMap, items: Writes['items']): HistoryMap | false | undefined {
+  return items.some(({ known, next }) => known.sequence !== next.sequence) && history
 }
 
 /** The columns of the demands that there are. */
@@ -206,28 +223,31 @@ function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]):
 function changedItems(map: StockMap, { items }: Writes, source: Statement, parts: ClaimParts | undefined): Statement {
   const { table, key, onHand, reserved } = map.item
   const hasReserved = reserved && changesReserved(items)
+  const numbered = isNumbered(map, items)
   return sql`changed AS (
   UPDATE ${table} AS t
-  SET ${columnOf(onHand)} = t.${columnOf(onHand)} + item.on_hand${hasReserved && raw(`, ${columnOf(reserved)} = t.${columnOf(reserved)} + item.reserved`)}${touches(map.item, 't')}
+  SET ${columnOf(onHand)} = t.${columnOf(onHand)} + item.on_hand${hasReserved && raw(`, ${columnOf(reserved)} = t.${columnOf(reserved)} + item.reserved`)}${numbered && raw(`, ${columnOf(numbered.last)} = t.${columnOf(numbered.last)} + item.moved`)}${touches(map.item, 't')}
   FROM ${source}${where([keysEqual(key, 't', 'item'), parts?.isClaimed])}
   RETURNING 1
 )`
 }
 
-function movementClaim(map: StockMap, entries: readonly MovementEntry[]): Claim<MovementEntry> {
+function movementClaim(map: StockMap, entries: readonly MovementEntry[], numbers?: Numbers): Claim<MovementEntry> {
   const { movement } = map
   const { applied, refused } = movement
   const reverses = entries.some((entry) => entry.reverses) ? movement.reverses : undefined
   const parameters = (entries: readonly MovementEntry[]) => [
     ...(refused ? [column('refused', 'bool', entries, ({ isRefused }) => isRefused)] : []),
     ...(reverses ? [column('reverses', sqlTypeOf(reverses), entries, (entry) => entry.reverses ?? null)] : []),
+    ...(numbers?.parameters(entries) ?? []),
   ]
   return {
     lines: movement,
     entries,
     parameters,
-    columns: raw(flagColumns(map) + (reverses ? stampColumns([reverses]) : '')),
-    values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}${reverses && raw(', m.reverses')}`,
+    columns: raw(flagColumns(map) + (reverses ? stampColumns([reverses]) : '') + (numbers?.columns ?? '')),
+    values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}${reverses && raw(', m.reverses')}${numbers?.values}`,
+    ...numbers?.joined,
   }
 }
 

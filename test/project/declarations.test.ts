@@ -103,6 +103,7 @@ describe('in an editor', () => {
         'opening',
         'receivedAt',
         'reserved',
+        'sequence',
         'version',
       ],
     ],

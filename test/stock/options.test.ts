@@ -237,6 +237,52 @@ model Count {
   })
 })
 
+describe('the columns of a history', () => {
+  const clientOf = async (item: string, movement: string) => {
+    const { PrismaClient } = await generateClient(`
+model Bay {
+  id     Int @id
+  onHand Int @default(0)
+  ${item}
+}
+model BayMovement {
+  transactionId String
+  line          Int
+  id            Int
+  quantity      Int
+  ${movement}
+  @@id([transactionId, line])
+}
+`)
+    return new PrismaClient({ adapter: new PrismaPg({ connectionString: database.url }) }).$extends(concurrency())
+  }
+  const options = { item: { model: 'Bay', key: 'id' }, movement: { model: 'BayMovement' } }
+
+  test('are fields like others where not all of them are there, unless one of them is named', async () => {
+    const base = await clientOf('sequence Int @default(0)', 'at DateTime\n  balance Decimal @db.Money')
+    const mistakes = (more: object) =>
+      mistakesOf(() =>
+        base.$extends(stock({ ...options, movement: { ...options.movement, ...more } } as never) as never),
+      )
+
+    expect(mistakes({})).toEqual([])
+    expect(mistakes({ at: 'at' })).toEqual(
+      expect.arrayContaining(['movement.sequence: must name a field of BayMovement, for the history']),
+    )
+  })
+
+  test('that do not fit are refused with every mistake', async () => {
+    const base = await clientOf('sequence String', 'sequence BigInt\n  balance BigInt?\n  at String?')
+
+    expect(mistakesOf(() => base.$extends(stock(options as never) as never))).toEqual([
+      'item.sequence: Bay.sequence must be Int or BigInt, and is String',
+      'movement.sequence: sequence must be optional',
+      'movement.balance: balance must be of the type of onHand, with the same decimals and no fewer digits',
+      'movement.at: BayMovement.at must be DateTime, and is String',
+    ])
+  })
+})
+
 describe('the minimum of the options', () => {
   const newMaterial = async (opening: string) => {
     const code = newId().slice(0, 20)

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/stock/extension.js'
 import { rejectionOf } from '../support/rejection.js'
+import { SILO } from '../support/silos.js'
 import { newId, STOCK, useStock } from '../support/stock.js'
 import { MATERIAL } from '../support/stock-models.js'
 
@@ -354,4 +355,23 @@ describe('other writes pass untouched:', () => {
 
     expect(await base.product.update({ where: { id }, data: { stock: 6 } })).toMatchObject({ stock: 6 })
   })
+})
+
+test('the numbers of a history are written by $stock alone', async () => {
+  const { client } = connect()
+  const db = client.$extends(concurrency()).$extends(stock(SILO))
+  const code = newId()
+  await db.silo.create({ data: { code, sequence: 0n } })
+  await db.$stock.move({ transactionId: code, item: code, quantity: 1 })
+  const id = { transactionId: code, line: 0 }
+  const writes: readonly [string, () => PromiseLike<unknown>][] = [
+    ['data.sequence', () => db.silo.create({ data: { code: newId(), sequence: 1n } })],
+    ['data.sequence', () => db.silo.update({ where: { code }, data: { sequence: { increment: 1 } } })],
+    ['data.sequence', () => db.siloMovement.update({ where: { transactionId_line: id }, data: { sequence: 2n } })],
+    ['data.balance', () => db.siloMovement.update({ where: { transactionId_line: id }, data: { balance: 2 } })],
+    ['data.at', () => db.siloMovement.updateMany({ data: { at: new Date() } })],
+  ]
+  for (const [field, write] of writes) {
+    expect(await rejectionOf((async () => write())())).toMatchObject({ code: 'INVALID_ARGUMENT', field })
+  }
 })
