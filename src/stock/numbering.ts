@@ -18,8 +18,8 @@ export interface Numbers {
  * The numbers and balances of movements, in the order in which they were decided. They are given while the items are
  * locked, and nobody else gives one of the same item until that is committed: so a number is seen only with all those before
  * it, and there is no gap. The moment is read once all of the items are locked, so along the numbers of an item it
- * never goes back, unless the server's clock does. It is of whole milliseconds, as a Date is: what is asked for a Date of
- * after the commit finds it.
+ * never goes back, unless the server's clock does. It is of whole milliseconds, as a Date is: a question
+ * for a Date of after the commit finds it.
  *
  * @param isKnown whether the balances are those of the locked items. Else they were guessed, and the statement adds to
  *   what `locked` has found how far each movement is from the guess

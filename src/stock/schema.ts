@@ -12,6 +12,16 @@ export interface StockSchemaOptions {
   readonly history?: boolean
 }
 
+const OF_LOTS: readonly FieldLine[] = [
+  ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
+  ['receivedAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
+]
+const OF_HISTORY: readonly FieldLine[] = [
+  ['sequence', 'BigInt?'],
+  ['balance', 'Int?'],
+  ['at', 'DateTime?', '@db.Timestamptz(3)'],
+]
+
 /**
  * Models for stock, its movements and its reservations, for your `schema.prisma`: a row per product
  * and warehouse. Change the names, the key and the types of the numbers as you like.
@@ -29,17 +39,8 @@ export function stockSchema({ scope = [], lots = false, history = false }: Stock
     ['warehouse', 'String'],
     ...(lots ? [['lot', 'String'] as const] : []),
   ]
-  const moments: readonly FieldLine[] = [
-    ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
-    ['receivedAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
-  ]
   const key = item.map(([name]) => name).join(', ')
   const quantity: FieldLine = ['quantity', 'Int']
-  const numbers: readonly FieldLine[] = [
-    ['sequence', 'BigInt?'],
-    ['balance', 'Int?'],
-    ['at', 'DateTime?', '@db.Timestamptz(3)'],
-  ]
   return [
     modelText({
       doc: 'What is on hand, a row per product and warehouse. `onHand` and `reserved` are written',
@@ -50,7 +51,7 @@ export function stockSchema({ scope = [], lots = false, history = false }: Stock
         ['onHand', 'Int', '@default(0)'],
         ['reserved', 'Int', '@default(0)'],
         ['minimum', 'Int?', '@default(0)'],
-        ...(lots ? moments : []),
+        ...(lots ? OF_LOTS : []),
         ...(history ? [['sequence', 'BigInt', '@default(0)'] as const] : []),
         ['version', 'BigInt', '@default(0)'],
       ],
@@ -66,7 +67,7 @@ export function stockSchema({ scope = [], lots = false, history = false }: Stock
         quantity,
         ['applied', 'Boolean', '@default(true)'],
         ['reverses', 'String?'],
-        ...(history ? numbers : []),
+        ...(history ? OF_HISTORY : []),
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
       keys: [
