@@ -25,13 +25,13 @@ export function decideCount(decider: Decider, request: Request): Decision {
 /** A movement of as much as there is: recorded is what was taken, so a call that comes again asks for that or for more. */
 export function decideTake(decider: Decider, request: Request): Decision {
   const recorded = decider.recorded(request)
-  if (recorded) decider.checkSame(request, takenOf(request.lines, recorded.lines), recorded)
+  if (recorded) decider.checkSame(request, asRecorded(request.lines, recorded.lines), recorded)
   const lines = recorded?.lines ?? availableOf(decider, request, request.lines)
   return decideMove(decider, { ...request, lines })
 }
 
 /** Lines as they are recorded, as far as that is no more of them than they ask for; without those of which nothing is. */
-export function takenOf(lines: readonly Line[], recorded: readonly Line[]): readonly Line[] {
+export function asRecorded(lines: readonly Line[], recorded: readonly Line[]): readonly Line[] {
   const quantities = new Map(recorded.map(({ item, quantity }) => [item.id, quantity]))
   return lines.flatMap((line) => {
     const quantity = quantities.get(line.item.id)

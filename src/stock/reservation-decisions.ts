@@ -1,7 +1,7 @@
 import { InvalidArgumentError, type Overrun, ReservationEndedError, ReservationExceededError } from '../errors/index.js'
 import type { Decider, RecordedMovement, RecordedReservation, ReservedLine } from './decider.js'
 import { withData } from './lines.js'
-import { availableOf, takenOf } from './other-decisions.js'
+import { availableOf, asRecorded } from './other-decisions.js'
 import type { Claimed, Decide, Decision, Line, Request } from './request.js'
 import { ReservationWrites } from './reservation-writes.js'
 
@@ -21,7 +21,7 @@ export function decideReserve({ expiresIn, isFlexible }: Reserving): Decide {
       const { expiresAt, state } = recorded
       // It is the same request, though its quantities may have been changed since.
       const lines = recorded.lines.map((line) => ({ ...line, quantity: line.original }))
-      decider.checkSame(request, isFlexible ? takenOf(request.lines, lines) : request.lines, { lines })
+      decider.checkSame(request, isFlexible ? asRecorded(request.lines, lines) : request.lines, { lines })
       return { ...decider.done(lines, true), expiresAt, state }
     }
     if (decider.recorded(request)) throw decider.mismatch(request, 'reservation')

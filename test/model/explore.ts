@@ -55,7 +55,16 @@ function traceOf<S>(last: Reached<S>): string[] {
 
 /** A copy of the state that `change` may write to. */
 export function changed<S>(state: S, change: (copy: S) => void): S {
-  const copy = structuredClone(state)
+  const copy = copyOf(state)
   change(copy)
   return copy
+}
+
+/** Of plain JSON. `structuredClone` takes ten times as long, and that is most of the time of a walk. */
+function copyOf<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(copyOf) as T
+  if (typeof value !== 'object' || value === null) return value
+  const copy: Record<string, unknown> = {}
+  for (const key in value) copy[key] = copyOf(value[key])
+  return copy as T
 }
