@@ -1,7 +1,7 @@
 import { InvalidArgumentError, type Overrun, ReservationEndedError, ReservationExceededError } from '../errors/index.js'
 import type { Decider, RecordedMovement, RecordedReservation, ReservedLine } from './decider.js'
 import { withData } from './lines.js'
-import { availableOf, asRecorded } from './other-decisions.js'
+import { asRecorded, availableOf } from './other-decisions.js'
 import type { Claimed, Decide, Decision, Line, Request } from './request.js'
 import { ReservationWrites } from './reservation-writes.js'
 

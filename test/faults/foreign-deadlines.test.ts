@@ -53,6 +53,7 @@ const newProduct = async () => {
 const ENDLESS = { timeout: 1_000_000 }
 
 const MAY_COME = { code: 'DEADLINE_EXCEEDED', mayTakeEffect: true, message: expect.stringContaining("'on base'") }
+/** Of tests that wait for it at the same time. */
 const retry = { deadline: 1_500, baseDelay: 1 }
 
 describe.each(['below', 'on top'])('an extension %s that sends calls on another client', (place) => {
@@ -63,7 +64,7 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
     expect(await database.query('SELECT name FROM "Product" WHERE id = $1', [id])).toEqual([{ name: 'deleted' }])
   })
 
-  test('is told that it waits for the row of the locked attempt, when the deadline has passed', async () => {
+  test.concurrent('is told that it waits for the row of the locked attempt, when the deadline has passed', async () => {
     const id = await newProduct()
     const work = stacked(onBase('update'), place).product.updateVersioned({
       where: { id },
@@ -76,7 +77,7 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
     expect(await rejectionOf(work)).toMatchObject({ ...MAY_COME, attempts: 3 })
   })
 
-  test.each(['updateVersioned', 'deleteVersioned'] as const)(
+  test.concurrent.each(['updateVersioned', 'deleteVersioned'] as const)(
     'is told that %s waits for a row of the transaction that it was called in',
     async (method) => {
       const id = await newProduct()
@@ -92,7 +93,7 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
     },
   )
 
-  test.each([
+  test.concurrent.each([
     ['the row', 'createManyAndReturn', undefined],
     ['the row with its children', 'create', { create: [{ text: 'a' }] }],
   ])(

@@ -2,11 +2,14 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { run } from './run.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const TSC = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
+const { resolve } = createRequire(import.meta.url)
+const TSC = join(dirname(resolve('typescript/package.json')), 'bin', 'tsc')
+const TSX = pathToFileURL(resolve('tsx')).href
+const DECLARATIONS = join(ROOT, 'test', 'support', 'declarations-script.ts')
 
 /** An app of its own in a temporary folder, with the package installed in it from its tarball. */
 export interface FreshApp {
@@ -14,8 +17,10 @@ export interface FreshApp {
   readonly packageFolder: string
   /** Where the app itself is. */
   readonly folder: string
-  /** Compiles the app as its own tsconfig.json says, or another file like it. */
-  compile(config?: string): Promise<void>
+  /** Compiles the app as its own tsconfig.json says. */
+  compile(): Promise<void>
+  /** Checks the files that a configuration of TypeScript names, and writes their declarations. */
+  declare(config: string): Promise<void>
   /** Runs a file of the app with Node, and gives what it printed. */
   node(file: string, env: NodeJS.ProcessEnv): Promise<string>
   remove(): Promise<void>
@@ -32,7 +37,8 @@ export async function createFreshApp(files: string): Promise<FreshApp> {
     return {
       packageFolder: join(app, 'node_modules', 'prisma-extension-concurrency'),
       folder: app,
-      compile: async (config = 'tsconfig.json') => void (await run(process.execPath, [TSC, '-p', config], app)),
+      compile: async () => void (await run(process.execPath, [TSC, '-p', '.'], app)),
+      declare: async (config) => void (await run(process.execPath, ['--import', TSX, DECLARATIONS, config], app)),
       node: (file, env) => run(process.execPath, [file], app, env),
       remove: () => rm(folder, { recursive: true, force: true }),
     }
@@ -42,14 +48,10 @@ export async function createFreshApp(files: string): Promise<FreshApp> {
   }
 }
 
-/** Builds and packs a copy: other tests may be using what is built in the repository. */
+/** Packs what is built in the repository, as `pretest` has just done. */
 async function pack(folder: string): Promise<string> {
   await mkdir(folder)
-  const files = ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'src', 'tsconfig.json', 'tsconfig.build.json']
-  for (const name of files) await cp(join(ROOT, name), join(folder, name), { recursive: true })
-  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  await run(process.execPath, [join(ROOT, 'scripts', 'build.mjs')], folder)
-  await run('npm', ['pack', '--ignore-scripts'], folder)
+  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], ROOT)
   const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))
   if (tarball === undefined) throw new Error('npm pack has left no tarball.')
   return join(folder, tarball)

@@ -1,4 +1,4 @@
-/** A process of its own that lets a hundred thousand moves of a locked item wait, and says what they cost. */
+/** A process of its own that lets many moves of a locked item wait, and says what they cost. */
 import { setImmediate } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'

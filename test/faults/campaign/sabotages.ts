@@ -97,7 +97,7 @@ export const SABOTAGES: readonly Trial[] = [
     to: 'if (recorded === undefined) {',
     only: ['reserve', 'release', 'fulfil'],
     every: 0,
-    found: /released twice|not what its movements add up to/,
+    found: /released twice|is released, and moved/,
   },
   {
     name: 'a serial is given without a lock',
