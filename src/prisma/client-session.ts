@@ -9,12 +9,12 @@ import type {
   TransactionSession,
 } from '../engine/session.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
-import { isTransactionClient, openSavepoint, type PrismaClientLike, transactionId, transactionOf } from './client.js'
+import { isTransactionClient, openSavepoint, type PrismaClientLike } from './client.js'
 import { foreignTransactions } from './foreign.js'
 import { bind, relyingOn } from './joined.js'
 import { withModelErrors } from './model-error.js'
 import { passing } from './passing.js'
-import { sendRawSql, sendToEngine } from './raw-sql.js'
+import { RawSql } from './raw-sql.js'
 
 /**
  * The session of a client, or of the `tx` of a transaction. With a model, what fails has the error that a call of
@@ -39,15 +39,19 @@ const DEFAULT_POOL_SIZE = 10
 
 class PrismaRoot implements RootSession {
   readonly inTransaction = false
+  readonly #sql: RawSql
 
   constructor(
     readonly client: PrismaClientLike,
     readonly model: string | undefined,
     readonly limit?: TimeLimit,
-  ) {}
+    sql = new RawSql(client),
+  ) {
+    this.#sql = sql
+  }
 
   until(limit: TimeLimit): RootSession {
-    return new PrismaRoot(this.client, this.model, limit)
+    return new PrismaRoot(this.client, this.model, limit, this.#sql)
   }
 
   get connections(): number | undefined {
@@ -56,7 +60,7 @@ class PrismaRoot implements RootSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    const send = () => withModelErrors(sendRawSql<R>(this.client, statement), this.model)
+    const send = () => withModelErrors(this.#sql.send<R>(statement), this.model)
     return this.limit?.answered(send) ?? send()
   }
 
@@ -67,34 +71,33 @@ class PrismaRoot implements RootSession {
 
 class PrismaTransaction implements TransactionSession {
   readonly inTransaction = true
-  #id: string | undefined
-  #scope: object | undefined
+  readonly #sql: RawSql
 
   constructor(
     readonly client: PrismaClientLike,
     readonly model: string | undefined,
-  ) {}
+  ) {
+    this.#sql = new RawSql(client)
+  }
 
   until(): TransactionSession {
     return this
   }
 
   get id(): string {
-    this.#id ??= transactionId(this.client)
-    return this.#id
+    return this.#sql.call.id
   }
 
   get scope(): object {
-    this.#scope ??= transactionOf(this.client)
-    return this.#scope
+    return this.#sql.call.scope
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return withModelErrors(sendRawSql<R>(this.client, statement), this.model)
+    return withModelErrors(this.#sql.send<R>(statement), this.model)
   }
 
   rowsAtOnce(statement: SqlStatement): Promise<Row[]> {
-    return sendToEngine(this.client, statement)
+    return this.#sql.sendAtOnce(statement)
   }
 
   contained<R>(body: (session: TransactionSession) => Promise<R>, bound?: Bound): Promise<R> {

@@ -34,7 +34,7 @@ import { bind, relyingOn } from './joined.js'
 import { calledBy, checkWrite } from './layers.js'
 import { withModelErrors } from './model-error.js'
 import { READ, readPrimary } from './primary.js'
-import { sendRawSql } from './raw-sql.js'
+import { RawSql } from './raw-sql.js'
 import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
 
 /** The records of a model that a method of `concurrency()` was called on. */
@@ -89,12 +89,12 @@ class Facts implements ModelFacts {
 /** Its calls go through all of the client's extensions. */
 abstract class PrismaRecords extends Facts implements RecordSession {
   abstract readonly inTransaction: boolean
-  /** The client that sends SQL. */
-  readonly #sender: PrismaClientLike
+  readonly #sql: RawSql
 
+  /** The sender is the client that sends SQL. */
   constructor(context: ModelContext, sender: PrismaClientLike) {
     super(context)
-    this.#sender = sender
+    this.#sql = new RawSql(sender)
   }
 
   protected abstract send(action: ModelAction, args: ActionArgs): PromiseLike<unknown>
@@ -103,7 +103,7 @@ abstract class PrismaRecords extends Facts implements RecordSession {
   protected abstract savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R>
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return withModelErrors(sendRawSql<R>(this.#sender, statement), this.model)
+    return withModelErrors(this.#sql.send<R>(statement), this.model)
   }
 
   read(args: ActionArgs): Promise<Row | Absent> {
