@@ -3,7 +3,7 @@ import { sqlState } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
 import { columnOf, epochOf, momentOf, tableOf } from '../sql/sql.js'
-import { param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { param, raw, type SqlText, type Statement, sql, textOnce } from '../sql/statement.js'
 import { missingKey, type NeededKey } from '../sql/unique-keys.js'
 
 /** The key of an operation. */
@@ -46,6 +46,7 @@ export class KeyStore {
   readonly createdAt: Field
   readonly table: SqlText
   readonly columns: Readonly<Record<(typeof FIELDS)[number], SqlText>>
+  readonly #texts = new Map<string, string>()
 
   /** @throws ConfigurationError if the schema lacks the model or a field of it */
   constructor(dataModel: DataModel, name: string) {
@@ -79,6 +80,19 @@ export class KeyStore {
    * clock of that moment, so a caller that waited sees the success that it waited for.
    */
   async claim(tx: Session, { scope, key, pause }: OperationKey, request: string): Promise<boolean> {
+    const text = textOnce(this.#texts, `claim ${pause === undefined}`, () => this.#claiming(pause))
+    const values = pause === undefined ? [scope, key, request] : [scope, key, request, pause]
+    try {
+      return (await this.send(tx.rows({ text, values }))).length === 1
+    } catch (error) {
+      const state = sqlState(error)
+      if (state !== NO_SUCH_KEY && state !== DEFERRABLE_KEY) throw error
+      throw missingKey(this.#key, [], { cause: error })
+    }
+  }
+
+  /** Its parameters: the scope, the key, the request, and the pause. */
+  #claiming(pause: number | undefined): Statement {
     const c = this.columns
     const seconds = pause === undefined ? undefined : param(pause, 'float8')
     const onConflict = seconds
@@ -86,17 +100,10 @@ export class KeyStore {
 WHERE t.${c.createdAt} <= ${this.moment(sql`clock_timestamp() - make_interval(secs => ${seconds})`)}`
       : raw('DO NOTHING')
     // The conflict names its columns: without a unique key of them, nothing would ever be refused.
-    const statement = sql`INSERT INTO ${this.table} AS t (${c.scope}, ${c.key}, ${c.request}, ${c.createdAt})
-VALUES (${param(scope)}, ${param(key)}, ${param(request)}, ${this.moment(seconds ? AT_ONCE : raw('now()'))})
+    return sql`INSERT INTO ${this.table} AS t (${c.scope}, ${c.key}, ${c.request}, ${c.createdAt})
+VALUES (${param('scope')}, ${param('key')}, ${param('request')}, ${this.moment(seconds ? AT_ONCE : raw('now()'))})
 ON CONFLICT (${c.scope}, ${c.key}) ${onConflict}
 RETURNING 1 AS claimed`
-    try {
-      return (await this.send(tx.rows(statement))).length === 1
-    } catch (error) {
-      const state = sqlState(error)
-      if (state !== NO_SUCH_KEY && state !== DEFERRABLE_KEY) throw error
-      throw missingKey(this.#key, [], { cause: error })
-    }
   }
 
   async read(tx: Session, { scope, key }: OperationKey): Promise<StoredKey | undefined> {
@@ -111,10 +118,12 @@ WHERE ${c.scope} = ${param(scope)} AND ${c.key} = ${param(key)}`
 
   /** Stores the answer; for a key with a pause, also that its success was now. */
   async store(tx: Session, { scope, key, pause }: OperationKey, answer: string): Promise<void> {
-    const c = this.columns
-    const renewal = pause !== undefined && sql`, ${c.createdAt} = ${this.moment(AT_ONCE)}`
-    const statement = sql`UPDATE ${this.table} SET ${c.answer} = ${param(answer)}${renewal} WHERE ${c.scope} = ${param(scope)} AND ${c.key} = ${param(key)}`
-    await this.send(tx.rows(statement))
+    const text = textOnce(this.#texts, `store ${pause === undefined}`, () => {
+      const c = this.columns
+      const renewal = pause !== undefined && sql`, ${c.createdAt} = ${this.moment(AT_ONCE)}`
+      return sql`UPDATE ${this.table} SET ${c.answer} = ${param('answer')}${renewal} WHERE ${c.scope} = ${param('scope')} AND ${c.key} = ${param('key')}`
+    })
+    await this.send(tx.rows({ text, values: [answer, scope, key] }))
   }
 
   /** @throws ConfigurationError if the database lacks the table or a column of it */

@@ -63,12 +63,15 @@ export class Advisory {
   #open = 0
   readonly #transactions: RetryingTransactions
   readonly #policy: ResolvedPolicy
+  /** The transaction of a lock runs once: its caller decides what comes after an error. */
+  readonly #once: ResolvedPolicy
   /** Named once it is known not to be the default. */
   #isolationLevel: IsolationLevel | undefined
 
   constructor(transactions: RetryingTransactions, policy: ResolvedPolicy, maxWaiting: number) {
     this.#transactions = transactions
     this.#policy = policy
+    this.#once = { ...policy, attempts: 1, retryOn: () => false }
     this.#waiters = new Semaphore(maxWaiting)
     this.#maxWaiting = maxWaiting
   }
@@ -207,9 +210,12 @@ export class Advisory {
     // It only ends a wait for the lock, so its error names the time for that.
     const whole = deadline.lasting(longest, call.timeout)
     let onHeld: (bounds: Deadline) => void = () => {}
-    const held = new Promise<Deadline>((resolve) => {
+    let onEnd: (error: unknown) => void = () => {}
+    const held = new Promise<Deadline>((resolve, reject) => {
       onHeld = resolve
+      onEnd = reject
     })
+    held.catch(nothing) // nobody waits for it where the time is up by now
     const open: Open = async (tx, { note }) => {
       const noted = await this.#take(tx, hold, note, stopWaiting)
       if (hold.state === 'given up') throw NOT_FREE
@@ -231,7 +237,7 @@ export class Advisory {
     }
     const begin = (isolationLevel: IsolationLevel | undefined) =>
       this.#transactions.run(session, run, {
-        policy: { ...this.#policy, attempts: 1, retryOn: () => false },
+        policy: this.#once,
         deadline: whole,
         isolationLevel,
         maxWait: wholeMilliseconds(deadline),
@@ -241,12 +247,13 @@ export class Advisory {
       })
     this.#open++
     const transaction = this.#atReadCommitted(begin, hold)
-    const over = transaction.then(nothing, nothing)
-    void over.then(() => this.#open--)
-    void over.then(stopWaiting)
+    const over = transaction.then(nothing, onEnd).then(() => {
+      this.#open--
+      stopWaiting?.()
+    })
     try {
       await deadline
-        .raceInGrace(() => Promise.race([held, transaction]))
+        .raceInGrace(() => held)
         .catch((error: unknown) => {
           if (hold.bounds) return // the body has begun, and is told by itself
           if (error !== NOT_FREE) hold.state = 'given up'

@@ -1,16 +1,26 @@
 import { Prisma } from '@prisma/client/extension'
 import type { DataModel } from '../engine/data-model.js'
+import { madeOnce } from '../engine/made-once.js'
 import type { Action } from '../engine/records.js'
 import type { Session } from '../engine/session.js'
 import { setupOf } from '../engine/setup.js'
 import { ConfigurationError, ForeignExtensionError } from '../errors/index.js'
-import { observed } from '../events/events.js'
+import { type Events, observed } from '../events/events.js'
 import { namespace } from '../prisma/bound.js'
 import type { PrismaClientLike } from '../prisma/client.js'
-import { rootSession, sessionOf, transactionSession } from '../prisma/client-session.js'
+import { featureSession, rootSession, transactionSession } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { foreignIn } from '../prisma/foreign.js'
-import { eventsOn, type Layer, layersOf, type Namespace, noteLayer, type WriteGuard } from '../prisma/layers.js'
+import {
+  eventsOn,
+  headOf,
+  type Layer,
+  layersOf,
+  type Namespace,
+  type Node,
+  noteLayer,
+  type WriteGuard,
+} from '../prisma/layers.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/method.js'
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
@@ -43,7 +53,8 @@ export function featureExtension<C, E>(
     const models = feature.models.map((model) => model.name)
     const ownModels = feature.ownModels?.map((model) => model.name)
     const member = feature.name ?? (`$${name}` as const)
-    const own: Namespace = { name: member, make: (on) => methodsOn(on, member, feature) }
+    const seen = new WeakMap<Node, Seen>()
+    const own: Namespace = { name: member, make: (on) => methodsOn(on, member, feature, seen) }
     if (feature.name) checkName(below, feature.name)
     checkModels({ name: member, models }, membersOf(below))
     return client.$extends({
@@ -68,19 +79,31 @@ function membersOf(client: PrismaClientLike): Member[] {
   )
 }
 
-function methodsOn(client: PrismaClientLike, name: string, feature: Feature): Record<string, unknown> {
-  const events = eventsOn(client)
-  return methodsOf(feature, sessionOf(client, feature.errorModel.name), (method) => {
+/** A feature on clients with the same extensions: what is found out about them once. */
+interface Seen {
+  readonly events: Events | undefined
+  /** The methods in which no other extension takes part. */
+  readonly methods: Set<string>
+}
+
+function methodsOn(
+  client: PrismaClientLike,
+  name: string,
+  feature: Feature,
+  seen: WeakMap<Node, Seen>,
+): Record<string, unknown> {
+  const find = () => ({ events: eventsOn(client), methods: new Set<string>() })
+  const head = headOf(client)
+  const { events, methods } = head ? madeOnce(seen, head, find) : find()
+  return methodsOf(feature, featureSession(client, feature.errorModel.name), (method) => {
     const title = `${name}.${method}`
-    // The extensions on top of a client stay the same, so they are looked at once.
-    let isChecked = false
     const run = <R>(call: Call<R>): Promise<R> => {
-      const uses = isChecked ? call.uses : [...feature.uses(method), ...(call.uses ?? [])]
+      const uses = methods.has(method) ? call.uses : [...feature.uses(method), ...(call.uses ?? [])]
       for (const [model, use] of uses ?? []) {
         const extension = foreignIn(client, model.name, STANDS_FOR[use])
         if (extension) return Promise.reject(passedOver(extension.name, model.name, title))
       }
-      isChecked = true
+      methods.add(method)
       return observed(events, title, undefined, call)
     }
     return (read) => lazyPromise(title, read, run)

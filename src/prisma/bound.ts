@@ -1,5 +1,4 @@
 import type { PrismaClientLike } from './client.js'
-import { withoutHook } from './hooked.js'
 import { type ExtensionArgs, headOf, layersOf, type Namespace, type Node } from './layers.js'
 
 type Transaction = (this: unknown, input: unknown, options?: unknown) => Promise<unknown>
@@ -63,7 +62,7 @@ class TransactionNamespaces implements ProxyHandler<PrismaClientLike> {
     const make = this.#makes.get(name)
     if (make === undefined) return Reflect.get(this.#tx, name)
     this.#made ??= new Map()
-    const own = this.#made.get(name) ?? make(withoutHook(this.#tx))
+    const own = this.#made.get(name) ?? make(this.#tx)
     this.#made.set(name, own)
     return own
   }

@@ -71,11 +71,14 @@ interface Way {
  */
 export class RawSql {
   readonly #client: PrismaClientLike
+  readonly #isAround: boolean
   #way: Way | undefined
   #call: CallInTransaction | undefined
 
-  constructor(client: PrismaClientLike) {
+  /** Without `isAround`, nothing runs around its statements. */
+  constructor(client: PrismaClientLike, isAround = true) {
     this.#client = client
+    this.#isAround = isAround
   }
 
   /** The transaction of a `tx`, and the mark of its calls. */
@@ -88,7 +91,9 @@ export class RawSql {
     const way = (this.#way ??= wayOf(this.#client))
     if (way.mapper === undefined || way.original._tracingHelper.isEnabled())
       return this.#client.$queryRawUnsafe(statement.text, ...statement.values)
-    return way.around ? way.around(this.call, () => sendOn<R>(way, statement)) : sendOn(way, statement)
+    return way.around && this.#isAround
+      ? way.around(this.call, () => sendOn<R>(way, statement))
+      : sendOn(way, statement)
   }
 
   /**

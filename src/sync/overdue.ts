@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { Clock } from './clock.js'
 import type { Deadline } from './deadline.js'
 
@@ -47,8 +48,7 @@ const watches = new WeakMap<Clock, Watch>()
 /** Gives up the wait at the end of the grace. Returns the function that ends it before. */
 export function watch(wait: Wait): () => void {
   const { clock } = wait.deadline
-  const own = watches.get(clock) ?? new Watch(clock)
-  watches.set(clock, own)
+  const own = madeOnce(watches, clock, () => new Watch(clock))
   own.add(wait)
   return () => own.delete(wait)
 }

@@ -66,6 +66,11 @@ export class ConflictTurn {
     }
   }
 
+  /** Whether there are calls that have had a conflict in their turn. */
+  get isPressed(): boolean {
+    return this.#pressing !== undefined
+  }
+
   /** Called before a transaction runs for the first time: waits for the calls that have had a conflict in their turn. */
   async letPass(deadline: Deadline): Promise<void> {
     if (this.#pressing === undefined) return

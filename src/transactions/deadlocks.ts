@@ -165,7 +165,7 @@ export class Runs {
       const { turn } = this.#deadlocks
       try {
         if (this.#hasFought) return await turn.run(this.#deadline, begin)
-        if (this.#mayGiveWay) await turn.letPass(this.#deadline)
+        if (this.#mayGiveWay && turn.isPressed) await turn.letPass(this.#deadline)
         return await begin()
       } catch (error) {
         if (run?.endedByLimit === undefined) throw error

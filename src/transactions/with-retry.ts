@@ -25,6 +25,7 @@ import { confirm } from '../retry/confirm.js'
 import { retry } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { isRetryable, type Retryable } from '../retry/retryable.js'
+import { textOnce } from '../sql/statement.js'
 import { systemClock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
@@ -76,30 +77,17 @@ export class RetryingTransactions {
   #canNote = true
   readonly #deadlocks = new Deadlocks(systemClock)
 
-  run<R>(session: Session, body: Body<R>, call: TransactionCall): Promise<R> {
+  async run<R>(session: Session, body: Body<R>, call: TransactionCall): Promise<R> {
     if (session.inTransaction) return runInside(session, body, call)
-    const conflicts = new Set<string>()
     const runs = new Runs(this.#deadlocks, call.deadline, call.policy.attempts > 1)
-    const isWorthAnother = (error: unknown): Retryable => {
-      runs.note(error)
-      if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isWorthAnother(error.cause)
-      const conflict = conflictOf(error)
-      if (conflict !== undefined) {
-        // The same row and the same expected version again: the version comes from outside the
-        // body, and no number of runs can make it right.
-        const isHopeless = conflicts.has(conflict)
-        conflicts.add(conflict)
-        return !isHopeless
-      }
-      return elsewhere.has(Object(error)) ? call.policy.retryOn(error) : isRetryable(error, call.policy)
-    }
     const work = () => runs.next((run) => this.#once(session, body, call, run))
-    const done = retry(work, call.policy, call.deadline, isWorthAnother)
-    return done
-      .catch((error: unknown) => {
-        throw deadlockAtDeadline(error, call) ?? error
-      })
-      .finally(() => runs.end())
+    try {
+      return await retry(work, call.policy, call.deadline, retriesOf(runs, call.policy))
+    } catch (error) {
+      throw deadlockAtDeadline(error, call) ?? error
+    } finally {
+      runs.end()
+    }
   }
 
   async #once<R>(session: RootSession, body: Body<R>, call: TransactionCall, run: Run): Promise<R> {
@@ -170,27 +158,47 @@ export class RetryingTransactions {
   }
 }
 
+/** Tells whether a call may run again after an error, which is noted. */
+function retriesOf(runs: Runs, policy: ResolvedPolicy): (error: unknown) => Retryable {
+  const conflicts = new Set<string>()
+  return function isWorthAnother(error) {
+    runs.note(error)
+    if (isConcurrencyError(error, 'TRANSACTION_ABORTED')) return isWorthAnother(error.cause)
+    const conflict = conflictOf(error)
+    if (conflict !== undefined) {
+      // The same row and the same expected version again: the version comes from outside the
+      // body, and no number of runs can make it right.
+      const isHopeless = conflicts.has(conflict)
+      conflicts.add(conflict)
+      return !isHopeless
+    }
+    return elsewhere.has(Object(error)) ? policy.retryOn(error) : isRetryable(error, policy)
+  }
+}
+
 /** Errors of bodies about a server that they cannot reach: it is another one, since the transaction has its connection. */
 const elsewhere = new WeakSet<object>()
+
+/** The texts of first statements that have nothing else to do, by what they do. */
+const openings = new Map<string, string>()
 
 /** The first statement of a transaction that has nothing else to do: it notes the transaction, and limits it. */
 function openPlainly({ readOnly }: TransactionCall): Open {
   return async (tx, { note, limits }) => {
-    const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
-    const columns = [note, refuseWrites, limits.column(1)].filter((column) => column !== undefined)
-    const row = await rowOf<TransactionNote>(tx, {
-      text: `SELECT ${columns.join(',\n  ')}`,
-      values: limits.values,
+    const text = textOnce(openings, `${note === undefined} ${readOnly}`, () => {
+      const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
+      const columns = [note, refuseWrites, limits.column(1)].filter((column) => column !== undefined)
+      return { text: `SELECT ${columns.join(',\n  ')}`, values: [] }
     })
+    const row = await rowOf<TransactionNote>(tx, { text, values: limits.values })
     return note === undefined ? undefined : row
   }
 }
 
+const limitsOfRun = (n: number) => limitsColumn({ statement: `$${n}::int`, lock: `$${n + 1}::int` })
+
 function limitsOf(statement: number, lock: number): Limits {
-  return {
-    column: (n) => limitsColumn({ statement: `$${n}::int`, lock: `$${n + 1}::int` }),
-    values: [statement, Math.min(statement, lock)],
-  }
+  return { column: limitsOfRun, values: [statement, Math.min(statement, lock)] }
 }
 
 function contextOf(attempt: number, end: BodyEnd): TransactionContext {
