@@ -13,6 +13,7 @@ type Definition = readonly [name: string, type: string]
  */
 export class GivenColumns {
   readonly #definitions: readonly Definition[]
+  #text: SqlText | undefined
 
   constructor(definitions: readonly Definition[]) {
     this.#definitions = definitions
@@ -46,7 +47,8 @@ export class GivenColumns {
   }
 
   #list(): SqlText {
-    return join(this.#definitions.map(([name, type]) => raw(`${name} ${type}`)))
+    this.#text ??= join(this.#definitions.map(([name, type]) => raw(`${name} ${type}`)))
+    return this.#text
   }
 }
 

@@ -28,16 +28,14 @@ export function readValues(
   const fields = names.map((name) => {
     const value = given[name]
     const field = model.fields.get(name)
-    const at = `${path}.${name}`
-    if (field === undefined) throw new InvalidArgumentError(at, `is not a field of ${model.name}.`)
-    if (field.kind !== 'scalar' && field.kind !== 'enum') {
-      throw new InvalidArgumentError(at, `is not a scalar field of ${model.name}.`)
-    }
+    const refused = (why: string) => new InvalidArgumentError(`${path}.${name}`, why)
+    if (field === undefined) throw refused(`is not a field of ${model.name}.`)
+    if (field.kind !== 'scalar' && field.kind !== 'enum') throw refused(`is not a scalar field of ${model.name}.`)
     const refusal = refusals.get(name)
-    if (refusal !== undefined) throw new InvalidArgumentError(at, refusal)
+    if (refusal !== undefined) throw refused(refusal)
     const own = columnValue(value, field)
     if (own === undefined || !fits(own, field)) {
-      throw new InvalidArgumentError(at, `is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
+      throw refused(`is not a value that ${model.name}.${name} (${describe(field)}) can have.`)
     }
     stored.push(own)
     return field

@@ -50,6 +50,35 @@ interface Again extends Pick<Line, 'item'> {
   readonly data: LineData
 }
 
+/** The parts of an INSERT's text that its fields decide. */
+interface Layout {
+  readonly table: Table
+  readonly given: GivenColumns
+  readonly values: SqlText
+}
+
+/** Calls may choose among many fields. */
+const MOST_LAYOUTS = 1_000
+
+/** Data that was checked. Its text is made where it is compared, which few calls need. */
+class GivenData implements LineData {
+  readonly columns: LineColumns
+  readonly given: ReadonlyMap<Field, ColumnValue>
+  readonly group: string
+  #text: string | undefined
+
+  constructor(columns: LineColumns, fields: readonly Field[], stored: readonly ColumnValue[]) {
+    this.columns = columns
+    this.given = new Map(fields.map((field, i) => [field, stored[i] ?? null]))
+    this.group = columns.groupOf(fields)
+  }
+
+  get text(): string {
+    this.#text ??= canonical([Array.from(this.given.keys(), ({ name }) => name), [...this.given.values()]])
+    return this.#text
+  }
+}
+
 const COLUMNS = new WeakMap<LinesMap, LineColumns>()
 
 /** The columns that calls fill in, of a table with a row per transaction and item. */
@@ -88,6 +117,13 @@ export async function differingFields(session: Session, catalogue: Catalogue, al
   return found
 }
 
+function withoutUndefined(data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const entries = Object.entries(data)
+  return entries.some(([, value]) => value === undefined)
+    ? Object.fromEntries(entries.filter(([, value]) => value !== undefined))
+    : data
+}
+
 export class LineColumns {
   /** The data of a call without any. */
   readonly nothing: LineData = { columns: this, given: new Map(), text: '', group: '' }
@@ -97,6 +133,9 @@ export class LineColumns {
   readonly #required: readonly Field[]
   /** The fields that Prisma's client fills in. */
   readonly #made: ReadonlyMap<Field, () => string>
+  #madeByDatabase: ReadonlySet<Field> | undefined
+  /** By the names of the fields that are written. */
+  readonly #layouts = new Map<string, Layout>()
 
   constructor(lines: LinesMap, catalogue: Catalogue) {
     const { model, others } = lines
@@ -117,20 +156,19 @@ export class LineColumns {
     if (data !== undefined && !isRecord(data)) {
       throw new InvalidArgumentError(path, `must be an object with values of fields of ${model.name}.`)
     }
-    const entries = Object.entries(data ?? {}).filter(([, value]) => value !== undefined)
-    const { fields, stored } = readValues(path, Object.fromEntries(entries), model, this.#refusals)
+    const { fields, stored } = readValues(path, withoutUndefined(data ?? {}), model, this.#refusals)
     const missing = this.#required.find((field) => !fields.includes(field))
     if (missing) {
       throw new InvalidArgumentError(`${path}.${missing.name}`, `is required: ${model.name} has no default for it.`)
     }
-    const given = new Map(fields.map((field, i) => [field, stored[i] ?? null]))
-    const names = fields.map(({ name }) => name)
-    return {
-      columns: this,
-      given,
-      text: canonical([names, stored]),
-      group: fields.flatMap((field) => (this.#isMadeByDatabase(field) ? [field.name] : [])).join(),
-    }
+    return new GivenData(this, fields, stored)
+  }
+
+  /** The names of those of the fields that have a default which only the database makes. */
+  groupOf(fields: readonly Field[]): string {
+    this.#madeByDatabase ??= new Set(this.#lines.others.filter((field) => this.#isMadeByDatabase(field)))
+    const made = this.#madeByDatabase
+    return made.size === 0 ? '' : fields.flatMap((field) => (made.has(field) ? [field.name] : [])).join()
   }
 
   /** The rows of an INSERT: `columns` are ours, and `all` has the data of each row. */
@@ -139,20 +177,35 @@ export class LineColumns {
     const now = new Date()
     const isGiven = (field: Field) => this.#made.has(field) || all.some((data) => data?.given.has(field))
     const fields = this.#lines.others.filter(isGiven)
-    const rows = all.map((data) =>
-      Object.fromEntries(
-        fields.map((field, i) => [`d${i}`, data?.given.has(field) ? data.given.get(field) : this.#fill(field, now)]),
-      ),
-    )
     if (fields.length === 0) return { fields, values: raw(''), from: rowsIn('m', columns, raw(' OFFSET 0')) }
-    const given = new GivenColumns(fields.map((field, i) => [`d${i}`, givenType(field, table)]))
+    const rows = all.map((data) => {
+      const row: Record<string, ColumnValue> = {}
+      fields.forEach((field, i) => {
+        const own = data?.given.get(field)
+        row[`d${i}`] = own === undefined ? this.#fill(field, now) : own
+      })
+      return row
+    })
+    const { given, values } = this.#layoutOf(fields, table)
     const json = param(JSON.stringify(rows.length === 1 ? rows[0] : rows))
     const from =
       rows.length === 1
         ? sql`${rowsIn('m', columns, raw(' OFFSET 0'))}, ${given.record(json, 'd')}`
         : given.beside(sql`unnest(${valuesOf(columns)})`, json, 'm', namesOf(columns))
-    const values = raw(fields.map((field, i) => `, ${inColumnType(`d${i}`, field, table)}`).join(''))
     return { fields, values, from }
+  }
+
+  /** It is written once for each choice of fields, and again for a table that was looked up anew. */
+  #layoutOf(fields: readonly Field[], table: Table): Layout {
+    const names = fields.map(({ name }) => name).join()
+    const known = this.#layouts.get(names)
+    if (known?.table === table) return known
+    const given = new GivenColumns(fields.map((field, i) => [`d${i}`, givenType(field, table)]))
+    const values = raw(fields.map((field, i) => `, ${inColumnType(`d${i}`, field, table)}`).join(''))
+    const layout = { table, given, values }
+    if (this.#layouts.size >= MOST_LAYOUTS) this.#layouts.clear()
+    this.#layouts.set(names, layout)
+    return layout
   }
 
   /**
