@@ -79,7 +79,7 @@ function membersOf(client: PrismaClientLike): Member[] {
   )
 }
 
-/** A feature on clients with the same extensions: what is found out about them once. */
+/** Facts about a feature on clients with the same extensions, found out once. */
 interface Seen {
   readonly events: Events | undefined
   /** The methods in which no other extension takes part. */

@@ -1,4 +1,3 @@
-import { madeOnce } from '../engine/made-once.js'
 import type { Clock } from './clock.js'
 import type { Deadline } from './deadline.js'
 
@@ -48,7 +47,12 @@ const watches = new WeakMap<Clock, Watch>()
 /** Gives up the wait at the end of the grace. Returns the function that ends it before. */
 export function watch(wait: Wait): () => void {
   const { clock } = wait.deadline
-  const own = madeOnce(watches, clock, () => new Watch(clock))
+  let own = watches.get(clock)
+  if (own === undefined) {
+    own = new Watch(clock)
+    watches.set(clock, own)
+  }
   own.add(wait)
-  return () => own.delete(wait)
+  const watching = own
+  return () => watching.delete(wait)
 }

@@ -6,6 +6,7 @@ import {
   isUnsupported,
   sqlState,
 } from '../engine/error-facts.js'
+import { madeOnce } from '../engine/made-once.js'
 import {
   type IsolationLevel,
   type RootSession,
@@ -25,7 +26,6 @@ import { confirm } from '../retry/confirm.js'
 import { retry } from '../retry/loop.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { isRetryable, type Retryable } from '../retry/retryable.js'
-import { textOnce } from '../sql/statement.js'
 import { systemClock } from '../sync/clock.js'
 import type { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
@@ -179,16 +179,16 @@ function retriesOf(runs: Runs, policy: ResolvedPolicy): (error: unknown) => Retr
 /** Errors of bodies about a server that they cannot reach: it is another one, since the transaction has its connection. */
 const elsewhere = new WeakSet<object>()
 
-/** The texts of first statements that have nothing else to do, by what they do. */
+/** The texts of first statements that have nothing else to do, by their tasks. */
 const openings = new Map<string, string>()
 
 /** The first statement of a transaction that has nothing else to do: it notes the transaction, and limits it. */
 function openPlainly({ readOnly }: TransactionCall): Open {
   return async (tx, { note, limits }) => {
-    const text = textOnce(openings, `${note === undefined} ${readOnly}`, () => {
+    const text = madeOnce(openings, `${note === undefined} ${readOnly}`, () => {
       const refuseWrites = readOnly ? `set_config('transaction_read_only', 'on', true)` : undefined
       const columns = [note, refuseWrites, limits.column(1)].filter((column) => column !== undefined)
-      return { text: `SELECT ${columns.join(',\n  ')}`, values: [] }
+      return `SELECT ${columns.join(',\n  ')}`
     })
     const row = await rowOf<TransactionNote>(tx, { text, values: limits.values })
     return note === undefined ? undefined : row
