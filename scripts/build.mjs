@@ -36,6 +36,8 @@ const LATER = {
     'idempotency/once-per',
     'idempotency/operation',
     'idempotency/prune',
+    'leases/assert',
+    'leases/hold',
     'locking/advisory',
     'locking/row-locks',
     'serials/history',
@@ -73,7 +75,7 @@ const loadedTogether = {
 await build({
   ...options,
   plugins: [loadedTogether],
-  entryPoints: ['index', 'erp', 'pg', 'testing', 'otel', 'report'].map((name) => `src/${name}.ts`),
+  entryPoints: ['index', 'erp', 'work', 'pg', 'testing', 'otel', 'report'].map((name) => `src/${name}.ts`),
 })
 // Apart, with code of its own: the entries that programs import would be loaded from more files.
 await build({ ...options, entryPoints: ['src/cli/main.ts'], chunkNames: 'cli/chunks/[name]-[hash]' })

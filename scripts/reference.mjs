@@ -9,6 +9,7 @@ const FOLDER = `${ROOT}docs/reference`
 const ENTRIES = {
   'src/index.ts': 'prisma-extension-concurrency',
   'src/erp.ts': 'prisma-extension-concurrency/erp',
+  'src/work.ts': 'prisma-extension-concurrency/work',
   'src/pg.ts': 'prisma-extension-concurrency/pg',
   'src/testing.ts': 'prisma-extension-concurrency/testing',
   'src/otel.ts': 'prisma-extension-concurrency/otel',
@@ -25,6 +26,7 @@ const PAGES = {
   stock: { title: 'Stock', folders: ['stock'], guide: 'stock' },
   serials: { title: 'Serial numbers', folders: ['serials'], guide: 'serial-numbers' },
   series: { title: 'Number series', folders: ['series'], guide: 'number-series' },
+  leases: { title: 'Leases', folders: ['leases'], guide: 'job-of-hours' },
   doctor: { title: 'Checks', folders: ['doctor'], guide: 'checks' },
   pg: { title: 'Without Prisma', folders: ['pg'], guide: 'pg' },
   events: { title: 'Events and OpenTelemetry', folders: ['events', 'otel', 'report'], guide: 'events' },
@@ -40,6 +42,7 @@ const METHODS = {
   TransactionClientMethods: '',
   LockClientMethods: '',
   RowLockModelMethods: '',
+  LeaseClientMethods: '',
   EventClientMethods: '',
   CheckClientMethods: '',
   Stock: '$stock.',

@@ -31,9 +31,21 @@ export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClie
 }
 export type { CheckConcurrencyOptions } from './doctor/types.js'
 export { idempotencyKeySql } from './idempotency/schema.js'
+export type { LeasesOptions } from './leases/options.js'
+export { leaseSql } from './leases/schema.js'
+export type {
+  AssertLease,
+  AssertLeaseOptions,
+  Lease,
+  LeaseClientMethods,
+  LeaseFence,
+  LeaseOptions,
+  WithLease,
+} from './leases/types.js'
 export type { ScopeBinding, Scoped } from './mapping/scoped.js'
 export type { PgExtension } from './pg/extension.js'
 export {
+  leases,
   type PgItem,
   type PgScoped,
   type PgScopeOption,

@@ -61,10 +61,10 @@ export interface SetupOptions {
     | undefined
 }
 
-/** A feature of the ERP on the client. */
+/** A feature with tables on the client. */
 export interface FeatureSetup {
-  readonly name: 'stock' | 'serials' | 'series'
-  /** The models and fields that its options name, found and checked: its `StockMap`, `SerialsMap` or `SeriesMap`. */
+  readonly name: 'leases' | 'stock' | 'serials' | 'series'
+  /** The models and fields that its options name, found and checked: its `StockMap`, `SerialsMap`, `SeriesMap` or `LeaseMap`. */
   readonly map: object
 }
 

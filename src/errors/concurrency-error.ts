@@ -14,6 +14,8 @@ export type ConcurrencyErrorCode =
   | 'INSUFFICIENT_STOCK'
   | 'INVALID_ARGUMENT'
   | 'ITEM_NOT_FOUND'
+  | 'LEASE_HELD'
+  | 'LEASE_LOST'
   | 'LOCK_TIMEOUT'
   | 'MAXIMUM_EXCEEDED'
   | 'OUTCOME_UNKNOWN'

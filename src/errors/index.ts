@@ -9,6 +9,7 @@ import { BRAND, type ConcurrencyErrorCode } from './concurrency-error.js'
 import type { ConfigurationError, InvalidArgumentError } from './configuration.js'
 import type { ForeignExtensionError } from './foreign-extension.js'
 import type { IdempotencyInProgressError, IdempotencyMismatchError } from './idempotency.js'
+import type { LeaseHeldError, LeaseLostError } from './leases.js'
 import type { LockTimeoutError, RowLockedError, UnsupportedDatabaseError } from './locking.js'
 import type { DeadlineExceededError, OutcomeUnknownError, OverloadedError } from './retry.js'
 import type { DuplicateSerialsError, InsufficientSerialsError, SerialsUnavailableError } from './serials.js'
@@ -40,6 +41,7 @@ export { ConcurrencyError, type ConcurrencyErrorCode } from './concurrency-error
 export * from './configuration.js'
 export { ForeignExtensionError, type ForeignExtensionProblem } from './foreign-extension.js'
 export * from './idempotency.js'
+export * from './leases.js'
 export * from './locking.js'
 export * from './retry.js'
 export * from './serials.js'
@@ -78,6 +80,8 @@ export type AnyConcurrencyError =
   | InsufficientStockError
   | InvalidArgumentError
   | ItemNotFoundError
+  | LeaseHeldError
+  | LeaseLostError
   | LockTimeoutError
   | MaximumExceededError
   | OutcomeUnknownError

@@ -24,6 +24,7 @@ const REFUSALS: ReadonlySet<ConcurrencyErrorCode> = new Set<ConcurrencyErrorCode
   'INSUFFICIENT_SERIALS',
   'INSUFFICIENT_STOCK',
   'ITEM_NOT_FOUND',
+  'LEASE_HELD',
   'MAXIMUM_EXCEEDED',
   'OVERLOADED',
   'RESERVATION_ACTIVE',

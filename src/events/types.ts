@@ -75,13 +75,17 @@ export interface RefusalEvent extends CallFacts {
   readonly code: ConcurrencyErrorCode
 }
 
+/** A lock, or the lease of `$withLease`, is held. */
 export interface LockAcquiredEvent extends CallFacts {
   readonly type: 'lock-acquired'
   /** From the call on. */
   readonly ms: number
 }
 
-/** The transaction that held the lock of `$withAdvisoryLock` ended under its body: out of time, aborted, or cut off. */
+/**
+ * The transaction that held the lock of `$withAdvisoryLock` ended under its body: out of time, aborted, or cut off. Or the
+ * lease of `$withLease` could not be proved to be held any more.
+ */
 export interface LockLostEvent extends CallFacts {
   readonly type: 'lock-lost'
   /** How long it was held. */

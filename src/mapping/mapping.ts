@@ -49,10 +49,10 @@ export class MappingCheck {
   }
 
   report(path: string, message: string): void {
-    this.#issues.push({ path, message })
+    this.#issues.push({ path: path.replace(/^\./, ''), message })
   }
 
-  /** The table of a mapping in the options, such as `item`. */
+  /** The table of a mapping in the options, such as `item`; of the options themselves where the path is empty. */
   table(path: string, names: object, usual?: string): TableCheck {
     const given = new Map<string, unknown>(Object.entries(names))
     const name = String(given.get('model') ?? usual)

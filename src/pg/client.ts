@@ -143,9 +143,10 @@ class RootClient extends Client {
   }
 
   $extends<N extends object>(extension: PgExtension<N>): PgClient<N> {
-    const added = extension.apply(this.#session, this.#core.dataModel)
-    checkModels(added, this.#namespaces)
-    return clientOf(this.#core, [...this.#namespaces.filter(({ name }) => name !== added.name), added])
+    const added = [extension.apply(this.#session, this.#core.dataModel)].flat()
+    for (const one of added) checkModels(one, this.#namespaces)
+    const kept = this.#namespaces.filter(({ name }) => added.every((one) => one.name !== name))
+    return clientOf(this.#core, [...kept, ...added])
   }
 }
 

@@ -19,6 +19,10 @@ export interface Namespace {
 export interface PgExtension<N extends object> {
   /** Only tells the types what it adds. */
   readonly adds?: N
-  /** @throws ConfigurationError if its options do not fit the tables */
-  apply(root: RetryingRoot, dataModel: DataModel): Namespace
+  /**
+   * Several where it adds methods that stand alone, such as `$withLease`.
+   *
+   * @throws ConfigurationError if its options do not fit the tables
+   */
+  apply(root: RetryingRoot, dataModel: DataModel): Namespace | readonly Namespace[]
 }

@@ -1,8 +1,12 @@
 import type { DataModel } from '../engine/data-model.js'
-import type { Row } from '../engine/session.js'
+import type { Row, Session } from '../engine/session.js'
 import type { FeatureSetup } from '../engine/setup.js'
 import type { StockQuantity } from '../errors/index.js'
 import { observed } from '../events/events.js'
+import { mapLeases } from '../leases/mapping.js'
+import { LeaseMethods } from '../leases/methods.js'
+import { checkLeasesOptions, type LeasesOptions } from '../leases/options.js'
+import type { LeaseClientMethods } from '../leases/types.js'
 import { type Feature, methodsOf } from '../mapping/feature.js'
 import { checkName } from '../mapping/members.js'
 import type { Scoped } from '../mapping/scoped.js'
@@ -150,6 +154,38 @@ export function series<const O extends SeriesOptions>(
     'series',
     (root, models) => new SeriesFeature(mapSeries(models, given), root, pgDocuments(root), given),
   )
+}
+
+/**
+ * The extension for leases, `db.$withLease` and `tx.$assertLease`, with the same options and the same table as `leases()` of
+ * `prisma-extension-concurrency/work`.
+ *
+ * @throws ConfigurationError when it is called, or by `$extends`: every mistake, with its path
+ *
+ * @example
+ * const worker = db.$extends(leases())
+ * await worker.$withLease('search-index', { ttl: 30_000 }, (lease) => rebuild(lease))
+ */
+export function leases(options: LeasesOptions = {}): PgExtension<LeaseClientMethods> {
+  const given = checkLeasesOptions(options)
+  return {
+    apply(root, models) {
+      const map = mapLeases(models, given)
+      const methods = new LeaseMethods(map, root.events)
+      const hold =
+        (session: Session): LeaseClientMethods['$withLease'] =>
+        (name, given, body) =>
+          methods.hold(session, name, given, body)
+      const assert =
+        (session: Session): LeaseClientMethods['$assertLease'] =>
+        (lease, given) =>
+          methods.assert(session, lease, given)
+      return [
+        { name: '$withLease', models: [map.model.name], feature: { name: 'leases', map }, make: hold },
+        { name: '$assertLease', models: [], make: assert },
+      ]
+    },
+  }
 }
 
 function extensionOf<N extends object>(

@@ -1,0 +1,44 @@
+import { ConcurrencyError } from './concurrency-error.js'
+
+/** Somebody else has the lease, or is to have it next. The body has not run. */
+export class LeaseHeldError extends ConcurrencyError {
+  readonly code = 'LEASE_HELD'
+
+  constructor(
+    readonly lease: string,
+    /** When it ends unless its holder goes on, in ms by the database's clock; 0 where somebody else is about to get it. */
+    readonly endsIn: number,
+    /** How long was waited, in ms. */
+    readonly waited: number,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `The lease ${JSON.stringify(lease)} has a holder, or others wait for it. ` +
+        'The body has not run. Leave the work to them, or wait longer with `wait`.',
+      options,
+    )
+  }
+}
+
+/**
+ * The lease cannot be proved to be held any more: somebody else may have it. Writes of a transaction with `$assertLease`
+ * are not committed; what was done without the fence, or outside of the database, stays.
+ */
+export class LeaseLostError extends ConcurrencyError {
+  readonly code = 'LEASE_LOST'
+
+  constructor(
+    readonly lease: string,
+    readonly token: bigint,
+    /** No heartbeat was confirmed in time (`expired`), or the database says that it is no longer held (`taken`). */
+    readonly reason: 'expired' | 'taken',
+    options?: ErrorOptions,
+  ) {
+    super(
+      `The lease ${JSON.stringify(lease)} with the token ${token} is lost: ` +
+        (reason === 'taken' ? 'the database has another holder, or none. ' : 'no heartbeat was confirmed in time. ') +
+        'Stop its work; take the lease again to go on.',
+      options,
+    )
+  }
+}

@@ -1,0 +1,12 @@
+export { type LeasesExtension, leases } from './leases/extension.js'
+export type { LeasesOptions } from './leases/options.js'
+export { leaseSchema, leaseSql } from './leases/schema.js'
+export type {
+  AssertLease,
+  AssertLeaseOptions,
+  Lease,
+  LeaseClientMethods,
+  LeaseFence,
+  LeaseOptions,
+  WithLease,
+} from './leases/types.js'
