@@ -5,8 +5,8 @@ import { columnOf, epochOf, momentIn, momentOf } from '../sql/sql.js'
 import { type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { LeaseMap } from './mapping.js'
 
-/** How long a place in the queue of those that wait lasts, in ms, unless it is asked for again. */
-export const PLACE_LASTS = 10_000
+/** How long a place in the queue of those that wait lasts, in ms, unless it is asked for again: so long a process that has ended keeps others waiting. */
+export const PLACE_LASTS = 3_000
 
 /** The state of a lease, to a caller that does not have it. */
 export interface LeaseState {

@@ -97,8 +97,14 @@ describeEngines(({ database, name: engine, other }) => {
     test('does not let a caller past those that wait, and forgets those that have gone', async () => {
       const { db } = await connect()
       await held('-1 s', [place('gone', -1_000), place('alive', 60_000)])
-      expect(await rejectionOf(db.$withLease(name, TTL, async () => {}))).toMatchObject({ code: 'LEASE_HELD', endsIn: 0 })
-      await database.query(`UPDATE "Lease" SET waiting = $2 WHERE name = $1`, [name, JSON.stringify([place('gone', -1)])])
+      expect(await rejectionOf(db.$withLease(name, TTL, async () => {}))).toMatchObject({
+        code: 'LEASE_HELD',
+        endsIn: 0,
+      })
+      await database.query(`UPDATE "Lease" SET waiting = $2 WHERE name = $1`, [
+        name,
+        JSON.stringify([place('gone', -1)]),
+      ])
       expect(await db.$withLease(name, TTL, async ({ token }) => token)).toBe(8n)
       expect(await row()).toMatchObject({ waiting: [] })
     })
@@ -195,6 +201,13 @@ describeEngines(({ database, name: engine, other }) => {
         }),
       )
       expect((await Promise.all(calls)).sort()).toEqual([1n, 2n, 3n, 4n, 5n])
+    })
+
+    test('is refused where the token is in no unique key, without which a new holder would not wait for the fence', async () => {
+      await database.query('DROP INDEX "Lease_name_token_key"')
+      const work = connect().then(({ db }) => db.$withLease(name, TTL, async () => {}))
+      expect(await rejectionOf(work)).toMatchObject({ code: 'CONFIGURATION' })
+      await database.query('CREATE UNIQUE INDEX "Lease_name_token_key" ON "Lease" (name, token)')
     })
 
     test('refuses what makes no sense, before any SQL', async () => {
@@ -307,17 +320,27 @@ describeEngines(({ database, name: engine, other }) => {
     test('keeps a new holder waiting until the transaction has ended', async () => {
       const { db } = await connect()
       await held('-1 s')
-      const fenced = await openTransaction(database.url, 'SELECT 1 FROM "Lease" WHERE name = $1 FOR KEY SHARE', [name])
       const order: string[] = []
+      const fenced = gate()
+      const { opened, open } = gate()
+      const transaction = db.$transaction(
+        async (tx) => {
+          await tx.$assertLease({ name, token: 7n, holder: 'somebody' })
+          fenced.open()
+          await opened
+          order.push('committed')
+        },
+        { timeout: 100_000 },
+      )
+      await fenced.opened
       const taking = db.$withLease(name, { ttl: 300, wait: 100_000 }, async (lease) => {
         order.push('taken')
         return lease.isHeld
       })
       await untilBlocked(database.url)
       await new Promise((resolve) => setTimeout(resolve, 400)) // longer than the ttl
-      order.push('committed')
-      await fenced.query('COMMIT')
-      expect([await taking, order]).toEqual([true, ['committed', 'taken']])
+      open()
+      expect([await taking, await transaction, order]).toEqual([true, undefined, ['committed', 'taken']])
     })
 
     test('keeps a new holder waiting for a second, where it waits for nothing else, and then refuses it', async () => {
