@@ -1,4 +1,5 @@
 import type { FeatureSetup } from '../engine/setup.js'
+import type { LeaseMap } from '../leases/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import type { SeriesMap } from '../series/mapping.js'
 import type { StockMap } from '../stock/mapping.js'
@@ -7,6 +8,9 @@ import type { StockMap } from '../stock/mapping.js'
 
 export const isStock = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: StockMap } =>
   feature.name === 'stock'
+
+export const isLeases = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: LeaseMap } =>
+  feature.name === 'leases'
 
 export const isSerials = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: SerialsMap } =>
   feature.name === 'serials'

@@ -1,6 +1,7 @@
 import type { Field, Model } from '../engine/data-model.js'
 import type { ClientSetup, FeatureSetup } from '../engine/setup.js'
 import { DEFAULT_KEY_MODEL } from '../idempotency/key-store.js'
+import type { LeaseMap } from '../leases/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import type { SeriesMap } from '../series/mapping.js'
 import type { NeededKey } from '../sql/unique-keys.js'
@@ -39,11 +40,13 @@ export function needsOf({ dataModel, options, features }: ClientSetup): Needs {
 
 function needsOfFeature(feature: FeatureSetup): Needs {
   if (isStock(feature)) return needsOfStock(feature.map)
+  if (isLeases(feature)) return needsOfLeases(feature.map)
   if (isSerials(feature)) return needsOfSerials(feature.map)
   return isSeries(feature) ? needsOfSeries(feature.map) : { tables: [], keys: [] }
 }
 
 const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: StockMap } => one.name === 'stock'
+const isLeases = (one: FeatureSetup): one is FeatureSetup & { readonly map: LeaseMap } => one.name === 'leases'
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
 const isSeries = (one: FeatureSetup): one is FeatureSetup & { readonly map: SeriesMap } => one.name === 'series'
 
@@ -67,6 +70,17 @@ function needsOfStock({ name, item, movement, reservation, history, keys }: Stoc
           ? 'an item can have two rows, and a movement writes the balance of both'
           : `a request that is sent again is recorded a second time: stock is moved twice. Until it is there, ${name} refuses every write`,
     })),
+  }
+}
+
+function needsOfLeases(map: LeaseMap): Needs {
+  const costs = [
+    'a name can have two rows, and each of them a holder',
+    'a new holder does not wait for the transactions that $assertLease fences. Until it is there, $withLease refuses every call',
+  ]
+  return {
+    tables: [tablesOf('$withLease')(map, 'SELECT', 'INSERT', 'UPDATE')],
+    keys: map.keys.all.map((key) => ({ ...key, cost: costs[key.fields.length - 1] ?? '' })),
   }
 }
 

@@ -9,6 +9,7 @@ import * as otel from '../../src/otel.js'
 import * as pg from '../../src/pg.js'
 import * as report from '../../src/report.js'
 import * as testing from '../../src/testing.js'
+import * as work from '../../src/work.js'
 import { useDatabase } from '../support/clients.js'
 import { anchorsOf, blocksOf, linksOf, type Page, readNotes, readPages } from '../support/pages.js'
 import { run } from '../support/run.js'
@@ -37,6 +38,7 @@ async function declaredIn(file: string): Promise<Sources> {
 const SOURCES: Sources = {
   'prisma-extension-concurrency': Object.keys(index),
   'prisma-extension-concurrency/erp': Object.keys(erp),
+  'prisma-extension-concurrency/work': Object.keys(work),
   'prisma-extension-concurrency/testing': Object.keys(testing),
   'prisma-extension-concurrency/otel': Object.keys(otel),
   'prisma-extension-concurrency/report': Object.keys(report),
@@ -98,6 +100,7 @@ describe('the README and docs', () => {
     expect(output).toMatch(/There already\./)
     expect(output).toMatch(/The record has version 0 now\./)
     expect(output).toMatch(/model IdempotencyKey \{/)
+    expect(output).toMatch(/model Lease \{/)
     expect(output).toMatch(/written: \d+/)
     expect(output).toMatch(/model StockReservation \{/)
     expect(output).toMatch(/discrepancies: \[\]/)

@@ -34,6 +34,7 @@ async function readImports(entry: string, imports: RegExp) {
 test.each([
   ['index', 12],
   ['erp', 9],
+  ['work', 9],
   ['pg', 11],
 ])('a program that imports the entry point %s loads no more than %i files', async (entry, most) => {
   expect((await readImports(`${entry}.js`, STATIC_IMPORTS)).files).toBeLessThanOrEqual(most)
@@ -60,7 +61,7 @@ test('a program without Prisma runs, and compiles, on the entry point pg', async
 })
 
 test('no entry point imports a module of Node: only the command and the one for tests do', async () => {
-  const packages = await Promise.all(['index', 'erp', 'pg'].map((entry) => packagesOf(`${entry}.js`)))
+  const packages = await Promise.all(['index', 'erp', 'work', 'pg'].map((entry) => packagesOf(`${entry}.js`)))
 
   expect([...new Set(packages.flat())]).toEqual(['@prisma/client/extension'])
   expect(await packagesOf('cli/main.js')).toContain('node:fs')
@@ -69,7 +70,7 @@ test('no entry point imports a module of Node: only the command and the one for 
 })
 
 test('a program without node-postgres runs, and compiles, on the other entry points', async () => {
-  for (const entry of ['index', 'erp']) {
+  for (const entry of ['index', 'erp', 'work']) {
     expect(await packagesOf(`${entry}.js`)).toEqual(['@prisma/client/extension'])
     expect(await packagesOf(`${entry}.d.ts`)).not.toContain('pg')
   }
@@ -77,7 +78,7 @@ test('a program without node-postgres runs, and compiles, on the other entry poi
 
 test('every class of the built package has the name that it is exported by, which an error shows as its own', async () => {
   const wrong = []
-  for (const entry of ['index', 'erp', 'pg', 'testing', 'otel', 'report']) {
+  for (const entry of ['index', 'erp', 'work', 'pg', 'testing', 'otel', 'report']) {
     const exported: object = await import(join(DIST, `${entry}.js`))
     for (const [name, value] of Object.entries(exported)) if (value.name !== name) wrong.push([entry, name, value.name])
   }

@@ -95,10 +95,12 @@ const ON_A_TX_ALONE: typeof CALLS = {
   'findManyForUpdate that refuses': (tx) =>
     (tx as Tx).order.findManyForUpdate({ where: { id: { in: [1, 2] } }, take: 1, wait: 'refuse' }),
   $advisoryXactLock: (tx) => (tx as Tx).$advisoryXactLock('frozen'),
+  $assertLease: (tx) => tx.$assertLease({ name: 'frozen', token: 7n, holder: 'somebody' }),
   $tryAdvisoryXactLock: (tx) => (tx as Tx).$tryAdvisoryXactLock('frozen'),
 }
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
+  $withLease: (db) => db.$withLease('free', { ttl: 30_000 }, (lease) => lease.progress(1)),
   $oncePer: (db, job) => (db as Client).$oncePer({ job, period: { every: '1d' } }, (tx) => tx.order.count()),
   // On a tx it depends on the time: a block that is not there within 100 ms is not waited for.
   '$series.next in blocks': (db, transactionId) => db.$series.next('in blocks', { transactionId }),
@@ -142,6 +144,7 @@ const REFUSED: typeof CALLS = {
 
 test('every public call sends the SQL that is written down, and as many statements as the reference says', async () => {
   await database.query(`
+INSERT INTO "Lease" (name, token, holder) VALUES ('frozen', 7, 'somebody');
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
 INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { concurrency } from '../../src/index.js'
+import { leases } from '../../src/leases/extension.js'
 import { serials } from '../../src/serials/extension.js'
 import { series } from '../../src/series/extension.js'
 import { stock } from '../../src/stock/extension.js'
@@ -13,7 +14,12 @@ const SERIES = {
 
 /** A client with everything of this package on it. */
 export function clientOf({ client }: ReturnType<typeof createClient>) {
-  return client.$extends(concurrency()).$extends(stock(STOCK)).$extends(serials()).$extends(series(SERIES))
+  return client
+    .$extends(concurrency())
+    .$extends(leases())
+    .$extends(stock(STOCK))
+    .$extends(serials())
+    .$extends(series(SERIES))
 }
 
 export type Client = ReturnType<typeof clientOf>

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
+import { leases } from 'prisma-extension-concurrency/work'
 import { PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in the README and in docs: a client, a product, and a request to handle. */
@@ -17,6 +18,7 @@ const db = base
     }),
   )
   .$extends(serials())
+  .$extends(leases())
   .$extends(
     series({
       series: {

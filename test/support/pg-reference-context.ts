@@ -1,5 +1,5 @@
 import { Pool } from 'pg'
-import type { concurrency, PgTransactionClient } from 'prisma-extension-concurrency/pg'
+import type { concurrency, Lease, PgTransactionClient } from 'prisma-extension-concurrency/pg'
 
 /** The context of the examples of the entry point without Prisma. They are compiled, and not run. */
 export { Pool }
@@ -18,6 +18,7 @@ export declare const sku: string
 export declare const day: string
 export declare const key: string
 export declare const body: { readonly customer: string }
+export declare function rebuild(lease: Lease): Promise<void>
 export declare function transfer(client: typeof tx, from: number, to: number): Promise<void>
 export declare function placeOrder(client: typeof tx, order: typeof body): Promise<number>
 export declare function writeReport(client: typeof tx): Promise<number>

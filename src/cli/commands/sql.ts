@@ -9,7 +9,7 @@ import { type ClientOptions, clientOptions, openClient } from '../client.js'
 import { type CommandModule, UsageError } from '../command.js'
 import { readConfig } from '../config.js'
 import { loadPg } from '../database.js'
-import { isSerials, isSeries, isStock } from '../features.js'
+import { isLeases, isSerials, isSeries, isStock } from '../features.js'
 import { writeAll } from '../init/write.js'
 import { migrationFiles, migrationsFolder } from '../migration-file.js'
 import { findSchema, textOf } from '../prisma-schema.js'
@@ -18,7 +18,7 @@ interface SqlOptions extends ClientOptions {
   readonly migration?: string
 }
 
-const PARTS = ['stock', 'serials', 'series', 'idempotency', 'triggers']
+const PARTS = ['stock', 'serials', 'series', 'leases', 'idempotency', 'triggers']
 const TRIGGERS = 'triggers'
 
 export const sql: CommandModule<SqlOptions> = {
@@ -69,6 +69,7 @@ function tablesOf({ features, options, dataModel }: ClientSetup): ReadonlyMap<st
       const own = [item, movement, ...(reservation ? [reservation] : [])].map(({ model }) => model.name)
       tables.set('stock', [...own, ...(tables.get('stock') ?? [])])
     }
+    if (isLeases(feature)) tables.set('leases', [feature.map.model.name])
     if (isSerials(feature)) {
       const { serial, allocation, history } = feature.map
       tables.set(
