@@ -54,6 +54,8 @@ export class Acquisition {
   #queuedAt = Number.NEGATIVE_INFINITY
   #conflicts = 0
   readonly #waits: boolean
+  /** Whether a statement was not answered: it may have taken the lease. */
+  #isUnsure = false
   /** The last statement. */
   #pending: Promise<unknown> = Promise.resolve()
 
@@ -76,8 +78,9 @@ export class Acquisition {
         await this.#deadline.sleep(outcome.pause)
       }
     } catch (error) {
-      // A statement that was not answered may have taken the lease, or a place in the queue.
-      this.#leave()
+      // Nothing is to be given back by a caller that was refused at once.
+      const hasPlace = this.#queuedAt > Number.NEGATIVE_INFINITY
+      if (hasPlace || this.#isUnsure || this.#deadline.signal?.aborted) this.#leave()
       throw error
     }
   }
@@ -102,6 +105,7 @@ export class Acquisition {
       if (isTransactionConflict(error) && ++this.#conflicts < MOST_CONFLICTS) {
         return { pause: this.#place.clock.random() * 10 * this.#conflicts }
       }
+      if (!isLockTimeout(error)) this.#isUnsure = true
       // A fenced transaction of the holder before is open.
       if (isLockTimeout(error) && isLast) throw this.#held({ endsIn: 0 }, error)
       if (isLast || !(isLockTimeout(error) || isNoAnswer(error))) throw error

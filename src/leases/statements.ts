@@ -10,6 +10,7 @@ export const PLACE_LASTS = 3_000
 
 /** The state of a lease, to a caller that does not have it. */
 export interface LeaseState {
+  /** Nobody has it, or the caller itself, whose answer was lost. */
   readonly isFree: boolean
   /** When it ends, in ms by the database's clock. */
   readonly endsIn: number
@@ -87,8 +88,7 @@ export function takeStatement(map: LeaseMap, { name, holder, ttl }: Claim, patie
   SELECT l.${own} AS name
   FROM ${map.table} AS l, wait
   WHERE l.${own} = ${param(name, 'text')}
-    AND (${owner} IS NULL OR ${owner}::text = ${me} OR ${isOver(map)})
-    AND NOT EXISTS (SELECT ${before(map, me)})
+    AND (${owner}::text = ${me} OR ((${owner} IS NULL OR ${isOver(map)}) AND NOT EXISTS (SELECT ${before(map, me)})))
   FOR UPDATE OF l
 )
 UPDATE ${map.table} AS l
@@ -114,9 +114,10 @@ const holderValue = ({ holder }: LeaseMap, me: Parameter) =>
 
 function stateColumns(map: LeaseMap, me: Parameter): Statement {
   const { holder, expiresAt } = map
-  return sql`(l.${columnOf(holder)} IS NULL OR ${isOver(map)}) AS "isFree",
+  const isMine = sql`l.${columnOf(holder)}::text = ${me}`
+  return sql`(l.${columnOf(holder)} IS NULL OR ${isMine} OR ${isOver(map)}) AS "isFree",
   greatest(0, coalesce(${epochOf(expiresAt, 'l.')} - ${NOW_MS}, 0))::float8 AS "endsIn",
-  (SELECT count(*)::int ${before(map, me)}) AS ahead`
+  CASE WHEN ${isMine} THEN 0 ELSE (SELECT count(*)::int ${before(map, me)}) END AS ahead`
 }
 
 /** Reads the state, and writes nothing. */

@@ -191,6 +191,24 @@ describeEngines(({ database, name: engine, other }) => {
       await until(async () => (await row())?.token === '3' && (await row())?.holder === null)
     })
 
+    test('takes a lease again that it has waited for, and whose answer was lost, before those behind it', async () => {
+      const proxy = await openProxy(database.url)
+      const { db } = await connectLeases(engine, proxy.url)
+      const { db: their } = await connectLeases(other, database.url)
+      const { opened, open } = gate()
+      const long = { ttl: 600_000, wait: 60_000 }
+      const first = their.$withLease(name, long, () => opened)
+      await until(async () => (await row())?.holder !== undefined)
+      const second = db.$withLease(name, long, async ({ token }) => token)
+      await until(async () => (await row())?.waiting.length === 1)
+      const third = their.$withLease(name, long, async ({ token }) => token)
+      await until(async () => (await row())?.waiting.length === 2)
+      proxy.next(/^WITH wait .*"Lease"/s, 'drop')
+      open()
+      await first
+      expect(await Promise.all([second, third])).toEqual([3n, 4n])
+    })
+
     test('works where the default isolation level is serializable', async () => {
       const { db, pool } = await connect({ poolSize: 1 })
       await pool.query(`SET default_transaction_isolation TO 'serializable'`)

@@ -36,7 +36,7 @@ export interface LeaseRow {
 export async function leaseRow(database: Pick<Database, 'query'>, name: string): Promise<LeaseRow | undefined> {
   const text = `SELECT *, (extract(epoch FROM "expiresAt" - clock_timestamp()) * 1000)::float8 AS left FROM "Lease" WHERE name = $1`
   const [row] = await database.query(text, [name])
-  return row as LeaseRow | undefined
+  return row as unknown as LeaseRow | undefined
 }
 
 /** Asks again and again until something is so. */
