@@ -22,7 +22,7 @@ export class LeaseHeldError extends ConcurrencyError {
 
 /**
  * The lease cannot be proved to be held any more: somebody else may have it. Writes of a transaction with `$assertLease`
- * are not committed; what was done without the fence, or outside of the database, stays.
+ * are not committed. Writes without the fence, and work outside of the database, stay.
  */
 export class LeaseLostError extends ConcurrencyError {
   readonly code = 'LEASE_LOST'

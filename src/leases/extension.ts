@@ -1,9 +1,15 @@
-import { Prisma } from '@prisma/client/extension'
-import { withConcurrency } from '../mapping/extension.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import { setupOf } from '../engine/setup.js'
+import { ConfigurationError } from '../errors/index.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
-import { clientContext, type Extension, type Implementation, type Members, type Nothing } from '../prisma/extension.js'
+import {
+  clientContext,
+  type Extension,
+  extensionOf,
+  type Implementation,
+  type Members,
+  type Nothing,
+} from '../prisma/extension.js'
 import { eventsOn, noteLayer } from '../prisma/layers.js'
 import { mapLeases } from './mapping.js'
 import { LeaseMethods } from './methods.js'
@@ -25,17 +31,20 @@ export type LeasesExtension = Extension<Nothing, Members<LeaseClientMethods>>
  */
 export function leases(options: LeasesOptions = {}): (client: object) => LeasesExtension {
   const given = checkLeasesOptions(options)
-  const extension = Prisma.defineExtension((client) => {
-    const below = withConcurrency(client as unknown as PrismaClientLike, 'leases')
+  return extensionOf((below, extend) => {
+    // Its calls are statements of their own, so they need of concurrency() only that it watches the transactions.
+    if (setupOf(below) === undefined) {
+      const message =
+        'leases() builds on concurrency(): apply that first, base.$extends(concurrency()).$extends(leases())'
+      throw new ConfigurationError([{ path: '', message }])
+    }
     const map = mapLeases(readDataModel(below), given)
-    const methods = new LeaseMethods(map, eventsOn(below))
-    return client.$extends({
+    return extend({
       name: 'prisma-extension-concurrency/leases',
       ...noteLayer({ name: 'leases', models: [map.model.name], map }),
-      client: leaseClientMethods(methods),
+      client: leaseClientMethods(new LeaseMethods(map, eventsOn(below))),
     })
   })
-  return extension as unknown as (client: object) => LeasesExtension
 }
 
 /** The methods as they are run. */

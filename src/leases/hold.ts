@@ -55,7 +55,7 @@ function lostBy({ lost }: HeldLease, error: unknown): unknown {
   return new LeaseLostError(lost.lease, lost.token, lost.reason, { cause: error })
 }
 
-/** What is not given back, since the server is away, ends by itself. */
+/** A lease that cannot be given back, since the server is away, ends by itself. */
 async function giveBack({ session, map, clock }: Place, claim: Claim, isDone: boolean): Promise<void> {
   for (let attempt = 1; attempt <= RELEASES; attempt++) {
     try {

@@ -31,7 +31,7 @@ export interface Claim {
   readonly ttl: number
 }
 
-/** One that is held: what proves it to the database. */
+/** One that is held, with the token that proves it to the database. */
 export interface HeldClaim extends Claim {
   readonly token: bigint
 }

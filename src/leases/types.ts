@@ -38,7 +38,7 @@ export interface LeaseOptions {
    */
   ttl: number
   /**
-   * How long to wait for the lease, in ms. Default 0: who does not get it at once is refused. A new holder waits as long for
+   * How long to wait for the lease, in ms. Default 0: a caller that does not get it at once is refused. A new holder waits as long for
    * the fenced transactions of the one before, and a second in any case.
    */
   wait?: number | undefined
@@ -76,7 +76,7 @@ export interface LeaseClientMethods {
    * `ttl`, with `lease.lastProgress`.
    *
    * @throws LeaseHeldError if somebody else has it, for as long as `wait`; the body has not run
-   * @throws LeaseLostError if it was lost before the body was over; what the body threw is its cause
+   * @throws LeaseLostError if it was lost before the body was over. An error of the body is its cause
    * @throws InvalidArgumentError on the `tx` of a transaction, which the body of hours would keep open
    *
    * @example

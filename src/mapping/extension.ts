@@ -1,4 +1,3 @@
-import { Prisma } from '@prisma/client/extension'
 import type { DataModel } from '../engine/data-model.js'
 import { madeOnce } from '../engine/made-once.js'
 import type { Action } from '../engine/records.js'
@@ -10,6 +9,7 @@ import { namespace } from '../prisma/bound.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { featureSession, rootSession, transactionSession } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
+import { extensionOf } from '../prisma/extension.js'
 import { foreignIn } from '../prisma/foreign.js'
 import {
   eventsOn,
@@ -47,8 +47,8 @@ export function featureExtension<C, E>(
   name: Exclude<Layer['name'], 'concurrency'>,
   make: MakeFeature,
 ): (client: C) => E {
-  return Prisma.defineExtension((client) => {
-    const below = withConcurrency(client as unknown as PrismaClientLike, name)
+  return extensionOf((client, extend) => {
+    const below = withConcurrency(client, name)
     const { feature, guard, query } = make(readDataModel(below), (errorModel) => retryingRoot(below, errorModel))
     const models = feature.models.map((model) => model.name)
     const ownModels = feature.ownModels?.map((model) => model.name)
@@ -57,7 +57,7 @@ export function featureExtension<C, E>(
     const own: Namespace = { name: member, make: (on) => methodsOn(on, member, feature, seen) }
     if (feature.name) checkName(below, feature.name)
     checkModels({ name: member, models }, membersOf(below))
-    return client.$extends({
+    return extend({
       name: `prisma-extension-concurrency/${name}`,
       ...noteLayer({
         name,
@@ -70,7 +70,7 @@ export function featureExtension<C, E>(
       client: namespace(below, own),
       ...(query && { query }),
     })
-  }) as unknown as (client: C) => E
+  })
 }
 
 function membersOf(client: PrismaClientLike): Member[] {

@@ -10,6 +10,7 @@ import type { EngineName } from '../support/engines.js'
 import type { LeaseNews, LeaseWork } from '../support/lease-worker.js'
 import { connectLeases, leaseRow, until } from '../support/leases.js'
 import { type PgBouncer, startPgBouncer, whyNoPgBouncer } from '../support/pgbouncer.js'
+import { bundleOf } from '../support/process.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { startEmbedded } from '../support/server.js'
@@ -24,7 +25,7 @@ beforeEach((context) => {
 
 /** Starts a worker, which is killed at the end of the test. */
 function start(work: Partial<LeaseWork> = {}) {
-  const child = fork(WORKER, { execArgv: ['--import', 'tsx'] })
+  const child = fork(bundleOf(WORKER))
   const news: LeaseNews[] = []
   child.on('message', (message) => news.push(message as LeaseNews))
   const exited = once(child, 'exit')
@@ -210,9 +211,9 @@ test('four processes that are stopped and killed at random never write under an 
   }
   for (let i = 0; i < 4; i++) begin(i)
   let kills = 0
-  for (let round = 0; (await notes()).length < 40 || round < 16; round++) {
+  for (let round = 0; (await notes()).length < 40 || round < 12; round++) {
     const i = Math.floor(Math.random() * 4)
-    if (round % 6 === 5) {
+    if (round % 4 === 3) {
       workers[i].signal('SIGKILL')
       begin(i)
       kills++
@@ -229,5 +230,5 @@ test('four processes that are stopped and killed at random never write under an 
   expect(tokens).toEqual([...tokens].sort((one, other) => one - other))
   expect(written.filter(([token, holder]) => holders.get(token) !== holder)).toEqual([])
   expect(holders.size).toBeGreaterThan(4)
-  expect(kills).toBeGreaterThan(2)
+  expect(kills).toBeGreaterThan(1)
 })

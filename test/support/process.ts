@@ -40,7 +40,7 @@ export function startProcess(file: string, work: object) {
 }
 
 /** The file with the package in one, which starts in a third of the time: four processes at a time start with nothing to do. */
-function bundleOf(path: string): string {
+export function bundleOf(path: string): string {
   const known = bundled.get(path)
   if (known !== undefined) return known
   const made = join(BUNDLES, `${basename(path, '.ts')}.mjs`)
