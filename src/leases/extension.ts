@@ -31,7 +31,7 @@ export type LeasesExtension = Extension<Nothing, Members<LeaseClientMethods>>
  */
 export function leases(options: LeasesOptions = {}): (client: object) => LeasesExtension {
   const given = checkLeasesOptions(options)
-  return extensionOf((below, extend) => {
+  return extensionOf((below) => {
     // Its calls are statements of their own, so they need of concurrency() only that it watches the transactions.
     if (setupOf(below) === undefined) {
       const message =
@@ -39,7 +39,7 @@ export function leases(options: LeasesOptions = {}): (client: object) => LeasesE
       throw new ConfigurationError([{ path: '', message }])
     }
     const map = mapLeases(readDataModel(below), given)
-    return extend({
+    return below.$extends({
       name: 'prisma-extension-concurrency/leases',
       ...noteLayer({ name: 'leases', models: [map.model.name], map }),
       client: leaseClientMethods(new LeaseMethods(map, eventsOn(below))),

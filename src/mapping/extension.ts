@@ -47,7 +47,7 @@ export function featureExtension<C, E>(
   name: Exclude<Layer['name'], 'concurrency'>,
   make: MakeFeature,
 ): (client: C) => E {
-  return extensionOf((client, extend) => {
+  return extensionOf((client) => {
     const below = withConcurrency(client, name)
     const { feature, guard, query } = make(readDataModel(below), (errorModel) => retryingRoot(below, errorModel))
     const models = feature.models.map((model) => model.name)
@@ -57,7 +57,7 @@ export function featureExtension<C, E>(
     const own: Namespace = { name: member, make: (on) => methodsOn(on, member, feature, seen) }
     if (feature.name) checkName(below, feature.name)
     checkModels({ name: member, models }, membersOf(below))
-    return extend({
+    return client.$extends({
       name: `prisma-extension-concurrency/${name}`,
       ...noteLayer({
         name,

@@ -22,13 +22,10 @@ export interface Extension<Model, Client> {
 /** The methods of an interface as they are run. They check what they are given, so its types are left out. */
 export type Implementation<M> = { readonly [K in keyof M]: (this: object, ...args: never[]) => Promise<unknown> }
 
-/** An extension that is made of the client below it. `extend` puts it on that. */
-export function extensionOf<C, E>(
-  make: (below: PrismaClientLike, extend: (extension: object) => never) => never,
-): (client: C) => E {
-  return Prisma.defineExtension((client) =>
-    make(client as unknown as PrismaClientLike, (extension) => client.$extends(extension) as never),
-  ) as unknown as (client: C) => E
+/** An extension that is made of the client below it, and puts itself on that. */
+export function extensionOf<C, E>(make: (below: PrismaClientLike) => unknown): (client: C) => E {
+  const define = Prisma.defineExtension as unknown as (make: (client: PrismaClientLike) => unknown) => (client: C) => E
+  return define(make)
 }
 
 /** The client, or the `tx`, that a method was called on. */

@@ -38,7 +38,7 @@ async function declaredIn(file: string): Promise<Sources> {
 const SOURCES: Sources = {
   'prisma-extension-concurrency': Object.keys(index),
   'prisma-extension-concurrency/erp': Object.keys(erp),
-  'prisma-extension-concurrency/work': Object.keys(work),
+  'prisma-extension-concurrency/work': Object.keys(work).filter((name) => !(name in index)),
   'prisma-extension-concurrency/testing': Object.keys(testing),
   'prisma-extension-concurrency/otel': Object.keys(otel),
   'prisma-extension-concurrency/report': Object.keys(report),
