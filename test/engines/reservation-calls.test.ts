@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { gate } from '../support/gate.js'
-import { type PalletDb, usePallets } from '../support/pallets.js'
+import { newId, type PalletDb, usePallets } from '../support/pallets.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -89,8 +88,7 @@ const CASES: readonly Case[] = [
 
 describeEngines((engine) => {
   const { database } = engine
-  const { db: open, newPallet, stateOf, movementsOf, expectExact } = usePallets(engine)
-  const newId = (): string => randomUUID()
+  const { db: open, newPallet, hold, stateOf, movementsOf, expectExact } = usePallets(engine)
   const PATIENT = { retry: { deadline: 60_000, baseDelay: 1, maxDelay: 5, attempts: 1_000 } }
   const prepare = async (url?: string) => {
     const db = await open(url, PATIENT)
@@ -218,7 +216,7 @@ WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`)
   test('of two parts in one batch with one id and other data, one is a mismatch', async () => {
     const { db, given, left } = await prepare()
     const { item, reservation: of, id: transactionId } = given
-    const holder = await openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [item])
+    const holder = await hold(item)
     const ahead = started(db.$stock.move({ transactionId: newId(), item, quantity: 1 }))
     await untilBlocked(database.url)
     const calls = ['x', 'y'].map((note) => started(db.$stock.fulfil({ transactionId, of, data: { note } })))

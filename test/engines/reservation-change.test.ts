@@ -1,8 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
-import { DEPOT, type PalletDb, usePallets } from '../support/pallets.js'
+import { DEPOT, line, newId, type PalletDb, usePallets } from '../support/pallets.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -12,19 +10,12 @@ const HOUR = 3_600_000
 describeEngines((engine) => {
   const { connectErp, database } = engine
   const pallets = usePallets(engine)
-  const { db: open, newPallet, stateOf, movementsOf, reservationOf, expire, expectExact } = pallets
-  const newId = (): string => randomUUID()
-  /** An order of 4 of each of two pallets that have 10. */
+  const { db: open, newPallet, hold, stateOf, movementsOf, reservationOf, expire, expectExact } = pallets
   const ordered = async () => {
-    const db = await open()
-    const [a, b] = [await newPallet(10), await newPallet(10)]
-    const transactionId = newId()
-    const order = { transactionId, lines: [a, b].map((item) => ({ item, quantity: 4 })), expiresIn: null }
-    await db.$stock.reserve(order)
-    const change = (...lines: { item: string; quantity: number }[]) => db.$stock.change({ transactionId, lines })
-    return { db, a, b, transactionId, order, change }
+    const { of: transactionId, ...rest } = await pallets.ordered()
+    const change = (...lines: { item: string; quantity: number }[]) => rest.db.$stock.change({ transactionId, lines })
+    return { ...rest, transactionId, change }
   }
-  const line = (item: string, quantity: number) => ({ item, quantity })
 
   test('sets the quantities of its lines, up and down, and leaves the others as they are', async () => {
     const { a, b, transactionId, change } = await ordered()
@@ -172,7 +163,7 @@ describeEngines((engine) => {
     ]
     test.each(others)('with %s: one comes after the other', async (_, other) => {
       const { db, a, transactionId } = await ordered()
-      const rival = await openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [a])
+      const rival = await hold(a)
       const their = await open()
       const calls = [
         started<unknown>(db.$stock.change({ transactionId, lines: [line(a, 7)] })),
@@ -192,7 +183,7 @@ describeEngines((engine) => {
       const item = await newPallet(10)
       const ids = [newId(), newId()]
       for (const transactionId of ids) await db.$stock.reserve({ transactionId, item, quantity: 3, expiresIn: HOUR })
-      const rival = await openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [item])
+      const rival = await hold(item)
       const dbs = [db, await open()]
       const calls = ids.map((transactionId, i) =>
         started((dbs[i] as PalletDb).$stock.change({ transactionId, lines: [line(item, 6)] })),

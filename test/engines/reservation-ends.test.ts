@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { gate } from '../support/gate.js'
-import { usePallets } from '../support/pallets.js'
+import { newId, usePallets } from '../support/pallets.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -13,10 +11,7 @@ const HOUR = 3_600_000
 describeEngines((engine) => {
   const { connectErp, database } = engine
   const pallets = usePallets(engine)
-  const { db: open, newPallet, stateOf, movementsOf, reservationOf, expire, expectExact } = pallets
-  const newId = (): string => randomUUID()
-  const hold = (item: string) =>
-    openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [item])
+  const { db: open, newPallet, hold, stateOf, movementsOf, reservationOf, expire, expectExact } = pallets
   /** A reservation of 4 of a pallet that has 10. */
   const reserved = async (expiresIn: number | null = HOUR) => {
     const db = await open()

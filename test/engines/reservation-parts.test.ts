@@ -1,8 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
-import { usePallets } from '../support/pallets.js'
+import { line, newId, usePallets } from '../support/pallets.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -12,20 +10,7 @@ const HOUR = 3_600_000
 describeEngines((engine) => {
   const { connectErp, database } = engine
   const pallets = usePallets(engine)
-  const { db: open, newPallet, stateOf, movementsOf, reservationOf, expire, expectExact } = pallets
-  const newId = (): string => randomUUID()
-  const hold = (item: string) =>
-    openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [item])
-  /** An order of 4 of each of two pallets that have 10. */
-  const ordered = async () => {
-    const db = await open()
-    const [a, b] = [await newPallet(10), await newPallet(10)]
-    const of = newId()
-    const order = { transactionId: of, lines: [a, b].map((item) => ({ item, quantity: 4 })), expiresIn: null }
-    await db.$stock.reserve(order)
-    return { db, a, b, of, order }
-  }
-  const line = (item: string, quantity: number) => ({ item, quantity })
+  const { db: open, newPallet, hold, ordered, stateOf, movementsOf, reservationOf, expire, expectExact } = pallets
 
   test('an order is shipped in parts, each under an id of its own, until nothing is left', async () => {
     const { db, a, b, of, order } = await ordered()

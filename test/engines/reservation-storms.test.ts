@@ -1,14 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { checksOf } from '../../src/cli/audit.js'
 import { setupOf } from '../../src/engine/setup.js'
 import { describeEngines } from '../support/engines.js'
-import { type PalletDb, usePallets } from '../support/pallets.js'
+import { newId, type PalletDb, usePallets } from '../support/pallets.js'
 
 describeEngines((engine) => {
   const { database } = engine
   const { db: open, newPallet, movementsOf, expectExact } = usePallets(engine)
-  const newId = (): string => randomUUID()
   const PATIENT = { retry: { deadline: 60_000, attempts: 1_000, baseDelay: 1, maxDelay: 5 } }
 
   /** The findings of the command `audit`. */

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { describeEngines } from '../support/engines.js'
-import { usePallets } from '../support/pallets.js'
+import { newId, usePallets } from '../support/pallets.js'
 import { rejectionOf } from '../support/rejection.js'
 
 const HOUR = 3_600_000
@@ -9,7 +8,6 @@ const HOUR = 3_600_000
 /** Parts, changes and maxima together with reversals, and with items that are chosen by the call. */
 describeEngines((engine) => {
   const { db: open, newPallet, stateOf, movementsOf, reservationOf, expire, expectExact } = usePallets(engine)
-  const newId = (): string => randomUUID()
 
   describe('a part that is reversed', () => {
     test('comes back on hand, and the reservation stays as it is', async () => {

@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
-import { usePallets } from '../support/pallets.js'
+import { newId, usePallets } from '../support/pallets.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -12,7 +11,6 @@ describeEngines((engine) => {
   const { database } = engine
   const pallets = usePallets(engine)
   const { db: open, newPallet, stateOf, movementsOf, expectExact } = pallets
-  const newId = (): string => randomUUID()
 
   test.each(['on the client', 'in a transaction', 'on a client that knows the item'])(
     'a movement above the maximum is refused %s, with the room that there is, and one up to it is made',

@@ -1,8 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
-import { usePallets } from '../support/pallets.js'
+import { newId, usePallets } from '../support/pallets.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -12,11 +10,8 @@ const HOUR = 3_600_000
 describeEngines((engine) => {
   const { database } = engine
   const pallets = usePallets(engine)
-  const { db: open, newPallet, stateOf, movementsOf, reservationOf, expectExact } = pallets
-  const newId = (): string => randomUUID()
+  const { db: open, newPallet, hold, stateOf, movementsOf, reservationOf, expectExact } = pallets
   const available = { take: 'available' } as const
-  const hold = (item: string) =>
-    openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [item])
 
   describe('move with take', () => {
     test('takes as much as there is, down to the minimum and what is reserved, and says how much', async () => {

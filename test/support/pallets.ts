@@ -8,6 +8,7 @@ import { concurrency as onPool, stock as pgStock } from '../../src/pg.js'
 import { stock } from '../../src/stock/extension.js'
 import type { StockOptions } from '../../src/stock/options.js'
 import type { Stock } from '../../src/stock/types.js'
+import { openTransaction } from './connection.js'
 import type { Database } from './database.js'
 import type { EngineName } from './engines.js'
 
@@ -29,6 +30,12 @@ const FIELDS = {
   DepotPallet: { fields: { most: 'at most' } },
   DepotPalletReservation: { fields: { taken: 'taken of it', ordered: 'ordered at first' } },
 }
+
+/** A transaction id that nobody else uses. */
+export const newId = (): string => randomUUID()
+
+/** A line of a call. */
+export const line = (item: string, quantity: number) => ({ item, quantity })
 
 interface Engine {
   readonly name: EngineName
@@ -87,6 +94,18 @@ export function usePallets({ name, database }: Engine) {
     ])
     return code
   }
+  /** A transaction of somebody else that has the pallet locked. */
+  const hold = (code: string) =>
+    openTransaction(database.url, 'SELECT FROM "Pallet" WHERE code = $1 FOR UPDATE', [code])
+  /** A reservation of 4 of each of two pallets that have 10, without an end. */
+  const ordered = async () => {
+    const opened = await db()
+    const [a, b] = [await newPallet(10), await newPallet(10)]
+    const of = newId()
+    const order = { transactionId: of, lines: [a, b].map((item) => ({ item, quantity: 4 })), expiresIn: null }
+    await opened.$stock.reserve(order)
+    return { db: opened, a, b, of, order }
+  }
   const stateOf = async (code: string) =>
     (await query('SELECT "onHand", reserved FROM "Pallet" WHERE code = $1', [code]))[0] as {
       onHand: number
@@ -117,7 +136,10 @@ WHERE "onHand" <> (
     expect(wrong).toEqual([])
     expect(await (await db()).$stock.audit()).toEqual([])
   }
-  return { db, open, depot, newPallet, newDepotPallet, stateOf, movementsOf, reservationOf, expire, expectExact }
+  return {
+    ...{ db, open, depot, newPallet, newDepotPallet, hold, ordered },
+    ...{ stateOf, movementsOf, reservationOf, expire, expectExact },
+  }
 }
 
 export type PalletDb = Awaited<ReturnType<ReturnType<typeof usePallets>['db']>>
