@@ -8,6 +8,7 @@ import { findSchema } from './prisma-schema.js'
 /** The findings about tables. Others are about a role, a setting or a pool, which no migration of the schema is for. */
 const IN_MIGRATIONS: readonly FindingCode[] = [
   'COLUMN_MISSING',
+  'COLUMN_REQUIRED',
   'COLUMN_TYPE',
   'FOREIGN_KEY_MISSING',
   'KEY_MISSING',

@@ -7,7 +7,7 @@ import type { DatabaseFacts, TableFacts } from './facts.js'
 import type { Needs } from './needs.js'
 import { versionOf } from './versions.js'
 
-/** Tables and columns that are not there, or are of another type than the schema says. */
+/** Tables and columns that are not there, are of another type than the schema says, or are NOT NULL against it. */
 export function checkTables(
   { dataModel }: ClientSetup,
   needs: Needs,
@@ -52,9 +52,11 @@ function checkColumns(model: Model, { table, needs: { tables, keys }, schemaSql 
     if (field.kind === 'relation') return []
     const column = table.columns.get(field.column)
     if (column === undefined) return [missingColumn(model, field, schemaSql)]
+    const isRelied = relied.has(field.name)
+    const required = field.isOptional && column.isRequired ? [wronglyRequired(model, field, isRelied)] : []
     const wanted = columnTypeOf(field)
-    if (wanted === undefined || isSameType(wanted.name, column.type)) return []
-    return [wrongType({ model, field, wanted: wanted.sql, found: column.exactType }, relied.has(field.name))]
+    if (wanted === undefined || isSameType(wanted.name, column.type)) return required
+    return [...required, wrongType({ model, field, wanted: wanted.sql, found: column.exactType }, isRelied)]
   })
 }
 
@@ -66,6 +68,18 @@ function missingColumn(model: Model, field: Field, schemaSql: SchemaSql | undefi
     what: `The column of ${model.name}.${field.name} is not in the database: a migration was not applied`,
     cost: `Every call fails that reads or writes it, and every one of Prisma's that does not leave it out`,
     sql: schemaSql?.column(model.name, field.name),
+  }
+}
+
+function wronglyRequired(model: Model, field: Field, isRelied: boolean): Finding {
+  const [table, column] = [tableOf(model), columnOf(field)]
+  return {
+    severity: isRelied ? 'error' : 'warning',
+    code: 'COLUMN_REQUIRED',
+    where: `${table}.${column}`,
+    what: `The column is NOT NULL, and ${model.name}.${field.name} is optional in the schema`,
+    cost: 'Every call fails that leaves it empty, such as a reservation without an end',
+    sql: `ALTER TABLE ${table} ALTER COLUMN ${column} DROP NOT NULL;`,
   }
 }
 

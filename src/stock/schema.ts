@@ -10,6 +10,15 @@ export interface StockSchemaOptions {
   readonly lots?: boolean
   /** Whether movements have numbers and balances, for `history` and `balanceAt`. Default false. */
   readonly history?: boolean
+  /** Whether items have a `maximum`. Default false. */
+  readonly maximum?: boolean
+  /**
+   * Whether reservations can be open orders: without an end (`expiresAt` is optional), shipped in part (`fulfilled`) and
+   * changed (`original`). Default false.
+   */
+  readonly orders?: boolean
+  /** Whether movements have `refused`, for `rememberRefusals`. Default false. */
+  readonly refusals?: boolean
 }
 
 const OF_LOTS: readonly FieldLine[] = [
@@ -21,6 +30,10 @@ const OF_HISTORY: readonly FieldLine[] = [
   ['balance', 'Int?'],
   ['at', 'DateTime?', '@db.Timestamptz(3)'],
 ]
+const OF_ORDERS: readonly FieldLine[] = [
+  ['fulfilled', 'Int', '@default(0)'],
+  ['original', 'Int?'],
+]
 
 /**
  * Models for stock, its movements and its reservations, for your `schema.prisma`: a row per product
@@ -29,7 +42,8 @@ const OF_HISTORY: readonly FieldLine[] = [
  * @example
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
-export function stockSchema({ scope = [], lots = false, history = false }: StockSchemaOptions = {}): string {
+export function stockSchema(options: StockSchemaOptions = {}): string {
+  const { scope = [], lots = false, history = false, maximum = false, orders = false, refusals = false } = options
   const id: readonly FieldLine[] = [
     ['transactionId', 'String'],
     ['line', 'Int'],
@@ -51,6 +65,7 @@ export function stockSchema({ scope = [], lots = false, history = false }: Stock
         ['onHand', 'Int', '@default(0)'],
         ['reserved', 'Int', '@default(0)'],
         ['minimum', 'Int?', '@default(0)'],
+        ...(maximum ? [['maximum', 'Int?'] as const] : []),
         ...(lots ? OF_LOTS : []),
         ...(history ? [['sequence', 'BigInt', '@default(0)'] as const] : []),
         ['version', 'BigInt', '@default(0)'],
@@ -66,6 +81,7 @@ export function stockSchema({ scope = [], lots = false, history = false }: Stock
         ...item,
         quantity,
         ['applied', 'Boolean', '@default(true)'],
+        ...(refusals ? [['refused', 'Boolean', '@default(false)'] as const] : []),
         ['reverses', 'String?'],
         ...(history ? OF_HISTORY : []),
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
@@ -86,7 +102,8 @@ export function stockSchema({ scope = [], lots = false, history = false }: Stock
         ...item,
         quantity,
         ['state', 'String', '@default("active")'],
-        ['expiresAt', 'DateTime', '@db.Timestamptz(3)'],
+        ['expiresAt', orders ? 'DateTime?' : 'DateTime', '@db.Timestamptz(3)'],
+        ...(orders ? OF_ORDERS : []),
       ],
       keys: ['@@id([transactionId, line])', `@@index([${key}, state])`],
     }),

@@ -7,6 +7,7 @@ import { FEATURES } from '../../src/cli/init/features.js'
 import { planOf, type Wanted } from '../../src/cli/init/plan.js'
 import { writeAll } from '../../src/cli/init/write.js'
 import { modelsOf } from '../../src/cli/prisma-schema.js'
+import { stockSchema } from '../../src/stock/schema.js'
 import { useDatabase } from '../support/clients.js'
 import { appFolder, examplesOf, hasTerminal, runCommand, runOnTerminal } from '../support/command.js'
 import { createDatabase } from '../support/database.js'
@@ -221,6 +222,33 @@ describe('the command init', () => {
   .$extends(series({ scope: ['companyId'], series: { invoice: { format: 'INV-{yyyy}-{000000}' } } }))`
     expect(stdout).toContain(lines)
     expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
+  })
+
+  test('with --with adds what stock has besides, and prints the lines of the client with it', async () => {
+    const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
+    const flags = ['--stock', '--with', 'lots,history,maximum,orders,refusals']
+
+    const { code, stdout, stderr } = await runCommand(['init', ...flags], { cwd })
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const files = filesIn(cwd)
+    expect(files['prisma/schema.prisma']).toContain(
+      stockSchema({ lots: true, history: true, maximum: true, orders: true, refusals: true }),
+    )
+    expect(statementsOf(files['prisma/migrations/TIME_concurrency/migration.sql'] ?? '')).toEqual(
+      statementsOf(await tablesOf(files['prisma/schema.prisma'] ?? '', database.url, SHOP)),
+    )
+    expect(stdout).toContain(`  .$extends(stock({
+      item: { model: 'Stock', key: ['productId', 'warehouse', 'lot'] },
+      movement: { model: 'StockMovement', refused: 'refused' },
+      reservation: { model: 'StockReservation' },
+      rememberRefusals: true,
+    }))`)
+    expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
+    expect(await runCommand(['init', '--stock', '--with', 'lot'], { cwd })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--with lot is none of lots, history, maximum, orders, refusals'),
+    })
   })
 
   test('prints what the page on the commands shows', async () => {

@@ -141,7 +141,10 @@ test('of a client the SQL makes the tables that its extensions use, under the na
 
 const SCOPES = [[], ['companyId'], ['companyId', 'site']]
 const PRINTED = SCOPES.flatMap((scope) => [
-  ...[false, true].map((all) => ['stock', { scope, lots: all, history: all }, stockSchema, stockSql] as const),
+  ...[false, true].map((all) => {
+    const options = { scope, lots: all, history: all, maximum: all, orders: all, refusals: all }
+    return ['stock', options, stockSchema, stockSql] as const
+  }),
   ...[false, true].flatMap((history) =>
     [false, true].map((state) => ['serials', { scope, history, state }, serialsSchema, serialsSql] as const),
   ),

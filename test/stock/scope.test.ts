@@ -71,6 +71,19 @@ describe('printed with a scope', () => {
     expect(await stockSql({ lots: true })).toContain('"StockMovement"("productId", "warehouse", "lot")')
   })
 
+  test('with a maximum, orders and refusals they are found by their names, but for `refused`, which is named', async () => {
+    const models = await modelsOf(schemaOf(stockSchema({ maximum: true, orders: true, refusals: true })))
+    const { scope: _, ...options } = OPTIONS
+    const { item, movement, reservation } = mapStock(models, {
+      ...options,
+      movement: { ...options.movement, refused: 'refused' },
+      rememberRefusals: true,
+    })
+    const found = [item.maximum, movement.refused, movement.reverses, reservation?.fulfilled, reservation?.original]
+    expect(found.map((field) => field?.name)).toEqual(['maximum', 'refused', 'reverses', 'fulfilled', 'original'])
+    expect(reservation?.expiresAt.isOptional).toBe(true)
+  })
+
   test('of a client with several ledgers, the SQL has the tables of all of them', async () => {
     const db = database
       .connect()

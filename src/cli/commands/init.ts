@@ -1,7 +1,14 @@
 import { relative } from 'node:path'
 import { confirmed, prompts } from '../ask.js'
 import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
-import { FEATURES, type FeatureName, featuresOf } from '../init/features.js'
+import {
+  FEATURES,
+  type FeatureName,
+  featuresOf,
+  type InitFeature,
+  STOCK_PARTS,
+  type StockPart,
+} from '../init/features.js'
 import { type Plan, planOf, type Wanted } from '../init/plan.js'
 import { additionsOf, clientLines } from '../init/text.js'
 import { type FileChange, writeAll } from '../init/write.js'
@@ -12,6 +19,7 @@ interface InitOptions extends Readonly<Partial<Record<FeatureName, boolean>>> {
   readonly schema?: string
   readonly models?: string
   readonly scope?: string
+  readonly with?: string
   readonly triggers?: boolean
   readonly name: string
   readonly migration: boolean
@@ -30,6 +38,7 @@ export const init: CommandModule<InitOptions> = {
         .option('--models <names>', 'the models that get a version column: Product,Account'),
     )
       .option('--scope <fields>', 'keeps companies apart in stock, serials and series: companyId')
+      .option('--with <parts>', `what stock has besides: ${STOCK_PARTS.join(',')}`)
       .option('--triggers', 'the database itself bumps the new version columns, whoever writes')
       .option('--name <name>', 'of the migration', 'concurrency')
       .option('--no-migration', 'writes no migration, for a database that is made by prisma db push')
@@ -40,7 +49,7 @@ export const init: CommandModule<InitOptions> = {
   async run(options, _args, output) {
     const schema = await findSchema(options.schema)
     if (schema === undefined) throw new UsageError('there is no Prisma schema here: give --schema')
-    const wanted = wantedBy(options) ?? (await asked(schema, scopeOf(options)))
+    const wanted = wantedBy(options) ?? (await asked(schema, allFeaturesOf(options)))
     const plan = await planOf(schema, wanted)
     const lines = `Your client:\n\n${clientLines(plan, wanted.features)}`
     if (plan.files.length === 0) {
@@ -57,9 +66,19 @@ export const init: CommandModule<InitOptions> = {
 /** `undefined` where no flag says what to add. */
 function wantedBy(options: InitOptions): Wanted | undefined {
   const { models, triggers = false } = options
-  const features = featuresOf(scopeOf(options)).filter(({ name }) => options[name])
+  const features = allFeaturesOf(options).filter(({ name }) => options[name])
   if (models === undefined && features.length === 0) return undefined
   return { models: namesIn(models), features, triggers }
+}
+
+const allFeaturesOf = (options: InitOptions) => featuresOf(scopeOf(options), partsOf(options))
+
+function partsOf(options: InitOptions): readonly StockPart[] {
+  const names = namesIn(options.with)
+  const isPart = (name: string): name is StockPart => STOCK_PARTS.some((part) => part === name)
+  const wrong = names.find((name) => !isPart(name))
+  if (wrong !== undefined) throw new UsageError(`--with ${wrong} is none of ${STOCK_PARTS.join(', ')}`)
+  return names.filter(isPart)
 }
 
 function scopeOf({ scope }: InitOptions): readonly string[] {
@@ -71,7 +90,7 @@ function scopeOf({ scope }: InitOptions): readonly string[] {
 
 const namesIn = (list = '') => [...new Set(list.split(',').map((name) => name.trim()))].filter((name) => name !== '')
 
-async function asked(schema: PrismaSchema, scope: readonly string[]): Promise<Wanted> {
+async function asked(schema: PrismaSchema, all: readonly InitFeature[]): Promise<Wanted> {
   const { multiselect, confirm, isCancel } = await prompts(FLAGS)
   const names = [...(await modelsOf(schema)).keys()]
   const models = await multiselect({
@@ -82,7 +101,7 @@ async function asked(schema: PrismaSchema, scope: readonly string[]): Promise<Wa
   if (isCancel(models)) throw new UsageError('nothing was written')
   const features = await multiselect({
     message: 'What else do you need? Each has models of its own.',
-    options: featuresOf(scope).map((feature) => ({ value: feature, label: feature.name, hint: feature.summary })),
+    options: all.map((feature) => ({ value: feature, label: feature.name, hint: feature.summary })),
     required: false,
   })
   if (isCancel(features)) throw new UsageError('nothing was written')

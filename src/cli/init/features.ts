@@ -6,7 +6,7 @@ import { serialsSchema } from '../../serials/schema.js'
 import { mapSeries } from '../../series/mapping.js'
 import { seriesSchema } from '../../series/schema.js'
 import { mapStock } from '../../stock/mapping.js'
-import { stockSchema } from '../../stock/schema.js'
+import { type StockSchemaOptions, stockSchema } from '../../stock/schema.js'
 
 /** A feature with models of its own. */
 export interface InitFeature {
@@ -23,26 +23,36 @@ export interface InitFeature {
 
 export type FeatureName = 'stock' | 'serials' | 'series' | 'idempotency'
 
+/** What stock can have besides, as the options of `stockSchema()` call it. */
+export const STOCK_PARTS = ['lots', 'history', 'maximum', 'orders', 'refusals'] as const satisfies readonly Exclude<
+  keyof StockSchemaOptions,
+  'scope'
+>[]
+export type StockPart = (typeof STOCK_PARTS)[number]
+
 /** The features, for one company each where `scope` names the fields that keep companies apart. */
-export function featuresOf(scope: readonly string[]): readonly InitFeature[] {
+export function featuresOf(scope: readonly string[], parts: readonly StockPart[] = []): readonly InitFeature[] {
   const options = scope.length > 0 ? { scope } : {}
+  const key = ['productId', 'warehouse', ...(parts.includes('lots') ? ['lot'] : [])]
+  const isRemembered = parts.includes('refusals')
   const stock = {
     ...options,
-    item: { model: 'Stock', key: ['productId', 'warehouse'] },
-    movement: { model: 'StockMovement' },
+    item: { model: 'Stock', key },
+    movement: { model: 'StockMovement', ...(isRemembered && { refused: 'refused' }) },
     reservation: { model: 'StockReservation' },
+    rememberRefusals: isRemembered,
   }
   const written = scope.length > 0 ? `scope: [${scope.map((name) => `'${name}'`).join(', ')}]` : ''
   return [
     featureOf({
       name: 'stock',
       summary: 'stock, or any balance with a ledger, that must not go below a minimum',
-      schema: stockSchema(options),
+      schema: stockSchema({ ...options, ...Object.fromEntries(parts.map((part) => [part, true])) }),
       check: (models) => mapStock(models, stock),
       extension: `stock({${written && `\n      ${written},`}
-      item: { model: 'Stock', key: ['productId', 'warehouse'] },
-      movement: { model: 'StockMovement' },
-      reservation: { model: 'StockReservation' },
+      item: { model: 'Stock', key: [${key.map((name) => `'${name}'`).join(', ')}] },
+      movement: { model: 'StockMovement'${isRemembered ? ", refused: 'refused'" : ''} },
+      reservation: { model: 'StockReservation' },${isRemembered ? '\n      rememberRefusals: true,' : ''}
     })`,
     }),
     featureOf({
