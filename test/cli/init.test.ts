@@ -224,7 +224,7 @@ describe('the command init', () => {
     expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
   })
 
-  test('with --with adds what stock has besides, and prints the lines of the client with it', async () => {
+  test('with --with adds more columns of stock, and prints the lines of the client with it', async () => {
     const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
     const flags = ['--stock', '--with', 'lots,history,maximum,orders,refusals']
 

@@ -3,7 +3,7 @@ import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/stock/extension.js'
 import { breakableDatabase } from '../support/broken.js'
 import { createClient } from '../support/clients.js'
-import { PALLET } from '../support/pallets.js'
+import { PALLET } from '../support/pallet-models.js'
 
 /** Leaves the tables of pallets as version 0.1.0 printed them, with what was in them. */
 const OF_0_1_0 = `

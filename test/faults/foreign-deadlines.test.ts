@@ -64,7 +64,7 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
     expect(await database.query('SELECT name FROM "Product" WHERE id = $1', [id])).toEqual([{ name: 'deleted' }])
   })
 
-  test.concurrent('is told that it waits for the row of the locked attempt, when the deadline has passed', async () => {
+  test('is told that it waits for the row of the locked attempt, when the deadline has passed', async () => {
     const id = await newProduct()
     const work = stacked(onBase('update'), place).product.updateVersioned({
       where: { id },

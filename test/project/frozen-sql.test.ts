@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { stock } from '../../src/stock/extension.js'
 import { type Client, clientOf, type Tx } from '../support/calls-on-tx.js'
 import { useDatabase } from '../support/clients.js'
-import { PALLET } from '../support/pallets.js'
+import { PALLET } from '../support/pallet-models.js'
 
 const database = useDatabase()
 

@@ -11,13 +11,7 @@ import type { Stock } from '../../src/stock/types.js'
 import { openTransaction } from './connection.js'
 import type { Database } from './database.js'
 import type { EngineName } from './engines.js'
-
-/** A stock with a maximum, and orders that are open, shipped in part and changed. */
-export const PALLET = {
-  item: { model: 'Pallet', key: 'code' },
-  movement: { model: 'PalletMovement', refused: 'refused' },
-  reservation: { model: 'PalletReservation' },
-} as const
+import { PALLET } from './pallet-models.js'
 
 /** The same of several depots, in decimals, with other names. */
 export const DEPOT = {

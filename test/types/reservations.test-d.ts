@@ -1,6 +1,7 @@
 import { concurrency as onPool, stock as pgStock } from '../../src/pg.js'
 import { stock } from '../../src/stock/extension.js'
-import { DEPOT, PALLET } from '../support/pallets.js'
+import { PALLET } from '../support/pallet-models.js'
+import { DEPOT } from '../support/pallets.js'
 import { db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
 
 const transactionId = 'a'

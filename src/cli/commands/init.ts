@@ -38,7 +38,7 @@ export const init: CommandModule<InitOptions> = {
         .option('--models <names>', 'the models that get a version column: Product,Account'),
     )
       .option('--scope <fields>', 'keeps companies apart in stock, serials and series: companyId')
-      .option('--with <parts>', `what stock has besides: ${STOCK_PARTS.join(',')}`)
+      .option('--with <parts>', `more columns of stock: ${STOCK_PARTS.join(',')}`)
       .option('--triggers', 'the database itself bumps the new version columns, whoever writes')
       .option('--name <name>', 'of the migration', 'concurrency')
       .option('--no-migration', 'writes no migration, for a database that is made by prisma db push')

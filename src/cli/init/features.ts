@@ -23,7 +23,7 @@ export interface InitFeature {
 
 export type FeatureName = 'stock' | 'serials' | 'series' | 'idempotency'
 
-/** What stock can have besides, as the options of `stockSchema()` call it. */
+/** More columns of stock, by the names of the options of `stockSchema()`. */
 export const STOCK_PARTS = ['lots', 'history', 'maximum', 'orders', 'refusals'] as const satisfies readonly Exclude<
   keyof StockSchemaOptions,
   'scope'

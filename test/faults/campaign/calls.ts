@@ -1,49 +1,18 @@
 import type { Chance } from '../../support/fuzz/chance.js'
-import { type Connection, DEADLINE, type EngineName, type PrismaDb, rows, type Tx } from './connect.js'
+import { DEADLINE, type EngineName, type PrismaDb, rows, type Tx } from './connect.js'
+import { type Facts, type Kind, key, num, ours, ReadFailed, Refused } from './kind.js'
+import { ORDER_KINDS } from './order-calls.js'
 import * as sizes from './sizes.js'
-
-export interface Kind {
-  readonly name: string
-  readonly weight: number
-  /** Whether a lost connection of it is told by the package. */
-  readonly isOurs: boolean
-  /** Whether it has a deadline: all calls of the package but those that hold no place. */
-  readonly hasDeadline: boolean
-  /** The facts of a call, the key first; the keys that many use at once follow the time, in seconds. */
-  facts(chance: Chance, second: number): (string | number)[]
-  /**
-   * Rejects with a `Refused` where it did not come to the write. It says when its own reads are over, which have no
-   * deadline.
-   */
-  run(connection: Connection, id: string, facts: Facts, hasRead: () => void): Promise<unknown>
-}
-
-type Facts = readonly (string | number)[]
 
 export const ON_PURPOSE = 'on purpose'
 
 const MAIN = 'main'
 const item = (productId: number) => ({ productId, warehouse: MAIN })
 const note = (tx: object, text: string) => rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
-/** A key of this second, which others use now; every third time one of any second up to now. */
-const key = (chance: Chance, second: number) => {
-  const { perSecond } = sizes.KEYS
-  return [chance.below(3) === 0 ? chance.below((second + 1) * perSecond) : second * perSecond + chance.below(perSecond)]
-}
-const num = (fact: string | number | undefined) => Number(fact)
-
-/** The read before a write: where that fails, nothing was written. */
-export class Refused extends Error {}
-/** Likewise, and it is Prisma's own, which has no deadline. */
-export class ReadFailed extends Refused {}
 const reading = <T>(read: PromiseLike<T>): Promise<T> =>
   Promise.resolve(read).catch((error: unknown) => {
     throw new ReadFailed(`reading: ${String(error)}`)
   })
-
-function ours(name: string, weight: number, facts: Kind['facts'], run: Kind['run']): Kind {
-  return { name, weight, isOurs: true, hasDeadline: true, facts, run }
-}
 
 type PrismaRun = (db: PrismaDb, id: string, facts: Facts, hasRead: () => void) => Promise<unknown>
 const onPrisma =
@@ -301,6 +270,8 @@ export const departmentsOf = (engine: EngineName): readonly (readonly Kind[])[] 
   TRANSACTION_KINDS,
   STOCK_KINDS,
   STOCK_KINDS,
+  ORDER_KINDS,
+  ORDER_KINDS,
   NUMBER_KINDS,
   NUMBER_KINDS,
 ]

@@ -1,3 +1,4 @@
+import { checkOrders } from './check-orders.js'
 import type { Call, Uncaught } from './log.js'
 import * as sizes from './sizes.js'
 import { grouped, type Tables } from './tables.js'
@@ -8,7 +9,7 @@ export interface Violation {
   readonly history: readonly Call[]
 }
 
-type Report = (what: string, history: readonly Call[]) => void
+export type Report = (what: string, history: readonly Call[]) => void
 
 /**
  * Compares what the callers were told with what the tables have: an acknowledged write is there exactly once, a refused
@@ -30,6 +31,7 @@ export function check(calls: readonly Call[], tables: Tables): Violation[] {
     checkMixed,
     checkMovements,
     checkBaskets,
+    checkOrders,
     checkSerials,
     checkNumbers,
     checkAudits,
@@ -39,11 +41,11 @@ export function check(calls: readonly Call[], tables: Tables): Violation[] {
   return violations
 }
 
-type Check = (of: (kind: string) => Call[], tables: Tables, report: Report) => void
+export type Check = (of: (kind: string) => Call[], tables: Tables, report: Report) => void
 
-const isDone = ({ outcome }: Call) => outcome === 'ok'
-const isRefused = ({ outcome }: Call) => outcome === 'no' || outcome === 'away'
-const answers = <T>(call: Call) => call.answer as T
+export const isDone = ({ outcome }: Call) => outcome === 'ok'
+export const isRefused = ({ outcome }: Call) => outcome === 'no' || outcome === 'away'
+export const answers = <T>(call: Call) => call.answer as T
 
 function byKey(calls: readonly Call[], prefix: string): Map<string, Call[]> {
   return grouped(calls, ({ facts }) => `${prefix} ${facts[0]}`)
@@ -53,12 +55,17 @@ function byKey(calls: readonly Call[], prefix: string): Map<string, Call[]> {
  * The calls under one key, of which one takes effect at most: `isThere` says whether it has. `isFresh`: whether a call
  * was told that it was the first.
  */
-function checkKey(key: string, calls: readonly Call[], isThere: boolean, report: Report): void {
+export function checkKey(key: string, calls: readonly Call[], isThere: boolean, report: Report): void {
   if (!isThere && calls.some(isDone)) report(`${key} is acknowledged, and is not there`, calls)
   if (isThere && calls.every(isRefused)) report(`${key} was refused, and is there`, calls)
 }
 
-function checkFresh(key: string, calls: readonly Call[], isFresh: (call: Call) => boolean, report: Report): void {
+export function checkFresh(
+  key: string,
+  calls: readonly Call[],
+  isFresh: (call: Call) => boolean,
+  report: Report,
+): void {
   const fresh = calls.filter((call) => isDone(call) && isFresh(call))
   if (fresh.length > 1) report(`${key} was told to ${fresh.length} callers as the first`, calls)
 }

@@ -5,6 +5,7 @@ import { serials, series, stock } from '../../../src/erp.js'
 import { concurrency } from '../../../src/index.js'
 import { concurrency as onPool, serials as pgSerials, series as pgSeries, stock as pgStock } from '../../../src/pg.js'
 import type { SerialRow } from '../../support/engines.js'
+import { PALLET } from '../../support/pallet-models.js'
 import { STOCK, type StockItem } from '../../support/stock-models.js'
 
 export type EngineName = 'prisma' | 'pg'
@@ -13,6 +14,9 @@ export type EngineName = 'prisma' | 'pg'
 export const DEADLINE = 3_000
 
 const RETRY = { deadline: DEADLINE, attempts: 30 }
+
+/** A second ledger, with a maximum, and orders that are open, shipped in part and changed. */
+const ORDERS = { ...PALLET, name: 'orders', retry: RETRY } as const
 
 const SERIES = {
   retry: RETRY,
@@ -29,6 +33,7 @@ function openPrisma(pool: pg.Pool) {
   return client
     .$extends(concurrency({ retry: RETRY }))
     .$extends(stock({ ...STOCK, retry: RETRY }))
+    .$extends(stock(ORDERS))
     .$extends(serials({ retry: RETRY }))
     .$extends(series(SERIES))
 }
@@ -37,6 +42,7 @@ async function openPg(pool: pg.Pool) {
   const db = await onPool(pool, { retry: RETRY })
   return db
     .$extends(pgStock<StockItem, number>({ ...STOCK, retry: RETRY }))
+    .$extends(pgStock<'orders', string, number>(ORDERS))
     .$extends(pgSerials<SerialRow>({ retry: RETRY }))
     .$extends(pgSeries(SERIES))
 }
@@ -44,7 +50,7 @@ async function openPg(pool: pg.Pool) {
 export type PrismaDb = ReturnType<typeof openPrisma>
 /** The methods that both engines have. */
 export type Db = Awaited<ReturnType<typeof openPg>>
-export type Tx = Pick<Db, 'query' | '$stock' | '$serials' | '$series'>
+export type Tx = Pick<Db, 'query' | '$stock' | '$orders' | '$serials' | '$series'>
 
 export interface Connection {
   readonly db: Db

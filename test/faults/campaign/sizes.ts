@@ -6,6 +6,8 @@ export const ACCOUNTS = { first: 201, count: 12, opening: 1_000 }
 export const LISTS = 60
 export const ITEMS = 8
 export const OPENING = 10
+/** Of the orders: of the first ones no more than so many are on hand. */
+export const PALLETS = { count: 6, opening: 40, withMaximum: 2, maximum: 60 }
 export const SERIAL_POOLS = { kept: 1, released: 2 }
 export const SERIALS = 20_000
 export const KEYS = { perSecond: 20 }
@@ -15,3 +17,11 @@ export function storyOf(key: number): { productId: number; other: number; quanti
   const productId = 1 + (key % ITEMS)
   return { productId, other: 1 + ((key * 3 + 1) % ITEMS), quantity: 1 + (key % 5) }
 }
+
+/** The pallet that an order is of, how many it asks for at first, and how many when it is changed. */
+export function orderOf(key: number): { pallet: string; quantity: number; changed: number } {
+  const quantity = 3 + (key % 4)
+  return { pallet: palletAt(key), quantity, changed: quantity + 1 }
+}
+
+export const palletAt = (n: number): string => `pallet ${1 + (n % PALLETS.count)}`

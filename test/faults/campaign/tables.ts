@@ -27,6 +27,13 @@ export async function fill(url: string): Promise<void> {
 INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quantity) SELECT 'opening ' || n, 0, n, 'main', $2::int FROM generate_series(1, $1::int) AS n`,
     [ITEMS, OPENING],
   )
+  const { count, opening, withMaximum, maximum } = sizes.PALLETS
+  await query(
+    url,
+    `WITH item AS (INSERT INTO "Pallet" (code, "onHand", maximum) SELECT 'pallet ' || n, $2::int, CASE WHEN n <= $3::int THEN $4::int END FROM generate_series(1, $1::int) AS n)
+INSERT INTO "PalletMovement" ("transactionId", line, code, quantity) SELECT 'opening ' || n, 0, 'pallet ' || n, $2::int FROM generate_series(1, $1::int) AS n`,
+    [count, opening, withMaximum, maximum],
+  )
   for (const pool of Object.values(SERIAL_POOLS)) {
     await query(
       url,
@@ -56,6 +63,20 @@ interface Movement {
   readonly quantity: number
 }
 
+export interface PalletMovement {
+  readonly code: string
+  readonly quantity: number
+}
+
+/** A reservation of one line. */
+export interface Order {
+  readonly state: string
+  readonly quantity: number
+  readonly fulfilled: number
+  readonly original: number | null
+  readonly isEndless: boolean
+}
+
 /** The tables at the end of a round. */
 export interface Tables {
   readonly products: ReadonlyMap<number, Product>
@@ -69,6 +90,8 @@ export interface Tables {
   readonly allocations: ReadonlySet<string>
   readonly numbers: ReadonlyMap<string, string>
   readonly series: ReadonlyMap<string, bigint>
+  readonly palletMovements: ReadonlyMap<string, readonly PalletMovement[]>
+  readonly orders: ReadonlyMap<string, Order>
   /** Items that are not what their movements and reservations add up to, or below their minimum. */
   readonly wrongItems: readonly Record<string, unknown>[]
 }
@@ -87,6 +110,12 @@ export async function readTables(url: string): Promise<Tables> {
   )
   const reservations = await all<{ key: string; state: string }>(
     'SELECT "transactionId" AS key, state FROM "StockReservation"',
+  )
+  const palletMovements = await all<PalletMovement & { key: string }>(
+    'SELECT "transactionId" AS key, code, quantity FROM "PalletMovement" ORDER BY 1, line',
+  )
+  const orders = await all<Order & { key: string }>(
+    'SELECT "transactionId" AS key, state, quantity, fulfilled, original, "expiresAt" IS NULL AS "isEndless" FROM "PalletReservation"',
   )
   const serials = await all<{ key: string; number: string }>(
     'SELECT "transactionId" AS key, number FROM "Serial" WHERE "transactionId" IS NOT NULL ORDER BY number',
@@ -113,7 +142,9 @@ export async function readTables(url: string): Promise<Tables> {
     allocations: new Set(allocations.map(({ id }) => id)),
     numbers: new Map(numbers.map(({ key, value }) => [key, value])),
     series: new Map(series.map(({ name, last }) => [name, BigInt(last)])),
-    wrongItems: await all(WRONG_ITEMS),
+    palletMovements: grouped(palletMovements, ({ key }) => key),
+    orders: new Map(orders.map((row) => [row.key, row])),
+    wrongItems: [...(await query(url, WRONG_ITEMS)), ...(await query(url, WRONG_PALLETS))],
   }
 }
 
@@ -129,6 +160,19 @@ CROSS JOIN LATERAL (
   WHERE r."productId" = i."productId" AND r.warehouse = i.warehouse AND r.state = 'active'
 ) AS r
 WHERE i."onHand" <> m.total OR i.reserved <> r.total OR i."onHand" < i.minimum OR i."onHand" < i.reserved`
+
+const WRONG_PALLETS = `
+SELECT i.code, i."onHand", i.reserved, i.maximum, m.total AS moved, r.total AS held
+FROM "Pallet" AS i
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(quantity), 0)::int AS total FROM "PalletMovement" AS m WHERE m.code = i.code AND m.applied
+) AS m
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(quantity - fulfilled), 0)::int AS total FROM "PalletReservation" AS r
+  WHERE r.code = i.code AND r.state = 'active'
+) AS r
+WHERE i."onHand" <> m.total OR i.reserved <> r.total OR i."onHand" < i.minimum OR i."onHand" < i.reserved
+  OR i."onHand" > i.maximum`
 
 export function grouped<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
   const map = new Map<K, T[]>()

@@ -9,8 +9,9 @@ import {
 } from '../../../src/engine/error-facts.js'
 import { isConcurrencyError } from '../../../src/index.js'
 import { Chance } from '../../support/fuzz/chance.js'
-import { departmentsOf, type Kind, ReadFailed, Refused } from './calls.js'
+import { departmentsOf } from './calls.js'
 import { connect, type EngineName } from './connect.js'
+import { type Kind, ReadFailed, Refused } from './kind.js'
 import { type Line, logTo, type Outcome } from './log.js'
 
 export interface Work {
