@@ -46,6 +46,7 @@ const METHODS = {
   EventClientMethods: '',
   CheckClientMethods: '',
   Stock: '$stock.',
+  StockLooks: '$stock.',
   Serials: '$serials.',
   SerialsHistory: '$serials.',
   NumberSeries: '$series.',

@@ -21,6 +21,7 @@ export type AuditCode =
   | 'STOCK_BALANCE'
   | 'STOCK_RESERVED'
   | 'STOCK_ITEM_MISSING'
+  | 'STOCK_HISTORY'
   | 'RESERVATION_STATE'
   | 'SERIALS_HISTORY'
   | 'SERIALS_OWNER'
@@ -53,6 +54,9 @@ async function* ofStock(session: Session, map: StockMap): AsyncGenerator<AuditFi
     }
     if (balance !== expected) {
       yield { code: 'STOCK_BALANCE', where, what: `has ${balance} on hand, and its movements add up to ${expected}` }
+    }
+    if (found.brokenAt !== undefined) {
+      yield { code: 'STOCK_HISTORY', where, what: `has a history that does not add up at the number ${found.brokenAt}` }
     }
     if (reserved !== expectedReserved) {
       const what = `has ${reserved} reserved, and its active reservations add up to ${expectedReserved}`

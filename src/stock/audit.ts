@@ -5,7 +5,7 @@ import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { givenOf, itemOfRow } from './item.js'
-import type { LinesMap, StockMap } from './mapping.js'
+import type { HistoryMap, LinesMap, StockMap } from './mapping.js'
 import { inScope, where } from './statements.js'
 
 /** An item whose balance, or whose reserved quantity, is not what its movements and reservations add up to. */
@@ -16,6 +16,7 @@ export interface Discrepancy {
   readonly reserved: unknown
   readonly expectedReserved: unknown
   readonly missing?: true
+  readonly brokenAt?: number
 }
 
 /** How many items one statement compares. 100,000 take as long in ten statements as in one, in a tenth of the memory. */
@@ -31,6 +32,7 @@ type PageRow = { readonly next: string[] | null } & (
       readonly expected: string
       readonly reserved: string
       readonly expectedReserved: string
+      readonly brokenAt?: string | null
     }
 )
 
@@ -70,6 +72,7 @@ export async function* discrepancies(session: Session, map: StockMap, scope?: Sc
         reserved: value(row.reserved),
         expectedReserved: value(row.expectedReserved),
         ...(row.isMissing && { missing: true }),
+        ...(row.brokenAt && { brokenAt: Number(row.brokenAt) }),
       }
     }
     const next = rows[0]?.next ?? undefined
@@ -95,6 +98,7 @@ function comparison(map: StockMap, page: Page): Statement {
   const keys = key.map((field, i) => raw(`coalesce(t.${columnOf(field)}, s.k${i}) AS k${i}`))
   const ends = key.map((field) => raw(`t.${columnOf(field)}::text`))
   const texts = key.map((_, i) => raw(`f.k${i}::text`))
+  const chain = map.history && chainOf(map, map.history, page)
   return sql`WITH next AS MATERIALIZED (
   SELECT ARRAY[${join(ends)}] AS key
   FROM ${table} AS t${where([...isOfScope(key, 't', page.scope), isBehind(key, 't', page.end ?? page.after)])}
@@ -102,20 +106,44 @@ function comparison(map: StockMap, page: Page): Statement {
   LIMIT 1 OFFSET ${raw(String(PAGE - 1))}
 )
 SELECT n.key AS next, CASE WHEN f.k0 IS NOT NULL THEN ARRAY[${join(texts)}] END AS key, "isMissing",
-  balance::text, expected::text, reserved::text, "expectedReserved"::text
+  balance::text, expected::text, reserved::text, "expectedReserved"::text${chain && raw(', "brokenAt"::text')}
 FROM (SELECT (SELECT key FROM next) AS key) AS n LEFT JOIN (
   SELECT ${join(keys)}, ${isMissing} AS "isMissing", ${balance} AS balance,
-    ${expected} AS expected, ${held} AS reserved, ${expectedHeld} AS "expectedReserved"
+    ${expected} AS expected, ${held} AS reserved, ${expectedHeld} AS "expectedReserved"${chain && raw(`, ${chain.brokenAt} AS "brokenAt"`)}
   FROM (
     SELECT * FROM ${table} AS t${where(conditionsOf(key, 't', page))}
   ) AS t FULL JOIN (
     SELECT ${keyNames(key)}, sum(total) AS total, sum(held) AS held
     FROM (${join(sums(map, page), ' UNION ALL ')}) AS part
     GROUP BY ${keyNames(key)}
-  ) AS s ON ${keysEqual(key, 't', 's')}
-  WHERE ${isMissing} OR ${balance} <> ${expected} OR ${held} <> ${expectedHeld}
+  ) AS s ON ${keysEqual(key, 't', 's')}${chain?.joined}
+  WHERE ${isMissing} OR ${balance} <> ${expected} OR ${held} <> ${expectedHeld}${chain && raw(` OR ${chain.brokenAt} IS NOT NULL`)}
 ) AS f ON true
 ORDER BY ${keyNames(key, 'f.')}`
+}
+
+/**
+ * The first number of each item at which its history does not add up: it is missing, or there twice, or its balance is not
+ * that of the movement before it and its own quantity; or it should follow the last one, for the item is further, or has another
+ * balance. The beginning may be gone.
+ */
+function chainOf({ item, movement }: StockMap, { last, sequence, balance }: HistoryMap, page: Page) {
+  const [number, left] = [`m.${columnOf(sequence)}`, `m.${columnOf(balance)}`]
+  const isAfter = `lag(${left}) OVER item + m.${columnOf(movement.quantity)}`
+  const joined = sql` LEFT JOIN (
+    SELECT ${keyNames(item.key)}, min(broken_at) AS broken_at, max(number) AS last, min(balance) FILTER (WHERE is_last) AS balance
+    FROM (
+      SELECT ${columnsAsKeys(movement.item, 'm')}, ${raw(`${number} AS number, ${left} AS balance, lead(${number}) OVER item IS NULL AS is_last,
+        CASE WHEN lag(${number}) OVER item + 1 <> ${number} OR (lag(${number}) OVER item IS NOT NULL AND ${isAfter} IS DISTINCT FROM ${left})
+          THEN least(lag(${number}) OVER item + 1, ${number}) END AS broken_at`)}
+      FROM ${movement.table} AS m${where([raw(`${number} IS NOT NULL`), ...conditionsOf(movement.item, 'm', page)])}
+      WINDOW item AS (PARTITION BY ${columnsOf(movement.item, 'm')} ORDER BY ${raw(number)})
+    ) AS part
+    GROUP BY ${keyNames(item.key)}
+  ) AS c ON ${keysEqual(item.key, 't', 'c')}`
+  const own = `t.${columnOf(last)}`
+  const brokenAt = `least(c.broken_at, CASE WHEN c.last <> ${own} THEN least(c.last, ${own}) + 1 WHEN c.balance IS DISTINCT FROM t.${columnOf(item.onHand)} AND c.last IS NOT NULL THEN c.last + 1 END)`
+  return { joined, brokenAt: raw(brokenAt) }
 }
 
 /** The conditions for rows of `alias` whose item is on the page. */

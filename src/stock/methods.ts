@@ -32,6 +32,12 @@ const OTHERS = [
   'reverse',
   'trace',
   'audit',
+  'balance',
+  'balances',
+  'history',
+  'balanceAt',
+  'reservations',
+  'statement',
 ] as const satisfies readonly OtherMethod[]
 type Method = keyof typeof ARGUMENTS | OtherMethod
 

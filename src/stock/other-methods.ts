@@ -4,7 +4,6 @@ import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
-import { readAgain } from '../retry/read-again.js'
 import { keyValue } from '../sql/key-value.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
@@ -42,11 +41,17 @@ export const ARGUMENTS = {
   change: [...CALL, 'lines', 'minimum'],
   reverse: [...CALL, 'of', 'lines', 'minimum', 'data'],
   trace: ['item', 'after', 'limit'],
+  balance: ['item'],
+  balances: ['items', 'where', 'after', 'limit'],
+  history: ['item', 'after', 'order', 'limit'],
+  balanceAt: ['item', 'at'],
+  reservations: ['item', 'state', 'after', 'limit'],
+  statement: ['transactionId'],
   audit: [],
 } satisfies Record<string, readonly string[]>
 export type OtherMethod = keyof typeof ARGUMENTS
 
-const WITHOUT_DATA: readonly string[] = ['project', 'release', 'extend', 'change', 'trace', 'audit']
+const WITH_DATA: readonly string[] = ['move', 'moveAll', 'count', 'defer', 'reserve', 'fulfil', 'reverse']
 
 /** The methods of `$stock` besides `move` and `moveAll`, and these two where they choose or create items. */
 export class OtherMethods extends ReservationMethods {
@@ -88,7 +93,7 @@ export class OtherMethods extends ReservationMethods {
   withData(method: string, args: Args): Args {
     const { movement, reservation, catalogue } = this.parts.map
     const table = method === 'reserve' ? reservation : movement
-    if (WITHOUT_DATA.includes(method) || !table || !hasData(table, args)) return args
+    if (!WITH_DATA.includes(method) || !table || !hasData(table, args)) return args
     // The data of a reversal is for all of its lines.
     const given = method === 'reverse' ? { data: args.data } : args
     return { ...args, lineData: dataOfLines(columnsFor(table, catalogue), given) }
@@ -166,12 +171,8 @@ export class OtherMethods extends ReservationMethods {
     return foldAll(run, map, { scope: args.scope, batchSize })
   }
 
-  async trace(session: Session, args: Args) {
-    const { map, policy } = this.parts
-    const patience = patienceOf(policy, {})
-    const { deadline } = patience
-    const run = () => readTrace(session.until(deadline), map, args)
-    return session.inTransaction ? serializeInTransaction(session, deadline, run) : readAgain(patience, run)
+  trace(session: Session, args: Args) {
+    return this.look(session, args, readTrace)
   }
 
   async audit(session: Session, { scope }: Args) {

@@ -12,6 +12,7 @@ import { executeInTransaction } from './execute-in-transaction.js'
 import { readItem } from './item.js'
 import { type Args, hasSources, idsOf, oneOrMany, readLines, withData } from './lines.js'
 import { readReservations } from './load-snapshot.js'
+import { LookMethods } from './look-methods.js'
 import type { ReservationMap, StockMap } from './mapping.js'
 import type { Quantities } from './quantity.js'
 import { type Decision, type Line, nameOf, type Request } from './request.js'
@@ -27,12 +28,11 @@ const lastingSchema = s.object({
 const restSchema = s.object({ rest: s.optional(s.oneOf(['keep', 'release'])) })
 
 /** The methods of `$stock` for reservations. */
-export class ReservationMethods {
-  protected readonly parts: StockParts
+export class ReservationMethods extends LookMethods {
   protected readonly sourcing: Sourcing
 
   constructor(parts: StockParts) {
-    this.parts = parts
+    super(parts)
     this.sourcing = new Sourcing(parts.map, parts.executor)
   }
 

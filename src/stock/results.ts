@@ -88,4 +88,9 @@ export interface StockDiscrepancy<Key, Q> {
   readonly expectedReserved: Q
   /** Where there is no such item: it was deleted, or has another key now. Its balance is given as 0. */
   readonly missing?: true
+  /**
+   * The first number in the history of the item at which it does not add up: of a movement that is missing, or whose balance
+   * is not that of the one before it and its own quantity. Left out where it does.
+   */
+  readonly brokenAt?: number
 }

@@ -15,6 +15,7 @@ import type {
   StockLine,
   Taking,
 } from './call-types.js'
+import type { StockLooks } from './look-types.js'
 import type {
   ChangeResult,
   ExtendResult,
@@ -28,6 +29,7 @@ import type {
 } from './results.js'
 
 export type * from './call-types.js'
+export type * from './look-types.js'
 export type * from './results.js'
 
 /**
@@ -40,7 +42,8 @@ export type * from './results.js'
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
  */
-export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key>, New = object, End = Date> {
+export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key>, New = object, End = Date>
+  extends StockLooks<Key, Q> {
   /**
    * Moves stock of one item, once per transaction id, and never below the minimum nor above the maximum. A movement
    * out of the stock is not kept back by a maximum, nor one into it by a minimum. With `take: 'available'` it takes as
@@ -268,7 +271,8 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
 
   /**
    * The items whose balance is not what their movements add up to, and those that movements or
-   * active reservations name although they are not there (`missing`). None, unless somebody has
+   * active reservations name although they are not there (`missing`); with a history also those whose numbers and balances
+   * do not follow one another (`brokenAt`). None, unless somebody has
    * written around this package: with raw SQL, with another client, or by a cascade of the database.
    *
    * One statement for 10,000 items. An item and what names it are of one moment, and two items may be of two moments.

@@ -1,0 +1,127 @@
+import type { Session } from '../engine/session.js'
+import { ConfigurationError, InvalidArgumentError, ItemNotFoundError } from '../errors/index.js'
+import { keysEqual } from '../mapping/columns.js'
+import { columnOf, epochOf, momentIn } from '../sql/sql.js'
+import { param, raw, sql } from '../sql/statement.js'
+import * as s from '../values/schema.js'
+import { checkArguments } from '../values/validation.js'
+import { readItem } from './item.js'
+import type { Args } from './lines.js'
+import { LIMIT, USUAL_LIMIT } from './look.js'
+import { HISTORY, type HistoryMap, type StockMap } from './mapping.js'
+import { keyColumns, rowsIn, where } from './statements.js'
+
+const historySchema = s.object({
+  limit: LIMIT,
+  order: s.optional(s.oneOf(['asc', 'desc'])),
+  after: s.optional(s.object({ sequence: s.whole() })),
+})
+
+interface HistoryRow {
+  readonly sequence: string
+  readonly transactionId: string
+  readonly line: number
+  readonly quantity: string
+  readonly balance: string
+  readonly at: number
+}
+
+/**
+ * The movements of an item by their numbers. A number is given with the item locked until the commit, so none that is lower
+ * than one that is seen is still to come.
+ */
+export async function readHistory(session: Session, map: StockMap, args: Args) {
+  const history = requireHistory(map)
+  const { movement, quantities } = map
+  const item = readItem(map.item, args.scope, args.item, 'item')
+  const given = { limit: args.limit, order: args.order, after: afterOf(args.after) }
+  const { limit = USUAL_LIMIT, order = 'asc', after } = checkArguments(historySchema, given)
+  await quantities.prepare(session)
+  const number = raw(`m.${columnOf(history.sequence)}`)
+  const isBehind = after
+    ? sql`${number} ${raw(order === 'asc' ? '>' : '<')} ${param(after.sequence, 'int8')}`
+    : sql`${number} IS NOT NULL`
+  const rows =
+    await session.rows<HistoryRow>(sql`SELECT ${number}::text AS sequence, m.${columnOf(movement.transactionId)}::text AS "transactionId", m.${columnOf(movement.line)} AS line,
+  m.${columnOf(movement.quantity)}::text AS quantity, m.${columnOf(history.balance)}::text AS balance, ${epochOf(history.at, 'm.')} AS at
+FROM ${rowsIn('item', keyColumns(map, [item]))} JOIN ${movement.table} AS m ON ${keysEqual(movement.item, 'm', 'item')}${where([isBehind])}
+ORDER BY ${number}${raw(order === 'asc' ? '' : ' DESC')}
+LIMIT ${param(limit, 'int4')}`)
+  return rows.map(({ sequence, quantity, balance, at, ...row }) => ({
+    sequence: Number(sequence),
+    ...row,
+    quantity: quantities.value(quantities.parse(quantity)),
+    balance: quantities.value(quantities.parse(balance)),
+    at: new Date(at),
+  }))
+}
+
+/** An entry of a page has more than its number. */
+function afterOf(after: unknown): unknown {
+  return typeof after === 'object' && after !== null && 'sequence' in after ? { sequence: after.sequence } : after
+}
+
+interface MomentRow {
+  readonly onHand: string
+  readonly opening: string
+  readonly last: string
+  readonly first: string | null
+  readonly before: string | null
+  readonly balance: string | null
+}
+
+/**
+ * The balance after the last movement of an item by a time. Along the numbers of an item the times never go back, so
+ * the place is found by halves: twenty looks into the index of the numbers for a million movements, and no index of the times.
+ */
+export async function readBalanceAt(session: Session, map: StockMap, args: Args) {
+  const history = requireHistory(map)
+  const { quantities } = map
+  const item = readItem(map.item, args.scope, args.item, 'item')
+  const { at } = args
+  if (!(at instanceof Date) || Number.isNaN(at.getTime())) throw new InvalidArgumentError('at', 'must be a Date.')
+  await quantities.prepare(session)
+  const { table, key, onHand, opening } = map.item
+  const [number, balance] = [raw(`m.${columnOf(history.sequence)}`), raw(`m.${columnOf(history.balance)}`)]
+  const isBefore = sql`m.${columnOf(history.at)} <= ${momentIn(history.at, sql`${param(at.toISOString(), 'timestamptz')}`)}`
+  const of = sql`FROM ${map.movement.table} AS m, item WHERE ${keysEqual(map.movement.item, 'm', 'item')} AND ${number}`
+  const [found] = await session.rows<MomentRow>(sql`WITH RECURSIVE item AS (
+  SELECT * FROM ${rowsIn('item', keyColumns(map, [item]))}
+), search AS (
+  SELECT (SELECT ${number} - 1 ${of} IS NOT NULL ORDER BY ${number} LIMIT 1) AS low,
+    (SELECT ${number} + 1 ${of} IS NOT NULL ORDER BY ${number} DESC LIMIT 1) AS high
+  UNION ALL
+  SELECT CASE WHEN is_before THEN middle ELSE low END, CASE WHEN is_before THEN high ELSE middle END
+  FROM (
+    SELECT low, high, (low + high) / 2 AS middle FROM search WHERE high - low > 1
+  ) AS s, LATERAL (
+    SELECT coalesce((SELECT ${isBefore} ${of} <= middle ORDER BY ${number} DESC LIMIT 1), true) AS is_before
+  ) AS m
+)
+SELECT t.${columnOf(onHand)}::text AS "onHand", ${raw(opening ? `t.${columnOf(opening)}::text` : `'0'`)} AS opening, t.${columnOf(history.last)}::text AS last,
+  f.first::text, f.before::text, (SELECT ${balance} ${of} <= (SELECT low FROM search WHERE high - low = 1) ORDER BY ${number} DESC LIMIT 1)::text AS balance
+FROM item JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')} LEFT JOIN LATERAL (
+  SELECT ${number} AS first, ${balance} - m.${columnOf(map.movement.quantity)} AS before ${of} IS NOT NULL ORDER BY ${number} LIMIT 1
+) AS f ON true`)
+  if (found === undefined) throw new ItemNotFoundError(map.item.model.name, item.given)
+  return quantities.value(quantities.parse(balanceOf(found)))
+}
+
+/** Before its first movement an item has its opening balance; but nobody knows it of a time before the numbers begin. */
+function balanceOf({ onHand, opening, last, first, before, balance }: MomentRow): string {
+  if (balance !== null) return balance
+  const isWhole = first === null ? last === '0' && onHand === opening : first === '1' && before === opening
+  if (isWhole) return opening
+  throw new InvalidArgumentError('at', 'is before the history of the item begins.')
+}
+
+/** @throws ConfigurationError that names the columns which are missing */
+export function requireHistory({ history, item, movement }: StockMap): HistoryMap {
+  if (history) return history
+  const issues = HISTORY.flatMap((name, i) => {
+    const [path, { model }] = i === 0 ? ['item', item] : ['movement', movement]
+    if (model.fields.has(name)) return []
+    return [{ path: `${path}.${name}`, message: `must name a field of ${model.name}, for the history` }]
+  })
+  throw new ConfigurationError(issues)
+}
