@@ -1,8 +1,9 @@
+import type { Field } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, ItemNotFoundError } from '../errors/index.js'
-import { keysEqual } from '../mapping/columns.js'
+import { keysEqual, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf, epochOf, momentIn } from '../sql/sql.js'
-import { param, raw, sql } from '../sql/statement.js'
+import { join, param, raw, sql } from '../sql/statement.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { readItem } from './item.js'
@@ -84,10 +85,15 @@ export async function readBalanceAt(session: Session, map: StockMap, args: Args)
   const { table, key, onHand, opening } = map.item
   const [number, balance] = [raw(`m.${columnOf(history.sequence)}`), raw(`m.${columnOf(history.balance)}`)]
   const isBefore = sql`m.${columnOf(history.at)} <= ${momentIn(history.at, sql`${param(at.toISOString(), 'timestamptz')}`)}`
-  const of = sql`FROM ${map.movement.table} AS m, item WHERE ${keysEqual(map.movement.item, 'm', 'item')} AND ${number}`
-  const [found] = await session.rows<MomentRow>(sql`WITH RECURSIVE item AS (
-  SELECT * FROM ${rowsIn('item', keyColumns(map, [item]))}
-), search AS (
+  // As parameters, and not by a list: the index then has the numbers of the item in their order, without a sort.
+  const values = key.map((field, i) => param(item.key[i], sqlTypeOf(field)))
+  const isOf = (fields: readonly Field[], alias: string) =>
+    join(
+      fields.map((field, i) => sql`${raw(alias)}.${columnOf(field)} = ${values[i]}`),
+      ' AND ',
+    )
+  const of = sql`FROM ${map.movement.table} AS m WHERE ${isOf(map.movement.item, 'm')} AND ${number}`
+  const [found] = await session.rows<MomentRow>(sql`WITH RECURSIVE search AS (
   SELECT (SELECT ${number} - 1 ${of} IS NOT NULL ORDER BY ${number} LIMIT 1) AS low,
     (SELECT ${number} + 1 ${of} IS NOT NULL ORDER BY ${number} DESC LIMIT 1) AS high
   UNION ALL
@@ -100,9 +106,10 @@ export async function readBalanceAt(session: Session, map: StockMap, args: Args)
 )
 SELECT t.${columnOf(onHand)}::text AS "onHand", ${raw(opening ? `t.${columnOf(opening)}::text` : `'0'`)} AS opening, t.${columnOf(history.last)}::text AS last,
   f.first::text, f.before::text, (SELECT ${balance} ${of} <= (SELECT low FROM search WHERE high - low = 1) ORDER BY ${number} DESC LIMIT 1)::text AS balance
-FROM item JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')} LEFT JOIN LATERAL (
+FROM ${table} AS t LEFT JOIN LATERAL (
   SELECT ${number} AS first, ${balance} - m.${columnOf(map.movement.quantity)} AS before ${of} IS NOT NULL ORDER BY ${number} LIMIT 1
-) AS f ON true`)
+) AS f ON true
+WHERE ${isOf(key, 't')}`)
   if (found === undefined) throw new ItemNotFoundError(map.item.model.name, item.given)
   return quantities.value(quantities.parse(balanceOf(found)))
 }

@@ -3,14 +3,13 @@ import { momentOf } from '../sql/sql.js'
 import { raw, type SqlText } from '../sql/statement.js'
 import type { MovementEntry, WriteSet } from './decider.js'
 import type { HistoryMap, StockMap } from './mapping.js'
-import { type Claim, type Column, column } from './statements.js'
+import { type Column, column } from './statements.js'
 
 /** The columns of the history, for the rows of movements that are written; and the CTE that they need. */
 export interface Numbers {
   readonly parameters: (entries: readonly MovementEntry[]) => readonly Column[]
   readonly columns: SqlText
   readonly values: SqlText
-  readonly joined?: Pick<Claim<MovementEntry>, 'from' | 'isJoined'>
   readonly cte?: SqlText
 }
 
@@ -54,10 +53,14 @@ export function numbersOf(
   return {
     parameters,
     columns,
-    values: raw(', l.sequence + m.number, l.on_hand + m.balance, (SELECT at FROM moment)'),
-    joined: { from: raw(', locked AS l'), isJoined: raw('l.position = m.position') },
-    cte: raw(`moment AS MATERIALIZED (
-  SELECT count(*), ${momentIn(history, 'clock_timestamp()')} AS at FROM locked
+    // By their places in lists, and not by a join: the planner takes `locked` for few rows, and would go through all of it for each movement.
+    values: raw(
+      ', (SELECT sequences FROM found)[m.position] + m.number, (SELECT balances FROM found)[m.position] + m.balance, (SELECT at FROM found)',
+    ),
+    cte: raw(`found AS MATERIALIZED (
+  SELECT array_agg(sequence ORDER BY position) AS sequences, array_agg(on_hand ORDER BY position) AS balances,
+    ${momentIn(history, 'clock_timestamp()')} AS at
+  FROM locked
 )`),
   }
 }

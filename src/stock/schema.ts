@@ -8,7 +8,7 @@ export interface StockSchemaOptions {
   readonly scope?: readonly string[]
   /** Whether the stock is kept by lots: `lot` is in the keys, and items have `expiresAt` and `receivedAt`. Default false. */
   readonly lots?: boolean
-  /** Whether movements have numbers and balances, for `history` and `balanceAt`. Default false. */
+  /** Whether movements have numbers and balances, for `history` and `balanceAt`, and the looks have all indexes. Default false. */
   readonly history?: boolean
   /** Whether items have a `maximum`. Default false. */
   readonly maximum?: boolean
@@ -105,7 +105,11 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
         ['expiresAt', orders ? 'DateTime?' : 'DateTime', '@db.Timestamptz(3)'],
         ...(orders ? OF_ORDERS : []),
       ],
-      keys: ['@@id([transactionId, line])', `@@index([${key}, state])`],
+      keys: [
+        '@@id([transactionId, line])',
+        `@@index([${key}, state])`,
+        ...(history ? ['@@index([state, transactionId, line])'] : []),
+      ],
     }),
   ].join('\n')
 }

@@ -116,9 +116,6 @@ export interface Claim<E extends Entry> {
   readonly parameters?: (entries: readonly E[]) => readonly Column[]
   readonly columns: Piece
   readonly values: Piece
-  /** A list of FROM behind the rows `m` of parameters, and the condition that joins it to them. */
-  readonly from?: Piece
-  readonly isJoined?: Piece
 }
 
 /** A claim as CTEs, and conditions on it. */
@@ -143,17 +140,16 @@ export function claimParts<E extends Entry>(
   const first = claim.entries.filter(({ line }) => line === 0)
   const others = claim.entries.filter(({ line }) => line > 0)
   const id = idColumns(claim.lines, first)
-  const { isJoined } = claim
   const ids = rowsIn('m', id)
   const isClaimed = sql`(SELECT count(*) FROM claim) = ${param(first.length, 'int')}`
   const firstLines = sql`claim AS (
-  ${insertion(map, claim, first, id)}${where([isJoined, ...conditions(ids)])}${first.length > 1 && sql`\n  ORDER BY ${idNames(claim.lines, 'm.')}`}
+  ${insertion(map, claim, first, id)}${where(conditions(ids))}${first.length > 1 && sql`\n  ORDER BY ${idNames(claim.lines, 'm.')}`}
   ON CONFLICT DO NOTHING
   RETURNING 1
 )`
   if (others.length === 0) return { ctes: firstLines, ids, isClaimed, isComplete: undefined }
   const rest = sql`rest AS (
-  ${insertion(map, claim, others, idColumns(claim.lines, others))}${where([isJoined, isClaimed])}
+  ${insertion(map, claim, others, idColumns(claim.lines, others))}${where([isClaimed])}
   RETURNING 1
 )`
   const isComplete = sql`(SELECT count(*) FROM rest) = ${param(others.length, 'int')}`
@@ -186,7 +182,7 @@ function insertion<E extends Entry>(
   entries: readonly E[],
   ids: readonly Column[],
 ): Statement {
-  const { lines, parameters, columns, values, from } = claim
+  const { lines, parameters, columns, values } = claim
   const { quantities } = map
   const items = entries.map(({ item }) => item)
   const all = [
@@ -205,7 +201,7 @@ function insertion<E extends Entry>(
   const names = raw(join(columnsOfLines(lines).map(columnOf)) + stampColumns(stamped))
   return sql`INSERT INTO ${lines.table} (${names}${columns}${own && stampColumns(own.fields)})
   SELECT m.id, m.line, ${keyNames(lines.item, 'm.')}, m.quantity${stamps(stamped)}${values}${own?.values}
-  FROM ${own?.from ?? rowsIn('m', all, raw(' OFFSET 0'))}${from}`
+  FROM ${own?.from ?? rowsIn('m', all, raw(' OFFSET 0'))}`
 }
 
 /** A condition: the rows of `alias` are of the scope. None where there is no scope. */

@@ -247,7 +247,6 @@ function movementClaim(map: StockMap, entries: readonly MovementEntry[], numbers
     parameters,
     columns: raw(flagColumns(map) + (reverses ? stampColumns([reverses]) : '') + (numbers?.columns ?? '')),
     values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}${reverses && raw(', m.reverses')}${numbers?.values}`,
-    ...numbers?.joined,
   }
 }
 

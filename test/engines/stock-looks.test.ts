@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { describeEngines } from '../support/engines.js'
+import { explainStatements } from '../support/explained.js'
 import { rejectionOf } from '../support/rejection.js'
 import { type SiloDb, useSilos } from '../support/silos.js'
 
@@ -9,7 +10,7 @@ const newId = (): string => randomUUID()
 describeEngines((engine) => {
   const { database } = engine
   const silos = useSilos(engine)
-  const { db: open, depot, newSilo, newDepotSilo, expire } = silos
+  const { db: open, open: openAll, depot, newSilo, newDepotSilo, expire } = silos
   const move = (db: Pick<SiloDb, '$stock'>, item: string, quantity: number, transactionId = newId()) =>
     db.$stock.move({ transactionId, item, quantity })
   const reserve = (db: SiloDb, item: string, quantity: number, transactionId = newId()) =>
@@ -315,6 +316,38 @@ describeEngines((engine) => {
         [behind, 3],
       ]),
     )
+  })
+
+  test('at 100,000 rows a look reads no more of them than it shows, by any plan', async () => {
+    const { db, pool } = await openAll()
+    await database.query(`
+INSERT INTO "Silo" (code, "onHand", sequence) SELECT 'large ' || n, 10000, 10000 FROM generate_series(1, 10) AS n;
+INSERT INTO "SiloMovement" ("transactionId", line, code, quantity, sequence, balance, at)
+SELECT 'large ' || s || ' ' || n, 0, 'large ' || s, 1, n, n, '2026-01-01'::timestamptz + n * interval '1 s'
+FROM generate_series(1, 10) AS s, generate_series(1, 10000) AS n;
+INSERT INTO "SiloReservation" ("transactionId", line, code, quantity, state)
+SELECT 'large ' || n, 0, 'large ' || n % 10, 1, CASE WHEN n % 1000 = 0 THEN 'active' ELSE 'released' END FROM generate_series(1, 100000) AS n;
+ANALYZE "Silo", "SiloMovement", "SiloReservation"`)
+    const item = 'large 7'
+    await db.$stock.defer({ transactionId: newId(), item, quantity: 1 })
+    const explained = explainStatements(pool, /"Silo/)
+    const looks: [number, () => Promise<unknown>][] = [
+      [200, () => db.$stock.balance({ item })],
+      [400, () => db.$stock.balances({ items: [item, 'large 8'] })],
+      [20, () => db.$stock.history({ item, limit: 10, after: { sequence: 5_000 } })],
+      [20, () => db.$stock.history({ item, order: 'desc', limit: 10 })],
+      [60, () => db.$stock.balanceAt({ item, at: new Date('2026-01-01T01:00:00Z') })],
+      [200, () => db.$stock.reservations({ item, state: 'active' })],
+      [20, () => db.$stock.reservations({ limit: 10, after: { transactionId: 'large 5', line: 0 } })],
+      [20, () => db.$stock.reservations({ state: 'active', limit: 10, after: { transactionId: 'large 5', line: 0 } })],
+      [10, () => db.$stock.statement({ transactionId: 'large 7 500' })],
+    ]
+    for (const [i, [most, look]] of looks.entries()) {
+      explained.length = 0
+      await look()
+      expect([i, explained.length]).toEqual([i, 1])
+      expect([i, explained[0]?.rows, (explained[0]?.rows ?? most) < most]).toEqual([i, expect.any(Number), true])
+    }
   })
 
   test('bad arguments are refused before any SQL, and what needs columns says which', async () => {

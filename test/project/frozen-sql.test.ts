@@ -69,7 +69,17 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
       createMissing: { minimum: null },
     }),
   '$stock.trace': (db) => db.$stock.trace({ item: ITEM }),
+  '$stock.balance': (db) => db.$stock.balance({ item: ITEM }),
+  '$stock.balances': (db) => db.$stock.balances({ where: { warehouse: 'main' }, after: ITEM }),
+  '$stock.history': (db) => db.$silos.history({ item: 'one' }),
+  '$stock.balanceAt': (db) => db.$silos.balanceAt({ item: 'one', at: new Date() }),
+  '$stock.reservations': (db) => db.$stock.reservations({ item: ITEM, state: 'active' }),
+  '$stock.statement': (db, transactionId) => db.$stock.statement({ transactionId }),
+  '$stock.move of an item with a history': (db, transactionId) =>
+    db.$silos.move({ transactionId, item: 'one', quantity: 1 }),
+  '$stock.project of a stock with a history': (db) => db.$silos.project(),
   '$stock.audit': (db) => db.$stock.audit(),
+  '$stock.audit of a stock with a history': (db) => db.$silos.audit(),
   '$serials.allocate': (db, transactionId) =>
     db.$serials.allocate({ transactionId, where: { productId: 1 }, count: 3 }),
   '$serials.allocate by numbers': (db, transactionId) =>
@@ -148,6 +158,7 @@ test('every public call sends the SQL that is written down, and as many statemen
   await database.query(`
 INSERT INTO "Lease" (name, token, holder) VALUES ('frozen', 7, 'somebody');
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
+INSERT INTO "Silo" (code) VALUES ('one');
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
 INSERT INTO "Pallet" (code, "onHand") VALUES ('frozen', 1000);
 INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n;

@@ -7,6 +7,7 @@ import { connectStock } from '../support/connect-stock.js'
 import { openConnection, openTransaction } from '../support/connection.js'
 import { startProcess } from '../support/process.js'
 import { rejectionOf } from '../support/rejection.js'
+import { useSilos } from '../support/silos.js'
 import { started } from '../support/started.js'
 import { STARTING_LINE } from '../support/starting-line.js'
 import { expectExact, newId, type StockItem, useStock } from '../support/stock.js'
@@ -496,11 +497,41 @@ describe('everything at once, from two processes', () => {
     await expectExact(database)
   })
 
+  test('the same with a history: every movement has its number and its balance, and the looks are what a slow sum is', async () => {
+    const silos = useSilos({ name: 'prisma', database })
+    const codes = await Promise.all(Array.from({ length: 3 }, () => silos.newSilo()))
+    const db = await silos.db()
+    for (const item of codes) await db.$stock.move({ transactionId: newId(), item, quantity: 20 })
+    const outcomes = await fromTwoProcesses(codes, 6, 20, true)
+
+    expect(outcomes.flatMap(({ failures }) => failures)).toEqual([])
+    await silos.expectNumbered()
+    expect(await db.$stock.audit()).toEqual([])
+    for (const { item, onHand, reserved, deferred } of await db.$stock.balances({ items: codes })) {
+      const [sums] = await database.query(
+        `SELECT (SELECT coalesce(sum(quantity) FILTER (WHERE applied), 0)::int FROM "SiloMovement" WHERE code = $1) AS "onHand",
+  (SELECT coalesce(sum(quantity) FILTER (WHERE NOT applied), 0)::int FROM "SiloMovement" WHERE code = $1) AS deferred,
+  (SELECT coalesce(sum(quantity - fulfilled), 0)::int FROM "SiloReservation"
+   WHERE code = $1 AND state = 'active' AND "expiresAt" > clock_timestamp()) AS reserved`,
+        [item],
+      )
+      expect({ onHand, reserved, deferred }).toEqual(sums)
+      const history = await db.$stock.history({ item, limit: 10_000 })
+      expect(history.at(-1)?.balance).toBe(onHand)
+      expect(history.reduce((sum, { quantity }) => sum + quantity, 0)).toBe(onHand)
+    }
+  })
+
   /** Two processes with the same work, let go when both are ready. */
-  async function fromTwoProcesses(items: StockItem[], callers: number, rounds: number): Promise<MixOutcome[]> {
+  async function fromTwoProcesses(
+    items: MixWork['items'],
+    callers: number,
+    rounds: number,
+    hasHistory = false,
+  ): Promise<MixOutcome[]> {
     const referee = await openConnection(database.url)
     await referee.query('SELECT pg_advisory_lock($1)', [STARTING_LINE])
-    const work = { url: database.url, items, callers, rounds, names: 'storm' } satisfies MixWork
+    const work = { url: database.url, items, callers, rounds, names: 'storm', hasHistory } satisfies MixWork
     const processes = [1, 2].map(() => startProcess('stock-mix-worker.ts', work))
     await untilBlocked(database.url, 2)
     await referee.query('SELECT pg_advisory_unlock($1)', [STARTING_LINE])

@@ -5,7 +5,7 @@ import { serials } from '../../src/serials/extension.js'
 import { series } from '../../src/series/extension.js'
 import { stock } from '../../src/stock/extension.js'
 import type { createClient } from './clients.js'
-import { STOCK, type StockItem } from './stock-models.js'
+import { SILO, STOCK, type StockItem } from './stock-models.js'
 
 /** One series that is not gapless; its blocks are as small as they can be. */
 const SERIES = {
@@ -18,6 +18,7 @@ export function clientOf({ client }: ReturnType<typeof createClient>) {
     .$extends(concurrency())
     .$extends(leases())
     .$extends(stock(STOCK))
+    .$extends(stock({ ...SILO, name: 'silos' }))
     .$extends(serials())
     .$extends(series(SERIES))
 }

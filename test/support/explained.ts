@@ -4,12 +4,16 @@ import pg from 'pg'
 export interface Explained {
   readonly text: string
   readonly scanned: readonly string[]
+  /** How many rows it has read of tables, those that its conditions have passed over among them. */
+  readonly rows: number
 }
 
 interface PlanNode {
   readonly 'Node Type': string
   readonly 'Relation Name'?: string
   readonly 'Actual Loops': number
+  readonly 'Actual Rows': number
+  readonly 'Rows Removed by Filter'?: number
   readonly Plans?: readonly PlanNode[]
 }
 
@@ -37,7 +41,8 @@ export function explainStatements(pool: pg.Pool, which: RegExp): Explained[] {
         await send(`PREPARE ${name} AS ${text}`)
         const list = values.length > 0 ? `(${values.map(literalOf).join(', ')})` : ''
         const { rows } = await send(`EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE ${name}${list}`)
-        explained.push({ text, scanned: [...new Set(scannedBy(rows[0]['QUERY PLAN'][0].Plan))] })
+        const { Plan } = rows[0]['QUERY PLAN'][0]
+        explained.push({ text, scanned: [...new Set(scannedBy(Plan))], rows: rowsOf(Plan) })
       } catch (error) {
         // A statement that takes itself back.
         if ((error as { code?: string }).code?.startsWith('22') !== true) throw error
@@ -61,6 +66,12 @@ function scannedBy(node: PlanNode): string[] {
   const { 'Relation Name': table, Plans = [] } = node
   const own = table !== undefined && node['Node Type'].endsWith('Scan') && node['Actual Loops'] > 0 ? [table] : []
   return [...own, ...Plans.flatMap(scannedBy)]
+}
+
+function rowsOf(node: PlanNode): number {
+  const { 'Relation Name': table, 'Actual Rows': rows, 'Rows Removed by Filter': others = 0, Plans = [] } = node
+  const own = table === undefined ? 0 : (rows + others) * node['Actual Loops']
+  return Plans.reduce((sum, plan) => sum + rowsOf(plan), own)
 }
 
 function literalOf(value: unknown): string {

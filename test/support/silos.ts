@@ -10,13 +10,9 @@ import type { StockOptions } from '../../src/stock/options.js'
 import type { Stock } from '../../src/stock/types.js'
 import type { Database } from './database.js'
 import type { EngineName } from './engines.js'
+import { SILO } from './stock-models.js'
 
-/** A stock with a history. */
-export const SILO = {
-  item: { model: 'Silo', key: 'code' },
-  movement: { model: 'SiloMovement', refused: 'refused' },
-  reservation: { model: 'SiloReservation' },
-} as const
+export { SILO }
 
 /** The same of several depots, by lots and in decimals, with other names. */
 export const DEPOT_SILO = {

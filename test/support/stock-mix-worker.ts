@@ -4,7 +4,7 @@ import { PrismaClient } from '../../generated/prisma/client.js'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/stock/extension.js'
 import { STARTING_LINE } from './starting-line.js'
-import { STOCK, type StockItem } from './stock-models.js'
+import { SILO, STOCK, type StockItem } from './stock-models.js'
 
 const KINDS = [
   'move',
@@ -23,7 +23,9 @@ type Kind = (typeof KINDS)[number]
 
 export interface MixWork {
   readonly url: string
-  readonly items: readonly StockItem[]
+  readonly items: readonly StockItem[] | readonly string[]
+  /** Whether the items are silos, which have a history. */
+  readonly hasHistory?: boolean
   readonly callers: number
   /** Steps of each caller. */
   readonly rounds: number
@@ -45,10 +47,10 @@ export interface MixOutcome {
 const EXPECTED = ['INSUFFICIENT_STOCK', 'RESERVATION_ENDED', 'REVERSAL']
 const ON_PURPOSE = new Error('rolled back on purpose')
 
-process.once('message', async ({ url, items, callers, rounds, names, kinds = KINDS, folds }: MixWork) => {
+process.once('message', async ({ url, items, callers, rounds, names, kinds = KINDS, folds, hasHistory }: MixWork) => {
   const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: 8 }) })
     .$extends(concurrency({ retry: { deadline: 100_000, attempts: 100 } }))
-    .$extends(stock({ ...STOCK, retry: { deadline: 100_000, attempts: 100 } }))
+    .$extends(stock({ ...((hasHistory ? SILO : STOCK) as typeof STOCK), retry: { deadline: 100_000, attempts: 100 } }))
   if (folds) for (;;) await db.$stock.project({ batchSize: 1 })
 
   const below = (limit: number) => Math.floor(Math.random() * limit)

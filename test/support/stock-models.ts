@@ -19,6 +19,13 @@ export const MATERIAL = {
   },
 } as const
 
+/** A stock with a history. */
+export const SILO = {
+  item: { model: 'Silo', key: 'code' },
+  movement: { model: 'SiloMovement', refused: 'refused' },
+  reservation: { model: 'SiloReservation' },
+} as const
+
 export interface StockItem {
   readonly productId: number
   readonly warehouse: string
