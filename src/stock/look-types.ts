@@ -1,15 +1,15 @@
 /** A part of an item's key, such as its warehouse; of a key of one field there is none. */
 export type PartOf<Key> = Key extends object ? Partial<Key> : never
 
-/** What there is of an item, all of one moment. */
+/** The quantities of an item, all of one moment. */
 export interface StockBalance<Key, Q> {
   readonly item: Key
   readonly onHand: Q
   /** Held by reservations; one whose time is up holds nothing. */
   readonly reserved: Q
-  /** How much a call can take: what is on hand and not reserved, down to the minimum. */
+  /** The quantity that a call can take: of that on hand the part that is not reserved, down to the minimum. */
   readonly available: Q
-  /** What is recorded by `defer`, and not folded yet. It is not in `onHand`. */
+  /** The quantity that is recorded by `defer`, and not folded yet. It is not in `onHand`. */
   readonly deferred: Q
 }
 
@@ -67,7 +67,7 @@ interface Page {
 /** The methods of `$stock` that look, and write nothing. Each sends one statement. */
 export interface StockLooks<Key, Q> {
   /**
-   * What there is of an item: on hand, reserved, available and deferred.
+   * The quantities of an item: on hand, reserved, available and deferred.
    *
    * @throws ItemNotFoundError if there is no such item
    *
@@ -77,8 +77,8 @@ export interface StockLooks<Key, Q> {
   balance(args: { item: Key }): Promise<StockBalance<Key, Q>>
 
   /**
-   * What there is of many items: of all of them, of those with a part of the key such as a warehouse, or of these. They are in the order
-   * of their keys. The next page begins behind the last item of this page. An item that is not there is left out.
+   * The same of many items: of all of them, of those with a part of the key such as a warehouse, or of these. They are in the
+   * order of their keys. The next page begins behind the last item of this page. An item that is not there is left out.
    *
    * @example
    * const first = await db.$stock.balances({ limit: 100 })
@@ -99,7 +99,7 @@ export interface StockLooks<Key, Q> {
    * The movements of an item that are in its balance, one behind the other, each with the balance after it.
    *
    * A movement has its number from the moment when it was written, with the item locked. So a page misses none: one that
-   * is committed later has a higher number than all that a page has shown. What is deferred has none before it is folded.
+   * is committed later has a higher number than all that a page has shown. A deferred movement has none before it is folded.
    *
    * @throws ConfigurationError if the models have no columns for it
    *
@@ -119,7 +119,7 @@ export interface StockLooks<Key, Q> {
   ): Promise<readonly HistoryEntry<Q>[]>
 
   /**
-   * How much of an item was on hand at a time, by the database's clock: after the last movement that had come into the
+   * The quantity of an item that was on hand at a time, by the database's clock: after the last movement that had come into the
    * balance by then. A movement counts from when it was written, though it is seen once it is committed. So ask for a time
    * that is longer ago than your transactions last.
    *

@@ -86,9 +86,8 @@ FROM ${from}${table} AS t${on && raw(` ON ${on}`)}${where(conditions)}
 ORDER BY ${columnsOf(key, 't')}
 LIMIT ${param(limit, 'int4')}`)
   return rows.map((row) => {
-    const [present, reserved, deferred] = [row.onHand, row.reserved, row.deferred].map((text) =>
-      quantities.parse(text),
-    ) as [bigint, bigint, bigint]
+    const present = quantities.parse(row.onHand)
+    const reserved = quantities.parse(row.reserved)
     const limit = minimum ? row.minimum : map.minimum
     const least = typeof limit === 'string' ? quantities.parse(limit) : (limit ?? 0n)
     const available = present - reserved - least
@@ -97,7 +96,7 @@ LIMIT ${param(limit, 'int4')}`)
       onHand: quantities.value(present),
       reserved: quantities.value(reserved),
       available: quantities.value(available > 0n ? available : 0n),
-      deferred: quantities.value(deferred),
+      deferred: quantities.value(quantities.parse(row.deferred)),
     }
   })
 }
@@ -116,7 +115,7 @@ function leftOf({ quantity, fulfilled }: ReservationMap): SqlText {
   return raw(`r.${columnOf(quantity)}${fulfilled ? ` - r.${columnOf(fulfilled)}` : ''}`)
 }
 
-/** What is recorded of the item `t`, and not folded. With a history these movements are found by its index: none has a number. */
+/** The movements of the item `t` that are recorded, and not folded. With a history these movements are found by its index, for none has a number. */
 function deferredOf({ movement, item, history }: StockMap): Statement {
   const { applied, refused, quantity, table } = movement
   if (!applied) return sql`'0'`
@@ -129,7 +128,10 @@ function deferredOf({ movement, item, history }: StockMap): Statement {
 /** The rows of `alias` are of the item `t`. */
 function ofItem({ item }: LinesMap, alias: string, key: readonly Field[]): SqlText {
   return join(
-    item.map((field, i) => raw(`${alias}.${columnOf(field)} = t.${columnOf(key[i] as Field)}`)),
+    key.flatMap((own, i) => {
+      const field = item[i]
+      return field ? raw(`${alias}.${columnOf(field)} = t.${columnOf(own)}`) : []
+    }),
     ' AND ',
   )
 }
@@ -226,7 +228,7 @@ function entryOf(
   { state }: ReservationMap,
   row: Omit<ReservationRow, 'transactionId'>,
 ) {
-  const recorded = enumName(row.state, state) as (typeof STATES)[number]
+  const recorded = enumName(row.state, state)
   return {
     line: row.line,
     item: itemOfRow(item, row.key).given,

@@ -155,7 +155,7 @@ function mapLots(found: TableCheck, own: readonly Field[]) {
 
 /** Fields of the usual names are those of a history only if all of them are there: others may be called so, too. */
 function mapHistory(items: TableCheck, movements: TableCheck, { onHand }: StockMap['item']): HistoryMap | undefined {
-  const all = [items, movements, movements, movements].map((found, i) => [found, HISTORY[i] as string] as const)
+  const all = HISTORY.map((name, i) => [i === 0 ? items : movements, name] as const)
   const missing = all.filter(([found, name]) => !found.has(name))
   if (missing.length > 0) {
     const isNamed = all.some(([found, name]) => found.has(name, true))
