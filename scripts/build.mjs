@@ -53,6 +53,7 @@ const LATER = {
     'stock/line-data',
     'stock/numbering',
     'stock/other-methods',
+    'transitions/transition',
   ],
   tools: ['doctor/check', 'prisma/migration'],
 }

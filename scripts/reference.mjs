@@ -19,7 +19,7 @@ const ENTRIES = {
 /** The pages, each with the folders of src whose exports it shows; the first one shows all others, too. */
 const PAGES = {
   concurrency: { title: 'The extension and its options', folders: [] },
-  versioning: { title: 'Versioned writes', folders: ['versioning'], guide: 'versioned-updates' },
+  versioning: { title: 'Versioned writes', folders: ['versioning', 'transitions'], guide: 'versioned-updates' },
   idempotency: { title: 'Once only', folders: ['idempotency'], guide: 'operation-once' },
   transactions: { title: 'Transactions', folders: ['transactions'], guide: 'transactions' },
   locking: { title: 'Locks', folders: ['locking'], guide: 'advisory-locks' },
@@ -43,6 +43,7 @@ const METHODS = {
   LockClientMethods: '',
   RowLockModelMethods: '',
   LeaseClientMethods: '',
+  TransitionModelMethods: '',
   EventClientMethods: '',
   CheckClientMethods: '',
   Stock: '$stock.',

@@ -32,6 +32,9 @@ import {
 } from './transactions/extension.js'
 import { transactionMethod } from './transactions/method.js'
 import { RetryingTransactions } from './transactions/with-retry.js'
+import type { MovesFit, TransitionModelMethods } from './transitions/client-types.js'
+import { transitionModelMethods } from './transitions/extension.js'
+import { movesOf } from './transitions/options.js'
 import { bumpHooks } from './versioning/bump.js'
 import { type VersionedModelMethods, versionedModelMethods } from './versioning/extension.js'
 import type { VersioningOf } from './versioning/types.js'
@@ -90,6 +93,18 @@ export type { RetryPolicy } from './retry/policy.js'
 export type { TransactionClientMethods, TransactionWithRetry } from './transactions/extension.js'
 export type { TransactionWithRetryOptions } from './transactions/method.js'
 export type { TransactionContext } from './transactions/with-retry.js'
+export type {
+  HistoryData,
+  MovesFit,
+  ReachableState,
+  StateField,
+  StateOf,
+  Transition,
+  TransitionArgs,
+  TransitionModelMethods,
+  TransitionResult,
+} from './transitions/client-types.js'
+export type { TransitionOptions, TransitionSettings } from './transitions/options.js'
 export {
   type DeleteVersioned,
   type TryUpdateVersioned,
@@ -124,7 +139,8 @@ const DEFAULT_MAX_WAITING = 5
 export interface ConcurrencyModelMethods<O>
   extends VersionedModelMethods<O>,
     IdempotentModelMethods,
-    RowLockModelMethods {}
+    RowLockModelMethods,
+    TransitionModelMethods<O> {}
 
 /** The methods that the client gets, and the `tx` of a transaction. */
 export interface ConcurrencyClientMethods
@@ -140,6 +156,11 @@ export type ConcurrencyExtension<O> = Extension<
   Members<ConcurrencyClientMethods>
 >
 
+/** The extension for `$extends`. With moves it fits a client that has their models, fields and states. */
+export type ConcurrencyOf<O> = O extends { readonly transitions: infer X }
+  ? <C>(client: C & MovesFit<C, X>) => ConcurrencyExtension<VersioningOf<O>>
+  : (client: object) => ConcurrencyExtension<VersioningOf<O>>
+
 /**
  * The extension: versioned writes, retried transactions, once-only inserts and operations, and
  * advisory locks, for a PrismaClient on PostgreSQL.
@@ -152,9 +173,7 @@ export type ConcurrencyExtension<O> = Extension<
  * const db = new PrismaClient({ adapter }).$extends(concurrency())
  * await db.product.updateVersioned({ where: { id }, data: (current) => ({ stock: current.stock - 1 }) })
  */
-export function concurrency<const O extends ConcurrencyOptions>(
-  options?: O,
-): (client: object) => ConcurrencyExtension<VersioningOf<O>> {
+export function concurrency<const O extends ConcurrencyOptions>(options?: O): ConcurrencyOf<O> {
   const given = checkOptions(options ?? {})
   const extension = Prisma.defineExtension((below) => {
     const { transparent = [] } = given
@@ -168,6 +187,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
     const transactions = new RetryingTransactions()
     const catalogue = new Catalogue()
     const events = eventsOf(given)
+    const moves = movesOf(dataModel, given.transitions ?? {})
     const versioning = new Versioning(versions, policy, catalogue, events)
     const locks = new LockMethods(transactions, policy, given.lock?.maxWaiting ?? DEFAULT_MAX_WAITING, events)
     const keepVersion = (model: string) => versions.keepVersion(model)
@@ -183,6 +203,7 @@ export function concurrency<const O extends ConcurrencyOptions>(
           ...versionedModelMethods(versioning, records),
           ...idempotentModelMethods(inserts, records),
           ...rowLockModelMethods({ catalogue, dataModel, policy, events }, records),
+          ...transitionModelMethods({ moves, versions, keyCheck: versioning.keyCheck, policy, events }, records),
           ...touch.model,
         },
       },
@@ -201,5 +222,5 @@ export function concurrency<const O extends ConcurrencyOptions>(
     touch.made(extended)
     return extended
   })
-  return extension as unknown as (client: object) => ConcurrencyExtension<VersioningOf<O>>
+  return extension as unknown as ConcurrencyOf<O>
 }

@@ -2,6 +2,7 @@ import { eventOptions } from './events/options.js'
 import type { EventOptions } from './events/types.js'
 import { type IdempotencyOptions, idempotencyOptions } from './idempotency/options.js'
 import { type RetryPolicy, retryPolicySchema } from './retry/policy.js'
+import { type TransitionSettings, transitionSettings } from './transitions/options.js'
 import * as s from './values/schema.js'
 import { checkConfiguration, nameSchema } from './values/validation.js'
 import { type VersionSettings, versionSettings } from './versioning/options.js'
@@ -9,6 +10,8 @@ import { type VersionSettings, versionSettings } from './versioning/options.js'
 export interface ConcurrencyOptions extends EventOptions {
   /** Which column is the version, and whether plain writes bump it. Default: `version`, where a model has it. */
   readonly version?: VersionSettings
+  /** The states of models, and the moves between them, for `transition`: by the models' names. */
+  readonly transitions?: TransitionSettings
   /** For `createIdempotent`, `$idempotent` and `$oncePer`. */
   readonly idempotency?: IdempotencyOptions
   /** For `$withAdvisoryLock`. */
@@ -28,6 +31,7 @@ export interface ConcurrencyOptions extends EventOptions {
 const concurrencyOptions = s.strictObject({
   ...eventOptions,
   version: s.optional(versionSettings),
+  transitions: s.optional(transitionSettings),
   idempotency: s.optional(idempotencyOptions),
   lock: s.optional(s.strictObject({ maxWaiting: s.optional(s.whole().check(s.gte(1))) })),
   retry: s.optional(retryPolicySchema),

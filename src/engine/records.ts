@@ -93,6 +93,8 @@ export interface RecordSession extends ModelFacts, Pick<Session, 'rows'> {
    * duplicate in flight, and raises no error.
    */
   createNew(rows: readonly Row[], selection: object): Promise<Row[]>
+  /** In a transaction, inserts a record of another model. */
+  createOther(model: string, args: ActionArgs): Promise<Row>
   /** In a transaction, runs the body in a savepoint: its failure leaves the transaction as it was. */
   contained<R>(body: (inside: RecordSession) => Promise<R>): Promise<R>
 }

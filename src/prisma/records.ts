@@ -100,6 +100,8 @@ abstract class PrismaRecords extends Facts implements RecordSession {
   protected abstract send(action: ModelAction, args: ActionArgs): PromiseLike<unknown>
   /** Reads a record from the primary: of this model, unless the name of another one is given. */
   protected abstract find(args: ActionArgs, other?: string): PromiseLike<unknown>
+  /** In a transaction, a model of the client that is in it. */
+  protected abstract other(name: string): ModelContext
   protected abstract savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R>
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
@@ -133,6 +135,10 @@ abstract class PrismaRecords extends Facts implements RecordSession {
       if (isUniqueViolation(error)) return new Taken(error)
       throw error
     }
+  }
+
+  createOther(model: string, args: ActionArgs): Promise<Row> {
+    return this.#answer('create', () => this.other(model).create(args), model)
   }
 
   createNew(rows: readonly Row[], selection: object): Promise<Row[]> {
@@ -196,8 +202,12 @@ class Root extends PrismaRecords implements RootRecords {
   }
 
   protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
-    const model = other === undefined ? this.context : modelOf(this.whole, other)
+    const model = other === undefined ? this.context : this.other(other)
     return this.#within(() => readPrimary(model, this.#own, args))
+  }
+
+  protected other(name: string): ModelContext {
+    return modelOf(this.whole, name)
   }
 
   protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
@@ -231,19 +241,19 @@ class OwnTransaction extends PrismaRecords {
    * its own client, so a savepoint in there has a model of its own.
    */
   protected send(action: ModelAction, args: ActionArgs): PromiseLike<unknown> {
-    if (isTransactionClient(this.context.$parent)) return this.#modelOf(this.model)[action](args)
+    if (isTransactionClient(this.context.$parent)) return this.other(this.model)[action](args)
     return this.context[action](args).requestTransaction({ kind: 'itx', id: transactionId(this.#tx) })
   }
 
   protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
-    return other === undefined ? this.send(READ, args) : this.#modelOf(other)[READ](args)
+    return other === undefined ? this.send(READ, args) : this.other(other)[READ](args)
   }
 
   protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
     return this.#tx.$transaction((inside) => body(new OwnTransaction(this.context, inside)))
   }
 
-  #modelOf(name: string): ModelContext {
+  protected other(name: string): ModelContext {
     return modelOf(transactionClient(this.whole, this.#tx), name)
   }
 }
@@ -286,19 +296,19 @@ class InTurn extends PrismaRecords implements TransactionRecords {
   }
 
   protected send(action: ModelAction, args: ActionArgs): PromiseLike<unknown> {
-    const model = this.#mark === undefined ? this.context : this.#modelOf(this.model)
+    const model = this.#mark === undefined ? this.context : this.other(this.model)
     return model[action](args)
   }
 
   protected find(args: ActionArgs, other?: string): PromiseLike<unknown> {
-    return other === undefined ? this.send(READ, args) : this.#modelOf(other)[READ](args)
+    return other === undefined ? this.send(READ, args) : this.other(other)[READ](args)
   }
 
   protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
     return this.#savepoint(({ client }) => body(new OwnTransaction(this.context, client as PrismaClientLike)))
   }
 
-  #modelOf(name: string): ModelContext {
+  protected other(name: string): ModelContext {
     return modelOf(transactionClient(this.whole, this.context.$parent, this.#mark), name)
   }
 }

@@ -8,7 +8,11 @@ import type { CallOptions } from '../retry/call-options.js'
  */
 
 /** Of the options, all that the types need: they stand in a program's declarations for every model. */
-export type VersioningOf<O> = O extends { readonly version: infer V } ? { readonly version: V } : Record<never, never>
+export type VersioningOf<O> = O extends { readonly transitions: infer X }
+  ? VersionIn<O> & { readonly transitions: X }
+  : VersionIn<O>
+
+type VersionIn<O> = O extends { readonly version: infer V } ? { readonly version: V } : Record<never, never>
 
 type DefaultField<T, O> = O extends { readonly version: { readonly field: infer F extends string } } ? F : UsualField<T>
 

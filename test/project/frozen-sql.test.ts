@@ -36,6 +36,14 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
     const [row] = await database.query(`INSERT INTO "Order" (customer) VALUES ('d') RETURNING id`)
     return db.order.deleteVersioned({ where: { id: Number(row?.id), version: 0 } })
   },
+  transition: async (db) => {
+    const [row] = await database.query('INSERT INTO "Errand" DEFAULT VALUES RETURNING id')
+    return db.errand.transition({ where: { id: Number(row?.id) }, to: 'done' })
+  },
+  'transition with a history': async (db, code) => {
+    await database.query('INSERT INTO "Parcel" (code) VALUES ($1)', [code])
+    return db.parcel.transition({ where: { code }, to: 'PAID' })
+  },
   'createIdempotent, new': (db, transactionId) =>
     db.payment.createIdempotent({ where: { transactionId }, data: { amount: 1 } }),
   'createIdempotent, a duplicate': (db) =>

@@ -12,10 +12,15 @@ const SERIES = {
   series: { 'in blocks': { blocks: 1 }, payment: { document: { model: 'Payment', number: 'reference' } } },
 } as const
 
+const TRANSITIONS = {
+  Parcel: { field: 'state', from: { PENDING: ['PAID'] }, history: { model: 'ParcelMove' } },
+  Errand: { field: 'state', from: { open: ['done'] } },
+} as const
+
 /** A client with everything of this package on it. */
 export function clientOf({ client }: ReturnType<typeof createClient>) {
   return client
-    .$extends(concurrency())
+    .$extends(concurrency({ transitions: TRANSITIONS }))
     .$extends(leases())
     .$extends(stock(STOCK))
     .$extends(stock({ ...SILO, name: 'silos' }))

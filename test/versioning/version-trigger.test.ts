@@ -53,6 +53,7 @@ const models: Record<string, { field?: string; table: string; column: string; in
     insert: `("the code") VALUES ('raw')`,
     set: '"Flag" = true',
   },
+  Parcel: { table: 'Parcel', column: 'version', insert: `(code) VALUES ('raw')`, set: `note = 'raw 2'` },
   Depot: { table: 'Depot', column: 'version', insert: `(name) VALUES ('raw')`, set: `name = 'raw 2'` },
   Shelf: {
     table: 'Shelf',
