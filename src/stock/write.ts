@@ -9,7 +9,7 @@ import type { Balance, MovementEntry, WriteSet } from './decider.js'
 import type { Demand } from './demand.js'
 import type { Item } from './item.js'
 import { balancesOf, type LockedRow, type LockedState } from './load-snapshot.js'
-import type { HistoryMap, StockMap } from './mapping.js'
+import type { StockMap } from './mapping.js'
 import type { Numbers } from './numbering.js'
 import {
   type Claim,
@@ -158,7 +158,7 @@ function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['deman
   if (changesReserved(items)) {
     columns.push(column('reserved', wideSqlType, items, ({ known, next }) => textOf(next.reserved - known.reserved)))
   }
-  if (isNumbered(map, items)) {
+  if (map.history) {
     columns.push(column('moved', 'int8', items, ({ known, next }) => (next.sequence - known.sequence).toString()))
   }
   for (const name of limitsOf(demands)) {
@@ -169,10 +169,6 @@ function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['deman
 
 function changesReserved(items: Writes['items']): boolean {
   return items.some(({ known, next }) => known.reserved !== next.reserved)
-}
-
-function isNumbered({ history }: StockMap, items: Writes['items']): HistoryMap | false | undefined {
-  return items.some(({ known, next }) => known.sequence !== next.sequence) && history
 }
 
 /** The columns of the demands that there are. */
@@ -223,10 +219,10 @@ function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]):
 function changedItems(map: StockMap, { items }: Writes, source: Statement, parts: ClaimParts | undefined): Statement {
   const { table, key, onHand, reserved } = map.item
   const hasReserved = reserved && changesReserved(items)
-  const numbered = isNumbered(map, items)
+  const { history } = map
   return sql`changed AS (
   UPDATE ${table} AS t
-  SET ${columnOf(onHand)} = t.${columnOf(onHand)} + item.on_hand${hasReserved && raw(`, ${columnOf(reserved)} = t.${columnOf(reserved)} + item.reserved`)}${numbered && raw(`, ${columnOf(numbered.last)} = t.${columnOf(numbered.last)} + item.moved`)}${touches(map.item, 't')}
+  SET ${columnOf(onHand)} = t.${columnOf(onHand)} + item.on_hand${hasReserved && raw(`, ${columnOf(reserved)} = t.${columnOf(reserved)} + item.reserved`)}${history && raw(`, ${columnOf(history.last)} = t.${columnOf(history.last)} + item.moved`)}${touches(map.item, 't')}
   FROM ${source}${where([keysEqual(key, 't', 'item'), parts?.isClaimed])}
   RETURNING 1
 )`
