@@ -63,8 +63,8 @@ export interface SetupOptions {
 
 /** A feature with tables on the client. */
 export interface FeatureSetup {
-  readonly name: 'leases' | 'stock' | 'serials' | 'series'
-  /** The models and fields that its options name, found and checked: its `StockMap`, `SerialsMap`, `SeriesMap` or `LeaseMap`. */
+  readonly name: 'inbox' | 'leases' | 'outbox' | 'stock' | 'serials' | 'series'
+  /** The models and fields that its options name, found and checked: such as its `StockMap`. */
   readonly map: object
 }
 

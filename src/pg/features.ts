@@ -188,7 +188,7 @@ export function leases(options: LeasesOptions = {}): PgExtension<LeaseClientMeth
   }
 }
 
-function extensionOf<N extends object>(
+export function extensionOf<N extends object>(
   name: FeatureSetup['name'],
   make: (root: RetryingRoot, models: DataModel) => Feature,
 ): PgExtension<N> {

@@ -1,0 +1,127 @@
+import { type RootSession, rowOf, type Session, type TransactionSession } from '../engine/session.js'
+import { touches } from '../mapping/columns.js'
+import { columnOf, momentOf } from '../sql/sql.js'
+import { param, sql } from '../sql/statement.js'
+import type { OutboxMap } from './mapping.js'
+import { dueIn, dueNow, isKeyOf, isMessage, type MessageRow, messageColumns } from './statements.js'
+
+/**
+ * Takes the first message of a key of the topic that is due, and keeps it locked until the transaction ends.
+ *
+ * No two relays ever have one key: the message that a key's row calls the first is locked, and until the commit that makes
+ * it another one each other relay sees the same, and passes the locked row over. One that was sent meanwhile is deleted,
+ * which shows as soon as it is locked, whatever the snapshot; and so does it if it has died.
+ */
+export async function take(tx: TransactionSession, map: OutboxMap, topic: string): Promise<MessageRow | undefined> {
+  const { message, key } = map
+  const [row] = await tx.rows<MessageRow>(sql`SELECT ${messageColumns(map)}
+FROM ${key.table} AS k JOIN ${message.table} AS m ON ${isKeyOf(map)} AND m.${columnOf(message.position)} = k.${columnOf(key.head)}
+WHERE k.${columnOf(key.topic)} = ${param(topic, 'text')} AND k.${columnOf(key.dueAt)} <= ${momentOf(key.dueAt)}
+  AND m.${columnOf(message.deadAt)} IS NULL
+ORDER BY k.${columnOf(key.dueAt)}
+LIMIT 1
+FOR UPDATE OF m SKIP LOCKED`)
+  return row
+}
+
+/** Notes that the message was sent, in the transaction of its delivery. The next one of its key is due now. */
+export async function finish(
+  tx: TransactionSession,
+  map: OutboxMap,
+  topic: string,
+  { id, key }: MessageRow,
+): Promise<void> {
+  const { message, key: keys } = map
+  const isKey = sql`k.${columnOf(keys.topic)} = ${param(topic, 'text')} AND k.${columnOf(keys.key)} = ${param(key, 'text')}`
+  const [head, last] = [columnOf(keys.head), columnOf(keys.last)]
+  // The key of a message without one is its id: nobody adds to it.
+  const moved =
+    key === id
+      ? sql`DELETE FROM ${keys.table} AS k WHERE ${isKey} RETURNING 1`
+      : sql`UPDATE ${keys.table} AS k SET ${head} = k.${head} + 1,
+    ${columnOf(keys.dueAt)} = CASE WHEN k.${head} < k.${last} THEN ${dueNow(map)} END${touches(keys, 'k')}
+  WHERE ${isKey} RETURNING 1`
+  const { isDone } = await rowOf<{ isDone: boolean }>(
+    tx,
+    sql`WITH sent AS (
+  DELETE FROM ${message.table} AS m WHERE ${isMessage(map, id)} RETURNING 1
+), moved AS (
+  ${moved}
+)
+SELECT EXISTS (SELECT FROM sent) AND EXISTS (SELECT FROM moved) AS "isDone"`,
+  )
+  if (!isDone) throw new Error(`The message ${id} of the outbox, or its key, was deleted while it was delivered.`)
+}
+
+/** A delivery that has failed. */
+export interface Failure {
+  readonly error: string
+  /** `stop` and `skip` if it was the last one. */
+  readonly next: { readonly retryIn: number } | 'stop' | 'skip'
+}
+
+/**
+ * Notes a failure, after its transaction was rolled back. If another relay has taken the message meanwhile, nothing is
+ * noted: it is under way.
+ */
+export async function fail(root: RootSession, map: OutboxMap, { id }: MessageRow, failure: Failure): Promise<void> {
+  const { message, key } = map
+  const { next } = failure
+  const isDead = typeof next === 'string'
+  const count = columnOf(message.attempts)
+  const [head, last, dueAt] = [columnOf(key.head), columnOf(key.last), columnOf(key.dueAt)]
+  const due = {
+    stop: sql`${dueAt} = NULL`,
+    skip: sql`${head} = k.${head} + 1, ${dueAt} = CASE WHEN k.${head} < k.${last} THEN ${dueNow(map)} END`,
+  }
+  await root.rows(sql`WITH own AS (
+  SELECT m.${columnOf(message.id)} AS id
+  FROM ${message.table} AS m
+  WHERE ${isMessage(map, id)} AND m.${columnOf(message.deadAt)} IS NULL
+  FOR UPDATE SKIP LOCKED
+), failed AS (
+  UPDATE ${message.table} AS m SET ${count} = m.${count} + 1, ${columnOf(message.error)} = ${param(failure.error, 'text')}${isDead && sql`, ${columnOf(message.deadAt)} = ${momentOf(message.deadAt)}`}${touches(message, 'm')}
+  FROM own
+  WHERE m.${columnOf(message.id)} = own.id
+  RETURNING m.*
+)
+UPDATE ${key.table} AS k SET ${isDead ? due[next] : sql`${dueAt} = ${dueIn(map, param(next.retryIn, 'float8'))}`}${touches(key, 'k')}
+FROM failed AS m
+WHERE ${isKeyOf(map)} AND k.${head} = m.${columnOf(message.position)}`)
+}
+
+/** In how many ms the next message of the topics is due; `undefined` if none is. */
+export async function nextDue(
+  session: Session,
+  map: OutboxMap,
+  topics: readonly string[],
+): Promise<number | undefined> {
+  const { table, topic, dueAt } = map.key
+  const row = await rowOf<{ ms: number | null }>(
+    session,
+    sql`SELECT min(extract(epoch FROM due.at - ${momentOf(dueAt, 'clock_timestamp()')}) * 1000)::float8 AS ms
+FROM unnest(${param(topics, 'text[]')}) AS t(topic), LATERAL (
+  SELECT min(k.${columnOf(dueAt)}) AS at FROM ${table} AS k WHERE k.${columnOf(topic)} = t.topic
+) AS due`,
+  )
+  return row.ms === null ? undefined : Math.max(0, row.ms)
+}
+
+/**
+ * Deletes keys that have no messages. An `add` that meets it waits, and makes the key anew. One that was there first has
+ * made the key due, and the condition is looked at again once the row is locked.
+ */
+export async function deleteIdleKeys(session: Session, map: OutboxMap, topics: readonly string[]): Promise<void> {
+  const { key, message } = map
+  await session.rows(sql`WITH idle AS (
+  SELECT k.${columnOf(key.topic)} AS topic, k.${columnOf(key.key)} AS key
+  FROM ${key.table} AS k
+  WHERE k.${columnOf(key.topic)} = ANY (${param(topics, 'text[]')}) AND k.${columnOf(key.dueAt)} IS NULL
+    AND NOT EXISTS (SELECT FROM ${message.table} AS m WHERE ${isKeyOf(map)})
+  LIMIT 1000
+  FOR UPDATE OF k SKIP LOCKED
+)
+DELETE FROM ${key.table} AS k
+USING idle
+WHERE k.${columnOf(key.topic)} = idle.topic AND k.${columnOf(key.key)} = idle.key`)
+}

@@ -1,0 +1,218 @@
+import { isConnectionLost, isUnreachable, sqlState } from '../engine/error-facts.js'
+import type { TransactionSession } from '../engine/session.js'
+import { isConcurrencyError } from '../errors/index.js'
+import { backoff } from '../retry/backoff.js'
+import { DEFAULT_POLICY, type ResolvedPolicy } from '../retry/policy.js'
+import type { Clock } from '../sync/clock.js'
+import type { RetryingRoot } from '../transactions/method.js'
+import { deleteIdleKeys, fail, finish, nextDue, take } from './deliver.js'
+import type { OutboxMap } from './mapping.js'
+import { messageOf } from './message.js'
+import type { MessageRow } from './statements.js'
+import type { Handler, OutboxMessage } from './types.js'
+
+export type AnyHandler = Handler<string, never, object>
+
+/** The settings of a relay, all settled. */
+export interface RelaySettings {
+  readonly signal: AbortSignal | undefined
+  readonly endsWhenEmpty: boolean
+  readonly concurrency: number
+  readonly pollInterval: number
+  readonly timeout: number
+  readonly retry: ResolvedPolicy
+  readonly onDead: 'stop' | 'skip'
+  readonly onError: ((error: unknown, message: OutboxMessage, isDead: boolean) => void) | undefined
+}
+
+/** After so many messages, the keys that have none are deleted. */
+const CLEANED_AFTER = 1_000
+
+/** Delivers the messages of some topics until it is ended. */
+export class Relay {
+  readonly #root: RetryingRoot
+  readonly #map: OutboxMap
+  readonly #handlers: ReadonlyMap<string, AnyHandler>
+  readonly #settings: RelaySettings
+  readonly #clock: Clock
+  readonly #topics: readonly string[]
+  /** Ends the sleep of each worker that waits for a message. */
+  readonly #sleepers = new Set<() => void>()
+  #next: Promise<number> | undefined
+  /** How often it was woken. */
+  #wakes = 0
+  #sent = 0
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(
+    root: RetryingRoot,
+    map: OutboxMap,
+    handlers: ReadonlyMap<string, AnyHandler>,
+    settings: RelaySettings,
+    clock: Clock,
+  ) {
+    this.#root = root
+    this.#map = map
+    this.#handlers = handlers
+    this.#settings = settings
+    this.#clock = clock
+    this.#topics = [...handlers.keys()]
+  }
+
+  async run(): Promise<void> {
+    const { signal, concurrency } = this.#settings
+    const end = () => this.wake()
+    signal?.addEventListener('abort', end)
+    try {
+      await Promise.all(Array.from({ length: concurrency }, (_, i) => this.#work(i)))
+      if (!this.#failure) await this.#clean()
+    } finally {
+      signal?.removeEventListener('abort', end)
+    }
+    if (this.#failure) throw this.#failure.error
+  }
+
+  /** All that wait look again. */
+  wake(): void {
+    this.#wakes++
+    for (const rouse of [...this.#sleepers]) rouse()
+  }
+
+  get #hasEnded(): boolean {
+    return this.#failure !== undefined || (this.#settings.signal?.aborted ?? false)
+  }
+
+  /** @param turn the topic that it begins with: each worker has another one, so that none has to wait for the others */
+  async #work(turn: number): Promise<void> {
+    for (let failures = 0; !this.#hasEnded; ) {
+      const wakes = this.#wakes
+      try {
+        const found = await this.#deliverNext(turn)
+        failures = 0
+        if (found !== undefined) turn = found
+        else if (this.#settings.endsWhenEmpty) return
+        else await this.#sleep(await this.#untilDue(), wakes)
+      } catch (error) {
+        if (isPermanent(error)) this.#failure ??= { error }
+        if (this.#failure) return this.wake()
+        failures++
+        await this.#sleep(
+          backoff(failures, { ...DEFAULT_POLICY, maxDelay: this.#settings.pollInterval }, this.#clock),
+          wakes,
+        )
+      }
+    }
+  }
+
+  /** Delivers a message, if there is one that is due; resolves to the topic whose turn is the next one. */
+  async #deliverNext(turn: number): Promise<number | undefined> {
+    for (let i = 0; i < this.#topics.length; i++) {
+      const topic = this.#topics[(turn + i) % this.#topics.length]
+      if (topic !== undefined && (await this.#deliver(topic))) return turn + i + 1
+    }
+    return undefined
+  }
+
+  /** Whether there was a message. */
+  async #deliver(topic: string): Promise<boolean> {
+    const { timeout } = this.#settings
+    const delivery: Delivery = { row: undefined, hasFailed: false }
+    try {
+      await this.#root.transactionWithRetry((tx, { signal }) => this.#deliverIn(tx, topic, delivery, signal), {
+        isolationLevel: 'ReadCommitted',
+        timeout,
+        retry: { deadline: timeout },
+      })
+    } catch (error) {
+      // Where the connection is gone, nobody knows what became of it: whoever takes it next finds out.
+      if (delivery.row === undefined || (!delivery.hasFailed && isLost(error))) throw error
+      await this.#fail(topic, delivery.row, error)
+    }
+    if (delivery.row === undefined) return false
+    this.#sent++
+    if (this.#sent % CLEANED_AFTER === 0) await this.#clean()
+    return true
+  }
+
+  async #deliverIn(tx: TransactionSession, topic: string, delivery: Delivery, signal: AbortSignal): Promise<void> {
+    Object.assign(delivery, { row: undefined, hasFailed: false }) // of a run that was rolled back
+    const row = await take(tx, this.#map, topic)
+    if (row === undefined) return
+    delivery.row = row
+    // Where there is one, there may be more: one worker more is told, and tells the next.
+    this.#sleepers.values().next().value?.()
+    try {
+      await this.#handlers.get(topic)?.(messageOf(topic, row) as never, tx.client, { signal })
+    } catch (error) {
+      delivery.hasFailed = true
+      throw error
+    }
+    await finish(tx, this.#map, topic, row)
+  }
+
+  async #fail(topic: string, row: MessageRow, error: unknown): Promise<void> {
+    const { retry, onDead, onError } = this.#settings
+    const attempt = row.attempts + 1
+    const isDead = attempt >= retry.attempts
+    const retryIn = backoff(attempt, retry, this.#clock)
+    await fail(this.#root, this.#map, row, { error: textOf(error), next: isDead ? onDead : { retryIn } })
+    onError?.(error, messageOf(topic, row), isDead)
+  }
+
+  async #clean(): Promise<void> {
+    await deleteIdleKeys(this.#root, this.#map, this.#topics)
+  }
+
+  /** How long there is nothing to do, in ms. One look serves all that wait. */
+  #untilDue(): Promise<number> {
+    this.#next ??= nextDue(this.#root, this.#map, this.#topics)
+      .then((ms) => {
+        const { pollInterval } = this.#settings
+        // What is due now is under way: with others, or with another worker.
+        return ms === undefined || ms === 0 ? pollInterval : Math.min(ms, pollInterval)
+      })
+      .finally(() => {
+        this.#next = undefined
+      })
+    return this.#next
+  }
+
+  /** @param wakes how often it had been woken before the look that has found nothing to do */
+  #sleep(ms: number, wakes: number): Promise<void> {
+    if (this.#hasEnded || this.#wakes !== wakes) return Promise.resolve()
+    return new Promise((resolve) => {
+      const rouse = () => {
+        cancel()
+        this.#sleepers.delete(rouse)
+        resolve()
+      }
+      const cancel = this.#clock.timer(ms, rouse)
+      this.#sleepers.add(rouse)
+    })
+  }
+}
+
+/** What is known of a delivery. */
+interface Delivery {
+  row: MessageRow | undefined
+  /** Whether it was the handler that has failed. */
+  hasFailed: boolean
+}
+
+function isLost(error: unknown): boolean {
+  return isConnectionLost(error) || isUnreachable(error) || isConcurrencyError(error, 'OUTCOME_UNKNOWN')
+}
+
+/** Errors that no time mends: a table is missing, or a right, or it is a mistake of ours. Anything else is waited out. */
+function isPermanent(error: unknown): boolean {
+  const isRefused = sqlState(error)?.startsWith('42') ?? false
+  return isRefused || error instanceof TypeError || isConcurrencyError(error, 'CONFIGURATION')
+}
+
+/** The longest text of an error that is stored, in characters. */
+const LONGEST_ERROR = 2_000
+
+function textOf(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return text.slice(0, LONGEST_ERROR).replace(/[\0\p{Surrogate}]/gu, '\ufffd')
+}
