@@ -40,6 +40,8 @@ const LATER = {
     'leases/hold',
     'locking/advisory',
     'locking/row-locks',
+    'outbox/dead',
+    'outbox/relay',
     'serials/history',
     'serials/import',
     'serials/import-arguments',

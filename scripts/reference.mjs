@@ -27,6 +27,8 @@ const PAGES = {
   serials: { title: 'Serial numbers', folders: ['serials'], guide: 'serial-numbers' },
   series: { title: 'Number series', folders: ['series'], guide: 'number-series' },
   leases: { title: 'Leases', folders: ['leases'], guide: 'job-of-hours' },
+  outbox: { title: 'Outbox', folders: ['outbox'], guide: 'outbox' },
+  inbox: { title: 'Inbox', folders: ['inbox'], guide: 'message-consumer' },
   doctor: { title: 'Checks', folders: ['doctor'], guide: 'checks' },
   pg: { title: 'Without Prisma', folders: ['pg'], guide: 'pg' },
   events: { title: 'Events and OpenTelemetry', folders: ['events', 'otel', 'report'], guide: 'events' },
@@ -44,6 +46,8 @@ const METHODS = {
   RowLockModelMethods: '',
   LeaseClientMethods: '',
   TransitionModelMethods: '',
+  Outbox: '$outbox.',
+  InboxClientMethods: '',
   EventClientMethods: '',
   CheckClientMethods: '',
   Stock: '$stock.',
@@ -168,7 +172,12 @@ function methodParts({ name: owner, declarations, checker }, sql) {
       const name = `${METHODS[owner]}${member.name.getText()}`
       return [
         `### ${name}`,
-        code('typescript', signature(member.name.getText(), functionOf(member, checker))),
+        code(
+          'typescript',
+          functionsOf(member, checker)
+            .map((type) => signature(member.name.getText(), type))
+            .join('\n'),
+        ),
         ...prose(docOf(member)),
         ...sqlParts(sql.get(name) ?? []),
       ]
@@ -176,13 +185,15 @@ function methodParts({ name: owner, declarations, checker }, sql) {
   ])
 }
 
-/** The function type of a member: its own, or that of the type that it names. */
-function functionOf(member, checker) {
-  if (!member.type || !ts.isTypeReferenceNode(member.type) || ts.isMethodSignature(member)) return member
+/** The function type of a member: its own, or that of the type that it names, which may be an interface of several. */
+function functionsOf(member, checker) {
+  if (!member.type || !ts.isTypeReferenceNode(member.type) || ts.isMethodSignature(member)) return [member]
   const symbol = checker.getSymbolAtLocation(member.type.typeName)
   const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
-  const alias = target.declarations.find(ts.isTypeAliasDeclaration)
-  return alias && ts.isFunctionTypeNode(alias.type) ? alias.type : member
+  const [named] = target.declarations
+  const calls = ts.isInterfaceDeclaration(named) ? named.members.filter(ts.isCallSignatureDeclaration) : []
+  if (calls.length > 0) return calls
+  return named.type && ts.isFunctionTypeNode(named.type) ? [named.type] : [member]
 }
 
 function functionParts({ name, declarations }) {

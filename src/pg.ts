@@ -31,6 +31,9 @@ export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClie
 }
 export type { CheckConcurrencyOptions } from './doctor/types.js'
 export { idempotencyKeySql } from './idempotency/schema.js'
+export type { InboxOptions } from './inbox/options.js'
+export { inboxSql } from './inbox/schema.js'
+export type { InboxBatchResult, InboxMessage, InboxResult, PruneInboxOptions } from './inbox/types.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSql } from './leases/schema.js'
 export type {
@@ -43,6 +46,9 @@ export type {
   WithLease,
 } from './leases/types.js'
 export type { ScopeBinding, Scoped } from './mapping/scoped.js'
+export type { OutboxOptions } from './outbox/options.js'
+export { outboxSql } from './outbox/schema.js'
+export type { Handler, JsonValue, Outbox, OutboxMessage, TopicsOf } from './outbox/types.js'
 export type { PgExtension } from './pg/extension.js'
 export {
   leases,
@@ -54,10 +60,12 @@ export {
   series,
   stock,
 } from './pg/features.js'
+export { inbox, type PgInbox } from './pg/inbox.js'
 export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/methods.js'
 export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'
 export type { PgOptions } from './pg/options.js'
+export { outbox } from './pg/outbox.js'
 export type { SerialsOptions } from './serials/options.js'
 export { type SerialsSchemaOptions, serialsSql } from './serials/schema.js'
 export type { ScopedSerials, Serials, SerialsHistory } from './serials/types.js'

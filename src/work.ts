@@ -1,5 +1,15 @@
 // The two come together: work is loaded from the files of the core, and the core from no more of them than before.
 export { concurrency } from './index.js'
+export { type HandleOnce, type InboxClientMethods, type InboxExtension, inbox } from './inbox/extension.js'
+export type { InboxMessageMapping, InboxOptions, InboxVersionMapping } from './inbox/options.js'
+export { type InboxSchemaOptions, inboxSchema, inboxSql } from './inbox/schema.js'
+export type {
+  InboxBatchResult,
+  InboxCallOptions,
+  InboxMessage,
+  InboxResult,
+  PruneInboxOptions,
+} from './inbox/types.js'
 export { type LeasesExtension, leases } from './leases/extension.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSchema, leaseSql } from './leases/schema.js'
@@ -12,3 +22,19 @@ export type {
   LeaseOptions,
   WithLease,
 } from './leases/types.js'
+export { type OutboxExtension, outbox } from './outbox/extension.js'
+export type { OutboxKeyMapping, OutboxMessageMapping, OutboxOptions } from './outbox/options.js'
+export { type OutboxSchemaOptions, outboxSchema, outboxSql } from './outbox/schema.js'
+export type {
+  AddOptions,
+  DeadFilter,
+  DeadMessage,
+  DeadOptions,
+  DeliveryContext,
+  Handler,
+  JsonValue,
+  Outbox,
+  OutboxMessage,
+  RelayOptions,
+  TopicsOf,
+} from './outbox/types.js'

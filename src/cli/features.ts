@@ -1,5 +1,7 @@
 import type { FeatureSetup } from '../engine/setup.js'
+import type { InboxMap } from '../inbox/mapping.js'
 import type { LeaseMap } from '../leases/mapping.js'
+import type { OutboxMap } from '../outbox/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import type { SeriesMap } from '../series/mapping.js'
 import type { StockMap } from '../stock/mapping.js'
@@ -11,6 +13,12 @@ export const isStock = (feature: FeatureSetup): feature is FeatureSetup & { read
 
 export const isLeases = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: LeaseMap } =>
   feature.name === 'leases'
+
+export const isOutbox = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: OutboxMap } =>
+  feature.name === 'outbox'
+
+export const isInbox = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: InboxMap } =>
+  feature.name === 'inbox'
 
 export const isSerials = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: SerialsMap } =>
   feature.name === 'serials'

@@ -1,7 +1,9 @@
 import type { Field, Model } from '../engine/data-model.js'
 import type { ClientSetup, FeatureSetup } from '../engine/setup.js'
 import { DEFAULT_KEY_MODEL } from '../idempotency/key-store.js'
+import type { InboxMap } from '../inbox/mapping.js'
 import type { LeaseMap } from '../leases/mapping.js'
+import type { OutboxMap } from '../outbox/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import type { SeriesMap } from '../series/mapping.js'
 import type { NeededKey } from '../sql/unique-keys.js'
@@ -41,12 +43,16 @@ export function needsOf({ dataModel, options, features }: ClientSetup): Needs {
 function needsOfFeature(feature: FeatureSetup): Needs {
   if (isStock(feature)) return needsOfStock(feature.map)
   if (isLeases(feature)) return needsOfLeases(feature.map)
+  if (isOutbox(feature)) return needsOfOutbox(feature.map)
+  if (isInbox(feature)) return needsOfInbox(feature.map)
   if (isSerials(feature)) return needsOfSerials(feature.map)
   return isSeries(feature) ? needsOfSeries(feature.map) : { tables: [], keys: [] }
 }
 
 const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: StockMap } => one.name === 'stock'
 const isLeases = (one: FeatureSetup): one is FeatureSetup & { readonly map: LeaseMap } => one.name === 'leases'
+const isOutbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: OutboxMap } => one.name === 'outbox'
+const isInbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: InboxMap } => one.name === 'inbox'
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
 const isSeries = (one: FeatureSetup): one is FeatureSetup & { readonly map: SeriesMap } => one.name === 'series'
 
@@ -70,6 +76,28 @@ function needsOfStock({ name, item, movement, reservation, history, keys }: Stoc
           ? 'an item can have two rows, and a movement writes the balance of both'
           : `a request that is sent again is recorded a second time: stock is moved twice. Until it is there, ${name} refuses every write`,
     })),
+  }
+}
+
+function needsOfOutbox({ message, key, keys }: OutboxMap): Needs {
+  const table = tablesOf('$outbox')
+  const cost =
+    'two messages have one place, and one of them is never sent. Until it is there, $outbox refuses every call'
+  return {
+    tables: [message, key].map((each) => table(each, 'SELECT', 'INSERT', 'UPDATE', 'DELETE')),
+    keys: keys.all.map((each) => ({ ...each, cost })),
+  }
+}
+
+function needsOfInbox({ message, version, keys }: InboxMap): Needs {
+  const table = tablesOf('$inbox')
+  const cost = 'a message is handled twice. Until it is there, $inbox refuses every call'
+  return {
+    tables: [
+      table(message, 'SELECT', 'INSERT', 'DELETE'),
+      ...(version ? [table(version, 'SELECT', 'INSERT', 'UPDATE')] : []),
+    ],
+    keys: keys.all.map((each) => ({ ...each, cost })),
   }
 }
 

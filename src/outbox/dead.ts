@@ -3,7 +3,9 @@ import { sqlTypeOf, touches } from '../mapping/columns.js'
 import { columnOf, epochOf } from '../sql/sql.js'
 import { join, param, raw, type Statement, sql } from '../sql/statement.js'
 import type { OutboxMap } from './mapping.js'
+import { messageOf } from './message.js'
 import { dueNow, isKeyOf, type MessageRow, messageColumns } from './statements.js'
+import type { DeadMessage } from './types.js'
 
 export interface Filter {
   readonly topic?: string | undefined
@@ -11,20 +13,29 @@ export interface Filter {
   readonly id?: string | undefined
 }
 
-export interface DeadRow extends MessageRow {
+interface DeadRow extends MessageRow {
   readonly topic: string
   readonly deadAt: number
   readonly error: string | null
 }
 
-export function readDead(session: Session, map: OutboxMap, filter: Filter, limit: number): Promise<DeadRow[]> {
+export async function deadMessages(
+  session: Session,
+  map: OutboxMap,
+  filter: Filter,
+  limit: number,
+): Promise<DeadMessage[]> {
   const { message } = map
-  return session.rows<DeadRow>(sql`SELECT ${messageColumns(map)}, m.${columnOf(message.topic)} AS topic,
+  const rows = await session.rows<DeadRow>(sql`SELECT ${messageColumns(map)}, m.${columnOf(message.topic)} AS topic,
   ${epochOf(message.deadAt, 'm.')} AS "deadAt", m.${columnOf(message.error)} AS error
 FROM ${message.table} AS m
 WHERE ${isMeant(map, filter)}
 ORDER BY m.${columnOf(message.deadAt)}, m.${columnOf(message.id)}
 LIMIT ${param(limit, 'int8')}`)
+  return rows.map((row) => {
+    const { attempt, ...message } = messageOf(row.topic, row)
+    return { ...message, attempt: attempt - 1, deadAt: new Date(row.deadAt), error: row.error ?? '' }
+  })
 }
 
 function isMeant({ message }: OutboxMap, { topic, key, id }: Filter): Statement {

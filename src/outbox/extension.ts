@@ -4,27 +4,31 @@ import type { TransactionClient } from '../prisma/types.js'
 import { mapOutbox } from './mapping.js'
 import { OutboxFeature } from './methods.js'
 import { checkOutboxOptions, type OutboxOptions } from './options.js'
-import type { JsonValue, Outbox } from './types.js'
+import type { Outbox, TopicsOf } from './types.js'
+
+/** The members that `outbox()` adds to a client of type C. */
+export type OutboxExtension<C, O> = ClientExtension<'$outbox', Outbox<TopicsOf<O>, TransactionClient<C>>>
 
 /**
  * The extension for messages that are sent after the commit: `db.$outbox`, on models of yours. Apply it after
- * `concurrency()`. Without options it uses the models that `outboxSchema()` prints. `T` are the payloads by their topics.
+ * `concurrency()`. Without options it uses the models that `outboxSchema()` prints.
  *
  * @throws ConfigurationError when it is called, or when the client is extended: every mistake, with its path
  *
  * @example
- * type Topics = { 'order.created': { orderId: number } }
- * const db = base.$extends(concurrency()).$extends(outbox<Topics>())
+ * interface Topics {
+ *   'order.created': { orderId: number }
+ * }
+ * const db = base.$extends(concurrency()).$extends(outbox({ topics: {} as Topics }))
  */
-export function outbox<T extends object = Record<string, JsonValue>>(
-  options: OutboxOptions = {},
-): <C extends object>(client: C) => ClientExtension<'$outbox', Outbox<T, TransactionClient<C>>> {
-  const given = checkOutboxOptions(options)
-  return <C extends object>(client: C) =>
-    featureExtension<C, ClientExtension<'$outbox', Outbox<T, TransactionClient<C>>>>('outbox', (models) => {
-      const map = mapOutbox(models, given)
-      const rootOf = (session: Parameters<typeof clientOf>[0]) =>
-        retryingRoot(withConcurrency(clientOf(session), 'outbox'), map.message.model.name)
-      return { feature: new OutboxFeature(map, rootOf, given) }
-    })(client)
+export function outbox<const O extends OutboxOptions, C extends object = object>(
+  options?: O,
+): (client: C) => OutboxExtension<C, O> {
+  const given = checkOutboxOptions(options ?? {})
+  return featureExtension('outbox', (models) => {
+    const map = mapOutbox(models, given)
+    const rootOf = (session: Parameters<typeof clientOf>[0]) =>
+      retryingRoot(withConcurrency(clientOf(session), 'outbox'), map.message.model.name)
+    return { feature: new OutboxFeature(map, rootOf, given) }
+  })
 }

@@ -1,6 +1,5 @@
-import type { DeadRow } from './dead.js'
 import type { MessageRow } from './statements.js'
-import type { DeadMessage, JsonValue, OutboxMessage } from './types.js'
+import type { JsonValue, OutboxMessage } from './types.js'
 
 /** A message as it is given to a handler. One without a key has its id in the place of it. */
 export function messageOf(
@@ -16,9 +15,4 @@ export function messageOf(
     attempt: attempts + 1,
     createdAt: new Date(createdAt),
   }
-}
-
-export function deadMessageOf(row: DeadRow): DeadMessage {
-  const { attempt, ...message } = messageOf(row.topic, row)
-  return { ...message, attempt: attempt - 1, deadAt: new Date(row.deadAt), error: row.error ?? '' }
 }

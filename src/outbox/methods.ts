@@ -1,5 +1,5 @@
 import type { Model } from '../engine/data-model.js'
-import type { RootSession, Session } from '../engine/session.js'
+import type { RootSession, Session, TransactionSession } from '../engine/session.js'
 import { InvalidArgumentError, TransactionRequiredError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
@@ -14,11 +14,10 @@ import * as s from '../values/schema.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { addMessage, payloadText } from './add.js'
-import { discard, readDead, redrive } from './dead.js'
+import type { Filter } from './dead.js'
 import type { OutboxMap } from './mapping.js'
-import { deadMessageOf } from './message.js'
 import type { OutboxOptions } from './options.js'
-import { type AnyHandler, Relay, type RelaySettings } from './relay.js'
+import type { AnyHandler, RelaySettings } from './relay.js'
 import type { DeadMessage, RelayOptions } from './types.js'
 
 const addSchema = s.strictObject({ topic: keyTextSchema, key: s.optional(keyTextSchema) })
@@ -81,8 +80,8 @@ export class OutboxFeature implements Feature {
         const given = snapshot(optional(options), 'options')
         return () => this.#dead(session, given)
       },
-      redrive: (args: unknown) => this.#changing(session, args, redrive),
-      discard: (args: unknown) => this.#changing(session, args, discard),
+      redrive: (args: unknown) => this.#changing(session, args, 'redrive'),
+      discard: (args: unknown) => this.#changing(session, args, 'discard'),
     }
   }
 
@@ -123,6 +122,7 @@ export class OutboxFeature implements Feature {
       onDead: given.onDead ?? 'stop',
       onError: given.onError,
     }
+    const { Relay } = await import('./relay.js')
     const relay = new Relay(this.#rootOf(session), this.map, handlers, settings, systemClock)
     const end = subscribe?.(() => relay.wake())
     try {
@@ -134,20 +134,21 @@ export class OutboxFeature implements Feature {
 
   async #dead(session: Session, args: unknown): Promise<DeadMessage[]> {
     const { limit = 100, ...filter } = checkArguments(deadSchema, args)
-    const rows = await readDead(session, this.map, filter, limit)
-    return rows.map(deadMessageOf)
+    const { deadMessages } = await import('./dead.js')
+    return deadMessages(session, this.map, filter, limit)
   }
 
-  #changing(session: Session, args: unknown, change: typeof redrive) {
+  #changing(session: Session, args: unknown, change: 'redrive' | 'discard') {
     const given = argumentsOf(optional(args))
     return async (events?: CallEvents) => {
       const { retry, signal, ...filter } = checkArguments(filterSchema, given)
       const id = filter.id && keyText(filter.id, this.map.message.id, 'id')
       const { policy, deadline } = patienceOf(resolvePolicy(DEFAULT_POLICY, retry), { signal })
       events?.begin(deadline)
-      const body = async (tx: Parameters<typeof change>[0]) => ({
-        count: await change(tx, this.map, { ...filter, id }),
-      })
+      const { discard, redrive } = await import('./dead.js')
+      const all: Filter = { ...filter, id }
+      const carryOut = change === 'redrive' ? redrive : discard
+      const body = async (tx: TransactionSession) => ({ count: await carryOut(tx, this.map, all) })
       if (session.inTransaction) return serializeInTransaction(session, deadline, () => body(session))
       return ownStatements(this.#rootOf(session), { policy, deadline, waitedFor: 'messages of the outbox' }, body)
     }

@@ -42,6 +42,8 @@ export interface OutboxKeyMapping {
 }
 
 export interface OutboxOptions {
+  /** Only tells the types the payloads by their topics: `{} as Topics`. Default: any topic, with any JSON. */
+  readonly topics?: object
   readonly message?: OutboxMessageMapping
   readonly key?: OutboxKeyMapping
   /**
@@ -55,6 +57,7 @@ const mapping = (fields: readonly string[]) =>
   s.optional(mappingSchema(fields, { model: s.optional(nameSchema('a model')) }))
 
 const outboxOptions = s.strictObject({
+  topics: s.optional(s.unknown()),
   message: mapping(['id', 'topic', 'key', 'position', 'payload', 'attempts', 'error', 'deadAt', 'createdAt']),
   key: mapping(['topic', 'key', 'head', 'last', 'dueAt']),
   // PostgreSQL cuts longer names off.

@@ -3,8 +3,8 @@ import type { CallOptions } from '../retry/call-options.js'
 /** A value that JSON has a form for. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue }
 
-/** The payloads of the topics, by their names. */
-export type Topics = Readonly<Record<string, unknown>>
+/** The payloads by their topics, as the options name them. */
+export type TopicsOf<O> = O extends { readonly topics: infer T extends object } ? T : Record<string, JsonValue>
 
 /** A message as a handler gets it. */
 export interface OutboxMessage<Topic extends string = string, Payload = JsonValue> {
@@ -160,7 +160,7 @@ export interface Outbox<T = Record<string, JsonValue>, Tx = object> {
    * Deletes dead messages, and lets their keys go on.
    *
    * @example
-   * await db.$outbox.discard({ id })
+   * await db.$outbox.discard({ topic: 'order.created' })
    */
   discard(filter: DeadFilter): Promise<{ readonly count: number }>
 }

@@ -13,7 +13,7 @@ const database = useDatabase()
 
 test('four relays, one of them killed in mid-delivery: each message takes effect once, those of a key in order', async () => {
   const { db: plain, close } = await openEngine('pg', { url: database.url })
-  const db = plain.$extends(outbox<Record<string, { n: number }>>())
+  const db = plain.$extends(outbox({ topics: {} as Record<string, { n: number }> }))
   const topic = randomUUID()
   const start = (engine: RelayWork['engine'], hangsAt?: number) =>
     startProcess('outbox-worker.ts', {

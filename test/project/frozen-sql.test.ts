@@ -99,6 +99,12 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$series.create': (db, transactionId) => db.$series.create('payment', { transactionId, record: { amount: 1 } }),
   '$series.gaps': (db) => db.$series.gaps('in blocks'),
   '$series.peek': (db) => db.$series.peek('frozen'),
+  $inbox: (db, messageId) => db.$inbox('frozen', messageId, (tx) => tx.order.count()),
+  '$inbox, a duplicate': (db) => db.$inbox('frozen', 'known', (tx) => tx.order.count()),
+  '$inbox with a version': (db, id) => db.$inbox('frozen', { id, key: id, version: 1 }, (tx) => tx.order.count()),
+  '$outbox.dead': (db) => db.$outbox.dead({ topic: 'frozen' }),
+  '$outbox.redrive': (db) => db.$outbox.redrive({ topic: 'frozen' }),
+  '$outbox.discard': (db) => db.$outbox.discard({ topic: 'frozen' }),
 }
 
 async function versionOf(id: number): Promise<number> {
@@ -116,6 +122,7 @@ const ON_A_TX_ALONE: typeof CALLS = {
     (tx as Tx).order.findManyForUpdate({ where: { id: { in: [1, 2] } }, take: 1, wait: 'refuse' }),
   $advisoryXactLock: (tx) => (tx as Tx).$advisoryXactLock('frozen'),
   $assertLease: (tx) => tx.$assertLease({ name: 'frozen', token: 7n, holder: 'somebody' }),
+  '$outbox.add': (tx) => tx.$outbox.add('frozen', { n: 1 }, { key: 'frozen' }),
   $tryAdvisoryXactLock: (tx) => (tx as Tx).$tryAdvisoryXactLock('frozen'),
 }
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
@@ -124,6 +131,15 @@ const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $oncePer: (db, job) => (db as Client).$oncePer({ job, period: { every: '1d' } }, (tx) => tx.order.count()),
   // On a tx it depends on the time: a block that is not there within 100 ms is not waited for.
   '$series.next in blocks': (db, transactionId) => db.$series.next('in blocks', { transactionId }),
+  '$outbox.relay of one message': async (db, key) => {
+    await database.query(
+      `WITH k AS (INSERT INTO "OutboxKey" VALUES ('relayed', $1, 1, 1, '2026-01-01'))
+INSERT INTO "OutboxMessage" (topic, key, position, payload) VALUES ('relayed', $1, 1, '{}')`,
+      [key],
+    )
+    await (db as Client).$outbox.relay({ relayed: (_, tx) => tx.order.count() }, { until: 'empty', concurrency: 1 })
+  },
+  $pruneInbox: (db) => (db as Client).$pruneInbox({ olderThan: 60_000 }),
   $pruneIdempotencyKeys: (db) => (db as Client).$pruneIdempotencyKeys({ olderThan: 60_000 }),
 }
 
@@ -164,6 +180,7 @@ const REFUSED: typeof CALLS = {
 
 test('every public call sends the SQL that is written down, and as many statements as the reference says', async () => {
   await database.query(`
+INSERT INTO "InboxMessage" (consumer, "messageId") VALUES ('frozen', 'known');
 INSERT INTO "Lease" (name, token, holder) VALUES ('frozen', 7, 'somebody');
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Silo" (code) VALUES ('one');

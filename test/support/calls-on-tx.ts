@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { inbox } from '../../src/inbox/extension.js'
 import { concurrency } from '../../src/index.js'
 import { leases } from '../../src/leases/extension.js'
+import { outbox } from '../../src/outbox/extension.js'
 import { serials } from '../../src/serials/extension.js'
 import { series } from '../../src/series/extension.js'
 import { stock } from '../../src/stock/extension.js'
@@ -22,6 +24,8 @@ export function clientOf({ client }: ReturnType<typeof createClient>) {
   return client
     .$extends(concurrency({ transitions: TRANSITIONS }))
     .$extends(leases())
+    .$extends(outbox())
+    .$extends(inbox({ version: {} }))
     .$extends(stock(STOCK))
     .$extends(stock({ ...SILO, name: 'silos' }))
     .$extends(serials())

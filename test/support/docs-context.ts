@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
-import { leases } from 'prisma-extension-concurrency/work'
+import { inbox, leases, outbox } from 'prisma-extension-concurrency/work'
 import { PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in the README and in docs: a client, a product, and a request to handle. */
@@ -19,6 +19,8 @@ const db = base
   )
   .$extends(serials())
   .$extends(leases())
+  .$extends(outbox({ topics: {} as { 'note.created': { noteId: number } } }))
+  .$extends(inbox({ version: {} }))
   .$extends(
     series({
       series: {

@@ -1,7 +1,7 @@
 /** A process of its own that relays messages until it is killed, or none is left. */
 import { outbox as prismaOutbox } from '../../src/outbox/extension.js'
 import { outbox } from '../../src/pg/outbox.js'
-import { type EngineName, openEngine, rows, type Tx } from './engines.js'
+import { type EngineName, openEngine, rows } from './engines.js'
 import { note, type Topics } from './outbox.js'
 
 export interface RelayWork {
@@ -14,7 +14,7 @@ export interface RelayWork {
 
 process.once('message', async ({ url, engine, topic, hangsAt }: RelayWork) => {
   const { db: plain, close } = await openEngine(engine, { url })
-  const onPg = () => plain.$extends(outbox<Topics, Tx>())
+  const onPg = () => plain.$extends(outbox({ topics: {} as Topics }))
   const db = engine === 'pg' ? onPg() : (plain.$extends(prismaOutbox() as never) as ReturnType<typeof onPg>)
   const failures: string[] = []
   await db.$outbox.relay(

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { outbox as prismaOutbox } from '../../src/outbox/extension.js'
 import type { OutboxOptions } from '../../src/outbox/options.js'
 import { outbox } from '../../src/pg/outbox.js'
-import { type describeEngines, type EngineOptions, rows, type Tx } from './engines.js'
+import { type describeEngines, type EngineOptions, rows } from './engines.js'
 
 type Engine = Parameters<Parameters<typeof describeEngines>[0]>[0]
 
@@ -14,7 +14,7 @@ export interface Topics {
 export function useOutbox({ connect, name }: Pick<Engine, 'connect' | 'name'>) {
   const open = async (options: OutboxOptions = {}, engine: Partial<EngineOptions> = {}) => {
     const made = await connect(name, engine)
-    const onPg = () => made.db.$extends(outbox<Topics, Tx>(options))
+    const onPg = () => made.db.$extends(outbox({ ...options, topics: {} as Topics }))
     const db = name === 'pg' ? onPg() : made.db.$extends(prismaOutbox(options) as never)
     return db as ReturnType<typeof onPg>
   }

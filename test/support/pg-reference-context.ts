@@ -18,6 +18,8 @@ export declare const sku: string
 export declare const day: string
 export declare const key: string
 export declare const body: { readonly customer: string }
+export declare const message: { readonly id: string; readonly body: object }
+export declare function ship(client: typeof tx, order: object): Promise<void>
 export declare function rebuild(lease: Lease): Promise<void>
 export declare function transfer(client: typeof tx, from: number, to: number): Promise<void>
 export declare function placeOrder(client: typeof tx, order: typeof body): Promise<number>

@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency, type TransactionClient } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
-import { type Lease, leases } from 'prisma-extension-concurrency/work'
+import { inbox, type Lease, leases, outbox } from 'prisma-extension-concurrency/work'
 import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in doc comments. They are compiled, and not run. */
@@ -21,6 +21,8 @@ const extend = (client: PrismaClient) =>
     )
     .$extends(serials())
     .$extends(leases())
+    .$extends(outbox({ topics: {} as { 'order.created': { orderId: number } } }))
+    .$extends(inbox())
     .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
 export declare const db: ReturnType<typeof extend>
 export declare const tx: TransactionClient<typeof db>
@@ -54,6 +56,12 @@ export declare const reply: { code(status: number): { send(body?: unknown): void
 export declare function sendMail(about: unknown): Promise<void>
 export declare function writeReport(client: typeof tx): Promise<number>
 export declare function writeFile(path: string, text: string): Promise<void>
+export declare const signal: AbortSignal
+export declare const customer: string
+export declare const mailer: { send(payload: unknown, options: { idempotencyKey: string }): Promise<void> }
+export declare const message: { readonly id: string; readonly body: object }
+export declare const queue: { acknowledge(of: typeof message): Promise<void> }
+export declare function ship(client: typeof tx, order: object): Promise<void>
 export declare const lease: Lease
 export declare function rebuild(held: Lease): Promise<void>
 export declare function pages(from: unknown): AsyncIterable<{ readonly number: number }>
