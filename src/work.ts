@@ -1,5 +1,5 @@
 // The two come together: work is loaded from the files of the core, and the core from no more of them than before.
-export { concurrency } from './index.js'
+
 export { type HandleOnce, type InboxClientMethods, type InboxExtension, inbox } from './inbox/extension.js'
 export type { InboxMessageMapping, InboxOptions, InboxVersionMapping } from './inbox/options.js'
 export { type InboxSchemaOptions, inboxSchema, inboxSql } from './inbox/schema.js'
@@ -10,6 +10,7 @@ export type {
   InboxResult,
   PruneInboxOptions,
 } from './inbox/types.js'
+export { concurrency } from './index.js'
 export { type LeasesExtension, leases } from './leases/extension.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSchema, leaseSql } from './leases/schema.js'

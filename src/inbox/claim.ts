@@ -5,17 +5,18 @@ import { param, sql } from '../sql/statement.js'
 import type { InboxMap, VersionMap } from './mapping.js'
 
 /** A message with its checked parts. */
-export interface Incoming<M> {
-  readonly given: M
+export interface Incoming {
+  /** As it came: it is handed back. */
+  readonly given: unknown
   readonly id: string
   readonly guard: { readonly key: string; readonly version: bigint } | undefined
 }
 
 /** The messages of a batch, each in one of the lists, in the order in which they came. */
-export interface Sorted<M> {
-  readonly fresh: readonly Incoming<M>[]
-  readonly duplicates: readonly Incoming<M>[]
-  readonly outdated: readonly Incoming<M>[]
+export interface Sorted {
+  readonly fresh: readonly Incoming[]
+  readonly duplicates: readonly Incoming[]
+  readonly outdated: readonly Incoming[]
 }
 
 /**
@@ -25,16 +26,16 @@ export interface Sorted<M> {
  * was committed, and notes the message itself if it was rolled back. All insert in the order of the ids, so two batches
  * that have messages in common do not deadlock.
  */
-export async function claim<M>(
+export async function claim(
   tx: TransactionSession,
   map: InboxMap,
   consumer: string,
-  messages: readonly Incoming<M>[],
-): Promise<Sorted<M>> {
+  messages: readonly Incoming[],
+): Promise<Sorted> {
   await map.keys.check(tx)
   const noted = await noteIds(tx, map, consumer, messages)
-  const fresh: Incoming<M>[] = []
-  const duplicates: Incoming<M>[] = []
+  const fresh: Incoming[] = []
+  const duplicates: Incoming[] = []
   // Of two in the batch with one id the first is handled.
   for (const message of messages) (noted.delete(message.id) ? fresh : duplicates).push(message)
   const { version } = map
@@ -47,7 +48,7 @@ async function noteIds(
   tx: TransactionSession,
   { message }: InboxMap,
   consumer: string,
-  messages: readonly Incoming<unknown>[],
+  messages: readonly Incoming[],
 ): Promise<Set<string>> {
   const [own, id] = [columnOf(message.consumer), columnOf(message.messageId)]
   const ids = param(
@@ -71,17 +72,17 @@ const NONE = -1n
  * Compares each version with that of the message of its key before it: in the batch, or the last one that was handled. The
  * rows of the keys are locked for that, in one order, until the transaction ends.
  */
-async function passVersions<M>(
+async function passVersions(
   tx: TransactionSession,
   versions: VersionMap,
   consumer: string,
-  messages: readonly Incoming<M>[],
-): Promise<Pick<Sorted<M>, 'fresh' | 'outdated'>> {
+  messages: readonly Incoming[],
+): Promise<Pick<Sorted, 'fresh' | 'outdated'>> {
   const last = await lockVersions(tx, versions, consumer, [
     ...new Set(messages.flatMap(({ guard }) => guard?.key ?? [])),
   ])
-  const fresh: Incoming<M>[] = []
-  const outdated: Incoming<M>[] = []
+  const fresh: Incoming[] = []
+  const outdated: Incoming[] = []
   const higher = new Map<string, bigint>()
   for (const message of messages) {
     const { guard } = message

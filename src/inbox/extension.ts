@@ -1,9 +1,14 @@
-import { Prisma } from '@prisma/client/extension'
 import { clientOf, retryingRoot, withConcurrency } from '../mapping/extension.js'
-import type { PrismaClientLike } from '../prisma/client.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
-import { clientContext, type Extension, type Implementation, type Members, type Nothing } from '../prisma/extension.js'
+import {
+  clientContext,
+  type Extension,
+  extensionOf,
+  type Implementation,
+  type Members,
+  type Nothing,
+} from '../prisma/extension.js'
 import { eventsOn, noteLayer } from '../prisma/layers.js'
 import type { TransactionClient } from '../prisma/types.js'
 import { mapInbox } from './mapping.js'
@@ -75,27 +80,25 @@ export type InboxExtension = Extension<Nothing, Members<InboxClientMethods>>
  */
 export function inbox(options: InboxOptions = {}): (client: object) => InboxExtension {
   const given = checkInboxOptions(options)
-  const extension = Prisma.defineExtension((client) => {
-    const below = withConcurrency(client as unknown as PrismaClientLike, 'inbox')
+  return extensionOf((client) => {
+    const below = withConcurrency(client, 'inbox')
     const map = mapInbox(readDataModel(below), given)
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'inbox'), map.message.model.name)
-    const methods = new InboxMethods(map, rootOf, eventsOn(below))
     const models = [map.message, map.version].flatMap((each) => each?.model.name ?? [])
-    return client.$extends({
+    return below.$extends({
       name: 'prisma-extension-concurrency/inbox',
       ...noteLayer({ name: 'inbox', models, map }),
-      client: inboxClientMethods(methods),
+      client: inboxClientMethods(new InboxMethods({ map, rootOf }, eventsOn(below))),
     })
   })
-  return extension as unknown as (client: object) => InboxExtension
 }
 
 /** The methods as they are run. */
 function inboxClientMethods(methods: InboxMethods): Implementation<InboxClientMethods> {
   return {
-    $inbox(consumer: string, message: string | InboxMessage, body: never, options?: InboxCallOptions) {
-      return methods.handle(sessionOf(clientContext(this)), consumer, message, body, options)
+    $inbox(consumer: unknown, message: unknown, body: unknown, options?: unknown) {
+      return methods.handle(sessionOf(clientContext(this)), { consumer, message, body, options })
     },
     $pruneInbox(options: PruneInboxOptions) {
       return methods.prune(sessionOf(clientContext(this)), options)

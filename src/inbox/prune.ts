@@ -1,13 +1,31 @@
 import { rowOf, type Session } from '../engine/session.js'
 import { columnOf, momentIn } from '../sql/sql.js'
 import { param, sql } from '../sql/statement.js'
+import * as s from '../values/schema.js'
+import { checkArguments, keyTextSchema } from '../values/validation.js'
 import type { InboxMap } from './mapping.js'
+
+const HUNDRED_YEARS = 36_525 * 86_400_000 // the database's dates do not go back for ever
+const pruneSchema = s.strictObject({
+  olderThan: s.number('must be a number of ms').check(s.gte(0), s.lte(HUNDRED_YEARS)),
+  consumer: s.optional(keyTextSchema),
+  batchSize: s.optional(s.whole().check(s.gte(1), s.lte(1_000_000))),
+})
+
+export async function prune(session: Session, map: InboxMap, options: unknown): Promise<{ count: number }> {
+  const { olderThan, consumer, batchSize: limit = 1_000 } = checkArguments(pruneSchema, options)
+  for (let count = 0; ; ) {
+    const deleted = await deleteOld(session, map, { consumer, olderThan, limit })
+    count += deleted
+    if (deleted < limit) return { count }
+  }
+}
 
 /**
  * Deletes up to `limit` messages that were handled more than so many ms ago, by the database's clock; resolves to how many.
  * Two machines that prune at once share the work instead of waiting for each other.
  */
-export async function deleteOld(
+async function deleteOld(
   session: Session,
   { message }: InboxMap,
   {

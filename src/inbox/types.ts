@@ -1,10 +1,10 @@
 import type { TransactionWithRetryOptions } from '../transactions/method.js'
 
-/** What is told of a message. An object of your own may have more. */
+/** The facts about a message. An object of your own may have more. */
 export interface InboxMessage {
   /** The id that it has in each delivery. */
   readonly id: string
-  /** What the `version` is of, such as an order. */
+  /** The thing that the `version` is of, such as an order. */
   readonly key?: string | undefined
   /** A number that grows with the messages of its key: one that is not higher than the last one is outdated. From 0 on. */
   readonly version?: number | bigint | undefined
@@ -12,17 +12,17 @@ export interface InboxMessage {
 
 export type InboxCallOptions = Omit<TransactionWithRetryOptions, 'readOnly'>
 
-/** What became of a message: `duplicate` was handled before, `outdated` came behind one with a higher version. */
+/** The outcome of a message: `duplicate` was handled before, `outdated` came behind one with a higher version. */
 export type InboxResult<R> =
   | { readonly status: 'handled'; readonly result: R }
   | { readonly status: 'duplicate' | 'outdated' }
 
-/** What became of the messages of a batch. Each is in one of the three lists. */
+/** The outcome of the messages of a batch. Each is in one of the three lists. */
 export interface InboxBatchResult<R, M> {
   readonly handled: readonly M[]
   readonly duplicates: readonly M[]
   readonly outdated: readonly M[]
-  /** What the body has returned; `undefined` if there was nothing to be handled, and it was not called. */
+  /** The answer of the body; `undefined` if there was nothing to be handled, and it was not called. */
   readonly result: R | undefined
 }
 

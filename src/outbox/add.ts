@@ -1,5 +1,4 @@
 import { rowOf, type TransactionSession } from '../engine/session.js'
-import { InvalidArgumentError } from '../errors/index.js'
 import { sqlTypeOf, stampColumns, stamps, touches } from '../mapping/columns.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 import { param, raw, sql } from '../sql/statement.js'
@@ -48,25 +47,4 @@ export async function addMessage(
 SELECT id, position${notified} FROM added`
   const { id, position } = await rowOf<{ id: string; position: bigint }>(tx, statement)
   return { id, position }
-}
-
-/** Half a character, or NUL, which JSON escapes, and PostgreSQL refuses. */
-const REFUSED = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i
-
-/** @throws InvalidArgumentError for a value that JSON has no form for */
-export function payloadText(payload: unknown): string {
-  let text: string | undefined
-  try {
-    text = JSON.stringify(payload)
-  } catch (error) {
-    throw new InvalidArgumentError('payload', 'has no form in JSON.', { cause: error })
-  }
-  if (text === undefined) throw new InvalidArgumentError('payload', 'has no form in JSON.')
-  if (REFUSED.test(text)) {
-    throw new InvalidArgumentError(
-      'payload',
-      'must not contain a NUL character or half a character (of a surrogate pair).',
-    )
-  }
-  return text
 }

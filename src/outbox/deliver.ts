@@ -1,4 +1,4 @@
-import { type RootSession, rowOf, type Session, type TransactionSession } from '../engine/session.js'
+import { rowOf, type Session, type TransactionSession } from '../engine/session.js'
 import { touches } from '../mapping/columns.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 import { param, sql } from '../sql/statement.js'
@@ -61,10 +61,10 @@ export interface Failure {
 }
 
 /**
- * Notes a failure, after its transaction was rolled back. If another relay has taken the message meanwhile, nothing is
- * noted: it is under way.
+ * Notes a failure: in the transaction that holds the message; or afterwards, where that has ended. If another relay has
+ * taken it meanwhile, nothing is noted: it is under way.
  */
-export async function fail(root: RootSession, map: OutboxMap, { id }: MessageRow, failure: Failure): Promise<void> {
+export async function fail(session: Session, map: OutboxMap, { id }: MessageRow, failure: Failure): Promise<void> {
   const { message, key } = map
   const { next } = failure
   const isDead = typeof next === 'string'
@@ -74,7 +74,7 @@ export async function fail(root: RootSession, map: OutboxMap, { id }: MessageRow
     stop: sql`${dueAt} = NULL`,
     skip: sql`${head} = k.${head} + 1, ${dueAt} = CASE WHEN k.${head} < k.${last} THEN ${dueNow(map)} END`,
   }
-  await root.rows(sql`WITH own AS (
+  await session.rows(sql`WITH own AS (
   SELECT m.${columnOf(message.id)} AS id
   FROM ${message.table} AS m
   WHERE ${isMessage(map, id)} AND m.${columnOf(message.deadAt)} IS NULL

@@ -1,5 +1,5 @@
 import type { MessageRow } from './statements.js'
-import type { JsonValue, OutboxMessage } from './types.js'
+import type { OutboxMessage } from './types.js'
 
 /** A message as it is given to a handler. One without a key has its id in the place of it. */
 export function messageOf(
@@ -11,7 +11,7 @@ export function messageOf(
     topic,
     key: key === id ? undefined : key,
     position,
-    payload: JSON.parse(payload) as JsonValue,
+    payload: JSON.parse(payload),
     attempt: attempts + 1,
     createdAt: new Date(createdAt),
   }

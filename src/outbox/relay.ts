@@ -1,17 +1,24 @@
-import { isConnectionLost, isUnreachable, sqlState } from '../engine/error-facts.js'
-import type { TransactionSession } from '../engine/session.js'
+import { isConnectionLost, isTransactionConflict, isUnreachable, sqlState } from '../engine/error-facts.js'
+import type { Session, TransactionSession } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import { backoff } from '../retry/backoff.js'
 import { DEFAULT_POLICY, type ResolvedPolicy } from '../retry/policy.js'
 import type { Clock } from '../sync/clock.js'
+import { Deadline } from '../sync/deadline.js'
 import type { RetryingRoot } from '../transactions/method.js'
+import { inNestedBody } from '../transactions/serialize.js'
 import { deleteIdleKeys, fail, finish, nextDue, take } from './deliver.js'
 import type { OutboxMap } from './mapping.js'
 import { messageOf } from './message.js'
 import type { MessageRow } from './statements.js'
-import type { Handler, OutboxMessage } from './types.js'
+import type { AnyHandler, OutboxMessage } from './types.js'
 
-export type AnyHandler = Handler<string, never, object>
+export interface RelayParts {
+  readonly root: RetryingRoot
+  readonly map: OutboxMap
+  readonly handlers: ReadonlyMap<string, AnyHandler>
+  readonly clock: Clock
+}
 
 /** The settings of a relay, all settled. */
 export interface RelaySettings {
@@ -44,13 +51,7 @@ export class Relay {
   #sent = 0
   #failure: { readonly error: unknown } | undefined
 
-  constructor(
-    root: RetryingRoot,
-    map: OutboxMap,
-    handlers: ReadonlyMap<string, AnyHandler>,
-    settings: RelaySettings,
-    clock: Clock,
-  ) {
+  constructor({ root, map, handlers, clock }: RelayParts, settings: RelaySettings) {
     this.#root = root
     this.#map = map
     this.#handlers = handlers
@@ -116,7 +117,7 @@ export class Relay {
   /** Whether there was a message. */
   async #deliver(topic: string): Promise<boolean> {
     const { timeout } = this.#settings
-    const delivery: Delivery = { row: undefined, hasFailed: false }
+    const delivery: Delivery = { row: undefined, failure: undefined }
     try {
       await this.#root.transactionWithRetry((tx, { signal }) => this.#deliverIn(tx, topic, delivery, signal), {
         isolationLevel: 'ReadCommitted',
@@ -124,39 +125,48 @@ export class Relay {
         retry: { deadline: timeout },
       })
     } catch (error) {
-      // Where the connection is gone, nobody knows what became of it: whoever takes it next finds out.
-      if (delivery.row === undefined || (!delivery.hasFailed && isLost(error))) throw error
-      await this.#fail(topic, delivery.row, error)
+      // Where the connection is gone, the one that takes it next finds out.
+      if (delivery.row === undefined || isLost(error)) throw error
+      await this.#note(this.#root, delivery.row, error)
+      delivery.failure = { error }
     }
-    if (delivery.row === undefined) return false
+    const { row, failure } = delivery
+    if (row === undefined) return false
+    const { onError, retry } = this.#settings
+    if (failure) onError?.(failure.error, messageOf(topic, row), row.attempts + 1 >= retry.attempts)
     this.#sent++
     if (this.#sent % CLEANED_AFTER === 0) await this.#clean()
     return true
   }
 
+  /**
+   * The handler has a savepoint, so that its failure is noted in the transaction that holds the message. If it were noted
+   * after that, another relay could take the message before, and would not know that it is to be waited for.
+   */
   async #deliverIn(tx: TransactionSession, topic: string, delivery: Delivery, signal: AbortSignal): Promise<void> {
-    Object.assign(delivery, { row: undefined, hasFailed: false }) // of a run that was rolled back
+    Object.assign(delivery, { row: undefined, failure: undefined }) // of a run that was rolled back
     const row = await take(tx, this.#map, topic)
     if (row === undefined) return
     delivery.row = row
     // Where there is one, there may be more: one worker more is told, and tells the next.
     this.#sleepers.values().next().value?.()
     try {
-      await this.#handlers.get(topic)?.(messageOf(topic, row) as never, tx.client, { signal })
+      const handler = this.#handlers.get(topic)
+      const deadline = new Deadline(this.#settings.timeout, undefined, this.#clock)
+      await inNestedBody(tx, deadline, async (inner) => handler?.(messageOf(topic, row), inner.client, { signal }))
     } catch (error) {
-      delivery.hasFailed = true
-      throw error
+      if (isTransactionConflict(error)) throw error // all of it runs again
+      delivery.failure = { error }
+      return this.#note(tx, row, error)
     }
     await finish(tx, this.#map, topic, row)
   }
 
-  async #fail(topic: string, row: MessageRow, error: unknown): Promise<void> {
-    const { retry, onDead, onError } = this.#settings
+  #note(session: Session, row: MessageRow, error: unknown): Promise<void> {
+    const { retry, onDead } = this.#settings
     const attempt = row.attempts + 1
-    const isDead = attempt >= retry.attempts
-    const retryIn = backoff(attempt, retry, this.#clock)
-    await fail(this.#root, this.#map, row, { error: textOf(error), next: isDead ? onDead : { retryIn } })
-    onError?.(error, messageOf(topic, row), isDead)
+    const next = attempt >= retry.attempts ? onDead : { retryIn: backoff(attempt, retry, this.#clock) }
+    return fail(session, this.#map, row, { error: textOf(error), next })
   }
 
   async #clean(): Promise<void> {
@@ -168,7 +178,7 @@ export class Relay {
     this.#next ??= nextDue(this.#root, this.#map, this.#topics)
       .then((ms) => {
         const { pollInterval } = this.#settings
-        // What is due now is under way: with others, or with another worker.
+        // A message that is due now is under way: with others, or with another worker.
         return ms === undefined || ms === 0 ? pollInterval : Math.min(ms, pollInterval)
       })
       .finally(() => {
@@ -192,11 +202,10 @@ export class Relay {
   }
 }
 
-/** What is known of a delivery. */
+/** The state of a delivery. */
 interface Delivery {
   row: MessageRow | undefined
-  /** Whether it was the handler that has failed. */
-  hasFailed: boolean
+  failure: { readonly error: unknown } | undefined
 }
 
 function isLost(error: unknown): boolean {

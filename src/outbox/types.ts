@@ -28,21 +28,24 @@ export interface DeadMessage<Topic extends string = string, Payload = JsonValue>
   readonly error: string
 }
 
-/** What a handler is given besides the message and the `tx`. */
+/** The context that a handler is given besides the message and the `tx`. */
 export interface DeliveryContext {
   /** Aborted when the time of the delivery is up. */
   readonly signal: AbortSignal
 }
 
 /**
- * Delivers one message. What it writes by `tx` is committed together with the note that the message was sent, or not at
- * all. What it does elsewhere may be done again: give the other side `message.id`.
+ * Delivers one message. Its writes by `tx` are committed together with the note that the message was sent, or not at all.
+ * Its effects elsewhere may come again: give the other side `message.id`.
  */
 export type Handler<Topic extends string, Payload, Tx> = (
   message: OutboxMessage<Topic, Payload>,
   tx: Tx,
   context: DeliveryContext,
 ) => Promise<unknown>
+
+/** A handler, of whatever topic it is. */
+export type AnyHandler = Handler<string, JsonValue, object>
 
 export interface AddOptions {
   /** Messages of one key are sent one after the other, in the order of their commits. */
@@ -63,13 +66,13 @@ export interface RelayOptions {
   /** How a message is tried again: `attempts` (default 10), `baseDelay` (1,000 ms) and `maxDelay` (3,600,000 ms). */
   readonly retry?: { readonly attempts?: number; readonly baseDelay?: number; readonly maxDelay?: number } | undefined
   /**
-   * What becomes of the messages behind one that is dead: with `stop` they wait until it is redriven or discarded, with
+   * The fate of the messages behind one that is dead: with `stop` they wait until it is redriven or discarded, with
    * `skip` they are sent. Default `stop`.
    */
   readonly onDead?: 'stop' | 'skip' | undefined
   /**
-   * Tells the relay of new messages: it calls your function once, with one that lets it look at once. What your function
-   * returns is called at the end.
+   * Tells the relay of new messages: it calls your function once, with one that lets it look at once. A function
+   * that yours returns is called at the end.
    */
   readonly subscribe?: ((wake: () => void) => (() => void) | undefined) | undefined
   /** Told of each failure of a handler. */
@@ -125,8 +128,8 @@ export interface Outbox<T = Record<string, JsonValue>, Tx = object> {
    * A message that fails is tried again later, and holds up those of its key. One that has failed `retry.attempts` times
    * is dead.
    *
-   * @throws TransactionRequiredError never; on a `tx` it is an InvalidArgumentError
-   * @throws what the database says to a statement of the relay, unless it is a lost connection: those are waited for
+   * @throws InvalidArgumentError on a `tx`
+   * @throws the errors of the database that no time mends, such as a missing table; anything else is waited out
    *
    * @example
    * await db.$outbox.relay(

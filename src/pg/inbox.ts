@@ -8,9 +8,9 @@ import type {
   InboxResult,
   PruneInboxOptions,
 } from '../inbox/types.js'
-import type { RetryingRoot } from '../transactions/method.js'
 import type { PgExtension } from './extension.js'
 import type { PgTransactionClient } from './methods.js'
+import { rootOf } from './session.js'
 
 /** The methods that `inbox()` adds. `Tx` is the `tx` that a body is given. */
 export interface PgInbox<Tx> {
@@ -47,15 +47,15 @@ export function inbox<Tx = PgTransactionClient>(options: InboxOptions = {}): PgE
   return {
     apply(root, models) {
       const map = mapInbox(models, given)
-      const methods = new InboxMethods(map, (session) => session as RetryingRoot, root.events)
+      const methods = new InboxMethods({ map, rootOf }, root.events)
       const own = [map.message, map.version].flatMap((each) => each?.model.name ?? [])
       return [
         {
           name: '$inbox',
           models: own,
           feature: { name: 'inbox', map },
-          make: (session) => (consumer: string, message: string, body: never, options?: InboxCallOptions) =>
-            methods.handle(session, consumer, message, body, options),
+          make: (session) => (consumer: unknown, message: unknown, body: unknown, options?: unknown) =>
+            methods.handle(session, { consumer, message, body, options }),
         },
         {
           name: '$pruneInbox',

@@ -2,10 +2,10 @@ import { mapOutbox } from '../outbox/mapping.js'
 import { OutboxFeature } from '../outbox/methods.js'
 import { checkOutboxOptions, type OutboxOptions } from '../outbox/options.js'
 import type { Outbox, TopicsOf } from '../outbox/types.js'
-import type { RetryingRoot } from '../transactions/method.js'
 import type { PgExtension } from './extension.js'
 import { extensionOf } from './features.js'
 import type { PgTransactionClient } from './methods.js'
+import { rootOf } from './session.js'
 
 /**
  * The extension for messages that are sent after the commit, `db.$outbox`, with the same options and the same tables as
@@ -25,6 +25,6 @@ export function outbox<const O extends OutboxOptions>(
   const given = checkOutboxOptions(options ?? {})
   return extensionOf(
     'outbox',
-    (_, models) => new OutboxFeature(mapOutbox(models, given), (session) => session as RetryingRoot, given),
+    (_, models) => new OutboxFeature({ map: mapOutbox(models, given), rootOf, channel: given.notify }),
   )
 }

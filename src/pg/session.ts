@@ -2,6 +2,7 @@ import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 
 import { isConnectionLost, sqlState } from '../engine/error-facts.js'
 import type {
   IsolationLevel,
+  RootSession,
   Row,
   SqlStatement,
   TimeLimit,
@@ -109,6 +110,12 @@ async function connect(pool: Pool, limit: Pick<TimeLimit, 'race'> | undefined): 
 }
 
 /** The root session of a pool: each statement on any of its connections. */
+/** The root session of a client of this engine. */
+export function rootOf(session: RootSession): RetryingRoot {
+  if (session instanceof PgRoot) return session
+  throw new Error('The session is of another engine.')
+}
+
 export class PgRoot implements RetryingRoot {
   readonly inTransaction = false
   readonly client: object
