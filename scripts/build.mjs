@@ -42,7 +42,10 @@ const LATER = {
     'leases/hold',
     'locking/advisory',
     'locking/row-locks',
+    'mapping/feature', // loaded by erp, work and pg: as engine/setup
+    'mapping/members',
     'outbox/calls',
+    'sql/scope',
     'serials/history',
     'serials/import',
     'serials/import-arguments',
