@@ -26,7 +26,7 @@ export function useOutbox({ connect, name }: Pick<Engine, 'connect' | 'name'>) {
   return { add, newTopic: () => randomUUID(), open }
 }
 
-/** What handlers of the tests write: a line of text in a table. */
+/** The effect of handlers in the tests: a line of text in a table. */
 export function note(tx: object, text: string): Promise<unknown> {
   return rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
 }
