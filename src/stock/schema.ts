@@ -21,6 +21,7 @@ export interface StockSchemaOptions {
   readonly refusals?: boolean
 }
 
+const quantity: FieldLine = ['quantity', 'Int']
 const OF_LOTS: readonly FieldLine[] = [
   ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
   ['receivedAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
@@ -54,7 +55,6 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
     ...(lots ? [['lot', 'String'] as const] : []),
   ]
   const key = item.map(([name]) => name).join(', ')
-  const quantity: FieldLine = ['quantity', 'Int']
   return [
     modelText({
       doc: 'What is on hand, a row per product and warehouse. `onHand` and `reserved` are written',
