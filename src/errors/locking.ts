@@ -33,11 +33,9 @@ export class RowLockedError extends ConcurrencyError {
     readonly timeout: number | undefined,
     options?: ErrorOptions,
   ) {
-    const wait =
-      timeout === undefined ? ", and wait: 'refuse' waits for none" : `, and were not free within ${timeout} ms`
+    const wait = timeout === undefined ? '' : ` for longer than ${timeout} ms`
     super(
-      `Records of ${model} are locked by another transaction${wait}. Nothing was locked. ` +
-        `Try again later, take others by wait: 'skip', or find out which transaction holds them.`,
+      `Records of ${model} are locked by another transaction${wait}. Nothing was locked. Try again, or take others by wait: 'skip'.`,
       options,
     )
   }

@@ -109,7 +109,7 @@ export function rowLockModelMethods(setup: RowLockSetup, recordsOf: RecordsOf): 
     return lazyPromise(method, read, (given) =>
       observed(events, method, context.$name, async (events) => {
         const transaction = recordsOf(context)
-        if (!transaction.inTransaction) throw new TransactionRequiredError(method, undefined, 'use updateVersioned')
+        if (!transaction.inTransaction) throw new TransactionRequiredError(method)
         const { findForUpdate } = await import('./row-locks.js')
         const rows = await findForUpdate(parts, transaction, { given, isUnique, events })
         return isUnique ? (rows[0] ?? null) : rows

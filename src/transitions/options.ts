@@ -26,7 +26,7 @@ export type TransitionSettings = Readonly<Record<string, TransitionOptions>>
 export const transitionSettings = s.record(
   s.strictObject({
     field: nameSchema('a field'),
-    from: s.record(s.array(nameSchema('a state'), 'must be an array of states')),
+    from: s.record(s.array(nameSchema('a state'))),
     history: s.optional(
       s.strictObject({
         model: nameSchema('a model'),
@@ -68,7 +68,7 @@ export function movesOf(models: DataModel, settings: TransitionSettings): Readon
     const report = (at: string, message: string) => void issues.push({ path: `${path}${at}`, message })
     const model = models.get(name)
     const field = model?.fields.get(options.field)
-    if (!model) report('', `is not a model; the models are ${[...models.keys()].join(', ')}`)
+    if (!model) report('', 'is not a model')
     else if (!field || !isState(field)) report('.field', `must name a required enum or String of ${name}`)
     else {
       const into = intoOf(field, options, report)
@@ -96,7 +96,7 @@ function intoOf({ enumValues, type }: Field, { from }: TransitionOptions, report
     for (const [i, target] of targets.entries()) {
       const at = `.from.${state}.${i}`
       check(target, at)
-      if (target === state) report(at, 'is the state itself: a record that is in it has nowhere to go')
+      if (target === state) report(at, 'is the state itself')
       into.set(target, [...(into.get(target) ?? []), state])
     }
   }
