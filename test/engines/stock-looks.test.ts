@@ -295,7 +295,7 @@ describeEngines((engine) => {
 
   test('audit says where a history is broken', async () => {
     const db = await open()
-    const items = await Promise.all(Array.from({ length: 6 }, () => newSilo()))
+    const items: string[] = await Promise.all(Array.from({ length: 6 }, () => newSilo()))
     for (const item of items) for (const quantity of [5, 1, 2, 3]) await move(db, item, quantity)
     const [gap = '', wrong = '', twice = '', tail = '', behind = '', whole = ''] = items
     expect((await db.$stock.audit()).filter(({ item }) => items.includes(item))).toEqual([])
