@@ -52,6 +52,7 @@ const METHODS = {
   CheckClientMethods: '',
   Stock: '$stock.',
   StockLooks: '$stock.',
+  StockPeriods: '$stock.',
   Serials: '$serials.',
   SerialsHistory: '$serials.',
   NumberSeries: '$series.',

@@ -56,18 +56,21 @@ const isInbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: Inbox
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
 const isSeries = (one: FeatureSetup): one is FeatureSetup & { readonly map: SeriesMap } => one.name === 'series'
 
-function needsOfStock({ name, item, movement, reservation, history, keys }: StockMap): Needs {
+function needsOfStock({ name, item, movement, reservation, history, period, keys }: StockMap): Needs {
   const table = tablesOf(name)
+  // For `prune`.
+  const deletes = period?.closedUntil && item.opening ? (['DELETE'] as const) : []
   return {
     tables: [
-      table({ ...item, ...(history && { history: history.last }) }, 'SELECT', 'UPDATE'),
+      table({ ...item, more: [history?.last, period?.closedUntil] }, 'SELECT', 'UPDATE'),
       table(
-        { ...movement, ...(history && { history: Object.values(history).slice(1) }) },
+        { ...movement, more: [period?.date, ...Object.values(history ?? {}).slice(1)] },
         'SELECT',
         'INSERT',
         'UPDATE',
+        ...deletes,
       ),
-      ...(reservation ? [table(reservation, 'SELECT', 'INSERT', 'UPDATE')] : []),
+      ...(reservation ? [table(reservation, 'SELECT', 'INSERT', 'UPDATE', ...deletes)] : []),
     ],
     keys: keys.all.map((key) => ({
       ...key,
@@ -177,7 +180,7 @@ function needsOfOperations(model: Model): Needs {
 
 function tablesOf(feature: string) {
   return (
-    map: { readonly model: Model; readonly history?: unknown },
+    map: { readonly model: Model; readonly more?: readonly unknown[] },
     ...privileges: readonly Privilege[]
   ): NeededTable => ({
     feature,

@@ -18,6 +18,7 @@ import type {
   InsufficientStockError,
   ItemNotFoundError,
   MaximumExceededError,
+  PeriodClosedError,
   ReservationActiveError,
   ReservationEndedError,
   ReservationExceededError,
@@ -84,6 +85,7 @@ export type AnyConcurrencyError =
   | LeaseLostError
   | LockTimeoutError
   | MaximumExceededError
+  | PeriodClosedError
   | OutcomeUnknownError
   | OverloadedError
   | ReservationActiveError

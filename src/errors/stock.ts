@@ -144,6 +144,30 @@ export class ReservationEndedError extends ConcurrencyError {
   }
 }
 
+/** The date of the movement is in a closed period of one of its items. Nothing was written, of no line. */
+export class PeriodClosedError extends ConcurrencyError {
+  readonly code = 'PERIOD_CLOSED'
+  /** The argument of the call. */
+  readonly field = 'date'
+  /** The date that the movement was to have. */
+  readonly date: Date
+  /** The last date of the closed periods of the item. */
+  readonly closedUntil: Date
+
+  constructor(
+    readonly transactionId: string,
+    /** The first item whose period is closed. */
+    readonly item: ItemName,
+    { date, closedUntil }: { readonly date: Date; readonly closedUntil: Date },
+  ) {
+    super(
+      `The movement ${JSON.stringify(transactionId)} has the date ${date.toISOString()}, and ${itemText(item)} is closed until ${closedUntil.toISOString()}. Nothing was written. Give it a later date.`,
+    )
+    this.date = date
+    this.closedUntil = closedUntil
+  }
+}
+
 /** A line of a reversal that asks for more than is left of the movement. */
 export interface ReversalExcess {
   /** The item's key, as the call named it. */

@@ -30,6 +30,7 @@ const REFUSALS: ReadonlySet<ConcurrencyErrorCode> = new Set<ConcurrencyErrorCode
   'RESERVATION_ACTIVE',
   'RESERVATION_ENDED',
   'RESERVATION_EXCEEDED',
+  'PERIOD_CLOSED',
   'REVERSAL',
   'ROW_LOCKED',
   'SERIALS_UNAVAILABLE',

@@ -98,6 +98,15 @@ export type DataArgument<Data> =
         data: Data
       }
 
+/** The date of movements; `never` where their model has none. */
+export interface DateArgument<Day> {
+  /**
+   * The business date, which must be later than the closed periods of the items. Of a Date it is the day in UTC, where the
+   * column is a day. A call that comes again with a date must bring the same. Default: that of today, by the database's clock.
+   */
+  date?: Day | undefined
+}
+
 export interface Lasting<End> {
   /**
    * How long it lasts, in ms, by the database's clock. `null`: until it is fulfilled or released, which needs an

@@ -53,6 +53,9 @@ type IfHistory<C, O extends StockOptions, F> = [OfItem<O>] extends [keyof Scalar
     : never
   : never
 
+/** The field of the date, where it is one: a field of that name is only meant where it is a moment. */
+type DateName<C, O extends StockOptions> = [DayOf<C, O>] extends [never] ? never : Named<O['movement'], 'date', 'date'>
+
 /** The other columns of a movement, which the calls fill in by `data`. */
 export type MovementData<C, O extends StockOptions> = Others<
   C,
@@ -62,6 +65,7 @@ export type MovementData<C, O extends StockOptions> = Others<
   | Named<O['movement'], 'refused', never>
   | Named<O['movement'], 'reverses', 'reverses'>
   | IfHistory<C, O, OfMovement<O>>
+  | DateName<C, O>
 >
 
 /** The same of a reservation. */
@@ -97,6 +101,14 @@ export type NewItem<C, O extends StockOptions> = Others<
   | EachOf<O['item']['key']>
 >
 
+/** How a call gives the date of its movements: `never` where their model has none. */
+type DayOf<C, O extends StockOptions> =
+  Date extends NonNullable<FieldOf<C, O['movement']['model'], Named<O['movement'], 'date', 'date'>>>
+    ? [FieldOf<C, O['movement']['model'], Named<O['movement'], 'date', 'date'>>] extends [never]
+      ? never
+      : Date | string
+    : never
+
 type OwnStock<C, O extends StockOptions> = Stock<
   ItemKey<C, O>,
   Quantity<C, O>,
@@ -104,7 +116,8 @@ type OwnStock<C, O extends StockOptions> = Stock<
   ReservationData<C, O>,
   PlaceKey<C, O>,
   NewItem<C, O>,
-  ReservationEnd<C, O>
+  ReservationEnd<C, O>,
+  DayOf<C, O>
 >
 
 /** `db.$stock`. With a scope each call takes it, and `in` binds it. */

@@ -15,7 +15,7 @@ import type { Balance, MovementEntry, RecordedMovement, RecordedReservation, Sna
 
 export type * from './snapshot.js'
 
-export type Recorded = Pick<RecordedMovement, 'lines'>
+export type Recorded = Pick<RecordedMovement, 'lines' | 'date'>
 
 const UNDECIDED = new Error('Only the database can tell whether two data are the same.')
 
@@ -111,7 +111,10 @@ export class Decider {
   checkSame(request: Request, lines: readonly Line[], recorded: Recorded, by?: 'item'): void {
     const { movement, reservation } = this.map
     const { model } = (request.kind === 'reserve' && reservation) || movement
-    const differing = this.#differingFrom(recorded, request, lines)
+    const differing = [
+      ...this.#differingFrom(recorded, request, lines),
+      ...(request.period?.differing(recorded, this) ?? []),
+    ]
     checkSame({ model: model.name, transactionId: request.transactionId, differing }, lines, recorded.lines, by)
   }
 
@@ -135,16 +138,18 @@ export class Decider {
 
   /** Records the lines as movements, and, unless they were refused, moves them. */
   record(request: Request, lines: readonly Line[], isRefused = false): void {
-    const { scope, transactionId } = request
+    const { scope, transactionId, period } = request
+    const date = period?.date
+    period?.check(this, request, lines)
     if (!isRefused) this.checkRange(lines, 'onHand')
     lines.forEach((entry, line) => {
       this.change(entry.item, isRefused ? 0n : entry.quantity, 0n)
       const { next } = this.#state(entry.item)
       if (!isRefused) next.sequence++
       const { sequence, onHand: balance } = next
-      this.#movements.push({ scope, transactionId, line, ...entry, isRefused, sequence, balance })
+      this.#movements.push({ scope, transactionId, line, ...entry, isRefused, date, sequence, balance })
     })
-    this.#recorded.set(nameOf(request), { lines, isRefused })
+    this.#recorded.set(nameOf(request), { lines, isRefused, date })
   }
 
   change(item: Item, onHand: bigint, reserved: bigint): void {

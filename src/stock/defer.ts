@@ -15,10 +15,12 @@ import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
 import { raw, sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
-import { differingData, lockId, readMovements, readReservations } from './load-snapshot.js'
+import { differingData, lockId, readMovements } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import { momentIn } from './numbering.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
+import { itemsAreOpen } from './period.js'
+import { readReservations } from './read-reservations.js'
 import { type Line, nameOf, type Request } from './request.js'
 import {
   type Entry,
@@ -56,7 +58,8 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
   await map.keys.check(session)
   const { name } = map.movement.model
   const limit = await limitOf(session, map, lines)
-  const entries = lines.map((entry, line) => ({ scope, transactionId, line, ...entry }))
+  const { period } = request
+  const entries = lines.map((entry, line) => ({ scope, transactionId, line, ...entry, date: period?.date }))
   const claim = async () =>
     !limit && (await claimDeferred(session, map, entries, lockTimeout)) ? { replayed: false } : undefined
   const find = async () => {
@@ -68,7 +71,8 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
     if (recorded) {
       const movements = new Map([[nameOf(request), recorded]])
       const differing = await differingData(session, map, [request], { movements })
-      checkSame({ model: name, transactionId, differing: differing.get(request) ?? [] }, lines, recorded.lines)
+      const fields = [...(differing.get(request) ?? []), ...(period?.differing(recorded) ?? [])]
+      checkSame({ model: name, transactionId, differing: fields }, lines, recorded.lines)
       if (recorded.isRefused) throw new IdempotencyMismatchError(name, { transactionId }, ['quantity'])
       return { replayed: true }
     }
@@ -87,6 +91,7 @@ async function append(session: Session, map: StockMap, request: Request, lockTim
     }
     const missing = await findMissing(session, map, lines)
     if (missing !== undefined) throw new ItemNotFoundError(map.item.model.name, missing)
+    await period?.checkDeferred(session, map, request)
     return undefined
   }
   const settled = await claimOrFind(claim, find)
@@ -128,10 +133,11 @@ LIMIT 1`)
 
 /** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */
 function claimDeferred(tx: Session, map: StockMap, entries: readonly Entry[], lockTimeout?: number): Promise<boolean> {
-  const { movement, history } = map
+  const { movement, history, period } = map
+  const { date, closedUntil } = period ?? {}
   // When it was recorded, until it comes into the balance: they come in that order.
   const at = history && raw(`, ${momentIn(history, 'clock_timestamp()')}`)
-  const values = sql`, false${movement.refused && raw(', false')}${at}`
+  const values = sql`${period?.sql?.value}, false${movement.refused && raw(', false')}${at}`
   const columns = raw(flagColumns(map) + (history ? stampColumns([history.at]) : ''))
   const items = rowsIn(
     'item',
@@ -141,7 +147,9 @@ function claimDeferred(tx: Session, map: StockMap, entries: readonly Entry[], lo
     ),
   )
   return claimAll(tx, map, { lines: movement, entries, columns, values }, (ids) => [
-    sql`NOT EXISTS (SELECT FROM ${items} WHERE NOT ${itemExists(map, 'item')})`,
+    date && closedUntil
+      ? itemsAreOpen(map, { date, closedUntil }, entries)
+      : sql`NOT EXISTS (SELECT FROM ${items} WHERE NOT ${itemExists(map, 'item')})`,
     limited(lockTimeout),
     idsAreUnreserved(map, ids),
   ])

@@ -166,7 +166,13 @@ function isGranted(decision: Decision | undefined): boolean {
 }
 
 function isSame(a: Balance, b: Balance | undefined): boolean {
-  return a.onHand === b?.onHand && a.reserved === b.reserved && a.minimum === b.minimum && a.maximum === b.maximum
+  return (
+    a.onHand === b?.onHand &&
+    a.reserved === b.reserved &&
+    a.minimum === b.minimum &&
+    a.maximum === b.maximum &&
+    a.closedUntil === b.closedUntil
+  )
 }
 
 /** The ids under which anything is recorded. */

@@ -17,7 +17,7 @@ export interface Guard {
  * item keeps its key and stays, and the rows of the ledger are written by `$stock` alone. Whether an
  * item has movements cannot be asked beforehand: one may come between the question and the DELETE.
  */
-export function guardsOf({ name, item, movement, reservation, history }: StockMap): readonly Guard[] {
+export function guardsOf({ name, item, movement, reservation, history, period }: StockMap): readonly Guard[] {
   const { applied, refused, reverses } = movement
   const numbers = history ? [history.sequence, history.balance, history.at] : []
   const guards: Guard[] = [
@@ -38,7 +38,9 @@ export function guardsOf({ name, item, movement, reservation, history }: StockMa
       delete:
         `is refused: the balance is the sum of the movements. Take one back with ${name}.move, ` +
         'or archive movements with a client without stock().',
-      fields: new Set([...columnsOfLines(movement), applied, refused, reverses, ...numbers].filter((field) => !!field)),
+      fields: new Set(
+        [...columnsOfLines(movement), applied, refused, reverses, period?.date, ...numbers].filter((field) => !!field),
+      ),
       update: `must stay as it was recorded: the balance is the sum of the movements. Use ${name}.move for a movement that corrects it.`,
     },
   ]

@@ -1,19 +1,11 @@
 import { type Row, rowOf, type Session } from '../engine/session.js'
 import { timed } from '../events/call-events.js'
-import { keysEqual, sqlTypeOf, stateIn, touches } from '../mapping/columns.js'
-import { enumName } from '../sql/raw-record.js'
-import { columnOf, epochOf, momentOf } from '../sql/sql.js'
+import { sqlTypeOf } from '../mapping/columns.js'
+import { columnOf } from '../sql/sql.js'
 import { join, type Piece, raw, sql } from '../sql/statement.js'
-import type {
-  Balance,
-  RecordedMovement,
-  RecordedReservation,
-  ReservationState,
-  ReservedLine,
-  Snapshot,
-} from './decider.js'
+import type { Balance, RecordedMovement, RecordedReservation, Snapshot } from './decider.js'
 import { type Item, itemOfRow } from './item.js'
-import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
+import type { LinesMap, StockMap } from './mapping.js'
 import { type Claimed, type Kind, type Line, nameOf, type Request } from './request.js'
 import {
   idColumns,
@@ -59,9 +51,11 @@ export async function loadSnapshot(
   const deferred = await requests.find(({ folds }) => folds)?.folds?.(tx, map, requests)
   const { balances, now } = deferred ? await lockAndRead(tx, map, items, []) : locked
   const hasReserved = [...balances.values()].some(({ reserved }) => reserved !== 0n)
-  const expired = reservation && hasReserved ? await endExpired(tx, map, reservation, items) : new Map<string, bigint>()
+  const reading = reservation && (await import('./read-reservations.js'))
+  const expired = reading && hasReserved ? await reading.endExpired(tx, map, reservation, items) : new Map()
   const movements = await readMovements(tx, map, ids)
-  const reservations = await readReservations(tx, map, [...ids, ...requests.flatMap(({ of }) => of ?? [])])
+  const named = [...ids, ...requests.flatMap(({ of }) => of ?? [])]
+  const reservations = (await reading?.readReservations(tx, map, named)) ?? new Map()
   const differing = await differingData(tx, map, requests, { movements, reservations })
   const reversal = requests.find((request) => request.reversal)?.reversal
   const reversals = await reversal?.read(tx, map, requests)
@@ -82,6 +76,8 @@ export interface LockedRow {
   readonly minimum: string | null
   readonly maximum?: string | null
   readonly sequence?: string
+  readonly closedUntil?: number | null
+  readonly today?: number
   readonly now: number
 }
 
@@ -105,41 +101,32 @@ export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly
       minimum: map.item.minimum ? limit(row.minimum) : map.minimum,
       maximum: limit(row.maximum),
       sequence: BigInt(row.sequence ?? 0),
+      ...(map.period && { closedUntil: row.closedUntil ?? null, today: row.today ?? 0 }),
     })
   }
   return { balances, now: new Date(rows[0]?.now ?? 0) }
 }
 
-function idAt(items: readonly Item[], position: number): string {
+export function idAt(items: readonly Item[], position: number): string {
   const item = items[position - 1]
   if (item === undefined) throw new Error(`The database has named the item ${position} of ${items.length}.`)
   return item.id
 }
 
-/** Ends the reservations of locked items whose time is up, by the database's clock, and returns what they held. */
-async function endExpired(tx: Session, map: StockMap, lines: ReservationMap, items: readonly Item[]) {
-  const { table, item: key, quantity, state, expiresAt, fulfilled } = lines
-  const left = raw(`r.${columnOf(quantity)}${fulfilled ? ` - r.${columnOf(fulfilled)}` : ''}`)
-  const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH ended AS (
-  UPDATE ${table} AS r SET ${columnOf(state)} = ${stateIn(state, 'expired')}${touches(lines, 'r')}
-  FROM ${itemsIn(map, items)}
-  WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = ${stateIn(state, 'active')}
-    AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
-  RETURNING item.position, ${left} AS quantity
-)
-SELECT position, sum(quantity)::text AS quantity FROM ended GROUP BY position`)
-  return new Map(rows.map(({ position, quantity }) => [idAt(items, position), map.quantities.parse(quantity)]))
-}
-
 /** The movements that are recorded under the transaction ids. */
 export async function readMovements(session: Session, map: StockMap, ids: readonly Claimed[]) {
-  const { refused } = map.movement
+  const { movement, period } = map
+  const { refused } = movement
   const found = new Map<string, RecordedMovement & { readonly lines: Line[] }>()
-  const more = refused && raw(`, t.${columnOf(refused)} AS refused`)
-  for (const { name, line, row } of await readLines(session, map, map.movement, { ids, more })) {
-    const movement = found.get(name) ?? { lines: [], isRefused: row.refused === true }
-    movement.lines.push(line)
-    found.set(name, movement)
+  const more = raw(`${refused ? `, t.${columnOf(refused)} AS refused` : ''}${period?.sql?.recorded ?? ''}`)
+  for (const { name, line, row } of await readLines(session, map, movement, { ids, more })) {
+    const recorded = found.get(name) ?? {
+      lines: [],
+      isRefused: row.refused === true,
+      date: typeof row.date === 'number' ? row.date : null,
+    }
+    recorded.lines.push(line)
+    found.set(name, recorded)
   }
   return found
 }
@@ -165,32 +152,6 @@ export async function differingData(session: Session, map: StockMap, requests: r
   if (again.length === 0) return NOTHING_DIFFERS
   const { differingFields } = await import('./line-data.js')
   return differingFields(session, map.catalogue, again)
-}
-
-/** The reservations under the transaction ids. */
-export async function readReservations(session: Session, map: StockMap, ids: readonly Claimed[]) {
-  const found = new Map<string, RecordedReservation & { readonly lines: ReservedLine[] }>()
-  const { reservation } = map
-  if (!reservation) return found
-  const { state, expiresAt, fulfilled, original } = reservation
-  const numbers = Object.entries({ fulfilled, original }).map(
-    ([name, field]) => field && raw(`, t.${columnOf(field)}::text AS ${name}`),
-  )
-  const more = sql`, t.${columnOf(state)} AS state, ${epochOf(expiresAt, 't.')} AS "expiresAt"${join(numbers, '')}`
-  const parse = (text: unknown) => (typeof text === 'string' ? map.quantities.parse(text) : undefined)
-  for (const { name, line, row } of await readLines(session, map, reservation, { ids, more })) {
-    const known = found.get(name)
-    const lines = known?.lines ?? []
-    lines.push({ ...line, fulfilled: parse(row.fulfilled) ?? 0n, original: parse(row.original) ?? line.quantity })
-    // One expired line ends all of it: the quantity that it held of that item may be taken.
-    const isExpired = enumName(row.state, state) === 'expired' || known?.state === 'expired'
-    found.set(name, {
-      lines,
-      state: isExpired ? 'expired' : (enumName(row.state, state) as ReservationState),
-      expiresAt: row.expiresAt === null ? null : new Date(Number(row.expiresAt)),
-    })
-  }
-  return found
 }
 
 /** The time by the database's clock, once the transaction id is locked that somebody may be reserving. */

@@ -20,6 +20,7 @@ import { Catalogue } from '../sql/catalogue.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import type { ItemFields } from './item.js'
 import type { StockOptions } from './options.js'
+import type { PeriodSql } from './period-sql.js'
 import { Quantities } from './quantity.js'
 
 /** The user's models and fields, found and checked. */
@@ -47,6 +48,8 @@ export interface StockMap {
   readonly reservation: ReservationMap | undefined
   /** The columns of the history; all of them, or none. */
   readonly history: HistoryMap | undefined
+  /** Of a ledger whose movements have a date. */
+  readonly period: PeriodMap | undefined
   readonly catalogue: Catalogue
   /** The unique keys without which movements would be recorded twice. */
   readonly keys: RequiredKeys
@@ -63,6 +66,15 @@ export interface HistoryMap {
   readonly sequence: Field
   readonly balance: Field
   readonly at: Field
+}
+
+export interface PeriodMap {
+  /** Of a movement. */
+  readonly date: Field
+  /** Of an item: the last date that no movement may have any more. */
+  readonly closedUntil: Field | undefined
+  /** Once the other methods are loaded. */
+  sql?: PeriodSql
 }
 
 /** A table with a row per transaction and item. */
@@ -92,7 +104,7 @@ export type ReservationMap = LinesMap & {
 
 /** The options for the columns of the history: that of the item, and those of a movement. */
 export const HISTORY = ['sequence', 'sequence', 'balance', 'at'] as const
-const LOT_MOMENT: FieldRule = { ...MOMENT, isOptional: true }
+const OPTIONAL_MOMENT: FieldRule = { ...MOMENT, isOptional: true }
 const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 'expired'] }
 
 /** @throws ConfigurationError with every mistake */
@@ -105,7 +117,9 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const lines = (found: TableCheck) => mapLines(found, options, item)
   const movements = check.table('movement', names)
   const history = mapHistory(items, movements, item)
-  const movement = mapMovement(movements, lines, history)
+  const period = mapPeriod(items, movements)
+  const more = [history?.sequence, history?.balance, history?.at, period?.date]
+  const movement = mapMovement(movements, lines, more)
   const reservation = reserves && mapReservation(check.table('reservation', reserves), lines, item)
   if (reservation && item.reserved === undefined) {
     check.report('item.reserved', `must name a field of ${item.model.name} for what is reserved`)
@@ -122,7 +136,7 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
     ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
   ])
   const name = `$${options.name ?? 'stock'}` as const
-  return { name, item, movement, reservation, history, catalogue, keys, quantities, minimum, rememberRefusals }
+  return { name, item, movement, reservation, history, period, catalogue, keys, quantities, minimum, rememberRefusals }
 }
 
 function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
@@ -148,9 +162,7 @@ function mapLots(found: TableCheck, own: readonly Field[]) {
   const named = found.named('lot', KEY)
   const lot = own.length > 1 ? own.find((field) => (named ? field === named : field.name === 'lot')) : undefined
   if (named && !lot && areFound(named)) found.report('lot', `${named.name} must be a field of the key, beside others`)
-  const moment = (name: 'expiresAt' | 'receivedAt') =>
-    found.model.fields.get(name)?.type === 'DateTime' ? found.field(name, LOT_MOMENT) : found.named(name, LOT_MOMENT)
-  return { lot, expiresAt: moment('expiresAt'), receivedAt: moment('receivedAt') }
+  return { lot, expiresAt: momentOf(found, 'expiresAt'), receivedAt: momentOf(found, 'receivedAt') }
 }
 
 /** Fields of the usual names are those of a history only if all of them are there: others may be called so, too. */
@@ -175,10 +187,26 @@ function mapHistory(items: TableCheck, movements: TableCheck, { onHand }: StockM
   return { last, sequence, balance, at: ofMovement('at', MOMENT) }
 }
 
+/** A field of that name is only meant where it is a moment. */
+function momentOf(found: TableCheck, name: string): Field | undefined {
+  const isMoment = found.model.fields.get(name)?.type === 'DateTime'
+  return isMoment ? found.field(name, OPTIONAL_MOMENT) : found.named(name, OPTIONAL_MOMENT)
+}
+
+function mapPeriod(items: TableCheck, movements: TableCheck): PeriodMap | undefined {
+  const date = momentOf(movements, 'date')
+  const closedUntil = date ? momentOf(items, 'closedUntil') : items.named('closedUntil', OPTIONAL_MOMENT)
+  const isFit = closedUntil?.isOptional && closedUntil.nativeType === date?.nativeType
+  if (closedUntil && areFound(closedUntil) && !isFit) {
+    items.report('closedUntil', `${closedUntil.name} must be optional, and of the type of movement.date`)
+  }
+  return date && { date, closedUntil }
+}
+
 function mapMovement(
   found: TableCheck,
   lines: (found: TableCheck) => LinesMap,
-  history: HistoryMap | undefined,
+  more: readonly (Field | undefined)[],
 ): StockMap['movement'] {
   const movement = lines(found)
   const applied = found.optional('applied', FLAG)
@@ -189,7 +217,7 @@ function mapMovement(
   if (reverses && areFound(reverses, transactionId) && !isFit) {
     found.report('reverses', `${reverses.name} must be optional, and of the type of ${transactionId.name}`)
   }
-  const own = [applied, refused, reverses, history?.sequence, history?.balance, history?.at]
+  const own = [applied, refused, reverses, ...more]
   return { ...movement, applied, refused, reverses, ...othersOf(found, movement, own) }
 }
 

@@ -17,13 +17,15 @@ import type { Decision, Line } from './request.js'
 
 /** The arguments of the methods that this file has. Those of the others are with them. */
 const ARGUMENTS = {
-  move: [...CALL, 'item', 'quantity', 'minimum', 'maximum', 'take', 'data', 'createMissing'],
-  moveAll: [...CALL, 'lines', 'minimum', 'maximum', 'createMissing'],
+  move: [...CALL, 'item', 'quantity', 'minimum', 'maximum', 'take', 'data', 'date', 'createMissing'],
+  moveAll: [...CALL, 'lines', 'minimum', 'maximum', 'date', 'createMissing'],
 }
 const OTHERS = [
   'count',
   'defer',
   'project',
+  'close',
+  'prune',
   'reserve',
   'release',
   'fulfil',
@@ -120,8 +122,9 @@ export class StockFeature implements Feature {
 
   /** Whether a movement takes more than this file has. */
   #isMore(args: Unchecked): boolean {
-    const { take, maximum = this.map.item.maximum } = args
-    return isCreating(args) || hasSources(args) || take !== undefined || maximum !== undefined
+    const { item, period } = this.map
+    const { take, maximum = item.maximum, date = period } = args
+    return isCreating(args) || hasSources(args) || [take, maximum, date].some((value) => value !== undefined)
   }
 
   #loaded(): OtherMethods {

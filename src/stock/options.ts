@@ -19,6 +19,11 @@ export interface ItemMapping {
   readonly maximum?: string
   /** The quantity before the first movement. Without it, that is a movement too. */
   readonly opening?: string
+  /**
+   * The last date of the closed periods, which `close` sets: no movement with a date up to it is recorded. It is optional,
+   * and of the type of `movement.date`. Default `closedUntil`, if there is such a DateTime, and movements have a date.
+   */
+  readonly closedUntil?: string
   /** The field of the key that names a lot. Default `lot`, if the key has such a field among others. */
   readonly lot?: string
   /** When a lot expires; NULL is never. `from` takes nothing of a lot that has. Default `expiresAt`, if there is such a DateTime. */
@@ -59,6 +64,8 @@ export interface MovementMapping {
   readonly balance?: string
   /** When it came into the balance, by the database's clock. It is optional. Default `at`. */
   readonly at?: string
+  /** The business date, which a call may give; else that of today. Default `date`, if there is such a DateTime. */
+  readonly date?: string
 }
 
 /** The model with a row per reservation and item. */
@@ -136,12 +143,24 @@ const stockOptions = s.strictObject({
   name: s.optional(ledgerName),
   scope: scopeSchema,
   item: mappingSchema(
-    ['onHand', 'reserved', 'minimum', 'maximum', 'opening', 'lot', 'expiresAt', 'receivedAt', 'sequence', 'version'],
+    [
+      'onHand',
+      'reserved',
+      'minimum',
+      'maximum',
+      'opening',
+      'closedUntil',
+      'lot',
+      'expiresAt',
+      'receivedAt',
+      'sequence',
+      'version',
+    ],
     { model, key: names, bumpVersion: flag },
     'must be the mapping of the items',
   ),
   movement: mappingSchema(
-    ['transactionId', 'line', 'quantity', 'applied', 'refused', 'reverses', 'sequence', 'balance', 'at'],
+    ['transactionId', 'line', 'quantity', 'applied', 'refused', 'reverses', 'sequence', 'balance', 'at', 'date'],
     lines,
     'must be the mapping of the movements',
   ),

@@ -2,14 +2,16 @@ import { isTransactionConflict } from '../engine/error-facts.js'
 import type { Session } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
-import { patienceOf } from '../retry/call-options.js'
+import { type Patience, patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { keyValue } from '../sql/key-value.js'
+import { ownStatements } from '../transactions/own-statements.js'
 import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { checkArguments, isRecord } from '../values/validation.js'
 import { audit } from './audit.js'
-import { CALL, granted, movedOf, requestOf, settle, singleOf } from './call.js'
+import { CALL, granted, movedOf, settle, singleOf } from './call.js'
+import { closePeriods, type PageRunner } from './close.js'
 import { moveCreating, readNewRow } from './create-missing.js'
 import { decideMove } from './decide-move.js'
 import { defer } from './defer.js'
@@ -20,6 +22,7 @@ import { type Args, hasData, hasSources, isCreating, oneLine, oneOrMany, readLin
 import type { StockMap } from './mapping.js'
 import { decideCount, decideTake } from './other-decisions.js'
 import { type Applying, foldAll, type RunOne } from './project.js'
+import { prune } from './prune.js'
 import type { Decision, Line, Request } from './request.js'
 import { isFlexible, positive, ReservationMethods } from './reservation-methods.js'
 import { decideReverse, withOriginal } from './reverse.js'
@@ -31,15 +34,17 @@ const projectSchema = s.object({
   batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),
 })
 export const ARGUMENTS = {
-  count: [...CALL, 'item', 'counted', 'data'],
-  defer: [...CALL, 'item', 'quantity', 'lines', 'data'],
+  count: [...CALL, 'item', 'counted', 'data', 'date'],
+  defer: [...CALL, 'item', 'quantity', 'lines', 'data', 'date'],
   project: ['batchSize', 'signal'],
+  close: ['until', 'reopen', 'batchSize', 'signal'],
+  prune: ['forgetBefore', 'batchSize', 'signal'],
   reserve: [...CALL, 'item', 'quantity', 'lines', 'from', 'minimum', 'expiresIn', 'take', 'data'],
   release: CALL,
-  fulfil: [...CALL, 'of', 'lines', 'rest', 'minimum', 'data'],
+  fulfil: [...CALL, 'of', 'lines', 'rest', 'minimum', 'data', 'date'],
   extend: [...CALL, 'expiresIn'],
   change: [...CALL, 'lines', 'minimum'],
-  reverse: [...CALL, 'of', 'lines', 'minimum', 'data'],
+  reverse: [...CALL, 'of', 'lines', 'minimum', 'data', 'date'],
   trace: ['item', 'after', 'limit'],
   balance: ['item'],
   balances: ['items', 'where', 'after', 'limit'],
@@ -76,11 +81,7 @@ export class OtherMethods extends ReservationMethods {
   }
 
   #moving(args: Args, lines: readonly Line[], events: CallEvents | undefined): Request {
-    return withRoom(
-      this.parts.map,
-      requestOf(this.parts, { kind: 'move', decide: decideMove, lines }, args, events),
-      args,
-    )
+    return withRoom(this.parts.map, this.dated({ kind: 'move', decide: decideMove, lines }, args, events), args)
   }
 
   #move<R>(session: Session, args: Args, request: Request, answer: (decision: Decision) => R): Promise<R> {
@@ -107,7 +108,7 @@ export class OtherMethods extends ReservationMethods {
       quantity: quantities.read(args.counted, 'counted'),
     }
     const lines = [withData(counted, args.lineData?.[0])]
-    const counting = requestOf(this.parts, { kind: 'count', decide: decideCount, lines }, args, events)
+    const counting = this.dated({ kind: 'count', decide: decideCount, lines }, args, events)
     const request = { ...counting, folds: foldCounted }
     return settle(this.parts, session, request, (decision) => singleOf(granted(decision), quantities))
   }
@@ -121,7 +122,7 @@ export class OtherMethods extends ReservationMethods {
     if (line.quantity > 0n) {
       throw new InvalidArgumentError('quantity', 'must be negative: only what goes out can be as much as there is.')
     }
-    const request = requestOf(this.parts, { kind: 'take', decide: decideTake, lines: [line] }, args, events)
+    const request = this.dated({ kind: 'take', decide: decideTake, lines: [line] }, args, events)
     return settle(this.parts, session, withRoom(map, request, args), (decision) =>
       singleOf(granted(decision), map.quantities),
     )
@@ -136,7 +137,7 @@ export class OtherMethods extends ReservationMethods {
       lines: args.lines === undefined ? undefined : readUndone(map, given),
       data: lineData?.[0],
     }
-    const own = requestOf(this.parts, { kind: 'reverse', decide: decideReverse, lines: [] }, args, events)
+    const own = this.dated({ kind: 'reverse', decide: decideReverse, lines: [] }, args, events)
     const request = withRoom(map, own, args)
     const complete = (reading: Session) => withOriginal(reading, map, request, asked)
     return this.settleCompleted(session, { request, complete }, (decision) =>
@@ -147,12 +148,7 @@ export class OtherMethods extends ReservationMethods {
   async defer(session: Session, args: Args, events?: CallEvents): Promise<{ readonly replayed: boolean }> {
     const { map } = this.parts
     requireApplied(map)
-    const request = requestOf(
-      this.parts,
-      { kind: 'move', decide: decideMove, lines: oneOrMany(map, args) },
-      args,
-      events,
-    )
+    const request = this.dated({ kind: 'move', decide: decideMove, lines: oneOrMany(map, args) }, args, events)
     const run = () => defer(session, map, request)
     return { replayed: await (session.inTransaction ? serializeInTransaction(session, request.deadline, run) : run()) }
   }
@@ -160,15 +156,41 @@ export class OtherMethods extends ReservationMethods {
   async project(session: Session, args: Args, events?: CallEvents) {
     const map = requireApplied(this.parts.map)
     const { batchSize = 1_000 } = checkArguments(projectSchema, { batchSize: args.batchSize })
-    const run: RunOne = async (statement) => {
-      const { policy, deadline } = patienceOf(this.parts.policy, { signal: args.signal })
-      events?.begin(deadline)
-      deadline.signal?.throwIfAborted()
+    return foldAll(this.#folding(session, args, events), map, { scope: args.scope, batchSize })
+  }
+
+  #folding(session: Session, args: Args, events?: CallEvents): RunOne {
+    return async (statement) => {
+      const { policy, deadline } = this.#patience(args, events)
       if (!session.inTransaction) return retry(() => statement(session), policy, deadline, isTransactionConflict)
       // A savepoint keeps the failure of one item from ending all of the transaction.
       return serializeInTransaction(session, deadline, () => inSavepoint(session, deadline, statement))
     }
-    return foldAll(run, map, { scope: args.scope, batchSize })
+  }
+
+  /** That of a part of a call, which has any number of them. */
+  #patience({ signal }: Args, events: CallEvents | undefined): Patience {
+    const patience = patienceOf(this.parts.policy, { signal })
+    events?.begin(patience.deadline)
+    patience.deadline.signal?.throwIfAborted()
+    return patience
+  }
+
+  #pages(session: Session, args: Args, events?: CallEvents): PageRunner {
+    const page: PageRunner['page'] = async (body) => {
+      const patience = this.#patience(args, events)
+      if (session.inTransaction) return serializeInTransaction(session, patience.deadline, () => body(session))
+      return ownStatements(this.parts.executor.root, { ...patience, waitedFor: 'the items' }, body)
+    }
+    return { inTransaction: session.inTransaction, page, fold: this.#folding(session, args, events) }
+  }
+
+  async close(session: Session, args: Args, events?: CallEvents) {
+    return closePeriods(this.#pages(session, args, events), this.parts.map, args)
+  }
+
+  async prune(session: Session, args: Args, events?: CallEvents) {
+    return prune(this.#pages(session, args, events), this.parts.map, args)
   }
 
   trace(session: Session, args: Args) {

@@ -5,6 +5,7 @@ import type { Decider } from './decider.js'
 import type { foldCounted } from './fold-counted.js'
 import type { Item } from './item.js'
 import type { LineData } from './line-data.js'
+import type { Period } from './period.js'
 import type { Reversal } from './reverse.js'
 import type { Room } from './room.js'
 
@@ -54,6 +55,8 @@ export interface Request extends Claimed, Patience {
   readonly reversal?: Reversal
   /** Of a count: folds what is deferred of its items first. */
   readonly folds?: typeof foldCounted
+  /** Of a ledger whose movements have a date. */
+  readonly period?: Period
   /** Of a call that there is a maximum for. */
   readonly room?: Room
   readonly deadline: Deadline

@@ -7,14 +7,16 @@ import { keyValue } from '../sql/key-value.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { checkArguments, isRecord } from '../values/validation.js'
-import { granted, movedOf, requestOf, type StockParts, settle } from './call.js'
+import { type Asked, granted, movedOf, requestOf, type StockParts, settle } from './call.js'
 import { executeInTransaction } from './execute-in-transaction.js'
 import { readItem } from './item.js'
 import { type Args, hasSources, idsOf, oneOrMany, readLines, withData } from './lines.js'
-import { readReservations } from './load-snapshot.js'
 import { LookMethods } from './look-methods.js'
 import type { ReservationMap, StockMap } from './mapping.js'
+import { withPeriod } from './period.js'
+import { periodSql } from './period-sql.js'
 import type { Quantities } from './quantity.js'
+import { readReservations } from './read-reservations.js'
 import { type Decision, type Line, nameOf, type Request } from './request.js'
 import { decideChange, decideExtend, decideFulfil, decideRelease, decideReserve } from './reservation-decisions.js'
 import { readSources } from './sources.js'
@@ -33,6 +35,8 @@ export class ReservationMethods extends LookMethods {
 
   constructor(parts: StockParts) {
     super(parts)
+    const { period } = parts.map
+    if (period) period.sql = periodSql(period)
     this.sourcing = new Sourcing(parts.map, parts.executor)
   }
 
@@ -72,7 +76,7 @@ export class ReservationMethods extends LookMethods {
     const because = 'it is what is to be taken'
     const lines = args.lines === undefined ? undefined : positive(readLines(map, args), because)
     const decide = decideFulfil({ lines, rest })
-    const request = requestOf(this.parts, { kind: 'fulfil', decide, lines: lines ?? [] }, args, events)
+    const request = this.dated({ kind: 'fulfil', decide, lines: lines ?? [] }, args, events)
     const id = args.of === undefined ? request.transactionId : keyValue(args.of, reservation.transactionId, 'of')
     const of = id === request.transactionId ? undefined : { scope: request.scope, transactionId: id }
     const all = args.lineData?.[0]
@@ -97,6 +101,11 @@ export class ReservationMethods extends LookMethods {
       const { state, lines } = granted(decision)
       return { state, lines: takenOf(lines, lines, map.quantities) }
     })
+  }
+
+  /** A request that records movements, with their date. */
+  protected dated(asked: Asked, args: Args, events: CallEvents | undefined): Request {
+    return withPeriod(this.parts.map, requestOf(this.parts, asked, args, events), args)
   }
 
   /** The items of a reservation never change, so they can be read before anything is locked. */

@@ -73,6 +73,20 @@ export interface ProjectResult<Key> {
   readonly failed?: readonly { readonly item: Key; readonly error: unknown }[]
 }
 
+export interface CloseResult<Key> {
+  /** How many items were closed. */
+  readonly closed: number
+  /** Items that stay open, for something of them stays deferred. Left out where there is none. */
+  readonly open?: readonly Key[]
+}
+
+export interface PruneResult {
+  /** How many rows of movements were deleted. */
+  readonly movements: number
+  /** How many rows of reservations were deleted. */
+  readonly reservations: number
+}
+
 /**
  * An item whose balance is not what its movements, or whose reserved quantity is not what its
  * reservations add up to; or an item that is not there, though movements or active reservations

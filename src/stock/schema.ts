@@ -19,6 +19,11 @@ export interface StockSchemaOptions {
   readonly orders?: boolean
   /** Whether movements have `refused`, for `rememberRefusals`. Default false. */
   readonly refusals?: boolean
+  /**
+   * Whether periods can be closed and pruned: items have `closedUntil` and `opening`, which `stock({ item: { opening } })`
+   * names, and movements a `date`. Default false.
+   */
+  readonly periods?: boolean
 }
 
 const quantity: FieldLine = ['quantity', 'Int']
@@ -35,6 +40,14 @@ const OF_ORDERS: readonly FieldLine[] = [
   ['fulfilled', 'Int', '@default(0)'],
   ['original', 'Int?'],
 ]
+const ID: readonly FieldLine[] = [
+  ['transactionId', 'String'],
+  ['line', 'Int'],
+]
+const OF_PERIODS: readonly FieldLine[] = [
+  ['opening', 'Int', '@default(0)'],
+  ['closedUntil', 'DateTime?', '@db.Date'],
+]
 
 /**
  * Models for stock, its movements and its reservations, for your `schema.prisma`: a row per product
@@ -44,11 +57,15 @@ const OF_ORDERS: readonly FieldLine[] = [
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
 export function stockSchema(options: StockSchemaOptions = {}): string {
-  const { scope = [], lots = false, history = false, maximum = false, orders = false, refusals = false } = options
-  const id: readonly FieldLine[] = [
-    ['transactionId', 'String'],
-    ['line', 'Int'],
-  ]
+  const {
+    scope = [],
+    lots = false,
+    history = false,
+    maximum = false,
+    orders = false,
+    refusals = false,
+    periods = false,
+  } = options
   const item: readonly FieldLine[] = [
     ['productId', 'Int'],
     ['warehouse', 'String'],
@@ -66,6 +83,7 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
         ['reserved', 'Int', '@default(0)'],
         ['minimum', 'Int?', '@default(0)'],
         ...(maximum ? [['maximum', 'Int?'] as const] : []),
+        ...(periods ? OF_PERIODS : []),
         ...(lots ? OF_LOTS : []),
         ...(history ? [['sequence', 'BigInt', '@default(0)'] as const] : []),
         ['version', 'BigInt', '@default(0)'],
@@ -77,13 +95,14 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
       name: 'StockMovement',
       scope,
       fields: [
-        ...id,
+        ...ID,
         ...item,
         quantity,
         ['applied', 'Boolean', '@default(true)'],
         ...(refusals ? [['refused', 'Boolean', '@default(false)'] as const] : []),
         ['reverses', 'String?'],
         ...(history ? OF_HISTORY : []),
+        ...(periods ? [['date', 'DateTime', '@default(now()) @db.Date'] as const] : []),
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
       keys: [
@@ -91,6 +110,7 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
         `@@index([${key}${history ? ', sequence' : ''}])`,
         '@@index([applied])',
         '@@index([reverses])',
+        ...(periods ? ['@@index([date])'] : []),
       ],
     }),
     modelText({
@@ -98,12 +118,13 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
       name: 'StockReservation',
       scope,
       fields: [
-        ...id,
+        ...ID,
         ...item,
         quantity,
         ['state', 'String', '@default("active")'],
         ['expiresAt', orders ? 'DateTime?' : 'DateTime', '@db.Timestamptz(3)'],
         ...(orders ? OF_ORDERS : []),
+        ...(periods ? [['updatedAt', 'DateTime', '@updatedAt @db.Timestamptz(3)'] as const] : []),
       ],
       keys: [
         '@@id([transactionId, line])',

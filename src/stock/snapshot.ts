@@ -13,12 +13,17 @@ export interface Balance {
   readonly maximum: bigint | null
   /** The number of its last movement; 0 without a history. */
   readonly sequence: bigint
+  /** The last date of its closed periods, and that of today, in ms since 1970. Only where periods can be closed. */
+  readonly closedUntil?: number | null
+  readonly today?: number
 }
 
 /** The lines that were recorded under a transaction id. Maps of them are by the names of requests. */
 export interface RecordedMovement {
   readonly lines: readonly Line[]
   readonly isRefused: boolean
+  /** The business date, in ms since 1970; of one that has just been recorded, `undefined` is today. */
+  readonly date?: number | null | undefined
 }
 
 export type ReservationState = 'active' | 'released' | 'fulfilled' | 'expired'
@@ -65,6 +70,8 @@ export interface MovementEntry extends Claimed {
   /** Of the item, once it is moved. */
   readonly sequence: bigint
   readonly balance: bigint
+  /** The business date, in ms since 1970; `undefined` is today. */
+  readonly date?: number | undefined
 }
 
 /** The rows to be written for the requests that were granted. */

@@ -81,22 +81,22 @@ export function where(conditions: readonly Piece[]): Statement | undefined {
  * as they are once they are locked: a row that had to be waited for is the present one.
  */
 export function lockedItems(
-  { item, history }: StockMap,
+  { item, history, period }: StockMap,
   source: Piece,
   conditions: readonly Piece[],
   more?: Piece,
 ): Statement {
   const { table, key, onHand, reserved, minimum, maximum } = item
   return sql`SELECT item.position, t.${columnOf(onHand)} AS on_hand,
-    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${maximum && raw(`, t.${columnOf(maximum)} AS maximum`)}${history && raw(`, t.${columnOf(history.last)} AS sequence`)}${more}
+    ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${maximum && raw(`, t.${columnOf(maximum)} AS maximum`)}${history && raw(`, t.${columnOf(history.last)} AS sequence`)}${period?.sql?.locked}${more}
   FROM ${source} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where(conditions)}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t`
 }
 
 /** The columns that are read of them, for the list of a SELECT. */
-export function lockedBalance({ item: { maximum }, history }: StockMap): SqlText {
-  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''}${history ? ', l.sequence::text' : ''},
+export function lockedBalance({ item: { maximum }, history, period }: StockMap): SqlText {
+  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''}${history ? ', l.sequence::text' : ''}${period?.sql?.read ?? ''},
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
 }
 
@@ -106,6 +106,8 @@ export interface Entry extends Claimed {
   readonly item: Item
   readonly quantity: bigint
   readonly data?: LineData
+  /** The business date, in ms since 1970; without it, it is that of today. */
+  readonly date?: number | undefined
 }
 
 /** The columns of lines that are written besides those that all lines have. */
@@ -183,13 +185,14 @@ function insertion<E extends Entry>(
   ids: readonly Column[],
 ): Statement {
   const { lines, parameters, columns, values } = claim
-  const { quantities } = map
+  const { quantities, period } = map
   const items = entries.map(({ item }) => item)
   const all = [
     ...ids,
     column('line', 'int4', entries, ({ line }) => line),
     ...keyColumns(map, items).slice(lines.scope.length),
     column('quantity', quantities.sqlType, entries, ({ quantity }) => quantities.text(quantity)),
+    ...(period?.sql && lines === map.movement ? [period.sql.column(entries)] : []),
     ...(parameters?.(entries) ?? []),
   ]
   const data = entries.find((entry) => entry.data)?.data?.columns
@@ -215,9 +218,9 @@ export function inScope(
   return join(each, ' AND ')
 }
 
-/** The columns that only movements have. */
-export function flagColumns({ movement: { applied, refused } }: StockMap): SqlText {
-  return stampColumns([applied, refused].filter((field) => !!field))
+/** The columns that only movements have, and the first of their values: the date. */
+export function flagColumns({ movement: { applied, refused }, period }: StockMap): SqlText {
+  return stampColumns([period?.date, applied, refused].filter((field) => !!field))
 }
 
 /** The item of `alias` is there. */

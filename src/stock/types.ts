@@ -4,6 +4,7 @@ import type {
   ChosenLines,
   CreateMissing,
   DataArgument,
+  DateArgument,
   Fulfilment,
   Lasting,
   Maximum,
@@ -16,6 +17,7 @@ import type {
   Taking,
 } from './call-types.js'
 import type { StockLooks } from './look-types.js'
+import type { StockPeriods } from './period-types.js'
 import type {
   ChangeResult,
   ExtendResult,
@@ -30,6 +32,7 @@ import type {
 
 export type * from './call-types.js'
 export type * from './look-types.js'
+export type * from './period-types.js'
 export type * from './results.js'
 
 /**
@@ -42,8 +45,17 @@ export type * from './results.js'
  * Every call takes `retry` and `signal`. A call that waits is ended by its signal at once; one that
  * has been sent is not undone, and resolves.
  */
-export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key>, New = object, End = Date>
-  extends StockLooks<Key, Q> {
+export interface Stock<
+  Key,
+  Q,
+  Data = object,
+  Held = object,
+  Place = PlaceOf<Key>,
+  New = object,
+  End = Date,
+  Day = Date | string,
+> extends StockLooks<Key, Q>,
+    StockPeriods<Key> {
   /**
    * Moves stock of one item, once per transaction id, and never below the minimum nor above the maximum. A movement
    * out of the stock is not kept back by a maximum, nor one into it by a minimum. With `take: 'available'` it takes as
@@ -68,6 +80,7 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
       DataArgument<Data> &
       Minimum<Q> &
       Maximum<Q> &
+      DateArgument<Day> &
       Taking &
       CreateMissing<New> &
       CallOptions,
@@ -91,6 +104,7 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
   moveAll(
     args: Named & { lines: ChosenLines<Key, Q, Place, Data> } & Minimum<Q> &
       Maximum<Q> &
+      DateArgument<Day> &
       CreateMissing<New> &
       CallOptions,
   ): Promise<MoveAllResult<Key, Q>>
@@ -105,7 +119,9 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    * @example
    * const { quantity } = await db.$stock.count({ transactionId, item: 11, counted: 37 })
    */
-  count(args: Named & { item: Key; counted: Input<Q> } & DataArgument<Data> & CallOptions): Promise<MoveResult<Q>>
+  count(
+    args: Named & { item: Key; counted: Input<Q> } & DataArgument<Data> & DateArgument<Day> & CallOptions,
+  ): Promise<MoveResult<Q>>
 
   /**
    * Records a movement now, and leaves the balance to `project()`: no lock of the item, so nobody
@@ -117,7 +133,9 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    * @example
    * await db.$stock.defer({ transactionId, item: 11, quantity: 5 })
    */
-  defer(args: Named & OneOrMany<Key, Q, Data> & CallOptions): Promise<{ readonly replayed: boolean }>
+  defer(
+    args: Named & OneOrMany<Key, Q, Data> & DateArgument<Day> & CallOptions,
+  ): Promise<{ readonly replayed: boolean }>
 
   /**
    * Folds what is deferred into the balances: all of it that was recorded before the call, and that
@@ -206,7 +224,9 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
    * @example
    * const { lines } = await db.$stock.fulfil({ transactionId: basketId })
    */
-  fulfil(args: Named & Fulfilment<Key, Q, Data> & Minimum<Q> & CallOptions): Promise<MoveAllResult<Key, Q>>
+  fulfil(
+    args: Named & Fulfilment<Key, Q, Data> & Minimum<Q> & DateArgument<Day> & CallOptions,
+  ): Promise<MoveAllResult<Key, Q>>
 
   /**
    * Sets the quantities of lines of a reservation: more is taken from what is available, and less is given back. Other
@@ -266,6 +286,7 @@ export interface Stock<Key, Q, Data = object, Held = object, Place = PlaceOf<Key
       lines?: readonly StockLine<Key, Q>[] | undefined
     } & DataArgument<Data> &
       Minimum<Q> &
+      DateArgument<Day> &
       CallOptions,
   ): Promise<MoveAllResult<Key, Q>>
 

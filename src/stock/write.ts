@@ -69,7 +69,7 @@ export async function writeGuarded(
     sql`(SELECT count(*) FROM locked WHERE is_as_demanded) = ${param(items.length, 'int')}`,
     guard.looksForIds && idsAreNew(map, ids),
   ])
-  const source = changesIn(map, items, guard.demands)
+  const source = changesIn(map, writes, guard.demands)
   const conditions = [limited(guard.lockTimeout), idsAreUnreserved(map, parts.ids)]
   const statement = sql`WITH locked AS MATERIALIZED (
   ${lockedItems(map, source, conditions, sql`,\n    ${isAsDemanded(map, limitsOf(guard.demands))} AS is_as_demanded`)}
@@ -98,7 +98,7 @@ async function writeItems(tx: Session, map: StockMap, writes: Writes): Promise<W
   const { items, movements } = writes
   const numbers = await numbersFor(map, writes, true)
   const parts = movements.length > 0 ? claimParts(map, movementClaim(map, movements, numbers), () => []) : undefined
-  const statement = sql`WITH ${parts && sql`${parts.ctes}, `}${changedItems(map, writes, changesIn(map, items), parts)}
+  const statement = sql`WITH ${parts && sql`${parts.ctes}, `}${changedItems(map, writes, changesIn(map, { items, movements: [] }), parts)}
 SELECT ${isWritten(items, parts)}
 FROM (SELECT count(*) FROM changed) AS c`
   const row = await undefinedIfUndone(map, rowOf<{ isWritten: boolean }>(tx, statement))
@@ -145,8 +145,8 @@ async function undefinedIfUndone<T>(
 }
 
 /** Items with what is added to them, and what is demanded of them. */
-function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['demands']): Statement {
-  const { quantities } = map
+function changesIn(map: StockMap, { items, movements }: Writes, demands?: Guard['demands']): Statement {
+  const { quantities, period } = map
   const { wideSqlType } = quantities
   const textOf = (units: bigint | null | undefined) =>
     units === null || units === undefined ? null : quantities.text(units)
@@ -161,6 +161,8 @@ function changesIn(map: StockMap, items: Writes['items'], demands?: Guard['deman
   if (map.history) {
     columns.push(column('moved', 'int8', items, ({ known, next }) => (next.sequence - known.sequence).toString()))
   }
+  const earliest = movements.length > 0 && period?.sql?.earliest?.(items, movements)
+  if (earliest) columns.push(earliest)
   for (const name of limitsOf(demands)) {
     columns.push(column(LIMITS[name], wideSqlType, items, ({ item }) => textOf(demands?.get(item.id)?.[name])))
   }
@@ -190,7 +192,7 @@ function limitsOf(demands: Guard['demands'] | undefined): readonly Limit[] {
 }
 
 /** Whether the item `t` is as demanded. A demand that is NULL, or beyond no limit, demands nothing; below no minimum is nothing. */
-function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]): SqlText {
+function isAsDemanded({ item, quantities, period }: StockMap, limits: readonly Limit[]): SqlText {
   const { onHand, reserved, minimum, maximum } = item
   const { highest, margin, wideSqlType } = quantities
   const balance = `t.${columnOf(onHand)}`
@@ -212,7 +214,7 @@ function isAsDemanded({ item, quantities }: StockMap, limits: readonly Limit[]):
   const isHigh = compared(['least', 'leastBeyond'], (list) => `>= greatest(${list})`)
   const isLow = compared(['below', 'belowBeyond'], (list) => `< least(${list})`)
   const hasRoom = compared(['most', 'mostBeyond'], (list) => `<= least(${list})`, `${balance}::${wideSqlType}`)
-  return raw(`(${balance} BETWEEN -${bound} AND ${bound}${isHigh}${isLow}${hasRoom})`)
+  return raw(`(${balance} BETWEEN -${bound} AND ${bound}${isHigh}${isLow}${hasRoom}${period?.sql?.isOpen ?? ''})`)
 }
 
 /** The items, once all transaction ids are claimed. */
@@ -242,7 +244,7 @@ function movementClaim(map: StockMap, entries: readonly MovementEntry[], numbers
     entries,
     parameters,
     columns: raw(flagColumns(map) + (reverses ? stampColumns([reverses]) : '') + (numbers?.columns ?? '')),
-    values: sql`${applied && raw(', true')}${refused && raw(', m.refused')}${reverses && raw(', m.reverses')}${numbers?.values}`,
+    values: sql`${map.period?.sql?.value}${applied && raw(', true')}${refused && raw(', m.refused')}${reverses && raw(', m.reverses')}${numbers?.values}`,
   }
 }
 

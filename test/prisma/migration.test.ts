@@ -142,7 +142,7 @@ test('of a client the SQL makes the tables that its extensions use, under the na
 const SCOPES = [[], ['companyId'], ['companyId', 'site']]
 const PRINTED = SCOPES.flatMap((scope) => [
   ...[false, true].map((all) => {
-    const options = { scope, lots: all, history: all, maximum: all, orders: all, refusals: all }
+    const options = { scope, lots: all, history: all, maximum: all, orders: all, refusals: all, periods: all }
     return ['stock', options, stockSchema, stockSql] as const
   }),
   ...[false, true].flatMap((history) =>

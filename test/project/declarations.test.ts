@@ -94,6 +94,7 @@ describe('in an editor', () => {
       'item',
       [
         'bumpVersion',
+        'closedUntil',
         'expiresAt',
         'key',
         'lot',

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/stock/extension.js'
 import { type Client, clientOf, type Tx } from '../support/calls-on-tx.js'
 import { useDatabase } from '../support/clients.js'
+import { DEPOT } from '../support/depot.js'
 import { PALLET } from '../support/pallet-models.js'
 
 const database = useDatabase()
@@ -112,6 +114,17 @@ async function versionOf(id: number): Promise<number> {
   return Number(rows[0]?.version)
 }
 
+type Depot = Pick<ReturnType<ReturnType<typeof depotOf>['$stock']['in']>, 'close' | 'prune'>
+
+const depotOf = ({ client }: ReturnType<typeof database.connect>) =>
+  client.$extends(concurrency()).$extends(stock(DEPOT))
+
+/** At the end of a period: those of each round have something to do. */
+const ENDS: Readonly<Record<string, (depot: Depot, round: number) => Promise<unknown>>> = {
+  '$stock.close': (depot, round) => depot.close({ until: `202${round}-12-31` }),
+  '$stock.prune': (depot, round) => depot.prune({ forgetBefore: `202${round}-12-31` }),
+}
+
 const ON_A_TX_ALONE: typeof CALLS = {
   '$series.next': (tx, transactionId) => tx.$series.next('frozen', { transactionId }),
   findUniqueForUpdate: (tx) => (tx as Tx).order.findUniqueForUpdate({ where: { id: 1 } }),
@@ -186,11 +199,15 @@ INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Silo" (code) VALUES ('one');
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
 INSERT INTO "Pallet" (code, "onHand") VALUES ('frozen', 1000);
+INSERT INTO "DepotStock" ("companyId", code, "onHand") VALUES (1, 'a', 2), (2, 'a', 2);
+INSERT INTO "DepotMovement" ("companyId", "transactionId", line, code, quantity, date)
+SELECT c, 'old ' || n, 0, 'a', 1, make_date(2020 + n, 1, 1) FROM generate_series(1, 2) AS c, generate_series(1, 2) AS n;
 INSERT INTO "Serial" ("productId", number) SELECT 1, 'S-' || n FROM generate_series(100, 199) AS n;
 INSERT INTO "Serial" ("productId", number)
 SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['client', 'tx']) AS place, generate_series(1, 2) AS round`)
   const made = database.connect()
   const db = clientOf(made)
+  const depot = depotOf(made)
   await db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 } })
   await db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count())
   await db.$idempotent({ scope: 'frozen', key: 'asked', request: 'one' }, (tx) => tx.order.count())
@@ -243,6 +260,10 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
     }
     for (const name of [...REPLAYED_ON_BOTH, '$series.next']) {
       await write(`${name}, a replay, on a tx`, () => onTx((tx) => aTx[name](tx, `tx ${name} ${round}`)))
+    }
+    for (const [name, call] of Object.entries(ENDS)) {
+      await write(`${name}, on the client`, () => call(depot.$stock.in({ companyId: 1 }), round))
+      await write(`${name}, on a tx`, () => depot.$transaction((tx) => call(tx.$stock.in({ companyId: 2 }), round)))
     }
     for (const kind of ['', ', a replay']) {
       const fulfil = (db: Db, reserved: string) =>

@@ -317,3 +317,28 @@ const lots = concurrent.$extends(
   // @ts-expect-error: the label has no default
   barrels.$stock.move({ transactionId, item: 'a', quantity: 1, createMissing: true })
 }
+
+// The date of a movement, and the end of a period.
+{
+  const depot = concurrent.$extends(
+    stock({
+      item: { model: 'DepotStock', key: ['companyId', 'code'] },
+      movement: { model: 'DepotMovement' },
+    }),
+  )
+  const item = { companyId: 1, code: 'a' }
+  depot.$stock.move({ transactionId, item, quantity: 1, date: new Date() })
+  depot.$stock.count({ transactionId, item, counted: 1, date: '2026-01-31' })
+  depot.$stock.reverse({ transactionId, of: 'a', date: '2026-01-31' })
+  // @ts-expect-error: a date is no number
+  depot.$stock.defer({ transactionId, item, quantity: 1, date: 5 })
+  // @ts-expect-error: movements of this model have no date
+  db.$stock.move({ transactionId, item: { productId: 1, warehouse: 'a' }, quantity: 1, date: new Date() })
+  type Closed = Resolved<ReturnType<typeof depot.$stock.close>>
+  type _Open = Expect<Equal<Closed['open'], readonly { companyId: number; code: string }[] | undefined>>
+  depot.$stock.close({ until: null, reopen: true })
+  // @ts-expect-error: a period has an end
+  depot.$stock.close({})
+  // @ts-expect-error: it must be said which transaction ids are forgotten
+  depot.$stock.prune({})
+}

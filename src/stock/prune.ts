@@ -1,0 +1,280 @@
+import type { Field } from '../engine/data-model.js'
+import { isLockTimeout } from '../engine/error-facts.js'
+import { type Row, rowOf, type Session } from '../engine/session.js'
+import { ConfigurationError, InvalidArgumentError, WriteSuppressedError } from '../errors/index.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf, stateIn, touches } from '../mapping/columns.js'
+import { refusalOf, refusedCount } from '../sql/refusal.js'
+import type { Scope } from '../sql/scope.js'
+import { columnOf, momentIn } from '../sql/sql.js'
+import { join, type Piece, param, raw, type Statement, sql } from '../sql/statement.js'
+import { checkArguments } from '../values/validation.js'
+import { batchSchema, dateParam, type PageRunner } from './close.js'
+import { itemOfRow } from './item.js'
+import type { Args } from './lines.js'
+import type { ReservationMap, StockMap } from './mapping.js'
+import { type Closable, readMoment } from './period.js'
+import type { Claimed } from './request.js'
+import { idColumns, inScope, isOf, limited, rowsIn, where } from './statements.js'
+
+/** How long a page waits for an item, in ms, before it goes on without those that others have locked. */
+const LONGEST_WAIT = 100
+
+/** The columns without which no movement is pruned. */
+interface Prunable extends Closable {
+  readonly opening: Field
+}
+
+interface Pruning {
+  readonly scope: Scope
+  /** In ms since 1970. */
+  readonly before: number
+  readonly batchSize: number
+}
+
+/**
+ * Deletes what has ended, page by page, so it may be killed anywhere. Whole transactions alone: a transaction id of
+ * which a line is left would be taken for another request.
+ */
+export async function prune(run: PageRunner, map: StockMap, args: Args) {
+  const { period, item, reservation } = map
+  const { batchSize = 1_000 } = checkArguments(batchSchema, { batchSize: args.batchSize })
+  const before = readMoment(args.forgetBefore, 'forgetBefore')
+  if (before > Date.now()) {
+    throw new InvalidArgumentError(
+      'forgetBefore',
+      'must not be in the future: transaction ids of today would run again.',
+    )
+  }
+  const pruning = { scope: args.scope, before, batchSize }
+  const { date, closedUntil } = period ?? {}
+  // The numbers of a history have no gap, so its movements stay.
+  const prunable = !map.history && date && closedUntil && item.opening && { date, closedUntil, opening: item.opening }
+  if (!prunable && !reservation) {
+    const message = `must name a field of ${item.model.name}, and so must item.closedUntil and movement.date, for movements to be pruned`
+    throw new ConfigurationError([{ path: 'item.opening', message }])
+  }
+  const movements = prunable ? await pruneMovements(run, map, { ...pruning, ...prunable }) : 0
+  const reservations = reservation ? await pruneReservations(run, reservation, pruning) : 0
+  return { movements, reservations }
+}
+
+/** A reservation that has ended stays so, so no lock of its items is needed. One whose end nothing tells is kept. */
+async function pruneReservations(run: PageRunner, lines: ReservationMap, { scope, before, batchSize }: Pruning) {
+  const { table, transactionId, state, expiresAt } = lines
+  const end = lines.updatedAt[0] ?? expiresAt
+  const moment = momentIn(end, sql`${param(new Date(before).toISOString(), 'timestamptz')}`)
+  const isOver = (alias: string) =>
+    sql`${raw(`${alias}.${columnOf(state)} <> ${stateIn(state, 'active')} AND ${alias}.${columnOf(end)}`)} < ${moment}`
+  const isSame = raw([...lines.scope, transactionId].map((f) => `o.${columnOf(f)} = r.${columnOf(f)}`).join(' AND '))
+  const own = [...lines.scope, transactionId]
+  const statement = sql`WITH old AS MATERIALIZED (
+  SELECT ${columnsAsKeys(own, 'r')}
+  FROM ${table} AS r${where([inScope(lines, 'r', scope), raw(`r.${columnOf(lines.line)} = 0`), isOver('r'), sql`NOT EXISTS (SELECT FROM ${table} AS o WHERE ${isSame} AND (${isOver('o')}) IS NOT TRUE)`])}
+  LIMIT ${param(batchSize, 'int')}
+  FOR UPDATE OF r SKIP LOCKED
+), gone AS (
+  DELETE FROM ${table} AS r USING old
+  WHERE ${keysEqual(own, 'r', 'old')}
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM old)::int AS found, (SELECT count(*) FROM gone)::int AS deleted`
+  for (let count = 0; ; ) {
+    const { found, deleted } = await run.page((tx) => rowOf<{ found: number; deleted: number }>(tx, statement))
+    count += deleted
+    if (found < batchSize || deleted === 0) return count
+  }
+}
+
+interface PruningMovements extends Pruning, Prunable {}
+
+/** A transaction of the ledger, and its place in the order of the dates: the date as the database writes it. */
+interface Old extends Claimed {
+  readonly date: string
+}
+
+async function pruneMovements(run: PageRunner, map: StockMap, pruning: PruningMovements): Promise<number> {
+  let count = 0
+  for (let after: Old | undefined; ; ) {
+    const page = (lock: Lock) => run.page((tx) => prunePage(tx, map, pruning, { after, lock }))
+    const wait = run.inTransaction ? {} : { limit: LONGEST_WAIT }
+    const { last, deleted } = await page(wait).catch((error: unknown) => {
+      if (error !== LOCKED) throw error
+      return page({ skips: true })
+    })
+    count += deleted
+    if (last === undefined) return count
+    after = last
+  }
+}
+
+/** Somebody holds one of the items of a page for long. */
+const LOCKED = new Error('An item is locked.')
+
+/** How a page waits for the locks of items. */
+interface Lock {
+  readonly limit?: number
+  /** It goes on without those that others have locked. */
+  readonly skips?: boolean
+}
+
+/**
+ * Takes the movements of a page out of the ledger, and adds them to the opening balances of their items, in one statement:
+ * the sum that an audit makes is the same before and after. The items are locked before their movements are looked at
+ * once more, so nobody records, folds, or prunes movements of them meanwhile, and none of their periods is opened again.
+ */
+async function prunePage(
+  tx: Session,
+  map: StockMap,
+  pruning: PruningMovements,
+  { after, lock }: { readonly after: Old | undefined; readonly lock: Lock },
+): Promise<{ readonly last: Old | undefined; readonly deleted: number }> {
+  await map.keys.check(tx)
+  const old = await findOld(tx, map, pruning, after)
+  const last = old.at(-1)
+  if (last === undefined) return { last, deleted: 0 }
+  const locked = await lockItems(tx, map, old, lock).catch((error: unknown) => {
+    throw lock.limit !== undefined && isLockTimeout(error) ? LOCKED : error
+  })
+  const gone = await choose(tx, map, pruning, { old, locked })
+  return { last, deleted: gone.length > 0 ? await remove(tx, map, pruning, gone) : 0 }
+}
+
+/** Transactions of which all lines are in the balance, old enough, and of closed periods. */
+async function findOld(tx: Session, map: StockMap, pruning: PruningMovements, after: Old | undefined): Promise<Old[]> {
+  const { movement } = map
+  const { date, batchSize, scope } = pruning
+  const { table, transactionId, line } = movement
+  const id = columnOf(transactionId)
+  const isBehind =
+    after &&
+    sql`(m.${columnOf(date)}, m.${id}) > (${param(after.date, momentType(date))}, ${param(after.transactionId, sqlTypeOf(transactionId))})`
+  const isFirst = raw(`m.${columnOf(line)} = 0`)
+  const isSame = raw([...movement.scope, transactionId].map((f) => `o.${columnOf(f)} = m.${columnOf(f)}`).join(' AND '))
+  const rows = await tx.rows<{
+    id: string
+    date: string
+  }>(sql`SELECT m.${id}::text AS id, m.${columnOf(date)}::text AS date
+FROM ${table} AS m${where([inScope(movement, 'm', scope), isFirst, isOld('m', pruning), isBehind, sql`NOT EXISTS (SELECT FROM ${joined(map)} WHERE ${isSame} AND (${isOver(map, pruning)}) IS NOT TRUE)`])}
+ORDER BY m.${columnOf(date)}, m.${id}
+LIMIT ${param(batchSize, 'int')}`)
+  return rows.map(({ id, date }) => ({ scope, transactionId: id, date }))
+}
+
+function momentType({ nativeType = 'Timestamp' }: Field): string {
+  return nativeType.replace(/\(.*/, '').toLowerCase()
+}
+
+function isOld(alias: string, { date, before }: PruningMovements): Piece {
+  return sql`${raw(alias)}.${columnOf(date)} < ${dateParam(date, before)}`
+}
+
+/** A movement `o` beside its item `t`, if there is one. */
+function joined({ item, movement }: StockMap): Statement {
+  const isItem = item.key.flatMap((field, i) => {
+    const own = movement.item[i]
+    return own ? `t.${columnOf(field)} = o.${columnOf(own)}` : []
+  })
+  return sql`${movement.table} AS o LEFT JOIN ${item.table} AS t ON ${raw(isItem.join(' AND '))}`
+}
+
+function isOver({ movement: { applied } }: StockMap, pruning: PruningMovements): Statement {
+  const { date, closedUntil } = pruning
+  const isClosed = raw(`o.${columnOf(date)} <= t.${columnOf(closedUntil)}`)
+  return join(
+    [isOld('o', pruning), isClosed, applied && raw(`o.${columnOf(applied)}`)].filter((one) => !!one),
+    ' AND ',
+  )
+}
+
+/** Locks the items of transactions, in the order of their keys. Resolves to their ids. */
+async function lockItems(tx: Session, map: StockMap, old: readonly Old[], { limit, skips }: Lock) {
+  const { item, movement } = map
+  const named = sql`EXISTS (SELECT FROM named AS n WHERE ${keysEqual(item.key, 't', 'n')})`
+  const rows = await tx.rows<{ key: string[] }>(sql`WITH named AS MATERIALIZED (
+  SELECT DISTINCT ${columnsAsKeys(movement.item, 't')}
+  FROM ${movement.table} AS t JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(movement, 't')}
+)
+SELECT ARRAY[${join(item.key.map((field) => raw(`t.${columnOf(field)}::text`)))}] AS key
+FROM ${item.table} AS t${where([limited(limit), named])}
+ORDER BY ${columnsOf(item.key, 't')}
+FOR NO KEY UPDATE OF t${skips && raw(' SKIP LOCKED')}`)
+  return new Set(rows.map(({ key }) => itemOfRow(item, key).id))
+}
+
+interface OldLine extends Row {
+  readonly id: string
+  readonly key: string[]
+  readonly isOver: boolean
+  readonly reverses?: string | null
+}
+
+/**
+ * The transactions that may go, now that their items are locked. A reversal stays as long as its original does, of which it
+ * says how much is undone.
+ */
+async function choose(
+  tx: Session,
+  map: StockMap,
+  pruning: PruningMovements,
+  { old, locked }: { readonly old: readonly Old[]; readonly locked: ReadonlySet<string> },
+): Promise<Old[]> {
+  const { movement } = map
+  const { transactionId, reverses } = movement
+  const id = columnOf(transactionId)
+  const key = join(movement.item.map((field) => raw(`o.${columnOf(field)}::text`)))
+  const original =
+    reverses &&
+    sql`,
+  (SELECT r.${id}::text FROM ${movement.table} AS r WHERE ${raw(movement.scope.map((f) => `r.${columnOf(f)} = o.${columnOf(f)} AND `).join(''))}r.${id} = o.${columnOf(reverses)} LIMIT 1) AS reverses`
+  const lines =
+    await tx.rows<OldLine>(sql`SELECT o.${id}::text AS id, ARRAY[${key}] AS key, (${isOver(map, pruning)}) IS TRUE AS "isOver"${original}
+FROM ${joined(map)} JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(movement, 'o')}`)
+  const going = new Map(old.map((one) => [one.transactionId, one]))
+  const found = new Set(lines.map((line) => line.id))
+  for (const name of going.keys()) if (!found.has(name)) going.delete(name)
+  for (let isSettled = false; !isSettled; ) {
+    const staying = lines.filter((line) => going.has(line.id) && !mayGo(line))
+    for (const line of staying) going.delete(line.id)
+    isSettled = staying.length === 0
+  }
+  return [...going.values()]
+
+  function mayGo({ key, isOver, reverses }: OldLine): boolean {
+    return isOver && locked.has(itemOfRow(map.item, key).id) && (!reverses || going.has(reverses))
+  }
+}
+
+async function remove(
+  tx: Session,
+  map: StockMap,
+  { opening }: PruningMovements,
+  gone: readonly Old[],
+): Promise<number> {
+  const { item, movement } = map
+  const { table, quantity, refused } = movement
+  const moved = raw(
+    refused ? `CASE WHEN t.${columnOf(refused)} THEN 0 ELSE t.${columnOf(quantity)} END` : `t.${columnOf(quantity)}`,
+  )
+  const statement = sql`WITH gone AS (
+  DELETE FROM ${table} AS t
+  USING ${rowsIn('m', idColumns(movement, gone))}
+  WHERE ${isOf(movement, 't')}
+  RETURNING ${columnsAsKeys(movement.item, 't')}, ${moved} AS quantity
+), sums AS (
+  SELECT ${keyNames(item.key)}, sum(quantity) AS quantity FROM gone GROUP BY ${keyNames(item.key)}
+), changed AS (
+  UPDATE ${item.table} AS t SET ${columnOf(opening)} = t.${columnOf(opening)} + s.quantity${touches(item, 't')}
+  FROM sums AS s
+  WHERE ${keysEqual(item.key, 't', 's')}
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone)::int AS deleted,
+  CASE WHEN c.count <> s.count THEN ${refusedCount(raw('c.count'), raw('s.count'))} END AS refusal
+FROM (SELECT count(*) FROM changed) AS c, (SELECT count(*) FROM sums) AS s`
+  try {
+    return (await rowOf<{ deleted: number }>(tx, statement)).deleted
+  } catch (error) {
+    if (refusalOf(error) !== undefined) throw new WriteSuppressedError(item.model.name, {}, { cause: error })
+    throw error
+  }
+}
