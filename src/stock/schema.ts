@@ -57,15 +57,7 @@ const OF_PERIODS: readonly FieldLine[] = [
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
 export function stockSchema(options: StockSchemaOptions = {}): string {
-  const {
-    scope = [],
-    lots = false,
-    history = false,
-    maximum = false,
-    orders = false,
-    refusals = false,
-    periods = false,
-  } = options
+  const { scope = [], lots, history, maximum, orders, refusals, periods } = options
   const item: readonly FieldLine[] = [
     ['productId', 'Int'],
     ['warehouse', 'String'],
