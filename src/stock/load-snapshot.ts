@@ -101,7 +101,8 @@ export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly
       minimum: map.item.minimum ? limit(row.minimum) : map.minimum,
       maximum: limit(row.maximum),
       sequence: BigInt(row.sequence ?? 0),
-      ...(map.period && { closedUntil: row.closedUntil ?? null, today: row.today ?? 0 }),
+      closedUntil: row.closedUntil ?? null,
+      today: row.today ?? 0,
     })
   }
   return { balances, now: new Date(rows[0]?.now ?? 0) }
@@ -123,7 +124,7 @@ export async function readMovements(session: Session, map: StockMap, ids: readon
     const recorded = found.get(name) ?? {
       lines: [],
       isRefused: row.refused === true,
-      date: typeof row.date === 'number' ? row.date : null,
+      date: row.date,
     }
     recorded.lines.push(line)
     found.set(name, recorded)

@@ -40,6 +40,7 @@ const OF_ORDERS: readonly FieldLine[] = [
   ['fulfilled', 'Int', '@default(0)'],
   ['original', 'Int?'],
 ]
+const QUANTITY: FieldLine = ['quantity', 'Int']
 const ID: readonly FieldLine[] = [
   ['transactionId', 'String'],
   ['line', 'Int'],
@@ -89,7 +90,7 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
       fields: [
         ...ID,
         ...item,
-        quantity,
+        QUANTITY,
         ['applied', 'Boolean', '@default(true)'],
         ...(refusals ? [['refused', 'Boolean', '@default(false)'] as const] : []),
         ['reverses', 'String?'],
@@ -112,7 +113,7 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
       fields: [
         ...ID,
         ...item,
-        quantity,
+        QUANTITY,
         ['state', 'String', '@default("active")'],
         ['expiresAt', orders ? 'DateTime?' : 'DateTime', '@db.Timestamptz(3)'],
         ...(orders ? OF_ORDERS : []),

@@ -23,7 +23,7 @@ export interface RecordedMovement {
   readonly lines: readonly Line[]
   readonly isRefused: boolean
   /** The business date, in ms since 1970; of one that has just been recorded, `undefined` is today. */
-  readonly date?: number | null | undefined
+  readonly date?: unknown
 }
 
 export type ReservationState = 'active' | 'released' | 'fulfilled' | 'expired'
