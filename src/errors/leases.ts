@@ -12,11 +12,7 @@ export class LeaseHeldError extends ConcurrencyError {
     readonly waited: number,
     options?: ErrorOptions,
   ) {
-    super(
-      `The lease ${JSON.stringify(lease)} has a holder, or others wait for it. ` +
-        'The body has not run. Leave the work to them, or wait longer with `wait`.',
-      options,
-    )
+    super(`The lease ${JSON.stringify(lease)} has a holder. Nothing was done. Wait longer, or leave it.`, options)
   }
 }
 
@@ -36,8 +32,8 @@ export class LeaseLostError extends ConcurrencyError {
   ) {
     super(
       `The lease ${JSON.stringify(lease)} with the token ${token} is lost: ` +
-        (reason === 'taken' ? 'the database has another holder, or none. ' : 'no heartbeat was confirmed in time. ') +
-        'Stop its work; take the lease again to go on.',
+        (reason === 'taken' ? 'it was taken. ' : 'no heartbeat was confirmed. ') +
+        'Stop its work.',
       options,
     )
   }

@@ -34,10 +34,7 @@ export class RowLockedError extends ConcurrencyError {
     options?: ErrorOptions,
   ) {
     const wait = timeout === undefined ? '' : ` for longer than ${timeout} ms`
-    super(
-      `Records of ${model} are locked by another transaction${wait}. Nothing was locked. Try again, or take others by wait: 'skip'.`,
-      options,
-    )
+    super(`Records of ${model} are locked by another transaction${wait}. Nothing was locked. Try again.`, options)
   }
 }
 

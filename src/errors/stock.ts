@@ -161,7 +161,7 @@ export class PeriodClosedError extends ConcurrencyError {
     { date, closedUntil }: { readonly date: Date; readonly closedUntil: Date },
   ) {
     super(
-      `The movement ${JSON.stringify(transactionId)} has the date ${date.toISOString()}, and ${itemText(item)} is closed until ${closedUntil.toISOString()}. Nothing was written. Give it a later date.`,
+      `The movement ${JSON.stringify(transactionId)} has the date ${date.toISOString()}, and ${itemText(item)} is closed until ${closedUntil.toISOString()}. Nothing was written. Give a later date.`,
     )
     this.date = date
     this.closedUntil = closedUntil

@@ -28,7 +28,7 @@ export class InboxMethods {
   }
 
   async prune(session: Session, options: unknown): Promise<{ count: number }> {
-    const { prune } = await import('./prune.js')
-    return prune(session, this.#parts.map, options)
+    const { pruneInbox } = await import('./prune.js')
+    return pruneInbox(session, this.#parts.map, options)
   }
 }

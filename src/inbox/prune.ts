@@ -12,7 +12,7 @@ const pruneSchema = s.strictObject({
   batchSize: s.optional(s.whole().check(s.gte(1), s.lte(1_000_000))),
 })
 
-export async function prune(session: Session, map: InboxMap, options: unknown): Promise<{ count: number }> {
+export async function pruneInbox(session: Session, map: InboxMap, options: unknown): Promise<{ count: number }> {
   const { olderThan, consumer, batchSize: limit = 1_000 } = checkArguments(pruneSchema, options)
   for (let count = 0; ; ) {
     const deleted = await deleteOld(session, map, { consumer, olderThan, limit })

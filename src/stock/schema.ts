@@ -26,7 +26,6 @@ export interface StockSchemaOptions {
   readonly periods?: boolean
 }
 
-const quantity: FieldLine = ['quantity', 'Int']
 const OF_LOTS: readonly FieldLine[] = [
   ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
   ['receivedAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
