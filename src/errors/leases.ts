@@ -12,7 +12,7 @@ export class LeaseHeldError extends ConcurrencyError {
     readonly waited: number,
     options?: ErrorOptions,
   ) {
-    super(`The lease ${JSON.stringify(lease)} has a holder. Nothing was done. Wait longer, or leave it.`, options)
+    super(`The lease ${JSON.stringify(lease)} has a holder. Nothing was done. Wait longer.`, options)
   }
 }
 
