@@ -48,6 +48,7 @@ export async function readHistory(session: Session, map: StockMap, args: Args) {
 FROM ${rowsIn('item', keyColumns(map, [item]))} JOIN ${movement.table} AS m ON ${keysEqual(movement.item, 'm', 'item')}${where([isBehind])}
 ORDER BY ${number}${raw(order === 'asc' ? '' : ' DESC')}
 LIMIT ${param(limit, 'int4')}`)
+  if (after && order === 'asc') checkBeginning(after.sequence, rows[0])
   return rows.map(({ sequence, quantity, balance, at, ...row }) => ({
     sequence: Number(sequence),
     ...row,
@@ -55,6 +56,15 @@ LIMIT ${param(limit, 'int4')}`)
     balance: quantities.value(quantities.parse(balance)),
     at: new Date(at),
   }))
+}
+
+/** The numbers have no gap, so one between two pages is of movements that are pruned. */
+function checkBeginning(after: number, first: HistoryRow | undefined): void {
+  if (first === undefined || BigInt(first.sequence) <= BigInt(after) + 1n || after < 0) return
+  throw new InvalidArgumentError(
+    'after',
+    `is before the history begins, at ${first.sequence}: the movements between were pruned. Leave it out.`,
+  )
 }
 
 /** An entry of a page has more than its number. */

@@ -36,6 +36,9 @@ export interface StockPeriods<Key> {
    * is longer ago than any call may come again. A call that names a date in a closed period is refused all the same. Of
    * a movement that is pruned, `reverse` is a ReversalError.
    *
+   * In a ledger with a history, the beginning of an item's history goes, and its last movement stays: `history` and
+   * `balanceAt` refuse what is before.
+   *
    * It commits page by page, so it may be killed at any point, and run on several machines at once. Items that others have
    * locked are left to the next call.
    *

@@ -47,8 +47,7 @@ export async function prune(run: PageRunner, map: StockMap, args: Args) {
   }
   const pruning = { scope: args.scope, before, batchSize }
   const { date, closedUntil } = period ?? {}
-  // The numbers of a history have no gap, so its movements stay.
-  const prunable = !map.history && date && closedUntil && item.opening && { date, closedUntil, opening: item.opening }
+  const prunable = date && closedUntil && item.opening && { date, closedUntil, opening: item.opening }
   if (!prunable && !reservation) {
     const message = `must name a field of ${item.model.name}, and so must item.closedUntil and movement.date, for movements to be pruned`
     throw new ConfigurationError([{ path: 'item.opening', message }])
@@ -206,11 +205,16 @@ interface OldLine extends Row {
   readonly key: string[]
   readonly isOver: boolean
   readonly reverses?: string | null
+  /** In a ledger with a history: the number of the line, and the lowest and the last number of its item. */
+  readonly number?: string | null
+  readonly lowest?: string | null
+  readonly last?: string | null
 }
 
 /**
  * The transactions that may go, now that their items are locked. A reversal stays as long as its original does, of which it
- * says how much is undone.
+ * says how much is undone. Of a history the beginning alone goes, so that its numbers have no gap; and the last movement of
+ * an item stays, which tells since when the item has its balance.
  */
 async function choose(
   tx: Session,
@@ -218,7 +222,7 @@ async function choose(
   pruning: PruningMovements,
   { old, locked }: { readonly old: readonly Old[]; readonly locked: ReadonlySet<string> },
 ): Promise<Old[]> {
-  const { movement } = map
+  const { movement, item } = map
   const { transactionId, reverses } = movement
   const id = columnOf(transactionId)
   const key = join(movement.item.map((field) => raw(`o.${columnOf(field)}::text`)))
@@ -227,21 +231,53 @@ async function choose(
     sql`,
   (SELECT r.${id}::text FROM ${movement.table} AS r WHERE ${raw(movement.scope.map((f) => `r.${columnOf(f)} = o.${columnOf(f)} AND `).join(''))}r.${id} = o.${columnOf(reverses)} LIMIT 1) AS reverses`
   const lines =
-    await tx.rows<OldLine>(sql`SELECT o.${id}::text AS id, ARRAY[${key}] AS key, (${isOver(map, pruning)}) IS TRUE AS "isOver"${original}
+    await tx.rows<OldLine>(sql`SELECT o.${id}::text AS id, ARRAY[${key}] AS key, (${isOver(map, pruning)}) IS TRUE AS "isOver"${original}${numbersOf(map)}
 FROM ${joined(map)} JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(movement, 'o')}`)
   const going = new Map(old.map((one) => [one.transactionId, one]))
   const found = new Set(lines.map((line) => line.id))
   for (const name of going.keys()) if (!found.has(name)) going.delete(name)
   for (let isSettled = false; !isSettled; ) {
-    const staying = lines.filter((line) => going.has(line.id) && !mayGo(line))
+    const ends = endsOfBeginnings(
+      map,
+      lines.filter((line) => going.has(line.id)),
+    )
+    const staying = lines.filter((line) => going.has(line.id) && !mayGo(line, ends))
     for (const line of staying) going.delete(line.id)
     isSettled = staying.length === 0
   }
   return [...going.values()]
 
-  function mayGo({ key, isOver, reverses }: OldLine): boolean {
-    return isOver && locked.has(itemOfRow(map.item, key).id) && (!reverses || going.has(reverses))
+  function mayGo({ key, isOver, reverses, number }: OldLine, ends: ReadonlyMap<string, bigint>): boolean {
+    const { id } = itemOfRow(item, key)
+    const isBeginning = number == null || BigInt(number) < (ends.get(id) ?? 0n)
+    return isOver && locked.has(id) && isBeginning && (!reverses || going.has(reverses))
   }
+}
+
+/** Columns of a line `o` of an item `t`, in a ledger with a history. */
+function numbersOf({ history, movement }: StockMap): Statement | undefined {
+  if (history === undefined) return undefined
+  const number = columnOf(history.sequence)
+  const isSame = raw(movement.item.map((f) => `h.${columnOf(f)} = o.${columnOf(f)}`).join(' AND '))
+  return sql`,
+  o.${number}::text AS number, t.${columnOf(history.last)}::text AS last,
+  (SELECT min(h.${number}) FROM ${movement.table} AS h WHERE ${isSame})::text AS lowest`
+}
+
+/** The first number of each item that is to stay: from its lowest one on, the lines have all those before it. */
+function endsOfBeginnings({ item }: StockMap, lines: readonly OldLine[]): Map<string, bigint> {
+  const ends = new Map<string, bigint>()
+  const numbered = lines.flatMap(({ key, number, lowest, last }) =>
+    number != null && lowest != null && last != null
+      ? [{ id: itemOfRow(item, key).id, number: BigInt(number), lowest: BigInt(lowest), last: BigInt(last) }]
+      : [],
+  )
+  numbered.sort((a, b) => (a.number < b.number ? -1 : 1))
+  for (const { id, number, lowest, last } of numbered) {
+    const end = ends.get(id) ?? lowest
+    ends.set(id, number === end && number < last ? number + 1n : end)
+  }
+  return ends
 }
 
 async function remove(
