@@ -89,9 +89,9 @@ export function layersOf(client: PrismaClientLike): Layer[] {
   return extensionsOf(client).flatMap((extension) => extension[LAYER] ?? [])
 }
 
-/** The listeners that `concurrency()` below was told. */
+/** The listeners that `concurrency()` below was told. The hook of a `tx` is a layer of its own, and has none. */
 export function eventsOn(client: PrismaClientLike): Events | undefined {
-  return layersOf(client).find(({ name }) => name === 'concurrency')?.events
+  return layersOf(client).find(({ events }) => events)?.events
 }
 
 export function layerOf(extension: ExtensionArgs): Layer | undefined {

@@ -1,5 +1,5 @@
 import type { Session } from '../engine/session.js'
-import { columnsOf } from '../mapping/columns.js'
+import { columnsOf, keysEqual } from '../mapping/columns.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, raw, sql } from '../sql/statement.js'
@@ -61,8 +61,8 @@ async function readDeferred(tx: Session, map: Applying, requests: readonly Reque
     key: string[]
     quantity: string
   }>(sql`SELECT ARRAY[${key}] AS key, sum(m.${columnOf(movement.quantity)})::text AS quantity
-FROM ${movement.table} AS m
-WHERE NOT m.${columnOf(movement.applied)} AND (${columnsOf(movement.item, 'm')}) IN (SELECT * FROM ${items})
+FROM ${items} JOIN ${movement.table} AS m ON ${keysEqual(movement.item, 'm', 'item')}
+WHERE NOT m.${columnOf(movement.applied)}
 GROUP BY ${columnsOf(movement.item, 'm')}`)
   return new Map(rows.map(({ key, quantity }) => [itemOfRow(item, key).id, quantities.parse(quantity)]))
 }

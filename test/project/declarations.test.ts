@@ -88,7 +88,21 @@ describe('in an editor', () => {
   })
 
   test.each([
-    ['core', ['around', 'contention', 'events', 'idempotency', 'lock', 'onEvent', 'retry', 'transparent', 'version']],
+    [
+      'core',
+      [
+        'around',
+        'contention',
+        'events',
+        'idempotency',
+        'lock',
+        'onEvent',
+        'retry',
+        'transitions',
+        'transparent',
+        'version',
+      ],
+    ],
     ['retry', ['attempts', 'baseDelay', 'deadline', 'maxDelay', 'retryOn']],
     [
       'item',

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 import { onTestFinished } from 'vitest'
 
-/** Beside the packages, so that a bundle finds them. */
-const BUNDLES = fileURLToPath(new URL('../../node_modules/.cache/processes', import.meta.url))
+/** In the project, so that a bundle finds the packages, and the project's own. */
+const BUNDLES = fileURLToPath(new URL('../../generated/processes', import.meta.url))
 const bundled = new Map<string, string>()
 
 /** Runs a file of test/support as a process of its own: sends it its work, resolves to its answer. */
