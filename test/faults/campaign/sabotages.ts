@@ -97,7 +97,7 @@ export const SABOTAGES: readonly Trial[] = [
     to: 'if (recorded === undefined) {',
     only: ['reserve', 'release', 'fulfil'],
     every: 0,
-    found: /released twice|is released, and moved/,
+    found: /released twice|is released, and moved|was released, and is fulfilled/,
   },
   {
     name: 'a part of an order is not marked',
