@@ -9,6 +9,8 @@ import { onTestFinished } from 'vitest'
 /** In the project, so that a bundle finds the packages, and the project's own. */
 const BUNDLES = fileURLToPath(new URL('../../generated/processes', import.meta.url))
 const bundled = new Map<string, string>()
+/** Programs that read files which lie beside their sources: a bundle would not find those. */
+const READ_FILES: ReadonlySet<string> = new Set(['erp-worker.ts'])
 
 /** Runs a file of test/support as a process of its own: sends it its work, resolves to its answer. */
 export function runInProcess<Answer>(file: string, work: object): Promise<Answer> {
@@ -17,7 +19,8 @@ export function runInProcess<Answer>(file: string, work: object): Promise<Answer
 
 /** Starts a file of test/support as a process of its own. If it still runs when the test is over, it is killed. */
 export function startProcess(file: string, work: object) {
-  const child = fork(bundleOf(fileURLToPath(new URL(file, import.meta.url))))
+  const path = fileURLToPath(new URL(file, import.meta.url))
+  const child = READ_FILES.has(basename(file)) ? fork(path, { execArgv: ['--import', 'tsx'] }) : fork(bundleOf(path))
   const exited = once(child, 'exit')
   const messaged = once(child, 'message')
   onTestFinished(async () => {
