@@ -30,7 +30,7 @@ export function outboxSchema({
       name: message,
       scope: [],
       fields: [
-        ['id', 'String', '@id @default(dbgenerated("gen_random_uuid()")) @db.Uuid'],
+        ['id', 'String', '@id @db.Uuid'],
         ['topic', 'String'],
         ['key', 'String'],
         ['position', 'BigInt'],

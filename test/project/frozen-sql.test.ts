@@ -147,7 +147,7 @@ const ON_THE_CLIENT_ALONE: typeof CALLS = {
   '$outbox.relay of one message': async (db, key) => {
     await database.query(
       `WITH k AS (INSERT INTO "OutboxKey" VALUES ('relayed', $1, 1, 1, '2026-01-01'))
-INSERT INTO "OutboxMessage" (topic, key, position, payload) VALUES ('relayed', $1, 1, '{}')`,
+INSERT INTO "OutboxMessage" (id, topic, key, position, payload) VALUES (gen_random_uuid(), 'relayed', $1, 1, '{}')`,
       [key],
     )
     await (db as Client).$outbox.relay({ relayed: (_, tx) => tx.order.count() }, { until: 'empty', concurrency: 1 })

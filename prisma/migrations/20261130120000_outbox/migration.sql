@@ -1,6 +1,6 @@
 -- CreateTable
 CREATE TABLE "OutboxMessage" (
-    "id" UUID NOT NULL DEFAULT gen_random_uuid(),
+    "id" UUID NOT NULL,
     "topic" TEXT NOT NULL,
     "key" TEXT NOT NULL,
     "position" BIGINT NOT NULL,
