@@ -31,7 +31,7 @@ const options = {
  */
 const LATER = {
   calls: [
-    'engine/setup', // loaded by all entries: listed here it is in the file that they share, and not in one of its own
+    'engine/setup',
     'events/contention',
     'idempotency/once-per',
     'idempotency/operation',
@@ -42,7 +42,7 @@ const LATER = {
     'leases/hold',
     'locking/advisory',
     'locking/row-locks',
-    'mapping/feature', // loaded by erp, work and pg: as engine/setup
+    'mapping/feature',
     'mapping/members',
     'outbox/calls',
     'sql/scope',
@@ -65,8 +65,30 @@ const LATER = {
     'stock/numbering',
     'stock/other-methods',
     'transitions/transition',
+    'versioning/update-many',
   ],
-  tools: ['doctor/check', 'prisma/migration'],
+  tools: [
+    'doctor/check',
+    'prisma/migration',
+    // These need the following anyway: listed, it is in the file that the entries share, and not in one of its own.
+    'engine/setup',
+    'events/events',
+    'prisma/print-migration',
+    'retry/read-again',
+    'sql/claim',
+    'sql/column-value',
+    'sql/given-columns',
+    'sql/json-text',
+    'sql/key-text',
+    'sql/raw-record',
+    'sql/refusal',
+    'sync/batcher',
+    'transactions/conflict-turn',
+    'transactions/deadlocks',
+    'transactions/method',
+    'transactions/serialize',
+    'values/sha256',
+  ],
 }
 const loadedTogether = {
   name: 'loaded together',

@@ -21,7 +21,6 @@ import type {
   UpdateVersionedArgs,
 } from './types.js'
 import { update } from './update.js'
-import { updateManyVersioned } from './update-many.js'
 import { type VersionedModel, VersionedModels } from './versioned-models.js'
 import type { Versioning } from './versioning.js'
 
@@ -163,9 +162,10 @@ export function versionedModelMethods(
     },
     updateManyVersioned(items, options) {
       const read = () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') })
-      return call(this, 'updateManyVersioned', read, (records, given, events) =>
-        updateManyVersioned(shared, records, given, events),
-      )
+      return call(this, 'updateManyVersioned', read, async (records, given, events) => {
+        const { updateManyVersioned } = await import('./update-many.js')
+        return updateManyVersioned(shared, records, given, events)
+      })
     },
   }
 }

@@ -32,10 +32,10 @@ async function readImports(entry: string, imports: RegExp) {
 }
 
 test.each([
-  ['index', 13],
-  ['erp', 10],
-  ['work', 16],
-  ['pg', 12],
+  ['index', 12],
+  ['erp', 9],
+  ['work', 15],
+  ['pg', 11],
 ])('a program that imports the entry point %s loads no more than %i files', async (entry, most) => {
   expect((await readImports(`${entry}.js`, STATIC_IMPORTS)).files).toBeLessThanOrEqual(most)
 })
