@@ -187,16 +187,18 @@ export class ReversalError extends ConcurrencyError {
     /** The transaction id of the movement that was to be undone. */
     readonly of: string,
     /**
-     * `missing`: there is no movement under that id. `refused`: it was refused, so it has moved nothing. `deferred`: it is
+     * `missing`: there is no movement under that id. `missing-or-pruned`: the same, in a ledger that can be pruned, of which
+     * nobody can tell whether it ever had one. `refused`: it was refused, so it has moved nothing. `deferred`: it is
      * not in the balance yet. `reversed`: it is undone, or less is left of it than is asked for.
      */
-    readonly reason: 'missing' | 'refused' | 'deferred' | 'reversed',
+    readonly reason: 'missing' | 'missing-or-pruned' | 'refused' | 'deferred' | 'reversed',
     /** Every line that asks for too much. */
     readonly excesses: readonly ReversalExcess[] = [],
   ) {
     const list = excesses.map(({ item, requested, left }) => `${itemText(item)}: ${requested} asked for, ${left} left`)
     const why = {
       missing: 'does not exist. A reservation is given back by $stock.release.',
+      'missing-or-pruned': 'does not exist, or was pruned.',
       refused: 'was refused, and has moved nothing.',
       deferred: 'is not in the balance yet. Fold it with $stock.project first.',
       reversed: list.length > 0 ? `has less left to undo (${list.join('; ')}).` : 'is undone already.',

@@ -34,7 +34,8 @@ export interface StockPeriods<Key> {
    *
    * **A transaction id that was pruned is not known any more: sent again, it would be carried out again.** So `forgetBefore`
    * is longer ago than any call may come again. A call that names a date in a closed period is refused all the same. Of
-   * a movement that is pruned, `reverse` is a ReversalError.
+   * a movement that is pruned, `reverse` is a ReversalError (`missing-or-pruned`); a reversal that was recorded before, and comes
+   * again, is replayed.
    *
    * In a ledger with a history, the beginning of an item's history goes, and its last movement stays: `history` and
    * `balanceAt` refuse what is before.

@@ -19,7 +19,6 @@ import { idColumns, inScope, isOf, limited, rowsIn, where } from './statements.j
 /** How long a page waits for an item, in ms, before it goes on without those that others have locked. */
 const LONGEST_WAIT = 100
 
-/** The columns without which no movement is pruned. */
 interface Prunable extends Closable {
   readonly opening: Field
 }
@@ -36,7 +35,7 @@ interface Pruning {
  * which a line is left would be taken for another request.
  */
 export async function prune(run: PageRunner, map: StockMap, args: Args) {
-  const { period, item, reservation } = map
+  const { item, reservation } = map
   const { batchSize = 1_000 } = checkArguments(batchSchema, { batchSize: args.batchSize })
   const before = readMoment(args.forgetBefore, 'forgetBefore')
   if (before > Date.now()) {
@@ -46,8 +45,7 @@ export async function prune(run: PageRunner, map: StockMap, args: Args) {
     )
   }
   const pruning = { scope: args.scope, before, batchSize }
-  const { date, closedUntil } = period ?? {}
-  const prunable = date && closedUntil && item.opening && { date, closedUntil, opening: item.opening }
+  const prunable = prunableOf(map)
   if (!prunable && !reservation) {
     const message = `must name a field of ${item.model.name}, and so must item.closedUntil and movement.date, for movements to be pruned`
     throw new ConfigurationError([{ path: 'item.opening', message }])
@@ -55,6 +53,12 @@ export async function prune(run: PageRunner, map: StockMap, args: Args) {
   const movements = prunable ? await pruneMovements(run, map, { ...pruning, ...prunable }) : 0
   const reservations = reservation ? await pruneReservations(run, reservation, pruning) : 0
   return { movements, reservations }
+}
+
+/** The columns without which no movement is pruned; `undefined` where one is not mapped. */
+export function prunableOf({ period, item: { opening } }: StockMap): Prunable | undefined {
+  const { date, closedUntil } = period ?? {}
+  return date && closedUntil && opening ? { date, closedUntil, opening } : undefined
 }
 
 /** A reservation that has ended stays so, so no lock of its items is needed. One whose end nothing tells is kept. */

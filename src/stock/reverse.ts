@@ -1,5 +1,5 @@
 import type { Field } from '../engine/data-model.js'
-import type { Session } from '../engine/session.js'
+import type { Row, Session } from '../engine/session.js'
 import { IdempotencyMismatchError, ReversalError, type ReversalExcess } from '../errors/index.js'
 import { columnsOf, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
@@ -11,6 +11,7 @@ import type { LineData } from './line-data.js'
 import { withData } from './lines.js'
 import { readLines } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
+import { prunableOf } from './prune.js'
 import { type Decision, type Line, nameOf, type Request } from './request.js'
 import type { RecordedMovement } from './snapshot.js'
 import { column, idColumns, isOf, positions, rowsIn } from './statements.js'
@@ -31,7 +32,7 @@ export interface Reversals {
   /**
    * The lines that a request comes to; for a replay those that are recorded.
    *
-   * @throws ReversalError if less is left of the original; IdempotencyMismatchError if the request's id stands for another
+   * @throws ReversalError if less is left of the original, or it was pruned meanwhile; IdempotencyMismatchError if the request's id stands for another
    */
   linesOf(request: Request, recorded: RecordedMovement | undefined): readonly Line[]
   /** They are undone by the request. */
@@ -63,9 +64,10 @@ export async function withOriginal(
   const { applied, refused } = map.movement
   const flag = (field: Field | undefined, name: string) => (field ? `, t.${columnOf(field)} AS ${name}` : '')
   const more = raw(flag(applied, 'applied') + flag(refused, 'refused'))
-  const recorded = await readLines(session, map, map.movement, { ids: [{ scope, transactionId: of }], more })
+  const found = await readLines(session, map, map.movement, { ids: [{ scope, transactionId: of }], more })
   const refuse = (reason: ReversalError['reason']) => new ReversalError(transactionId, of, reason)
-  if (recorded.length === 0) throw refuse('missing')
+  const recorded = found.length > 0 ? found : await readReplayed(session, map, request, of)
+  if (recorded.length === 0) throw refuse(whyMissing(map))
   if (recorded.some(({ row }) => row.refused === true)) throw refuse('refused')
   const original = new Map(recorded.map(({ line }) => [line.item.id, 0n]))
   for (const { line } of recorded) original.set(line.item.id, (original.get(line.item.id) ?? 0n) + line.quantity)
@@ -83,6 +85,21 @@ export async function withOriginal(
   return { ...request, lines, resources: lines.map(({ item }) => item.id), reversal }
 }
 
+/** The lines of an original that is pruned, as far as the request undid them before: it may come again. */
+async function readReplayed(session: Session, map: StockMap, { scope, transactionId }: Request, of: string) {
+  const { reverses } = map.movement
+  const more = raw(reverses ? `, t.${columnOf(reverses)}::text AS reverses` : '')
+  const own = await readLines(session, map, map.movement, { ids: [{ scope, transactionId }], more })
+  return own.flatMap(({ line, row }) =>
+    row.reverses === of ? [{ line: { ...line, quantity: -line.quantity }, row: {} as typeof row }] : [],
+  )
+}
+
+/** Of what is pruned, nobody can tell whether it ever was. */
+function whyMissing(map: StockMap): ReversalError['reason'] {
+  return prunableOf(map) ? 'missing-or-pruned' : 'missing'
+}
+
 /** A movement of what is left of the original. */
 export function decideReverse(decider: Decider, request: Request): Decision {
   const lines = decider.reversals?.linesOf(request, decider.recorded(request))
@@ -92,7 +109,8 @@ export function decideReverse(decider: Decider, request: Request): Decision {
 }
 
 /**
- * How much of the originals is undone, of the items that the requests have locked.
+ * How much of the originals is undone, of the items that the requests have locked, and whether they are still there: what
+ * undid one that was pruned since it was read may be pruned as well.
  *
  * Each reversal changes its items, so it has them locked until it is committed: two of one original and item follow each
  * other. At READ COMMITTED this statement comes after the lock, and sees the reversals that were committed before. Above
@@ -112,26 +130,39 @@ async function readReversals(session: Session, map: StockMap, all: readonly Requ
     positions(requests),
   ])
   const key = join(item.map((field) => raw(`t.${columnOf(field)}::text`)))
+  const isThere = sql`EXISTS (SELECT FROM ${table} AS o WHERE ${isOf(movement, 'o')})`
   const sum = raw(`sum(t.${columnOf(quantity)})${refused ? ` FILTER (WHERE NOT t.${columnOf(refused)})` : ''}`)
-  const rows = await session.rows<{ position: number; key: string[]; quantity: string; isOwn: boolean }>(
+  const rows = await session.rows<Undone & Row>(
     sql`SELECT m.position, ARRAY[${key}] AS key, coalesce(${sum}, 0)::text AS quantity,
-  bool_or(t.${columnOf(transactionId)} = m.own) AS "isOwn"
-FROM ${from} JOIN ${table} AS t ON ${isOf(originals, 't')}
+  coalesce(bool_or(t.${columnOf(transactionId)} = m.own), false) AS "isOwn", bool_and(${isThere}) AS "isThere"
+FROM ${from} LEFT JOIN ${table} AS t ON ${isOf(originals, 't')}
 GROUP BY m.position, ${columnsOf(item, 't')}`,
   )
   const undone = new UndoneLines(map)
-  for (const { position, key, quantity, isOwn } of rows) {
+  for (const { position, key, quantity, isOwn, isThere } of rows) {
     const request = requests[position - 1]
     if (request === undefined) throw new Error(`The database has named the request ${position} of ${requests.length}.`)
-    undone.set(request, itemOfRow(map.item, key).id, map.quantities.parse(quantity))
+    if (key[0] !== null) undone.set(request, itemOfRow(map.item, key).id, map.quantities.parse(quantity))
     if (isOwn) undone.recorded.add(request)
+    if (!isThere) undone.gone.add(request)
   }
   return undone
+}
+
+interface Undone {
+  readonly position: number
+  /** Of NULLs, where nothing has undone the original. */
+  readonly key: string[]
+  readonly quantity: string
+  readonly isOwn: boolean
+  readonly isThere: boolean
 }
 
 class UndoneLines implements Reversals {
   /** The requests that are recorded as reversals of their originals. */
   readonly recorded = new Set<Request>()
+  /** The requests whose originals are not there any more. */
+  readonly gone = new Set<Request>()
   readonly #map: StockMap
   /** By original and item, with the sign of a reversal. */
   readonly #undone = new Map<string, bigint>()
@@ -144,6 +175,9 @@ class UndoneLines implements Reversals {
     const { transactionId, lines, reversal } = request
     if (reversal === undefined) return lines
     const { of, isWhole } = reversal
+    if (recorded === undefined && this.gone.has(request)) {
+      throw new ReversalError(transactionId, of, whyMissing(this.#map))
+    }
     if (recorded === undefined) return isWhole ? this.#rest(request, of) : this.#part(request, reversal)
     if (!this.recorded.has(request) && recorded.lines[0]?.reverses !== of) {
       throw new IdempotencyMismatchError(this.#map.movement.model.name, { transactionId }, ['of'])

@@ -270,7 +270,7 @@ export interface Stock<
    * a receipt has brought may be sold. A reversal is a movement, so it can be undone as well.
    *
    * @returns the lines that this call has recorded; for a replay those of the call that came first
-   * @throws ReversalError if there is no such movement, it was refused, it is deferred and not folded, or less is left of it
+   * @throws ReversalError if there is no such movement (any more), it was refused, it is deferred and not folded, or less is left of it
    * @throws InsufficientStockError if less than that is available; nothing is moved
    * @throws IdempotencyMismatchError if the transaction id stands for something else
    * @throws ConfigurationError if the model of movements has no such column

@@ -49,8 +49,9 @@ describeEngines((engine) => {
     expect(await rejectionOf(depot.move({ ...again, date: JANUARY }))).toMatchObject({ code: 'PERIOD_CLOSED' })
     expect(await rejectionOf(depot.reverse({ transactionId: newId(), of: old }))).toMatchObject({
       code: 'REVERSAL',
-      reason: 'missing',
+      reason: 'missing-or-pruned',
     })
+    expect(await depot.statement({ transactionId: old })).toEqual({ movements: [], reservations: [] })
     expect(await depot.move(again)).toMatchObject({ replayed: false })
     await expectExact(opened)
   })
@@ -114,6 +115,51 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     await expectExact({ depot })
   })
 
+  test('a reversal that comes again is replayed, though its original is pruned', async () => {
+    const opened = await openClosed()
+    const { db, companyId, depot, old, item } = opened
+    const part = { transactionId: newId(), of: old, lines: [{ item, quantity: 1 }] }
+    const rest = { transactionId: newId(), of: old, date: FEBRUARY }
+    await depot.reverse(part)
+    await depot.reverse(rest)
+    expect(await depot.prune({ forgetBefore: MARCH })).toMatchObject({ movements: 2 })
+
+    const replayed = { lines: [{ item }], replayed: true }
+    expect(await depot.reverse(part)).toMatchObject(replayed)
+    await db.$transactionWithRetry(async (tx) => {
+      expect(await tx.$stock.in({ companyId }).reverse(rest)).toMatchObject(replayed)
+    })
+    expect(await stateOf(item)).toMatchObject({ onHand: 5, opening: 11.5 })
+    const other = [{ item, quantity: 2 }]
+    expect(await rejectionOf(depot.reverse({ ...part, lines: other }))).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+    expect(await rejectionOf(depot.reverse({ transactionId: newId(), of: old }))).toMatchObject({
+      of: old,
+      excesses: [],
+    })
+    await expectExact(opened)
+  })
+
+  test('a movement is not undone again by a call that found it before it was pruned with its reversal', async () => {
+    const opened = await openClosed()
+    const { db, companyId, depot, old, item } = opened
+    await depot.close({ until: null, reopen: true })
+    await depot.reverse({ transactionId: newId(), of: old, date: JANUARY })
+    await depot.close({ until: JANUARY })
+    const holder = await openTransaction(database.url, 'SELECT FROM "DepotStock" WHERE code = $1 FOR UPDATE', [item])
+    const pruning = started(
+      db.$transactionWithRetry((tx) => tx.$stock.in({ companyId }).prune({ forgetBefore: MARCH })),
+    )
+    await untilBlocked(database.url)
+    const undoing = started(rejectionOf(depot.reverse({ transactionId: newId(), of: old })))
+    await untilBlocked(database.url, 2)
+    await holder.query('ROLLBACK')
+
+    expect(await pruning).toMatchObject({ movements: 3 })
+    expect(await undoing).toMatchObject({ code: 'REVERSAL', reason: 'missing-or-pruned' })
+    expect(await stateOf(item)).toMatchObject({ onHand: 5, opening: 9 })
+    await expectExact(opened)
+  })
+
   test('reservations that have ended go as a whole, and those that hold something stay', async () => {
     const { depot, companyId } = await open()
     const [item, other] = [await newItem(companyId, 50), await newItem(companyId, 50)]
@@ -145,6 +191,12 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     )
     expect(left.map(({ transactionId }) => transactionId)).toEqual([active, fulfilled].sort())
     expect(await depot.release({ transactionId: released })).toEqual({ released: false, state: 'missing' })
+    for (const call of [
+      depot.fulfil({ transactionId: released }),
+      depot.extend({ transactionId: order, expiresIn: 1 }),
+    ])
+      expect(await rejectionOf(call)).toMatchObject({ code: 'RESERVATION_ENDED', state: 'missing' })
+    expect(await depot.statement({ transactionId: order })).toEqual({ movements: [], reservations: [] })
     await expectExact({ depot })
   })
 
