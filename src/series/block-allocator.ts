@@ -4,15 +4,17 @@ import type { CallEvents } from '../events/call-events.js'
 import { patienceOf } from '../retry/call-options.js'
 import { retry } from '../retry/loop.js'
 import { DEFAULT_POLICY } from '../retry/policy.js'
+import { columnOf } from '../sql/sql.js'
+import { sql } from '../sql/statement.js'
 import { type Clock, systemClock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import { SingleFlight } from '../sync/single-flight.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { ownStatements } from '../transactions/own-statements.js'
 import type { Unit } from './format.js'
-import type { Series } from './mapping.js'
+import type { Series, SeriesMap } from './mapping.js'
 import type { Wanted } from './statements.js'
-import { type GivenNumber, given, type SeriesStore, type Taken } from './store.js'
+import { type GivenNumber, given, isPeriod, MOST_TRIES, overflow, type SeriesStore, type Taken } from './store.js'
 
 /** Numbers of one period that this process has taken and not given out yet. */
 interface Block extends Taken {
@@ -88,7 +90,7 @@ export class BlockAllocator {
   async #fetch(wanted: Wanted, events: CallEvents | undefined): Promise<void> {
     const takeBlock = async (tx: Session): Promise<Block> => {
       const sent = this.#clock.now()
-      const taken = await this.#store.takeBlock(tx, wanted)
+      const taken = await numbersOf(this.#store, tx, wanted)
       return {
         ...taken,
         next: taken.first,
@@ -109,6 +111,28 @@ export class BlockAllocator {
     this.#blocks.set(wanted.series.id, [...blocks, block].slice(-MOST_BLOCKS))
   }
 }
+
+/** Takes a block of numbers, or what is left of them. @throws SeriesOverflowError */
+async function numbersOf(store: SeriesStore, tx: Session, wanted: Wanted): Promise<Taken> {
+  const { series } = wanted
+  let size = smaller(series.blocks ?? 1n, series.highest - series.start + 1n)
+  for (let attempt = 1; attempt <= MOST_TRIES && size > 0n; attempt++) {
+    const taken = await store.takeMany(tx, wanted, size)
+    if ('last' in taken) return taken
+    size = smaller(size, series.highest - (await lastOf(store.map, tx, series, taken.period)))
+  }
+  throw overflow(series)
+}
+
+/** How far the series is in a period. */
+async function lastOf(map: SeriesMap, tx: Session, series: Series, period: string): Promise<bigint> {
+  const { table, last } = map.counter
+  const [row] = await tx.rows<{ last: bigint }>(sql`SELECT ${columnOf(last)}::int8 AS last FROM ${table}
+WHERE ${isPeriod(map, series, period)}`)
+  return row?.last ?? series.start - 1n
+}
+
+const smaller = (a: bigint, b: bigint) => (a < b ? a : b)
 
 const LENGTHS: Readonly<Record<Unit, number>> = { year: 4, month: 7, day: 10 }
 

@@ -68,19 +68,19 @@ interface TakenRow {
 
 type NumberRow = Omit<GivenNumber, 'replayed'>
 
-const MOST_TRIES = 3
+export const MOST_TRIES = 3
 
 /** The user's tables of series and numbers. */
 export class SeriesStore {
-  readonly #map: SeriesMap
+  readonly map: SeriesMap
 
   constructor(map: SeriesMap) {
-    this.#map = map
+    this.map = map
   }
 
   /** @throws SeriesOverflowError */
   async take(tx: Session, wanted: Wanted): Promise<GivenNumber> {
-    const taken = await this.#take(tx, wanted, 1n)
+    const taken = await this.takeMany(tx, wanted, 1n)
     if (!('last' in taken)) throw overflow(wanted.series)
     return given(taken, taken.last)
   }
@@ -105,7 +105,7 @@ export class SeriesStore {
     transactionId: string,
   ): Promise<GivenNumber | undefined> {
     const { series } = wanted
-    await this.#map.keys.check(tx)
+    await this.map.keys.check(tx)
     const statement = this.#takeOnce(source, wanted, transactionId)
     for (let attempt = 1; attempt <= MOST_TRIES; attempt++) {
       const [row] = await tx.rows<NumberRow & { readonly outcome: string }>(statement)
@@ -117,18 +117,6 @@ export class SeriesStore {
       if (known !== undefined || row === undefined) return known
     }
     throw this.#suppressed()
-  }
-
-  /** Takes a block of numbers, or what is left of them. @throws SeriesOverflowError */
-  async takeBlock(tx: Session, wanted: Wanted): Promise<Taken> {
-    const { series } = wanted
-    let size = smaller(series.blocks ?? 1n, series.highest - series.start + 1n)
-    for (let attempt = 1; attempt <= MOST_TRIES && size > 0n; attempt++) {
-      const taken = await this.#take(tx, wanted, size)
-      if ('last' in taken) return taken
-      size = smaller(size, series.highest - (await this.#last(tx, series, taken.period)))
-    }
-    throw overflow(series)
   }
 
   /** The number that the transaction id has already. */
@@ -149,8 +137,8 @@ export class SeriesStore {
 
   /** Records a number from a block for the transaction id; resolves to the one that it has if that is another. */
   async record(tx: Session, series: Series, transactionId: string, number: GivenNumber): Promise<GivenNumber> {
-    await this.#map.keys.check(tx)
-    const { table, updatedAt } = this.#map.number
+    await this.map.keys.check(tx)
+    const { table, updatedAt } = this.map.number
     const statement = sql`INSERT INTO ${table} (${this.#columns()})
 SELECT ${join(keyOf(series))}, ${this.#id(transactionId)}, ${param(number.period, 'text')}, ${param(number.value, 'int8')}, ${param(number.text, 'text')}${stamps(updatedAt)}
 ${this.#unlessKnown()}
@@ -162,14 +150,14 @@ RETURNING 1 AS recorded`
   }
 
   /** Takes so many numbers; only their period if there are not so many. The counter's row stays locked. */
-  async #take(tx: Session, wanted: Wanted, size: bigint): Promise<Taken | Pick<Taken, 'period'>> {
-    await this.#map.keys.check(tx)
+  async takeMany(tx: Session, wanted: Wanted, size: bigint): Promise<Taken | Pick<Taken, 'period'>> {
+    await this.map.keys.check(tx)
     const key = keyOf(wanted.series)
     const count = param(size, 'int8')
     const row = await rowOf<TakenRow>(
       tx,
       sql`WITH ${label(wanted)}, taken AS (
-  ${bump(this.#map, wanted.series, key, { size: count, more: count, source: raw('label') })}
+  ${bump(this.map, wanted.series, key, { size: count, more: count, source: raw('label') })}
 )
 SELECT label.period, label.before, label.after, taken.last::int8 AS last,
   extract(epoch FROM clock_timestamp())::float8 * 1000 AS now,
@@ -197,7 +185,7 @@ FROM label LEFT JOIN taken ON true`,
    * `taken` for nothing is to be given back.
    */
   #takeOnce(source: NumberSource, wanted: Wanted, transactionId: string): Statement {
-    const { number } = this.#map
+    const { number } = this.map
     const key = keyOf(wanted.series)
     const id = this.#id(transactionId)
     const text = numberText(
@@ -227,59 +215,46 @@ SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS
       const one = param(1n, 'int8')
       const source = raw('label WHERE NOT EXISTS (SELECT FROM known)')
       return sql`taken AS (
-  ${bump(this.#map, series, key, { size: one, more: one, source })}
+  ${bump(this.map, series, key, { size: one, more: one, source })}
 )`
     },
     // The number that this transaction took last: it still holds the row, and nobody has seen it.
     giveBack: async (tx, series, { period }) => {
-      const { counter } = this.#map
+      const { counter } = this.map
       const last = columnOf(counter.last)
       await tx.rows(sql`UPDATE ${counter.table} AS s SET ${last} = s.${last} - 1${touches(counter, 's')}
-WHERE ${this.#isPeriod(series, period)}`)
+WHERE ${isPeriod(this.map, series, period)}`)
     },
   }
 
-  /** How far the series is in a period. */
-  async #last(tx: Session, series: Series, period: string): Promise<bigint> {
-    const { table, last } = this.#map.counter
-    const [row] = await tx.rows<{ last: bigint }>(sql`SELECT ${columnOf(last)}::int8 AS last FROM ${table}
-WHERE ${this.#isPeriod(series, period)}`)
-    return row?.last ?? series.start - 1n
-  }
-
-  #isPeriod(series: Series, value: string): Statement {
-    const { key, period } = this.#map.counter
-    return areEqual([...key, period], [...series.scope, param(series.name), param(value)])
-  }
-
   #known(key: readonly Parameter[], id: Parameter): Statement {
-    const { number } = this.#map
+    const { number } = this.map
     return sql`SELECT ${this.#numberOf()}
   FROM ${number.table}
   WHERE ${areEqual([...number.key, number.transactionId], [...key, id])}`
   }
 
   #numberOf() {
-    const { period, value, text } = this.#map.number
+    const { period, value, text } = this.map.number
     return sql`${columnOf(period)} AS period, ${columnOf(value)}::int8 AS value, ${columnOf(text)} AS text`
   }
 
   #unlessKnown(): Statement {
-    const { key, transactionId } = this.#map.number
+    const { key, transactionId } = this.map.number
     return sql`ON CONFLICT (${join([...key, transactionId].map(columnOf))}) DO NOTHING`
   }
 
   #columns() {
-    const { key, transactionId, period, value, text, updatedAt } = this.#map.number
+    const { key, transactionId, period, value, text, updatedAt } = this.map.number
     return join([...key, transactionId, period, value, text, ...updatedAt].map(columnOf))
   }
 
   #id(transactionId: string): Parameter {
-    return param(transactionId, sqlTypeOf(this.#map.number.transactionId))
+    return param(transactionId, sqlTypeOf(this.map.number.transactionId))
   }
 
   #suppressed(): ConfigurationError {
-    const message = `${this.#map.number.model.name} does not keep what is inserted: a BEFORE trigger or a policy suppresses it`
+    const message = `${this.map.number.model.name} does not keep what is inserted: a BEFORE trigger or a policy suppresses it`
     return new ConfigurationError([{ path: 'number.model', message }])
   }
 }
@@ -300,6 +275,11 @@ export function label({ series: { format, timeZone }, at }: Wanted): Statement {
 )`
 }
 
+/** The row of the counter for a period. */
+export function isPeriod({ counter: { key, period } }: SeriesMap, { scope, name }: Series, value: string): Statement {
+  return areEqual([...key, period], [...scope, param(name), param(value)])
+}
+
 /** A number out of a block, as it is given out. */
 export function given(taken: Pick<Taken, 'period' | 'write'>, value: bigint): GivenNumber {
   return { value, text: taken.write(value), period: taken.period, replayed: false }
@@ -309,8 +289,6 @@ function numberOf({ value, text, period }: NumberRow, replayed: boolean): GivenN
   return { value, text, period, replayed }
 }
 
-function overflow({ name, highest }: Series): SeriesOverflowError {
+export function overflow({ name, highest }: Series): SeriesOverflowError {
   return new SeriesOverflowError(name, highest)
 }
-
-const smaller = (a: bigint, b: bigint) => (a < b ? a : b)
