@@ -64,6 +64,7 @@ const LATER = {
     'stock/line-data',
     'stock/numbering',
     'stock/other-methods',
+    'transactions/after-commit',
     'transitions/transition',
     'versioning/update-many',
   ],

@@ -58,6 +58,7 @@ const METHODS = {
   NumberSeries: '$series.',
   PgRootMethods: '',
   PgClientMethods: '',
+  PgTransactionMethods: '',
 }
 
 const NOTICE = '<!-- Written by scripts/reference.mjs (npm run docs). Do not edit. -->'

@@ -26,6 +26,7 @@ import { inTouch, watchedClient } from './prisma/whole-client.js'
 import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { Catalogue } from './sql/catalogue.js'
 import {
+  afterCommitMethod,
   type TransactionClientMethods,
   transactionClientMethods,
   watchedTransaction,
@@ -90,7 +91,7 @@ export type {
 } from './prisma/types.js'
 export type { CallOptions } from './retry/call-options.js'
 export type { RetryPolicy } from './retry/policy.js'
-export type { TransactionClientMethods, TransactionWithRetry } from './transactions/extension.js'
+export type { AfterCommit, TransactionClientMethods, TransactionWithRetry } from './transactions/extension.js'
 export type { TransactionWithRetryOptions } from './transactions/method.js'
 export type { TransactionContext } from './transactions/with-retry.js'
 export type {
@@ -209,13 +210,14 @@ export function concurrency<const O extends ConcurrencyOptions>(options?: O): Co
       },
       client: {
         ...transactionClientMethods(transactionMethod(transactions, policy, events)),
+        ...afterCommitMethod(),
         ...idempotentClientMethods(operations),
         ...lockClientMethods(locks),
         $contention: (options?: ContentionOptions) => contentionOf(events, options),
         ...touch.client,
         ...checkClientMethods(),
         ...setupMethod(given),
-        ...watchedTransaction(own),
+        ...watchedTransaction(own, events),
       },
       query: { $allModels: bumpHooks(versions), ...batchHook },
     })

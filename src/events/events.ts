@@ -26,6 +26,10 @@ export class Events {
     this.#loaded.catch(() => {}) // it is told to those who ask for it
   }
 
+  get isHeard(): boolean {
+    return this.#options.onEvent !== undefined
+  }
+
   /** Whether the calls may have async contexts of their own. */
   get givesContexts(): boolean {
     return this.#options.around !== undefined

@@ -113,6 +113,13 @@ export interface DeadlineEvent extends CallFacts {
   readonly waitedFor: string
 }
 
+/** A function of `$afterCommit` has failed. The transaction that it was given in is committed. */
+export interface AfterCommitFailedEvent extends CallFacts {
+  readonly type: 'after-commit-failed'
+  /** The error that it has thrown. */
+  readonly error: unknown
+}
+
 /** Something that an operator wants to know of. */
 export type ConcurrencyEvent =
   | ConflictEvent
@@ -127,6 +134,7 @@ export type ConcurrencyEvent =
   | CommitVerifiedEvent
   | OutcomeUnknownEvent
   | DeadlineEvent
+  | AfterCommitFailedEvent
 
 /** A public call that is under way, or calls that are sent as one. */
 export interface ObservedWork {

@@ -2,6 +2,7 @@ import type { Session } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import { readAgain } from '../retry/read-again.js'
+import { runCommitted } from '../transactions/effects.js'
 import { transactionBody, type UserBody } from '../transactions/method.js'
 import * as s from '../values/schema.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
@@ -38,6 +39,7 @@ export async function oncePer<R>(
   const call = { ...key, ...callOptions, request: undefined, whileRunning: 'refuse', keepsAnswer: false } as const
   try {
     const outcome = await operations.run(session, store, call, run)
+    await runCommitted(callOptions.transaction.committed, events)
     return outcome.replayed ? { ran: false, since: outcome.since } : { ran: true, result: outcome.result }
   } catch (error) {
     // The body may have asked for other operations, and met one that runs.

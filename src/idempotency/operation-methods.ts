@@ -2,6 +2,7 @@ import type { DataModel } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
 import { type Events, observed } from '../events/events.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { runCommitted } from '../transactions/effects.js'
 import {
   type TransactionWithRetryOptions,
   transactionBody,
@@ -62,6 +63,7 @@ export class OperationMethods {
       const call = { key, scope, request, whileRunning, keepsAnswer: true, ...this.callOptions(transaction) }
       events?.begin(call.transaction.deadline, nameOf(call))
       const { result, replayed } = await operations.run(session, store, call, run)
+      await runCommitted(call.transaction.committed, events)
       return { result, replayed }
     })
   }

@@ -13,6 +13,7 @@ import { confirm } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
 import { param, sql } from '../sql/statement.js'
 import { KeyedLock } from '../sync/keyed-lock.js'
+import { type Effect, effectsOf } from '../transactions/effects.js'
 import { LOCK_LIMIT, wholeMilliseconds } from '../transactions/limits.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from '../transactions/with-retry.js'
 import { decodeAnswer, encodeAnswer, hasDecimal, type MakeDecimal } from './answer.js'
@@ -160,7 +161,7 @@ class OnceInTransaction<R> {
   /** Tells this call's own answer from another's, should it find one after a lost COMMIT. */
   readonly #author = crypto.randomUUID()
   /** The body's result in its last run here. */
-  #own: { readonly result: R } | undefined
+  #own: { readonly result: R; readonly effects: readonly Effect[] } | undefined
   #hasClaimed = false
   /** Of the COMMIT of the last run: only the key tells what became of it. */
   readonly outcome = new AmbiguousOutcome()
@@ -234,7 +235,7 @@ class OnceInTransaction<R> {
       )
     }
     await this.#store.store(tx, this.#call, `${this.#author} ${answer}`)
-    this.#own = { result }
+    this.#own = { result, effects: effectsOf(tx) }
     const { request, client } = this.#call
     this.answer = { client, request, text: answer, makeDecimal: hasDecimal(answer) ? undefined : String }
     return { replayed: false, result }
@@ -250,7 +251,10 @@ class OnceInTransaction<R> {
     const text = answer.slice(answer.indexOf(' ') + 1)
     const makeDecimal = hasDecimal(text) ? await decimalMaker(tx) : String
     this.answer = { client: this.#call.client, request, text, makeDecimal }
-    if (this.#own && answer.startsWith(`${this.#author} `)) return { replayed: false, result: this.#own.result }
+    if (this.#own && answer.startsWith(`${this.#author} `)) {
+      effectsOf(tx).push(...this.#own.effects)
+      return { replayed: false, result: this.#own.result }
+    }
     return { replayed: true, result: decodeAnswer(text, makeDecimal) as R, since: createdAt }
   }
 }

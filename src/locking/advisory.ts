@@ -10,6 +10,7 @@ import { KeyedLock, type LockMode } from '../sync/keyed-lock.js'
 import { once } from '../sync/once.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { boundedBody, timeoutBehind, untilOver } from '../transactions/bounded-body.js'
+import type { Committed } from '../transactions/effects.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
 import { inNestedBody, inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
 import type { TransactionNote } from '../transactions/verify-commit.js'
@@ -28,6 +29,7 @@ export interface LockCall {
   readonly bodyTimeout: number
   readonly signal?: AbortSignal | undefined
   readonly events: CallEvents | undefined
+  readonly committed: Committed
 }
 
 /** The arguments of a lock on a transaction of the caller's. */
@@ -243,6 +245,7 @@ export class Advisory {
         maxWait: wholeMilliseconds(deadline),
         timeout: undefined,
         readOnly: false,
+        committed: call.committed,
         open,
       })
     this.#open++

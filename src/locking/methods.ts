@@ -4,6 +4,7 @@ import { type Events, observed } from '../events/events.js'
 import { callOptions } from '../retry/call-options.js'
 import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import type { LockMode } from '../sync/keyed-lock.js'
+import { type Committed, runCommitted } from '../transactions/effects.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
 import * as s from '../values/schema.js'
 import { snapshot } from '../values/snapshot.js'
@@ -110,7 +111,10 @@ export class LockMethods {
       } = checkArguments(holdOptions, options)
       const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
       const advisory = this.#advisory ?? (await this.#load())
-      return advisory.hold(session, { keys: given, mode, ...checked, ...limits, events }, body)
+      const committed: Committed = {}
+      const result = await advisory.hold(session, { keys: given, mode, ...checked, ...limits, events, committed }, body)
+      await runCommitted(committed, events)
+      return result
     })
   }
 

@@ -17,6 +17,7 @@ import type {
 } from '../locking/methods.js'
 import { checkModels } from '../mapping/members.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
+import { addEffect, runningEffects } from '../transactions/effects.js'
 import {
   type TransactionWithRetryOptions,
   transactionMethod,
@@ -139,7 +140,12 @@ class RootClient extends Client {
 
   async $transaction<R>(body: PlainBody<R>, options?: TransactionOptions): Promise<R> {
     const checked = transactionArguments(body, options)
-    return this.#session.transaction(checked, async (tx) => body(tx.client))
+    return runningEffects(this.#core.events, (opened) =>
+      this.#session.transaction(checked, async (tx) => {
+        opened(tx)
+        return body(tx.client)
+      }),
+    )
   }
 
   $extends<N extends object>(extension: PgExtension<N>): PgClient<N> {
@@ -156,6 +162,10 @@ class TransactionClient extends Client {
   constructor(core: Core, session: PgTransaction) {
     super(core, session)
     this.#session = session
+  }
+
+  $afterCommit(run: () => unknown): void {
+    addEffect(this.#session, run)
   }
 
   async query<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {

@@ -17,10 +17,30 @@ import type { PgExtension } from './extension.js'
 type Nothing = Record<never, never>
 
 /** The `tx` of a transaction: its statements are in the transaction. `X` is the type of the extensions' additions. */
-export type PgTransactionClient<X = Nothing> = PgClientMethods<X> & X
+export type PgTransactionClient<X = Nothing> = PgClientMethods<X> & PgTransactionMethods & X
 
 /** The client that `concurrency(pool)` returns. `X` is the type of the extensions' additions. */
 export type PgClient<X = Nothing> = PgClientMethods<X> & PgRootMethods<X> & X
+
+/** The methods of a `tx` alone. */
+export interface PgTransactionMethods {
+  /**
+   * Runs the function in this process once the transaction of this `tx` is committed: for a mail, a message, a cache.
+   * Functions run in their order, one after the other, and the call that opened the transaction waits for them. They
+   * never run after a rollback. An error of the function does not fail the call: it is told as the event
+   * `after-commit-failed`, or, without a listener, by `process.emitWarning`. A process that ends between the commit
+   * and the function loses it: a message that must not be lost goes into the outbox.
+   *
+   * @throws TransactionScopeError if the body of this `tx` is over, or a nested one is open on it
+   *
+   * @example
+   * await db.$transaction(async (tx) => {
+   *   await tx.query('INSERT INTO orders (id) VALUES ($1)', [id])
+   *   tx.$afterCommit(() => sendMail(id))
+   * })
+   */
+  $afterCommit(fn: () => unknown): void
+}
 
 export interface PgRootMethods<X> {
   /**

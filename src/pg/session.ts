@@ -15,6 +15,7 @@ import { isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline, GRACE } from '../sync/deadline.js'
+import { runAsCall, runCommitted } from '../transactions/effects.js'
 import { CALLS_FROM_INSIDE } from '../transactions/hints.js'
 import { type RetryingRoot, type TransactionWithRetryOptions, transactionCall } from '../transactions/method.js'
 import { watchedBody } from '../transactions/serialize.js'
@@ -208,9 +209,16 @@ export class PgRoot implements RetryingRoot {
     return this.#core.policy
   }
 
-  transactionWithRetry<R>(body: Body<R>, options: TransactionWithRetryOptions = {}): Promise<R> {
-    const { transactions, policy } = this.#core
-    return transactions.run(this, body, transactionCall(policy, options))
+  async transactionWithRetry<R>(body: Body<R>, options: TransactionWithRetryOptions = {}): Promise<R> {
+    const { transactions, policy, events } = this.#core
+    const call = transactionCall(policy, options)
+    const result = await transactions.run(this, body, call)
+    const { committed, deadline } = call
+    // The bodies of some features are the user's: of the inbox, of a relay.
+    await (deadline.events
+      ? runCommitted(committed, deadline.events)
+      : runAsCall(committed, '$transactionWithRetry', events))
+    return result
   }
 }
 

@@ -1,3 +1,5 @@
+import { TransactionRequiredError } from '../errors/transactions.js'
+import type { Events } from '../events/events.js'
 import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
 import { sessionOf, transactionSession } from '../prisma/client-session.js'
 import { clientContext, type Implementation } from '../prisma/extension.js'
@@ -5,6 +7,7 @@ import { foreignTransactions } from '../prisma/foreign.js'
 import { withHook } from '../prisma/hooked.js'
 import { isPassed, passing } from '../prisma/passing.js'
 import type { TransactionClient } from '../prisma/types.js'
+import { addEffect, runningEffects } from './effects.js'
 import type { TransactionWithRetryOptions, transactionMethod } from './method.js'
 import { inPlainNestedBody, isNesting, sendPlain, watchedBody } from './serialize.js'
 import type { TransactionContext } from './with-retry.js'
@@ -16,7 +19,13 @@ export type TransactionWithRetry = <T extends object, R>(
   options?: TransactionWithRetryOptions,
 ) => Promise<R>
 
-/** The method of retried transactions that the client has. */
+/** The type of `$afterCommit`. Only the `tx` of a transaction has it: a client can connect. */
+export type AfterCommit = (
+  this: { readonly $transactionWithRetry: unknown; readonly $connect?: never },
+  fn: () => unknown,
+) => void
+
+/** The methods of transactions that the client has. */
 export interface TransactionClientMethods {
   /**
    * An interactive transaction that runs again, from the start and on a fresh snapshot, after
@@ -44,15 +53,50 @@ export interface TransactionClientMethods {
    * Source: PostgreSQL manual, "13.5. Serialization Failure Handling".
    */
   $transactionWithRetry: TransactionWithRetry
+
+  /**
+   * Runs the function in this process once the transaction of this `tx` is committed: for a mail, a message, a cache.
+   * Functions run in their order, one after the other, and the call that opened the transaction waits for them. They
+   * never run after a rollback, be it of the nested transaction that they were given in, or of an attempt that is
+   * followed by another. Where the answer to COMMIT is lost, they run if the call has found out that it was carried out.
+   *
+   * An error of the function does not fail the call, which is committed: it is told as the event
+   * `after-commit-failed`, or, without a listener, by `process.emitWarning`. A process that ends between the commit and
+   * the function loses it: a message that must not be lost goes into the outbox.
+   *
+   * @throws TransactionScopeError if the body of this `tx` is over, or a nested one is open on it
+   * @throws TransactionRequiredError outside a transaction, and where another extension has opened it, so that its COMMIT
+   *   is not seen
+   *
+   * @example
+   * await db.$transactionWithRetry(async (tx) => {
+   *   const order = await tx.order.create({ data: { customer: 'Vinet' } })
+   *   tx.$afterCommit(() => sendMail(order))
+   * })
+   */
+  $afterCommit: AfterCommit
 }
 
 /** The method as it is run. */
 export function transactionClientMethods(
   transactionWithRetry: ReturnType<typeof transactionMethod>,
-): Implementation<TransactionClientMethods> {
+): Implementation<Omit<TransactionClientMethods, '$afterCommit'>> {
   return {
     $transactionWithRetry(body, options) {
       return transactionWithRetry(sessionOf(clientContext(this)), body, options)
+    },
+  }
+}
+
+/** `$afterCommit`, which answers at once. To the types it is a method of its interface. */
+export function afterCommitMethod(): Record<never, never> {
+  return {
+    $afterCommit(this: object, run: unknown): void {
+      const session = sessionOf(clientContext(this))
+      if (!session.inTransaction) {
+        throw new TransactionRequiredError('$afterCommit', 'where nothing is committed', 'call the function yourself')
+      }
+      addEffect(session, run)
     },
   }
 }
@@ -65,7 +109,7 @@ type UserBody = (tx: object) => Promise<unknown>
  * way of savepoints and of deadlocks, by a hook: it costs a sixth of a read, so the client itself has none.
  * To the types it is Prisma's.
  */
-export function watchedTransaction(parent: PrismaClientLike): Record<never, never> {
+export function watchedTransaction(parent: PrismaClientLike, events: Events | undefined): Record<never, never> {
   const hooked = withHook(parent, sendPlain)
   const below = (parent as unknown as { readonly $transaction: Transaction }).$transaction
   return {
@@ -73,8 +117,14 @@ export function watchedTransaction(parent: PrismaClientLike): Record<never, neve
       if (typeof input !== 'function' || isPassed(options)) return below.call(this, input, options)
       const body = input as UserBody
       if (!isTransactionClient(this)) {
-        const watched = (tx: PrismaClientLike) => watchedBody(transactionSession(tx), () => body(tx))
-        return below.call(hooked(this), watched, passing(options))
+        return runningEffects(events, (opened) => {
+          const watched = (tx: PrismaClientLike) => {
+            const session = transactionSession(tx)
+            opened(session)
+            return watchedBody(session, () => body(tx))
+          }
+          return below.call(hooked(this), watched, passing(options))
+        })
       }
       const session = transactionSession(this)
       // A layer of others has put other options in the place of ours, and perhaps another body around it.

@@ -6,6 +6,7 @@ import { type CallOptions, callOptions, type Patience, settledPatience } from '.
 import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
+import { type Committed, runCommitted } from './effects.js'
 import type { Body, RetryingTransactions, TransactionCall, TransactionContext } from './with-retry.js'
 
 export interface TransactionWithRetryOptions extends CallOptions {
@@ -59,12 +60,16 @@ export function patienceWith(
 }
 
 /** Checked options, settled with the client's policy. */
-export function transactionCall(clientPolicy: ResolvedPolicy, options: TransactionWithRetryOptions): TransactionCall {
+export function transactionCall(
+  clientPolicy: ResolvedPolicy,
+  options: TransactionWithRetryOptions,
+): TransactionCall & { readonly committed: Committed } {
   const { isolationLevel, maxWait, timeout, readOnly = false } = options
   const { policy, deadline } = patienceWith(clientPolicy, options)
   deadline.events = outerEvents.get(options)
   // The database takes whole ms only. Each field is named: a spread is slow.
-  return { policy, deadline, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly }
+  const committed: Committed = {}
+  return { policy, deadline, isolationLevel, maxWait, timeout: timeout && Math.ceil(timeout), readOnly, committed }
 }
 
 /** A body of the user's: it is given the `tx`. */
@@ -89,7 +94,9 @@ export function transactionMethod(
       const given = options === undefined || options === null ? {} : checkArguments(optionsSchema, options)
       const call = transactionCall(clientPolicy, given)
       if (own) call.deadline.events = own
-      return transactions.run(session, run, call)
+      const result = await transactions.run(session, run, call)
+      await runCommitted(call.committed, call.deadline.events)
+      return result
     }
     const outer = events && typeof options === 'object' && options !== null ? outerEvents.get(options) : undefined
     return outer ? work(outer) : observed(events, '$transactionWithRetry', undefined, work)

@@ -8,8 +8,15 @@ import { type Body, TransactionScope } from './transaction-scope.js'
 /** By what tells the body of a transaction from others: `TransactionSession.scope`. */
 const scopes = new WeakMap<object, TransactionScope>()
 
-function scopeOf(tx: TransactionSession): TransactionScope {
+export function scopeOf(tx: TransactionSession): TransactionScope {
   return madeOnce(scopes, tx.scope, () => new TransactionScope())
+}
+
+/** Notes who sees the COMMIT of the transaction of a body, and runs its functions of `$afterCommit` then. */
+export function seenBy(tx: TransactionSession, by: 'a call' | '$transaction'): TransactionScope {
+  const scope = scopeOf(tx)
+  scope.commitSeenBy = by
+  return scope
 }
 
 /** Calls under this mark are those of the body, too. */

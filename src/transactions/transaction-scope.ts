@@ -46,12 +46,16 @@ export class TransactionScope {
   #isOver = false
   /** The body, which may still have calls under way. */
   #hasReturned = false
+  /** The functions of `$afterCommit`, in their order: of this body, and of nested ones that have ended well. */
+  readonly effects: (() => unknown)[] = []
+  /** Sees the COMMIT of its transaction, and runs these then: a call of this package, or a plain `$transaction`. */
+  commitSeenBy: 'a call' | '$transaction' | undefined
   /** The first that may have ended the transaction. */
   #failure: { readonly error: unknown } | undefined
 
   /** A call of this package: its statements, one after the other. */
   async turn<R>(deadline: Deadline, run: () => Promise<R>): Promise<R> {
-    this.#check()
+    this.check()
     deadline.signal?.throwIfAborted()
     const leave = await this.#turns.acquire(deadline, 'other calls in this transaction')
     try {
@@ -83,7 +87,7 @@ export class TransactionScope {
 
   /** A nested body of the user's. Calls that were made before it come to their end first. */
   async nest<R>(run: (enter: (inner: TransactionScope) => void) => Promise<R>, deadline?: Deadline): Promise<R> {
-    this.#check()
+    this.check()
     const isOurs = deadline !== undefined
     const nested: Nested = { isOurs, isWaiting: !this.#turns.isIdle, isSent: false, scope: undefined }
     this.#nested = nested
@@ -93,7 +97,9 @@ export class TransactionScope {
       leave() // the flag keeps others out, and a turn covers no code of the user's
       if (deadline) await deadline.race(settled(this.#plainCalls), 'a call of Prisma in this transaction')
       if (this.#isOver) throw new TransactionScopeError('over')
-      return await this.#send(nested, run)
+      const result = await this.#send(nested, run)
+      if (nested.scope) this.effects.push(...nested.scope.effects)
+      return result
     } catch (error) {
       throw isOurs && nested.scope === undefined ? this.#reasonOf(error) : error // else it is the body's
     } finally {
@@ -110,6 +116,7 @@ export class TransactionScope {
     const sent = (async () =>
       run((inner) => {
         nested.scope = inner
+        inner.commitSeenBy = this.commitSeenBy
         if (this.#isOver) inner.end()
         begin()
       }))()
@@ -199,7 +206,8 @@ export class TransactionScope {
     return new TransactionAbortedError({ cause: this.#failure?.error ?? error })
   }
 
-  #check(): void {
+  /** @throws TransactionScopeError if nothing may begin here now */
+  check(): void {
     if (this.#isOver) throw new TransactionScopeError('over')
     if (this.#nested) throw new TransactionScopeError('nested')
   }

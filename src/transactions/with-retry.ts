@@ -31,11 +31,14 @@ import type { Deadline } from '../sync/deadline.js'
 import { canonical } from '../values/canonical.js'
 import { type BodyEnd, boundedBody, timeoutBehind, untilOver } from './bounded-body.js'
 import { Deadlocks, type Run, Runs } from './deadlocks.js'
+import type { Committed } from './effects.js'
 import { type Limits, limitsColumn, wholeMilliseconds } from './limits.js'
-import { inNestedBody } from './serialize.js'
+import { inNestedBody, seenBy } from './serialize.js'
 import { NOTE, outcomeOf, type TransactionNote } from './verify-commit.js'
 
 export interface TransactionCall {
+  /** For the functions of `$afterCommit`, which the method that was called runs, once the last run is committed. */
+  readonly committed?: Committed
   readonly policy: ResolvedPolicy
   readonly deadline: Deadline
   readonly isolationLevel: IsolationLevel | undefined
@@ -102,6 +105,7 @@ export class RetryingTransactions {
     const since = events?.age ?? 0
     const inside = async (tx: TransactionSession) => {
       hasBegun = true
+      if (call.committed) call.committed.scope = seenBy(tx, 'a call')
       events?.waitedFor('connection', events.age - since)
       deadline.signal?.throwIfAborted() // while it waited for a connection
       const told = limit === call.timeout ? limit : deadline.duration

@@ -266,7 +266,7 @@ describe.each(['prisma', 'pg'] as const)('on %s, under a synchronous standby', (
   test('a replay on the tx of a caller is a success only when its COMMIT is one', async () => {
     const id = randomUUID()
     const { db, pass } = await lose(CALLS['$stock.move'] as Call, id)
-    const inside = db.$transactionWithRetry((tx) => move(tx as ErpDb, id))
+    const inside = db.$transactionWithRetry((tx) => move(tx as unknown as ErpDb, id))
 
     expect(await errorOf(inside, pass)).toHaveProperty('code', 'OUTCOME_UNKNOWN')
   })
