@@ -149,6 +149,7 @@ describeEngines((engine) => {
       expect(await depot.move({ transactionId: newId(), item, quantity: 1, date: FEBRUARY })).toMatchObject({
         replayed: false,
       })
+      await depot.defer({ transactionId: newId(), item, quantity: 1, date: FEBRUARY })
       expect(await depot.close({ until: null, reopen: true })).toEqual({ closed: 1 })
       expect(await theirs.close({ until: JANUARY })).toEqual({ closed: 1 })
       expect(await rejectionOf(depot.close({ until: null }))).toMatchObject({
@@ -208,22 +209,34 @@ describeEngines((engine) => {
       },
     )
 
-    test.each(['move', 'defer', 'moves', 'tx'] as const)(
-      'that is open makes a %s wait, which is refused then',
-      async (method) => {
+    test.each([
+      ['move', 0],
+      ['defer', 0],
+      // The row has a newer version by then, which no deferred movement has to wait for; the close is behind it.
+      ['defer', 1],
+      ['moves', 0],
+      ['fulfil', 0],
+      ['tx', 0],
+    ] as const)(
+      'that is open makes a %s wait, which is refused then, also behind %d movements of its own',
+      async (method, before) => {
         const { depot, companyId, db } = await open()
         const item = await newItem(companyId, 1)
         const call = { transactionId: newId(), item, quantity: 1, date: JANUARY }
         const { transactionId, date } = call
         const moves = { transactionId, date, lines: [{ item, quantity: 1 }] }
+        if (method === 'fulfil') await depot.reserve({ transactionId, item, quantity: 1, expiresIn: 600_000 })
         let moving: Promise<unknown> | undefined
 
         await db.$transactionWithRetry(async (tx) => {
-          expect(await tx.$stock.in({ companyId }).close({ until: JANUARY })).toEqual({ closed: 1 })
+          const own = tx.$stock.in({ companyId })
+          for (let i = 0; i < before; i++) await own.move({ transactionId: newId(), item, quantity: 1 })
+          expect(await own.close({ until: JANUARY })).toEqual({ closed: 1 })
           const calls = {
             move: () => depot.move(call),
             defer: () => depot.defer(call),
             moves: () => depot.moveAll(moves),
+            fulfil: () => depot.fulfil({ transactionId, date }),
             tx: () => db.$transactionWithRetry((own) => own.$stock.in({ companyId }).move(call)),
           }
           moving = started(calls[method]())
@@ -235,6 +248,47 @@ describeEngines((engine) => {
         await expectExact({ depot })
       },
     )
+
+    test.each(['move', 'defer'] as const)(
+      'that comes in the middle of a serializable transaction makes its %s run again, which is refused then',
+      async (method) => {
+        const { depot, companyId, db } = await open()
+        const item = await newItem(companyId, 1)
+        const call = { transactionId: newId(), item, quantity: 1, date: JANUARY }
+        const attempts: unknown[] = []
+
+        const body = async (tx: Pick<typeof db, '$stock'>) => {
+          const own = tx.$stock.in({ companyId })
+          attempts.push(await own.balance({ item }))
+          if (attempts.length === 1) {
+            // Of two versions of the row that are newer than the snapshot, the second is closed.
+            await depot.move({ transactionId: newId(), item, quantity: 1 })
+            await depot.close({ until: JANUARY })
+          }
+          await own[method](call)
+        }
+
+        const error = await rejectionOf(db.$transactionWithRetry(body, { isolationLevel: 'Serializable' }))
+        expect(error).toMatchObject(CLOSED)
+        expect(attempts).toHaveLength(2)
+        expect(await movementsOf(call.transactionId)).toEqual([])
+      },
+    )
+
+    test('waits for items that others hold one by one, and keeps none locked meanwhile', async () => {
+      const { depot, companyId } = await open()
+      const items = [await newItem(companyId), await newItem(companyId)].sort()
+      const hold = (item: string | undefined) =>
+        openTransaction(database.url, 'SELECT FROM "DepotStock" WHERE code = $1 FOR UPDATE', [item])
+      const [first, second] = [await hold(items[0]), await hold(items[1])]
+      const closing = started(depot.close({ until: JANUARY }))
+      await untilBlocked(database.url)
+      await first.query('ROLLBACK')
+
+      await expect.poll(() => stateOf(items[0] as string), { timeout: 60_000 }).toMatchObject({ closedUntil: JANUARY })
+      await second.query('ROLLBACK')
+      expect(await closing).toEqual({ closed: 2 })
+    })
 
     test('in a transaction that rolls back closes nothing; above READ COMMITTED it is refused', async () => {
       const { companyId, db } = await open()

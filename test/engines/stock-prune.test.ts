@@ -161,7 +161,9 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
   })
 
   test('reservations that have ended go as a whole, and those that hold something stay', async () => {
-    const { depot, companyId } = await open()
+    const { db, depot, companyId } = await open()
+    const theirs = db.$stock.in({ companyId: companyId + 1_000 })
+    const their = await newItem(companyId + 1_000, 50)
     const [item, other] = [await newItem(companyId, 50), await newItem(companyId, 50)]
     const reserve = (expiresIn: number | null = 600_000) => {
       const transactionId = newId()
@@ -177,14 +179,23 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     await depot.release({ transactionId: released })
     await depot.release({ transactionId: order })
     await depot.fulfil({ transactionId: fulfilled })
+    // Another company has one that has ended, and one under an id of ours.
+    const [gone, same] = [newId(), { transactionId: released, item: their, quantity: 1, expiresIn: null }]
+    await theirs.reserve({ ...same, transactionId: gone })
+    await theirs.release({ transactionId: gone })
+    await theirs.reserve(same)
     const yesterday = `UPDATE "DepotReservation" SET "updatedAt" = now() - interval '1 day' WHERE "transactionId" = $1`
-    for (const id of [active, released, order]) await database.query(yesterday, [id])
+    for (const id of [active, released, order, gone]) await database.query(yesterday, [id])
     await database.query(`${yesterday} AND code = $2`, [fulfilled, item])
 
-    expect(await depot.prune({ forgetBefore: new Date(Date.now() - 3_600_000) })).toEqual({
-      movements: 0,
-      reservations: 4,
-    })
+    const forgetBefore = new Date(Date.now() - 3_600_000)
+    const held = 'SELECT FROM "DepotReservation" WHERE "transactionId" = $1 FOR UPDATE'
+    const holder = await openTransaction(database.url, held, [order])
+
+    expect(await depot.prune({ forgetBefore, batchSize: 1 })).toEqual({ movements: 0, reservations: 2 })
+    await holder.query('ROLLBACK')
+    expect(await depot.prune({ forgetBefore })).toEqual({ movements: 0, reservations: 2 })
+    expect((await theirs.reservations()).map(({ state }) => state).sort()).toEqual(['active', 'released'])
     const left = await database.query(
       'SELECT DISTINCT "transactionId" FROM "DepotReservation" WHERE "companyId" = $1 ORDER BY 1',
       [companyId],
@@ -216,7 +227,7 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
 
   test('two at once prune each movement once; one in a transaction that rolls back prunes nothing', async () => {
     const opened = await openClosed()
-    const { companyId, db, item } = opened
+    const { companyId, db, depot, item } = opened
     const their = (await openAll(engine.other)).$stock.in({ companyId })
     let pruning: Promise<unknown> | undefined
 
@@ -228,6 +239,8 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     )
     await db.$transactionWithRetry(async (tx) => {
       expect(await tx.$stock.in({ companyId }).prune({ forgetBefore: MARCH })).toMatchObject({ movements: 2 })
+      // What is deferred waits for nobody.
+      await depot.defer({ transactionId: newId(), item, quantity: 1 })
       pruning = started(db.$transactionWithRetry((own) => own.$stock.in({ companyId }).prune({ forgetBefore: MARCH })))
       await untilBlocked(database.url)
     })
@@ -236,6 +249,21 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     expect(await their.prune({ forgetBefore: MARCH })).toMatchObject({ movements: 0 })
     expect(await stateOf(item)).toMatchObject({ onHand: 7.5, opening: 11.5 })
     await expectExact(opened)
+  })
+
+  test('a period that is opened again while a prune waits keeps its movements', async () => {
+    const { companyId, db, depot, old } = await openClosed()
+    let pruning: Promise<unknown> | undefined
+
+    await db.$transactionWithRetry(async (tx) => {
+      await tx.$stock.in({ companyId }).close({ until: null, reopen: true })
+      pruning = started(db.$transactionWithRetry((own) => own.$stock.in({ companyId }).prune({ forgetBefore: MARCH })))
+      await untilBlocked(database.url)
+    })
+
+    expect(await pruning).toMatchObject({ movements: 0 })
+    expect(await movementsOf(old)).toEqual([[2.5, JANUARY]])
+    await expectExact({ depot })
   })
 
   test('a connection that is cut before or after the commit of a page loses nothing, and counts nothing twice', async () => {
