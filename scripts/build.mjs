@@ -38,6 +38,7 @@ const LATER = {
     'idempotency/prune',
     'inbox/handle',
     'inbox/prune',
+    'jobs/calls',
     'leases/assert',
     'leases/hold',
     'locking/advisory',

@@ -34,6 +34,21 @@ export { idempotencyKeySql } from './idempotency/schema.js'
 export type { InboxOptions } from './inbox/options.js'
 export { inboxSql } from './inbox/schema.js'
 export type { InboxBatchResult, InboxMessage, InboxResult, PruneInboxOptions } from './inbox/types.js'
+export type { JobRunMapping, JobsOptions } from './jobs/options.js'
+export { jobSql } from './jobs/schema.js'
+export type {
+  AtLeastOptions,
+  EveryOptions,
+  JobCallOptions,
+  JobClientMethods,
+  JobHistoryOptions,
+  JobOptions,
+  JobResult,
+  JobRun,
+  JobState,
+  PruneJobHistoryOptions,
+  RunningJob,
+} from './jobs/types.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSql } from './leases/schema.js'
 export type {
@@ -61,6 +76,7 @@ export {
   stock,
 } from './pg/features.js'
 export { inbox, type PgInbox } from './pg/inbox.js'
+export { jobs } from './pg/jobs.js'
 export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/methods.js'
 export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'

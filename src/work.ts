@@ -11,6 +11,22 @@ export type {
   PruneInboxOptions,
 } from './inbox/types.js'
 export { concurrency } from './index.js'
+export { type JobsExtension, jobs } from './jobs/extension.js'
+export type { JobRunMapping, JobsOptions } from './jobs/options.js'
+export { jobSchema, jobSql } from './jobs/schema.js'
+export type {
+  AtLeastOptions,
+  EveryOptions,
+  JobCallOptions,
+  JobClientMethods,
+  JobHistoryOptions,
+  JobOptions,
+  JobResult,
+  JobRun,
+  JobState,
+  PruneJobHistoryOptions,
+  RunningJob,
+} from './jobs/types.js'
 export { type LeasesExtension, leases } from './leases/extension.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSchema, leaseSql } from './leases/schema.js'

@@ -1,5 +1,6 @@
 import type { FeatureSetup } from '../engine/setup.js'
 import type { InboxMap } from '../inbox/mapping.js'
+import type { JobMap } from '../jobs/mapping.js'
 import type { LeaseMap } from '../leases/mapping.js'
 import type { OutboxMap } from '../outbox/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
@@ -13,6 +14,9 @@ export const isStock = (feature: FeatureSetup): feature is FeatureSetup & { read
 
 export const isLeases = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: LeaseMap } =>
   feature.name === 'leases'
+
+export const isJobs = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: JobMap } =>
+  feature.name === 'jobs'
 
 export const isOutbox = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: OutboxMap } =>
   feature.name === 'outbox'

@@ -2,6 +2,7 @@ import type { Field, Model } from '../engine/data-model.js'
 import type { ClientSetup, FeatureSetup } from '../engine/setup.js'
 import { DEFAULT_KEY_MODEL } from '../idempotency/key-store.js'
 import type { InboxMap } from '../inbox/mapping.js'
+import type { JobMap } from '../jobs/mapping.js'
 import type { LeaseMap } from '../leases/mapping.js'
 import type { OutboxMap } from '../outbox/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
@@ -43,6 +44,7 @@ export function needsOf({ dataModel, options, features }: ClientSetup): Needs {
 function needsOfFeature(feature: FeatureSetup): Needs {
   if (isStock(feature)) return needsOfStock(feature.map)
   if (isLeases(feature)) return needsOfLeases(feature.map)
+  if (isJobs(feature)) return needsOfJobs(feature.map)
   if (isOutbox(feature)) return needsOfOutbox(feature.map)
   if (isInbox(feature)) return needsOfInbox(feature.map)
   if (isSerials(feature)) return needsOfSerials(feature.map)
@@ -51,6 +53,7 @@ function needsOfFeature(feature: FeatureSetup): Needs {
 
 const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: StockMap } => one.name === 'stock'
 const isLeases = (one: FeatureSetup): one is FeatureSetup & { readonly map: LeaseMap } => one.name === 'leases'
+const isJobs = (one: FeatureSetup): one is FeatureSetup & { readonly map: JobMap } => one.name === 'jobs'
 const isOutbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: OutboxMap } => one.name === 'outbox'
 const isInbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: InboxMap } => one.name === 'inbox'
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
@@ -112,6 +115,14 @@ function needsOfLeases(map: LeaseMap): Needs {
   return {
     tables: [tablesOf('$withLease')(map, 'SELECT', 'INSERT', 'UPDATE')],
     keys: map.keys.all.map((key) => ({ ...key, cost: costs[key.fields.length - 1] ?? '' })),
+  }
+}
+
+function needsOfJobs(map: JobMap): Needs {
+  const cost = 'a run can have two rows. Until it is there, $job refuses every call'
+  return {
+    tables: [tablesOf('$job')(map, 'SELECT', 'INSERT', 'UPDATE', 'DELETE')],
+    keys: map.keys.all.map((key) => ({ ...key, cost })),
   }
 }
 

@@ -73,14 +73,15 @@ export interface Grid {
   readonly offset: number
 }
 
-export function gridOf({ every, timeZone = 'UTC', offset = 0 }: GridPeriod): Grid {
+/** @param path of the period among the arguments, in errors */
+export function gridOf({ every, timeZone = 'UTC', offset = 0 }: GridPeriod, path = 'period.'): Grid {
   const grid = {
-    every: secondsOf(every, 'period.every'),
+    every: secondsOf(every, `${path}every`),
     timeZone,
-    offset: isNothing(offset) ? 0 : secondsOf(offset, 'period.offset'),
+    offset: isNothing(offset) ? 0 : secondsOf(offset, `${path}offset`),
   }
   if (grid.offset < grid.every) return grid
-  throw new InvalidArgumentError('period.offset', 'must be shorter than `every`.')
+  throw new InvalidArgumentError(`${path}offset`, 'must be shorter than `every`.')
 }
 
 const isNothing = (length: string | number) => length === 0 || (typeof length === 'string' && /^0+[smhd]$/.test(length))
@@ -88,7 +89,7 @@ const isNothing = (length: string | number) => length === 0 || (typeof length ==
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
 /** @throws InvalidArgumentError that names the field */
-function secondsOf(length: string | number, field: string): number {
+export function secondsOf(length: string | number, field: string): number {
   const text = typeof length === 'number' ? `${length / 1_000}s` : length
   const [, amount, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? []
   const seconds = Number(amount) * (UNITS[unit] ?? Number.NaN)
@@ -105,21 +106,33 @@ function secondsOf(length: string | number, field: string): number {
  * that the clock shows twice is two periods. Else it is the moment at which the clock shows the
  * start, however many hours there are between: one of two where it shows it twice, but always the same.
  */
-function startOfPeriod({ every, timeZone, offset }: Grid, at: Date | undefined): Statement {
+function startOfPeriod(grid: Grid, at: Date | undefined): Statement {
+  const { period, start } = periodAt(grid, at)
+  return sql`${period}
+SELECT to_char(
+  ${start} AT TIME ZONE 'UTC',
+  'YYYY-MM-DD"T"HH24:MI:SS"Z"'
+) AS start
+FROM period`
+}
+
+/** The parts of a statement about the period of a moment: the table \`period\`, and of its row the start, and a moment in the next period. */
+export function periodAt({ every, timeZone, offset }: Grid, at: Date | undefined) {
   const [length, zone] = [param(every, 'float8'), param(timeZone, 'text')]
-  return sql`WITH local AS (
+  const period = sql`WITH local AS (
   SELECT moment, moment AT TIME ZONE ${zone} AS shown
   FROM coalesce(${param(at?.toISOString() ?? null, 'timestamptz')}, now()) AS moment
 ), period AS (
   SELECT moment, shown,
     date_bin(make_interval(secs => ${length}), shown, timestamp '1970-01-01 00:00:00' + make_interval(secs => ${param(offset, 'float8')})) AS start
   FROM local
-)
-SELECT to_char(
-  CASE WHEN ${length} <= 3600 THEN moment - (shown - start) ELSE start AT TIME ZONE ${zone} END AT TIME ZONE 'UTC',
-  'YYYY-MM-DD"T"HH24:MI:SS"Z"'
-) AS start
-FROM period`
+)`
+  const next = sql`CASE WHEN ${length} <= 3600 THEN moment - (shown - start) + make_interval(secs => ${length}) ELSE (start + make_interval(secs => ${length})) AT TIME ZONE ${zone} END`
+  return {
+    period,
+    start: sql`CASE WHEN ${length} <= 3600 THEN moment - (shown - start) ELSE start AT TIME ZONE ${zone} END`,
+    next,
+  }
 }
 
 /**
@@ -133,8 +146,12 @@ export async function currentPeriod(session: Session, grid: Grid, at?: Date): Pr
     const { start } = await rowOf<{ start: string }>(session, startOfPeriod(grid, at))
     return `${start}/${grid.every}s`
   } catch (error) {
-    if (sqlState(error) !== '22023') throw error
-    const message = `is ${grid.timeZone}, which the database does not know.`
-    throw new InvalidArgumentError('period.timeZone', message, { cause: error })
+    throw ofTimeZone(error, grid, 'period.timeZone')
   }
+}
+
+/** The error of a statement about a period, which may be that of a time zone. */
+export function ofTimeZone(error: unknown, { timeZone }: Grid, path: string): unknown {
+  if (sqlState(error) !== '22023') return error
+  return new InvalidArgumentError(path, `is ${timeZone}, which the database does not know.`, { cause: error })
 }

@@ -7,6 +7,7 @@ import type { Clock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { inNestedBody } from '../transactions/serialize.js'
+import { errorText } from '../values/error-text.js'
 import { deleteIdleKeys, fail, finish, nextDue, take } from './deliver.js'
 import type { OutboxMap } from './mapping.js'
 import { messageOf } from './message.js'
@@ -166,7 +167,7 @@ export class Relay {
     const { retry, onDead } = this.#settings
     const attempt = row.attempts + 1
     const next = attempt >= retry.attempts ? onDead : { retryIn: backoff(attempt, retry, this.#clock) }
-    return fail(session, this.#map, row, { error: textOf(error), next })
+    return fail(session, this.#map, row, { error: errorText(error), next })
   }
 
   async #clean(): Promise<void> {
@@ -216,12 +217,4 @@ function isLost(error: unknown): boolean {
 function isPermanent(error: unknown): boolean {
   const isRefused = sqlState(error)?.startsWith('42') ?? false
   return isRefused || error instanceof TypeError || isConcurrencyError(error, 'CONFIGURATION')
-}
-
-/** The longest text of an error that is stored, in characters. */
-const LONGEST_ERROR = 2_000
-
-function textOf(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  return text.slice(0, LONGEST_ERROR).replace(/[\0\p{Surrogate}]/gu, '\ufffd')
 }

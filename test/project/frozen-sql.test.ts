@@ -140,6 +140,10 @@ const ON_A_TX_ALONE: typeof CALLS = {
 }
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
+  $job: (db, job) => (db as Client).$job(job, { every: '1d' }, (run) => run.progress(1)),
+  '$job, not due': (db) => (db as Client).$job('frozen', { atLeast: '1d' }, async () => {}),
+  $jobHistory: (db) => (db as Client).$jobHistory({ job: 'frozen' }),
+  $pruneJobHistory: (db) => (db as Client).$pruneJobHistory({ olderThan: 60_000 }),
   $withLease: (db) => db.$withLease('free', { ttl: 30_000 }, (lease) => lease.progress(1)),
   $oncePer: (db, job) => (db as Client).$oncePer({ job, period: { every: '1d' } }, (tx) => tx.order.count()),
   // On a tx it depends on the time: a block that is not there within 100 ms is not waited for.
@@ -195,6 +199,7 @@ test('every public call sends the SQL that is written down, and as many statemen
   await database.query(`
 INSERT INTO "InboxMessage" (consumer, "messageId") VALUES ('frozen', 'known');
 INSERT INTO "Lease" (name, token, holder) VALUES ('frozen', 7, 'somebody');
+INSERT INTO "JobRun" (job, token, state, "startedAt", "endedAt") VALUES ('frozen', 1, 'done', now(), now());
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Silo" (code) VALUES ('one');
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;

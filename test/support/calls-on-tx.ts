@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { inbox } from '../../src/inbox/extension.js'
 import { concurrency } from '../../src/index.js'
+import { jobs } from '../../src/jobs/extension.js'
 import { leases } from '../../src/leases/extension.js'
 import { outbox } from '../../src/outbox/extension.js'
 import { serials } from '../../src/serials/extension.js'
@@ -24,6 +25,7 @@ export function clientOf({ client }: ReturnType<typeof createClient>) {
   return client
     .$extends(concurrency({ transitions: TRANSITIONS }))
     .$extends(leases())
+    .$extends(jobs())
     .$extends(outbox())
     .$extends(inbox({ version: {} }))
     .$extends(stock(STOCK))

@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency, type TransactionClient } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
-import { inbox, type Lease, leases, outbox } from 'prisma-extension-concurrency/work'
+import { inbox, jobs, type Lease, leases, outbox } from 'prisma-extension-concurrency/work'
 import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in doc comments. They are compiled, and not run. */
@@ -21,6 +21,7 @@ const extend = (client: PrismaClient) =>
     )
     .$extends(serials())
     .$extends(leases())
+    .$extends(jobs())
     .$extends(outbox({ topics: {} as { 'order.created': { orderId: number } } }))
     .$extends(inbox())
     .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
