@@ -141,7 +141,7 @@ const ON_A_TX_ALONE: typeof CALLS = {
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
   $job: (db, job) => (db as Client).$job(job, { every: '1d' }, (run) => run.progress(1)),
-  '$job, not due': (db) => (db as Client).$job('frozen', { atLeast: '1d' }, async () => {}),
+  '$job that is not due': (db) => (db as Client).$job('frozen', { atLeast: '1d' }, async () => {}),
   $jobHistory: (db) => (db as Client).$jobHistory({ job: 'frozen' }),
   $pruneJobHistory: (db) => (db as Client).$pruneJobHistory({ olderThan: 60_000 }),
   $withLease: (db) => db.$withLease('free', { ttl: 30_000 }, (lease) => lease.progress(1)),
