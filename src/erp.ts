@@ -25,6 +25,8 @@ export type {
   HistoryOptions,
   ImportArgs,
   NamedSerials,
+  PruneSerialsArgs,
+  PruneSerialsResult,
   ReleaseArgs,
   ScopedSerials,
   SerialRange,

@@ -125,14 +125,14 @@ SELECT (
 ) AS flaws`
 }
 
-/** A serial that was given away before there was a history has no change yet. */
+/** A serial that was given away before there was a history has no change yet. The first changes may have been pruned. */
 function historyDiffers({ serial, history }: SerialsMap, key: readonly Field[]): SqlText {
   if (history === undefined) return raw('false')
   const own = key.flatMap(({ name }) => history.key.find((field) => field.name === name) ?? [])
   const owner = history.copied.find(({ name }) => name === serial.transactionId.name)
   const of = keysEqual(own, 'h', 'page')
   return raw(`(
-    (SELECT count(*) FROM ${history.table} AS h WHERE ${of}) <> page.changes OR page.changes > 0 AND page.id IS DISTINCT FROM (
+    (SELECT count(*) + coalesce(min(h.${columnOf(history.sequence)}) - 1, 0) FROM ${history.table} AS h WHERE ${of}) <> page.changes OR page.changes > 0 AND page.id IS DISTINCT FROM (
       SELECT h.${owner && columnOf(owner)} FROM ${history.table} AS h WHERE ${of} AND h.${columnOf(history.sequence)} = page.changes
     )
   )`)

@@ -46,7 +46,18 @@ FROM ${table} AS s
 WHERE ${json}::json IS NOT NULL${matches(serial, columns, json)} AND s.${columnOf(sequence)} > ${param(after, 'int8')}
 ORDER BY s.${columnOf(sequence)}
 LIMIT ${param(limit, 'int4')}`)
-  return rows.map((row) => toRecord(row, readable))
+  const changes = rows.map((row) => toRecord(row, readable))
+  checkBeginning(BigInt(after), changes[0]?.[sequence.name])
+  return changes
+}
+
+/** The sequences have no gap, so one behind a page is of changes that are pruned. */
+function checkBeginning(after: bigint, first: unknown): void {
+  if (after === 0n || typeof first !== 'number' || BigInt(first) === after + 1n) return
+  throw new InvalidArgumentError(
+    'after',
+    `is before the history begins, at ${first}: the changes between were pruned. Leave it out.`,
+  )
 }
 
 /** The key of the serial, in the fields of the history. */

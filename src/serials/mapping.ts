@@ -41,7 +41,12 @@ export interface SerialsMap {
     /** All scalar fields, if raw SQL gives each of them as a model call does. */
     readonly readable: readonly Field[] | undefined
   }
-  readonly allocation: ClaimedTable & { readonly request: Field; readonly count: Field }
+  readonly allocation: ClaimedTable & {
+    readonly request: Field
+    readonly count: Field
+    /** When it was recorded, where the options name it. */
+    readonly createdAt: Field | undefined
+  }
   readonly history: HistoryMap | undefined
   readonly catalogue: Catalogue
   /** The unique keys without which serials would be given twice. */
@@ -195,7 +200,7 @@ function mapAllocation(found: TableCheck, scoped: SerialsOptions['scope']): Seri
   const written = [...scope, transactionId, request, count]
   // One that was not found is reported already, and would be missed here a second time.
   if (areFound(...written)) found.insertable(written)
-  return { ...found.table(), scope, transactionId, request, count }
+  return { ...found.table(), scope, transactionId, request, count, createdAt: found.named('createdAt', MOMENT) }
 }
 
 /** A NULL in a key is equal to nothing, so a serial with one could not be told from others. */

@@ -1,5 +1,5 @@
 import type { Model } from '../engine/data-model.js'
-import type { Row, Session } from '../engine/session.js'
+import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
@@ -13,7 +13,6 @@ import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { checkArguments, isRecord, keyTextSchema } from '../values/validation.js'
 import { type Allocation, Allocator, type ReadSerials } from './allocate.js'
 import { SerialsExecutor } from './executor.js'
-import type { Imported } from './import.js'
 import type { SerialsMap } from './mapping.js'
 import { MOST, numbers, sorted } from './numbers.js'
 import { requestOf } from './request.js'
@@ -36,10 +35,13 @@ const releaseSchema = s.strictObject({
   data: s.optional(s.unknown()),
 })
 /** Where a call works. */
-interface At {
+export interface At {
   readonly session: Session
   readonly scope: Scope
 }
+
+/** The calls that most programs do not make: loaded by the first of them, before its deadline begins. */
+const others = () => import('./other-calls.js')
 
 /** `$serials` on any engine: checks the arguments, and carries them out. */
 export class SerialsFeature implements Feature {
@@ -47,15 +49,15 @@ export class SerialsFeature implements Feature {
   readonly models
   readonly scope
   readonly map: SerialsMap
-  readonly #runner: Runner
+  readonly runner: Runner
   readonly #allocator: Allocator
   readonly #executor: SerialsExecutor
   /** Fields that `where` and `data` must not name. */
   readonly #owned: Refusals
-  readonly #scoped: Refusals
+  readonly scoped: Refusals
   readonly #kept: Refusals
   readonly #released: Refusals
-  readonly #new: Refusals
+  readonly new: Refusals
 
   constructor(map: SerialsMap, runner: Runner, maxWaiting: number, readSerials: ReadSerials) {
     const { serial, allocation, history } = map
@@ -69,12 +71,12 @@ export class SerialsFeature implements Feature {
     this.models = [serial, allocation, ...(history ? [history] : [])].map(({ model }) => model)
     this.scope = serial.scope
     this.map = map
-    this.#runner = runner
-    this.#allocator = new Allocator(map, (at) => this.#readyFor(at), readSerials)
+    this.runner = runner
+    this.#allocator = new Allocator(map, (at) => this.readyFor(at), readSerials)
     this.#executor = new SerialsExecutor(runner.root, this.#allocator, maxWaiting)
-    this.#scoped = new Map(scoped)
+    this.scoped = new Map(scoped)
     this.#owned = new Map([...scoped, owner])
-    this.#new = new Map([...scoped, ...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
+    this.new = new Map([...scoped, ...versions, [number.name, 'is given by `numbers` or `range`.'], owner])
     const keys = key.map(({ name }) => [name, 'is part of the key of a serial, which stays.'] as const)
     this.#released = new Map([...versions, ...keys, owner])
     this.#kept = new Map([...this.#released, ...states])
@@ -84,6 +86,7 @@ export class SerialsFeature implements Feature {
     const { serial, history } = this.map
     const recorded = (use: Use) => (history ? [[history.model, use] as const] : [])
     if (method === 'history') return recorded('reads')
+    if (method === 'prune') return [[serial.model, 'reads'], ...recorded('writes')]
     if (method === 'free') return [[serial.model, 'reads']]
     return method === 'import' ? [[serial.model, 'creates']] : [[serial.model, 'updates'], ...recorded('creates')]
   }
@@ -101,13 +104,14 @@ export class SerialsFeature implements Feature {
     return {
       allocate: call((at, args, events) => this.#allocate(at, args, events)),
       release: call((at, args, events) => this.#release(at, args, events)),
-      import: call((at, args, events) => this.#import(at, args, events)),
+      import: call(async (at, args, events) => (await others()).importBy(this, at, args, events)),
+      prune: call(async (at, args, events) => (await others()).pruneBy(this, at, args, events)),
       history: (serial: unknown, options?: unknown) => {
         const given = snapshot(serial, 'serial', 'serial')
         const page = snapshot(options, 'options')
         return async () => {
           const [scope, rest] = this.#scopeOf(given, bound)
-          return this.#history({ session, scope }, rest, page)
+          return (await others()).historyBy(this, { session, scope }, rest, page)
         }
       },
       free: (where: unknown) => {
@@ -131,7 +135,7 @@ export class SerialsFeature implements Feature {
   async #allocate({ session, scope }: At, args: unknown, events?: CallEvents): Promise<Allocation> {
     const { model } = this.map.serial
     const { transactionId, partial = false, ...given } = checkArguments(allocateSchema, args)
-    const id = this.#transactionId(transactionId)
+    const id = this.idOf(transactionId)
     const numbers = given.numbers && sorted(given.numbers)
     const filter = readWhere('where', given.where ?? (numbers && {}), model, this.#owned)
     if (numbers) (await import('./pick.js')).checkPick(this.map, numbers, filter, { count: given.count, partial })
@@ -149,18 +153,18 @@ export class SerialsFeature implements Feature {
     const joins = !session.inTransaction && this.map.serial.readable !== undefined
     const by = joins ? this.#executor : this.#allocator
     const told = { events, key: where.given, transactionId: id }
-    return this.#runner.run(session, { ...given, told }, (run) => by.allocate(run, call))
+    return this.runner.run(session, { ...given, told }, (run) => by.allocate(run, call))
   }
 
   async #release({ session, scope }: At, args: unknown, events?: CallEvents): Promise<{ released: number }> {
     const { transactionId, numbers, ...given } = checkArguments(releaseSchema, args)
     const data = readData('data', given.data, this.map.serial.model, this.#released)
-    this.#checkState(data)
-    const call = { scope, transactionId: this.#transactionId(transactionId), numbers, data }
+    this.checkState(data)
+    const call = { scope, transactionId: this.idOf(transactionId), numbers, data }
     const told = { events, key: call.transactionId, transactionId: call.transactionId }
-    return this.#runner.run(session, { ...given, told }, ({ contained }) =>
+    return this.runner.run(session, { ...given, told }, ({ contained }) =>
       contained(async (tx) => {
-        const columns = await this.#readyFor(tx)
+        const columns = await this.readyFor(tx)
         const { release } = await import('./release.js')
         return release(tx, this.map, { ...call, columns })
       }),
@@ -168,37 +172,11 @@ export class SerialsFeature implements Feature {
   }
 
   /** The state of an owner is none of a serial without one. */
-  #checkState({ fields, stored }: Values): void {
+  checkState({ fields, stored }: Values): void {
     const { state, states } = this.map.serial
     const i = state ? fields.indexOf(state) : -1
     if (i === -1 || literal(String(stored[i])) !== states?.allocated) return
     throw new InvalidArgumentError(`data.${state?.name}`, 'is the state of serials that somebody has.')
-  }
-
-  async #history({ session, scope }: At, serial: unknown, page: unknown): Promise<Row[]> {
-    const { readHistory } = await import('./history.js')
-    return readHistory(session, this.map, { scope, serial, page, refused: this.#scoped })
-  }
-
-  async #import({ session, scope }: At, args: unknown, events?: CallEvents): Promise<Imported> {
-    // Loaded by the first import of the process, before its deadline begins: most programs import elsewhere.
-    const { readImport } = await import('./import-arguments.js')
-    const { analyzeAfterImport, importSerials } = await import('./import.js')
-    const { transactionId, values, data, source, count, request, given } = readImport(args, this.map, {
-      refused: this.#new,
-      scope,
-    })
-    const id = this.#transactionId(transactionId)
-    this.#checkState(values)
-    const call = { scope, transactionId: id, data, source, count, request }
-    const told = { events, key: id, transactionId: id }
-    return this.#runner.run(session, { ...given, told }, async (run) => {
-      const result = await run.contained(async (tx) =>
-        importSerials(tx, this.map, { ...call, columns: await this.#readyFor(tx) }),
-      )
-      await analyzeAfterImport(run.session, this.map, result)
-      return result
-    })
   }
 
   async #free({ session, scope }: At, where: unknown): Promise<number> {
@@ -207,7 +185,7 @@ export class SerialsFeature implements Feature {
     return this.#allocator.countFree(session, values, await this.#columns(session))
   }
 
-  async #readyFor(session: Session): Promise<Table> {
+  async readyFor(session: Session): Promise<Table> {
     await this.map.keys.check(session)
     return this.#columns(session)
   }
@@ -217,7 +195,7 @@ export class SerialsFeature implements Feature {
   }
 
   /** Both tables keep it: the noted one, and the one of the serials. */
-  #transactionId(id: string): string {
+  idOf(id: string): string {
     const { serial, allocation } = this.map
     return keyText(keyText(id, allocation.transactionId, 'transactionId'), serial.transactionId, 'transactionId')
   }

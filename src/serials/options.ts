@@ -53,6 +53,8 @@ export interface AllocationMapping {
   readonly request?: string
   /** How many serials it was, an Int. Default `count`. */
   readonly count?: string
+  /** When it was recorded, a DateTime with a default in the database, for `prune`. Default `createdAt`, where there is one. */
+  readonly createdAt?: string
 }
 
 export interface SerialsOptions {
@@ -83,7 +85,7 @@ const serialsOptions = s.strictObject({
     mappingSchema(['number', 'transactionId', 'version', 'changes'], { model, state: s.optional(state) }),
   ),
   history: s.optional(mappingSchema(['sequence', 'changedAt'], { model })),
-  allocation: s.optional(mappingSchema(['transactionId', 'request', 'count'], { model })),
+  allocation: s.optional(mappingSchema(['transactionId', 'request', 'count', 'createdAt'], { model })),
   scope: scopeSchema,
   maxWaiting: s.optional(s.whole().check(s.gte(1))),
   retry: s.optional(retryPolicySchema),

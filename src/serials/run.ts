@@ -23,7 +23,7 @@ export interface RunOptions extends CallOptions {
 export interface CallKeys {
   readonly events: CallEvents | undefined
   readonly key: unknown
-  readonly transactionId: string
+  readonly transactionId: string | undefined
 }
 
 /**

@@ -130,6 +130,28 @@ export interface Serials<Serial, Where, Data, New, Released = Data> {
    * const left = await db.$serials.free({ productId: 7 })
    */
   free(where: Where): Promise<number>
+
+  /**
+   * Deletes what is over: the transaction ids of allocations and imports from before `forgetBefore` that have no serials
+   * any more. A serial that somebody has keeps its allocation, however old that is.
+   *
+   * **A transaction id that was pruned is not known any more: an `allocate` that is sent again would take serials again.**
+   * So `forgetBefore` is longer ago than any call may come again. An `import` would be refused, for its numbers are there.
+   *
+   * With `changesBefore` the beginnings of histories go as well, and the last change of each serial stays: `history`
+   * refuses what is before.
+   *
+   * It commits page by page, so it may be killed at any point, and run on several machines at once. In a transaction it is
+   * part of that.
+   *
+   * @returns how many rows were deleted
+   * @throws ConfigurationError if the model of the allocations has no DateTime `createdAt` (`allocation.createdAt` names
+   *   another field), or there is no `history` for `changesBefore`
+   *
+   * @example
+   * const { allocations } = await db.$serials.prune({ forgetBefore: '2025-01-01' })
+   */
+  prune(args: PruneSerialsArgs): Promise<PruneSerialsResult>
 }
 
 /** The part of `$serials` that the option `history` adds: `Key` is the unique key of a serial, and `Change` a record of the history. */
@@ -139,7 +161,8 @@ export interface SerialsHistory<Key, Change> {
    * the values of the serial after the change: its `transactionId` is the owner from `changedAt` on, and NULL where it is
    * free from then on.
    *
-   * A page has at most `limit` changes (100, and up to 1,000). The next one begins behind the `sequence` of its last one.
+   * A page has at most `limit` changes (100, and up to 1,000). The next one begins behind the `sequence` of its last one. Where
+   * the changes behind that were pruned, it is an InvalidArgumentError; without it, the history begins with what is there.
    * No change is missed: of one serial, each change has its sequence in the order of the commits.
    *
    * @example
@@ -160,6 +183,24 @@ export interface HistoryOptions {
   after?: number | bigint | undefined
   /** How many changes at most, up to 1,000. Default 100. */
   limit?: number | undefined
+}
+
+export interface PruneSerialsArgs {
+  /** Calls from before that are not expected again. It must not be in the future. */
+  forgetBefore: Date | string
+  /** Changes of owners from before are deleted as well, but for the last one of each serial. Default: none are. */
+  changesBefore?: Date | string | undefined
+  /** Rows per page. Default 1,000. */
+  batchSize?: number | undefined
+  /** Ends it after the page that is under way. */
+  signal?: AbortSignal | undefined
+}
+
+export interface PruneSerialsResult {
+  /** How many transaction ids were forgotten. */
+  readonly allocations: number
+  /** How many changes were deleted of the history. */
+  readonly changes: number
 }
 
 /** `$serials` with its history, if the options name one. */

@@ -5,6 +5,7 @@ import { columnsOf, keysEqual } from '../mapping/columns.js'
 import { columnValue } from '../sql/column-value.js'
 import { columnOf } from '../sql/sql.js'
 import { param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { DAY } from '../values/moment.js'
 import type { Decider } from './decider.js'
 import type { Args } from './lines.js'
 import type { PeriodMap, StockMap } from './mapping.js'
@@ -124,16 +125,6 @@ export function withPeriod(map: StockMap, request: Request, { date }: Args): Req
   const message = `must name a DateTime field of ${movement.model.name}, for movements to have a date`
   throw new ConfigurationError([{ path: 'movement.date', message }])
 }
-
-/** A moment, in ms since 1970. */
-export function readMoment(given: unknown, path: string): number {
-  const value = typeof given === 'string' && DAY.test(given) ? `${given}T00:00:00Z` : given
-  const time = value instanceof Date || typeof value === 'string' ? new Date(value).getTime() : Number.NaN
-  if (!Number.isNaN(time)) return time
-  throw new InvalidArgumentError(path, "must be a Date, or a text such as '2026-01-31T00:00:00Z'.")
-}
-
-const DAY = /^\d{4}-\d\d-\d\d$/
 
 /** A business date, in ms since 1970: of a Date as Prisma stores it, so that of a day is its day in UTC. */
 export function readDate({ date }: Pick<PeriodMap, 'date'>, given: unknown, path: string): number {

@@ -1,18 +1,19 @@
 import type { Field } from '../engine/data-model.js'
 import { isLockTimeout } from '../engine/error-facts.js'
 import { type Row, rowOf, type Session } from '../engine/session.js'
-import { ConfigurationError, InvalidArgumentError, WriteSuppressedError } from '../errors/index.js'
+import { ConfigurationError, WriteSuppressedError } from '../errors/index.js'
 import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf, stateIn, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf, momentIn } from '../sql/sql.js'
 import { join, type Piece, param, raw, type Statement, sql } from '../sql/statement.js'
+import { readPast } from '../values/moment.js'
 import { checkArguments } from '../values/validation.js'
 import { batchSchema, dateParam, type PageRunner } from './close.js'
 import { itemOfRow } from './item.js'
 import type { Args } from './lines.js'
 import type { ReservationMap, StockMap } from './mapping.js'
-import { type Closable, readMoment } from './period.js'
+import type { Closable } from './period.js'
 import type { Claimed } from './request.js'
 import { idColumns, inScope, isOf, limited, rowsIn, where } from './statements.js'
 
@@ -37,13 +38,7 @@ interface Pruning {
 export async function prune(run: PageRunner, map: StockMap, args: Args) {
   const { item, reservation } = map
   const { batchSize = 1_000 } = checkArguments(batchSchema, { batchSize: args.batchSize })
-  const before = readMoment(args.forgetBefore, 'forgetBefore')
-  if (before > Date.now()) {
-    throw new InvalidArgumentError(
-      'forgetBefore',
-      'must not be in the future: transaction ids of today would run again.',
-    )
-  }
+  const before = readPast(args.forgetBefore, 'forgetBefore', 'transaction ids of today would run again')
   const pruning = { scope: args.scope, before, batchSize }
   const prunable = prunableOf(map)
   if (!prunable && !reservation) {

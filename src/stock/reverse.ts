@@ -130,12 +130,13 @@ async function readReversals(session: Session, map: StockMap, all: readonly Requ
     positions(requests),
   ])
   const key = join(item.map((field) => raw(`t.${columnOf(field)}::text`)))
-  const isThere = sql`EXISTS (SELECT FROM ${table} AS o WHERE ${isOf(movement, 'o')})`
+  const line = columnOf(movement.line)
   const sum = raw(`sum(t.${columnOf(quantity)})${refused ? ` FILTER (WHERE NOT t.${columnOf(refused)})` : ''}`)
   const rows = await session.rows<Undone & Row>(
     sql`SELECT m.position, ARRAY[${key}] AS key, coalesce(${sum}, 0)::text AS quantity,
-  coalesce(bool_or(t.${columnOf(transactionId)} = m.own), false) AS "isOwn", bool_and(${isThere}) AS "isThere"
+  coalesce(bool_or(t.${columnOf(transactionId)} = m.own), false) AS "isOwn", bool_and(o.${line} IS NOT NULL) AS "isThere"
 FROM ${from} LEFT JOIN ${table} AS t ON ${isOf(originals, 't')}
+  LEFT JOIN ${table} AS o ON ${isOf(movement, 'o')} AND o.${line} = 0
 GROUP BY m.position, ${columnsOf(item, 't')}`,
   )
   const undone = new UndoneLines(map)

@@ -156,6 +156,7 @@ INSERT INTO "OutboxMessage" (id, topic, key, position, payload) VALUES (gen_rand
     )
     await (db as Client).$outbox.relay({ relayed: (_, tx) => tx.order.count() }, { until: 'empty', concurrency: 1 })
   },
+  '$serials.prune': (db) => db.$serials.prune({ forgetBefore: '2020-01-01' }),
   $pruneInbox: (db) => (db as Client).$pruneInbox({ olderThan: 60_000 }),
   $pruneIdempotencyKeys: (db) => (db as Client).$pruneIdempotencyKeys({ olderThan: 60_000 }),
 }

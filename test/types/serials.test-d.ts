@@ -114,6 +114,11 @@ test('with scope columns, each call names its scope, or is made on the methods o
     scoped.$serials.free({ productId: 7 })
     // @ts-expect-error the scope is missing
     scoped.$serials.release({ transactionId: 't' })
+    expectTypeOf(
+      (await scoped.$serials.prune({ forgetBefore: '2025-01-01', scope })).allocations,
+    ).toEqualTypeOf<number>()
+    // @ts-expect-error it must be said which transaction ids are forgotten
+    scoped.$serials.prune({ scope })
     // @ts-expect-error the company is missing
     scoped.$serials.in({})
     // @ts-expect-error the company is an Int
