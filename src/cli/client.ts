@@ -2,7 +2,8 @@ import type { Command } from 'commander'
 import type { Pool } from 'pg'
 import { type ClientSetup, setupOf } from '../engine/setup.js'
 import { connect } from '../pg/connect.js'
-import { serials, series, stockOf } from '../pg/features.js'
+import { leases, serials, series, stockOf } from '../pg/features.js'
+import { jobs } from '../pg/jobs.js'
 import type { PgClient } from '../pg/methods.js'
 import { readModels, withVersions } from '../pg/models.js'
 import { schemaSqlOf } from '../prisma/migration.js'
@@ -93,5 +94,7 @@ async function configuredClient(
   for (const options of [config.stock ?? []].flat()) client = client.$extends(stockOf(options))
   if (config.serials) client = client.$extends(serials(config.serials))
   if (config.series) client = client.$extends(series(config.series))
+  if (config.leases) client = client.$extends(leases(config.leases))
+  if (config.jobs) client = client.$extends(jobs(config.jobs))
   return client
 }

@@ -1,7 +1,10 @@
 import type { Command } from 'commander'
 
-/** 0: nothing was found. 1: findings. 2: the command was called in a wrong way, or could not do its work. */
-export type ExitCode = 0 | 1 | 2
+/**
+ * 0: nothing was found. 1: findings. 2: the command was called in a wrong way, or could not do its work. Others are those of
+ * `once`, which has the exit code of the command that it runs.
+ */
+export type ExitCode = number
 
 /** A command, in a file of its own in `commands`, which is loaded when it is called. `O` is the type of its options. */
 export interface CommandModule<O extends object> {

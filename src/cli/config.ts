@@ -1,4 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
+import type { JobsOptions } from '../jobs/options.js'
+import type { LeasesOptions } from '../leases/options.js'
 import type { PgOptions } from '../pg/options.js'
 import type { SerialsOptions } from '../serials/options.js'
 import type { SeriesOptions } from '../series/options.js'
@@ -26,6 +28,9 @@ export interface CommandConfig {
   readonly stock?: StockOptions | readonly StockOptions[]
   readonly serials?: SerialsOptions
   readonly series?: SeriesOptions
+  /** The options of `leases()` and `jobs()`. */
+  readonly leases?: LeasesOptions
+  readonly jobs?: JobsOptions
 }
 
 const path = nameSchema('a file')
@@ -43,6 +48,8 @@ const configSchema = s.strictObject({
   ),
   serials: s.optional(s.custom<SerialsOptions>(isObject, 'must be an object')),
   series: s.optional(s.custom<SeriesOptions>(isObject, 'must be an object')),
+  leases: s.optional(s.custom<LeasesOptions>(isObject, 'must be an object')),
+  jobs: s.optional(s.custom<JobsOptions>(isObject, 'must be an object')),
 })
 
 function isObject(value: unknown): boolean {

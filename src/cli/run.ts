@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'shows who holds and who waits for which row or lock, since when, and with which statement',
     load: async () => (await import('./commands/locks.js')).locks,
   },
+  once: {
+    summary: 'runs a command when it is due, on one machine at a time',
+    load: async () => (await import('./commands/once.js')).once,
+  },
   report: {
     summary: 'shows where calls meet, and where a lock is needed, from what db.$contention() tells',
     load: async () => (await import('./commands/report.js')).report,

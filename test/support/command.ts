@@ -31,6 +31,24 @@ export async function runCommand(
   return { code, ...output }
 }
 
+/** Starts the built command. If it still runs when the test is over, it is killed. */
+export function startCommand(args: readonly string[], env: Readonly<Record<string, string>>) {
+  const { DATABASE_URL: _, ...inherited } = process.env
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: ROOT, env: { ...inherited, ...env } })
+  const output = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text
+    })
+  }
+  const ended = new Promise<number | null>((resolve) => child.on('exit', resolve))
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return { output, ended, kill: (signal: NodeJS.Signals) => child.kill(signal), endInput: () => child.stdin.end() }
+}
+
 /** The program that gives a command a terminal: of util-linux, or of BSD, which takes other arguments. */
 export const hasTerminal = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0
 
