@@ -47,7 +47,7 @@ export function useDevices({ connect, database, name }: Pick<Engine, 'connect' |
   }
   const flawsOf = async (db: object) => {
     const setup = setupOf(db)
-    const map = setup?.features[0]?.map as SerialsMap
+    const map = setup?.features.find((feature) => feature.name === 'serials')?.map as SerialsMap
     const flaws: unknown[] = []
     for await (const flaw of serialFlaws(setup?.session as never, map)) flaws.push(flaw)
     return flaws
