@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
+import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { useSilos } from '../support/silos.js'
 import { started } from '../support/started.js'
@@ -151,6 +152,56 @@ VALUES ($1, 0, $2, 2, 2, 7, date_trunc('milliseconds', clock_timestamp()))`,
       [2, 2, 7],
       [3, -7, 0],
     ])
+    await expectNumbered()
+  })
+
+  test('calls whose answers are lost are answered the same when they come again, and leave no gap', async () => {
+    const proxy = await openProxy(database.url)
+    const [cut, whole] = [await open(proxy.url), await open()]
+    const [item, other] = [await newSilo(), await newSilo({ minimum: null })]
+    const [first, basket, late] = [newId(), newId(), newId()]
+    type Db = typeof cut
+    type Call = (db: Db) => PromiseLike<object>
+    await whole.$stock.move({ transactionId: first, item, quantity: 20 })
+    await whole.$stock.reserve({ transactionId: basket, item, quantity: 2, expiresIn: null })
+    const lines = [
+      { item, quantity: -3 },
+      { item: other, quantity: 3 },
+    ]
+    const written = /INSERT INTO "public"."SiloMovement"/
+    const ids = Array.from({ length: 5 }, newId)
+    const of = (i: number) => ({ transactionId: ids[i] as string })
+    const calls: readonly [RegExp, Call][] = [
+      [written, (db) => db.$stock.move({ ...of(0), item, quantity: -1 })],
+      [written, (db) => db.$stock.moveAll({ ...of(1), lines })],
+      [written, (db) => db.$stock.count({ ...of(2), item, counted: 15 })],
+      [written, (db) => db.$stock.fulfil({ transactionId: basket })],
+      [written, (db) => db.$stock.reverse({ ...of(3), of: first, lines: [{ item, quantity: 4 }] })],
+      [/^COMMIT/, (db) => db.$transactionWithRetry((tx) => tx.$stock.move({ ...of(4), item, quantity: 1 }))],
+    ]
+    for (const [statement, call] of calls) {
+      await cut.$stock.audit() // on a connection that is there
+      const { happened } = proxy.next(statement, 'drop')
+      const answer = await call(cut)
+      await happened
+      expect(await call(whole)).toEqual({ ...answer, replayed: true })
+    }
+    await cut.$stock.defer({ transactionId: late, item, quantity: 5 })
+    proxy.next(/UPDATE "public"."Silo"/, 'drop')
+    await cut.$stock.project().catch(() => undefined)
+    await whole.$stock.project()
+
+    expect(await historyOf(item)).toEqual([
+      [1, 20, 20],
+      [2, -1, 19],
+      [3, -3, 16],
+      [4, -1, 15],
+      [5, -2, 13],
+      [6, -4, 9],
+      [7, 1, 10],
+      [8, 5, 15],
+    ])
+    expect(await historyOf(other)).toEqual([[1, 3, 3]])
     await expectNumbered()
   })
 
