@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { build, type PluginBuild } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
@@ -17,10 +17,10 @@ export interface Sabotage {
  * The worker with the package in one file, which starts in a third of the time. It is beside the packages, so
  * that it finds them.
  */
-export async function bundleWorker(sabotage?: Sabotage) {
-  const name = sabotage ? sabotage.name.replaceAll(/\W+/g, '-') : 'worker'
+export async function bundleWorker(sabotages: readonly Sabotage[] = []) {
+  const name = sabotages[0]?.name.replaceAll(/\W+/g, '-') ?? 'worker'
   const outfile = join(ROOT, 'node_modules', '.cache', 'faults', `${name}-${process.pid}.mjs`)
-  let isBroken = sabotage === undefined
+  const files = new Set(sabotages.map(({ file }) => file))
   await build({
     entryPoints: [join(ROOT, 'test', 'faults', 'campaign', 'worker.ts')],
     outfile,
@@ -29,26 +29,22 @@ export async function bundleWorker(sabotage?: Sabotage) {
     platform: 'node',
     format: 'esm',
     sourcemap: 'inline',
-    plugins: sabotage
-      ? [
-          {
-            name: 'sabotage',
-            setup(build) {
-              build.onLoad({ filter: new RegExp(`src/${sabotage.file}$`) }, async ({ path }) => {
-                const text = await readFile(path, 'utf8')
-                const parts = text.split(sabotage.from)
-                if (parts.length !== 2)
-                  throw new Error(
-                    `${sabotage.file} has '${sabotage.from}' ${parts.length - 1} times: give sabotages.ts its present text`,
-                  )
-                isBroken = true
-                return { contents: parts.join(sabotage.to), loader: 'ts' }
-              })
-            },
-          },
-        ]
-      : [],
+    plugins: Array.from(files, (file) => ({
+      name: file,
+      setup: (build: PluginBuild) =>
+        build.onLoad({ filter: new RegExp(`src/${file}$`) }, async ({ path }) => {
+          const own = sabotages.filter((sabotage) => sabotage.file === file)
+          files.delete(file)
+          return { contents: own.reduce(broken, await readFile(path, 'utf8')), loader: 'ts' }
+        }),
+    })),
   })
-  if (!isBroken) throw new Error(`${sabotage?.file} is no part of the build`)
+  if (files.size > 0) throw new Error(`${[...files]} are no part of the build`)
   return { file: outfile, remove: () => rm(outfile, { force: true }) }
+}
+
+function broken(text: string, { file, from, to }: Sabotage): string {
+  const parts = text.split(from)
+  if (parts.length === 2) return parts.join(to)
+  throw new Error(`${file} has '${from}' ${parts.length - 1} times: give sabotages.ts its present text`)
 }

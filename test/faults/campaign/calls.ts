@@ -1,6 +1,7 @@
 import type { Chance } from '../../support/fuzz/chance.js'
 import { DEADLINE, type EngineName, type PrismaDb, rows, type Tx } from './connect.js'
-import { type Facts, type Kind, key, num, ours, ReadFailed, Refused } from './kind.js'
+import { type Facts, type Kind, key, num, ours, ReadFailed, Refused, withoutDeadline } from './kind.js'
+import { LEDGER_KINDS } from './ledger-calls.js'
 import { ORDER_KINDS } from './order-calls.js'
 import * as sizes from './sizes.js'
 
@@ -24,11 +25,6 @@ const counter = (chance: Chance) => [1 + chance.below(chance.below(2) === 0 ? si
 const list = (chance: Chance) => [1 + chance.below(sizes.LISTS)]
 
 const FOREIGN = { isOurs: false, hasDeadline: false }
-const withoutDeadline = (name: string, run: Kind['run']): Kind => ({
-  ...ours(name, 1, () => [], run),
-  hasDeadline: false,
-})
-
 /** The calls that only Prisma has, and its own beside them. */
 const PRISMA_KINDS: readonly Kind[] = [
   ours(
@@ -272,6 +268,8 @@ export const departmentsOf = (engine: EngineName): readonly (readonly Kind[])[] 
   STOCK_KINDS,
   ORDER_KINDS,
   ORDER_KINDS,
+  LEDGER_KINDS,
+  LEDGER_KINDS,
   NUMBER_KINDS,
   NUMBER_KINDS,
 ]

@@ -1,3 +1,4 @@
+import { checkLedger } from './check-ledger.js'
 import { checkOrders } from './check-orders.js'
 import type { Call, Uncaught } from './log.js'
 import * as sizes from './sizes.js'
@@ -32,6 +33,7 @@ export function check(calls: readonly Call[], tables: Tables): Violation[] {
     checkMovements,
     checkBaskets,
     checkOrders,
+    checkLedger,
     checkSerials,
     checkNumbers,
     checkAudits,

@@ -4,6 +4,7 @@ import { PrismaClient } from '../../../generated/prisma/client.js'
 import { serials, series, stock } from '../../../src/erp.js'
 import { concurrency } from '../../../src/index.js'
 import { concurrency as onPool, serials as pgSerials, series as pgSeries, stock as pgStock } from '../../../src/pg.js'
+import { ARCHIVE } from '../../support/archive-models.js'
 import type { SerialRow } from '../../support/engines.js'
 import { PALLET } from '../../support/pallet-models.js'
 import { STOCK, type StockItem } from '../../support/stock-models.js'
@@ -17,6 +18,9 @@ const RETRY = { deadline: DEADLINE, attempts: 30 }
 
 /** A second ledger, with a maximum, and orders that are open, shipped in part and changed. */
 const ORDERS = { ...PALLET, name: 'orders', retry: RETRY } as const
+
+/** A third one, with a history, whose periods are closed and pruned. */
+const LEDGER = { ...ARCHIVE, name: 'ledger', retry: RETRY } as const
 
 const SERIES = {
   retry: RETRY,
@@ -34,6 +38,7 @@ function openPrisma(pool: pg.Pool) {
     .$extends(concurrency({ retry: RETRY }))
     .$extends(stock({ ...STOCK, retry: RETRY }))
     .$extends(stock(ORDERS))
+    .$extends(stock(LEDGER))
     .$extends(serials({ retry: RETRY }))
     .$extends(series(SERIES))
 }
@@ -43,6 +48,7 @@ async function openPg(pool: pg.Pool) {
   return db
     .$extends(pgStock<StockItem, number>({ ...STOCK, retry: RETRY }))
     .$extends(pgStock<'orders', string, number>(ORDERS))
+    .$extends(pgStock<'ledger', string, number>(LEDGER))
     .$extends(pgSerials<SerialRow>({ retry: RETRY }))
     .$extends(pgSeries(SERIES))
 }
@@ -50,7 +56,7 @@ async function openPg(pool: pg.Pool) {
 export type PrismaDb = ReturnType<typeof openPrisma>
 /** The methods that both engines have. */
 export type Db = Awaited<ReturnType<typeof openPg>>
-export type Tx = Pick<Db, 'query' | '$stock' | '$orders' | '$serials' | '$series'>
+export type Tx = Pick<Db, 'query' | '$stock' | '$orders' | '$ledger' | '$serials' | '$series'>
 
 export interface Connection {
   readonly db: Db

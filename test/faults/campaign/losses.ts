@@ -65,12 +65,14 @@ const REPLAYED_AT: Readonly<Record<string, number>> = {
   ...{ insert: 1, once: 1, serials: 1, lent: 1, document: 1, invoice: 1 },
   ...{ move: 0, order: 0, reserve: 0, fulfil: 0, defer: 0 },
   ...{ open: 0, part: 0, rest: 0, take: 0, pick: 0, supply: 0, undo: 0, both: 0 },
+  ...{ book: 0, pair: 0, post: 0, amend: 0 },
 }
 
 function isRead({ kind, answer }: Call): boolean {
   const [first] = Array.isArray(answer) ? answer : []
   if (kind === 'job' || kind === 'release' || kind === 'cancel') return first === false
-  if (kind === 'change') return true // one that finds its quantities writes nothing, and does not say so
+  // They write nothing where they find what they are to make, and do not say so.
+  if (kind === 'change' || kind === 'close') return true
   const place = REPLAYED_AT[kind]
   return place !== undefined && Array.isArray(answer) && answer[place] === true
 }

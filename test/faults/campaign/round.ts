@@ -12,6 +12,7 @@ import type { EngineName } from './connect.js'
 import { type Fate, type FaultyProxy, openFaultyProxy } from './faulty-proxy.js'
 import { checkTimes, times } from './lateness.js'
 import { type Call, readLog } from './log.js'
+import { wrongLooks } from './looks.js'
 import { afterLoss, type Loss } from './losses.js'
 import { Worker } from './process.js'
 import { DBA_SETTINGS, query, SETTINGS } from './server.js'
@@ -96,7 +97,9 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
   const hung = await endWorkers(workers, faults)
   await bouncer?.stop()
   const left = await drain(urlOf())
-  const { open, ...result } = judge(workers, await readTables(urlOf()), { loss, healed })
+  const engine = seed % 2 === 0 ? 'prisma' : 'pg'
+  const tables = { ...(await readTables(urlOf())), wrongLooks: await wrongLooks(engine, urlOf()) }
+  const { open, ...result } = judge(workers, tables, { loss, healed })
   const violations = [...result.violations]
   if (hung > 0) violations.push({ what: `${hung} workers did not end`, history: open })
   if (left) violations.push({ what: `sessions are left: ${left}`, history: [] })

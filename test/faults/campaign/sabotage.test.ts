@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundleWorker } from './bundle.js'
 import { openCampaign } from './campaign.js'
 import type { EngineName } from './connect.js'
-import { SABOTAGES } from './sabotages.js'
+import { TRIALS } from './sabotages.js'
 
 const MOST_ROUNDS = 8
 
@@ -12,10 +12,10 @@ beforeAll(async () => {
 })
 afterAll(() => campaign?.close())
 
-test.each(SABOTAGES)('the campaign finds out a build in which $name', { timeout: 300_000 }, async (sabotage) => {
-  const { only, every, fates, found, callers = 6 } = sabotage
-  const worker = await bundleWorker(sabotage)
-  const engines: readonly EngineName[] = sabotage.isOnPg === false ? ['prisma', 'prisma', 'prisma'] : ['prisma', 'pg']
+test.each(TRIALS)('the campaign finds out a build with $name', { timeout: 300_000 }, async (trial) => {
+  const { only, every, fates, breaks, callers = 6 } = trial
+  const worker = await bundleWorker(breaks)
+  const engines: readonly EngineName[] = trial.isOnPg === false ? ['prisma', 'prisma', 'prisma'] : ['prisma', 'pg']
   const options = {
     only,
     every,
@@ -27,14 +27,16 @@ test.each(SABOTAGES)('the campaign finds out a build in which $name', { timeout:
     warmUp: 0,
     calm: 0,
     withServerFaults: false,
-    ...sabotage.round,
+    ...trial.round,
   }
-  const violations = []
+  let violations = ''
+  const hidden = () => breaks.filter(({ found }) => !found.test(violations)).map(({ name }) => name)
   // Most are found out in the first round; the others need a fault at the right moment.
-  for (let seed = 1; seed <= MOST_ROUNDS && violations.length === 0; seed++) {
-    violations.push(...(await campaign.round({ ...options, seed })).violations)
+  for (let seed = 1; seed <= MOST_ROUNDS && hidden().length > 0; seed++) {
+    const round = await campaign.round({ ...options, seed })
+    violations += round.violations.map(({ what }) => `${what}\n`).join('')
   }
   await worker.remove()
 
-  expect(violations.map(({ what }) => what).join('\n')).toMatch(found)
+  expect({ hidden: hidden(), ...(hidden().length > 0 && { violations }) }).toEqual({ hidden: [] })
 })

@@ -34,6 +34,13 @@ INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quan
 INSERT INTO "PalletMovement" ("transactionId", line, code, quantity) SELECT 'opening ' || n, 0, 'pallet ' || n, $2::int FROM generate_series(1, $1::int) AS n`,
     [count, opening, withMaximum, maximum],
   )
+  const { ACCOUNTS_OF_LEDGER } = sizes
+  await query(
+    url,
+    `INSERT INTO "ArchiveStock" (code, "onHand", opening) SELECT 'account ' || n, $2::int, $2::int FROM generate_series(1, $1::int) AS n`,
+    [ACCOUNTS_OF_LEDGER.count, ACCOUNTS_OF_LEDGER.opening],
+  )
+  await query(url, PRUNED)
   for (const pool of Object.values(SERIAL_POOLS)) {
     await query(
       url,
@@ -51,6 +58,11 @@ BEGIN NEW."row version" := OLD."row version" + 1; RETURN NEW; END $$;
 CREATE TRIGGER bump BEFORE UPDATE ON "every thing"
 FOR EACH ROW WHEN (NEW."row version" <= OLD."row version") EXECUTE FUNCTION bump()`
 
+/** Keeps what is deleted of the ledger, so that the checker knows what was pruned. */
+const PRUNED = `CREATE TABLE "Pruned" (LIKE "ArchiveMovement");
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO "Pruned" SELECT OLD.*; RETURN NULL; END $$;
+CREATE TRIGGER keep AFTER DELETE ON "ArchiveMovement" FOR EACH ROW EXECUTE FUNCTION keep()`
+
 interface Product {
   readonly id: number
   readonly stock: number
@@ -66,6 +78,12 @@ interface Movement {
 export interface PalletMovement {
   readonly code: string
   readonly quantity: number
+}
+
+export interface LedgerMovement {
+  readonly quantity: number
+  readonly day: string
+  readonly isGone: boolean
 }
 
 /** A reservation of one line. */
@@ -92,11 +110,15 @@ export interface Tables {
   readonly series: ReadonlyMap<string, bigint>
   readonly palletMovements: ReadonlyMap<string, readonly PalletMovement[]>
   readonly orders: ReadonlyMap<string, Order>
+  /** Of the ledger with a history: those that are there, and those that were pruned. */
+  readonly ledger: ReadonlyMap<string, readonly LedgerMovement[]>
+  /** What the looks at the end of the round show otherwise than the tables. */
+  readonly wrongLooks: readonly string[]
   /** Items that are not what their movements and reservations add up to, or below their minimum. */
   readonly wrongItems: readonly Record<string, unknown>[]
 }
 
-export async function readTables(url: string): Promise<Tables> {
+export async function readTables(url: string): Promise<Omit<Tables, 'wrongLooks'>> {
   const all = <R>(sql: string) => query(url, sql) as Promise<R[]>
   const products = await all<Product>('SELECT id, stock, version FROM "Product"')
   const lists = await all<Tables['lists'][number]>('SELECT id, "row version" AS version, tags FROM "every thing"')
@@ -116,6 +138,10 @@ export async function readTables(url: string): Promise<Tables> {
   )
   const orders = await all<Order & { key: string }>(
     'SELECT "transactionId" AS key, state, quantity, fulfilled, original, "expiresAt" IS NULL AS "isEndless" FROM "PalletReservation"',
+  )
+  const ledger = await all<LedgerMovement & { key: string }>(
+    `SELECT "transactionId" AS key, line, quantity, date::text AS day, false AS "isGone" FROM "ArchiveMovement"
+UNION ALL SELECT "transactionId", line, quantity, date::text, true FROM "Pruned" ORDER BY 1, 2`,
   )
   const serials = await all<{ key: string; number: string }>(
     'SELECT "transactionId" AS key, number FROM "Serial" WHERE "transactionId" IS NOT NULL ORDER BY number',
@@ -144,6 +170,7 @@ export async function readTables(url: string): Promise<Tables> {
     series: new Map(series.map(({ name, last }) => [name, BigInt(last)])),
     palletMovements: grouped(palletMovements, ({ key }) => key),
     orders: new Map(orders.map((row) => [row.key, row])),
+    ledger: grouped(ledger, ({ key }) => key),
     wrongItems: [...(await query(url, WRONG_ITEMS)), ...(await query(url, WRONG_PALLETS))],
   }
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { serials, series, stock } from '../../../src/erp.js'
 import { concurrency } from '../../../src/index.js'
+import { ARCHIVE } from '../archive-models.js'
 import type { createClient } from '../clients.js'
 import { STOCK } from '../stock-models.js'
 import {
@@ -26,6 +27,7 @@ export function extended(client: ReturnType<typeof createClient>['client']) {
   return client
     .$extends(concurrency())
     .$extends(stock(STOCK))
+    .$extends(stock({ ...ARCHIVE, name: 'ledger' }))
     .$extends(serials())
     .$extends(series({ series: { ticket: { blocks: 50 } } }))
 }
@@ -78,6 +80,17 @@ const newItem = async (query: Query) => {
     [randomUUID(), productId],
   )
   return { productId, warehouse: 'main' }
+}
+/** An item with a history of one movement, of a day that no call closes or prunes. */
+const newEntry = async (query: Query) => {
+  const [code, id] = [randomUUID() as string, randomUUID() as string]
+  await query(`INSERT INTO "ArchiveStock" (code, "onHand", sequence) VALUES ($1, 5, 1)`, [code])
+  await query(
+    `INSERT INTO "ArchiveMovement" ("transactionId", line, code, quantity, date, sequence, balance, at)
+     VALUES ($1, 0, $2, 5, '9999-12-31', 1, 5, '2020-01-01')`,
+    [id, code],
+  )
+  return { item: code, id }
 }
 const newSerials = async (query: Query) => {
   const productId = newProductId()
@@ -444,6 +457,42 @@ export const MAKERS: readonly Maker[] = [
     )
   },
   async () => erp('$stock', 'release', [{ transactionId: transactionId() }], any),
+  async (query) => {
+    const { item } = await newEntry(query)
+    return erp('$ledger', 'balance', [{ item }], (found: { onHand: number }) => found.onHand === 5)
+  },
+  async (query) => {
+    const { item } = await newEntry(query)
+    const args = [{ items: [item, item], where: { code: item }, after: '0', limit: 10 }]
+    return erp('$ledger', 'balances', args, (found: { onHand: number }[]) => found[0]?.onHand === 5)
+  },
+  async (query) => {
+    const { item } = await newEntry(query)
+    const args = [{ item, after: { sequence: 0 }, order: 'asc', limit: 10 }]
+    return erp('$ledger', 'history', args, (found: { balance: number }[]) => found[0]?.balance === 5)
+  },
+  async (query) => {
+    const { item } = await newEntry(query)
+    return erp('$ledger', 'balanceAt', [{ item, at: new Date() }], (balance) => balance === 5)
+  },
+  async (query) => {
+    const { item, id } = await newEntry(query)
+    const isRight = ({ movements }: { movements: { item: string }[] }) => movements[0]?.item === item
+    return erp('$ledger', 'statement', [{ transactionId: id }], isRight)
+  },
+  async (query) => {
+    const item = await newItem(query)
+    const args = [{ item, state: 'active', after: { transactionId: 'a', line: 0 }, limit: 10 }]
+    return erp('$stock', 'reservations', args, (found: unknown[]) => found.length === 0)
+  },
+  async () => {
+    const args = [{ until: '2020-01-31', reopen: false, batchSize: 100 }]
+    return erp('$ledger', 'close', args, (answer: { closed: number }) => answer.closed >= 0, 'root')
+  },
+  async () => {
+    const args = [{ forgetBefore: new Date('2020-01-31'), batchSize: 100 }]
+    return erp('$ledger', 'prune', args, (answer: { movements: number }) => answer.movements === 0)
+  },
   async () => erp('$stock', 'project', [{ batchSize: 100 }], any),
   async () => erp('$stock', 'audit', [{}], (answer: unknown[]) => answer.length === 0),
   async (query) =>

@@ -24,6 +24,8 @@ const TABLES = [
   'Stock',
   'StockMovement',
   'StockReservation',
+  'ArchiveStock',
+  'ArchiveMovement',
   'Serial',
   'SerialAllocation',
   'IdempotencyKey',

@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "ArchiveMovement" ADD COLUMN     "applied" BOOLEAN NOT NULL DEFAULT true;
