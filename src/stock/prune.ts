@@ -204,7 +204,8 @@ interface OldLine extends Row {
   readonly key: string[]
   readonly isOver: boolean
   readonly reverses?: string | null
-  /** In a ledger with a history: the number of the line, and the lowest and the last number of its item. */
+  /** In a ledger with a history: whether the line has moved its item, its number, and the lowest and the last one of the item. */
+  readonly isInHistory?: boolean
   readonly number?: string | null
   readonly lowest?: string | null
   readonly last?: string | null
@@ -213,7 +214,8 @@ interface OldLine extends Row {
 /**
  * The transactions that may go, now that their items are locked. A reversal stays as long as its original does, of which it
  * says how much is undone. Of a history the beginning alone goes, so that its numbers have no gap; and the last movement of
- * an item stays, which tells since when the item has its balance.
+ * an item stays, which tells since when the item has its balance. What moved an item before it had numbers goes with the
+ * first number or later: an item whose first number is there is known from its opening balance on.
  */
 async function choose(
   tx: Session,
@@ -246,9 +248,11 @@ FROM ${joined(map)} JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(move
   }
   return [...going.values()]
 
-  function mayGo({ key, isOver, reverses, number }: OldLine, ends: ReadonlyMap<string, bigint>): boolean {
+  function mayGo(line: OldLine, ends: ReadonlyMap<string, bigint>): boolean {
+    const { key, isOver, reverses, number, lowest } = line
     const { id } = itemOfRow(item, key)
-    const isBeginning = number == null || BigInt(number) < (ends.get(id) ?? 0n)
+    const end = ends.get(id) ?? BigInt(lowest ?? 0)
+    const isBeginning = !line.isInHistory || (number == null ? end > 1n : BigInt(number) < end)
     return isOver && locked.has(id) && isBeginning && (!reverses || going.has(reverses))
   }
 }
@@ -256,10 +260,11 @@ FROM ${joined(map)} JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(move
 /** Columns of a line `o` of an item `t`, in a ledger with a history. */
 function numbersOf({ history, movement }: StockMap): Statement | undefined {
   if (history === undefined) return undefined
+  const { refused } = movement
   const number = columnOf(history.sequence)
   const isSame = raw(movement.item.map((f) => `h.${columnOf(f)} = o.${columnOf(f)}`).join(' AND '))
   return sql`,
-  o.${number}::text AS number, t.${columnOf(history.last)}::text AS last,
+  ${raw(refused ? `NOT o.${columnOf(refused)}` : 'true')} AS "isInHistory", o.${number}::text AS number, t.${columnOf(history.last)}::text AS last,
   (SELECT min(h.${number}) FROM ${movement.table} AS h WHERE ${isSame})::text AS lowest`
 }
 

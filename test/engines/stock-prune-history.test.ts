@@ -3,13 +3,10 @@ import { expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/pg.js'
 import { stock as prismaStock } from '../../src/stock/extension.js'
+import { ARCHIVE } from '../support/archive-models.js'
 import { describeEngines } from '../support/engines.js'
 import { rejectionOf } from '../support/rejection.js'
 
-const ARCHIVE = {
-  item: { model: 'ArchiveStock', key: 'code', opening: 'opening' },
-  movement: { model: 'ArchiveMovement' },
-} as const
 const [JANUARY, FEBRUARY, MARCH] = ['2026-01-31', '2026-02-10', '2026-03-10']
 
 describeEngines(({ connect, database, name }) => {
@@ -114,5 +111,32 @@ describeEngines(({ connect, database, name }) => {
       const numbers = await numbersOf(db, item)
       expect(numbers).toEqual(numbers.map((_, i) => (numbers[0] ?? 0) + i))
     }
+  })
+
+  test('what moved an item before it had numbers stays until the first number goes, and of then nothing is made up', async () => {
+    const db = await open()
+    const [item, still] = [await newItem(), await newItem()]
+    for (const code of [item, still])
+      await database.query(
+        `WITH moved AS (UPDATE "ArchiveStock" SET "onHand" = 7 WHERE code = $1)
+INSERT INTO "ArchiveMovement" ("transactionId", line, code, quantity, date) VALUES ($2, 0, $1, 7, $3)`,
+        [code, newId(), JANUARY],
+      )
+    for (let i = 0; i < 2; i++) await move(db, item, 1, FEBRUARY)
+    const before = async () => rejectionOf(db.$stock.balanceAt({ item, at: new Date('2000-01-01') }))
+
+    const left = (code: string) => database.query('SELECT FROM "ArchiveMovement" WHERE code = $1', [code])
+
+    await db.$stock.close({ until: JANUARY })
+    await db.$stock.prune({ forgetBefore: MARCH })
+    expect(await left(item)).toHaveLength(3)
+    expect(await before()).toMatchObject({ field: 'at' })
+    await db.$stock.close({ until: FEBRUARY })
+    await db.$stock.prune({ forgetBefore: MARCH })
+    expect(await left(item)).toHaveLength(1)
+    expect(await left(still)).toHaveLength(1)
+    expect(await before()).toMatchObject({ field: 'at' })
+    expect(await rejectionOf(db.$stock.balanceAt({ item: still, at: new Date() }))).toMatchObject({ field: 'at' })
+    expect(await audited(db, item, still)).toEqual([])
   })
 })

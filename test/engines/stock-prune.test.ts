@@ -19,9 +19,10 @@ describeEngines((engine) => {
     const opened = await open()
     const { depot, companyId } = opened
     const item = await newItem(companyId, 10)
-    const [old, late] = [newId(), newId()]
+    // Of the two of January, the later one is the first by its id.
+    const [old, late] = [`a${newId()}`, newId()]
     await depot.move({ transactionId: old, item, quantity: 2.5, date: JANUARY })
-    await depot.move({ transactionId: newId(), item, quantity: -1, date: JANUARY })
+    await depot.move({ transactionId: `z${newId()}`, item, quantity: -1, date: '2026-01-30' })
     await depot.move({ transactionId: late, item, quantity: -4, date: FEBRUARY })
     await depot.close({ until: JANUARY })
     return { ...opened, item, old, late }
@@ -31,7 +32,7 @@ describeEngines((engine) => {
     const opened = await openClosed()
     const { depot, item, old, late } = opened
 
-    expect(await depot.prune({ forgetBefore: MARCH })).toEqual({ movements: 2, reservations: 0 })
+    expect(await depot.prune({ forgetBefore: MARCH, batchSize: 1 })).toEqual({ movements: 2, reservations: 0 })
 
     expect(await stateOf(item)).toEqual({ onHand: 7.5, opening: 11.5, closedUntil: JANUARY })
     expect(await movementsOf(old)).toEqual([])
@@ -170,14 +171,14 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
       const lines = [item, other].map((each) => ({ item: each, quantity: 2 }))
       return depot.reserve({ transactionId, lines, expiresIn }).then(() => transactionId)
     }
-    const [active, released, fulfilled, order] = [
+    const [active, released, more, fulfilled, order] = [
+      await reserve(),
       await reserve(),
       await reserve(),
       await reserve(),
       await reserve(null),
     ]
-    await depot.release({ transactionId: released })
-    await depot.release({ transactionId: order })
+    for (const transactionId of [released, more, order]) await depot.release({ transactionId })
     await depot.fulfil({ transactionId: fulfilled })
     // Another company has one that has ended, and one under an id of ours.
     const [gone, same] = [newId(), { transactionId: released, item: their, quantity: 1, expiresIn: null }]
@@ -185,14 +186,14 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     await theirs.release({ transactionId: gone })
     await theirs.reserve(same)
     const yesterday = `UPDATE "DepotReservation" SET "updatedAt" = now() - interval '1 day' WHERE "transactionId" = $1`
-    for (const id of [active, released, order, gone]) await database.query(yesterday, [id])
+    for (const id of [active, released, more, order, gone]) await database.query(yesterday, [id])
     await database.query(`${yesterday} AND code = $2`, [fulfilled, item])
 
     const forgetBefore = new Date(Date.now() - 3_600_000)
     const held = 'SELECT FROM "DepotReservation" WHERE "transactionId" = $1 FOR UPDATE'
     const holder = await openTransaction(database.url, held, [order])
 
-    expect(await depot.prune({ forgetBefore, batchSize: 1 })).toEqual({ movements: 0, reservations: 2 })
+    expect(await depot.prune({ forgetBefore, batchSize: 1 })).toEqual({ movements: 0, reservations: 4 })
     await holder.query('ROLLBACK')
     expect(await depot.prune({ forgetBefore })).toEqual({ movements: 0, reservations: 2 })
     expect((await theirs.reservations()).map(({ state }) => state).sort()).toEqual(['active', 'released'])
