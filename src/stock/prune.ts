@@ -214,8 +214,8 @@ interface OldLine extends Row {
 /**
  * The transactions that may go, now that their items are locked. A reversal stays as long as its original does, of which it
  * says how much is undone. Of a history the beginning alone goes, so that its numbers have no gap; and the last movement of
- * an item stays, which tells since when the item has its balance. What moved an item before it had numbers goes with the
- * first number or later: an item whose first number is there is known from its opening balance on.
+ * an item stays, which tells since when the item has its balance. Movements from before the numbers go with the first number
+ * or later: an item whose first number is there is known from its opening balance on.
  */
 async function choose(
   tx: Session,

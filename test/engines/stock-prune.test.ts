@@ -240,7 +240,7 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     )
     await db.$transactionWithRetry(async (tx) => {
       expect(await tx.$stock.in({ companyId }).prune({ forgetBefore: MARCH })).toMatchObject({ movements: 2 })
-      // What is deferred waits for nobody.
+      // A deferred movement waits for nobody.
       await depot.defer({ transactionId: newId(), item, quantity: 1 })
       pruning = started(db.$transactionWithRetry((own) => own.$stock.in({ companyId }).prune({ forgetBefore: MARCH })))
       await untilBlocked(database.url)

@@ -69,7 +69,7 @@ function daysAgo(least: number): Kind['facts'] {
 
 type Entries = Awaited<ReturnType<Db['$ledger']['history']>>
 
-/** What does not fit together in the looks of one moment. */
+/** The flaws of looks that are of one moment. */
 export async function look(tx: Tx, item: string): Promise<string[]> {
   const entries = await entriesOf(tx, item, 'asc')
   const { onHand, deferred } = await tx.$ledger.balance({ item })
@@ -105,7 +105,7 @@ function refusal(error: unknown): string {
   throw error
 }
 
-/** What does not fit together in the pages of a history that is written and pruned between them. */
+/** The flaws of the pages of a history that is written and pruned between them. */
 async function walk(db: Tx, item: string, order: 'asc' | 'desc'): Promise<string[]> {
   try {
     return flawsOf(await entriesOf(db, item, order))

@@ -112,7 +112,7 @@ export interface Tables {
   readonly orders: ReadonlyMap<string, Order>
   /** Of the ledger with a history: those that are there, and those that were pruned. */
   readonly ledger: ReadonlyMap<string, readonly LedgerMovement[]>
-  /** What the looks at the end of the round show otherwise than the tables. */
+  /** The looks at the end of the round that show something else than the tables. */
   readonly wrongLooks: readonly string[]
   /** Items that are not what their movements and reservations add up to, or below their minimum. */
   readonly wrongItems: readonly Record<string, unknown>[]
