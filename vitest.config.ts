@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global-setup.ts',
+    isolate: false,
+    setupFiles: 'test/support/fresh-modules.ts',
     reporters: ['default', './test/support/closing-line.ts'],
     pool: 'forks',
     // One more than the processors of the machine that runs all of them: half of the files mostly wait, for what they have

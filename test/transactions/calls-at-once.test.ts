@@ -106,7 +106,8 @@ test.each(PAIRS.filter(({ first, second }) => !isPrismas(first.method, second.me
   },
 )
 
-test.each(PAIRS.filter(({ first, second }) => first.call.isRefused || second.call.isRefused))(
+// In one order each: what is undone is the whole transaction.
+test.each(PAIRS.filter(({ first, second, i, j }) => i <= j && (first.call.isRefused || second.call.isRefused)))(
   'a body that throws a refusal leaves nothing behind: $name',
   async ({ first, second, i, j }) => {
     const db = (shared ??= clientOf(database.connect()))
