@@ -10,6 +10,7 @@ import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
 import { versionColumnsOf } from '../prisma/version-columns.js'
 import type { CallOptions } from '../retry/call-options.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
+import { isContract, tableInContract } from './contract.js'
 import { deleteVersioned } from './delete.js'
 import { triggerSql } from './trigger.js'
 import type {
@@ -175,7 +176,7 @@ export function versionedModelMethods(
  * raw SQL, another ORM, a cascade. It adds 1 whenever an UPDATE leaves the version as it is or
  * sets it back, so writes that bump it themselves are bumped once, not twice. Can be run again.
  *
- * @param client any PrismaClient of the schema, extended or not
+ * @param client any PrismaClient of the schema, extended or not; or a `contract.json` of Prisma 8, parsed
  * @param model the model's name, such as `Product`
  * @param options `field`: the version column's field, of a client without `concurrency()` that has
  *   another one than `version`. An extended client knows its version columns.
@@ -187,7 +188,9 @@ export function versionedModelMethods(
  * Source: PostgreSQL manual, "39.1. Overview of Trigger Behavior".
  */
 export function versionTriggerSql(client: object, model: string, options: { readonly field?: string } = {}): string {
-  return triggerSql(versionedModel(client, model, options.field))
+  return triggerSql(
+    isContract(client) ? tableInContract(client, model, options.field) : versionedModel(client, model, options.field),
+  )
 }
 
 function versionedModel(client: object, model: string, field: string | undefined): VersionedModel {

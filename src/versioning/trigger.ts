@@ -1,7 +1,7 @@
 import type { Field } from '../engine/data-model.js'
 import { ConfigurationError } from '../errors/index.js'
 import { columnOf, quoted, tableOf } from '../sql/sql.js'
-import type { VersionedModel } from './versioned-models.js'
+import type { VersionedTable } from './contract.js'
 
 /** PostgreSQL cuts longer names off (NAMEDATALEN − 1), and two functions could then share one. */
 const LONGEST_NAME = 63
@@ -23,7 +23,7 @@ END
 }
 
 /** The SQL of `versionTriggerSql`. */
-export function triggerSql(versioned: Pick<VersionedModel, 'model' | 'version'>): string {
+export function triggerSql(versioned: VersionedTable): string {
   const table = tableOf(versioned.model)
   const column = columnOf(versioned.version)
   const name = triggerName(versioned.version)
