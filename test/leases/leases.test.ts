@@ -397,7 +397,7 @@ describeEngines(({ database, name: engine, other }) => {
       ])
       expect(plain).toEqual([{ idle: '1min', statement: '1min' }])
       expect(own).toEqual([{ idle: '2s', statement: '2s' }])
-      // What is left of its 90 s: PostgreSQL shows whole seconds as such.
+      // The rest of its 90 s: PostgreSQL shows whole seconds as such.
       expect(retried).toEqual([
         { idle: expect.stringMatching(/^(91s|90\d{3}ms)$/), statement: expect.stringMatching(/^(90s|89\d{3}ms)$/) },
       ])

@@ -9,7 +9,7 @@ const MODULES = join(ROOT, 'test', 'prisma8', 'node_modules', '@prisma')
 
 export type Row = Record<string, unknown>
 
-/** What these tests use of a model of Prisma 8. */
+/** The methods of a model of Prisma 8 that these tests call. */
 export interface Collection {
   where(filter: Row): Collection
   first(): Promise<Row | null>
