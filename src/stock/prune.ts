@@ -235,8 +235,6 @@ async function choose(
     await tx.rows<OldLine>(sql`SELECT o.${id}::text AS id, ARRAY[${key}] AS key, (${isOver(map, pruning)}) IS TRUE AS "isOver"${original}${numbersOf(map)}
 FROM ${joined(map)} JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(movement, 'o')}`)
   const going = new Map(old.map((one) => [one.transactionId, one]))
-  const found = new Set(lines.map((line) => line.id))
-  for (const name of going.keys()) if (!found.has(name)) going.delete(name)
   for (let isSettled = false; !isSettled; ) {
     const ends = endsOfBeginnings(
       map,

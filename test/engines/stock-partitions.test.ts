@@ -122,6 +122,13 @@ ANALYZE`)
       () => stock.moveAll({ transactionId: `${moved} all`, lines: added }),
       () => stock.project({ batchSize: 4 }),
       () => stock.audit(),
+      () => stock.balance({ item }),
+      () => stock.balances({ items }),
+      () => stock.balances({ after: item, limit: 10 }),
+      () => stock.reservations({ item }),
+      () => stock.reservations({ state: 'active', limit: 10 }),
+      () => stock.statement({ transactionId: held }),
+      () => stock.prune({ forgetBefore: new Date(0) }),
     ]
     for (const call of [...calls, ...calls]) await Promise.resolve(call()).catch(() => {})
     await Promise.all(taken.map((line) => stock.move({ transactionId: newId(), ...line })))

@@ -137,6 +137,11 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
       of: old,
       excesses: [],
     })
+    // A movement of another company is no original of it.
+    const their = await newItem(companyId + 1_000)
+    await db.$stock.in({ companyId: companyId + 1_000 }).move({ transactionId: old, item: their, quantity: 1 })
+    await depot.close({ until: FEBRUARY })
+    expect(await depot.prune({ forgetBefore: MARCH })).toMatchObject({ movements: 2 })
     await expectExact(opened)
   })
 
