@@ -85,13 +85,15 @@ export async function withOriginal(
   return { ...request, lines, resources: lines.map(({ item }) => item.id), reversal }
 }
 
+const NO_ROW: Row = {}
+
 /** The lines of an original that is pruned, as far as the request undid them before: it may come again. */
 async function readReplayed(session: Session, map: StockMap, { scope, transactionId }: Request, of: string) {
   const { reverses } = map.movement
   const more = raw(reverses ? `, t.${columnOf(reverses)}::text AS reverses` : '')
   const own = await readLines(session, map, map.movement, { ids: [{ scope, transactionId }], more })
   return own.flatMap(({ line, row }) =>
-    row.reverses === of ? [{ line: { ...line, quantity: -line.quantity }, row: {} as typeof row }] : [],
+    row.reverses === of ? [{ line: { ...line, quantity: -line.quantity }, row: NO_ROW }] : [],
   )
 }
 

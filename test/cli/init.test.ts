@@ -7,6 +7,8 @@ import { FEATURES } from '../../src/cli/init/features.js'
 import { planOf, type Wanted } from '../../src/cli/init/plan.js'
 import { writeAll } from '../../src/cli/init/write.js'
 import { modelsOf } from '../../src/cli/prisma-schema.js'
+import { serialsSchema } from '../../src/serials/schema.js'
+import { seriesSchema } from '../../src/series/schema.js'
 import { stockSchema } from '../../src/stock/schema.js'
 import { useDatabase } from '../support/clients.js'
 import { appFolder, examplesOf, hasTerminal, runCommand, runOnTerminal } from '../support/command.js'
@@ -224,30 +226,41 @@ describe('the command init', () => {
     expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
   })
 
-  test('with --with adds more columns of stock, and prints the lines of the client with it', async () => {
+  test('with --with adds more of stock, serials and series, and prints the lines of the client with it', async () => {
     const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
-    const flags = ['--stock', '--with', 'lots,history,maximum,orders,refusals']
+    const parts = 'lots,history,maximum,orders,refusals,periods,serial-history,serial-state,voids,parallel'
+    const flags = ['--stock', '--serials', '--series', '--with', parts]
 
     const { code, stdout, stderr } = await runCommand(['init', ...flags], { cwd })
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const files = filesIn(cwd)
     expect(files['prisma/schema.prisma']).toContain(
-      stockSchema({ lots: true, history: true, maximum: true, orders: true, refusals: true }),
+      stockSchema({ lots: true, history: true, maximum: true, orders: true, refusals: true, periods: true }),
     )
+    expect(files['prisma/schema.prisma']).toContain(serialsSchema({ history: true, state: true }))
+    expect(files['prisma/schema.prisma']).toContain(seriesSchema({ parallel: true, void: true }))
     expect(statementsOf(files['prisma/migrations/TIME_concurrency/migration.sql'] ?? '')).toEqual(
       statementsOf(await tablesOf(files['prisma/schema.prisma'] ?? '', database.url, SHOP)),
     )
     expect(stdout).toContain(`  .$extends(stock({
-      item: { model: 'Stock', key: ['productId', 'warehouse', 'lot'] },
+      item: { model: 'Stock', key: ['productId', 'warehouse', 'lot'], opening: 'opening' },
       movement: { model: 'StockMovement', refused: 'refused' },
       reservation: { model: 'StockReservation' },
       rememberRefusals: true,
-    }))`)
+    }))
+  .$extends(serials({ serial: { state: { free: 'FREE', allocated: 'ALLOCATED' } }, history: {} }))
+  .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', parallel: true } }, void: {} }))`)
     expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
     expect(await runCommand(['init', '--stock', '--with', 'lot'], { cwd })).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('--with lot is none of lots, history, maximum, orders, refusals'),
+      stderr: expect.stringContaining(
+        '--with lot is none of lots, history, maximum, orders, refusals, periods, serial-',
+      ),
+    })
+    expect(await runCommand(['init', '--stock', '--with', 'voids'], { cwd })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--with voids is of series: give --series as well'),
     })
   })
 

@@ -1,14 +1,7 @@
 import { relative } from 'node:path'
 import { confirmed, prompts } from '../ask.js'
 import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
-import {
-  FEATURES,
-  type FeatureName,
-  featuresOf,
-  type InitFeature,
-  STOCK_PARTS,
-  type StockPart,
-} from '../init/features.js'
+import { FEATURES, type FeatureName, featuresOf, type InitFeature, PARTS, type Part } from '../init/features.js'
 import { type Plan, planOf, type Wanted } from '../init/plan.js'
 import { additionsOf, clientLines } from '../init/text.js'
 import { type FileChange, writeAll } from '../init/write.js'
@@ -38,7 +31,10 @@ export const init: CommandModule<InitOptions> = {
         .option('--models <names>', 'the models that get a version column: Product,Account'),
     )
       .option('--scope <fields>', 'keeps companies apart in stock, serials and series: companyId')
-      .option('--with <parts>', `more columns of stock: ${STOCK_PARTS.join(',')}`)
+      .option(
+        '--with <parts>',
+        `more of stock, serials and series, such as lots,history: ${Object.keys(PARTS).join(', ')}`,
+      )
       .option('--triggers', 'the database itself bumps the new version columns, whoever writes')
       .option('--name <name>', 'of the migration', 'concurrency')
       .option('--no-migration', 'writes no migration, for a database that is made by prisma db push')
@@ -68,16 +64,18 @@ function wantedBy(options: InitOptions): Wanted | undefined {
   const { models, triggers = false } = options
   const features = allFeaturesOf(options).filter(({ name }) => options[name])
   if (models === undefined && features.length === 0) return undefined
+  const alone = partsOf(options).find((part) => !options[PARTS[part]])
+  if (alone !== undefined) throw new UsageError(`--with ${alone} is of ${PARTS[alone]}: give --${PARTS[alone]} as well`)
   return { models: namesIn(models), features, triggers }
 }
 
 const allFeaturesOf = (options: InitOptions) => featuresOf(scopeOf(options), partsOf(options))
 
-function partsOf(options: InitOptions): readonly StockPart[] {
+function partsOf(options: InitOptions): readonly Part[] {
   const names = namesIn(options.with)
-  const isPart = (name: string): name is StockPart => STOCK_PARTS.some((part) => part === name)
+  const isPart = (name: string): name is Part => Object.hasOwn(PARTS, name)
   const wrong = names.find((name) => !isPart(name))
-  if (wrong !== undefined) throw new UsageError(`--with ${wrong} is none of ${STOCK_PARTS.join(', ')}`)
+  if (wrong !== undefined) throw new UsageError(`--with ${wrong} is none of ${Object.keys(PARTS).join(', ')}`)
   return names.filter(isPart)
 }
 

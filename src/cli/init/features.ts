@@ -23,64 +23,110 @@ export interface InitFeature {
 
 export type FeatureName = 'stock' | 'serials' | 'series' | 'idempotency'
 
-/** More columns of stock, by the names of the options of `stockSchema()`. */
-export const STOCK_PARTS = ['lots', 'history', 'maximum', 'orders', 'refusals'] as const satisfies readonly Exclude<
-  keyof StockSchemaOptions,
-  'scope'
->[]
-export type StockPart = (typeof STOCK_PARTS)[number]
+/** More of the features, and the feature that each is of. Those of stock are named as the options of `stockSchema()`. */
+export const PARTS = {
+  lots: 'stock',
+  history: 'stock',
+  maximum: 'stock',
+  orders: 'stock',
+  refusals: 'stock',
+  periods: 'stock',
+  'serial-history': 'serials',
+  'serial-state': 'serials',
+  voids: 'series',
+  parallel: 'series',
+} as const satisfies Readonly<Record<Exclude<keyof StockSchemaOptions, 'scope'>, 'stock'>> &
+  Readonly<Record<string, FeatureName>>
+export type Part = keyof typeof PARTS
 
 /** The features, for one company each where `scope` names the fields that keep companies apart. */
-export function featuresOf(scope: readonly string[], parts: readonly StockPart[] = []): readonly InitFeature[] {
-  const options = scope.length > 0 ? { scope } : {}
+export function featuresOf(scope: readonly string[], parts: readonly Part[] = []): readonly InitFeature[] {
+  const scoped = scope.length > 0 ? { scope } : {}
+  const options = { scoped, written: scope.length > 0 ? `scope: [${listed(scope)}]` : '', parts }
+  return [stockFeature(options), serialsFeature(options), seriesFeature(options), IDEMPOTENCY]
+}
+
+interface FeatureOptions {
+  readonly scoped: { readonly scope?: readonly string[] }
+  /** The scope, as the application names it. */
+  readonly written: string
+  readonly parts: readonly Part[]
+}
+
+function stockFeature({ scoped, written, parts }: FeatureOptions): InitFeature {
   const key = ['productId', 'warehouse', ...(parts.includes('lots') ? ['lot'] : [])]
   const isRemembered = parts.includes('refusals')
+  const hasPeriods = parts.includes('periods')
   const stock = {
-    ...options,
-    item: { model: 'Stock', key },
+    ...scoped,
+    item: { model: 'Stock', key, ...(hasPeriods && { opening: 'opening' }) },
     movement: { model: 'StockMovement', ...(isRemembered && { refused: 'refused' }) },
     reservation: { model: 'StockReservation' },
     rememberRefusals: isRemembered,
   }
-  const written = scope.length > 0 ? `scope: [${scope.map((name) => `'${name}'`).join(', ')}]` : ''
-  return [
-    featureOf({
-      name: 'stock',
-      summary: 'stock, or any balance with a ledger, that must not go below a minimum',
-      schema: stockSchema({ ...options, ...Object.fromEntries(parts.map((part) => [part, true])) }),
-      check: (models) => mapStock(models, stock),
-      extension: `stock({${written && `\n      ${written},`}
-      item: { model: 'Stock', key: [${key.map((name) => `'${name}'`).join(', ')}] },
+  return featureOf({
+    name: 'stock',
+    summary: 'stock, or any balance with a ledger, that must not go below a minimum',
+    schema: stockSchema({ ...scoped, ...Object.fromEntries(parts.map((part) => [part, true])) }),
+    check: (models) => mapStock(models, stock),
+    extension: `stock({${written && `\n      ${written},`}
+      item: { model: 'Stock', key: [${listed(key)}]${hasPeriods ? ", opening: 'opening'" : ''} },
       movement: { model: 'StockMovement'${isRemembered ? ", refused: 'refused'" : ''} },
       reservation: { model: 'StockReservation' },${isRemembered ? '\n      rememberRefusals: true,' : ''}
     })`,
-    }),
-    featureOf({
-      name: 'serials',
-      summary: 'serial numbers of things, each of which has one owner',
-      schema: serialsSchema(options),
-      check: (models) => mapSerials(models, options),
-      extension: `serials(${written && `{ ${written} }`})`,
-    }),
-    featureOf({
-      name: 'series',
-      summary: 'numbers of documents, such as invoices, without gaps',
-      schema: seriesSchema(options),
-      check: (models) => mapSeries(models, options),
-      extension: `series({ ${written && `${written}, `}series: { invoice: { format: 'INV-{yyyy}-{000000}' } } })`,
-    }),
-    featureOf({
-      name: 'idempotency',
-      summary: 'operations and jobs that happen once: $idempotent and $oncePer',
-      schema: idempotencyKeySchema(),
-      check: (models) => new KeyStore(models, 'IdempotencyKey'),
-    }),
-  ]
+  })
 }
+
+function serialsFeature({ scoped, written, parts }: FeatureOptions): InitFeature {
+  const [history, state] = [parts.includes('serial-history'), parts.includes('serial-state')]
+  const states = { state: { free: 'FREE', allocated: 'ALLOCATED' } }
+  const given = [
+    written,
+    state ? "serial: { state: { free: 'FREE', allocated: 'ALLOCATED' } }" : '',
+    history ? 'history: {}' : '',
+  ].filter((part) => part !== '')
+  return featureOf({
+    name: 'serials',
+    summary: 'serial numbers of things, each of which has one owner',
+    schema: serialsSchema({ ...scoped, history, state }),
+    check: (models) =>
+      mapSerials(models, { ...scoped, ...(state && { serial: states }), ...(history && { history: {} }) }),
+    extension: `serials(${given.length > 0 ? `{ ${given.join(', ')} }` : ''})`,
+  })
+}
+
+function seriesFeature({ scoped, written, parts }: FeatureOptions): InitFeature {
+  const parallel = parts.includes('parallel')
+  const voids = parts.includes('voids')
+  const series = { invoice: { format: 'INV-{yyyy}-{000000}', ...(parallel && { parallel }) } }
+  const given = [
+    written,
+    `series: { invoice: { format: 'INV-{yyyy}-{000000}'${parallel ? ', parallel: true' : ''} } }`,
+    voids ? 'void: {}' : '',
+  ].filter((part) => part !== '')
+  return featureOf({
+    name: 'series',
+    summary: 'numbers of documents, such as invoices, without gaps',
+    schema: seriesSchema({ ...scoped, parallel, ...(voids && { void: voids }) }),
+    check: (models) => mapSeries(models, { ...scoped, series, ...(voids && { void: {} }) }),
+    extension: `series({ ${given.join(', ')} })`,
+  })
+}
+
+const IDEMPOTENCY = featureOf({
+  name: 'idempotency',
+  summary: 'operations and jobs that happen once: $idempotent and $oncePer',
+  schema: idempotencyKeySchema(),
+  check: (models) => new KeyStore(models, 'IdempotencyKey'),
+})
 
 /** Without a scope. */
 export const FEATURES = featuresOf([])
 
 function featureOf(feature: Omit<InitFeature, 'models'>): InitFeature {
   return { ...feature, models: Array.from(feature.schema.matchAll(/^model (\w+) /gm), ([, name = '']) => name) }
+}
+
+function listed(names: readonly string[]): string {
+  return names.map((name) => `'${name}'`).join(', ')
 }
