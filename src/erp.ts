@@ -109,4 +109,6 @@ export type {
   TakenLine,
   Taking,
   TraceEntry,
+  WriteOptions,
 } from './stock/types.js'
+export type { FenceOption, WriteFence } from './transactions/fence.js'

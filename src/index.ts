@@ -27,6 +27,7 @@ import { DEFAULT_POLICY, resolvePolicy } from './retry/policy.js'
 import { Catalogue } from './sql/catalogue.js'
 import {
   afterCommitMethod,
+  fencedCalls,
   type TransactionClientMethods,
   transactionClientMethods,
   watchedTransaction,
@@ -92,6 +93,7 @@ export type {
 export type { CallOptions } from './retry/call-options.js'
 export type { RetryPolicy } from './retry/policy.js'
 export type { AfterCommit, TransactionClientMethods, TransactionWithRetry } from './transactions/extension.js'
+export type { FenceOption, WriteFence } from './transactions/fence.js'
 export type { TransactionWithRetryOptions } from './transactions/method.js'
 export type { TransactionContext } from './transactions/with-retry.js'
 export type {
@@ -186,6 +188,7 @@ export function concurrency<const O extends ConcurrencyOptions>(options?: O): Co
     const records = recordsOf(touch.clients)
     const policy = resolvePolicy(DEFAULT_POLICY, given.retry)
     const transactions = new RetryingTransactions()
+    const fencedCall = fencedCalls(transactions, policy)
     const catalogue = new Catalogue()
     const events = eventsOf(given)
     const moves = movesOf(dataModel, given.transitions ?? {})
@@ -201,8 +204,8 @@ export function concurrency<const O extends ConcurrencyOptions>(options?: O): Co
       ...touch.note({ versions, models: [settings.model ?? DEFAULT_KEY_MODEL], events }),
       model: {
         $allModels: {
-          ...versionedModelMethods(versioning, records),
-          ...idempotentModelMethods(inserts, records),
+          ...versionedModelMethods(versioning, records, fencedCall),
+          ...idempotentModelMethods(inserts, records, fencedCall),
           ...rowLockModelMethods({ catalogue, dataModel, policy, events }, records),
           ...transitionModelMethods({ moves, versions, keyCheck: versioning.keyCheck, policy, events }, records),
           ...touch.model,

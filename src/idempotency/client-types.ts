@@ -1,5 +1,6 @@
 import type { Args, Scalars } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
+import type { FenceOption } from '../transactions/fence.js'
 
 type Plain = string | number | bigint | boolean | Date | Uint8Array | { toFixed(): string }
 
@@ -20,4 +21,5 @@ export type CreateIdempotentArgs<T, W> = {
   data: CreateData<T, W>
   /** Fields whose values a duplicate must bring as they are in the record now. */
   match?: readonly (keyof Scalars<T> & string)[] | undefined
-} & CallOptions
+} & CallOptions &
+  FenceOption

@@ -1,8 +1,11 @@
+import type { ModelContext } from '../prisma/client.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { clientContext, type Implementation, modelContext } from '../prisma/extension.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
 import type { RecordsOf } from '../prisma/records.js'
 import type { Exactly, GivenArgs, RecordOf, TransactionClient, UniqueWhere } from '../prisma/types.js'
+import type { FencedCalls } from '../transactions/extension.js'
+import { takeFence } from '../transactions/fence.js'
 import type { TransactionContext } from '../transactions/with-retry.js'
 import { argumentsOf } from '../values/snapshot.js'
 import type { CreateIdempotentArgs } from './client-types.js'
@@ -61,6 +64,7 @@ export interface IdempotentModelMethods {
 export function idempotentModelMethods(
   inserts: InsertMethods,
   recordsOf: RecordsOf,
+  fencedCall: FencedCalls,
 ): Implementation<IdempotentModelMethods> {
   return {
     createIdempotent(args) {
@@ -68,7 +72,11 @@ export function idempotentModelMethods(
       return lazyPromise(
         'createIdempotent',
         () => argumentsOf(args),
-        async (given) => inserts.create(recordsOf(context), given),
+        async (given) => {
+          const taken = takeFence(given)
+          const send = (on: ModelContext) => inserts.create(recordsOf(on), given)
+          return taken ? fencedCall(context, taken, send) : send(context)
+        },
       )
     },
   }

@@ -10,11 +10,14 @@ import type { LeaseMap } from './mapping.js'
 import type { GivenFence } from './methods.js'
 import { assertStatement } from './statements.js'
 
+/** The limits of a transaction that has none, in ms. */
+const DEFAULT_LIMIT = 60_000
+
 interface AssertCall {
   /** The caller's own object. */
   readonly lease: object
   readonly fence: GivenFence
-  readonly limit: number
+  readonly limit?: number | undefined
   /** How long it waits for other calls of the transaction, in ms. */
   readonly timeout: number
   readonly events: CallEvents | undefined
@@ -24,15 +27,16 @@ interface AssertCall {
 export async function assertLease(
   tx: TransactionSession,
   map: LeaseMap,
-  { lease, fence, limit, timeout, events }: AssertCall,
+  { lease, fence, limit = DEFAULT_LIMIT, timeout, events }: AssertCall,
 ): Promise<void> {
   const deadline = new Deadline(timeout, undefined, systemClock)
   events?.begin(deadline, fence.name)
-  const isHeld = await serializeInTransaction(tx, deadline, () =>
-    isWritten(timed(events, 'row', () => tx.rows(assertStatement(map, fence, { isProven: fence.isProven, limit })))),
-  )
-  if (isHeld) return
-  if (lease instanceof HeldLease) lease.lose('taken') // unless it was lost, or over, before
-  const { reason } = (lease instanceof HeldLease && lease.lost) || { reason: 'taken' as const }
-  throw new LeaseLostError(fence.name, fence.token, reason)
+  const statement = assertStatement(map, fence, { isProven: fence.isProven, limit })
+  // It is lost in the turn of the call, so that the end of the body knows of it: the server would take COMMIT for ROLLBACK.
+  await serializeInTransaction(tx, deadline, async () => {
+    if (await isWritten(timed(events, 'row', () => tx.rows(statement)))) return
+    if (lease instanceof HeldLease) lease.lose('taken') // unless it was lost, or over, before
+    const { reason } = (lease instanceof HeldLease && lease.lost) || { reason: 'taken' as const }
+    throw new LeaseLostError(fence.name, fence.token, reason)
+  })
 }

@@ -1,8 +1,11 @@
+import type { TransactionSession } from '../engine/session.js'
 import { InvalidArgumentError, LeaseLostError } from '../errors/index.js'
+import { DEFAULT_POLICY } from '../retry/policy.js'
 import { jsonText } from '../sql/json-text.js'
 import { Deadline } from '../sync/deadline.js'
 import { Semaphore } from '../sync/semaphore.js'
 import { BodyEnd } from '../transactions/bounded-body.js'
+import { FENCE, type Fence } from '../transactions/fence.js'
 import type { Place, Taken } from './acquire.js'
 import { rowsWithin } from './send.js'
 import { type Claim, heartbeatStatement } from './statements.js'
@@ -22,7 +25,7 @@ const ROUNDING = 1
  * before it sent the last one that was confirmed, which was earlier. So this process gives it up first, whatever the clocks
  * of the machines say: only the length of a millisecond must be the same for both.
  */
-export class HeldLease implements Lease {
+export class HeldLease implements Lease, Fence {
   readonly name: string
   readonly token: bigint
   readonly holder: string
@@ -66,6 +69,22 @@ export class HeldLease implements Lease {
   get lost(): LeaseLostError | undefined {
     this.#look()
     return this.#lost
+  }
+
+  /** Not an object of plain data, which calls would copy: as the fence of a write it has to be this one. */
+  get [Symbol.toStringTag](): string {
+    return 'Lease'
+  }
+
+  async [FENCE](tx: TransactionSession): Promise<void> {
+    const { name, token, holder, isHeld: isProven } = this
+    const { assertLease } = await import('./assert.js')
+    await assertLease(tx, this.#place.map, {
+      lease: this,
+      fence: { name, token, holder, isProven },
+      timeout: DEFAULT_POLICY.deadline,
+      events: undefined,
+    })
   }
 
   async progress(value: unknown): Promise<void> {

@@ -10,9 +10,6 @@ import { checkArguments, keyTextSchema } from '../values/validation.js'
 import type { LeaseMap } from './mapping.js'
 import type { AssertLeaseOptions, Lease, LeaseFence, LeaseOptions } from './types.js'
 
-/** The limits of a transaction that has none, in ms. */
-const DEFAULT_LIMIT = 60_000
-
 const span = s.number('must be a number of ms')
 const holdOptions = s.strictObject({
   ttl: span.check(s.gte(100, 'must be at least 100 ms'), s.lte(LONGEST_TIMER, `must be at most ${LONGEST_TIMER} ms`)),
@@ -53,7 +50,7 @@ export class LeaseMethods {
 
   assert(session: Session, lease: LeaseFence, options: AssertLeaseOptions = {}): Promise<void> {
     return observed(this.#events, '$assertLease', undefined, async (events) => {
-      const { limit = DEFAULT_LIMIT } = checkArguments(assertOptions, options)
+      const { limit } = checkArguments(assertOptions, options)
       const fence = fenceOf(lease)
       if (!session.inTransaction) {
         throw new TransactionRequiredError('$assertLease', 'no write would be fenced', 'read lease.isHeld')

@@ -5,6 +5,7 @@ import type { CallEvents } from '../events/call-events.js'
 import type { Call, Feature, Use } from '../mapping/feature.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { type Scope, scopeOfCall } from '../sql/scope.js'
+import { type TakenFence, takeFence } from '../transactions/fence.js'
 import { argumentsOf } from '../values/snapshot.js'
 import { checkNames, isRecord } from '../values/validation.js'
 import { CALL, granted, movedOf, requestOf, type StockParts, settle, singleOf } from './call.js'
@@ -75,7 +76,7 @@ export class StockFeature implements Feature {
       (given: unknown = {}) => {
         const args: unknown = argumentsOf(given)
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
-        const begin: Call<R> = (events) => {
+        const plain: Call<R> = (events) => {
           try {
             if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
             const isOther = !method.startsWith('move') || this.#isMore(args) || hasData(this.map.movement, args)
@@ -88,7 +89,18 @@ export class StockFeature implements Feature {
             return Promise.reject(error)
           }
         }
+        const taken = takeFence(args)
+        const begin = taken ? fencedCall(method, args, taken) : plain
         return isRecord(args) && isCreating(args) ? Object.assign(begin, this.#creates) : begin
+      }
+    const fencedCall =
+      (method: Method, args: unknown, taken: TakenFence) =>
+      async (events?: CallEvents): Promise<unknown> => {
+        const { fencedStock } = await import('./fenced.js')
+        return fencedStock(this.#parts, { session, method, taken, events }, async (tx) => {
+          const [, read] = Object.entries(this.on(tx, bound)).find(([name]) => name === method) ?? []
+          return read?.(args)(events)
+        })
       }
     const later =
       (method: Method) =>

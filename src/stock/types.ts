@@ -1,5 +1,6 @@
 import type { Input } from '../mapping/input.js'
 import type { CallOptions } from '../retry/call-options.js'
+import type { FenceOption } from '../transactions/fence.js'
 import type {
   ChosenLines,
   CreateMissing,
@@ -29,6 +30,9 @@ import type {
   StockDiscrepancy,
   TraceEntry,
 } from './results.js'
+
+/** The options of the calls that write. */
+export interface WriteOptions extends CallOptions, FenceOption {}
 
 export type * from './call-types.js'
 export type * from './look-types.js'
@@ -83,7 +87,7 @@ export interface Stock<
       DateArgument<Day> &
       Taking &
       CreateMissing<New> &
-      CallOptions,
+      WriteOptions,
   ): Promise<MoveResult<Q>>
 
   /**
@@ -106,7 +110,7 @@ export interface Stock<
       Maximum<Q> &
       DateArgument<Day> &
       CreateMissing<New> &
-      CallOptions,
+      WriteOptions,
   ): Promise<MoveAllResult<Key, Q>>
 
   /**
@@ -120,7 +124,7 @@ export interface Stock<
    * const { quantity } = await db.$stock.count({ transactionId, item: 11, counted: 37 })
    */
   count(
-    args: Named & { item: Key; counted: Input<Q> } & DataArgument<Data> & DateArgument<Day> & CallOptions,
+    args: Named & { item: Key; counted: Input<Q> } & DataArgument<Data> & DateArgument<Day> & WriteOptions,
   ): Promise<MoveResult<Q>>
 
   /**
@@ -134,7 +138,7 @@ export interface Stock<
    * await db.$stock.defer({ transactionId, item: 11, quantity: 5 })
    */
   defer(
-    args: Named & OneOrMany<Key, Q, Data> & DateArgument<Day> & CallOptions,
+    args: Named & OneOrMany<Key, Q, Data> & DateArgument<Day> & WriteOptions,
   ): Promise<{ readonly replayed: boolean }>
 
   /**
@@ -182,7 +186,7 @@ export interface Stock<
       Lasting<End> &
       Minimum<Q> &
       Taking &
-      CallOptions,
+      WriteOptions,
   ): Promise<ReserveResult<Key, Q, End>>
 
   /**
@@ -195,7 +199,7 @@ export interface Stock<
    * @example
    * const { expiresAt } = await db.$stock.extend({ transactionId: basketId, expiresIn: 15 * 60_000 })
    */
-  extend(args: Named & Lasting<End> & CallOptions): Promise<ExtendResult<End>>
+  extend(args: Named & Lasting<End> & WriteOptions): Promise<ExtendResult<End>>
 
   /**
    * Gives back what is reserved. To release what has ended already is no error.
@@ -203,7 +207,7 @@ export interface Stock<
    * @example
    * const { released, state } = await db.$stock.release({ transactionId: basketId })
    */
-  release(args: Named & CallOptions): Promise<ReleaseResult>
+  release(args: Named & WriteOptions): Promise<ReleaseResult>
 
   /**
    * Takes what is reserved out of the stock, as movements under the transaction id of the call. `data` is for each
@@ -225,7 +229,7 @@ export interface Stock<
    * const { lines } = await db.$stock.fulfil({ transactionId: basketId })
    */
   fulfil(
-    args: Named & Fulfilment<Key, Q, Data> & Minimum<Q> & DateArgument<Day> & CallOptions,
+    args: Named & Fulfilment<Key, Q, Data> & Minimum<Q> & DateArgument<Day> & WriteOptions,
   ): Promise<MoveAllResult<Key, Q>>
 
   /**
@@ -245,7 +249,7 @@ export interface Stock<
    * await db.$stock.change({ transactionId: basketId, lines: [{ item: 11, quantity: 5 }] })
    */
   change(
-    args: Named & { lines: readonly StockLine<Key, Q>[] } & Minimum<Q> & CallOptions,
+    args: Named & { lines: readonly StockLine<Key, Q>[] } & Minimum<Q> & WriteOptions,
   ): Promise<ChangeResult<Key, Q>>
 
   /**
@@ -287,7 +291,7 @@ export interface Stock<
     } & DataArgument<Data> &
       Minimum<Q> &
       DateArgument<Day> &
-      CallOptions,
+      WriteOptions,
   ): Promise<MoveAllResult<Key, Q>>
 
   /**

@@ -1,16 +1,19 @@
 import { TransactionRequiredError } from '../errors/transactions.js'
 import type { Events } from '../events/events.js'
-import { isTransactionClient, type PrismaClientLike } from '../prisma/client.js'
+import { isTransactionClient, type ModelContext, modelOf, type PrismaClientLike } from '../prisma/client.js'
 import { sessionOf, transactionSession } from '../prisma/client-session.js'
 import { clientContext, type Implementation } from '../prisma/extension.js'
 import { foreignTransactions } from '../prisma/foreign.js'
 import { withHook } from '../prisma/hooked.js'
 import { isPassed, passing } from '../prisma/passing.js'
 import type { TransactionClient } from '../prisma/types.js'
+import type { ResolvedPolicy } from '../retry/policy.js'
 import { addEffect, runningEffects } from './effects.js'
+import type { TakenFence } from './fence.js'
+import type { FencedCall } from './fenced.js'
 import type { TransactionWithRetryOptions, transactionMethod } from './method.js'
 import { inPlainNestedBody, isNesting, sendPlain, watchedBody } from './serialize.js'
-import type { TransactionContext } from './with-retry.js'
+import type { RetryingTransactions, TransactionContext } from './with-retry.js'
 
 /** The type of `$transactionWithRetry`. */
 export type TransactionWithRetry = <T extends object, R>(
@@ -98,6 +101,23 @@ export function afterCommitMethod(): Record<never, never> {
       }
       addEffect(session, run)
     },
+  }
+}
+
+/** Runs a call of a model that brings a fence: on the same model of a transaction. */
+export type FencedCalls = <R>(
+  context: ModelContext,
+  taken: TakenFence,
+  send: (model: ModelContext) => Promise<R>,
+) => Promise<R>
+
+export function fencedCalls(transactions: RetryingTransactions, policy: ResolvedPolicy): FencedCalls {
+  const others = { isolationLevel: undefined, maxWait: undefined, timeout: undefined, readOnly: false }
+  return async ({ $parent, $name }, taken, send) => {
+    const session = sessionOf($parent)
+    const { fenced } = await import('./fenced.js')
+    const open: FencedCall['open'] = (body, patience) => transactions.run(session, body, { ...patience, ...others })
+    return fenced({ session, taken, policy, open }, (tx) => send(modelOf(clientContext(tx.client), $name)))
   }
 }
 

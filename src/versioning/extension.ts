@@ -1,7 +1,7 @@
 import { ConfigurationError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import { observed } from '../events/events.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import type { ModelContext, PrismaClientLike } from '../prisma/client.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { type Implementation, modelContext } from '../prisma/extension.js'
 import { lazyPromise } from '../prisma/lazy-promise.js'
@@ -9,6 +9,8 @@ import type { RecordsOf } from '../prisma/records.js'
 import type { Exactly, GivenArgs, RecordOf } from '../prisma/types.js'
 import { versionColumnsOf } from '../prisma/version-columns.js'
 import type { CallOptions } from '../retry/call-options.js'
+import type { FencedCalls } from '../transactions/extension.js'
+import { type FenceOption, takeFence } from '../transactions/fence.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
 import { isContract, tableInContract } from './contract.js'
 import { deleteVersioned } from './delete.js'
@@ -50,7 +52,7 @@ export type DeleteVersioned<in out O> = <T, const S extends GivenArgs>(
 export type UpdateManyVersioned<in out O> = <T, const M extends 'all' | 'each' = 'all'>(
   this: T,
   items: readonly UpdateManyVersionedItem<T, O>[],
-  options?: { mode?: M } & CallOptions,
+  options?: { mode?: M } & CallOptions & FenceOption,
 ) => Promise<UpdateManyResult<T, O, M>>
 
 /** The methods of versioned writes that every model has. O is the type of the options of `concurrency()`. */
@@ -125,6 +127,7 @@ export interface VersionedModelMethods<O> {
 export function versionedModelMethods(
   shared: Versioning,
   recordsOf: RecordsOf,
+  fencedCall: FencedCalls,
 ): Implementation<VersionedModelMethods<unknown>> {
   const call = <A, R>(
     called: object,
@@ -133,9 +136,12 @@ export function versionedModelMethods(
     run: (records: ReturnType<RecordsOf>, given: A, events: CallEvents | undefined) => Promise<R>,
   ) => {
     const context = modelContext(called)
-    return lazyPromise(method, read, (given) =>
-      observed(shared.events, method, context.$name, async (events) => run(recordsOf(context), given, events)),
-    )
+    return lazyPromise(method, read, (given) => {
+      const send = (on: ModelContext) =>
+        observed(shared.events, method, on.$name, async (events) => run(recordsOf(on), given, events))
+      const taken = takeFence(given)
+      return taken ? fencedCall(context, taken, send) : send(context)
+    })
   }
   return {
     updateVersioned(args) {
@@ -162,7 +168,11 @@ export function versionedModelMethods(
       )
     },
     updateManyVersioned(items, options) {
-      const read = () => ({ items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') })
+      const read = () => {
+        const given = { items: snapshot(items, 'updateManyVersioned'), options: snapshot(options, 'options') }
+        const taken = takeFence(given.options)
+        return taken ? { ...given, ...taken } : given
+      }
       return call(this, 'updateManyVersioned', read, async (records, given, events) => {
         const { updateManyVersioned } = await import('./update-many.js')
         return updateManyVersioned(shared, records, given, events)

@@ -1,6 +1,7 @@
 import type { VersionValue } from '../errors/index.js'
 import type { Args, Payload, RecordOf, Scalars, UniqueWhere } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
+import type { FenceOption } from '../transactions/fence.js'
 
 /*
  * T is the type of a model's delegate, such as that of `db.product`; O is the type of the options
@@ -116,12 +117,14 @@ export type UpdateVersionedArgs<T, O, A, R> = {
   where: UniqueWhere<T> & VersionFor<T, O, A>
   /** The data to write, without the version; or a function of the current record that returns it. */
   data: Data<T, O> | Change<T, O, R>
-} & CallOptions
+} & CallOptions &
+  FenceOption
 
 export type DeleteVersionedArgs<T, O> = {
   /** The record, by a unique key, and the version that you have read. */
   where: UniqueWhere<T> & WhereVersion<T, O>
-} & CallOptions
+} & CallOptions &
+  FenceOption
 
 export type TryUpdateResult<T, S, O> =
   | { readonly status: 'updated'; readonly record: RecordOf<T, S> }
