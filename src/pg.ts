@@ -38,6 +38,7 @@ export type { JobRunMapping, JobsOptions } from './jobs/options.js'
 export { jobSql } from './jobs/schema.js'
 export type {
   AtLeastOptions,
+  CronOptions,
   EveryOptions,
   JobCallOptions,
   JobClientMethods,

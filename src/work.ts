@@ -16,6 +16,7 @@ export type { JobRunMapping, JobsOptions } from './jobs/options.js'
 export { jobSchema, jobSql } from './jobs/schema.js'
 export type {
   AtLeastOptions,
+  CronOptions,
   EveryOptions,
   JobCallOptions,
   JobClientMethods,

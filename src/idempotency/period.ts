@@ -47,9 +47,11 @@ export type Period = string | GridPeriod | AtLeastPeriod
 
 const length = s.union([s.string(), s.number()], "must be a text such as '1h', or a number of ms")
 
+export const timeZoneSchema = s.string().check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'"))
+
 const gridSchema = s.strictObject({
   every: length,
-  timeZone: s.optional(s.string().check(s.refine(isTimeZone, "must be 'UTC', or a name such as 'Europe/Vienna'"))),
+  timeZone: s.optional(timeZoneSchema),
   offset: s.optional(length),
 })
 

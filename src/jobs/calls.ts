@@ -1,6 +1,7 @@
 import { type RootSession, rowOf, type Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
+import { timeZoneSchema } from '../idempotency/period.js'
 import { callOptions } from '../retry/call-options.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import { keyText } from '../sql/key-text.js'
@@ -22,7 +23,8 @@ const TOO_LONG = `must be at most ${LONGEST_TIMER} ms`
 const jobSchema = s.strictObject({
   every: s.optional(length),
   atLeast: s.optional(length),
-  timeZone: s.optional(s.string()),
+  cron: s.optional(s.string()),
+  timeZone: s.optional(timeZoneSchema),
   offset: s.optional(length),
   missed: s.optional(s.oneOf(['skip', 'catchUp'])),
   retryAfter: s.optional(length),
@@ -51,10 +53,10 @@ export async function runJob<R>(
   events: CallEvents | undefined,
 ): Promise<JobResult<R>> {
   const { ttl = DEFAULT_TTL, wait = 0, signal, ...given } = checkArguments(jobSchema, options)
-  const times = timesOf(given)
   const job = nameOf(name, parts.map)
   if (typeof body !== 'function') throw new InvalidArgumentError('body', 'must be a function of the run.')
   const root = rootOf(session)
+  const times = await timesOf(given)
   signal?.throwIfAborted()
   await parts.map.lease.keys.check(root)
   await parts.map.keys.check(root)

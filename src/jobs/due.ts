@@ -2,6 +2,7 @@ import { rowOf, type Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type Grid, gridOf, ofTimeZone, periodAt, secondsOf } from '../idempotency/period.js'
 import { sql } from '../sql/statement.js'
+import { cronPeriods } from './cron.js'
 import type { JobMap } from './mapping.js'
 import { type Known, lookStatement } from './statements.js'
 import type { JobOptions, JobResult } from './types.js'
@@ -25,33 +26,44 @@ interface Pause {
 }
 
 interface Periods {
-  /** The period in which that moment is; of now unless one is given. */
-  readonly at: (session: Session, moment: number | undefined) => Promise<Span>
+  /** The period in which that moment is. */
+  readonly at: (session: Session, moment: number) => Promise<Span>
   readonly catchesUp: boolean
 }
 
+export type TimeOptions = Pick<
+  JobOptions,
+  'every' | 'atLeast' | 'cron' | 'timeZone' | 'offset' | 'missed' | 'retryAfter'
+>
+
 /** @throws InvalidArgumentError that names the field */
-export function timesOf({ every, atLeast, timeZone, offset, missed, retryAfter }: TimeOptions): Times {
-  if ((every === undefined) === (atLeast === undefined)) {
-    throw new InvalidArgumentError('options', 'must have one of `every` and `atLeast`.')
+export async function timesOf(options: TimeOptions): Promise<Times> {
+  const { every, atLeast, cron, timeZone, offset, missed, retryAfter } = options
+  if ([every, atLeast, cron].filter((given) => given !== undefined).length !== 1) {
+    throw new InvalidArgumentError('options', 'must have one of `every`, `atLeast` and `cron`.')
   }
   const after = retryAfter === undefined || retryAfter === 0 ? 0 : secondsOf(retryAfter, 'retryAfter') * 1_000
   if (atLeast !== undefined) {
-    const given = Object.entries({ timeZone, offset, missed }).find(([, value]) => value !== undefined)
-    if (given) throw new InvalidArgumentError(given[0], 'is of the periods of `every`: `atLeast` has none.')
+    refuse({ timeZone, offset, missed }, 'is of periods: `atLeast` has none.')
     return { rule: { pause: secondsOf(atLeast, 'atLeast') * 1_000 }, retryAfter: after }
   }
-  const grid = gridOf({ every: every ?? '', timeZone, offset }, '')
-  return {
-    rule: { at: (session, moment) => periodIn(session, grid, moment), catchesUp: missed === 'catchUp' },
-    retryAfter: after,
+  const catchesUp = missed === 'catchUp'
+  if (cron !== undefined) {
+    refuse({ offset }, 'is of `every`: write it into the expression.')
+    const periodOf = await cronPeriods(cron, timeZone ?? 'UTC')
+    return { rule: { at: async (_, moment) => periodOf(moment), catchesUp }, retryAfter: after }
   }
+  const grid = gridOf({ every: every ?? '', timeZone, offset }, '')
+  return { rule: { at: (session, moment) => periodIn(session, grid, moment), catchesUp }, retryAfter: after }
 }
 
-export type TimeOptions = Pick<JobOptions, 'every' | 'atLeast' | 'timeZone' | 'offset' | 'missed' | 'retryAfter'>
+function refuse(options: Readonly<Record<string, unknown>>, message: string): void {
+  const given = Object.keys(options).find((name) => options[name] !== undefined)
+  if (given !== undefined) throw new InvalidArgumentError(given, message)
+}
 
-async function periodIn(session: Session, grid: Grid, moment: number | undefined): Promise<Span> {
-  const { period, start, next } = periodAt(grid, moment === undefined ? undefined : new Date(moment))
+async function periodIn(session: Session, grid: Grid, moment: number): Promise<Span> {
+  const { period, start, next } = periodAt(grid, new Date(moment))
   try {
     return await rowOf<{ start: number; end: number }>(
       session,
@@ -80,7 +92,7 @@ export async function look(session: Session, map: JobMap, job: string, times: Ti
     const next = known.doneEnd === null ? known.now : known.doneEnd + rule.pause
     return next > known.now ? done(known, next) : (failed(known, undefined, retryAfter) ?? { period: undefined })
   }
-  const current = await rule.at(session, undefined)
+  const current = await rule.at(session, known.now)
   // Under another rule the job may have had no periods.
   const last = known.donePeriod ?? known.doneStart
   if (last !== null && last >= current.start) return done(known, current.end)

@@ -1,4 +1,5 @@
 import type { DataModel, Field } from '../engine/data-model.js'
+import type { FeatureSetup } from '../engine/setup.js'
 import { ConfigurationError } from '../errors/index.js'
 import type { LeaseMap } from '../leases/mapping.js'
 import { type FieldRule, MappingCheck, MOMENT, PLAIN_TEXT, type TableMap } from '../mapping/mapping.js'
@@ -51,10 +52,12 @@ export function mapJobs(dataModel: DataModel, lease: LeaseMap, { run = {} }: Job
 }
 
 /** The map of the leases on the client below. */
-export function leasesBelow(features: readonly { readonly name: string; readonly map: object }[]): LeaseMap {
-  const found = features.find(({ name }) => name === 'leases')
-  if (found) return found.map as LeaseMap
+export function leasesBelow(features: readonly FeatureSetup[]): LeaseMap {
+  const found = features.find(isLeases)
+  if (found) return found.map
   const message =
     'jobs() builds on leases(): apply that first, base.$extends(concurrency()).$extends(leases()).$extends(jobs())'
   throw new ConfigurationError([{ path: '', message }])
 }
+
+const isLeases = (one: FeatureSetup): one is FeatureSetup & { readonly map: LeaseMap } => one.name === 'leases'

@@ -32,6 +32,7 @@ export interface EveryOptions extends JobCallOptions {
    */
   missed?: 'skip' | 'catchUp' | undefined
   atLeast?: never
+  cron?: never
 }
 
 /** When the last success is so long ago, or if there was none yet. */
@@ -39,13 +40,30 @@ export interface AtLeastOptions extends JobCallOptions {
   /** The pause: a number of ms, or a text such as `'23h'`. */
   atLeast: string | number
   every?: never
+  cron?: never
   timeZone?: never
   offset?: never
   missed?: never
 }
 
+/** Once from each time of a cron expression to the next one. */
+export interface CronOptions extends JobCallOptions {
+  /**
+   * Five fields, or six with seconds, such as `'0 3 * * *'`; or `'@daily'`. It only says when the job is due: something has to
+   * call `$job`.
+   */
+  cron: string
+  /** The time zone of its times, such as `'Europe/Vienna'`. Default `'UTC'`. */
+  timeZone?: string | undefined
+  /** As of `every`: a period is the time from one of its times to the next. */
+  missed?: 'skip' | 'catchUp' | undefined
+  every?: never
+  atLeast?: never
+  offset?: never
+}
+
 /** When a job is due. */
-export type JobOptions = EveryOptions | AtLeastOptions
+export type JobOptions = EveryOptions | AtLeastOptions | CronOptions
 
 /** A run of a job, as its body has it: it is a lease, for `tx.$assertLease(run)`. */
 export interface RunningJob extends Lease {

@@ -210,13 +210,45 @@ describeEngines(({ database, name: engine, other }) => {
       expect(await next('2025-03-28T23:00:00Z')).toEqual(['2025-03-29T23:00:00.000Z', '2025-03-30T22:00:00.000Z'])
     })
 
+    test('runs once from each time of a cron expression to the next', async () => {
+      const db = await connect()
+      const options = { cron: '30 2 * * *', timeZone: 'Europe/Vienna', missed: 'catchUp' } as const
+      const next = async (period: string) => {
+        await database.query('DELETE FROM "JobRun" WHERE job = $1', [job])
+        await database.query(
+          `INSERT INTO "JobRun" (job, token, state, period, "startedAt", "endedAt") VALUES ($1, 0, 'done', $2, now(), now())`,
+          [job, period],
+        )
+        const outcome = await db.$job(job, options, async ({ period }) => [
+          period?.start.toJSON(),
+          period?.end.toJSON(),
+        ])
+        return outcome.status === 'ran' && outcome.result
+      }
+      expect(await next('2025-10-25T00:30:00Z')).toEqual(['2025-10-26T00:30:00.000Z', '2025-10-27T01:30:00.000Z'])
+      // On this day there is no 02:30.
+      expect(await next('2025-03-29T01:30:00Z')).toEqual(['2025-03-30T01:00:00.000Z', '2025-03-31T00:30:00.000Z'])
+      await database.query('DELETE FROM "JobRun" WHERE job = $1', [job])
+      const yearly = { cron: '0 0 1 1 *' }
+      expect((await db.$job(job, yearly, answer)).status).toBe('ran')
+      const [run] = await history(db)
+      const year = (run as { startedAt: Date }).startedAt.getUTCFullYear()
+      expect(run?.period).toEqual(new Date(Date.UTC(year, 0, 1)))
+      expect(await db.$job(job, yearly, answer)).toMatchObject({
+        status: 'done',
+        next: new Date(Date.UTC(year + 1, 0, 1)),
+      })
+    })
+
     test('a lost answer to the note of its end is found out', async () => {
       const proxy = await openProxy(database.url)
       const db = await connect(engine, { url: proxy.url })
+      let dropped = Promise.resolve()
       const outcome = await db.$job(job, LONG, async () => {
-        void proxy.next(/^COMMIT/i, 'cutAfter')
+        dropped = proxy.next(/^COMMIT/i, 'drop').happened
         return 1
       })
+      await dropped
       expect(outcome).toEqual({ status: 'ran', result: 1 })
       expect(await history(db)).toMatchObject([{ token: 1n, state: 'done' }])
     })
@@ -249,7 +281,13 @@ describeEngines(({ database, name: engine, other }) => {
         [{ every: '1d', ttl: 5 }, 'ttl'],
         [{ every: '1d', missed: 'all' }, 'missed'],
         [{ every: '1d', retryAfter: 'soon' }, 'retryAfter'],
-        [{ every: '1d', cron: '* * * * *' }, 'cron'],
+        [{ every: '1d', cron: '* * * * *' }, 'options'],
+        [{ cron: '* * * *' }, 'cron'],
+        [{ cron: '60 * * * *' }, 'cron'],
+        [{ cron: '0 0 31 2 *' }, 'cron'],
+        [{ cron: '2026-01-01T00:00:00' }, 'cron'],
+        [{ cron: '* * * * *', offset: '1h' }, 'offset'],
+        [{ every: '1d', timeZone: '+02:00' }, 'timeZone'],
         [{ every: '1d', timeZone: 'Mars/Olympus' }, 'timeZone'],
         [{ atLeast: '1d', timeZone: 'UTC' }, 'timeZone'],
       ]

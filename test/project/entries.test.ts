@@ -55,15 +55,19 @@ test('the files that a call loads later have all names that the sources ask them
   expect(later.flatMap((chunk) => Object.keys(chunk))).toEqual(expect.arrayContaining(names))
 })
 
+/** The package that is loaded by the first job with a cron expression, from a file that all entries share. */
+const LATER = 'croner'
+
 test('a program without Prisma runs, and compiles, on the entry point pg', async () => {
-  expect(await packagesOf('pg.js')).toEqual([])
+  expect(await packagesOf('pg.js')).toEqual([LATER])
+  expect((await readImports('pg.js', STATIC_IMPORTS)).packages).toEqual([])
   expect(await packagesOf('pg.d.ts')).toEqual(['pg'])
 })
 
 test('no entry point imports a module of Node: only the command and the one for tests do', async () => {
   const packages = await Promise.all(['index', 'erp', 'work', 'pg'].map((entry) => packagesOf(`${entry}.js`)))
 
-  expect([...new Set(packages.flat())]).toEqual(['@prisma/client/extension'])
+  expect([...new Set(packages.flat())]).toEqual(['@prisma/client/extension', LATER])
   expect(await packagesOf('cli/main.js')).toContain('node:fs')
   expect(await packagesOf('otel.js')).toEqual(['@opentelemetry/api'])
   expect(await packagesOf('testing.js')).toEqual(['node:net', 'node:timers/promises', 'pg'])
@@ -71,7 +75,8 @@ test('no entry point imports a module of Node: only the command and the one for 
 
 test('a program without node-postgres runs, and compiles, on the other entry points', async () => {
   for (const entry of ['index', 'erp', 'work']) {
-    expect(await packagesOf(`${entry}.js`)).toEqual(['@prisma/client/extension'])
+    expect(await packagesOf(`${entry}.js`)).toEqual(['@prisma/client/extension', LATER])
+    expect((await readImports(`${entry}.js`, STATIC_IMPORTS)).packages).toEqual(['@prisma/client/extension'])
     expect(await packagesOf(`${entry}.d.ts`)).not.toContain('pg')
   }
 })

@@ -27,6 +27,9 @@ const worker = db.$extends(leases()).$extends(jobs({ run: { model: 'JobRun' }, s
 worker.$job('report', {}, async () => {})
 // @ts-expect-error: in one way
 worker.$job('report', { every: '1d', atLeast: '23h' }, async () => {})
+worker.$job('report', { cron: '0 3 * * *', timeZone: 'Europe/Vienna', missed: 'skip' }, async () => {})
+// @ts-expect-error: in one way
+worker.$job('report', { every: '1d', cron: '0 3 * * *' }, async () => {})
 // @ts-expect-error: a pause has no time zone
 worker.$job('report', { atLeast: '23h', timeZone: 'UTC' }, async () => {})
 // @ts-expect-error: the body is asynchronous

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { isConcurrencyError } from '../../errors/index.js'
 import { secondsOf } from '../../idempotency/period.js'
-import type { JobResult, RunningJob } from '../../jobs/types.js'
+import type { JobOptions, JobResult, RunningJob } from '../../jobs/types.js'
 import { connect } from '../../pg/connect.js'
 import { leases } from '../../pg/features.js'
 import { jobs } from '../../pg/jobs.js'
@@ -17,6 +17,7 @@ interface OnceOptions extends DatabaseOptions {
   readonly job?: string
   readonly every?: string
   readonly atLeast?: string
+  readonly cron?: string
   readonly timeZone?: string
   readonly offset?: string
   readonly catchUp?: boolean
@@ -42,6 +43,7 @@ export const once: CommandModule<OnceOptions> = {
       .requiredOption('--job <name>', 'the name of the job, which all machines know it by')
       .option('--every <length>', 'runs it once in each period of 15m, 1h, 1d, …')
       .option('--at-least <length>', 'runs it when its last success is so long ago: 23h')
+      .option('--cron <expression>', "runs it once from each of its times to the next: '0 3 * * *'")
       .option('--time-zone <zone>', 'of the periods, such as Europe/Vienna; default: UTC')
       .option('--offset <length>', 'how much later each period begins: 2h')
       .option('--catch-up', 'runs it for periods that were missed, too, one with each call')
@@ -89,17 +91,20 @@ Example: prisma-extension-concurrency once --job report --every 1d -- node repor
   },
 }
 
-function timesOf({ every, atLeast, timeZone, offset, catchUp, retryAfter, ttl, wait }: OnceOptions) {
-  if ((every === undefined) === (atLeast === undefined)) throw new UsageError('give one of --every and --at-least')
+/** The options of `$job`, which checks the lengths and the expression. */
+function timesOf({ every, atLeast, cron, timeZone, offset, catchUp, retryAfter, ttl, wait }: OnceOptions): JobOptions {
   const patience = wait === undefined ? 0 : wait === true ? LONGEST_TIMER : msOf(wait, '--wait')
   const common = { retryAfter, ttl: msOf(ttl, '--ttl'), wait: patience }
-  if (atLeast === undefined) {
-    return { ...common, every: every ?? '', timeZone, offset, missed: catchUp ? ('catchUp' as const) : undefined }
+  const periods = { ...common, timeZone, missed: catchUp ? ('catchUp' as const) : undefined }
+  if ([every, atLeast, cron].filter((given) => given !== undefined).length > 1) {
+    throw new UsageError('--every, --at-least and --cron are three ways: choose one')
   }
-  if (timeZone !== undefined || offset !== undefined || catchUp) {
-    throw new UsageError('--time-zone, --offset and --catch-up are of the periods of --every')
-  }
-  return { ...common, atLeast }
+  if (every !== undefined) return { ...periods, every, offset }
+  if (offset !== undefined) throw new UsageError('--offset is of the periods of --every')
+  if (cron !== undefined) return { ...periods, cron }
+  if (atLeast === undefined) throw new UsageError('give one of --every, --at-least and --cron')
+  if (timeZone === undefined && !catchUp) return { ...common, atLeast }
+  throw new UsageError('--time-zone and --catch-up are of the periods of --every and --cron')
 }
 
 function msOf(length: string, option: string): number {

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { constants } from 'node:os'
 
 export interface ChildCall {
@@ -21,6 +20,7 @@ const NOT_STARTED = 126
 export class Child {
   readonly #process: ChildProcess
   readonly #call: ChildCall
+  readonly #exited: Promise<number>
   #kill: NodeJS.Timeout | undefined
 
   constructor(call: ChildCall) {
@@ -28,6 +28,10 @@ export class Child {
     this.#call = call
     // Its input and output are its own.
     this.#process = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+    this.#exited = new Promise((resolve, reject) => {
+      this.#process.on('error', reject)
+      this.#process.on('exit', (code, by) => resolve(code ?? 128 + (by === null ? 0 : constants.signals[by])))
+    })
   }
 
   /** Passes a signal on. */
@@ -46,8 +50,7 @@ export class Child {
     signal.addEventListener('abort', end)
     if (signal.aborted) end()
     try {
-      const [code, by] = (await once(this.#process, 'exit')) as [number | null, NodeJS.Signals | null]
-      return code ?? 128 + (by === null ? 0 : constants.signals[by])
+      return await this.#exited
     } catch (error) {
       if (!isMissing(error)) throw error
       return error.code === 'ENOENT' ? NOT_FOUND : NOT_STARTED
