@@ -265,6 +265,8 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
       await tx.$stock.in({ companyId }).close({ until: null, reopen: true })
       pruning = started(db.$transactionWithRetry((own) => own.$stock.in({ companyId }).prune({ forgetBefore: MARCH })))
       await untilBlocked(database.url)
+      // Longer than a page of its own waits: one of a caller's transaction cannot be begun anew.
+      await database.query('SELECT pg_sleep(0.2)')
     })
 
     expect(await pruning).toMatchObject({ movements: 0 })

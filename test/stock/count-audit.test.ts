@@ -147,7 +147,11 @@ UPDATE "Stock" SET "onHand" = "onHand" - 4 WHERE "productId" = $1`,
     const [item, other] = [await newItem(10), await newItem(10)]
     for (const each of [item, other]) await db.$stock.defer({ transactionId: newId(), item: each, quantity: 5 })
 
-    const answer = await db.$stock.count({ transactionId: newId(), item, counted: 7 })
+    // One batch, which locks both items.
+    const [answer] = await Promise.all([
+      db.$stock.count({ transactionId: newId(), item, counted: 7 }),
+      db.$stock.reserve({ transactionId: newId(), item: other, quantity: 1, expiresIn: HOUR }),
+    ])
 
     expect(answer).toEqual({ quantity: -8, balance: 7, replayed: false })
     expect(await onHand(other)).toBe(10)
