@@ -117,7 +117,7 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
   ] as const)('a record that was changed after it was read: %s', async (_, method, left) => {
     const id = await newProduct()
     const other = await openTransaction(database.url, 'UPDATE "Product" SET stock = 5, version = 1 WHERE id = $1', [id])
-    const written = started(products8().where({ id, version: 0 })[method]({ stock: 9, version: 1 }))
+    const written = started<unknown>(products8().where({ id, version: 0 })[method]({ stock: 9, version: 1 }))
     await untilBlocked(database.url)
     await other.query('COMMIT')
 
@@ -148,19 +148,21 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
     const moves = await Promise.all(['a', 'b', 'c'].flatMap((id) => move(`${code} ${id}`)))
     const key = randomUUID()
     const ran: string[] = []
-    const results = await Promise.all(
-      both.map((db, index) => db.$idempotent({ key, scope: 'both' }, async () => String(ran.push(`engine ${index}`)))),
-    )
+    const once = async (name: string) => String(ran.push(name))
+    const results = await Promise.all([
+      seven.$idempotent({ key, scope: 'both' }, () => once('seven')),
+      beside.$idempotent({ key, scope: 'both' }, () => once('beside')),
+    ])
     const steps: string[] = []
-    await Promise.all(
-      both.map((db) =>
-        db.$withAdvisoryLock(['both', code], async () => {
-          steps.push('taken')
-          await database.query('SELECT 1')
-          steps.push('left')
-        }),
-      ),
-    )
+    const section = async () => {
+      steps.push('taken')
+      await database.query('SELECT 1')
+      steps.push('left')
+    }
+    await Promise.all([
+      seven.$withAdvisoryLock(['both', code], section),
+      beside.$withAdvisoryLock(['both', code], section),
+    ])
 
     expect(moves.filter(({ replayed }) => replayed)).toHaveLength(3)
     expect(await database.query('SELECT "onHand" FROM "Pallet" WHERE code = $1', [code])).toEqual([{ onHand: 7 }])
