@@ -48,7 +48,7 @@ export async function readHistory(session: Session, map: StockMap, args: Args) {
 FROM ${rowsIn('item', keyColumns(map, [item]))} JOIN ${movement.table} AS m ON ${keysEqual(movement.item, 'm', 'item')}${where([isBehind])}
 ORDER BY ${number}${raw(order === 'asc' ? '' : ' DESC')}
 LIMIT ${param(limit, 'int4')}`)
-  if (after && order === 'asc') checkBeginning(after.sequence, rows[0])
+  if (after) checkBeginning(after.sequence, order, rows[0])
   return rows.map(({ sequence, quantity, balance, at, ...row }) => ({
     sequence: Number(sequence),
     ...row,
@@ -58,8 +58,12 @@ LIMIT ${param(limit, 'int4')}`)
   }))
 }
 
-/** The numbers have no gap, so one between two pages is of movements that are pruned. */
-function checkBeginning(after: number, first: HistoryRow | undefined): void {
+/** The numbers begin at 1 and have no gap, so one that is missing on a page is of a movement that is pruned. */
+function checkBeginning(after: number, order: 'asc' | 'desc', first: HistoryRow | undefined): void {
+  if (order === 'desc') {
+    if (first !== undefined || after <= 1) return
+    throw new InvalidArgumentError('after', `is where the history begins: the movements before ${after} were pruned.`)
+  }
   if (first === undefined || BigInt(first.sequence) <= BigInt(after) + 1n || after < 0) return
   throw new InvalidArgumentError(
     'after',

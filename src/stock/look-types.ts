@@ -100,8 +100,10 @@ export interface StockLooks<Key, Q> {
    *
    * A movement has its number from the moment when it was written, with the item locked. So a page misses none: one that
    * is committed later has a higher number than all that a page has shown. A deferred movement has none before it is folded.
+   * The numbers of an item begin at 1: a history whose first number is higher was pruned.
    *
    * @throws ConfigurationError if the models have no columns for it
+   * @throws InvalidArgumentError if the page after `after` was pruned, in both orders
    *
    * @example
    * const first = await db.$stock.history({ item: 11 })
