@@ -123,8 +123,8 @@ describe('in an editor', () => {
         'version',
       ],
     ],
-    ['update', ['data', 'retry', 'signal', 'where']],
-    ['insert', ['data', 'match', 'retry', 'signal', 'where']],
+    ['update', ['data', 'fence', 'retry', 'signal', 'where']],
+    ['insert', ['data', 'fence', 'match', 'retry', 'signal', 'where']],
   ])('the options of %s are offered, each with what it means', (place, names) => {
     const offered = editor.completions(place)
     const documented = Array.from(offered).flatMap(([name, text]) => (text === '' ? [] : [name]))
