@@ -52,6 +52,7 @@ export type {
 } from './jobs/types.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSql } from './leases/schema.js'
+export { type LeaseFenceOptions, leaseFenceTriggerSql } from './leases/trigger.js'
 export type {
   AssertLease,
   AssertLeaseOptions,

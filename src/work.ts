@@ -31,6 +31,7 @@ export type {
 export { type LeasesExtension, leases } from './leases/extension.js'
 export type { LeasesOptions } from './leases/options.js'
 export { leaseSchema, leaseSql } from './leases/schema.js'
+export { type LeaseFenceOptions, leaseFenceTriggerSql } from './leases/trigger.js'
 export type {
   AssertLease,
   AssertLeaseOptions,

@@ -3,6 +3,7 @@ import { stampColumns, stamps, touches } from '../mapping/columns.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf, epochOf, momentIn, momentOf } from '../sql/sql.js'
 import { type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
+import { HELD_LEASES } from '../transactions/fence.js'
 import type { LeaseMap } from './mapping.js'
 
 /** How long a place in the queue of those that wait lasts, in ms, unless it is asked for again: so long a process that has ended keeps others waiting. */
@@ -182,6 +183,15 @@ function isHeldBy(map: LeaseMap, { name, token, holder }: Omit<HeldClaim, 'ttl'>
   AND l.${columnOf(map.holder)}::text = ${param(holder, 'text')}`
 }
 
+/** Adds a lease to those that the transaction holds. */
+function noteHeld({ name, token, holder }: Omit<HeldClaim, 'ttl'>): Statement {
+  const setting = raw(`'${HELD_LEASES}'`)
+  return sql`set_config(${setting}, (
+    coalesce(nullif(current_setting(${setting}, true), '')::jsonb, '{}') || jsonb_build_object(${param(name, 'text')},
+      jsonb_build_object('token', ${param(String(token), 'text')}, 'holder', ${param(holder, 'text')}))
+  )::text, true)`
+}
+
 /** Limits that a transaction has already stay as they are. */
 const limitUnlessSet = (name: string, ms: Parameter): Statement => {
   const setting = raw(`'${name}'`)
@@ -206,7 +216,8 @@ export function assertStatement(
   const ms = param(Math.ceil(limit), 'int')
   return sql`SELECT CASE WHEN count(*) = 1 THEN 1 ELSE ${refusal('lease ', raw('count(*)'))} END AS held,
   ${limitUnlessSet('idle_in_transaction_session_timeout', ms)} AS idle,
-  ${limitUnlessSet('statement_timeout', ms)} AS statement
+  ${limitUnlessSet('statement_timeout', ms)} AS statement,
+  ${noteHeld(fence)} AS held_leases
 FROM (
   SELECT 1
   FROM ${map.table} AS l

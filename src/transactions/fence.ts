@@ -3,6 +3,9 @@ import type { TransactionSession } from '../engine/session.js'
 /** By this a lease takes its row in a transaction, and throws if it is lost. */
 export const FENCE = Symbol('fence')
 
+/** The setting of a transaction that says which leases it holds: a JSON object, by their names. Triggers look at it. */
+export const HELD_LEASES = 'prisma_extension_concurrency.leases'
+
 /** A lease, to the writes that it is a fence for: they know nothing else of it. */
 export interface Fence {
   [FENCE](tx: TransactionSession): Promise<void>
