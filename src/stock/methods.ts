@@ -21,6 +21,8 @@ const ARGUMENTS = {
   move: [...CALL, 'item', 'quantity', 'minimum', 'maximum', 'take', 'data', 'date', 'createMissing'],
   moveAll: [...CALL, 'lines', 'minimum', 'maximum', 'date', 'createMissing'],
 }
+/** The arguments of theirs that the others read. */
+const MORE: ReadonlySet<string> = new Set(['take', 'maximum', 'date', 'createMissing', 'from'])
 const OTHERS = [
   'count',
   'defer',
@@ -43,6 +45,10 @@ const OTHERS = [
   'statement',
 ] as const satisfies readonly OtherMethod[]
 type Method = keyof typeof ARGUMENTS | OtherMethod
+
+type Run = (args: Args, events?: CallEvents) => Promise<unknown>
+
+const isOwn = (method: Method): method is keyof typeof ARGUMENTS => method in ARGUMENTS
 
 /** A ledger, such as `$stock`, on any engine: checks the arguments, and hands the requests on. */
 export class StockFeature implements Feature {
@@ -72,17 +78,20 @@ export class StockFeature implements Feature {
 
   on(session: Session, bound?: Scope) {
     const call =
-      <R>(method: Method, run: (args: Args, events?: CallEvents) => Promise<R>) =>
+      (method: Method, run: Run) =>
       (given: unknown = {}) => {
         const args: unknown = argumentsOf(given)
+        const isGiven = isRecord(args)
         // No async function: it would keep a frame for each call, and a hundred thousand may wait.
-        const plain: Call<R> = (events) => {
+        const plain: Call<unknown> = (events) => {
           try {
-            if (!isRecord(args)) throw new InvalidArgumentError('args', 'must be an object.')
-            const isOther = !method.startsWith('move') || this.#isMore(args) || hasData(this.map.movement, args)
+            if (!isGiven) throw new InvalidArgumentError('args', 'must be an object.')
+            const isMore = !isOwn(method) || this.#isMore(method, args)
+            const isOther = isMore || hasData(this.map.movement, args)
             const start = () => {
               const checked = this.#checked(method, args, bound)
-              return run(isOther ? this.#loaded().withData(method, checked) : checked, events)
+              const carryOut = isMore ? later(method) : run
+              return carryOut(isOther ? this.#loaded().withData(method, checked) : checked, events)
             }
             return isOther || loading ? loadedBefore(start) : start()
           } catch (error) {
@@ -91,7 +100,7 @@ export class StockFeature implements Feature {
         }
         const taken = takeFence(args)
         const begin = taken ? fencedCall(method, args, taken) : plain
-        return isRecord(args) && isCreating(args) ? Object.assign(begin, this.#creates) : begin
+        return isGiven && isCreating(args) ? Object.assign(begin, this.#creates) : begin
       }
     const fencedCall =
       (method: Method, args: unknown, taken: TakenFence) =>
@@ -103,21 +112,19 @@ export class StockFeature implements Feature {
         })
       }
     const later =
-      (method: Method) =>
-      (args: Args, events?: CallEvents): Promise<unknown> =>
+      (method: Method): Run =>
+      (args, events) =>
         this.#loaded()[method](session, args, events)
     const { quantities } = this.map
     // Once for all calls, of which a hundred thousand may wait.
     const single = (decision: Decision) => singleOf(granted(decision), quantities)
     const moved = (decision: Decision) => movedOf(granted(decision), quantities)
     const moving = (lines: readonly Line[]) => ({ kind: 'move', decide: decideMove, lines }) as const
-    const move = (args: Args, events?: CallEvents): Promise<unknown> => {
-      if (this.#isMore(args)) return later('move')(args, events)
+    const move: Run = (args, events) => {
       const request = requestOf(this.#parts, moving([oneLine(this.map, args)]), args, events)
       return settle(this.#parts, session, request, single)
     }
-    const moveAll = (args: Args, events?: CallEvents): Promise<unknown> => {
-      if (this.#isMore(args)) return later('moveAll')(args, events)
+    const moveAll: Run = (args, events) => {
       const request = requestOf(this.#parts, moving(readLines(this.map, args)), args, events)
       return settle(this.#parts, session, request, moved)
     }
@@ -126,17 +133,18 @@ export class StockFeature implements Feature {
   }
 
   #checked(method: Method, args: Unchecked, bound: Scope | undefined): Args {
-    const names = { ...others?.ARGUMENTS, ...ARGUMENTS }[method] ?? []
+    const names = isOwn(method) ? ARGUMENTS[method] : (others?.ARGUMENTS[method] ?? [])
     const takesScope = this.scope.length > 0 && bound === undefined
     checkNames(args, takesScope ? [...names, 'scope'] : names)
     return { ...args, scope: scopeOfCall(this.scope, args.scope, bound) }
   }
 
-  /** Whether a movement takes more than this file has. */
-  #isMore(args: Unchecked): boolean {
+  /** Whether a movement takes more than this file has. Only the names that are given are looked at: there are few. */
+  #isMore(method: Method, args: Unchecked): boolean {
     const { item, period } = this.map
-    const { take, maximum = item.maximum, date = period } = args
-    return isCreating(args) || hasSources(args) || [take, maximum, date].some((value) => value !== undefined)
+    if (item.maximum !== undefined || period !== undefined) return true
+    const isMore = Object.keys(args).some((name) => MORE.has(name) && args[name] !== undefined)
+    return isMore || (method === 'moveAll' && hasSources(args))
   }
 
   #loaded(): OtherMethods {
