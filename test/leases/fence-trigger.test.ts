@@ -53,6 +53,8 @@ describeEngines(({ database, name: engine, other }) => {
         await tx.$assertLease(lease)
         await insert(tx)
       })
+      // Its connection is free again, and the next statement is sent on it.
+      expect(await rejectionOf(insert(made.db))).toBeDefined()
       const client = await openTransaction(database.url, SET, [proofOf(lease)])
       await client.query('INSERT INTO "Note" (text) VALUES ($1)', [text])
       await client.query('COMMIT')
