@@ -118,7 +118,7 @@ SELECT to_char(
 FROM period`
 }
 
-/** The parts of a statement about the period of a moment: the table \`period\`, and of its row the start, and a moment in the next period. */
+/** Parts of a statement about the period of a moment: the table `period`, and of its row the start, and the start of the next one. */
 export function periodAt({ every, timeZone, offset }: Grid, at: Date | undefined) {
   const [length, zone] = [param(every, 'float8'), param(timeZone, 'text')]
   const period = sql`WITH local AS (
