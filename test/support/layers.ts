@@ -40,13 +40,13 @@ export const ORDERS: readonly (readonly LayerName[])[] = subsets<LayerName>(['st
   (others) => permutations(['concurrency', ...others]),
 )
 
-/** Those with `concurrency()` below whatever builds on it; and all layers, with it applied twice, the second time further up. */
-export const POSSIBLE_ORDERS: readonly (readonly LayerName[])[] = [
-  ...ORDERS.filter(([lowest]) => lowest === 'concurrency'),
-  ...[1, 2, 3].map((place) =>
-    (['concurrency', 'stock', 'serials', 'series'] as const).toSpliced(place, 0, 'concurrency'),
-  ),
-]
+/**
+ * The same with `concurrency()` below whatever builds on it: where an order has it further up, it is
+ * applied twice.
+ */
+export const POSSIBLE_ORDERS = ORDERS.map((order) =>
+  order[0] === 'concurrency' ? order : (['concurrency', ...order] as const),
+)
 
 function subsets<T>([first, ...rest]: readonly T[]): T[][] {
   if (first === undefined) return [[]]

@@ -106,8 +106,7 @@ test.each(PAIRS.filter(({ first, second }) => !isPrismas(first.method, second.me
   },
 )
 
-// In one order each: the whole transaction is undone.
-test.each(PAIRS.filter(({ first, second, i, j }) => i <= j && (first.call.isRefused || second.call.isRefused)))(
+test.each(PAIRS.filter(({ first, second }) => first.call.isRefused || second.call.isRefused))(
   'a body that throws a refusal leaves nothing behind: $name',
   async ({ first, second, i, j }) => {
     const db = (shared ??= clientOf(database.connect()))
