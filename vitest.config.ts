@@ -7,13 +7,14 @@ export default defineConfig({
     globalSetup: 'test/support/global-setup.ts',
     isolate: false,
     setupFiles: 'test/support/fresh-modules.ts',
-    reporters: ['default', './test/support/closing-line.ts'],
+    reporters: ['default', './test/support/closing-line.ts', './test/support/hang-report.ts'],
     pool: 'forks',
     // One more than the processors of the machine that runs all of them: half of the files mostly wait, for what they have
     // made certain to come.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    // No test measures time; these only end what hangs.
+    // No test measures time; these only end what hangs, and a run in which one test after the other does.
+    bail: 10,
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

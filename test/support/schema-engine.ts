@@ -35,18 +35,21 @@ interface Engine {
   }
 }
 
-let loaded: Promise<Engine> | undefined
+/** Of the process: its JavaScript, which Node keeps, works with one instance, while this file is loaded anew at times. */
+const shared = globalThis as { schemaEngine?: Promise<Engine> }
 
 /** Its own entry point imports WebAssembly as a module, which Node 20 does not take without a flag. */
 function engine(): Promise<Engine> {
-  loaded ??= (async () => {
-    const js = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg')
-    const glue = await import(pathToFileURL(js).href)
-    const wasm = await WebAssembly.compile(await readFile(js.replace(/\.js$/, '.wasm')))
-    const { exports } = await WebAssembly.instantiate(wasm, { './schema_engine_bg.js': glue })
-    glue.__wbg_set_wasm(exports)
-    ;(exports as { __wbindgen_start(): void }).__wbindgen_start()
-    return glue
-  })()
-  return loaded
+  shared.schemaEngine ??= load()
+  return shared.schemaEngine
+}
+
+async function load(): Promise<Engine> {
+  const js = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg')
+  const glue = await import(pathToFileURL(js).href)
+  const wasm = await WebAssembly.compile(await readFile(js.replace(/\.js$/, '.wasm')))
+  const { exports } = await WebAssembly.instantiate(wasm, { './schema_engine_bg.js': glue })
+  glue.__wbg_set_wasm(exports)
+  ;(exports as { __wbindgen_start(): void }).__wbindgen_start()
+  return glue
 }
