@@ -68,9 +68,20 @@ export type {
   OncePerResult,
   PruneOptions,
 } from './idempotency/types.js'
-export type { AdvisoryXactLock, LockClientMethods, TryAdvisoryXactLock, WithAdvisoryLock } from './locking/extension.js'
+export type {
+  AdvisoryXactLock,
+  LockClient,
+  LockClientMethods,
+  TryAdvisoryXactLock,
+  WithAdvisoryLock,
+} from './locking/extension.js'
 export type { LockKey, LockKeyPart, LockKeys } from './locking/key.js'
-export type { AdvisoryXactLockOptions, TryAdvisoryXactLockOptions, WithAdvisoryLockOptions } from './locking/methods.js'
+export type {
+  AdvisoryXactLockOptions,
+  LockToken,
+  TryAdvisoryXactLockOptions,
+  WithAdvisoryLockOptions,
+} from './locking/methods.js'
 export type {
   FindManyForUpdate,
   FindManyForUpdateArgs,

@@ -79,7 +79,7 @@ export {
 } from './pg/features.js'
 export { inbox, type PgInbox } from './pg/inbox.js'
 export { jobs } from './pg/jobs.js'
-export type { PgClient, PgClientMethods, PgRootMethods, PgTransactionClient } from './pg/methods.js'
+export type { PgClient, PgClientMethods, PgLockClient, PgRootMethods, PgTransactionClient } from './pg/methods.js'
 export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'
 export type { PgOptions } from './pg/options.js'

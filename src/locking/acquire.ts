@@ -1,7 +1,8 @@
 import { rowOf, type TransactionSession } from '../engine/session.js'
-import { InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
+import { ConfigurationError, InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import type { Limits } from '../transactions/limits.js'
+import { FOR_TOKEN, hasIdAlready, whenTaken, XID } from './token.js'
 
 /** The rule for a lock whose snapshot would be older than the lock. */
 export type SnapshotRule = 'refuse' | 'accept'
@@ -17,14 +18,19 @@ export interface LockRequest {
 interface LockStatement {
   /** Whether it waits for locks that are not free; for a single one also how long, in ms (see `limitsItself`). */
   readonly waits: boolean | number
-  /** Columns that are read with it, such as the note of the transaction. */
+  /** The columns that note the transaction. They are read once all locks are taken. */
   readonly note?: string | undefined
+  /** Whether the transaction's id is to be a token, whether it is noted or not. */
+  readonly isToken?: boolean
   /** They are set once all locks are taken. */
   readonly limits?: Limits | undefined
 }
 
 interface Taken {
-  /** Of all locks together: empty where they were waited for, `true`, `false` if one was not free, or `refused`. */
+  /**
+   * Of all locks together: empty where they were waited for, `true`, `false` if one was not free, `refused` for the
+   * isolation level, or `late` where the transaction had an id already.
+   */
   readonly taken: string
 }
 
@@ -44,6 +50,12 @@ const waitColumns = (n: number) => `WITH wait AS MATERIALIZED (
   SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', $${n}::int::text, true)
 )
 `
+
+const LATE =
+  'is not to be had here: the transaction had its id before the lock was taken, so that it need not grow from holder to holder. ' +
+  'Another extension writes at the beginning of each transaction: call $withAdvisoryLock on a client without it.'
+
+const isGiven = (column: string | undefined) => column !== undefined
 
 /** The `lock_timeout` before a statement that limits its own wait. */
 export const LOCK_LIMIT_BEFORE = 'min(locks.before)'
@@ -75,21 +87,23 @@ export class AdvisoryLocks {
    * from being taken there.
    *
    * The columns beside `min` are computed when it has seen all rows, so after the last lock: the limits
-   * cut off no wait. They go into the last statement of these.
+   * cut off no wait. They go into the last statement of these. The transaction's id, which must not come
+   * before a lock, depends on them by CASE.
    */
   async acquire<N extends object>(
     tx: TransactionSession,
     { keys, mode, snapshot }: LockRequest,
-    { waits, note, limits }: LockStatement,
+    { waits, note, isToken = false, limits }: LockStatement,
   ): Promise<N & { readonly isTaken: boolean }> {
     const isProven = this.#isProven // others may prove it meanwhile
     const after = isProven ? limits : undefined
-    const columns = ['min(taken) AS taken', note, after?.column(3)].filter((column) => column !== undefined)
+    const noted = isToken ? `${note ?? XID},\n  ${FOR_TOKEN}` : note
+    const columns = ['min(taken) AS taken', noted && whenTaken(noted), after?.column(3)].filter(isGiven)
     const isLimited = typeof waits === 'number'
     const first = 3 + (after?.values.length ?? 0)
     const text = `${isLimited ? waitColumns(first) : ''}SELECT ${columns.join(',\n  ')}
 FROM (
-  SELECT ${isLimited ? 'wait.before, ' : ''}CASE WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+  SELECT ${isLimited ? 'wait.before, ' : ''}CASE ${isToken ? hasIdAlready('late') : ''}WHEN $2::boolean OR current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
     THEN pg_${waits ? '' : 'try_'}advisory_xact_lock${mode === 'shared' ? '_shared' : ''}(number)::text ELSE 'refused' END AS taken
   FROM ${keys.length === 1 ? ONE_NUMBER : NUMBERS} AS sorted${isLimited ? ', wait' : ''}
 ) AS locks`
@@ -107,6 +121,7 @@ FROM (
           "Use $withAdvisoryLock, run at READ COMMITTED, or say { snapshot: 'accept' }.",
       )
     }
+    if (row.taken === 'late') throw new ConfigurationError([{ path: 'token', message: LATE }])
     const isTaken = row.taken !== 'false'
     if (!isProven && isTaken) await this.#prove(tx, limits)
     return { ...row, isTaken }

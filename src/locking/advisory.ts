@@ -1,6 +1,5 @@
-import { isStatementTimeout, isTransactionTimeout } from '../engine/error-facts.js'
 import type { IsolationLevel, RootSession, Session, TransactionSession } from '../engine/session.js'
-import { isConcurrencyError, LockTimeoutError, OutcomeUnknownError, TransactionRequiredError } from '../errors/index.js'
+import { isConcurrencyError, OutcomeUnknownError, TransactionRequiredError } from '../errors/index.js'
 import { type CallEvents, timed } from '../events/call-events.js'
 import { isUnanswered } from '../retry/ambiguous-outcome.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
@@ -18,7 +17,9 @@ import type { Open, RetryingTransactions } from '../transactions/with-retry.js'
 import { AdvisoryLocks, LOCK_LIMIT_BEFORE, type LockRequest } from './acquire.js'
 import { encodeKeys } from './key.js'
 import { limitsBefore, limitsOfBody, limitWait } from './limits.js'
+import { notHeld } from './not-held.js'
 import { type LockedBody, tellingLoss } from './telling-loss.js'
+import { checkToken } from './token.js'
 
 export interface LockCall {
   readonly keys: unknown
@@ -27,6 +28,8 @@ export interface LockCall {
   readonly timeout: number
   /** How long the body may take once it holds them, in ms. */
   readonly bodyTimeout: number
+  /** Whether the body is handed a token. */
+  readonly token: boolean
   readonly signal?: AbortSignal | undefined
   readonly events: CallEvents | undefined
   readonly committed: Committed
@@ -50,6 +53,8 @@ interface Hold<R> {
   state: 'waiting' | 'held' | 'ended' | 'given up'
   /** The time of the body: it begins when the locks are held. */
   bounds?: Deadline
+  /** Empty, unless it was asked for. */
+  token: bigint[]
 }
 
 /** Advisory locks of one extended client. */
@@ -95,7 +100,7 @@ export class Advisory {
       )
       events?.tell({ type: 'lock-acquired', ms: events.age })
     } catch (error) {
-      throw timeoutOf(error, request.keys, timeout)
+      throw notHeld(error, request.keys, { timeout })
     }
   }
 
@@ -132,6 +137,7 @@ export class Advisory {
    */
   async hold<R>(session: Session, call: LockCall, body: LockedBody<R>): Promise<R> {
     const keys = encodeKeys(call.keys)
+    if (call.token) checkToken(session, call.mode)
     if (session.inTransaction) return this.#holdInside(session, call, body)
     const deadline = new Deadline(call.timeout, call.signal, systemClock)
     call.events?.begin(deadline, nameOf(keys))
@@ -139,7 +145,7 @@ export class Advisory {
     const leave = once(() => {
       for (const pass of places.reverse()) pass()
     })
-    const hold: Hold<R> = { keys, call, deadline, body, leave, state: 'waiting' }
+    const hold: Hold<R> = { keys, call, deadline, body, leave, state: 'waiting', token: [] }
     try {
       let stopWaiting: (() => void) | undefined
       for (const key of keys) {
@@ -153,7 +159,7 @@ export class Advisory {
       }
       return (await this.#attempt(session, hold, once(stopWaiting))) as R
     } catch (error) {
-      throw hold.bounds ? error : timeoutOf(error, keys, call.timeout)
+      throw hold.bounds ? error : notHeld(error, keys, call)
     } finally {
       leave()
     }
@@ -222,6 +228,7 @@ export class Advisory {
       const noted = await this.#take(tx, hold, note, stopWaiting)
       if (hold.state === 'given up') throw NOT_FREE
       hold.state = 'held'
+      if (call.token) hold.token = [BigInt(noted.xid)]
       hold.bounds = deadline.lasting(call.bodyTimeout)
       call.events?.tell({ type: 'lock-acquired', ms: call.events.age })
       onHeld(hold.bounds)
@@ -231,7 +238,7 @@ export class Advisory {
     const run = async (tx: TransactionSession) => {
       const bounds = await held
       const result = await tellingLoss(call.events, body, (body) =>
-        boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal)),
+        boundedBody(tx, bounds, 'the body under the lock', (end) => body(tx.client, end.signal, ...hold.token)),
       )
       if (bounds.isOverdue()) throw bounds.unanswered() // its caller has been told: no COMMIT
       hold.state = 'ended'
@@ -278,27 +285,23 @@ export class Advisory {
     stopWaiting: (() => void) | undefined,
   ): Promise<TransactionNote> {
     const request: LockRequest = { keys, mode: call.mode, snapshot: 'refuse' }
+    const isToken = call.token
     if (stopWaiting === undefined) {
       const limits = limitsOfBody(call.bodyTimeout)
-      const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: false, note, limits })
+      const noted = await this.#locks.acquire<TransactionNote>(tx, request, { waits: false, note, isToken, limits })
       if (!noted.isTaken) throw NOT_FREE // rolls back, and so gives back what was taken
       return noted
     }
     const milliseconds = wholeMilliseconds(deadline)
-    if (this.#locks.limitsItself(keys)) {
-      const limits = limitsOfBody(call.bodyTimeout, LOCK_LIMIT_BEFORE)
-      const statement = { waits: milliseconds, note, limits }
-      const noted = await timed(call.events, 'advisory', () =>
-        this.#locks.acquire<TransactionNote>(tx, request, statement),
-      )
-      stopWaiting()
-      return noted
-    }
-    const before = await limitWait(tx, milliseconds, note)
-    const statement = { waits: true, limits: limitsOfBody(call.bodyTimeout, before) }
-    await timed(call.events, 'advisory', () => this.#locks.acquire(tx, request, statement))
+    const limitsItself = this.#locks.limitsItself(keys)
+    const before = limitsItself ? LOCK_LIMIT_BEFORE : await limitWait(tx, milliseconds)
+    const limits = limitsOfBody(call.bodyTimeout, before)
+    const statement = { waits: limitsItself ? milliseconds : true, note, isToken, limits }
+    const noted = await timed(call.events, 'advisory', () =>
+      this.#locks.acquire<TransactionNote>(tx, request, statement),
+    )
     stopWaiting()
-    return before
+    return noted
   }
 
   /**
@@ -338,11 +341,4 @@ const nothing = () => {}
 /** The name of a call's keys in its events. */
 function nameOf(keys: readonly string[]): string {
   return keys.join(' ')
-}
-
-/** Any way of running out of time before the lock was held is one and the same to the caller. */
-function timeoutOf(error: unknown, keys: readonly string[], timeout: number): unknown {
-  const isTimeout =
-    isConcurrencyError(error, 'DEADLINE_EXCEEDED') || isStatementTimeout(error) || isTransactionTimeout(error)
-  return isTimeout ? new LockTimeoutError(keys, timeout, { cause: error }) : error
 }

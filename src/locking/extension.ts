@@ -13,17 +13,21 @@ import type { LockKeys } from './key.js'
 import type {
   AdvisoryXactLockOptions,
   LockMethods,
+  LockToken,
   TryAdvisoryXactLockOptions,
   WithAdvisoryLockOptions,
 } from './methods.js'
 import type { RowLockModelMethods } from './types.js'
 
+/** Has what the `tx` of a transaction has not: the transaction of a lock with a token begins with it. */
+export type LockClient<Token extends boolean> = Token extends true ? { $connect(): Promise<void> } : unknown
+
 /** The type of `$withAdvisoryLock`. */
-export type WithAdvisoryLock = <T extends object, R>(
-  this: T,
+export type WithAdvisoryLock = <T extends object, R, Token extends boolean = false>(
+  this: T & LockClient<Token>,
   keys: LockKeys,
-  body: (tx: TransactionClient<T>, signal: AbortSignal) => Promise<R>,
-  options?: WithAdvisoryLockOptions,
+  body: (tx: TransactionClient<T>, signal: AbortSignal, ...token: LockToken<Token>) => Promise<R>,
+  options?: WithAdvisoryLockOptions<Token>,
 ) => Promise<R>
 
 /** The type of `$advisoryXactLock`. */
@@ -40,15 +44,19 @@ export interface LockClientMethods {
    *
    * Callers of this process queue before they take a connection. The body's signal is aborted
    * when the transaction ends or `bodyTimeout` has passed; from that moment the lock is gone.
-   * The lock does not protect the body's work outside the transaction.
+   * The lock does not protect the body's work outside the transaction: for storage that can refuse an
+   * old one, `token: true` hands the body a token, which grows with every holder.
    *
    * @throws LockTimeoutError if the lock is not free within `timeout`
    * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written
+   * @throws ConfigurationError if there can be no token on this database, for this role, or with another extension
    *
    * @example
    * await db.$withAdvisoryLock(['stock', sku], (tx) => tx.note.create({ data: { text: sku } }), { timeout: 2_000 })
    * @example
    * await db.$withAdvisoryLock({ keys: [['stock', a], ['stock', b]] }, (tx) => tx.note.count())
+   * @example
+   * await db.$withAdvisoryLock('prices', async (tx, signal, token) => token, { token: true })
    *
    * Source: PostgreSQL manual, "13.3.5. Advisory Locks".
    */

@@ -1,6 +1,5 @@
 import { rowOf, type TransactionSession } from '../engine/session.js'
 import { type Limits, limitsColumn, STATEMENT_LIMIT } from '../transactions/limits.js'
-import type { TransactionNote } from '../transactions/verify-commit.js'
 
 /** The limits of a transaction before those of a wait. */
 export interface LimitsBefore {
@@ -9,16 +8,11 @@ export interface LimitsBefore {
 }
 
 /**
- * Limits the wait for the locks; resolves to the limits before, and to the note that was asked for. `lock_timeout`
- * counts anew for each lock that a statement waits for, `statement_timeout` for all of them together.
+ * Limits the wait for the locks; resolves to the limits before. `lock_timeout` counts anew for each lock that a
+ * statement waits for, `statement_timeout` for all of them together.
  */
-export function limitWait(
-  tx: TransactionSession,
-  milliseconds: number,
-  note?: string,
-): Promise<LimitsBefore & TransactionNote> {
-  const noted = note === undefined ? '' : `${note},\n  `
-  const text = `SELECT ${noted}current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
+export function limitWait(tx: TransactionSession, milliseconds: number): Promise<LimitsBefore> {
+  const text = `SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement,
   set_config('lock_timeout', $1::int::text, true),
   ${STATEMENT_LIMIT}`
   return rowOf(tx, { text, values: [milliseconds] })

@@ -29,16 +29,24 @@ export interface AdvisoryXactLockOptions {
 
 export interface TryAdvisoryXactLockOptions extends Omit<AdvisoryXactLockOptions, 'timeout'> {}
 
-export interface WithAdvisoryLockOptions {
+export interface WithAdvisoryLockOptions<Token extends boolean = false> {
   /** `shared` locks exclude only exclusive ones. Default `exclusive`. */
-  mode?: LockMode | undefined
+  mode?: (Token extends true ? 'exclusive' : LockMode) | undefined
   /** How long to wait for the locks, in the process and in the database, over all keys together, in ms. Default 5,000. */
   timeout?: number | undefined
   /** How long the body may take once it holds the locks, in ms. Default 5,000. */
   bodyTimeout?: number | undefined
   /** Ends the wait, or the body, at once. */
   signal?: AbortSignal | undefined
+  /**
+   * Hands the body a token, for storage outside the database that can refuse an old one: the id of the transaction, a
+   * bigint that grows with every holder of the keys. Only on the client, and for exclusive locks.
+   */
+  token?: Token | undefined
 }
+
+/** What the body of `$withAdvisoryLock` is given last. */
+export type LockToken<Token extends boolean> = Token extends true ? [token: bigint] : []
 
 const DEFAULT_TIMEOUT = 5_000
 
@@ -53,6 +61,7 @@ const holdOptions = s.strictObject({
   timeout: wait,
   bodyTimeout: wait,
   signal: callOptions.signal,
+  token: s.optional(s.boolean()),
 })
 
 /** The client methods of the lock, as they are called: they check the arguments. */
@@ -97,7 +106,12 @@ export class LockMethods {
     })
   }
 
-  hold<R>(session: Session, keys: LockKeys, body: LockedBody<R>, options: WithAdvisoryLockOptions = {}): Promise<R> {
+  hold<R>(
+    session: Session,
+    keys: LockKeys,
+    body: LockedBody<R>,
+    options: WithAdvisoryLockOptions<boolean> = {},
+  ): Promise<R> {
     return observed(this.#events, '$withAdvisoryLock', undefined, async (events) => {
       if (typeof body !== 'function') {
         throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
@@ -107,12 +121,14 @@ export class LockMethods {
         mode = 'exclusive',
         timeout = DEFAULT_TIMEOUT,
         bodyTimeout = DEFAULT_TIMEOUT,
+        token = false,
         ...checked
       } = checkArguments(holdOptions, options)
       const limits = { timeout: Math.ceil(timeout), bodyTimeout: Math.ceil(bodyTimeout) }
       const advisory = this.#advisory ?? (await this.#load())
       const committed: Committed = {}
-      const result = await advisory.hold(session, { keys: given, mode, ...checked, ...limits, events, committed }, body)
+      const call = { keys: given, mode, token, ...checked, ...limits, events, committed }
+      const result = await advisory.hold(session, call, body)
       await runCommitted(committed, events)
       return result
     })

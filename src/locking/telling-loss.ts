@@ -1,7 +1,8 @@
 import { isConnectionLost } from '../engine/error-facts.js'
 import type { CallEvents } from '../events/call-events.js'
 
-export type LockedBody<R> = (tx: object, signal: AbortSignal) => Promise<R>
+/** The body of `$withAdvisoryLock`. The token comes last, where it was asked for. */
+export type LockedBody<R> = (tx: object, signal: AbortSignal, ...token: bigint[]) => Promise<R>
 
 /** Tells when the transaction that holds the lock ends under the body: out of time, aborted, or cut off. */
 export async function tellingLoss<R>(
@@ -12,9 +13,9 @@ export async function tellingLoss<R>(
   if (events === undefined) return run(body)
   const since = events.age
   let isRunning = true
-  const ending = async (tx: object, signal: AbortSignal) => {
+  const ending: LockedBody<R> = async (...given) => {
     try {
-      return await body(tx, signal)
+      return await body(...given)
     } finally {
       isRunning = false
     }

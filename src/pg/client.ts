@@ -15,6 +15,7 @@ import type {
   TryAdvisoryXactLockOptions,
   WithAdvisoryLockOptions,
 } from '../locking/methods.js'
+import type { LockedBody } from '../locking/telling-loss.js'
 import { checkModels } from '../mapping/members.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { addEffect, runningEffects } from '../transactions/effects.js'
@@ -77,11 +78,7 @@ abstract class Client {
     return transactionMethod(transactions, policy, events)(this.#session, body, options)
   }
 
-  $withAdvisoryLock<R>(
-    keys: LockKeys,
-    body: (tx: object, signal: AbortSignal) => Promise<R>,
-    options?: WithAdvisoryLockOptions,
-  ): Promise<R> {
+  $withAdvisoryLock<R>(keys: LockKeys, body: LockedBody<R>, options?: WithAdvisoryLockOptions<boolean>): Promise<R> {
     return this.#core.locks.hold(this.#session, keys, body, options)
   }
 

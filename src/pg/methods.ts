@@ -7,6 +7,7 @@ import type { IdempotentOptions, OncePerOptions, OncePerResult, PruneOptions } f
 import type { LockKeys } from '../locking/key.js'
 import type {
   AdvisoryXactLockOptions,
+  LockToken,
   TryAdvisoryXactLockOptions,
   WithAdvisoryLockOptions,
 } from '../locking/methods.js'
@@ -21,6 +22,11 @@ export type PgTransactionClient<X = Nothing> = PgClientMethods<X> & PgTransactio
 
 /** The client that `concurrency(pool)` returns. `X` is the type of the extensions' additions. */
 export type PgClient<X = Nothing> = PgClientMethods<X> & PgRootMethods<X> & X
+
+/** Has what a `tx` has not: the transaction of a lock with a token begins with it. */
+export type PgLockClient<Token extends boolean> = Token extends true
+  ? Pick<PgRootMethods<Nothing>, '$checkConcurrency'>
+  : unknown
 
 /** The methods of a `tx` alone. */
 export interface PgTransactionMethods {
@@ -125,20 +131,25 @@ export interface PgClientMethods<X> extends EventClientMethods {
    * keys.
    *
    * Callers of this process queue before they take a connection. The body's signal is aborted when the
-   * transaction ends or `bodyTimeout` has passed; from that moment the lock is gone.
+   * transaction ends or `bodyTimeout` has passed; from that moment the lock is gone. For storage outside the
+   * database that can refuse an old one, `token: true` hands the body a token, which grows with every holder.
    *
    * @throws LockTimeoutError if the lock is not free within `timeout`
    * @throws DeadlineExceededError if the body takes longer than `bodyTimeout`; nothing is written
+   * @throws ConfigurationError if there can be no token on this database, or for this role
    *
    * @example
    * await db.$withAdvisoryLock(['stock', sku], (tx) => transfer(tx, from, to), { timeout: 2_000 })
+   * @example
+   * await db.$withAdvisoryLock('prices', async (tx, signal, token) => token, { token: true })
    *
    * Source: PostgreSQL manual, "13.3.5. Advisory Locks".
    */
-  $withAdvisoryLock<R>(
+  $withAdvisoryLock<R, Token extends boolean = false>(
+    this: PgLockClient<Token>,
     keys: LockKeys,
-    body: (tx: PgTransactionClient<X>, signal: AbortSignal) => Promise<R>,
-    options?: WithAdvisoryLockOptions,
+    body: (tx: PgTransactionClient<X>, signal: AbortSignal, ...token: LockToken<Token>) => Promise<R>,
+    options?: WithAdvisoryLockOptions<Token>,
   ): Promise<R>
 
   /**

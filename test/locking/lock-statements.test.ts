@@ -35,6 +35,12 @@ describe('the statements', () => {
     ])
   })
 
+  test('with a token are as many', async () => {
+    const { db, statements } = await connectProven()
+    await db.$withAdvisoryLock('token', (tx) => tx.$queryRaw`SELECT 'body'`, { token: true })
+    expect(statements).toEqual(['BEGIN', expect.stringContaining('pg_logical_emit_message'), `SELECT 'body'`, 'COMMIT'])
+  })
+
   test('for a key that has to be waited for are three besides those of the body, after three for the free try', async () => {
     const { db, statements } = await connectProven()
     const holder = await lockElsewhere(database.url, '["waited"]')

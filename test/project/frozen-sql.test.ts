@@ -140,6 +140,8 @@ const ON_A_TX_ALONE: typeof CALLS = {
 }
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
+  '$withAdvisoryLock with a token': (db) =>
+    (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count(), { token: true }),
   $job: (db, job) => (db as Client).$job(job, { every: '1d' }, (run) => run.progress(1)),
   '$job that is not due': (db) => (db as Client).$job('frozen', { atLeast: '1d' }, async () => {}),
   $jobHistory: (db) => (db as Client).$jobHistory({ job: 'frozen' }),

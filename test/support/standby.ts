@@ -18,16 +18,21 @@ export interface Standby {
   crash(): Promise<void>
   /** Starts it again. Resolves when it streams. */
   start(): Promise<void>
+  /** Makes it a server that takes writes. The one that it has followed knows nothing of that. */
+  promote(): Promise<void>
   stop(): Promise<void>
 }
 
 const NAME = 'standby'
 
+/** What it follows: the server, or a way to it. */
+type Primary = Pick<Server, 'url'>
+
 /**
  * Makes a standby of a server of the tests' own. `pg_basebackup` is not among the binaries: the data folder is
  * copied between the beginning and the end of a backup.
  */
-export async function startStandby(primary: Server): Promise<Standby> {
+export async function startStandby(primary: Primary): Promise<Standby> {
   const folder = await mkdtemp(join(tmpdir(), 'concurrency-standby-'))
   const guard = startGuard(folder)
   try {
@@ -62,14 +67,16 @@ export async function startStandby(primary: Server): Promise<Standby> {
       await untilStreaming(primary)
     }
     await start()
+    const url = `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`
     return {
-      url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
+      url,
       async crash() {
         const ended = once(server, 'exit')
         server.kill('SIGQUIT')
         await ended
       },
       start,
+      promote: () => onPrimary({ url }, (client) => client.query('SELECT pg_promote()')),
       stop: guard.clearUp,
     }
   } catch (error) {
@@ -78,7 +85,7 @@ export async function startStandby(primary: Server): Promise<Standby> {
   }
 }
 
-async function copyData(primary: Server, data: string, owner: Owner): Promise<void> {
+async function copyData(primary: Primary, data: string, owner: Owner): Promise<void> {
   await onPrimary(primary, async (client) => {
     const { rows } = await client.query('SHOW data_directory')
     await client.query(`SELECT pg_backup_start('standby', true)`)
@@ -95,7 +102,7 @@ async function copyData(primary: Server, data: string, owner: Owner): Promise<vo
 }
 
 /** Waits until the primary knows of the standby. */
-async function untilStreaming(primary: Server): Promise<void> {
+async function untilStreaming(primary: Primary): Promise<void> {
   await onPrimary(primary, async (client) => {
     const isStreaming = `SELECT FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'`
     while ((await client.query(isStreaming, [NAME])).rows.length === 0) await sleep(20)
@@ -106,7 +113,7 @@ async function own(path: string, { uid, gid }: Owner): Promise<void> {
   if (uid !== undefined && gid !== undefined) await chown(path, uid, gid)
 }
 
-async function onPrimary(primary: Server, work: (client: pg.Client) => Promise<void>): Promise<void> {
+async function onPrimary(primary: Primary, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client({ connectionString: primary.url })
   await client.connect()
   await work(client).finally(() => client.end())

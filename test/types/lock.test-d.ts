@@ -1,9 +1,12 @@
 import { concurrency, type LockKeys, type TransactionClient } from '../../src/index.js'
+import type { PgClient } from '../../src/pg.js'
 import { base, db, type Equal, type Expect, type Resolved } from './support.js'
 
 declare const sku: string
 declare const id: bigint
 declare const signal: AbortSignal
+declare const asks: boolean
+declare const onPg: PgClient
 const body = async () => {}
 
 // A key is a part or parts; several keys are named as such.
@@ -63,3 +66,54 @@ db.$advisoryXactLock('x', { bodyTimeout: 1 })
 db.$tryAdvisoryXactLock('x', { timeout: 1 })
 // @ts-expect-error: a number of connections
 base.$extends(concurrency({ lock: { maxWaiting: 'half' } }))
+
+// A token is for those who ask, and for an exclusive lock in a transaction that begins with it; on both engines.
+db.$withAdvisoryLock(
+  'x',
+  async (tx, told, token) => {
+    type _given = Expect<Equal<[typeof told, typeof token], [AbortSignal, bigint]>>
+    await tx.note.count()
+  },
+  { token: true },
+)
+onPg.$withAdvisoryLock(
+  'x',
+  async (tx, told, token) => {
+    type _given = Expect<Equal<[typeof told, typeof token], [AbortSignal, bigint]>>
+    await tx.query('SELECT 1')
+  },
+  { token: true, mode: 'exclusive', timeout: 1 },
+)
+const withToken = async (_tx: object, _told: AbortSignal, token: bigint) => token
+db.$withAdvisoryLock('x', withToken, { token: true })
+onPg.$withAdvisoryLock('x', withToken, { token: true })
+// A body that has no use for it need not take it.
+db.$withAdvisoryLock('x', body, { token: true })
+// Who knows no more of the option knows no more of the token.
+db.$withAdvisoryLock(
+  'x',
+  async (_tx, _told, token) => {
+    type _token = Expect<Equal<typeof token, bigint | undefined>>
+  },
+  { token: asks },
+)
+// @ts-expect-error: nobody has asked for it
+db.$withAdvisoryLock('x', withToken)
+// @ts-expect-error: nor here
+db.$withAdvisoryLock('x', withToken, { timeout: 1 })
+// @ts-expect-error: and this one says no
+onPg.$withAdvisoryLock('x', withToken, { token: false })
+// @ts-expect-error: holders of a shared lock do not come one after the other
+db.$withAdvisoryLock('x', withToken, { token: true, mode: 'shared' })
+// @ts-expect-error: nor on the other engine
+onPg.$withAdvisoryLock('x', withToken, { token: true, mode: 'shared' })
+db.$transaction(async (tx) => {
+  // @ts-expect-error: this transaction may have had its id before the lock
+  await tx.$withAdvisoryLock('y', withToken, { token: true })
+  // @ts-expect-error: so here
+  await tx.$advisoryXactLock('y', { token: true })
+})
+onPg.$transaction(async (tx) => {
+  // @ts-expect-error: the same on the other engine
+  await tx.$withAdvisoryLock('y', withToken, { token: true })
+})
