@@ -46,7 +46,11 @@ export interface WithAdvisoryLockOptions<Token extends boolean = false> {
 }
 
 /** What the body of `$withAdvisoryLock` is given last. */
-export type LockToken<Token extends boolean> = Token extends true ? [token: bigint] : []
+export type LockToken<Token extends boolean> = [Token] extends [true]
+  ? [token: bigint]
+  : [Token] extends [false]
+    ? []
+    : [token?: bigint]
 
 const DEFAULT_TIMEOUT = 5_000
 
