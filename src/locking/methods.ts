@@ -45,7 +45,7 @@ export interface WithAdvisoryLockOptions<Token extends boolean = false> {
   token?: Token | undefined
 }
 
-/** What the body of `$withAdvisoryLock` is given last. */
+/** The last parameter of the body of `$withAdvisoryLock`. */
 export type LockToken<Token extends boolean> = [Token] extends [true]
   ? [token: bigint]
   : [Token] extends [false]

@@ -28,7 +28,7 @@ describeEngines(({ name, connect, database, other }) => {
   const several = () => ({ keys: [key, [key, 2]] })
   const idNow = async () => BigInt(String((await database.query(ID))[0]?.id))
 
-  /** What a call of this form, which no type lets through, rejects with; its body must not run. */
+  /** The error of a call that no type lets through. Its body must not run. */
   const wrong = (client: object, options: object) => {
     const body = () => Promise.reject(new Error('its body has run'))
     return rejectionOf((client as AnyClient).$withAdvisoryLock(key, body, options))

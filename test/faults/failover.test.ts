@@ -88,7 +88,7 @@ async function leaseStorm(db: LeaseDb, done: AbortSignal): Promise<string[]> {
         acknowledged.push(text)
       }
     })
-    await call.catch(() => sleep(20)) // it is lost, or nobody answers: what was acknowledged is looked at
+    await call.catch(() => sleep(20)) // it is lost, or nobody answers
   }
   return acknowledged
 }

@@ -25,7 +25,7 @@ export interface Standby {
 
 const NAME = 'standby'
 
-/** What it follows: the server, or a way to it. */
+/** The server that it follows, or a way to that. */
 type Primary = Pick<Server, 'url'>
 
 /**

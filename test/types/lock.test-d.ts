@@ -89,7 +89,7 @@ db.$withAdvisoryLock('x', withToken, { token: true })
 onPg.$withAdvisoryLock('x', withToken, { token: true })
 // A body that has no use for it need not take it.
 db.$withAdvisoryLock('x', body, { token: true })
-// Who knows no more of the option knows no more of the token.
+// Where the option is a boolean, there is a token or not.
 db.$withAdvisoryLock(
   'x',
   async (_tx, _told, token) => {
