@@ -54,6 +54,7 @@ const LATER = {
     'series/document-creator',
     'series/free-numbers',
     'series/number-methods',
+    'steps/run',
     'stock/fold-counted',
     'stock/period',
     'stock/period-sql',

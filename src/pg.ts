@@ -84,6 +84,7 @@ export type { ModelMapping } from './pg/models.js'
 export { Numeric } from './pg/numeric.js'
 export type { PgOptions } from './pg/options.js'
 export { outbox } from './pg/outbox.js'
+export { type PgSteps, steps } from './pg/steps.js'
 export type { SerialsOptions } from './serials/options.js'
 export { type SerialsSchemaOptions, serialsSql } from './serials/schema.js'
 export type { ScopedSerials, Serials, SerialsHistory } from './serials/types.js'
@@ -91,6 +92,16 @@ export type { RowDocumentsOf } from './series/documents-of.js'
 export type { SeriesOptions } from './series/options.js'
 export { seriesSql } from './series/schema.js'
 export type { CreatedDocument, NumberSeries, ScopedSeries } from './series/types.js'
+export type { StepsOptions } from './steps/options.js'
+export { stepsSql } from './steps/schema.js'
+export type {
+  ExternalStep,
+  Operation,
+  PruneStepsOptions,
+  Step,
+  StepsCallOptions,
+  StepsResult,
+} from './steps/types.js'
 export type { StockOptions } from './stock/options.js'
 export { stockSql } from './stock/schema.js'
 export type { LedgerName, Stock, WriteOptions } from './stock/types.js'

@@ -57,3 +57,14 @@ export type {
   RelayOptions,
   TopicsOf,
 } from './outbox/types.js'
+export { type RunSteps, type StepsClientMethods, type StepsExtension, steps } from './steps/extension.js'
+export type { StepsOptions } from './steps/options.js'
+export { stepsSchema, stepsSql } from './steps/schema.js'
+export type {
+  ExternalStep,
+  Operation,
+  PruneStepsOptions,
+  Step,
+  StepsCallOptions,
+  StepsResult,
+} from './steps/types.js'

@@ -5,6 +5,7 @@ import type { LeaseMap } from '../leases/mapping.js'
 import type { OutboxMap } from '../outbox/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import type { SeriesMap } from '../series/mapping.js'
+import type { StepsMap } from '../steps/mapping.js'
 import type { StockMap } from '../stock/mapping.js'
 
 /** The features of a client, by the names that tell what their maps are. */
@@ -23,6 +24,9 @@ export const isOutbox = (feature: FeatureSetup): feature is FeatureSetup & { rea
 
 export const isInbox = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: InboxMap } =>
   feature.name === 'inbox'
+
+export const isSteps = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: StepsMap } =>
+  feature.name === 'steps'
 
 export const isSerials = (feature: FeatureSetup): feature is FeatureSetup & { readonly map: SerialsMap } =>
   feature.name === 'serials'

@@ -8,6 +8,7 @@ import type { OutboxMap } from '../outbox/mapping.js'
 import type { SerialsMap } from '../serials/mapping.js'
 import type { SeriesMap } from '../series/mapping.js'
 import type { NeededKey } from '../sql/unique-keys.js'
+import type { StepsMap } from '../steps/mapping.js'
 import type { StockMap } from '../stock/mapping.js'
 
 export type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
@@ -47,6 +48,7 @@ function needsOfFeature(feature: FeatureSetup): Needs {
   if (isJobs(feature)) return needsOfJobs(feature.map)
   if (isOutbox(feature)) return needsOfOutbox(feature.map)
   if (isInbox(feature)) return needsOfInbox(feature.map)
+  if (isSteps(feature)) return needsOfSteps(feature.map)
   if (isSerials(feature)) return needsOfSerials(feature.map)
   return isSeries(feature) ? needsOfSeries(feature.map) : { tables: [], keys: [] }
 }
@@ -56,6 +58,7 @@ const isLeases = (one: FeatureSetup): one is FeatureSetup & { readonly map: Leas
 const isJobs = (one: FeatureSetup): one is FeatureSetup & { readonly map: JobMap } => one.name === 'jobs'
 const isOutbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: OutboxMap } => one.name === 'outbox'
 const isInbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: InboxMap } => one.name === 'inbox'
+const isSteps = (one: FeatureSetup): one is FeatureSetup & { readonly map: StepsMap } => one.name === 'steps'
 const isSerials = (one: FeatureSetup): one is FeatureSetup & { readonly map: SerialsMap } => one.name === 'serials'
 const isSeries = (one: FeatureSetup): one is FeatureSetup & { readonly map: SeriesMap } => one.name === 'series'
 
@@ -122,6 +125,15 @@ function needsOfJobs(map: JobMap): Needs {
   const cost = 'a run can have two rows. Until it is there, $job refuses every call'
   return {
     tables: [tablesOf('$job')(map, 'SELECT', 'INSERT', 'UPDATE', 'DELETE')],
+    keys: map.keys.all.map((key) => ({ ...key, cost })),
+  }
+}
+
+function needsOfSteps(map: StepsMap): Needs {
+  const cost =
+    'an operation can have two rows, and each of its steps is done twice. Until it is there, $steps refuses every call'
+  return {
+    tables: [tablesOf('$steps')(map, 'SELECT', 'INSERT', 'UPDATE', 'DELETE')],
     keys: map.keys.all.map((key) => ({ ...key, cost })),
   }
 }

@@ -63,7 +63,7 @@ export interface SetupOptions {
 
 /** A feature with tables on the client. */
 export interface FeatureSetup {
-  readonly name: 'inbox' | 'jobs' | 'leases' | 'outbox' | 'stock' | 'serials' | 'series'
+  readonly name: 'inbox' | 'jobs' | 'leases' | 'outbox' | 'stock' | 'serials' | 'series' | 'steps'
   /** The models and fields that its options name, found and checked: such as its `StockMap`. */
   readonly map: object
 }

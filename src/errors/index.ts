@@ -14,6 +14,7 @@ import type { LockTimeoutError, RowLockedError, UnsupportedDatabaseError } from 
 import type { DeadlineExceededError, OutcomeUnknownError, OverloadedError } from './retry.js'
 import type { DuplicateSerialsError, InsufficientSerialsError, SerialsUnavailableError } from './serials.js'
 import type { SeriesNumberError, SeriesOverflowError } from './series.js'
+import type { OperationRefusedError, StepMismatchError } from './steps.js'
 import type {
   InsufficientStockError,
   ItemNotFoundError,
@@ -47,6 +48,7 @@ export * from './locking.js'
 export * from './retry.js'
 export * from './serials.js'
 export * from './series.js'
+export * from './steps.js'
 export * from './stock.js'
 export * from './transactions.js'
 export * from './versioning.js'
@@ -86,6 +88,7 @@ export type AnyConcurrencyError =
   | LockTimeoutError
   | MaximumExceededError
   | PeriodClosedError
+  | OperationRefusedError
   | OutcomeUnknownError
   | OverloadedError
   | ReservationActiveError
@@ -96,6 +99,7 @@ export type AnyConcurrencyError =
   | SerialsUnavailableError
   | SeriesNumberError
   | SeriesOverflowError
+  | StepMismatchError
   | TransactionAbortedError
   | TransactionRequiredError
   | TransactionScopeError

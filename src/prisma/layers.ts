@@ -11,7 +11,7 @@ import type { PrismaClientLike } from './client.js'
 
 /** The note of an extension of this package for the others on the same client. */
 export interface Layer {
-  readonly name: 'concurrency' | 'leases' | 'stock' | 'serials' | 'series' | 'outbox' | 'inbox' | 'jobs'
+  readonly name: 'concurrency' | 'leases' | 'stock' | 'serials' | 'series' | 'outbox' | 'inbox' | 'jobs' | 'steps'
   /** The version columns, as `concurrency()` was told. */
   readonly versions?: VersionColumns
   /** The listeners, as `concurrency()` was told. */

@@ -126,7 +126,7 @@ describe('sql', () => {
   })
 
   test.each([
-    [['stok'], /stok is none of stock, serials, series, leases, jobs, outbox, inbox, idempotency, triggers/],
+    [['stok'], /stok is none of stock, serials, series, leases, jobs, outbox, inbox, steps, idempotency, triggers/],
     [['stock'], /the client has no stock/],
     [['triggers'], /no model has a version column/],
     [['--migration', '..'], /\.\. is no name of a migration/],

@@ -17,7 +17,7 @@ import { run } from '../support/run.js'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const FOLDER = `${ROOT}/generated/docs`
 const REPOSITORY = 'https://github.com/prisma-extension-concurrency/prisma-extension-concurrency'
-const NAMES = ['base', 'db', 'redis', 'id', 'transactionId', 'tenantId', 'sku', 'body', 'sendMail']
+const NAMES = ['base', 'db', 'redis', 'bank', 'id', 'transactionId', 'tenantId', 'sku', 'body', 'sendMail']
 
 /** Of the examples: those for Nest have decorators. */
 const CONFIG = { extends: '../../tsconfig.json', compilerOptions: { experimentalDecorators: true }, include: ['.'] }

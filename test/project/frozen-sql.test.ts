@@ -10,6 +10,7 @@ import { PALLET } from '../support/pallet-models.js'
 const database = useDatabase()
 
 type Db = Client | Tx
+type Payment = Parameters<Parameters<Client['$steps']>[1]>[0]
 
 const ITEM = { productId: 1, warehouse: 'main' }
 /** A reservation that is open makes the other calls of its item look whether it has ended. */
@@ -109,6 +110,14 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$outbox.discard': (db) => db.$outbox.discard({ topic: 'frozen' }),
 }
 
+/** An operation of two steps, the second one outside of the database. */
+const inSteps = (db: Db, key: string, end: (op: Payment) => Promise<unknown> = async () => {}) =>
+  (db as Client).$steps({ scope: 'frozen', key }, async (op) => {
+    await op.step('one', { run: (tx) => tx.order.count(), undo: (tx) => tx.order.count() })
+    await op.external('two', async () => 2)
+    await end(op)
+  })
+
 async function versionOf(id: number): Promise<number> {
   const rows = await database.query('SELECT version FROM "Order" WHERE id = $1', [id])
   return Number(rows[0]?.version)
@@ -146,6 +155,10 @@ const ON_THE_CLIENT_ALONE: typeof CALLS = {
   '$job that is not due': (db) => (db as Client).$job('frozen', { atLeast: '1d' }, async () => {}),
   $jobHistory: (db) => (db as Client).$jobHistory({ job: 'frozen' }),
   $pruneJobHistory: (db) => (db as Client).$pruneJobHistory({ olderThan: 60_000 }),
+  $steps: (db, key) => inSteps(db, key),
+  '$steps that is done': (db) => inSteps(db, 'known'),
+  '$steps that is refused': (db, key) => inSteps(db, key, async (op) => op.refuse('no')).catch(() => {}),
+  $pruneSteps: (db) => (db as Client).$pruneSteps({ olderThan: 60_000 }),
   $withLease: (db) => db.$withLease('free', { ttl: 30_000 }, (lease) => lease.progress(1)),
   $oncePer: (db, job) => (db as Client).$oncePer({ job, period: { every: '1d' } }, (tx) => tx.order.count()),
   // On a tx it depends on the time: a block that is not there within 100 ms is not waited for.
@@ -219,6 +232,7 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
   await db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 } })
   await db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count())
   await db.$idempotent({ scope: 'frozen', key: 'asked', request: 'one' }, (tx) => tx.order.count())
+  await inSteps(db, 'known')
   await db.$serials.allocate({ transactionId: 'known', where: { productId: 1 }, count: 1 })
   await db.$series.create('payment', { transactionId: 'numbered', record: { amount: 1 } })
   await db.$stock.reserve({ transactionId: 'held', item: RESERVED, quantity: 1, expiresIn: 60_000 })

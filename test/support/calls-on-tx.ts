@@ -6,6 +6,7 @@ import { leases } from '../../src/leases/extension.js'
 import { outbox } from '../../src/outbox/extension.js'
 import { serials } from '../../src/serials/extension.js'
 import { series } from '../../src/series/extension.js'
+import { steps } from '../../src/steps/extension.js'
 import { stock } from '../../src/stock/extension.js'
 import type { createClient } from './clients.js'
 import { SILO, STOCK, type StockItem } from './stock-models.js'
@@ -28,6 +29,7 @@ export function clientOf({ client }: ReturnType<typeof createClient>) {
     .$extends(jobs())
     .$extends(outbox())
     .$extends(inbox({ version: {} }))
+    .$extends(steps())
     .$extends(stock(STOCK))
     .$extends(stock({ ...SILO, name: 'silos' }))
     .$extends(serials())

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
-import { inbox, leases, outbox } from 'prisma-extension-concurrency/work'
+import { inbox, leases, outbox, steps } from 'prisma-extension-concurrency/work'
 import { PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in the README and in docs: a client, a product, and a request to handle. */
@@ -21,6 +21,7 @@ const db = base
   .$extends(leases())
   .$extends(outbox({ topics: {} as { 'note.created': { noteId: number } } }))
   .$extends(inbox({ version: {} }))
+  .$extends(steps())
   .$extends(
     series({
       series: {
@@ -36,12 +37,22 @@ const redis = {
   release: async (_name: string, _token: string) => {},
 }
 
+/** Another system, which knows a call that comes again by its key. */
+const bank = {
+  charge: async (_: { amount: string; idempotencyKey: string }) => ({
+    id: 'ch_1',
+    declined: undefined as string | undefined,
+  }),
+  refund: async (_: { charge: string; idempotencyKey: string }) => {},
+}
+
 export async function context() {
   const { id } = await db.product.create({ data: { name: 'Chai', stock: 39 } })
   return {
     base,
     db,
     redis,
+    bank,
     id,
     transactionId: randomUUID(),
     tenantId: 1,

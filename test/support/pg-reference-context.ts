@@ -18,6 +18,7 @@ export declare const sku: string
 export declare const day: string
 export declare const key: string
 export declare const body: { readonly customer: string }
+export declare const bank: { charge(of: { amount: number; idempotencyKey: string }): Promise<{ id: string }> }
 export declare const message: { readonly id: string; readonly body: object }
 export declare function ship(client: typeof tx, order: object): Promise<void>
 export declare function rebuild(lease: Lease): Promise<void>

@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency, type TransactionClient } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
-import { inbox, jobs, type Lease, leases, outbox } from 'prisma-extension-concurrency/work'
+import { inbox, jobs, type Lease, leases, outbox, steps } from 'prisma-extension-concurrency/work'
 import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in doc comments. They are compiled, and not run. */
@@ -24,6 +24,7 @@ const extend = (client: PrismaClient) =>
     .$extends(jobs())
     .$extends(outbox({ topics: {} as { 'order.created': { orderId: number } } }))
     .$extends(inbox())
+    .$extends(steps())
     .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
 export declare const db: ReturnType<typeof extend>
 export declare const tx: TransactionClient<typeof db>
@@ -59,6 +60,9 @@ export declare function writeReport(client: typeof tx): Promise<number>
 export declare function writeFile(path: string, text: string): Promise<void>
 export declare const signal: AbortSignal
 export declare const customer: string
+export declare const bank: {
+  charge(of: { amount: string; idempotencyKey: string }): Promise<{ id: string; declined?: string }>
+}
 export declare const mailer: { send(payload: unknown, options: { idempotencyKey: string }): Promise<void> }
 export declare const message: { readonly id: string; readonly body: object }
 export declare const queue: { acknowledge(of: typeof message): Promise<void> }

@@ -9,7 +9,7 @@ import { type ClientOptions, clientOptions, openClient } from '../client.js'
 import { type CommandModule, UsageError } from '../command.js'
 import { readConfig } from '../config.js'
 import { loadPg } from '../database.js'
-import { isInbox, isJobs, isLeases, isOutbox, isSerials, isSeries, isStock } from '../features.js'
+import { isInbox, isJobs, isLeases, isOutbox, isSerials, isSeries, isSteps, isStock } from '../features.js'
 import { writeAll } from '../init/write.js'
 import { migrationFiles, migrationsFolder } from '../migration-file.js'
 import { findSchema, textOf } from '../prisma-schema.js'
@@ -18,7 +18,7 @@ interface SqlOptions extends ClientOptions {
   readonly migration?: string
 }
 
-const PARTS = ['stock', 'serials', 'series', 'leases', 'jobs', 'outbox', 'inbox', 'idempotency', 'triggers']
+const PARTS = ['stock', 'serials', 'series', 'leases', 'jobs', 'outbox', 'inbox', 'steps', 'idempotency', 'triggers']
 const TRIGGERS = 'triggers'
 
 export const sql: CommandModule<SqlOptions> = {
@@ -71,6 +71,7 @@ function tablesOf({ features, options, dataModel }: ClientSetup): ReadonlyMap<st
     }
     if (isLeases(feature)) tables.set('leases', [feature.map.model.name])
     if (isJobs(feature)) tables.set('jobs', [feature.map.model.name])
+    if (isSteps(feature)) tables.set('steps', [feature.map.model.name])
     if (isOutbox(feature)) tables.set('outbox', [feature.map.message.model.name, feature.map.key.model.name])
     if (isInbox(feature)) {
       const { message, version } = feature.map
