@@ -5,7 +5,8 @@ import type { LockMode } from '../sync/keyed-lock.js'
 /*
  * The token of a holder is the id of its transaction. PostgreSQL counts ids up, and a lock is free only when the
  * transaction of its holder is over. So where the id is given after the lock was granted, and not before, it is higher
- * than those of all holders before.
+ * than those of all holders before. Callers of one process that queue for a key have a transaction each, so this holds for
+ * them as for those of other processes.
  */
 
 const ID = 'pg_current_xact_id()'

@@ -132,6 +132,18 @@ END $$`
     expect(tokens).toHaveLength(3)
   })
 
+  test('a token is had where SERIALIZABLE is the default, too, at the level that locks need', async () => {
+    const { db, pool } = await connect(undefined, { poolSize: 1 })
+    await pool.query(`SET default_transaction_isolation TO 'serializable'`)
+    const level = `SELECT pg_current_xact_id()::text AS id, current_setting('transaction_isolation') AS level`
+    const [token, seen] = await db.$withAdvisoryLock(
+      key,
+      async (tx, _, token) => [token, await rows(tx, level)] as const,
+      ASK,
+    )
+    expect(seen).toEqual([{ id: String(token), level: 'read committed' }])
+  })
+
   test('there is none for shared locks, on a tx, and by another value: the call is refused, and the tx goes on', async () => {
     const { db } = await connect()
     const refused = { code: 'INVALID_ARGUMENT', field: 'token' }
