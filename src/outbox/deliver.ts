@@ -5,16 +5,29 @@ import { param, sql } from '../sql/statement.js'
 import type { OutboxMap } from './mapping.js'
 import { dueIn, dueNow, isKeyOf, isMessage, type MessageRow, messageColumns } from './statements.js'
 
+/** A message that was taken. */
+export interface TakenRow extends MessageRow {
+  /** A delivery of it was begun before, and has ended without a note: a process or a connection was killed in it. */
+  readonly hasLostOne: boolean
+}
+
 /**
  * Takes the first message of a key of the topic that is due, and keeps it locked until the transaction ends.
  *
  * No two relays ever have one key: the message that a key's row calls the first is locked, and until the commit that makes
  * it another one each other relay sees the same, and passes the locked row over. One that was sent meanwhile is deleted,
  * which shows as soon as it is locked, whatever the snapshot; and so does it if it has died.
+ *
+ * PostgreSQL itself notes in the row who has locked it last (`xmax`), and does not take that back with a transaction that is
+ * rolled back. A delivery that is noted as sent or failed leaves no row, or one that it has written itself (`xmin`). So a
+ * row that others than its writer have locked, and hold no longer, was in a delivery of which nothing was noted; and to
+ * know it costs the other ones no statement. A row that was written between our snapshot and our lock shows our own lock.
+ * VACUUM may clear the note: then one delivery is not counted.
  */
-export async function take(tx: TransactionSession, map: OutboxMap, topic: string): Promise<MessageRow | undefined> {
+export async function take(tx: TransactionSession, map: OutboxMap, topic: string): Promise<TakenRow | undefined> {
   const { message, key } = map
-  const [row] = await tx.rows<MessageRow>(sql`SELECT ${messageColumns(map)}
+  const [row] = await tx.rows<TakenRow>(sql`SELECT ${messageColumns(map)},
+  m.xmax <> 0 AND m.xmax <> m.xmin AND m.xmax <> pg_current_xact_id()::xid AS "hasLostOne"
 FROM ${key.table} AS k JOIN ${message.table} AS m ON ${isKeyOf(map)} AND m.${columnOf(message.position)} = k.${columnOf(key.head)}
 WHERE k.${columnOf(key.topic)} = ${param(topic, 'text')} AND k.${columnOf(key.dueAt)} <= ${momentOf(key.dueAt)}
   AND m.${columnOf(message.deadAt)} IS NULL
@@ -56,15 +69,16 @@ SELECT EXISTS (SELECT FROM sent) AND EXISTS (SELECT FROM moved) AS "isDone"`,
 /** A delivery that has failed. */
 export interface Failure {
   readonly error: string
-  /** `stop` and `skip` if it was the last one. */
+  /** `stop` and `skip` if it was the last one; otherwise in how many ms it is tried again. */
   readonly next: { readonly retryIn: number } | 'stop' | 'skip'
 }
 
 /**
  * Notes a failure: in the transaction that holds the message; or afterwards, where that has ended. If another relay has
- * taken it meanwhile, nothing is noted: it is under way.
+ * taken it meanwhile, nothing is noted: it is under way. If another one has noted that this delivery was lost, nor is it:
+ * the count is another one then.
  */
-export async function fail(session: Session, map: OutboxMap, { id }: MessageRow, failure: Failure): Promise<void> {
+export async function fail(session: Session, map: OutboxMap, row: MessageRow, failure: Failure): Promise<void> {
   const { message, key } = map
   const { next } = failure
   const isDead = typeof next === 'string'
@@ -77,7 +91,7 @@ export async function fail(session: Session, map: OutboxMap, { id }: MessageRow,
   await session.rows(sql`WITH own AS (
   SELECT m.${columnOf(message.id)} AS id
   FROM ${message.table} AS m
-  WHERE ${isMessage(map, id)} AND m.${columnOf(message.deadAt)} IS NULL
+  WHERE ${isMessage(map, row.id)} AND m.${count} = ${param(row.attempts, 'int4')} AND m.${columnOf(message.deadAt)} IS NULL
   FOR UPDATE SKIP LOCKED
 ), failed AS (
   UPDATE ${message.table} AS m SET ${count} = m.${count} + 1, ${columnOf(message.error)} = ${param(failure.error, 'text')}${isDead && sql`, ${columnOf(message.deadAt)} = ${momentOf(message.deadAt)}`}${touches(message, 'm')}
@@ -85,9 +99,13 @@ export async function fail(session: Session, map: OutboxMap, { id }: MessageRow,
   WHERE m.${columnOf(message.id)} = own.id
   RETURNING m.*
 )
-UPDATE ${key.table} AS k SET ${isDead ? due[next] : sql`${dueAt} = ${dueIn(map, param(next.retryIn, 'float8'))}`}${touches(key, 'k')}
+UPDATE ${key.table} AS k SET ${isDead ? due[next] : sql`${dueAt} = ${retryAt(map, next.retryIn)}`}${touches(key, 'k')}
 FROM failed AS m
 WHERE ${isKeyOf(map)} AND k.${head} = m.${columnOf(message.position)}`)
+}
+
+function retryAt(map: OutboxMap, ms: number) {
+  return ms === 0 ? dueNow(map) : dueIn(map, param(ms, 'float8'))
 }
 
 /** In how many ms the next message of the topics is due; `undefined` if none is. */

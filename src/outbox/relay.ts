@@ -7,6 +7,7 @@ import type { Clock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { inNestedBody } from '../transactions/serialize.js'
+import type { Body } from '../transactions/with-retry.js'
 import { errorText } from '../values/error-text.js'
 import { deleteIdleKeys, fail, finish, nextDue, take } from './deliver.js'
 import type { OutboxMap } from './mapping.js'
@@ -35,6 +36,9 @@ export interface RelaySettings {
 
 /** After so many messages, the keys that have none are deleted. */
 const CLEANED_AFTER = 1_000
+
+/** The error of a delivery whose relay could not say how it went. */
+const LOST = 'A delivery was begun, and its process or its connection ended before its end was noted.'
 
 /** Delivers the messages of some topics until it is ended. */
 export class Relay {
@@ -118,9 +122,14 @@ export class Relay {
   /** Whether there was a message. */
   async #deliver(topic: string): Promise<boolean> {
     const { timeout } = this.#settings
-    const delivery: Delivery = { row: undefined, failure: undefined }
+    const delivery: Delivery = { row: undefined, failure: undefined, begun: undefined }
+    const body: Body<void> = (tx, { signal }) =>
+      this.#deliverIn(tx, topic, delivery, signal).catch((error: unknown) => {
+        if (isConnectionLost(error)) delivery.begun = undefined // it counts as one that was lost
+        throw error
+      })
     try {
-      await this.#root.transactionWithRetry((tx, { signal }) => this.#deliverIn(tx, topic, delivery, signal), {
+      await this.#root.transactionWithRetry(body, {
         isolationLevel: 'ReadCommitted',
         timeout,
         retry: { deadline: timeout },
@@ -151,6 +160,13 @@ export class Relay {
     delivery.row = row
     // Where there is one, there may be more: one worker more is told, and tells the next.
     this.#sleepers.values().next().value?.()
+    // A run of ours that was rolled back for a conflict has left its lock in the row, too: nobody was lost.
+    if (row.hasLostOne && row.id !== delivery.begun) {
+      delivery.failure = { error: new Error(LOST) }
+      // Most processes that end were only stopped: so it comes again at once, and later from the second time on.
+      return this.#note(tx, row, delivery.failure.error, row.attempts)
+    }
+    delivery.begun = row.id
     try {
       const handler = this.#handlers.get(topic)
       const deadline = new Deadline(this.#settings.timeout, undefined, this.#clock)
@@ -163,10 +179,11 @@ export class Relay {
     await finish(tx, this.#map, topic, row)
   }
 
-  #note(session: Session, row: MessageRow, error: unknown): Promise<void> {
+  /** @param waits how often it was waited for with this failure; with 0 it is due at once */
+  #note(session: Session, row: MessageRow, error: unknown, waits = row.attempts + 1): Promise<void> {
     const { retry, onDead } = this.#settings
-    const attempt = row.attempts + 1
-    const next = attempt >= retry.attempts ? onDead : { retryIn: backoff(attempt, retry, this.#clock) }
+    const retryIn = waits === 0 ? 0 : backoff(waits, retry, this.#clock)
+    const next = row.attempts + 1 >= retry.attempts ? onDead : { retryIn }
     return fail(session, this.#map, row, { error: errorText(error), next })
   }
 
@@ -207,6 +224,8 @@ export class Relay {
 interface Delivery {
   row: MessageRow | undefined
   failure: { readonly error: unknown } | undefined
+  /** The message whose handler was begun last, by a run that has not lost its connection. */
+  begun: string | undefined
 }
 
 function isLost(error: unknown): boolean {

@@ -16,7 +16,10 @@ export interface OutboxMessage<Topic extends string = string, Payload = JsonValu
   /** Higher than that of each message before it with its key. */
   readonly position: bigint
   readonly payload: Payload
-  /** 1 in the first delivery, 2 in the second, … as far as failures could be noted. */
+  /**
+   * 1 in the first delivery, 2 in the second, …: one whose process was killed counts, too. A delivery that is rolled back
+   * for a conflict runs again under its number, unless another relay takes the message first.
+   */
   readonly attempt: number
   readonly createdAt: Date
 }
@@ -126,7 +129,7 @@ export interface Outbox<T = Record<string, JsonValue>, Tx = object> {
    * messages are free with its connections.
    *
    * A message that fails is tried again later, and holds up those of its key. One that has failed `retry.attempts` times
-   * is dead.
+   * is dead; a delivery whose process was killed has failed, too.
    *
    * @throws InvalidArgumentError on a `tx`
    * @throws the errors of the database that no time mends, such as a missing table; anything else is waited out

@@ -286,7 +286,8 @@ export class PgTransaction implements TransactionSession {
       await this.#connection.query({ text: `RELEASE SAVEPOINT ${name}` })
       return result
     } catch (error) {
-      await succeeds(this.#connection.query({ text: `ROLLBACK TO SAVEPOINT ${name}` }))
+      // Released, too: what follows would be written by a transaction of its own within this one.
+      await succeeds(this.#connection.query({ text: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}` }))
       throw error
     }
   }

@@ -8,6 +8,11 @@ import { rejectionOf } from '../support/rejection.js'
 
 describeEngines(({ connect, database, name }) => {
   const { add, newTopic, open } = useOutbox({ connect, name })
+  /** Ends the session of a `tx`, as a server does whose client is gone. */
+  const endBackend = async (tx: object) => {
+    const [row] = await rows(tx, 'SELECT pg_backend_pid() AS pid')
+    await database.query('SELECT pg_terminate_backend($1::int, 5000)', [row?.pid])
+  }
   const left = async (topic: string) =>
     (await database.query('SELECT 1 FROM "OutboxMessage" WHERE topic = $1', [topic])).length
 
@@ -294,19 +299,98 @@ describeEngines(({ connect, database, name }) => {
     ])
   })
 
-  test('a relay goes on when the backend of a delivery is ended', async () => {
+  test('a relay goes on when the backend of a delivery is ended, and counts that delivery', async () => {
     const db = await open()
     const topic = newTopic()
     await add(db, topic, [1], 'a')
-    let isFirst = true
-    const handler = async (_: unknown, tx: object) => {
-      const [row] = await rows(tx, 'SELECT pg_backend_pid() AS pid')
-      if (isFirst) await database.query('SELECT pg_terminate_backend($1::int)', [row?.pid])
-      isFirst = false
+    const attempts: number[] = []
+    const handler = async ({ attempt }: { attempt: number }, tx: object) => {
+      attempts.push(attempt)
+      if (attempt === 1) await endBackend(tx)
       await note(tx, topic)
     }
-    const options = { until: 'empty', retry: { baseDelay: 1, maxDelay: 1 } } as const
+    const options = { until: 'empty', retry: { baseDelay: 3_600_000 } } as const // the second comes at once
     while ((await left(topic)) > 0) await db.$outbox.relay({ [topic]: handler }, options)
+    expect(attempts).toEqual([1, 2])
     expect(await database.query('SELECT 1 FROM "Note" WHERE text = $1', [topic])).toHaveLength(1)
   })
+
+  test('a message in whose deliveries the connection ends is dead after its attempts, and stops its key alone', async () => {
+    const db = await open()
+    const topic = newTopic()
+    await add(db, topic, [1, 2], 'a')
+    await add(db, topic, [3], 'b')
+    const seen: unknown[] = []
+    const told: unknown[] = []
+    const handlers = {
+      [topic]: async ({ payload, attempt }: { payload: { n: number }; attempt: number }, tx: object) => {
+        seen.push([payload.n, attempt])
+        if (payload.n !== 1) return
+        await endBackend(tx)
+        await note(tx, topic)
+      },
+    }
+    const options = {
+      until: 'empty',
+      concurrency: 1,
+      retry: { attempts: 3, baseDelay: 1, maxDelay: 1 },
+      onError: (error: unknown, { attempt }: { attempt: number }, isDead: boolean) =>
+        told.push([String(error), attempt, isDead]),
+    } as const
+    while ((await db.$outbox.dead({ topic })).length === 0) await db.$outbox.relay(handlers, options)
+
+    const lost = 'Error: A delivery was begun, and its process or its connection ended before its end was noted.'
+    expect(await db.$outbox.dead({ topic })).toMatchObject([{ payload: { n: 1 }, attempt: 3, error: lost }])
+    expect(told).toEqual([1, 2, 3].map((attempt) => [lost, attempt, attempt === 3]))
+    expect(seen.filter((one) => String(one).startsWith('1'))).toEqual([1, 2, 3].map((attempt) => [1, attempt]))
+    await db.$outbox.relay(handlers, options)
+    expect(seen).toContainEqual([3, 1])
+    expect(seen).not.toContainEqual([2, 1])
+  })
+
+  test('a delivery that has a conflict runs again under its number', async () => {
+    const db = await open()
+    const topic = newTopic()
+    await add(db, topic, [1], 'a')
+    const attempts: number[] = []
+    const handler = async ({ attempt }: { attempt: number }, tx: object) => {
+      attempts.push(attempt)
+      if (attempts.length < 3) await rows(tx, `DO $$BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END$$`)
+    }
+    await db.$outbox.relay({ [topic]: handler }, { until: 'empty', concurrency: 1 })
+    expect(attempts).toEqual([1, 1, 1])
+    expect(await left(topic)).toBe(0)
+  })
+
+  test.each(['goes on', 'is out of time'] as const)(
+    'a delivery that another relay has counted as lost, and that %s late, is not counted again, and takes no effect',
+    async (fate) => {
+      const [db, other] = await Promise.all([open(), open()])
+      const topic = newTopic()
+      await add(db, topic, [1], 'a')
+      const attempts: number[] = []
+      const late = async ({ attempt }: { attempt: number }, tx: object, { signal }: { signal: AbortSignal }) => {
+        attempts.push(attempt)
+        if (attempt > 1) throw new Error('after all')
+        await endBackend(tx)
+        await other.$outbox.relay(
+          {
+            [topic]: async ({ attempt }) => {
+              attempts.push(attempt)
+              throw new Error('not yet')
+            },
+          },
+          { until: 'empty', concurrency: 1, retry: { baseDelay: 3_600_000 } },
+        )
+        if (fate === 'goes on') return note(tx, topic)
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      }
+      await db.$outbox.relay({ [topic]: late }, { until: 'empty', timeout: 1_500, concurrency: 1 })
+      expect(attempts).toEqual([1, 2])
+      expect(await database.query('SELECT attempts FROM "OutboxMessage" WHERE topic = $1', [topic])).toEqual([
+        { attempts: 2 },
+      ])
+      expect(await rows(db, 'SELECT 1 FROM "Note" WHERE text = $1', topic)).toEqual([])
+    },
+  )
 })

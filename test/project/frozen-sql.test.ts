@@ -147,6 +147,14 @@ const ON_A_TX_ALONE: typeof CALLS = {
   '$outbox.add': (tx) => tx.$outbox.add('frozen', { n: 1 }, { key: 'frozen' }),
   $tryAdvisoryXactLock: (tx) => (tx as Tx).$tryAdvisoryXactLock('frozen'),
 }
+const relay = (db: Db) =>
+  (db as Client).$outbox.relay({ relayed: (_, tx) => tx.order.count() }, { until: 'empty', concurrency: 1 })
+const addRelayed = (key: string) =>
+  database.query(
+    `WITH k AS (INSERT INTO "OutboxKey" VALUES ('relayed', $1, 1, 1, '2026-01-01'))
+INSERT INTO "OutboxMessage" (id, topic, key, position, payload) VALUES (gen_random_uuid(), 'relayed', $1, 1, '{}')`,
+    [key],
+  )
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
   '$withAdvisoryLock with a token': (db) =>
@@ -164,12 +172,13 @@ const ON_THE_CLIENT_ALONE: typeof CALLS = {
   // On a tx it depends on the time: a block that is not there within 100 ms is not waited for.
   '$series.next in blocks': (db, transactionId) => db.$series.next('in blocks', { transactionId }),
   '$outbox.relay of one message': async (db, key) => {
-    await database.query(
-      `WITH k AS (INSERT INTO "OutboxKey" VALUES ('relayed', $1, 1, 1, '2026-01-01'))
-INSERT INTO "OutboxMessage" (id, topic, key, position, payload) VALUES (gen_random_uuid(), 'relayed', $1, 1, '{}')`,
-      [key],
-    )
-    await (db as Client).$outbox.relay({ relayed: (_, tx) => tx.order.count() }, { until: 'empty', concurrency: 1 })
+    await addRelayed(key)
+    await relay(db)
+  },
+  '$outbox.relay of one message whose relay was killed before': async (db, key) => {
+    await addRelayed(key)
+    await database.query(`BEGIN; SELECT 1 FROM "OutboxMessage" WHERE key = '${key}' FOR UPDATE; ROLLBACK`)
+    await relay(db)
   },
   '$serials.prune': (db) => db.$serials.prune({ forgetBefore: '2020-01-01' }),
   $pruneInbox: (db) => (db as Client).$pruneInbox({ olderThan: 60_000 }),

@@ -1,43 +1,56 @@
-/** A process of its own that relays messages until it is killed, or none is left. */
+/** A process of its own that relays messages until it is killed, or ended by SIGTERM. */
 import { outbox as prismaOutbox } from '../../src/outbox/extension.js'
 import { outbox } from '../../src/pg/outbox.js'
 import { type EngineName, openEngine, rows } from './engines.js'
-import { note, type Topics } from './outbox.js'
+import type { Topics } from './outbox.js'
 
 export interface RelayWork {
   readonly url: string
   readonly engine: EngineName
   readonly topic: string
-  /** The number of a message at which it stops where it is, within its transaction. */
-  readonly hangsAt?: number
+  /** Whether it ends when no message is due. */
+  readonly untilEmpty?: boolean
+  /** In which of its deliveries it stops where it is, within the transaction. */
+  readonly hangsIn?: number
+  /** The number of a message whose handler kills the process. */
+  readonly killsAt?: number
+  /** How often a message is tried. */
+  readonly attempts?: number
 }
 
-process.once('message', async ({ url, engine, topic, hangsAt }: RelayWork) => {
+const ending = new AbortController()
+process.once('SIGTERM', () => ending.abort())
+
+process.once('message', async ({ url, engine, topic, untilEmpty, hangsIn, killsAt, attempts }: RelayWork) => {
   const { db: plain, close } = await openEngine(engine, { url })
   const onPg = () => plain.$extends(outbox({ topics: {} as Topics }))
   const db = engine === 'pg' ? onPg() : (plain.$extends(prismaOutbox() as never) as ReturnType<typeof onPg>)
   const failures: string[] = []
+  let deliveries = 0
   await db.$outbox.relay(
     {
-      [topic]: async ({ key, position, payload, attempt }, tx) => {
-        await note(tx, `${topic} ${key} ${position}`)
-        if (payload.n === hangsAt) {
+      [topic]: async ({ id, key, position, payload, attempt }, tx) => {
+        const effect = 'INSERT INTO sent (id, key, position, attempt) VALUES ($1::uuid, $2, $3::int8, $4::int)'
+        await rows(tx, effect, id, key, position, attempt)
+        if (++deliveries === hangsIn) {
           process.send?.('hangs')
           await new Promise(() => {})
         }
-        // Every seventh fails at first, with its effect.
-        if (payload.n % 7 === 0 && attempt === 1) throw new Error('on purpose')
+        if (payload.n === killsAt) process.kill(process.pid, 'SIGKILL')
+        // The first of each key fails at first, with its effect.
+        if (position === 1n && attempt < 3) throw new Error('on purpose')
       },
     },
     {
-      until: 'empty',
-      retry: { baseDelay: 1, maxDelay: 1 },
+      signal: ending.signal,
+      ...(untilEmpty && { until: 'empty' }),
+      pollInterval: 50,
+      retry: { baseDelay: 1, maxDelay: 20, ...(attempts && { attempts }) },
       onError: (error) => {
-        if (String(error) !== 'Error: on purpose') failures.push(String(error))
+        if (!/on purpose|A delivery was begun/.test(String(error))) failures.push(String(error))
       },
     },
   )
-  await rows(db, 'SELECT 1')
   await close()
   process.send?.(failures, () => process.exit(0))
 })

@@ -30,3 +30,7 @@ export function useOutbox({ connect, name }: Pick<Engine, 'connect' | 'name'>) {
 export function note(tx: object, text: string): Promise<unknown> {
   return rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
 }
+
+/** Where the relays of `outbox-worker.ts` write their effects: `seq` is the order in which they ran. */
+export const SENT =
+  'CREATE TABLE sent (seq bigserial PRIMARY KEY, id uuid NOT NULL, key text NOT NULL, position int8 NOT NULL, attempt int NOT NULL)'

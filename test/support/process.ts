@@ -37,6 +37,8 @@ export function startProcess(file: string, work: object) {
     },
     /** Ends it at once, without a chance to tidy up. */
     kill: () => void child.kill('SIGKILL'),
+    /** Asks it to end. */
+    end: () => void child.kill('SIGTERM'),
     /** Stops it where it is, as a debugger or a paused machine would. */
     stop: () => void child.kill('SIGSTOP'),
   }
