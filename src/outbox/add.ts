@@ -16,6 +16,9 @@ export interface NewMessage {
  * Adds a message to the transaction, in one statement. The row of its key is locked first, and stays so until the
  * transaction ends: so positions follow the commits, have no gaps, and no lower one is committed after a higher one.
  *
+ * A new key begins with the time in µs, since it may have been there before, and was deleted when its messages were sent: it
+ * has had fewer of them than µs have passed.
+ *
  * A relay that delivers a message of the key does not hold this row until it notes that it has.
  */
 export async function addMessage(
@@ -31,10 +34,12 @@ export async function addMessage(
   const now = dueNow(map)
   const notified = channel !== undefined && sql`, pg_notify(${param(channel, 'text')}, ${topic})::text AS notified`
   const statement = sql`WITH new AS MATERIALIZED (
-  SELECT id, coalesce(${param(added.key ?? null, 'text')}, id::text) AS key FROM gen_random_uuid() AS id
+  SELECT id, coalesce(${param(added.key ?? null, 'text')}, id::text) AS key,
+    (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS first
+  FROM gen_random_uuid() AS id
 ), place AS (
   INSERT INTO ${key.table} AS k (${columnOf(key.topic)}, ${columnOf(key.key)}, ${head}, ${last}, ${dueAt}${stampColumns(key.updatedAt)})
-  SELECT ${topic}, new.key, 1, 1, ${now}${stamps(key.updatedAt)} FROM new
+  SELECT ${topic}, new.key, new.first, new.first, ${now}${stamps(key.updatedAt)} FROM new
   ON CONFLICT (${columnOf(key.topic)}, ${columnOf(key.key)}) DO UPDATE SET ${last} = k.${last} + 1,
     ${dueAt} = CASE WHEN k.${head} > k.${last} THEN ${now} ELSE k.${dueAt} END${touches(key, 'k')}
   RETURNING k.${last} AS position

@@ -1,9 +1,12 @@
 import type { DataModel, Field } from '../engine/data-model.js'
-import { INT, MappingCheck, MOMENT, PLAIN_TEXT, type TableMap, TEXT_OR_UUID, WHOLE_NUMBER } from '../mapping/mapping.js'
+import { INT, MappingCheck, MOMENT, PLAIN_TEXT, type TableMap, TEXT_OR_UUID } from '../mapping/mapping.js'
 import { Catalogue } from '../sql/catalogue.js'
 import { RequiredKeys } from '../sql/unique-keys.js'
 import type { OutboxOptions } from './options.js'
 import { DEFAULT_KEY_MODEL, DEFAULT_MESSAGE_MODEL } from './schema.js'
+
+/** Positions begin with a time in µs. */
+const BIGINT = { types: ['BigInt'] } as const
 
 /** The user's models and fields, found and checked. */
 export interface OutboxMap {
@@ -51,7 +54,7 @@ function mapMessage(check: MappingCheck, { message = {} }: OutboxOptions): Outbo
     id: found.field('id', TEXT_OR_UUID),
     topic: found.field('topic', PLAIN_TEXT),
     key: found.field('key', PLAIN_TEXT),
-    position: found.field('position', WHOLE_NUMBER),
+    position: found.field('position', BIGINT),
     payload: found.field('payload', { types: ['Json'] }),
     attempts: found.field('attempts', INT),
     error: found.field('error', { types: ['String'], isOptional: true }),
@@ -69,8 +72,8 @@ function mapKey(check: MappingCheck, { key = {} }: OutboxOptions): OutboxMap['ke
   const fields = {
     topic: found.field('topic', PLAIN_TEXT),
     key: found.field('key', PLAIN_TEXT),
-    head: found.field('head', WHOLE_NUMBER),
-    last: found.field('last', WHOLE_NUMBER),
+    head: found.field('head', BIGINT),
+    last: found.field('last', BIGINT),
     dueAt: found.field('dueAt', { ...MOMENT, isOptional: true }),
   }
   found.uniqueKey('model', [fields.topic, fields.key])

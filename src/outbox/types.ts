@@ -13,7 +13,7 @@ export interface OutboxMessage<Topic extends string = string, Payload = JsonValu
   readonly topic: Topic
   /** `undefined` for a message that was added without one. */
   readonly key: string | undefined
-  /** Higher than that of each message before it with its key. */
+  /** Higher than that of each message before it with its key, as long as the clock of the database is not set back. */
   readonly position: bigint
   readonly payload: Payload
   /**

@@ -286,7 +286,7 @@ export class PgTransaction implements TransactionSession {
       await this.#connection.query({ text: `RELEASE SAVEPOINT ${name}` })
       return result
     } catch (error) {
-      // Released, too: what follows would be written by a transaction of its own within this one.
+      // Released, too: otherwise all that follows is written by a subtransaction.
       await succeeds(this.#connection.query({ text: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}` }))
       throw error
     }

@@ -28,6 +28,9 @@ describeEngines(({ connect, database, name }) => {
     expect(seen).toEqual([{ id, position, topic, key: 'order 1', payload: { n: 7 }, attempt: 1, createdAt }])
     expect(await left(topic)).toBe(0)
     expect(await database.query('SELECT 1 FROM "OutboxKey" WHERE topic = $1', [topic])).toEqual([])
+    // The key is made anew, and goes on with higher positions.
+    const next = await db.$transactionWithRetry((tx) => tx.$outbox.add(topic, { n: 8 }, { key: 'order 1' }))
+    expect(next.position).toBeGreaterThan(position)
   })
 
   test('a message of a transaction that is rolled back is never sent', async () => {

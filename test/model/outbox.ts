@@ -123,7 +123,7 @@ function lockSteps(
   { countsLost = true, knowsWriter = true, knowsItself = true }: Protocol,
 ): Step<State>[] {
   const isWritten = row.version !== relay.version
-  // Another one was killed since the look: what it has left is not seen.
+  // Another one was killed since the look, and its lock is not seen.
   const isMissed = row.mark === 'another' && (isWritten || relay.mark !== 'another')
   if (isMissed && free === MOST_FREE) return []
   const isMarked = isWritten ? !knowsItself : relay.mark === 'another' || (relay.mark === 'writer' && !knowsWriter)

@@ -63,7 +63,14 @@ function startRelays(topic: string) {
   const keepRelaying = async (engine: EngineName): Promise<unknown> => {
     while (!state.isOver) {
       const hangsIn = 1 + Math.floor(Math.random() * Math.min(2_000, MESSAGES / 20))
-      const work: RelayWork = { url: database.url, engine, topic, ...(state.started++ < KILLS && { hangsIn }) }
+      const fails = { failsBelow: KEYS } // the first of each key
+      const work: RelayWork = {
+        url: database.url,
+        engine,
+        topic,
+        ...fails,
+        ...(state.started++ < KILLS && { hangsIn }),
+      }
       const relay = startProcess('outbox-worker.ts', work)
       running.add(relay)
       const answer = await relay.answer().catch((error) => {
@@ -105,8 +112,8 @@ test(
   (SELECT (count(*) - count(DISTINCT id))::int FROM sent) AS doubled,
   (SELECT count(*)::int FROM sent AS s WHERE NOT EXISTS (SELECT FROM added AS a WHERE a.id = s.id)) AS "neverAdded",
   (SELECT count(*)::int FROM (
-    SELECT position, row_number() OVER (PARTITION BY key ORDER BY seq) AS place FROM sent
-  ) AS s WHERE position <> place) AS "outOfOrder"`)
+    SELECT position, lag(position) OVER (PARTITION BY key ORDER BY seq) AS before FROM sent
+  ) AS s WHERE position <= before) AS "outOfOrder"`)
     expect(audit).toEqual({ lost: 0, doubled: 0, neverAdded: 0, outOfOrder: 0 })
     expect(failures).toEqual([])
     expect(kills).toBeGreaterThan(0)
@@ -146,9 +153,6 @@ test('a message whose handler kills its process is dead after its attempts, and 
 
   await db.$outbox.discard({ topic })
   while ((await database.query('SELECT 1 FROM "OutboxMessage" WHERE topic = $1', [topic])).length > 0) await relay('pg')
-  expect(await database.query('SELECT key, position::int FROM sent ORDER BY seq')).toEqual([
-    { key: 'good', position: 1 },
-    { key: 'bad', position: 2 },
-  ])
+  expect(await database.query('SELECT key FROM sent ORDER BY seq')).toEqual([{ key: 'good' }, { key: 'bad' }])
   await close()
 })

@@ -10,6 +10,8 @@ export interface RelayWork {
   readonly topic: string
   /** Whether it ends when no message is due. */
   readonly untilEmpty?: boolean
+  /** Messages with lower numbers than this fail at first. */
+  readonly failsBelow?: number
   /** In which of its deliveries it stops where it is, within the transaction. */
   readonly hangsIn?: number
   /** The number of a message whose handler kills the process. */
@@ -21,7 +23,8 @@ export interface RelayWork {
 const ending = new AbortController()
 process.once('SIGTERM', () => ending.abort())
 
-process.once('message', async ({ url, engine, topic, untilEmpty, hangsIn, killsAt, attempts }: RelayWork) => {
+process.once('message', async (work: RelayWork) => {
+  const { url, engine, topic, untilEmpty, failsBelow = 0, hangsIn, killsAt, attempts } = work
   const { db: plain, close } = await openEngine(engine, { url })
   const onPg = () => plain.$extends(outbox({ topics: {} as Topics }))
   const db = engine === 'pg' ? onPg() : (plain.$extends(prismaOutbox() as never) as ReturnType<typeof onPg>)
@@ -37,8 +40,7 @@ process.once('message', async ({ url, engine, topic, untilEmpty, hangsIn, killsA
           await new Promise(() => {})
         }
         if (payload.n === killsAt) process.kill(process.pid, 'SIGKILL')
-        // The first of each key fails at first, with its effect.
-        if (position === 1n && attempt < 3) throw new Error('on purpose')
+        if (payload.n < failsBelow && attempt < 3) throw new Error('on purpose')
       },
     },
     {
