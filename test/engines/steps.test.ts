@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { ConcurrencyEvent } from '../../src/index.js'
+import type { Operation } from '../../src/steps/types.js'
 import { describeEngines } from '../support/engines.js'
 import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
@@ -83,6 +84,14 @@ describeEngines(({ connect, database, name, other }) => {
       expect([await notes(), (await row()).steps]).toEqual([[], []])
       await db.$steps(of(), (op) => op.step('one', (tx) => note(tx, 'one again')))
       expect(await notes()).toEqual(['one again'])
+    })
+
+    test('a step that the body has not waited for belongs to the operation all the same', async () => {
+      const db = await open()
+      await db.$steps(of(), async (op) => {
+        op.step('one', (tx) => note(tx, 'one'))
+      })
+      expect([await notes(), await row()]).toMatchObject([['one'], { state: 'done', steps: [{ name: 'one' }] }])
     })
 
     test('makes an external call again, with the same key, when its answer is not known', async () => {
@@ -340,6 +349,25 @@ describeEngines(({ connect, database, name, other }) => {
       },
     )
 
+    test('a runner whose transaction the server has ended in a step finds that another one has done it', async () => {
+      const proxy = await openProxy(database.url)
+      const [db, their] = [await open({ url: proxy.url }), await open({}, other)]
+      const body = (text: string) => (op: Operation<object>) => op.step('one', (tx) => note(tx, text))
+      const commit = proxy.next(/^COMMIT/, 'hold')
+      const late = db.$steps(of(), body('late'))
+      await commit.happened
+      const fast = their.$steps(of(), body('fast'))
+      await untilBlocked(database.url)
+      // As its limits do after a while.
+      await database.query(`
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'idle in transaction'`)
+      expect((await fast).result).toBe('fast')
+      commit.release()
+
+      expect([(await late).result, await notes()]).toEqual(['fast', ['fast']])
+    })
+
     test('a runner that comes late makes no call for an operation that is refused, and hears of it', async () => {
       const [db, their, side, held, inside] = [await open(), await open({}, other), new OtherSide(), gate(), gate()]
       const late = db.$steps(of(), async (op) => {
@@ -463,10 +491,11 @@ describeEngines(({ connect, database, name, other }) => {
       }
       lose('begin')
 
-      await db.$steps(of(), pay(key, side.charge, lose)).catch(() => {})
-      const { result } = await db.$steps(of(), pay(key, side.charge))
+      const first = await db.$steps(of(), pay(key, side.charge, lose))
+      const { result } = await db.$steps(of(), never)
 
       expect(await Promise.all(lost)).toHaveLength(1)
+      expect(first).toEqual({ result: 1, replayed: false })
       expect([result, await notes(), side.charges]).toEqual([1, ['reserve', 'book 1'], 1])
     })
 

@@ -9,28 +9,28 @@ export interface StepsWork {
   /** Of the database of the other side, which is this one, past the proxy. */
   readonly otherSide: string
   readonly keys: readonly string[]
-  /** Tells when this step is to begin. */
-  readonly stopsBefore?: string
+  /** Makes its first call to the other side, tells so, and stays where it is. */
+  readonly hangs?: boolean
   /** Fails at random. */
   readonly isUnsteady?: boolean
 }
 
-process.once('message', async ({ engine, url, otherSide, keys, stopsBefore, isUnsteady }: StepsWork) => {
+process.once('message', async ({ engine, url, otherSide, keys, hangs, isUnsteady }: StepsWork) => {
   const { db, close } = await openSteps(engine, { url, poolSize: 4 })
   const other = new pg.Pool({ connectionString: otherSide, max: 2 })
   const bank = bankIn(async (sql, values) => (await other.query(sql, values)).rows)
   const charge = async (key: string) => {
     const number = await bank(key)
+    if (hangs) {
+      process.send?.('hangs')
+      await new Promise(() => {})
+    }
     if (isUnsteady && Math.random() < 0.2) throw new Error('on purpose')
     return number
   }
-  const stop = new Set([stopsBefore])
   for (const key of keys) {
     for (let isDone = false; !isDone; ) {
-      const body = pay(key, charge, (step) => {
-        if (stop.delete(step)) process.send?.(step)
-      })
-      isDone = await db.$steps({ key, scope: 'processes', retry: { deadline: 60_000 } }, body).then(
+      isDone = await db.$steps({ key, scope: 'processes', retry: { deadline: 60_000 } }, pay(key, charge)).then(
         () => true,
         (error) => {
           if (error.message !== 'on purpose') process.send?.(String(error))
