@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { ConcurrencyEvent } from '../../src/index.js'
 import type { Operation } from '../../src/steps/types.js'
-import { describeEngines } from '../support/engines.js'
+import { describeEngines, type EngineName } from '../support/engines.js'
 import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -11,6 +11,12 @@ import { untilBlocked } from '../support/until-blocked.js'
 
 describeEngines(({ connect, database, name, other }) => {
   const { open } = useSteps({ connect, name })
+  /** One client for all tests of an engine that need no other. */
+  const made = new Map<EngineName, ReturnType<typeof open>>()
+  const connected = (on = name) => {
+    if (!made.has(on)) made.set(on, open({}, on))
+    return made.get(on) as ReturnType<typeof open>
+  }
   let key = ''
   beforeEach((context) => {
     key = context.task.id
@@ -24,7 +30,7 @@ describeEngines(({ connect, database, name, other }) => {
 
   describe('$steps', () => {
     test('does each step once, and answers every later call, also of another engine, with the stored result', async () => {
-      const [db, their, side] = [await open(), await open({}, other), new OtherSide()]
+      const [db, their, side] = [await connected(), await connected(other), new OtherSide()]
 
       const first = await db.$steps(of({ request: { amount: 7 } }), pay(key, side.charge))
       const again = await their.$steps(of({ request: { amount: 7 } }), never)
@@ -42,7 +48,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('goes on behind the last step, on any machine, with the answers as they were', async () => {
-      const [db, their] = [await open(), await open({}, other)]
+      const [db, their] = [await connected(), await connected(other)]
       const answer = {
         when: new Date(0),
         big: 2n ** 60n,
@@ -68,7 +74,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('ends a run with the step that fails, which leaves nothing, also if the body goes on', async () => {
-      const db = await open()
+      const db = await connected()
       const error = new Error('not now')
       const failing = db.$steps(of(), async (op) => {
         await op
@@ -87,7 +93,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('a step that the body has not waited for belongs to the operation all the same', async () => {
-      const db = await open()
+      const db = await connected()
       await db.$steps(of(), async (op) => {
         op.step('one', (tx) => note(tx, 'one'))
       })
@@ -95,7 +101,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('makes an external call again, with the same key, when its answer is not known', async () => {
-      const [db, side] = [await open(), new OtherSide()]
+      const [db, side] = [await connected(), new OtherSide()]
       const lost = async (given: string) => {
         await side.charge(given)
         throw new Error('the connection to the other side was lost')
@@ -109,7 +115,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('is one call at a time for each operation in a process; others are told when they have waited too long', async () => {
-      const [db, held, inside] = [await open(), gate(), gate()]
+      const [db, held, inside] = [await connected(), gate(), gate()]
       const first = db.$steps(of(), (op) =>
         op.external('one', async () => {
           inside.open()
@@ -185,7 +191,7 @@ describeEngines(({ connect, database, name, other }) => {
       }
 
     test('undoes the steps, the last one first, and everybody who asks again gets the stored refusal', async () => {
-      const [db, their] = [await open(), await open({}, other)]
+      const [db, their] = [await connected(), await connected(other)]
       const undos: string[] = []
 
       const refused = await rejectionOf(
@@ -209,7 +215,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('in a step it rolls that one back, also if its function catches it', async () => {
-      const db = await open()
+      const db = await connected()
       const refused = db.$steps(of(), async (op) => {
         await op.step('one', { run: (tx) => note(tx, 'one'), undo: (tx) => note(tx, 'undo one') })
         await op.step('two', async (tx) => {
@@ -225,7 +231,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('behind a step that has failed it is a refusal, and a body that swallows it is refused all the same', async () => {
-      const db = await open()
+      const db = await connected()
       const refused = db.$steps(of(), async (op) => {
         try {
           await op.step('one', async () => Promise.reject(new Error('sold out')))
@@ -241,7 +247,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('is not possible while the answer of an external call is not known', async () => {
-      const [db, side] = [await open(), new OtherSide()]
+      const [db, side] = [await connected(), new OtherSide()]
       const careless = db.$steps(of(), async (op) => {
         await op
           .external('charge', async (given) => {
@@ -256,7 +262,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('an undo that fails is gone on with by the next call, behind those that are done', async () => {
-      const [db, their] = [await open(), await open({}, other)]
+      const [db, their] = [await connected(), await connected(other)]
       const undos: string[] = []
 
       const failed = await rejectionOf(
@@ -280,7 +286,7 @@ describeEngines(({ connect, database, name, other }) => {
     })
 
     test('a process that ended while it was refused is gone on with, and no step is added', async () => {
-      const db = await open()
+      const db = await connected()
       const undos: string[] = []
       const body = undoable(undos, async (op) => {
         await op.step('four', (tx) => note(tx, 'four'))
@@ -301,7 +307,7 @@ describeEngines(({ connect, database, name, other }) => {
 
   describe('two runners at once', () => {
     test('a step that another runner is doing is waited for, and its answer is that of both', async () => {
-      const [db, their, held, inside] = [await open(), await open({}, other), gate(), gate()]
+      const [db, their, held, inside] = [await connected(), await connected(other), gate(), gate()]
       const first = db.$steps(of(), (op) =>
         op.step('one', async (tx) => {
           await note(tx, 'one')
@@ -321,7 +327,7 @@ describeEngines(({ connect, database, name, other }) => {
     test.each(['done', 'running'])(
       'an external call may be made by both, with one key, and the answer that was stored first is that of both (%s)',
       async (state) => {
-        const [db, their, held, inside] = [await open(), await open({}, other), gate(), gate()]
+        const [db, their, held, inside] = [await connected(), await connected(other), gate(), gate()]
         const keys: string[] = []
         const late = db.$steps(of(), (op) =>
           op.external('charge', async (given) => {
@@ -351,7 +357,7 @@ describeEngines(({ connect, database, name, other }) => {
 
     test('a runner whose transaction the server has ended in a step finds that another one has done it', async () => {
       const proxy = await openProxy(database.url)
-      const [db, their] = [await open({ url: proxy.url }), await open({}, other)]
+      const [db, their] = [await open({ url: proxy.url }), await connected(other)]
       const body = (text: string) => (op: Operation<object>) => op.step('one', (tx) => note(tx, text))
       const commit = proxy.next(/^COMMIT/, 'hold')
       const late = db.$steps(of(), body('late'))
@@ -369,7 +375,13 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
     })
 
     test('a runner that comes late makes no call for an operation that is refused, and hears of it', async () => {
-      const [db, their, side, held, inside] = [await open(), await open({}, other), new OtherSide(), gate(), gate()]
+      const [db, their, side, held, inside] = [
+        await connected(),
+        await connected(other),
+        new OtherSide(),
+        gate(),
+        gate(),
+      ]
       const late = db.$steps(of(), async (op) => {
         await op.step('one', { run: (tx) => note(tx, 'one'), undo: (tx) => note(tx, 'late undo') })
         inside.open()
@@ -389,7 +401,13 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
     })
 
     test('nobody refuses an operation whose external call another runner has begun: that one is made first', async () => {
-      const [db, their, side, held, inside] = [await open(), await open({}, other), new OtherSide(), gate(), gate()]
+      const [db, their, side, held, inside] = [
+        await connected(),
+        await connected(other),
+        new OtherSide(),
+        gate(),
+        gate(),
+      ]
       const [theirHeld, theirInside] = [gate(), gate()]
       // It has read the row before the call is begun, and refuses then.
       let runs = 0
@@ -421,7 +439,7 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
     })
 
     test('a runner that was stopped after its row was pruned does not begin again', async () => {
-      const [db, their, held, inside] = [await open(), await open({}, other), gate(), gate()]
+      const [db, their, held, inside] = [await connected(), await connected(other), gate(), gate()]
       const late = db.$steps(of(), async (op) => {
         await op.step('one', (tx) => note(tx, 'one'))
         inside.open()
@@ -529,7 +547,7 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
     const one = (tx: object) => note(tx, 'one')
 
     test('another request under the same key', async () => {
-      const db = await open()
+      const db = await connected()
       await db.$steps(of({ request: { amount: 1 } }), (op) => op.step('one', one))
       const other = db.$steps(of({ request: { amount: 2 } }), never)
       expect(await rejectionOf(other)).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH', fields: ['request'] })
@@ -540,7 +558,7 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
       ['an end without it', async () => 'done', { step: undefined, stored: 'one' }],
       ['a refusal without it', async (op) => op.refuse('no'), { step: undefined, stored: 'one' }],
     ])('%s in the place of the stored one', async (_, body, error) => {
-      const db = await open()
+      const db = await connected()
       await rejectionOf(
         db.$steps(of(), async (op) => {
           await op.step('one', one)
@@ -552,7 +570,7 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
     })
 
     test('an external call that has begun, as a step in the database', async () => {
-      const db = await open()
+      const db = await connected()
       await rejectionOf(db.$steps(of(), (op) => op.external('one', never)))
       const changed = await rejectionOf(db.$steps(of(), (op) => op.step('one', one)))
       expect(changed).toMatchObject({ code: 'STEP_MISMATCH', step: 'one', stored: 'one' })
@@ -577,14 +595,14 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
         'a',
       ],
     ])('%s', async (_, body, field) => {
-      const db = await open()
+      const db = await connected()
       const error = await rejectionOf(db.$steps(of(), (op) => body(op)))
       expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field })
       expect([await notes(), (await row()).state]).toEqual([[], 'running'])
     })
 
     test('a step after the end of the body', async () => {
-      const db = await open()
+      const db = await connected()
       let leaked: Parameters<Body>[0] | undefined
       await db.$steps(of(), async (op) => {
         leaked = op
@@ -613,7 +631,7 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
     })
 
     test('arguments, by their name, before any SQL; and a call on a tx', async () => {
-      const db = await open()
+      const db = await connected()
       const fieldOf = async (call: Promise<unknown>) => ((await rejectionOf(call)) as { field: string }).field
       expect(await fieldOf(db.$steps({ key: '', scope: 'a' }, never))).toBe('key')
       expect(await fieldOf(db.$steps({ key: 'a' } as never, never))).toBe('scope')
@@ -627,7 +645,7 @@ WHERE datname = current_database() AND state = 'idle in transaction'`)
   })
 
   test('$pruneSteps deletes what is over for so long, and leaves what runs or is being undone', async () => {
-    const db = await open()
+    const db = await connected()
     const make = (one: string, body: Parameters<typeof db.$steps>[1]) =>
       db.$steps({ key: one, scope: key }, body).catch(() => {})
     await make('done', async () => 1)
