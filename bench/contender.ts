@@ -7,8 +7,8 @@
  * the root's node_modules is imported inside `open`, never at the top of the file.
  */
 
-/** The kind of way: this library, by hand on Prisma, by hand on `pg`, an ORM's own, or a lock outside the row. */
-export type Family = 'ours' | 'prisma' | 'pg' | 'orm' | 'lock'
+/** The kind of way: this library, by hand on Prisma, by hand on `pg`, an ORM's own, a lock outside the row, or a queue. */
+export type Family = 'ours' | 'prisma' | 'pg' | 'orm' | 'lock' | 'queue'
 
 /** A server beside PostgreSQL. `redis x3` are three Redis servers that know nothing of one another. */
 export type ServerName = 'redis' | 'redis x3' | 'etcd' | 'zookeeper' | 'rest'
@@ -102,6 +102,12 @@ export interface Operations {
 
   /** Takes the next serial of an item that nobody has, once per transaction id; `refused` if there is none. */
   takeSerial(transactionId: string, itemId: number): Promise<Outcome>
+
+  /**
+   * Inserts a payment and adds a message that tells of it, both or neither. Workers in the same process handle the
+   * messages, each by a row in `told`; the last ones in `settle`.
+   */
+  tell(transactionId: string): Promise<Outcome>
 
   /** Writes a document under the next number of a series that has no gaps, one per transaction id. */
   nextNumber(transactionId: string, series: string): Promise<Outcome>

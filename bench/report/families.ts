@@ -5,7 +5,7 @@ export interface Look {
   readonly title: string
   /** A custom property of the style sheet, since it is another one in the dark. */
   readonly colour: string
-  readonly symbol: 'circle' | 'square' | 'triangle' | 'diamond' | 'star'
+  readonly symbol: 'circle' | 'square' | 'triangle' | 'diamond' | 'star' | 'wye'
   /** Shapes of the same radius do not look the same size. */
   readonly radius: number
 }
@@ -16,4 +16,5 @@ export const FAMILIES: Readonly<Record<Family, Look>> = {
   pg: { title: 'by hand on pg', colour: 'var(--pg)', symbol: 'triangle', radius: 4.5 },
   orm: { title: 'other ORMs', colour: 'var(--orm)', symbol: 'diamond', radius: 4.2 },
   lock: { title: 'locks outside the row', colour: 'var(--lock)', symbol: 'star', radius: 3.6 },
+  queue: { title: 'queues', colour: 'var(--queue)', symbol: 'wye', radius: 4.2 },
 }

@@ -49,13 +49,13 @@ ${lossesOf(result)} Medians of ${method.rounds} rounds on ${date.slice(0, 10)}, 
 export function sectionOf(result: BenchResult, file: string): string {
   const { date, machine, server, method, form } = result
   const rows = compared(result).map(rowOf)
-  return `| calls per second | ours | by hand on Prisma | ratio | p99, ms | by hand | with pg alone | the fastest lock |
+  return `| calls per second | ours | by hand on Prisma | ratio | p99, ms | by hand | with pg alone | the fastest lock, or queue |
 |---|--:|--:|--:|--:|--:|--:|--:|
 ${rows.join('\n')}
 
 ${lossesOf(result)}
 
-${pauseTestOf(result)}Medians of ${method.rounds} rounds; the ratio is taken within each round. By hand, and of the locks, it is the fastest one whose
+${pauseTestOf(result)}Medians of ${method.rounds} rounds; the ratio is taken within each round. By hand, and of the locks and queues, it is the fastest one whose
 data was right; with pg alone the decision is a condition in SQL, where it can be said so. Measured on ${date.slice(0, 10)} with the ${form} form on ${machine.cpu} (${machine.cores} cores, ${machine.memoryGigabytes} GB,
 ${machine.system}, Node ${machine.node}), ${server.version}, fsync ${server.settings.fsync}. All figures: [${file}](https://github.com/prisma-extension-concurrency/prisma-extension-concurrency/blob/main/${file}). Run it
 yourself: \`npm run bench\`.`
@@ -95,11 +95,13 @@ function compared(result: BenchResult) {
       takers.find(({ contender, cell }) => contender.family === family && cell.summary !== undefined && !isWrong(cell))
     const [ours, byHand] = [fastest('ours'), takers.find(({ isBaseline }) => isBaseline)]
     const [own, base] = [ours?.cell.summary, byHand?.cell.summary]
-    return own?.ratio && base ? [{ workload, ours, byHand, own, base, pg: fastest('pg'), lock: fastest('lock') }] : []
+    return own?.ratio && base
+      ? [{ workload, ours, byHand, own, base, pg: fastest('pg'), other: fastest('lock') ?? fastest('queue') }]
+      : []
   })
 }
 
-function rowOf({ workload, ours, byHand, own, base, pg, lock }: ReturnType<typeof compared>[number]): string {
+function rowOf({ workload, ours, byHand, own, base, pg, other }: ReturnType<typeof compared>[number]): string {
   return `| ${[
     workload.title,
     named(ours),
@@ -108,7 +110,7 @@ function rowOf({ workload, ours, byHand, own, base, pg, lock }: ReturnType<typeo
     own.p99Milliseconds ? digits(own.p99Milliseconds.median) : '–',
     base.p99Milliseconds ? digits(base.p99Milliseconds.median) : '–',
     named(pg),
-    named(lock),
+    named(other),
   ].join(' | ')} |`
 }
 

@@ -11,7 +11,7 @@ const NODE_MODULES = [new URL('../node_modules/', import.meta.url), new URL('../
 /** Every file below `contenders/`, ours first, each family in the order of its files' names. */
 export async function findContenders(): Promise<Contender[]> {
   const found: Contender[] = []
-  for (const family of ['ours', 'prisma', 'pg', 'orm', 'lock']) {
+  for (const family of ['ours', 'prisma', 'pg', 'orm', 'lock', 'queue']) {
     const files = await readdir(new URL(`${family}/`, FOLDER)).catch(() => [])
     for (const file of files.filter((name) => name.endsWith('.ts')).sort()) {
       const id = `${family}/${file.slice(0, -'.ts'.length)}`

@@ -3,6 +3,7 @@ import type { Workload } from '../workload.js'
 import { criticalSection } from './critical-section.js'
 import { gaplessNumbers } from './gapless-numbers.js'
 import { insertAlone, insertDuplicates, insertNew } from './insert-once.js'
+import { outbox } from './outbox.js'
 import { readChangeWrite } from './read-change-write.js'
 import { serialIncident } from './serial-incident.js'
 import { serials } from './serials.js'
@@ -83,6 +84,7 @@ export const WORKLOADS: readonly Workload[] = [
   serials,
   serialIncident,
   gaplessNumbers,
+  outbox,
 ]
 
 export function findWorkload(id: string): Workload {

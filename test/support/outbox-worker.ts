@@ -22,6 +22,8 @@ export interface RelayWork {
 
 const ending = new AbortController()
 process.once('SIGTERM', () => ending.abort())
+// The test is gone, and so is its database.
+process.once('disconnect', () => process.exit(1))
 
 process.once('message', async (work: RelayWork) => {
   const { url, engine, topic, untilEmpty, failsBelow = 0, hangsIn, killsAt, attempts } = work
