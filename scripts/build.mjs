@@ -46,6 +46,8 @@ const LATER = {
     'mapping/feature',
     'mapping/members',
     'outbox/calls',
+    'replicas/position',
+    'replicas/read-after',
     'sql/scope',
     'serials/other-calls',
     'serials/pick',

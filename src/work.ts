@@ -57,6 +57,9 @@ export type {
   RelayOptions,
   TopicsOf,
 } from './outbox/types.js'
+export { type ReplicasExtension, replicas } from './replicas/extension.js'
+export type { ReplicasOptions } from './replicas/options.js'
+export type { After, AfterOptions, ReplicaMethods } from './replicas/types.js'
 export { type RunSteps, type StepsClientMethods, type StepsExtension, steps } from './steps/extension.js'
 export type { StepsOptions } from './steps/options.js'
 export { stepsSchema, stepsSql } from './steps/schema.js'

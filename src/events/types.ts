@@ -120,6 +120,20 @@ export interface AfterCommitFailedEvent extends CallFacts {
   readonly error: unknown
 }
 
+/**
+ * `$after` has read on the primary: the replica was `behind` for as long as it was waited for, is on another `timeline` than
+ * the place, or does not show its timeline to this user (`timeline-hidden`), is `no-replica`, could not be asked
+ * (`unreachable`), or has ended the body in the middle (`interrupted`).
+ */
+export interface ReadOnPrimaryEvent extends CallFacts {
+  readonly type: 'read-on-primary'
+  readonly why: WhyPrimary
+  /** Of the replica, where it has ended the read. */
+  readonly error?: unknown
+}
+
+export type WhyPrimary = 'behind' | 'timeline' | 'timeline-hidden' | 'no-replica' | 'unreachable' | 'interrupted'
+
 /** Something that an operator wants to know of. */
 export type ConcurrencyEvent =
   | ConflictEvent
@@ -135,6 +149,7 @@ export type ConcurrencyEvent =
   | OutcomeUnknownEvent
   | DeadlineEvent
   | AfterCommitFailedEvent
+  | ReadOnPrimaryEvent
 
 /** A public call that is under way, or calls that are sent as one. */
 export interface ObservedWork {

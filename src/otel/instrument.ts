@@ -158,8 +158,13 @@ function note(event: ConcurrencyEvent, call: OpenCall | undefined, instruments: 
 
 /** The facts of an event that are neither its call's nor a key. */
 function factsOf(event: ConcurrencyEvent): Attributes {
-  if (event.type === 'after-commit-failed') return { 'error.type': typeOf(event.error) }
   const { type: _, call: __, operation: ___, model: ____, key: _____, ...facts } = event
+  if (!('error' in facts)) return named(facts)
+  const { error, ...others } = facts
+  return { ...named(others), 'error.type': typeOf(error) }
+}
+
+function named(facts: object): Attributes {
   return Object.fromEntries(Object.entries(facts).map(([name, value]) => [`concurrency.${name}`, value]))
 }
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { stock } from '../../src/stock/extension.js'
+import { replicas } from '../../src/work.js'
 import { type Client, clientOf, type Tx } from '../support/calls-on-tx.js'
 import { useDatabase } from '../support/clients.js'
 import { DEPOT } from '../support/depot.js'
@@ -155,7 +156,12 @@ const addRelayed = (key: string) =>
 INSERT INTO "OutboxMessage" (id, topic, key, position, payload) VALUES (gen_random_uuid(), 'relayed', $1, 1, '{}')`,
     [key],
   )
+/** A client whose replica is no replica. */
+const withReplica = (db: Db) => (db as Client).$extends(replicas({ clients: [db as Client] }))
+
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
+  $at: (db) => withReplica(db).$at(),
+  '$after that reads on the primary': (db) => withReplica(db).$after('1:0/1', (reader) => reader.order.count()),
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
   '$withAdvisoryLock with a token': (db) =>
     (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count(), { token: true }),

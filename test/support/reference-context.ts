@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { concurrency, type TransactionClient } from 'prisma-extension-concurrency'
 import { serials, series, stock } from 'prisma-extension-concurrency/erp'
-import { inbox, jobs, type Lease, leases, outbox, steps } from 'prisma-extension-concurrency/work'
+import { inbox, jobs, type Lease, leases, outbox, replicas, steps } from 'prisma-extension-concurrency/work'
 import { type Prisma, PrismaClient } from '../../generated/prisma/client.js'
 
 /** The context of the examples in doc comments. They are compiled, and not run. */
@@ -25,6 +25,7 @@ const extend = (client: PrismaClient) =>
     .$extends(outbox({ topics: {} as { 'order.created': { orderId: number } } }))
     .$extends(inbox())
     .$extends(steps())
+    .$extends(replicas({ clients: [client] }))
     .$extends(series({ series: { invoice: { format: 'INV-{yyyy}-{000000}', document: { model: 'Invoice' } } } }))
 export declare const db: ReturnType<typeof extend>
 export declare const tx: TransactionClient<typeof db>
@@ -46,6 +47,7 @@ export declare const a: string
 export declare const b: string
 export declare const sku: string
 export declare const day: string
+export declare const at: string
 export declare const key: string
 export declare const transactionId: string
 export declare const basketId: string
