@@ -14,7 +14,7 @@ import type { PgTransactionClient } from './methods.js'
  * @throws ConfigurationError when it is called, or by `$extends`: every mistake, with its path
  *
  * @example
- * const replica = await concurrency(new pg.Pool({ connectionString: process.env.REPLICA_URL }))
+ * const replica = await concurrency(new Pool({ connectionString: process.env.REPLICA_URL }))
  * const shop = db.$extends(replicas({ clients: [replica] }))
  */
 export function replicas(options: ReplicasOptions): PgExtension<ReplicaMethods<PgTransactionClient>> {

@@ -1,4 +1,5 @@
 import type { RootSession } from '../engine/session.js'
+import { ConfigurationError } from '../errors/index.js'
 import { withConcurrency } from '../mapping/extension.js'
 import type { PrismaClientLike } from '../prisma/client.js'
 import { rootSession, sessionOf } from '../prisma/client-session.js'
@@ -37,12 +38,20 @@ export function replicas<Replica extends object>(
   const given = checkReplicasOptions(options)
   return extensionOf((client) => {
     const below = withConcurrency(client, 'replicas')
-    const sessionOn = (replica: object): RootSession => rootSession(replica as PrismaClientLike)
     return below.$extends({
       name: 'prisma-extension-concurrency/replicas',
       client: replicaMethods(new ReplicaCalls(given, sessionOn, eventsOn(below))),
     })
   })
+}
+
+function sessionOn(client: object): RootSession {
+  if (isPrismaClient(client)) return rootSession(client)
+  throw new ConfigurationError([{ path: 'clients', message: 'must be Prisma clients' }])
+}
+
+function isPrismaClient(client: object): client is PrismaClientLike {
+  return '$queryRawUnsafe' in client && '$transaction' in client
 }
 
 /** The methods as they are run. */

@@ -43,7 +43,7 @@ export class ReplicaCalls {
       if (!isBody(body)) throw new InvalidArgumentError('body', 'must be a function of the transaction client.')
       const root = rootOf(session, 'which reads on its own server. Call $after on the client.')
       const { parsePosition, readAfter } = await load()
-      const replica = this.#replicas[this.#turn++ % this.#replicas.length] as RootSession
+      const replica = this.#replicas[this.#turn++ % this.#replicas.length] ?? root
       return readAfter(root, replica, { at: parsePosition(at), wait, timeout, body, events })
     })
   }

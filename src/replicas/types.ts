@@ -11,7 +11,7 @@ export type After<Reader> = <R>(at: string, body: (reader: Reader) => Promise<R>
 /** The methods that `replicas()` adds to a client. `Reader` is the `tx` that a body of `$after` is given. */
 export interface ReplicaMethods<Reader> {
   /**
-   * Where the primary is now: whoever reads after that sees what was committed before this call. A short text, for a
+   * The place where the primary is now: a read behind it sees all that was committed before this call. A short text, for a
    * cookie, a header or a message. Calls of one tick share their statement.
    *
    * @returns the timeline and the end of the WAL, such as `1:0/16B3748`
@@ -19,7 +19,7 @@ export interface ReplicaMethods<Reader> {
    * @throws ConfigurationError if the client is connected to a replica
    *
    * @example
-   * await db.order.updateVersioned({ where: { id }, data: { status: 'PAID' } })
+   * await db.order.update({ where: { id }, data: { customer } })
    * const at = await db.$at()
    */
   $at(): Promise<string>
@@ -38,7 +38,7 @@ export interface ReplicaMethods<Reader> {
    * @throws the error of the body, also if it writes
    *
    * @example
-   * const orders = await db.$after(at, (reader) => reader.order.findMany({ where: { customerId } }))
+   * const orders = await db.$after(at, (reader) => reader.order.findMany({ where: { customer } }))
    */
   $after: After<Reader>
 }

@@ -301,3 +301,13 @@ async function roleOnReplica(): Promise<string> {
   await expect.poll(async () => (await has()).rowCount, { timeout: 60_000 }).toBe(1)
   return onReplica.href
 }
+
+test.each(['prisma', 'pg'] as const)('clients of another engine are refused: %s', async (engine) => {
+  const { db } = await connect(engine)
+  const extended = () =>
+    engine === 'pg'
+      ? db.$extends(pgReplicas({ clients: [{}] }))
+      : db.$extends(prismaReplicas({ clients: [{}] }) as never)
+
+  expect(extended).toThrow(/^clients: must be/)
+})
