@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } } })
-const { status } = spawnSync('npx', ['vitest', 'run', 'test/prisma/differential.test.ts'], {
+const { status } = spawnSync('npx', ['vitest', 'run', 'test/prisma/differential.test.ts', '--reporter', 'default'], {
   stdio: 'inherit',
   env: {
     ...process.env,

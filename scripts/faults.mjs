@@ -20,19 +20,23 @@ const { values } = parseArgs({
 })
 const DOCS = fileURLToPath(new URL('../docs/', import.meta.url))
 const result = values.publish ? `${DOCS}reliability.json` : values.result && resolve(values.result)
-const { status } = spawnSync('npx', ['vitest', 'run', 'test/faults/campaign/campaign.test.ts'], {
-  stdio: 'inherit',
-  shell: process.platform === 'win32',
-  env: {
-    ...process.env,
-    FAULTS_SECONDS: String(Number(values.minutes) * 60),
-    FAULTS_SEED: values.seed,
-    FAULTS_ROUND: values.round,
-    FAULTS_CALLS: values.calls,
-    ...(result ? { FAULTS_RESULT: result } : {}),
-    ...(values.folder ? { FAULTS_FOLDER: resolve(values.folder) } : {}),
+const { status } = spawnSync(
+  'npx',
+  ['vitest', 'run', 'test/faults/campaign/campaign.test.ts', '--reporter', 'default'],
+  {
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+    env: {
+      ...process.env,
+      FAULTS_SECONDS: String(Number(values.minutes) * 60),
+      FAULTS_SEED: values.seed,
+      FAULTS_ROUND: values.round,
+      FAULTS_CALLS: values.calls,
+      ...(result ? { FAULTS_RESULT: result } : {}),
+      ...(values.folder ? { FAULTS_FOLDER: resolve(values.folder) } : {}),
+    },
   },
-})
+)
 process.exitCode = status ?? 1
 if (values.publish && status === 0) publish(JSON.parse(readFileSync(result, 'utf8')))
 

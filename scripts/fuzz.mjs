@@ -7,7 +7,7 @@ const rounds =
   values.seed === undefined
     ? { FUZZ_SEED: String(Math.floor(Math.random() * 2 ** 31)), FUZZ_ROUNDS: String(Number.MAX_SAFE_INTEGER) }
     : { FUZZ_SEED: values.seed, FUZZ_ROUNDS: '1' }
-const { status } = spawnSync('npx', ['vitest', 'run', 'test/faults/fuzz.test.ts'], {
+const { status } = spawnSync('npx', ['vitest', 'run', 'test/faults/fuzz.test.ts', '--reporter', 'default'], {
   stdio: 'inherit',
   shell: process.platform === 'win32',
   env: { ...process.env, FUZZ_SECONDS: values.seconds, ...rounds },

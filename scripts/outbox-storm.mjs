@@ -12,11 +12,15 @@ const { values } = parseArgs({
   options: { messages: { type: 'string', default: '100000' }, publish: { type: 'boolean', default: false } },
 })
 const result = join(mkdtempSync(join(tmpdir(), 'outbox-storm-')), 'result.json')
-const { status } = spawnSync('npx', ['vitest', 'run', 'test/processes/outbox.test.ts', '-t', 'four relays'], {
-  stdio: 'inherit',
-  shell: process.platform === 'win32',
-  env: { ...process.env, STORM_MESSAGES: values.messages, STORM_RESULT: result },
-})
+const { status } = spawnSync(
+  'npx',
+  ['vitest', 'run', 'test/processes/outbox.test.ts', '-t', 'four relays', '--reporter', 'default'],
+  {
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+    env: { ...process.env, STORM_MESSAGES: values.messages, STORM_RESULT: result },
+  },
+)
 process.exitCode = status ?? 1
 if (status === 0) {
   const { messages, again, keys, kills, seconds } = JSON.parse(readFileSync(result, 'utf8'))
