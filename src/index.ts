@@ -109,6 +109,7 @@ export type { TransactionWithRetryOptions } from './transactions/method.js'
 export type { TransactionContext } from './transactions/with-retry.js'
 export type {
   HistoryData,
+  MoveMessage,
   MovesFit,
   ReachableState,
   StateField,

@@ -1,5 +1,6 @@
 import type { Field, Model } from './data-model.js'
 import type { Bound, Row, Session, TimeLimit, TransactionOptions, TransactionSession } from './session.js'
+import type { FeatureSetup } from './setup.js'
 
 /*
  * The seam between versioned writes and inserts and an ORM. Its errors for a record that is not there, and for a
@@ -54,6 +55,8 @@ export function recordIn(answer: Row | Absent): Row {
 /** The facts about a model on a client that are known before any call of it is sent. */
 export interface ModelFacts {
   readonly model: string
+  /** The features with tables on the client. */
+  readonly features: readonly FeatureSetup[]
   /** The name of another extension that takes part in these calls of the model; `undefined` if none does. */
   foreign(...actions: readonly Action[]): string | undefined
   /** Whether SQL may stand for these calls of the model, since no other extension takes part in them. */

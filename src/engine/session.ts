@@ -100,7 +100,10 @@ export interface CallInTransaction {
 }
 
 /** The row of a statement that has one in any case. */
-export async function rowOf<R extends object = Row>(session: Session, statement: SqlStatement): Promise<R> {
+export async function rowOf<R extends object = Row>(
+  session: Pick<Session, 'rows'>,
+  statement: SqlStatement,
+): Promise<R> {
   const [row] = await session.rows<R>(statement)
   if (row === undefined) throw new Error('The database has given no row to a statement that always has one.')
   return row

@@ -1,5 +1,6 @@
-import { rowOf, type TransactionSession } from '../engine/session.js'
+import { rowOf, type Session } from '../engine/session.js'
 import { sqlTypeOf, stampColumns, stamps, touches } from '../mapping/columns.js'
+import { keyText } from '../sql/key-text.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 import { param, raw, sql } from '../sql/statement.js'
 import type { OutboxMap } from './mapping.js'
@@ -13,6 +14,21 @@ export interface NewMessage {
 }
 
 /**
+ * Checks the texts of a message against its columns.
+ *
+ * @param prefix the text before the names of its parts in errors
+ * @throws InvalidArgumentError that names the part
+ */
+export function newMessage({ message }: OutboxMap, given: NewMessage, prefix = ''): NewMessage {
+  const { topic, key, payload } = given
+  return {
+    topic: keyText(topic, message.topic, `${prefix}topic`),
+    key: key === undefined ? undefined : keyText(key, message.key, `${prefix}key`),
+    payload,
+  }
+}
+
+/**
  * Adds a message to the transaction, in one statement. The row of its key is locked first, and stays so until the
  * transaction ends: so positions follow the commits, have no gaps, and no lower one is committed after a higher one.
  *
@@ -22,13 +38,12 @@ export interface NewMessage {
  * A relay that delivers a message of the key does not hold this row until it notes that it has.
  */
 export async function addMessage(
-  tx: TransactionSession,
+  tx: Pick<Session, 'rows'>,
   map: OutboxMap,
   added: NewMessage,
-  channel: string | undefined,
 ): Promise<{ readonly id: string; readonly position: bigint }> {
   await map.keys.check(tx)
-  const { message, key } = map
+  const { message, key, channel } = map
   const topic = param(added.topic, 'text')
   const [head, last, dueAt] = [columnOf(key.head), columnOf(key.last), columnOf(key.dueAt)]
   const now = dueNow(map)

@@ -10,7 +10,7 @@ import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { checkArguments, keyTextSchema } from '../values/validation.js'
-import { addMessage } from './add.js'
+import { addMessage, newMessage } from './add.js'
 import { deadMessages, discard, type Filter, redrive } from './dead.js'
 import type { OutboxMap } from './mapping.js'
 import { Relay, type RelaySettings } from './relay.js'
@@ -43,8 +43,6 @@ export interface OutboxParts {
   readonly map: OutboxMap
   /** The same client, with its retried transactions: their `tx` has all of its extensions. */
   readonly rootOf: (session: RootSession) => RetryingRoot
-  /** The channel that each `add` notifies. */
-  readonly channel: string | undefined
 }
 
 /** The message of a call of `add`: its payload as JSON, and its other arguments as they came. */
@@ -53,20 +51,16 @@ export interface AddCall {
   readonly payload: string
 }
 
-export async function add(session: Session, { map, channel }: OutboxParts, call: AddCall, events?: CallEvents) {
+export async function add(session: Session, { map }: OutboxParts, call: AddCall, events?: CallEvents) {
   const { topic, key } = checkArguments(addSchema, call.args)
   if (!session.inTransaction) {
     const reason = 'a message must be committed together with what it tells of'
     throw new TransactionRequiredError('$outbox.add', reason, 'call tx.$outbox.add in a transaction')
   }
-  const added = {
-    topic: keyText(topic, map.message.topic, 'topic'),
-    key: key === undefined ? undefined : keyText(key, map.message.key, 'key'),
-    payload: call.payload,
-  }
+  const added = newMessage(map, { topic, key, payload: call.payload })
   const { deadline } = patienceOf(DEFAULT_POLICY, {})
   events?.begin(deadline)
-  return serializeInTransaction(session, deadline, () => addMessage(session, map, added, channel))
+  return serializeInTransaction(session, deadline, () => addMessage(session, map, added))
 }
 
 export async function relay(

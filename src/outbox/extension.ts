@@ -29,6 +29,6 @@ export function outbox<const O extends OutboxOptions, C extends object = object>
     const map = mapOutbox(models, given)
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'outbox'), map.message.model.name)
-    return { feature: new OutboxFeature({ map, rootOf, channel: given.notify }) }
+    return { feature: new OutboxFeature({ map, rootOf }) }
   })
 }

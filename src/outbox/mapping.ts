@@ -28,6 +28,8 @@ export interface OutboxMap {
     readonly last: Field
     readonly dueAt: Field
   }
+  /** The channel that each new message notifies. */
+  readonly channel: string | undefined
   readonly catalogue: Catalogue
   /** The unique keys without which two messages would have one position. */
   readonly keys: RequiredKeys
@@ -45,7 +47,7 @@ export function mapOutbox(dataModel: DataModel, options: OutboxOptions): OutboxM
     { model: message.model, fields: [message.topic, message.key, message.position] },
     { model: key.model, fields: [key.topic, key.key] },
   ])
-  return { message, key, catalogue, keys }
+  return { message, key, channel: options.notify, catalogue, keys }
 }
 
 function mapMessage(check: MappingCheck, { message = {} }: OutboxOptions): OutboxMap['message'] {

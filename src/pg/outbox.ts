@@ -25,6 +25,6 @@ export function outbox<const O extends OutboxOptions>(
   const given = checkOutboxOptions(options ?? {})
   return extensionOf(
     'outbox',
-    (_, models) => new OutboxFeature({ map: mapOutbox(models, given), rootOf, channel: given.notify }),
+    (_, models) => new OutboxFeature({ map: mapOutbox(models, given), rootOf }),
   )
 }

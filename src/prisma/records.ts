@@ -15,6 +15,7 @@ import {
   type Turn,
 } from '../engine/records.js'
 import type { Bound, Row, SqlStatement, TimeLimit, TransactionOptions, TransactionSession } from '../engine/session.js'
+import { type FeatureSetup, setupOf } from '../engine/setup.js'
 import { ForeignExtensionError } from '../errors/foreign-extension.js'
 import { WriteSuppressedError } from '../errors/versioning.js'
 import {
@@ -61,6 +62,10 @@ class Facts implements ModelFacts {
 
   get model(): string {
     return this.context.$name
+  }
+
+  get features(): readonly FeatureSetup[] {
+    return setupOf(this.whole)?.features ?? []
   }
 
   foreign(...actions: readonly Action[]): string | undefined {

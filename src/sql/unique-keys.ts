@@ -42,7 +42,7 @@ export class RequiredKeys {
   }
 
   /** @throws ConfigurationError if one of them is not there */
-  async check(session: Session): Promise<void> {
+  async check(session: Pick<Session, 'rows'>): Promise<void> {
     if (this.#areThere) return
     await requireKeys(this.#catalogue, this.all, session)
     this.#areThere = true

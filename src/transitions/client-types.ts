@@ -1,4 +1,5 @@
 import type { Types } from '@prisma/client/runtime/client'
+import type { Outbox } from '../outbox/types.js'
 import type { Exactly, GivenArgs, Payload, RecordOf, Scalars, UniqueWhere } from '../prisma/types.js'
 import type { CallOptions } from '../retry/call-options.js'
 import type { ScalarData } from '../versioning/types.js'
@@ -44,6 +45,27 @@ export type HistoryData<T, O> =
       : never
     : never
 
+/** The members that the extensions have added to the client of a model. */
+type MembersOf<T> =
+  T extends Types.Extensions.DynamicModelExtensionThis<infer _Map, PropertyKey, infer E>
+    ? E extends { readonly client: infer C }
+      ? C
+      : never
+    : never
+
+/** A message of the outbox, with the payload of its topic. A client without `outbox()` has the reason instead. */
+export type MoveMessage<T> =
+  MembersOf<T> extends { readonly $outbox: () => Outbox<infer Topics, infer _Tx> }
+    ? { [K in keyof Topics & string]: MessageOf<K, Topics[K]> }[keyof Topics & string]
+    : 'this client has no outbox(): apply it after concurrency()' & { readonly none: never }
+
+interface MessageOf<K, P> {
+  topic: K
+  payload: P
+  /** Messages of one key are sent one after the other, in the order of their commits. */
+  key?: string | undefined
+}
+
 export type TransitionArgs<T, O> = CallOptions & {
   /** The record, by a unique key, and perhaps conditions such as a tenant; neither its state nor its version. */
   where: UniqueWhere<T> & { [K in StateField<T, O>]?: never }
@@ -53,6 +75,8 @@ export type TransitionArgs<T, O> = CallOptions & {
   data?: (ScalarData<T, O> & { [K in StateField<T, O>]?: never }) | undefined
   /** Further columns of the row of the history, such as who has moved it. */
   history?: HistoryData<T, O> | undefined
+  /** A message for `$outbox.relay`, committed together with the move. Only the call that moves the record adds it. */
+  outbox?: MoveMessage<T> | undefined
 }
 
 /** The outcome of a move. */
@@ -99,10 +123,13 @@ export interface TransitionModelMethods<O> {
    * in: one UPDATE with the states that it may come from in its WHERE, so of several callers at once one moves it. The
    * version goes up by one, where the model has one.
    *
+   * With `outbox` the one that moves it adds a message, in the same transaction: `already`, `illegal` and `missing` add none.
+   *
    * An answer that was lost is found out by asking again: `already` is true then, too.
    *
    * @returns `{ status: 'moved', record }` to the one that moved it; `{ status: 'already', record }` if it is in that
    *   state; `{ status: 'illegal', current }` with the state that it is in, from which it cannot go there; `{ status: 'missing' }`
+   * @throws ConfigurationError for an `outbox` on a client without `outbox()`
    * @throws OutcomeUnknownError if the connection was lost, and the record has gone on to a third state, or is gone
    *
    * @example

@@ -1,9 +1,17 @@
 import { scalarsOf } from '../engine/data-model.js'
 import { isConnectionLost } from '../engine/error-facts.js'
-import { Absent, type CallersTransaction, type RecordSession, type RootRecords } from '../engine/records.js'
+import {
+  Absent,
+  type Action,
+  type CallersTransaction,
+  type ModelFacts,
+  type RecordSession,
+  type RootRecords,
+} from '../engine/records.js'
 import type { Row } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, WriteSuppressedError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
+import { addMessage } from '../outbox/add.js'
 import { AmbiguousOutcome } from '../retry/ambiguous-outcome.js'
 import { type Patience, patienceOf } from '../retry/call-options.js'
 import { readConfirmed } from '../retry/confirm.js'
@@ -17,9 +25,10 @@ import { serialized } from '../transactions/records-in-turn.js'
 import { type Selection, selectionOf, type Widened, widened } from '../values/selection.js'
 import { checkNames, isRecord } from '../values/validation.js'
 import type { TransitionSetup } from './extension.js'
+import { type MoveMessage, readMessage } from './message.js'
 import type { Moves } from './options.js'
 
-const ARGUMENTS = ['where', 'to', 'data', 'history', 'select', 'include', 'omit', 'retry', 'signal']
+const ARGUMENTS = ['where', 'to', 'data', 'history', 'outbox', 'select', 'include', 'omit', 'retry', 'signal']
 
 /** The calls of Prisma that a move is made of. */
 const CALLS = ['update', 'findUniqueOrThrow'] as const
@@ -43,6 +52,8 @@ interface Move extends Patience {
   /** With the state in it. */
   readonly data: Row
   readonly history: Row
+  /** The message that is added if this call moves the record. */
+  readonly message: MoveMessage | undefined
   readonly selection: Selection
   /** The same with the state. */
   readonly wide: Widened
@@ -58,17 +69,18 @@ export async function transition(
   session: RootRecords | CallersTransaction,
   { given, events }: { readonly given: unknown; readonly events: CallEvents | undefined },
 ): Promise<Outcome> {
-  const move = readMove(setup, session.model, given)
+  const move = readMove(setup, session, given)
   const { deadline, policy, moves } = move
   events?.begin(deadline, move.where)
   const lost = new AmbiguousOutcome()
   const calls = moves.history ? ([...CALLS, 'create'] as const) : CALLS
+  const isOneStatement = !moves.history && !move.message
   try {
     const outcome = await serialized(session, deadline, calls, (turn) =>
       retry(
         () =>
           patient(turn, deadline, calls, () =>
-            moves.history ? moveNoted(turn, move, lost) : moveOnce(turn, move, lost),
+            isOneStatement ? moveOnce(turn, move, lost) : moveWithMore(turn, move, { lost, calls }),
           ),
         policy,
         deadline,
@@ -96,7 +108,8 @@ async function moveOnce(session: RecordSession, move: Move, lost: AmbiguousOutco
         throw error
       })
     if (!(answer instanceof Absent)) {
-      lost.settle()
+      // In a transaction nothing is known before its COMMIT.
+      if (!session.inTransaction) lost.settle()
       return { status: 'moved', record: answer }
     }
     const reason = await reasonOf(session, move)
@@ -105,15 +118,19 @@ async function moveOnce(session: RecordSession, move: Move, lost: AmbiguousOutco
   }
 }
 
-/** The same with a row of the history, in one transaction, or in a savepoint of the caller's. */
-async function moveNoted(session: RecordSession | RootRecords, move: Move, lost: AmbiguousOutcome): Promise<Outcome> {
+/** The same with a row of the history or a message, in one transaction, or in a savepoint of the caller's. */
+async function moveWithMore(
+  session: RecordSession | RootRecords,
+  move: Move,
+  { lost, calls }: { readonly lost: AmbiguousOutcome; readonly calls: readonly Action[] },
+): Promise<Outcome> {
   const { deadline } = move
-  if (!('transaction' in session)) return session.contained((inside) => moveAndNote(inside, move))
+  if (!('transaction' in session)) return session.contained((inside) => moveAndTell(inside, move, lost))
   let isDone = false
   try {
-    const options = { deadline, calls: [...CALLS, 'create'] as const, isolationLevel: 'ReadCommitted' } as const
+    const options = { deadline, calls, isolationLevel: 'ReadCommitted' } as const
     const outcome = await inOwnTransaction(session, options, async (tx) => {
-      const outcome = await moveAndNote(tx, move)
+      const outcome = await moveAndTell(tx, move, lost)
       isDone = outcome.status === 'moved'
       return outcome
     })
@@ -124,6 +141,16 @@ async function moveNoted(session: RecordSession | RootRecords, move: Move, lost:
     if (isDone && isConnectionLost(error)) lost.lose(error)
     throw error
   }
+}
+
+/**
+ * The message is committed with the move, or not at all. It comes after the UPDATE, so only the one that has moved the
+ * record adds it, and the row of its key is locked for the rest of the transaction alone.
+ */
+async function moveAndTell(tx: RecordSession, move: Move, lost: AmbiguousOutcome): Promise<Outcome> {
+  const outcome = await (move.moves.history ? moveAndNote(tx, move) : moveOnce(tx, move, lost))
+  if (move.message && outcome.status === 'moved') await addMessage(tx, move.message.map, move.message.added)
+  return outcome
 }
 
 /** The state is read first, and the UPDATE looks for that one alone: so the history has the one that was left. */
@@ -176,7 +203,11 @@ async function reasonOf(
   return isFree ? { status: 'free', current } : { status: 'illegal', current }
 }
 
-function readMove({ moves: all, versions, keyCheck, policy }: TransitionSetup, model: string, args: unknown): Move {
+function readMove(
+  { moves: all, versions, keyCheck, policy }: TransitionSetup,
+  { model, features }: Pick<ModelFacts, 'model' | 'features'>,
+  args: unknown,
+): Move {
   const moves = all.get(model)
   if (!moves) {
     const message = `${model} has none: name its field and its moves, to call transition() on it`
@@ -184,7 +215,7 @@ function readMove({ moves: all, versions, keyCheck, policy }: TransitionSetup, m
   }
   if (!isRecord(args)) throw new InvalidArgumentError('arguments', 'must be an object.')
   checkNames(args, ARGUMENTS)
-  const { where, to, data = {}, history = {}, retry, signal } = args
+  const { where, to, data = {}, history = {}, outbox, retry, signal } = args
   const version = versions.fieldOf(model) || undefined
   const own = [moves.field.name, ...(version === undefined ? [] : [version])]
   if (!isRecord(where)) throw new InvalidArgumentError('where', `of ${model} must be an object that names one record.`)
@@ -207,6 +238,7 @@ function readMove({ moves: all, versions, keyCheck, policy }: TransitionSetup, m
     from,
     data: { ...readData(moves, data, own), [moves.field.name]: to, ...(version && { [version]: { increment: 1 } }) },
     history,
+    message: outbox === undefined ? undefined : readMessage(features, outbox),
     selection,
     wide: widened(selection, needed, moves.model),
     ...patienceOf(policy, { retry, signal }),

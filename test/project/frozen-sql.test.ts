@@ -48,6 +48,11 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
     await database.query('INSERT INTO "Parcel" (code) VALUES ($1)', [code])
     return db.parcel.transition({ where: { code }, to: 'PAID' })
   },
+  'transition with a message': async (db, key) => {
+    const [row] = await database.query('INSERT INTO "Errand" DEFAULT VALUES RETURNING id')
+    const outbox = { topic: 'moved', payload: { n: 1 }, key }
+    return db.errand.transition({ where: { id: Number(row?.id) }, to: 'done', outbox })
+  },
   'createIdempotent, new': (db, transactionId) =>
     db.payment.createIdempotent({ where: { transactionId }, data: { amount: 1 } }),
   'createIdempotent, a duplicate': (db) =>

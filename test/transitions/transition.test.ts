@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
+import { outbox } from '../../src/outbox/extension.js'
+import type { OutboxMessage } from '../../src/outbox/types.js'
 import { holdRow } from '../../src/testing/hold-row.js'
 import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
@@ -21,7 +23,8 @@ const plain = concurrency({
 const noting = concurrency({ transitions: { Parcel: { ...parcel, history: { model: 'ParcelMove' } } }, retry: QUICK })
 const connect = () => {
   const made = database.connect()
-  return { ...made, db: made.client.$extends(plain), noted: made.client.$extends(noting) }
+  const [db, noted] = [made.client.$extends(plain), made.client.$extends(noting)]
+  return { ...made, db, noted, telling: db.$extends(outbox()), both: noted.$extends(outbox()) }
 }
 
 async function newParcel(state = 'PENDING'): Promise<number> {
@@ -34,6 +37,13 @@ async function newParcel(state = 'PENDING'): Promise<number> {
 const rowOf = async (id: number) => (await database.query('SELECT state, version FROM "Parcel" WHERE id = $1', [id]))[0]
 const movesOf = (id: number) =>
   database.query('SELECT "from", "to", "by" FROM "ParcelMove" WHERE "parcelId" = $1 ORDER BY id', [id])
+/** A move with a message, whose key is of the parcel. */
+const toldMove = (id: number, to: 'PAID' | 'SHIPPED', topic: string = to) =>
+  ({ where: { id }, to, outbox: { topic, payload: { id, to }, key: `parcel ${id}` } }) as const
+const messagesOf = (id: number) =>
+  database.query('SELECT topic, payload, position FROM "OutboxMessage" WHERE key = $1 ORDER BY position', [
+    `parcel ${id}`,
+  ])
 
 describe('transition', () => {
   test('moves the record by one statement, with its data and its version', async () => {
@@ -180,6 +190,110 @@ describe('the history', () => {
   })
 })
 
+describe('the message', () => {
+  test('is added by the one that moves the record, and by no other', async () => {
+    const { telling, both } = connect()
+    for (const client of [telling, both]) {
+      const id = await newParcel()
+      const topic = `paid ${id}`
+      const results = await Promise.all(
+        Array.from({ length: 8 }, () => client.parcel.transition(toldMove(id, 'PAID', topic))),
+      )
+      const cancelled = await newParcel('CANCELLED')
+      await client.parcel.transition(toldMove(cancelled, 'PAID'))
+      await client.parcel.transition(toldMove(-1, 'PAID'))
+
+      expect(results.filter(({ status }) => status === 'moved')).toHaveLength(1)
+      expect([await messagesOf(cancelled), await messagesOf(-1)]).toEqual([[], []])
+      const sent: unknown[] = []
+      const handlers = { [topic]: async ({ key, payload }: OutboxMessage) => sent.push([key, payload]) }
+      await client.$outbox.relay(handlers, { until: 'empty' })
+      expect(sent).toEqual([[`parcel ${id}`, { id, to: 'PAID' }]])
+    }
+  })
+
+  test('and the move are written together or not at all, also in a transaction that goes on', async () => {
+    const { telling, both } = connect()
+    await database.query(`ALTER TABLE "OutboxMessage" ADD CONSTRAINT refusing CHECK (topic <> 'refused')`)
+    for (const client of [telling, both]) {
+      const id = await newParcel()
+      const refused = toldMove(id, 'PAID', 'refused')
+      const errors = [
+        await rejectionOf(client.parcel.transition(refused)),
+        await client.$transaction(async (tx) => rejectionOf(tx.parcel.transition(refused))),
+        await rejectionOf(
+          client.$transaction(async (tx) => {
+            const { status } = await tx.parcel.transition(toldMove(id, 'PAID'))
+            throw new Error(status)
+          }),
+        ),
+      ]
+      expect(errors).toMatchObject([{}, {}, { message: 'moved' }])
+      expect([await rowOf(id), await movesOf(id), await messagesOf(id)]).toEqual([
+        { state: 'PENDING', version: 0 },
+        [],
+        [],
+      ])
+    }
+  })
+
+  test('takes its turn among the calls of a transaction', async () => {
+    const { both } = connect()
+    const id = await newParcel()
+    const key = `parcel ${id}`
+    await both.$transactionWithRetry((tx) =>
+      Promise.all([
+        tx.$outbox.add('first', 1, { key }),
+        tx.parcel.transition(toldMove(id, 'PAID', 'first')),
+        tx.parcel.transition(toldMove(id, 'SHIPPED', 'first')),
+        tx.$outbox.add('first', 4, { key }),
+      ]),
+    )
+    const payloads = [1, { id, to: 'PAID' }, { id, to: 'SHIPPED' }, 4]
+    expect(await messagesOf(id)).toEqual(
+      payloads.map((payload, i) => ({ topic: 'first', payload, position: String(i + 1) })),
+    )
+  })
+
+  test('a storm of opposite moves: the messages of a record come in the order of its moves, one for each', async () => {
+    const { both } = connect()
+    const id = await newParcel('PAID')
+    const worker = async () => {
+      for (let round = 0; round < 10; round++) {
+        await both.parcel.transition(toldMove(id, round % 2 === 0 ? 'SHIPPED' : 'PAID', 'storm'))
+      }
+    }
+    await Promise.all(Array.from({ length: 4 }, worker))
+
+    const moves = await movesOf(id)
+    const told = await messagesOf(id)
+    expect(told.map(({ position, payload }) => [position, (payload as { to: string }).to])).toEqual(
+      moves.map(({ to }, i) => [String(i + 1), to === 'on its way' ? 'SHIPPED' : to]),
+    )
+    expect(await rowOf(id)).toMatchObject({ version: moves.length })
+  })
+
+  test.each([
+    ['drop', 'already'],
+    ['cut', 'moved'],
+  ] as const)('is there once after the answer to COMMIT was lost (%s)', async (fault, expected) => {
+    const proxy = await openProxy(database.url)
+    const told = connectTo(proxy.url).client.$extends(plain).$extends(outbox())
+    const id = await newParcel()
+    await told.parcel.findFirst()
+    const lost = proxy.next(/^COMMIT/, fault)
+
+    const { status } = await told.parcel.transition(toldMove(id, 'PAID'))
+
+    await lost.happened
+    expect([status, await rowOf(id), (await messagesOf(id)).length]).toEqual([
+      expected,
+      { state: 'PAID', version: 1 },
+      1,
+    ])
+  })
+})
+
 describe('a lost answer', () => {
   const connectTroubled = async () => {
     const proxy = await openProxy(database.url)
@@ -260,16 +374,26 @@ describe('mistakes', () => {
     ['data.moves', { where: { id: 1 }, to: 'PAID', data: { moves: { create: {} } } }],
     ['history', { where: { id: 1 }, to: 'PAID', history: { by: 'Ann' } }],
     ['form', { where: { id: 1 }, to: 'PAID', form: 1 }],
+    ['outbox', { where: { id: 1 }, to: 'PAID', outbox: 'parcel.paid' }],
+    ['outbox.topic', { where: { id: 1 }, to: 'PAID', outbox: { payload: 1 } }],
+    ['outbox.key', { where: { id: 1 }, to: 'PAID', outbox: { topic: 'a', payload: 1, key: '' } }],
+    ['outbox.payload', { where: { id: 1 }, to: 'PAID', outbox: { topic: 'a', payload: 1n } }],
+    ['outbox.body', { where: { id: 1 }, to: 'PAID', outbox: { topic: 'a', payload: 1, body: 1 } }],
   ])('of a call at %s are named before any SQL', async (field, args) => {
-    const { db, statements } = connect()
-    const error = await rejectionOf(db.parcel.transition(args as never))
+    const { telling, statements } = connect()
+    const error = await rejectionOf(telling.parcel.transition(args as never))
     expect([error, statements]).toEqual([expect.objectContaining({ code: 'INVALID_ARGUMENT', field }), []])
   })
 
-  test('a model without moves is named, and so is a call in an array', async () => {
+  test('a model without moves is named, and so are a message without an outbox and a call in an array', async () => {
     const { db } = connect()
     const call = { where: { id: 1 }, to: 'PAID' } as never
     expect(await rejectionOf(db.order.transition(call))).toMatchObject({ code: 'CONFIGURATION' })
+    const told = { where: { id: 1 }, to: 'PAID', outbox: { topic: 'a', payload: 1 } } as never
+    expect(await rejectionOf(db.parcel.transition(told))).toMatchObject({
+      code: 'CONFIGURATION',
+      issues: [{ path: 'outbox' }],
+    })
     expect(await rejectionOf((async () => db.$transaction([db.parcel.transition(call) as never]))())).toMatchObject({
       code: 'BATCH_TRANSACTION',
     })

@@ -1,4 +1,5 @@
 import { concurrency } from '../../src/index.js'
+import { outbox } from '../../src/work.js'
 import { base, db, type Equal, type Expect, type Flat, type Resolved } from './support.js'
 
 const shop = base.$extends(
@@ -51,6 +52,30 @@ shop.errand.transition({ where: { id: 1 }, to: 'done', history: { by: 'Ann' } })
 shop.order.transition({ where: { id: 1 }, to: 'PAID' })
 // @ts-expect-error: nor any at all
 db.parcel.transition({ where: { id: 1 }, to: 'PAID' })
+
+// A message has the payload of its topic, also in a transaction.
+interface Topics {
+  'parcel.paid': { readonly parcelId: number }
+  'parcel.shipped': { readonly code: string }
+}
+const telling = shop.$extends(outbox({ topics: {} as Topics }))
+const toPaid = { where: { id: 1 }, to: 'PAID' } as const
+const paid = { topic: 'parcel.paid', payload: { parcelId: 1 }, key: 'parcel 1' } as const
+const told = telling.parcel.transition({ ...toPaid, outbox: paid, select: { id: true } })
+type _told = Expect<Equal<Flat<Extract<Resolved<typeof told>, { status: 'moved' }>['record']>, { id: number }>>
+telling.$transactionWithRetry((tx) => tx.parcel.transition({ ...toPaid, outbox: paid }))
+telling.$extends({ name: 'above' }).parcel.transition({ ...toPaid, outbox: paid })
+// @ts-expect-error: there is no such topic
+telling.parcel.transition({ ...toPaid, outbox: { topic: 'parcel.payed', payload: { parcelId: 1 } } })
+// @ts-expect-error: another topic has this payload
+telling.parcel.transition({ ...toPaid, outbox: { topic: 'parcel.shipped', payload: { parcelId: 1 } } })
+// @ts-expect-error: a message has a payload
+telling.parcel.transition({ ...toPaid, outbox: { topic: 'parcel.paid' } })
+// @ts-expect-error: the client has no outbox
+shop.parcel.transition({ ...toPaid, outbox: paid })
+// Without topics, each payload is JSON.
+const loose = shop.$extends(outbox())
+loose.errand.transition({ where: { id: 1 }, to: 'done', outbox: { topic: 'any', payload: [1, null, 'b'] } })
 
 // @ts-expect-error: there is no such model
 base.$extends(concurrency({ transitions: { Parsel: { field: 'state', from: { PENDING: ['PAID'] } } } }))
