@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { withDatabase } from '../with-database.js'
 import { connect } from './database.js'
+import { printReports } from './print.js'
 
 const MACHINE = fileURLToPath(new URL('./machine.ts', import.meta.url))
 
 await withDatabase(async (url) => {
-  const db = connect(url)
+  const [db, other] = [connect(url, 'machine 1'), connect(url, 'machine 2')]
   try {
     await db.order.createMany({ data: [{ customer: 'Vinet' }, { customer: 'Tomsp' }] })
     await db.payment.createMany({
@@ -32,7 +33,27 @@ await withDatabase(async (url) => {
     console.log(`The other: ${loser.slice(0, loser.indexOf(':'))}.`)
     console.log(`A third, later: ${await machine()}`)
     console.log(`Reports in the database: ${await db.note.count()}`)
+
+    console.log('\nMachine 1 prints the reports.')
+    let pages = 0
+    const first = printReports(db, async (page) => {
+      if (page === 2) console.log(`Machine 2 asks meanwhile: ${await printReports(other, async () => {})}.`)
+      if (page === 3) throw new Error('no paper')
+      pages++
+    })
+    console.log(`Machine 1: ${await first.catch(({ message }) => message)}.`)
+    const second = await printReports(other, async (page) => {
+      console.log(`Machine 2 goes on with page ${page}.`)
+      pages++
+    })
+    console.log(`Machine 2: ${second}.`)
+    console.log(`Machine 1 asks later: ${await printReports(db, async () => {})}.`)
+    console.log(`Pages printed: ${pages}. The history, the last run first:`)
+    for (const { state, startedBy, error } of await db.$jobHistory({ job: 'print-reports' })) {
+      console.log([state, startedBy, error].filter((part) => part !== undefined).join(', '))
+    }
   } finally {
     await db.$disconnect()
+    await other.$disconnect()
   }
 })
