@@ -7,6 +7,10 @@ import { FEATURES } from '../../src/cli/init/features.js'
 import { planOf, type Wanted } from '../../src/cli/init/plan.js'
 import { writeAll } from '../../src/cli/init/write.js'
 import { modelsOf } from '../../src/cli/prisma-schema.js'
+import { inboxSchema } from '../../src/inbox/schema.js'
+import { jobSchema } from '../../src/jobs/schema.js'
+import { leaseSchema } from '../../src/leases/schema.js'
+import { outboxSchema } from '../../src/outbox/schema.js'
 import { serialsSchema } from '../../src/serials/schema.js'
 import { seriesSchema } from '../../src/series/schema.js'
 import { stockSchema } from '../../src/stock/schema.js'
@@ -262,6 +266,32 @@ describe('the command init', () => {
       code: 2,
       stderr: expect.stringContaining('--with voids is of series: give --series as well'),
     })
+  })
+
+  test('with --with adds what work outside the database needs, and what that builds on', async () => {
+    const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
+    const flags = ['--with', 'inbox,outbox,jobs']
+
+    const { code, stdout, stderr } = await runCommand(['init', ...flags], { cwd })
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const files = filesIn(cwd)
+    const models = [leaseSchema(), jobSchema(), outboxSchema(), inboxSchema()].join('\n')
+    expect(files['prisma/schema.prisma']).toBe(`${SHOP}\n${models}`)
+    expect(statementsOf(files['prisma/migrations/TIME_concurrency/migration.sql'] ?? '')).toEqual(
+      statementsOf(await tablesOf(files['prisma/schema.prisma'] ?? '', database.url, SHOP)),
+    )
+    expect(stdout).toContain(`import { concurrency } from 'prisma-extension-concurrency'
+import { inbox, jobs, leases, outbox } from 'prisma-extension-concurrency/work'
+
+export const db = new PrismaClient({ adapter })
+  .$extends(concurrency())
+  .$extends(leases())
+  .$extends(jobs())
+  .$extends(outbox())
+  .$extends(inbox())
+`)
+    expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
   })
 
   test('prints what the page on the commands shows', async () => {

@@ -1,14 +1,24 @@
 import { relative } from 'node:path'
 import { confirmed, prompts } from '../ask.js'
 import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
-import { FEATURES, type FeatureName, featuresOf, type InitFeature, PARTS, type Part } from '../init/features.js'
+import {
+  FEATURES,
+  type FlagName,
+  featuresNamed,
+  featuresOf,
+  type InitFeature,
+  isWork,
+  PARTS,
+  type Part,
+  WORK_FEATURES,
+} from '../init/features.js'
 import { type Plan, planOf, type Wanted } from '../init/plan.js'
 import { additionsOf, clientLines } from '../init/text.js'
 import { type FileChange, writeAll } from '../init/write.js'
 import { migrationFiles, migrationsFolder } from '../migration-file.js'
 import { findSchema, modelsOf, type PrismaSchema } from '../prisma-schema.js'
 
-interface InitOptions extends Readonly<Partial<Record<FeatureName, boolean>>> {
+interface InitOptions extends Readonly<Partial<Record<FlagName, boolean>>> {
   readonly schema?: string
   readonly models?: string
   readonly scope?: string
@@ -20,11 +30,11 @@ interface InitOptions extends Readonly<Partial<Record<FeatureName, boolean>>> {
   readonly yes?: boolean
 }
 
-const FLAGS = 'say by flags what to add: --models, --stock, --serials, --series, --idempotency'
+const FLAGS = 'say by flags what to add: --models, --stock, --serials, --series, --idempotency, --with'
 
 export const init: CommandModule<InitOptions> = {
   describe: (command) =>
-    FEATURES.reduce(
+    FEATURES.filter(({ name }) => !isWork(name)).reduce(
       (described, { name, summary }) => described.option(`--${name}`, summary),
       command
         .option('--schema <path>', 'the Prisma schema; default: where prisma.config or package.json says')
@@ -33,7 +43,8 @@ export const init: CommandModule<InitOptions> = {
       .option('--scope <fields>', 'keeps companies apart in stock, serials and series: companyId')
       .option(
         '--with <parts>',
-        `more of stock, serials and series, such as lots,history: ${Object.keys(PARTS).join(', ')}`,
+        `more of stock, serials and series, such as lots,history: ${Object.keys(PARTS).join(', ')}; ` +
+          `and for work outside the database, without any other flag: ${WORK_FEATURES.join(', ')}`,
       )
       .option('--triggers', 'the database itself bumps the new version columns, whoever writes')
       .option('--name <name>', 'of the migration', 'concurrency')
@@ -62,7 +73,10 @@ export const init: CommandModule<InitOptions> = {
 /** `undefined` where no flag says what to add. */
 function wantedBy(options: InitOptions): Wanted | undefined {
   const { models, triggers = false } = options
-  const features = allFeaturesOf(options).filter(({ name }) => options[name])
+  const work = namesWith(options)
+  const features = featuresNamed(allFeaturesOf(options), ({ name }) =>
+    isWork(name) ? work.includes(name) : options[name] === true,
+  )
   if (models === undefined && features.length === 0) return undefined
   const alone = partsOf(options).find((part) => !options[PARTS[part]])
   if (alone !== undefined) throw new UsageError(`--with ${alone} is of ${PARTS[alone]}: give --${PARTS[alone]} as well`)
@@ -71,13 +85,17 @@ function wantedBy(options: InitOptions): Wanted | undefined {
 
 const allFeaturesOf = (options: InitOptions) => featuresOf(scopeOf(options), partsOf(options))
 
-function partsOf(options: InitOptions): readonly Part[] {
+const isPart = (name: string): name is Part => Object.hasOwn(PARTS, name)
+
+function namesWith(options: InitOptions): readonly string[] {
   const names = namesIn(options.with)
-  const isPart = (name: string): name is Part => Object.hasOwn(PARTS, name)
-  const wrong = names.find((name) => !isPart(name))
-  if (wrong !== undefined) throw new UsageError(`--with ${wrong} is none of ${Object.keys(PARTS).join(', ')}`)
-  return names.filter(isPart)
+  const wrong = names.find((name) => !isPart(name) && !isWork(name))
+  const all = [...Object.keys(PARTS), ...WORK_FEATURES]
+  if (wrong !== undefined) throw new UsageError(`--with ${wrong} is none of ${all.join(', ')}`)
+  return names
 }
+
+const partsOf = (options: InitOptions): readonly Part[] => namesWith(options).filter(isPart)
 
 function scopeOf({ scope }: InitOptions): readonly string[] {
   const names = namesIn(scope)
@@ -109,7 +127,7 @@ async function asked(schema: PrismaSchema, all: readonly InitFeature[]): Promise
       message: 'Do other programs or raw SQL write these models? A trigger bumps the version then.',
       initialValue: false,
     }))
-  return { models, features, triggers: triggers === true }
+  return { models, features: featuresNamed(all, (feature) => features.includes(feature)), triggers: triggers === true }
 }
 
 interface Writing {

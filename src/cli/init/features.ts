@@ -1,6 +1,14 @@
 import type { DataModel } from '../../engine/data-model.js'
 import { KeyStore } from '../../idempotency/key-store.js'
 import { idempotencyKeySchema } from '../../idempotency/schema.js'
+import { mapInbox } from '../../inbox/mapping.js'
+import { inboxSchema } from '../../inbox/schema.js'
+import { mapJobs } from '../../jobs/mapping.js'
+import { jobSchema } from '../../jobs/schema.js'
+import { mapLeases } from '../../leases/mapping.js'
+import { leaseSchema } from '../../leases/schema.js'
+import { mapOutbox } from '../../outbox/mapping.js'
+import { outboxSchema } from '../../outbox/schema.js'
 import { mapSerials } from '../../serials/mapping.js'
 import { serialsSchema } from '../../serials/schema.js'
 import { mapSeries } from '../../series/mapping.js'
@@ -19,9 +27,18 @@ export interface InitFeature {
   check(models: DataModel): void
   /** The extension, as the application applies it; none where that of `concurrency()` is enough. */
   readonly extension?: string
+  /** The feature that its extension builds on. */
+  readonly needs?: FeatureName
 }
 
-export type FeatureName = 'stock' | 'serials' | 'series' | 'idempotency'
+/** Features that have flags of their own. */
+export type FlagName = 'stock' | 'serials' | 'series' | 'idempotency'
+/** Features of the entry `work`, in the order of their extensions. `--with` names them. */
+export const WORK_FEATURES = ['leases', 'jobs', 'outbox', 'inbox'] as const
+export type WorkName = (typeof WORK_FEATURES)[number]
+export type FeatureName = FlagName | WorkName
+
+export const isWork = (name: string): name is WorkName => WORK_FEATURES.some((one) => one === name)
 
 /** More of the features, and the feature that each is of. Those of stock are named as the options of `stockSchema()`. */
 export const PARTS = {
@@ -43,7 +60,7 @@ export type Part = keyof typeof PARTS
 export function featuresOf(scope: readonly string[], parts: readonly Part[] = []): readonly InitFeature[] {
   const scoped = scope.length > 0 ? { scope } : {}
   const options = { scoped, written: scope.length > 0 ? `scope: [${listed(scope)}]` : '', parts }
-  return [stockFeature(options), serialsFeature(options), seriesFeature(options), IDEMPOTENCY]
+  return [stockFeature(options), serialsFeature(options), seriesFeature(options), IDEMPOTENCY, ...WORK]
 }
 
 interface FeatureOptions {
@@ -119,6 +136,47 @@ const IDEMPOTENCY = featureOf({
   schema: idempotencyKeySchema(),
   check: (models) => new KeyStore(models, 'IdempotencyKey'),
 })
+
+const WORK = [
+  featureOf({
+    name: 'leases',
+    summary: 'work of hours, by one machine at a time: $withLease',
+    schema: leaseSchema(),
+    check: (models) => mapLeases(models, {}),
+    extension: 'leases()',
+  }),
+  featureOf({
+    name: 'jobs',
+    summary: 'jobs that run when they are due, with a history: $job',
+    schema: jobSchema(),
+    check: (models) => mapJobs(models, mapLeases(models, {}), {}),
+    extension: 'jobs()',
+    needs: 'leases',
+  }),
+  featureOf({
+    name: 'outbox',
+    summary: 'messages that are sent after the commit, at least once: $outbox',
+    schema: outboxSchema(),
+    check: (models) => mapOutbox(models, {}),
+    extension: 'outbox()',
+  }),
+  featureOf({
+    name: 'inbox',
+    summary: 'messages of a queue that are handled once: $inbox',
+    schema: inboxSchema(),
+    check: (models) => mapInbox(models, {}),
+    extension: 'inbox()',
+  }),
+]
+
+/** Those of the names, and those on which they build. */
+export function featuresNamed(
+  all: readonly InitFeature[],
+  isNamed: (feature: InitFeature) => boolean,
+): readonly InitFeature[] {
+  const named = all.filter(isNamed)
+  return all.filter((feature) => named.includes(feature) || named.some(({ needs }) => needs === feature.name))
+}
 
 /** Without a scope. */
 export const FEATURES = featuresOf([])

@@ -10,7 +10,7 @@ import { VersionedModels } from '../../versioning/versioned-models.js'
 import { UsageError } from '../command.js'
 import { modelsOf, type PrismaSchema } from '../prisma-schema.js'
 import { fieldInsertion, type Insertion, modelInsertion, type NewField, withInsertions } from './edit.js'
-import type { InitFeature } from './features.js'
+import { type InitFeature, isWork } from './features.js'
 
 /** The request. */
 export interface Wanted {
@@ -175,7 +175,7 @@ function isMissing({ name, models, check }: InitFeature, before: DataModel): boo
   } catch (error) {
     if (!isConcurrencyError(error, 'CONFIGURATION')) throw error
     throw new UsageError(
-      `the schema has ${present.join(' and ')} already, which --${name} would add: ${error.message}\n` +
+      `the schema has ${present.join(' and ')} already, which --${isWork(name) ? `with ${name}` : name} would add: ${error.message}\n` +
         'Add models under names of your own, and name them in the options of the extension',
     )
   }

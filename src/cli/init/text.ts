@@ -1,5 +1,5 @@
 import { relative } from 'node:path'
-import type { InitFeature } from './features.js'
+import { type InitFeature, isWork } from './features.js'
 import type { ChangedFile, Plan } from './plan.js'
 import { OTHER_NAME } from './plan.js'
 
@@ -28,10 +28,15 @@ export function clientLines({ versions }: Pick<Plan, 'versions'>, features: read
   const models = named.map(([model, field]) => `${model}: { field: '${field}' }`).join(', ')
   const options = named.length === 0 ? '' : `{ version: { models: { ${models} } } }`
   const extensions = features.flatMap(({ extension }) => extension ?? [])
-  const names = extensions.map((extension) => extension.slice(0, extension.indexOf('(')))
+  const imported = (entry: 'erp' | 'work') => {
+    const names = features.filter(({ name, extension }) => extension && isWork(name) === (entry === 'work'))
+    const list = names.map(({ name }) => name).sort()
+    return list.length === 0 ? [] : [`import { ${list.join(', ')} } from 'prisma-extension-concurrency/${entry}'`]
+  }
   return [
     "import { concurrency } from 'prisma-extension-concurrency'",
-    ...(names.length > 0 ? [`import { ${names.sort().join(', ')} } from 'prisma-extension-concurrency/erp'`] : []),
+    ...imported('erp'),
+    ...imported('work'),
     '',
     'export const db = new PrismaClient({ adapter })',
     ...[`concurrency(${options})`, ...extensions].map((extension) => `  .$extends(${extension})`),
