@@ -1,5 +1,5 @@
 import { setupOf } from '../engine/setup.js'
-import { clientOf, retryingRoot, withConcurrency } from '../mapping/extension.js'
+import { clientOf, ownModels, retryingRoot, withConcurrency } from '../mapping/extension.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import {
@@ -39,10 +39,12 @@ export function jobs(options: JobsOptions = {}): (client: object) => JobsExtensi
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'jobs'), map.model.name)
     const { startedBy } = given
+    const { note, query } = ownModels(below, '$job', [map.model])
     return below.$extends({
       name: 'prisma-extension-concurrency/jobs',
-      ...noteLayer({ name: 'jobs', models: [map.model.name], map }),
+      ...noteLayer({ name: 'jobs', ...note, map }),
       client: jobClientMethods(new JobMethods({ map, rootOf, startedBy }, eventsOn(below))),
+      query,
     })
   })
 }

@@ -1,5 +1,6 @@
 import { setupOf } from '../engine/setup.js'
 import { ConfigurationError } from '../errors/index.js'
+import { ownModels } from '../mapping/extension.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import {
@@ -39,10 +40,12 @@ export function leases(options: LeasesOptions = {}): (client: object) => LeasesE
       throw new ConfigurationError([{ path: '', message }])
     }
     const map = mapLeases(readDataModel(below), given)
+    const { note, query } = ownModels(below, '$withLease', [map.model])
     return below.$extends({
       name: 'prisma-extension-concurrency/leases',
-      ...noteLayer({ name: 'leases', models: [map.model.name], map }),
+      ...noteLayer({ name: 'leases', ...note, map }),
       client: leaseClientMethods(new LeaseMethods(map, eventsOn(below))),
+      query,
     })
   })
 }

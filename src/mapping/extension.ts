@@ -1,4 +1,4 @@
-import type { DataModel } from '../engine/data-model.js'
+import type { DataModel, Model } from '../engine/data-model.js'
 import { madeOnce } from '../engine/made-once.js'
 import type { Action } from '../engine/records.js'
 import type { Session } from '../engine/session.js'
@@ -6,7 +6,7 @@ import { setupOf } from '../engine/setup.js'
 import { ConfigurationError, ForeignExtensionError } from '../errors/index.js'
 import { type Events, observed } from '../events/events.js'
 import { namespace } from '../prisma/bound.js'
-import type { PrismaClientLike } from '../prisma/client.js'
+import { type PrismaClientLike, propertyOf } from '../prisma/client.js'
 import { featureSession, rootSession, transactionSession } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import { extensionOf } from '../prisma/extension.js'
@@ -26,6 +26,7 @@ import type { RetryingRoot, TransactionWithRetryOptions } from '../transactions/
 import type { Body, TransactionContext } from '../transactions/with-retry.js'
 import { type Call, type Feature, methodsOf, type Use } from './feature.js'
 import { checkModels, checkName, type Member } from './members.js'
+import { ownRows } from './own-rows.js'
 
 /** A feature, and what Prisma's own writes are kept from. */
 export interface PrismaFeature {
@@ -56,7 +57,7 @@ export function featureExtension<C, E>(
     const seen = new WeakMap<Node, Seen>()
     const own: Namespace = { name: member, make: (on) => methodsOn(on, member, feature, seen) }
     if (feature.name) checkName(below, feature.name)
-    checkModels({ name: member, models }, membersOf(below))
+    checkOwnModels(below, { name: member, models })
     return client.$extends({
       name: `prisma-extension-concurrency/${name}`,
       ...noteLayer({
@@ -73,10 +74,24 @@ export function featureExtension<C, E>(
   })
 }
 
-function membersOf(client: PrismaClientLike): Member[] {
-  return layersOf(client).flatMap(({ namespace, models }) =>
-    namespace && models ? [{ name: namespace.name, models }] : [],
+/** @throws ConfigurationError if another member of the client writes one of the models already */
+function checkOwnModels(client: PrismaClientLike, own: Member): void {
+  const others = layersOf(client).flatMap(({ namespace, member: name = namespace?.name, models }) =>
+    name && models ? [{ name, models }] : [],
   )
+  checkModels(own, others)
+}
+
+/**
+ * The parts of an extension without a namespace, whose member alone writes these models.
+ *
+ * @throws ConfigurationError if another member of the client writes one of them already
+ */
+export function ownModels(client: PrismaClientLike, member: `$${string}`, models: readonly Model[]) {
+  const names = models.map(({ name }) => name)
+  checkOwnModels(client, { name: member, models: names })
+  const { guard, query } = ownRows(member, models, propertyOf)
+  return { note: { member, models: names, guard }, query }
 }
 
 /** Facts about a feature on clients with the same extensions, found out once. */

@@ -1,5 +1,7 @@
 import { clientOf, featureExtension, retryingRoot, withConcurrency } from '../mapping/extension.js'
+import { ownRows } from '../mapping/own-rows.js'
 import type { ClientExtension } from '../mapping/types.js'
+import { propertyOf } from '../prisma/client.js'
 import type { TransactionClient } from '../prisma/types.js'
 import { mapOutbox } from './mapping.js'
 import { OutboxFeature } from './methods.js'
@@ -29,6 +31,7 @@ export function outbox<const O extends OutboxOptions, C extends object = object>
     const map = mapOutbox(models, given)
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'outbox'), map.message.model.name)
-    return { feature: new OutboxFeature({ map, rootOf }) }
+    const feature = new OutboxFeature({ map, rootOf })
+    return { feature, ...ownRows('$outbox', feature.models, propertyOf) }
   })
 }

@@ -23,6 +23,8 @@ export interface Layer {
   /** Those of them that the package prints. */
   readonly ownModels?: readonly string[]
   readonly guard?: WriteGuard
+  /** The member of the client that writes its models, where that is no namespace. */
+  readonly member?: `$${string}`
   readonly namespace?: Namespace
   /** Its models and fields, for checks and commands. */
   readonly map?: object
