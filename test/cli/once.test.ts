@@ -1,6 +1,6 @@
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { useDatabase } from '../support/clients.js'
-import { runCommand, startCommand } from '../support/command.js'
+import { appFolder, runCommand, startCommand } from '../support/command.js'
 import { openJobs } from '../support/jobs.js'
 import { until } from '../support/leases.js'
 
@@ -48,14 +48,16 @@ async function history() {
 }
 
 test('once runs the command once in a period, with its own output, and then says that it is done', async () => {
-  const script = `console.log('out', process.env.CONCURRENCY_JOB, process.env.CONCURRENCY_PERIOD_START); console.error('err')`
+  const script = `console.log('out', process.env.CONCURRENCY_JOB, process.env.CONCURRENCY_PERIOD_START, process.env.CONCURRENCY_PERIOD_END); console.error('err')`
   const first = await run(script)
   const second = await run(script)
   const [noted] = await database.query('SELECT period, "startedBy" FROM "JobRun" WHERE job = $1', [job])
+  const { period } = noted as { period: Date }
+  const end = new Date(period.getTime() + 1_000 * 86_400_000)
 
   expect(first).toEqual({
     code: 0,
-    stdout: `out ${job} ${(noted as { period: Date }).period.toJSON()}\n`,
+    stdout: `out ${job} ${period.toJSON()} ${end.toJSON()}\n`,
     stderr: 'err\n',
   })
   expect(second).toMatchObject({ code: 0, stdout: '' })
@@ -91,7 +93,8 @@ test('of several at once one runs: another one is told, or skips, or waits, and 
   const told = await run('')
   expect(told).toMatchObject({ code: 75, stdout: '' })
   expect(told.stderr).toMatch(/: running elsewhere since \S+Z, by \S+ \d+\.\n$/)
-  expect((await run('', '--skip')).code).toBe(0)
+  const [skipped, shortly] = await Promise.all([run('', '--skip'), run('', '--wait', '1s')])
+  expect([skipped.code, shortly.code]).toEqual([0, 75])
   const waiting = run('console.log("ran")', '--wait')
   const waitingInVain = startCommand([...when(), '--wait', '1h', ...node('')], env())
   await until(async () => {
@@ -111,16 +114,44 @@ test('of several at once one runs: another one is told, or skips, or waits, and 
   expect(await history()).toEqual([['done', null]])
 })
 
-test('when it is killed, its command is ended, and the next one goes on', async () => {
-  const holder = await begin(WAITS, '--ttl', '1s')
+test('when it is killed, its command is ended, and killed if it does not end, and the next one goes on', async () => {
+  const told = `process.on('SIGTERM', () => console.log('told'));${WAITS}`
+  const holder = await begin(told, '--ttl', '1s', '--grace', '1s')
   holder.kill('SIGKILL')
   const next = await run('console.log("next")', '--wait', '--ttl', '1s')
   expect(next).toEqual({ code: 0, stdout: 'next\n', stderr: '' })
   await until(() => !isRunning(holder.pid))
+  expect(holder.output.stdout).toContain('told\n')
   expect(await history()).toEqual([
     ['lost', null],
     ['done', null],
   ])
+})
+
+test('its options are those of $job, and those of the extension come from the config', async () => {
+  const folder = await appFolder({ 'concurrency.config.json': '{ "jobs": { "startedBy": "the config" } }' })
+  const config = ['--config', `${folder}/concurrency.config.json`]
+  await database.query(
+    `INSERT INTO "JobRun" (job, token, state, period, "startedAt", "endedAt") VALUES ($1, 0, 'done', '2025-10-25T22:00Z', now(), now())`,
+    [`${job} late`],
+  )
+  const rules = [
+    ['grid', '--every', '1d', '--offset', '5h'],
+    ['cron', '--cron', '30 5 * * *'],
+    ['late', '--every', '1d', '--catch-up'],
+  ] as const
+  const starts = rules.map(async ([name, ...rule]) => {
+    const args = ['once', '--job', `${job} ${name}`, ...rule, '--time-zone', 'Europe/Vienna', ...config]
+    const { stdout } = await runCommand([...args, ...node('console.log(process.env.CONCURRENCY_PERIOD_START)')], {
+      env: env(),
+    })
+    return new Date(stdout.trim())
+  })
+  const [grid, cron, late] = await Promise.all(starts)
+  const inVienna = (start?: Date) => start?.toLocaleTimeString('de-AT', { timeZone: 'Europe/Vienna' })
+  expect([inVienna(grid), inVienna(cron), late?.toJSON()]).toEqual(['05:00:00', '05:30:00', '2025-10-26T23:00:00.000Z'])
+  const [noted] = await database.query('SELECT "startedBy" FROM "JobRun" WHERE job = $1', [`${job} grid`])
+  expect(noted).toEqual({ startedBy: 'the config' })
 })
 
 test.each([

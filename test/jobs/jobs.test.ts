@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { jobs as onPrisma } from '../../src/jobs/extension.js'
 import type { JobsOptions } from '../../src/jobs/options.js'
 import { jobs as onPg } from '../../src/pg.js'
@@ -63,6 +63,22 @@ describeEngines(({ database, name: engine, other }) => {
       expect((await db.$job(job, { atLeast: '1h' }, answer)).status).toBe('done')
       await change({ endedAt: `"endedAt" - interval '1 minute'` })
       expect((await db.$job(job, { atLeast: '1h' }, answer)).status).toBe('ran')
+      // Its runs had no periods. The last one began in this one.
+      expect((await db.$job(job, LONG, answer)).status).toBe('done')
+    })
+
+    test('the clock of this machine plays no part', async () => {
+      const db = await connect()
+      const rules = [LONG, { atLeast: '1h' }, { cron: '0 0 1 1 *' }] as const
+      const statuses = async () => {
+        const outcomes = []
+        for (const [i, rule] of rules.entries()) outcomes.push((await db.$job(`${job} ${i}`, rule, answer)).status)
+        return outcomes
+      }
+      expect(await statuses()).toEqual(['ran', 'ran', 'ran'])
+      vi.useFakeTimers({ toFake: ['Date'], now: new Date('2100-01-01T00:00:00Z') })
+      onTestFinished(() => void vi.useRealTimers())
+      expect(await statuses()).toEqual(['done', 'done', 'done'])
     })
 
     test('a body that throws has failed: the next call runs it, with its progress, or not before `retryAfter`', async () => {
@@ -117,6 +133,9 @@ describeEngines(({ database, name: engine, other }) => {
       await begun.opened
       const [run] = await history(their)
       expect(run).toMatchObject({ state: 'running', endedAt: undefined })
+      const { left } = (await leaseRow(database, `job: ${job}`)) as { left: number }
+      expect(left).toBeGreaterThan(10_000)
+      expect(left).toBeLessThanOrEqual(30_000)
       expect(await their.$job(job, LONG, answer)).toEqual({ status: 'running', since: run?.startedAt, by: 'machine 1' })
       const waiting = their.$job(job, { ...LONG, wait: 100_000 }, answer)
       await until(async () => (await leaseRow(database, `job: ${job}`))?.waiting.length === 1)
@@ -150,6 +169,44 @@ describeEngines(({ database, name: engine, other }) => {
         [2n, 'done', 'half'],
         [1n, 'lost', 'half'],
       ])
+    })
+
+    test('`signal` ends the wait, and the run is told', async () => {
+      const db = await connect()
+      const their = await connect(other)
+      const ending = new AbortController()
+      const options = { ...LONG, wait: 100_000, signal: ending.signal }
+      const running = db.$job(job, options, async (run) => {
+        const waiting = rejectionOf(their.$job(job, options, answer))
+        await until(async () => (await leaseRow(database, `job: ${job}`))?.waiting.length === 1)
+        ending.abort('enough')
+        expect(await waiting).toBe('enough')
+        run.signal.throwIfAborted()
+      })
+      expect(await rejectionOf(running)).toBe('enough')
+      expect(await history(db)).toMatchObject([{ state: 'failed', error: 'enough' }])
+    })
+
+    test('a lease that the body cannot have is its failure, and no sign that the job runs elsewhere', async () => {
+      const db = await connect()
+      const taken = `${job} 2`
+      await db.$withLease(taken, { ttl: 60_000 }, async () => {
+        const failing = db.$job(job, LONG, () => db.$withLease(taken, { ttl: 60_000 }, answer))
+        expect(await rejectionOf(failing)).toMatchObject({ code: 'LEASE_HELD', lease: taken })
+      })
+    })
+
+    test('a run whose row is deleted under it is no success, and the error of its body is the one that is thrown', async () => {
+      const db = await connect()
+      const forget = () => database.query('DELETE FROM "JobRun" WHERE job = $1', [job])
+      expect(await rejectionOf(db.$job(job, LONG, forget))).toMatchObject({
+        message: expect.stringContaining('was deleted while it was running'),
+      })
+      const failing = db.$job(job, LONG, async () => {
+        await forget()
+        throw new Error('no paper')
+      })
+      expect(await rejectionOf(failing)).toMatchObject({ message: 'no paper' })
     })
 
     test('a fenced transaction of the body is that of its run', async () => {
@@ -208,6 +265,12 @@ describeEngines(({ database, name: engine, other }) => {
       expect(await next('2025-10-24T22:00:00Z')).toEqual(['2025-10-25T22:00:00.000Z', '2025-10-26T23:00:00.000Z'])
       expect(await next('2025-10-25T22:00:00Z')).toEqual(['2025-10-26T23:00:00.000Z', '2025-10-27T23:00:00.000Z'])
       expect(await next('2025-03-28T23:00:00Z')).toEqual(['2025-03-29T23:00:00.000Z', '2025-03-30T22:00:00.000Z'])
+
+      const later = { every: '1d', timeZone: 'Europe/Vienna', offset: '5h' } as const
+      const moved = await db.$job(`${job} 2`, later, async ({ period }) =>
+        period?.start.toLocaleTimeString('de-AT', { timeZone: 'Europe/Vienna' }),
+      )
+      expect(moved).toEqual({ status: 'ran', result: '05:00:00' })
     })
 
     test('runs once from each time of a cron expression to the next', async () => {
@@ -240,15 +303,16 @@ describeEngines(({ database, name: engine, other }) => {
       })
     })
 
-    test('a lost answer to the note of its end is found out', async () => {
+    test('lost answers to the notes of its beginning and its end are found out', async () => {
       const proxy = await openProxy(database.url)
       const db = await connect(engine, { url: proxy.url })
-      let dropped = Promise.resolve()
+      const drop = () => proxy.next(/^COMMIT/i, 'drop').happened
+      const dropped = [drop()]
       const outcome = await db.$job(job, LONG, async () => {
-        dropped = proxy.next(/^COMMIT/i, 'drop').happened
+        dropped.push(drop())
         return 1
       })
-      await dropped
+      await Promise.all(dropped)
       expect(outcome).toEqual({ status: 'ran', result: 1 })
       expect(await history(db)).toMatchObject([{ token: 1n, state: 'done' }])
     })
