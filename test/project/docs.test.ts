@@ -102,6 +102,7 @@ describe('the README and docs', () => {
     expect(output).toMatch(/model IdempotencyKey \{/)
     expect(output).toMatch(/model Lease \{/)
     expect(output).toMatch(/^nightly-report: ran\nnightly-report: done$/m)
+    expect(output).toMatch(/^Nest has ran$/m)
     expect(output).toMatch(/model OutboxKey \{/)
     expect(output).toMatch(/^sent: true 36$/m)
     expect(output).toMatch(/^delivery 1 handled\ndelivery 2 duplicate$/m)
