@@ -30,7 +30,7 @@ export class MailServer {
 /** Sends mails until the signal, and looks at once when it is woken. */
 export function startRelay(db: Database, server: MailServer, signal: AbortSignal) {
   let look = () => {}
-  const ended = db.$outbox.relay(
+  const relay = db.$outbox.relay(
     {
       'order.created': async ({ id, payload, attempt }, tx) => {
         const { customer } = await tx.order.findUniqueOrThrow({ where: { id: payload.orderId } })
@@ -46,5 +46,6 @@ export function startRelay(db: Database, server: MailServer, signal: AbortSignal
       },
     },
   )
-  return { wake: () => look(), ended }
+  // Like all calls of Prisma it begins when it is awaited.
+  return { wake: () => look(), ended: relay.then(() => {}) }
 }

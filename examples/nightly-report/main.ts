@@ -8,7 +8,7 @@ import { printReports } from './print.js'
 const MACHINE = fileURLToPath(new URL('./machine.ts', import.meta.url))
 
 await withDatabase(async (url) => {
-  const [db, other] = [connect(url, 'machine 1'), connect(url, 'machine 2')]
+  const [db, db2] = [connect(url, 'machine 1'), connect(url, 'machine 2')]
   try {
     await db.order.createMany({ data: [{ customer: 'Vinet' }, { customer: 'Tomsp' }] })
     await db.payment.createMany({
@@ -37,12 +37,12 @@ await withDatabase(async (url) => {
     console.log('\nMachine 1 prints the reports.')
     let pages = 0
     const first = printReports(db, async (page) => {
-      if (page === 2) console.log(`Machine 2 asks meanwhile: ${await printReports(other, async () => {})}.`)
+      if (page === 2) console.log(`Machine 2 asks meanwhile: ${await printReports(db2, async () => {})}.`)
       if (page === 3) throw new Error('no paper')
       pages++
     })
     console.log(`Machine 1: ${await first.catch(({ message }) => message)}.`)
-    const second = await printReports(other, async (page) => {
+    const second = await printReports(db2, async (page) => {
       console.log(`Machine 2 goes on with page ${page}.`)
       pages++
     })
@@ -54,6 +54,6 @@ await withDatabase(async (url) => {
     }
   } finally {
     await db.$disconnect()
-    await other.$disconnect()
+    await db2.$disconnect()
   }
 })

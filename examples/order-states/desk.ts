@@ -10,7 +10,7 @@ export function press(db: Database, operator: string, parcelId: number, to: 'PAI
   })
 }
 
-/** What the operator is told. */
+/** The answer for the operator. */
 export function answerTo(operator: string, result: Awaited<ReturnType<typeof press>>): string {
   switch (result.status) {
     case 'moved':

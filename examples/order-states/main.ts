@@ -24,7 +24,9 @@ await withDatabase(async (url) => {
 
     const edit = await db.parcel.tryUpdateVersioned({ where: { id, version }, data: { note: 'leave it at the door' } })
     if (edit.status === 'stale') {
-      console.log(`Dora saves a note: refused, she has version ${edit.expected} on the screen, and it is at ${edit.actual}.`)
+      console.log(
+        `Dora saves a note: refused, she has version ${edit.expected} on the screen, and it is at ${edit.actual}.`,
+      )
     }
 
     console.log('\nThe history of P-2:')

@@ -23,8 +23,5 @@ export function outbox<const O extends OutboxOptions>(
   options?: O,
 ): PgExtension<{ readonly $outbox: Outbox<TopicsOf<O>, PgTransactionClient> }> {
   const given = checkOutboxOptions(options ?? {})
-  return extensionOf(
-    'outbox',
-    (_, models) => new OutboxFeature({ map: mapOutbox(models, given), rootOf }),
-  )
+  return extensionOf('outbox', (_, models) => new OutboxFeature({ map: mapOutbox(models, given), rootOf }))
 }

@@ -44,7 +44,11 @@ test('other writes of leases, runs, messages and notes by the client are refused
     })
   }
   expect(statements.filter((sql) => !/^(?:BEGIN|ROLLBACK)/.test(sql))).toEqual([])
-  expect([await db.lease.count(), await db.outboxMessage.findFirst(), await db.jobRun.findMany()]).toEqual([0, null, []])
+  expect([await db.lease.count(), await db.outboxMessage.findFirst(), await db.jobRun.findMany()]).toEqual([
+    0,
+    null,
+    [],
+  ])
 })
 
 test('two extensions that would write the rows of one model are a mistake in the options, in both orders', () => {

@@ -34,12 +34,13 @@ const FLAGS = 'say by flags what to add: --models, --stock, --serials, --series,
 
 export const init: CommandModule<InitOptions> = {
   describe: (command) =>
-    FEATURES.filter(({ name }) => !isWork(name)).reduce(
-      (described, { name, summary }) => described.option(`--${name}`, summary),
-      command
-        .option('--schema <path>', 'the Prisma schema; default: where prisma.config or package.json says')
-        .option('--models <names>', 'the models that get a version column: Product,Account'),
-    )
+    FEATURES.filter(({ name }) => !isWork(name))
+      .reduce(
+        (described, { name, summary }) => described.option(`--${name}`, summary),
+        command
+          .option('--schema <path>', 'the Prisma schema; default: where prisma.config or package.json says')
+          .option('--models <names>', 'the models that get a version column: Product,Account'),
+      )
       .option('--scope <fields>', 'keeps companies apart in stock, serials and series: companyId')
       .option(
         '--with <parts>',
