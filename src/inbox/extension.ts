@@ -1,4 +1,4 @@
-import { clientOf, ownModels, retryingRoot, withConcurrency } from '../mapping/extension.js'
+import { clientOf, retryingRoot, soleWriter, withConcurrency } from '../mapping/extension.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import {
@@ -86,7 +86,7 @@ export function inbox(options: InboxOptions = {}): (client: object) => InboxExte
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'inbox'), map.message.model.name)
     const models = [map.message, map.version].flatMap((each) => each?.model ?? [])
-    const { note, query } = ownModels(below, '$inbox', models)
+    const { note, query } = soleWriter(below, '$inbox', models)
     return below.$extends({
       name: 'prisma-extension-concurrency/inbox',
       ...noteLayer({ name: 'inbox', ...note, map }),

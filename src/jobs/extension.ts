@@ -1,5 +1,5 @@
 import { setupOf } from '../engine/setup.js'
-import { clientOf, ownModels, retryingRoot, withConcurrency } from '../mapping/extension.js'
+import { clientOf, retryingRoot, soleWriter, withConcurrency } from '../mapping/extension.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import {
@@ -39,7 +39,7 @@ export function jobs(options: JobsOptions = {}): (client: object) => JobsExtensi
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'jobs'), map.model.name)
     const { startedBy } = given
-    const { note, query } = ownModels(below, '$job', [map.model])
+    const { note, query } = soleWriter(below, '$job', [map.model])
     return below.$extends({
       name: 'prisma-extension-concurrency/jobs',
       ...noteLayer({ name: 'jobs', ...note, map }),

@@ -1,6 +1,6 @@
 import { setupOf } from '../engine/setup.js'
 import { ConfigurationError } from '../errors/index.js'
-import { ownModels } from '../mapping/extension.js'
+import { soleWriter } from '../mapping/extension.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import {
@@ -40,7 +40,7 @@ export function leases(options: LeasesOptions = {}): (client: object) => LeasesE
       throw new ConfigurationError([{ path: '', message }])
     }
     const map = mapLeases(readDataModel(below), given)
-    const { note, query } = ownModels(below, '$withLease', [map.model])
+    const { note, query } = soleWriter(below, '$withLease', [map.model])
     return below.$extends({
       name: 'prisma-extension-concurrency/leases',
       ...noteLayer({ name: 'leases', ...note, map }),

@@ -87,7 +87,7 @@ function checkOwnModels(client: PrismaClientLike, own: Member): void {
  *
  * @throws ConfigurationError if another member of the client writes one of them already
  */
-export function ownModels(client: PrismaClientLike, member: `$${string}`, models: readonly Model[]) {
+export function soleWriter(client: PrismaClientLike, member: `$${string}`, models: readonly Model[]) {
   const names = models.map(({ name }) => name)
   checkOwnModels(client, { name: member, models: names })
   const { guard, query } = ownRows(member, models, propertyOf)

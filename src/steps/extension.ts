@@ -1,4 +1,4 @@
-import { clientOf, retryingRoot, withConcurrency } from '../mapping/extension.js'
+import { clientOf, retryingRoot, soleWriter, withConcurrency } from '../mapping/extension.js'
 import { sessionOf } from '../prisma/client-session.js'
 import { readDataModel } from '../prisma/data-model.js'
 import {
@@ -89,10 +89,12 @@ export function steps(options: StepsOptions = {}): (client: object) => StepsExte
     const rootOf = (session: Parameters<typeof clientOf>[0]) =>
       retryingRoot(withConcurrency(clientOf(session), 'steps'), map.model.name)
     const { answerLimit } = given
+    const { note, query } = soleWriter(below, '$steps', [map.model])
     return below.$extends({
       name: 'prisma-extension-concurrency/steps',
-      ...noteLayer({ name: 'steps', models: [map.model.name], map }),
+      ...noteLayer({ name: 'steps', ...note, map }),
       client: stepsClientMethods(new StepsMethods({ map, rootOf, answerLimit }, eventsOn(below))),
+      query,
     })
   })
 }

@@ -41,9 +41,11 @@ const movesOf = (id: number) =>
 const toldMove = (id: number, to: 'PAID' | 'SHIPPED', topic: string = to) =>
   ({ where: { id }, to, outbox: { topic, payload: { id, to }, key: `parcel ${id}` } }) as const
 const messagesOf = (id: number) =>
-  database.query('SELECT topic, payload, position FROM "OutboxMessage" WHERE key = $1 ORDER BY position', [
-    `parcel ${id}`,
-  ])
+  database.query(
+    `SELECT topic, payload, position - min(position) OVER () + 1 AS position
+FROM "OutboxMessage" WHERE key = $1 ORDER BY position`,
+    [`parcel ${id}`],
+  )
 
 describe('transition', () => {
   test('moves the record by one statement, with its data and its version', async () => {
