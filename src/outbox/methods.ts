@@ -4,9 +4,8 @@ import { InvalidArgumentError } from '../errors/index.js'
 import type { CallEvents } from '../events/call-events.js'
 import type { Feature, Use } from '../mapping/feature.js'
 import { argumentsOf, snapshot } from '../values/snapshot.js'
-import { isRecord } from '../values/validation.js'
+import { isRecord, payloadText } from '../values/validation.js'
 import type { OutboxParts } from './calls.js'
-import { payloadText } from './payload.js'
 import type { AnyHandler } from './types.js'
 
 /** `$outbox` on any engine. It reads the arguments; the code that carries calls out is loaded with the first of them. */

@@ -2,9 +2,8 @@ import type { FeatureSetup } from '../engine/setup.js'
 import { ConfigurationError } from '../errors/index.js'
 import { type NewMessage, newMessage } from '../outbox/add.js'
 import type { OutboxMap } from '../outbox/mapping.js'
-import { payloadText } from '../outbox/payload.js'
 import * as s from '../values/schema.js'
-import { checkArguments, keyTextSchema } from '../values/validation.js'
+import { checkArguments, keyTextSchema, payloadText } from '../values/validation.js'
 
 /** The message of a move, and where it is added. */
 export interface MoveMessage {
