@@ -8,6 +8,8 @@ import { changed, type Model, type Step } from './explore.js'
  * The look and the lock are two steps. If the row was written in between, a relay is shown its own lock.
  */
 export interface Protocol {
+  /** Default 2. */
+  readonly relays?: number
   /** Whether a row that somebody has left locked is noted as a failure, before it is delivered again. */
   readonly countsLost?: boolean
   /** Whether the one who has written the row is told from others that have locked it. */
@@ -48,7 +50,7 @@ export function deliveries(protocol: Protocol = {}): Model<State> {
   return {
     initial: {
       row: { at: 'waiting', holder: -1, mark: 'none', version: 0, attempts: 0 },
-      relays: [made(), made()],
+      relays: Array.from({ length: protocol.relays ?? 2 }, made),
       begun: 0,
       free: 0,
     },

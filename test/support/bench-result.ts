@@ -18,7 +18,7 @@ import { WORKLOADS } from '../../bench/workloads/index.js'
 export const UNESCAPED = '<img src="https://example.com/a.png" onerror="alert(1)">'
 
 const ROUNDS = 3
-const SPEED = { ours: 900, prisma: 250, pg: 800, orm: 180, lock: 60 }
+const SPEED = { ours: 900, prisma: 250, pg: 800, orm: 180, lock: 60, queue: 100 }
 const NOTHING_WRONG = { lost: 0, doubled: 0, negative: 0, inconsistent: 0 }
 
 export interface Shape {
