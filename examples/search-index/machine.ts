@@ -5,7 +5,7 @@ import { rebuild } from './rebuild.js'
 
 const db = connect(process.env.DATABASE_URL ?? '')
 try {
-  await db.$withLease('search-index', { ttl: 1_000 }, (lease) =>
+  await db.$withLease('search-index', { ttl: 5_000 }, (lease) =>
     rebuild(db, lease, async (page) => {
       if (page === 2) process.kill(process.pid, 'SIGSTOP')
     }),
