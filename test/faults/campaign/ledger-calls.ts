@@ -71,7 +71,8 @@ type Entries = Awaited<ReturnType<Db['$ledger']['history']>>
 
 /** The flaws of looks that are of one moment. */
 export async function look(tx: Tx, item: string): Promise<string[]> {
-  const entries = await entriesOf(tx, item, 'asc')
+  const entries = await entriesOf(tx, item, 'asc').catch(refusal)
+  if (typeof entries === 'string') return [`of one moment, its pages do not fit together: ${entries}`]
   const { onHand, deferred } = await tx.$ledger.balance({ item })
   const balanceAt = (at: Date) => tx.$ledger.balanceAt({ item, at }).catch(refusal)
   const later = await balanceAt(new Date(Date.now() + 3_600_000))
