@@ -3,6 +3,8 @@ import type { RootSession, TransactionSession } from '../engine/session.js'
 import type { CallEvents } from '../events/call-events.js'
 import type { WhyPrimary } from '../events/types.js'
 import { systemClock } from '../sync/clock.js'
+import { Deadline } from '../sync/deadline.js'
+import { timeoutBehind } from '../transactions/bounded-body.js'
 import type { Position } from './position.js'
 
 export interface ReadAfter<R> {
@@ -16,6 +18,8 @@ export interface ReadAfter<R> {
 /** How long it is until a replica is asked again, in ms: at first, and at most. */
 const FIRST_PAUSE = 5
 const LONGEST_PAUSE = 50
+/** How long a replica that is not behind has for its answer, with the wait for a connection, in ms. */
+const LONGEST_ASKING = 2_000
 
 /** The body on the replica, if that is there in time, or on the primary. */
 export async function readAfter<R>(primary: RootSession, replica: RootSession, call: ReadAfter<R>): Promise<R> {
@@ -23,11 +27,19 @@ export async function readAfter<R>(primary: RootSession, replica: RootSession, c
   if ('result' in read) return read.result
   call.events?.tell({ type: 'read-on-primary', ...read }, undefined)
   const { timeout, body } = call
-  return primary.transaction({ isolationLevel: 'ReadCommitted', timeout }, async (tx) => {
-    // So that a body that writes fails here as it does on a replica.
-    await tx.rows({ text: `SELECT set_config('transaction_read_only', 'on', true)`, values: [] })
-    return body(tx.client)
-  })
+  return within(
+    timeout,
+    primary.transaction({ isolationLevel: 'ReadCommitted', timeout: timeoutBehind(timeout) }, async (tx) => {
+      // So that a body that writes fails here as it does on a replica.
+      await tx.rows({ text: `SELECT set_config('transaction_read_only', 'on', true)`, values: [] })
+      return body(tx.client)
+    }),
+  )
+}
+
+/** What only reads may be left alone when its time is up. */
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  return new Deadline(ms, undefined, systemClock).race(work, 'a body of $after')
 }
 
 type Read<R> = { readonly result: R } | { readonly why: WhyPrimary; readonly error?: unknown }
@@ -35,19 +47,34 @@ type Read<R> = { readonly result: R } | { readonly why: WhyPrimary; readonly err
 /**
  * READ COMMITTED, whatever the server's default is: the body's statements must see what is there when the replica says that
  * it is, and not what was there when it was first asked.
+ *
+ * A connection that is swallowed gives no answer, nor does its transaction ever end, so neither is waited for without a
+ * limit. The body of a replica that answers too late does not begin.
  */
-async function readOnReplica<R>(replica: RootSession, call: ReadAfter<R>): Promise<Read<R>> {
-  const { at, wait, timeout, body } = call
-  let isInBody = false
+async function readOnReplica<R>(replica: RootSession, { at, wait, timeout, body }: ReadAfter<R>): Promise<Read<R>> {
+  let state: 'asking' | 'reading' | 'late' = 'asking'
+  let begin = () => {}
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve
+  })
+  const isReading = () => state === 'reading'
+  const longest = wait + LONGEST_ASKING
+  const options = { isolationLevel: 'ReadCommitted', timeout: timeoutBehind(longest + timeout) } as const
+  const read = replica.transaction<Read<R>>(options, async (tx) => {
+    const why = await catchUp(tx, at, wait)
+    if (why || state === 'late') return { why: why ?? 'unreachable' }
+    state = 'reading'
+    begin()
+    return { result: await body(tx.client) }
+  })
   try {
-    return await replica.transaction({ isolationLevel: 'ReadCommitted', timeout: wait + timeout }, async (tx) => {
-      const why = await catchUp(tx, at, wait)
-      if (why) return { why }
-      isInBody = true
-      return { result: await body(tx.client) }
-    })
+    await within(longest, Promise.race([begun, read]))
+    return await within(timeout, read)
   } catch (error) {
-    if (!isInBody) return { why: 'unreachable', error }
+    if (!isReading()) {
+      state = 'late'
+      return { why: 'unreachable', error }
+    }
     if (isConnectionLost(error) || isTransactionConflict(error)) return { why: 'interrupted', error }
     throw error
   }

@@ -35,6 +35,7 @@ export interface ReplicaMethods<Reader> {
    *
    * @returns what the body does
    * @throws InvalidArgumentError if `at` is not what `$at` has given, or on the `tx` of a transaction
+   * @throws DeadlineExceededError if the body takes longer than `timeout`
    * @throws the error of the body, also if it writes
    *
    * @example

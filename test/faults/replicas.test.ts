@@ -7,6 +7,7 @@ import { type ConcurrencyEvent, concurrency as onPrisma } from '../../src/index.
 import { concurrency as onPool, type PgClient, replicas as pgReplicas } from '../../src/pg.js'
 import type { ReplicaMethods } from '../../src/replicas/types.js'
 import { replicas as prismaReplicas } from '../../src/work.js'
+import { openBlackHole } from '../support/black-hole.js'
 import { createDatabase, type Database } from '../support/database.js'
 import { rows } from '../support/engines.js'
 import { gate } from '../support/gate.js'
@@ -47,9 +48,15 @@ const far = (at: string) => `${at.split(':')[0]}:FFFFFFFF/0`
 
 type Db = PgClient<ReplicaMethods<object>>
 
-async function connect(engine: 'prisma' | 'pg', urls: { readonly primary?: string; readonly replica?: string } = {}) {
+interface Servers {
+  readonly primary?: string
+  readonly replica?: string
+  readonly poolSize?: number
+}
+
+async function connect(engine: 'prisma' | 'pg', urls: Servers = {}) {
   const pools = [urls.primary ?? database.url, urls.replica ?? replicaUrl].map((connectionString) => {
-    const pool = new pg.Pool({ connectionString, max: 4 })
+    const pool = new pg.Pool({ connectionString, max: urls.poolSize ?? 4 })
     pool.on('error', () => {})
     return pool
   }) as [pg.Pool, pg.Pool]
@@ -182,8 +189,32 @@ describe.each(['prisma', 'pg'] as const)('on %s', (engine) => {
     }
   })
 
+  test('a replica whose connection is swallowed is not waited for, neither when it is asked nor in the body', async () => {
+    const read = (reader: object) => rows(reader, 'SELECT 1 AS one')
+    const asked = await openBlackHole(replicaUrl)
+    const { db, reasons } = await connect(engine, { replica: asked.url, poolSize: 1 })
+    await write(db, randomUUID()) // its commit has all WAL sent, also what the server has added itself
+    const at = await db.$at()
+    await db.$after(at, read, { wait: 60_000 })
+    asked.swallow()
+    expect(await db.$after(at, read, { wait: 0 })).toEqual([{ one: 1 }])
+    expect(reasons()).toEqual(['unreachable'])
+    asked.end()
+
+    const inBody = await openBlackHole(replicaUrl)
+    const { db: other } = await connect(engine, { replica: inBody.url, poolSize: 1 })
+    const swallowed = (reader: object) => {
+      inBody.swallow()
+      return read(reader)
+    }
+    const error = await rejectionOf(other.$after(at, swallowed, { wait: 60_000, timeout: 100 }))
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 100 })
+    inBody.end()
+  })
+
   test('a body that the replica ends in the middle runs again on the primary', async () => {
     const { db, reasons } = await connect(engine)
+    await write(db, randomUUID())
     const at = await db.$at()
     const places: unknown[] = []
     const read = await db.$after(

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest'
  * A way to the server whose connections can be swallowed: from then on nothing passes on those that are open, in neither
  * direction, and neither does their end. New ones pass.
  */
-export async function openBlackHole(target: string): Promise<{ readonly url: string; swallow(): void }> {
+export async function openBlackHole(target: string): Promise<{ readonly url: string; swallow(): void; end(): void }> {
   const { hostname, port } = new URL(target)
   let generation = 0
   const sockets = new Set<Socket>()
@@ -28,8 +28,11 @@ export async function openBlackHole(target: string): Promise<{ readonly url: str
     }
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => {
+  const end = () => {
     for (const socket of sockets) socket.destroy()
+  }
+  onTestFinished(() => {
+    end()
     return new Promise<void>((resolve) => server.close(() => resolve()))
   })
   const url = new URL(target)
@@ -40,5 +43,7 @@ export async function openBlackHole(target: string): Promise<{ readonly url: str
     swallow() {
       generation++
     },
+    /** Of all connections: a pool waits for its own when it is ended. */
+    end,
   }
 }
