@@ -37,7 +37,7 @@ export async function readAfter<R>(primary: RootSession, replica: RootSession, c
   )
 }
 
-/** What only reads may be left alone when its time is up. */
+/** A body that only reads may be left alone when its time is up. */
 function within<T>(ms: number, work: Promise<T>): Promise<T> {
   return new Deadline(ms, undefined, systemClock).race(work, 'a body of $after')
 }
