@@ -1,4 +1,5 @@
 import type { TransactionSession } from '../engine/session.js'
+import { limitReached } from '../retry/loop.js'
 import { LONGEST_TIMER } from '../retry/policy.js'
 import type { Deadline } from '../sync/deadline.js'
 import { boundOf } from './bounds.js'
@@ -69,7 +70,9 @@ export async function boundedBody<R>(
   }, boundOf(deadline))
   try {
     return await deadline.race(work, waitedFor, CALLS_FROM_INSIDE)
-  } catch (error) {
+  } catch (given) {
+    // The server's limit of a statement is as long, and may come first.
+    const error = deadline.passed() ? limitReached(given, deadline, waitedFor) : given
     end.come(error)
     if (!hasSettled) await closeConnection(tx)
     throw error

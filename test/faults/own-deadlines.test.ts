@@ -18,6 +18,8 @@ const FOR_EVER = 600_000
 const UNKNOWN = 'OUTCOME_UNKNOWN'
 const COMMIT = /^COMMIT/
 
+type PrismaDb = ReturnType<typeof connectTo>['db']
+
 describeEngines(({ connectErp, database }) => {
   const productId = randomInt(1, 2 ** 31)
   const item = { productId, warehouse: 'main' }
@@ -243,6 +245,31 @@ describe('by models', () => {
     expect(await failing).toMatchObject({ code: name === 'updateVersioned' ? 'DEADLINE_EXCEEDED' : UNKNOWN })
     await holder.query('ROLLBACK')
     await call()
+  })
+
+  test.each([
+    [
+      '$withAdvisoryLock',
+      (db: PrismaDb, body: (tx: object) => Promise<unknown>) =>
+        db.$withAdvisoryLock(randomUUID(), body, { bodyTimeout: 300 }),
+    ],
+    [
+      '$transactionWithRetry',
+      (db: PrismaDb, body: (tx: object) => Promise<unknown>) => db.$transactionWithRetry(body, { timeout: 300 }),
+    ],
+  ])("%s says whose time was up, also where the server's limit of a statement comes first", async (_, call) => {
+    const [row] = await database.query(`INSERT INTO "Product" (name, "updatedAt") VALUES ('Chai', now()) RETURNING id`)
+    const { db } = connectTo(database.url)
+    const locked = `SELECT FROM "Product" WHERE id = ${row?.id} FOR UPDATE`
+    await call(db, (tx) => rows(tx, locked))
+    const holder = await openTransaction(database.url, locked)
+    const { timer } = systemClock
+    const late = vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => timer(ms + 60_000, fire))
+    const error = await rejectionOf(call(db, (tx) => rows(tx, locked)))
+    late.mockRestore()
+    await holder.query('ROLLBACK')
+
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 300, cause: expect.anything() })
   })
 
   test('a row that comes in the grace of an insert is the answer of its duplicate in this process, too', async () => {
