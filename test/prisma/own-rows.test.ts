@@ -5,6 +5,7 @@ import { jobs } from '../../src/jobs/extension.js'
 import { leases } from '../../src/leases/extension.js'
 import { outbox } from '../../src/outbox/extension.js'
 import { series } from '../../src/series/extension.js'
+import { steps } from '../../src/steps/extension.js'
 import { useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 
@@ -17,6 +18,7 @@ const connect = () => {
     .$extends(jobs())
     .$extends(outbox())
     .$extends(inbox({ version: {} }))
+    .$extends(steps())
   return { db, statements }
 }
 
@@ -32,6 +34,11 @@ test('other writes of leases, runs, messages and notes by the client are refused
     ['$job', 'updateMany', () => db.jobRun.updateMany({ data: { state: 'done' } })],
     ['$outbox', 'delete', () => db.outboxMessage.delete({ where: { id: crypto.randomUUID() } })],
     ['$outbox', 'updateManyAndReturn', () => db.$transaction((tx) => tx.outboxKey.updateManyAndReturn({ data: {} }))],
+    [
+      '$steps',
+      'update',
+      () => db.operation.update({ where: { scope_key: { scope: 'a', key: 'b' } }, data: { state: 'done' } }),
+    ],
     ['$inbox', 'createMany', () => db.inboxMessage.createMany({ data: [] })],
     ['$inbox', 'createManyAndReturn', () => db.inboxVersion.createManyAndReturn({ data: [version] })],
   ]
