@@ -3,6 +3,7 @@ import pg from 'pg'
 /** A statement, and the tables from which its plan has read any row, or looked for one. */
 export interface Explained {
   readonly text: string
+  readonly values: readonly unknown[]
   readonly scanned: readonly string[]
   /** How many rows it has read of tables, those that its conditions have passed over among them. */
   readonly rows: number
@@ -33,16 +34,10 @@ export function explainStatements(pool: pg.Pool, which: RegExp): Explained[] {
     const send: Query = (...args) => Reflect.apply(query, connection, args)
     let inTransaction = false
     const explain = async (text: string, values: readonly unknown[]) => {
-      const name = `explained_${explained.length}_${Math.random().toString(36).slice(2)}`
       const [begin, end] = inTransaction ? ['SAVEPOINT explained', 'ROLLBACK TO explained'] : ['BEGIN', 'ROLLBACK']
       await send(begin)
       try {
-        await send('SET LOCAL plan_cache_mode = force_generic_plan')
-        await send(`PREPARE ${name} AS ${text}`)
-        const list = values.length > 0 ? `(${values.map(literalOf).join(', ')})` : ''
-        const { rows } = await send(`EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE ${name}${list}`)
-        const { Plan } = rows[0]['QUERY PLAN'][0]
-        explained.push({ text, scanned: [...new Set(scannedBy(Plan))], rows: rowsOf(Plan) })
+        explained.push(await explainIn(send, text, values))
       } catch (error) {
         // A statement that takes itself back.
         if ((error as { code?: string }).code?.startsWith('22') !== true) throw error
@@ -56,10 +51,32 @@ export function explainStatements(pool: pg.Pool, which: RegExp): Explained[] {
       const values = (typeof given === 'string' ? undefined : given.values) ?? (Array.isArray(second) ? second : [])
       if (/^\s*BEGIN/i.test(text)) inTransaction = true
       if (/^\s*(?:COMMIT|ROLLBACK)(?! TO)/i.test(text)) inTransaction = false
-      return which.test(text) ? explain(text, values).then(() => send(...args)) : send(...args)
+      return which.test(text) && !text.startsWith('PREPARE') ? explain(text, values).then(() => send(...args)) : send(...args)
     }
   })
   return explained
+}
+
+/** Explains a statement once more, by a plan for any values that is made now. Its effects are taken back. */
+export async function explainAgain(pool: pg.Pool, { text, values }: Explained): Promise<Explained> {
+  const connection = await pool.connect()
+  try {
+    await connection.query('BEGIN')
+    return await explainIn((statement) => connection.query(String(statement)), text, values)
+  } finally {
+    await connection.query('ROLLBACK')
+    connection.release()
+  }
+}
+
+async function explainIn(send: Query, text: string, values: readonly unknown[]): Promise<Explained> {
+  const name = `explained_${Math.random().toString(36).slice(2)}`
+  await send('SET LOCAL plan_cache_mode = force_generic_plan')
+  await send(`PREPARE ${name} AS ${text}`)
+  const list = values.length > 0 ? `(${values.map(literalOf).join(', ')})` : ''
+  const { rows } = await send(`EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE ${name}${list}`)
+  const { Plan } = rows[0]['QUERY PLAN'][0]
+  return { text, values, scanned: [...new Set(scannedBy(Plan))], rows: rowsOf(Plan) }
 }
 
 function scannedBy(node: PlanNode): string[] {
