@@ -106,7 +106,10 @@ test.each(PAIRS.filter(({ first, second }) => !isPrismas(first.method, second.me
   },
 )
 
-test.each(PAIRS.filter(({ first, second }) => first.call.isRefused || second.call.isRefused))(
+/** Each pair in one of its two orders. */
+const inOneOrder = ({ i, j }: { readonly i: number; readonly j: number }) => ((i + j) % 2 === 0 ? i <= j : i >= j)
+
+test.each(PAIRS.filter((pair) => inOneOrder(pair) && (pair.first.call.isRefused || pair.second.call.isRefused)))(
   'a body that throws a refusal leaves nothing behind: $name',
   async ({ first, second, i, j }) => {
     const db = (shared ??= clientOf(database.connect()))
