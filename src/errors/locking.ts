@@ -38,14 +38,14 @@ export class RowLockedError extends ConcurrencyError {
   }
 }
 
-/** The database has the advisory lock functions, but they lock nothing. */
+/** The database has the advisory lock functions, but they lock nothing, or what is read under a lock may be old. */
 export class UnsupportedDatabaseError extends ConcurrencyError {
   readonly code = 'UNSUPPORTED_DATABASE'
 
-  constructor() {
-    super(
-      'Advisory locks do nothing on this database: one was taken, and it is not there. ' +
-        'Use updateVersioned instead, which needs no lock.',
-    )
+  constructor(
+    what = 'Advisory locks do nothing on this database: one was taken, and it is not there.',
+    options?: ErrorOptions,
+  ) {
+    super(`${what} Use updateVersioned instead, which needs no lock.`, options)
   }
 }

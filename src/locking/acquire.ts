@@ -1,5 +1,7 @@
+import { isUnsupported } from '../engine/error-facts.js'
 import { rowOf, type TransactionSession } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
+import { takesNoWrites } from '../errors/read-only.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import type { Limits } from '../transactions/limits.js'
 import { FOR_TOKEN, hasIdAlready, whenTaken, XID } from './token.js'
@@ -66,14 +68,16 @@ export const LOCK_LIMIT_BEFORE = 'min(locks.before)'
  */
 export class AdvisoryLocks {
   /** Whether taking a lock has been seen to do something on this database. */
-  #isProven = false
+  #isThere = false
+  /** Whether a statement behind it has been seen to have a snapshot of its own. */
+  #isFresh = false
 
   /**
    * Whether the statement that takes these locks can limit its own wait: `lock_timeout` counts anew for each lock,
    * and a `statement_timeout` that a statement sets holds for those after it.
    */
   limitsItself(keys: readonly string[]): boolean {
-    return this.#isProven && keys.length === 1
+    return this.#isFresh && keys.length === 1
   }
 
   /**
@@ -95,7 +99,7 @@ export class AdvisoryLocks {
     { keys, mode, snapshot }: LockRequest,
     { waits, note, isToken = false, limits }: LockStatement,
   ): Promise<N & { readonly isTaken: boolean }> {
-    const isProven = this.#isProven // others may prove it meanwhile
+    const isProven = snapshot === 'accept' ? this.#isThere : this.#isFresh // others may prove it meanwhile
     const after = isProven ? limits : undefined
     const noted = isToken ? `${note ?? XID},\n  ${FOR_TOKEN}` : note
     const columns = ['min(taken) AS taken', noted && whenTaken(noted), after?.column(3)].filter(isGiven)
@@ -123,18 +127,69 @@ FROM (
     }
     if (row.taken === 'late') throw new ConfigurationError([{ path: 'token', message: LATE }])
     const isTaken = row.taken !== 'false'
-    if (!isProven && isTaken) await this.#prove(tx, limits)
+    if (!isProven && isTaken) await this.#prove(tx, snapshot, limits)
     return { ...row, isTaken }
   }
 
-  /** Some engines have the function, and it does nothing. So look once whether the lock is there. */
-  async #prove(tx: TransactionSession, limits: Limits | undefined): Promise<void> {
-    const isHeld = `EXISTS (
-  SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-) AS is_held`
-    const columns = limits ? `${isHeld},\n  ${limits.column(1)}` : isHeld
-    const row = await rowOf(tx, { text: `SELECT ${columns}`, values: limits?.values ?? [] })
-    if (row.is_held !== true) throw new UnsupportedDatabaseError()
-    this.#isProven = true
+  /**
+   * Some engines have the function, and it does nothing; or they say READ COMMITTED, and keep the snapshot of the
+   * transaction. So look once whether the lock is there, and try once whether a statement sees what ended before it.
+   */
+  async #prove(tx: TransactionSession, snapshot: SnapshotRule, limits: Limits | undefined): Promise<void> {
+    const columns = limits ? `${FACTS},\n  ${limits.column(1)}` : FACTS
+    const facts = await rowOf<Facts>(tx, { text: `SELECT ${columns}`, values: limits?.values ?? [] })
+    if (!facts.is_held) throw new UnsupportedDatabaseError()
+    if (facts.is_replica) throw takesNoWrites()
+    this.#isThere = true
+    if (snapshot === 'accept') return // its level may be one that has no new snapshot to be seen
+    if (facts.can_try) await tx.rows({ text: NEW_SNAPSHOT, values: [] }).catch(refuseSnapshot)
+    this.#isFresh = true
   }
+}
+
+interface Facts {
+  readonly is_held: boolean
+  /** A lock of a replica keeps nobody out who takes it on the primary. */
+  readonly is_replica: boolean
+  /** Whether the role may run the block that tries it. Else the level is believed. */
+  readonly can_try: boolean
+}
+
+const FACTS = `EXISTS (
+  SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
+) AS is_held,
+  pg_is_in_recovery() AS is_replica,
+  EXISTS (
+  SELECT FROM pg_language WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE')
+) AS can_try`
+
+const SAME_SNAPSHOT = 'the snapshot is that of the transaction'
+
+/**
+ * A subtransaction with an id ends, by itself, so every snapshot that is taken after it is another one. Each expression of
+ * a block has a snapshot of its own at READ COMMITTED (manual, "38.7. Function Volatility Categories").
+ */
+const NEW_SNAPSHOT = `DO $$
+DECLARE
+  before text := pg_current_snapshot()::text;
+BEGIN
+  BEGIN
+    PERFORM pg_logical_emit_message(true, '', '');
+    RAISE EXCEPTION 'ends the subtransaction';
+  EXCEPTION
+    WHEN raise_exception THEN NULL;
+    WHEN insufficient_privilege OR undefined_function THEN RETURN; -- it cannot be tried
+  END;
+  IF pg_current_snapshot()::text = before THEN
+    RAISE EXCEPTION '${SAME_SNAPSHOT}' USING ERRCODE = 'feature_not_supported';
+  END IF;
+END
+$$`
+
+function refuseSnapshot(error: unknown): never {
+  if (!isUnsupported(error)) throw error
+  throw new UnsupportedDatabaseError(
+    'This database says READ COMMITTED, and its statements do not see what was committed before them: a body under a lock would read what was there before its last holder.',
+    { cause: error },
+  )
 }

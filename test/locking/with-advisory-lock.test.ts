@@ -9,7 +9,7 @@ import { advisoryWaiters, isFree, lockElsewhere } from '../support/advisory.js'
 import { type ClientOptions, createClient, useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
 import { openConnection } from '../support/connection.js'
-import { createDatabase } from '../support/database.js'
+import { createDatabase, databaseName } from '../support/database.js'
 import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -895,36 +895,73 @@ describe('a lost answer to COMMIT', () => {
 })
 
 describe('an engine', () => {
-  /** A database whose advisory locks do nothing, as in an engine that has only their names. */
-  async function openPretender() {
+  /** A database with functions of its own under the names of the server's. */
+  async function openPretender(functions: string, ...settings: string[]) {
     const pretender = await createDatabase(inject('serverUrl'), inject('template'))
     onTestFinished(() => pretender.drop())
-    await pretender.query(`
-CREATE SCHEMA shadow;
-CREATE FUNCTION shadow.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS '';
-CREATE FUNCTION shadow.pg_try_advisory_xact_lock(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'`)
-    const name = new URL(pretender.url).pathname.slice(1)
-    await pretender.query(`ALTER DATABASE ${name} SET search_path = shadow, pg_catalog, public`)
+    await pretender.query(`CREATE SCHEMA shadow;\n${functions}`)
+    for (const setting of ['search_path = shadow, pg_catalog, public', ...settings])
+      await pretender.query(`ALTER DATABASE ${databaseName(pretender.url)} SET ${setting}`)
     const made = createClient(pretender.url)
     onTestFinished(() => made.client.$disconnect())
     return made.client.$extends(concurrency())
   }
 
+  /** Advisory locks that do nothing, as in an engine that has only their names. */
+  const NAMES_ONLY = `
+CREATE FUNCTION shadow.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION shadow.pg_try_advisory_xact_lock(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'`
+
+  /** An engine that says READ COMMITTED, whatever level it runs. */
+  const SAYS_READ_COMMITTED = `
+CREATE FUNCTION shadow.current_setting(name text) RETURNS text LANGUAGE sql AS $$
+  SELECT CASE name WHEN 'transaction_isolation' THEN 'read committed' ELSE pg_catalog.current_setting(name) END
+$$`
+
   test('whose locks do nothing is found out and refused, before the body runs', async () => {
-    const db = await openPretender()
+    const db = await openPretender(NAMES_ONLY)
     const body = vi.fn(async () => {})
     expect(await rejectionOf(db.$withAdvisoryLock('x', body))).toMatchObject({ code: 'UNSUPPORTED_DATABASE' })
     expect(body).not.toHaveBeenCalled()
   })
 
   test('whose locks do nothing is refused inside a transaction too, each time', async () => {
-    const db = await openPretender()
+    const db = await openPretender(NAMES_ONLY)
     const errors = [
       await rejectionOf(db.$transaction((tx) => tx.$advisoryXactLock('x'))),
       await rejectionOf(db.$transaction((tx) => tx.$tryAdvisoryXactLock('x'))),
       await rejectionOf(db.$transaction((tx) => tx.$advisoryXactLock('x'))),
     ]
     expect(errors).toEqual(errors.map(() => expect.objectContaining({ code: 'UNSUPPORTED_DATABASE' })))
+  })
+
+  test.each(['repeatable read', 'serializable'])(
+    'that says READ COMMITTED and runs at %s is found out and refused, each time',
+    async (level) => {
+      const db = await openPretender(SAYS_READ_COMMITTED, `default_transaction_isolation = '${level}'`)
+      const body = vi.fn(async () => {})
+      const errors = [
+        await rejectionOf(db.$withAdvisoryLock('x', body)),
+        await rejectionOf(db.$transaction((tx) => tx.$advisoryXactLock('x'))),
+        await rejectionOf(db.$transaction((tx) => tx.$tryAdvisoryXactLock('x'))),
+      ]
+      expect(errors).toEqual(errors.map(() => expect.objectContaining({ code: 'UNSUPPORTED_DATABASE' })))
+      expect(body).not.toHaveBeenCalled()
+    },
+  )
+
+  test('that lets the role not try it is believed', async () => {
+    const own = await createDatabase(inject('serverUrl'), inject('template'))
+    onTestFinished(() => own.drop())
+    await own.query(`DO $$
+DECLARE f regprocedure;
+BEGIN
+  FOR f IN SELECT oid FROM pg_proc WHERE proname = 'pg_logical_emit_message' LOOP
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+  END LOOP;
+END $$`)
+    const { db } = connectTo(await openRole(own))
+    expect(await db.$withAdvisoryLock('x', async () => 'held')).toBe('held')
   })
 
   test('whose locks work is looked at once per client', async () => {
