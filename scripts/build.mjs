@@ -32,6 +32,7 @@ const options = {
 const LATER = {
   calls: [
     'engine/setup',
+    'errors/read-only',
     'events/contention',
     'idempotency/once-per',
     'idempotency/operation',
@@ -46,6 +47,7 @@ const LATER = {
     'mapping/feature',
     'mapping/members',
     'outbox/calls',
+    'prisma/model-error',
     'replicas/position',
     'replicas/read-after',
     'sql/scope',

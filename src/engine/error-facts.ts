@@ -78,6 +78,11 @@ export function isStatementTimeout(error: unknown): boolean {
   return state === '55P03' || state === '57014'
 }
 
+/** The server, or the transaction, takes no writes: it is a replica, or was told so (25006). */
+export function isReadOnly(error: unknown): boolean {
+  return sqlState(error) === '25006'
+}
+
 /** Prisma's own timeout of an interactive transaction. */
 export function isTransactionTimeout(error: unknown): boolean {
   return isShape(error) && error.code === 'P2028'

@@ -1,6 +1,6 @@
 import { isLockTimeout, isTransactionConflict } from '../engine/error-facts.js'
 import type { RootSession, Row, SqlStatement } from '../engine/session.js'
-import { LeaseHeldError } from '../errors/index.js'
+import { isConcurrencyError, LeaseHeldError } from '../errors/index.js'
 import { isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Clock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
@@ -105,6 +105,7 @@ export class Acquisition {
       if (isTransactionConflict(error) && ++this.#conflicts < MOST_CONFLICTS) {
         return { pause: this.#place.clock.random() * 10 * this.#conflicts }
       }
+      if (isConcurrencyError(error, 'CONFIGURATION')) throw error // no time mends it, and nothing was written
       if (!isLockTimeout(error)) this.#isUnsure = true
       // A fenced transaction of the holder before is open.
       if (isLockTimeout(error) && isLast) throw this.#held({ endsIn: 0 }, error)

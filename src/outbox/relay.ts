@@ -167,11 +167,19 @@ export class Relay {
       return this.#note(tx, row, delivery.failure.error, row.attempts)
     }
     delivery.begun = row.id
+    let hasBegun = false
     try {
       const handler = this.#handlers.get(topic)
       const deadline = new Deadline(this.#settings.timeout, undefined, this.#clock)
-      await inNestedBody(tx, deadline, async (inner) => handler?.(messageOf(topic, row), inner.client, { signal }))
+      await inNestedBody(tx, deadline, async (inner) => {
+        hasBegun = true
+        return handler?.(messageOf(topic, row), inner.client, { signal })
+      })
     } catch (error) {
+      if (!hasBegun && isPermanent(error)) {
+        delivery.row = undefined // it is not the message that fails
+        throw error
+      }
       if (isTransactionConflict(error)) throw error // all of it runs again
       delivery.failure = { error }
       return this.#note(tx, row, error)

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg'
-import { isConnectionLost, sqlState } from '../engine/error-facts.js'
+import { isConnectionLost, isReadOnly, sqlState } from '../engine/error-facts.js'
 import type {
   IsolationLevel,
   RootSession,
@@ -75,7 +75,13 @@ class Connection {
   /** A statement of ours: its values and rows look as they do through Prisma. */
   async rows<R extends object>({ text, values }: SqlStatement): Promise<R[]> {
     const config = { text, values: parametersOf(values), types: typesOf(this.#connection) }
-    return (await this.query<R>(config)).rows
+    try {
+      return (await this.query<R>(config)).rows
+    } catch (error) {
+      if (!isReadOnly(error)) throw error
+      const { takesNoWrites } = await import('../errors/read-only.js')
+      throw takesNoWrites(error)
+    }
   }
 
   /** A statement as the driver sends it. */

@@ -13,7 +13,7 @@ import { isTransactionClient, openSavepoint, type PrismaClientLike } from './cli
 import { foreignTransactions } from './foreign.js'
 import { withoutHook } from './hooked.js'
 import { bind, relyingOn } from './joined.js'
-import { withModelErrors } from './model-error.js'
+import { inSavepoint, withOwnErrors } from './own-errors.js'
 import { passing } from './passing.js'
 import { RawSql } from './raw-sql.js'
 
@@ -69,7 +69,7 @@ class PrismaRoot implements RootSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    const send = () => withModelErrors(this.#sql.send<R>(statement), this.model)
+    const send = () => withOwnErrors(this.#sql.send<R>(statement), this.model)
     return this.limit?.answered(send) ?? send()
   }
 
@@ -111,7 +111,7 @@ class PrismaTransaction implements TransactionSession {
   }
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return withModelErrors(this.#sql.send<R>(statement), this.model)
+    return withOwnErrors(this.#sql.send<R>(statement), this.model)
   }
 
   rowsAtOnce(statement: SqlStatement): Promise<Row[]> {
@@ -119,11 +119,12 @@ class PrismaTransaction implements TransactionSession {
   }
 
   contained<R>(body: (session: TransactionSession) => Promise<R>, bound?: Bound): Promise<R> {
-    return openSavepoint(this.#tx, (inner) => {
+    const inside = (inner: PrismaClientLike) => {
       const session = new PrismaTransaction(inner, this.model, this.#isAround)
       if (bound) bind(session.scope, bound)
       return body(session)
-    })
+    }
+    return inSavepoint(openSavepoint(this.#tx, inside))
   }
 
   nested<R>(body: (session: TransactionSession) => Promise<R>): Promise<R> {
@@ -136,7 +137,7 @@ class PrismaTransaction implements TransactionSession {
         operation: '$transaction',
       })
     }
-    return this.client.$transaction(inside, passing())
+    return inSavepoint(this.client.$transaction(inside, passing()))
   }
 
   /** Always watched: the client of a session may lack the extensions above ours, whose hooks its calls pass. */

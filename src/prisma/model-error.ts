@@ -1,3 +1,14 @@
+import { isReadOnly } from '../engine/error-facts.js'
+import { ConfigurationError } from '../errors/configuration.js'
+import { takesNoWrites } from '../errors/read-only.js'
+
+/** The error of a call that needs a savepoint, where the adapter has none. Nothing was sent. */
+export function lacksSavepoints(cause: unknown): ConfigurationError {
+  const message =
+    'of the client has no savepoints (createSavepoint), which this call needs inside a transaction: nothing was sent. Call it on the client, or take another adapter.'
+  return new ConfigurationError([{ path: 'adapter', message }], { cause })
+}
+
 interface KnownError extends Error {
   readonly code: string
   readonly clientVersion: string
@@ -52,11 +63,16 @@ const KINDS: Readonly<Record<string, readonly [code: string, message: (cause: Ca
 const NOT_AVAILABLE = '(not available)'
 
 /**
- * The error of a raw statement (P2010) as the error that a model call has for the same: a P2002 for a
- * unique key that is taken, and so on. It is of the client's own class, with the driver's error in
- * `meta` as before; any other error is itself.
+ * The error of work of ours, as the caller is to have it. With a model, that of a raw statement (P2010) becomes the error
+ * that a call of the model has for the same: a P2002 for a unique key that is taken, and so on. It is of the client's own
+ * class, with the driver's error in `meta` as before.
  */
-export function asModelError(error: unknown, model: string): unknown {
+export function asOwnError(error: unknown, model: string | undefined): unknown {
+  if (isReadOnly(error)) return takesNoWrites(error)
+  return model === undefined ? error : asModelError(error, model)
+}
+
+function asModelError(error: unknown, model: string): unknown {
   if (!(error instanceof Error) || (error as Partial<KnownError>).code !== 'P2010') return error
   const raw = error as KnownError
   const { cause } = (raw.meta?.driverAdapterError ?? {}) as { readonly cause?: Cause }
@@ -70,15 +86,6 @@ export function asModelError(error: unknown, model: string): unknown {
   })
   same.stack = `${same.name}: ${same.message}\n${raw.stack?.slice(raw.stack.indexOf('\n    at ') + 1) ?? ''}`
   return 'attempts' in raw ? Object.assign(same, { attempts: raw.attempts }) : same
-}
-
-/** The answer of work that sends raw statements, or its error as a call of the model would have it. */
-export async function withModelErrors<R>(work: PromiseLike<R>, model: string | undefined): Promise<R> {
-  try {
-    return await work
-  } catch (error) {
-    throw model === undefined ? error : asModelError(error, model)
-  }
 }
 
 function constraintOf({ constraint }: Cause): string {

@@ -33,7 +33,7 @@ import { isOwnRecordNotFound, isRecordNotFound, isUniqueViolation } from './erro
 import { foreignIn, foreignInRecords, hasForeignHooks } from './foreign.js'
 import { bind, relyingOn } from './joined.js'
 import { calledBy, checkWrite } from './layers.js'
-import { withModelErrors } from './model-error.js'
+import { inSavepoint, withOwnErrors } from './own-errors.js'
 import { READ, readPrimary } from './primary.js'
 import { RawSql } from './raw-sql.js'
 import { knownWholeOf, type OwnClients, wholeClientOf } from './whole-client.js'
@@ -110,7 +110,7 @@ abstract class PrismaRecords extends Facts implements RecordSession {
   protected abstract savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R>
 
   rows<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return withModelErrors(this.#sql.send<R>(statement), this.model)
+    return withOwnErrors(this.#sql.send<R>(statement), this.model)
   }
 
   read(args: ActionArgs): Promise<Row | Absent> {
@@ -173,7 +173,7 @@ abstract class PrismaRecords extends Facts implements RecordSession {
     send: () => PromiseLike<unknown>,
     model = this.model,
   ): Promise<R> {
-    const answer = await send()
+    const answer = await withOwnErrors(send())
     if (typeof answer === 'object' && answer !== null) return answer as R
     const extension = foreignIn(this.whole, model, [action])
     // Prisma itself answers so where a trigger suppresses the insert.
@@ -255,7 +255,7 @@ class OwnTransaction extends PrismaRecords {
   }
 
   protected savepoint<R>(body: (inside: PrismaRecords) => Promise<R>): Promise<R> {
-    return this.#tx.$transaction((inside) => body(new OwnTransaction(this.context, inside)))
+    return inSavepoint(this.#tx.$transaction((inside) => body(new OwnTransaction(this.context, inside))))
   }
 
   protected other(name: string): ModelContext {

@@ -91,6 +91,7 @@ export function isNoAnswer(error: unknown): boolean {
     isServerAway(error) ||
     isStatementTimeout(error) ||
     isTransactionTimeout(error) ||
-    isConcurrencyError(error, 'DEADLINE_EXCEEDED')
+    isConcurrencyError(error, 'DEADLINE_EXCEEDED') ||
+    isConcurrencyError(error, 'CONFIGURATION') // such as of a replica, to which a failover has led
   )
 }

@@ -113,7 +113,7 @@ export class SerialsExecutor {
       return open
     } catch (error) {
       // Without its keys the database records duplicates, so nobody is let through. Other failures will show again.
-      if (isConcurrencyError(error, 'CONFIGURATION')) throw error
+      if (isConcurrencyError(error, 'CONFIGURATION')) throw outcome.lastError(error)
       next.deadline.events?.failed(error, 1)
       // The statement did all or nothing. The transaction ids tell which, where its answer was lost.
       outcome.note(error)

@@ -47,7 +47,7 @@ export async function openEngine(name: EngineName, { url, poolSize = 10, options
   return { db, pool, client, close }
 }
 
-const SERIES = {
+export const SERIES = {
   series: {
     invoice: { format: 'INV-{yyyy}-{000}' },
     ticket: { blocks: 10 },
