@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { isFree, lockElsewhere } from '../support/advisory.js'
+import { openAll } from '../support/all-features.js'
 import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
 import { openConnection } from '../support/connection.js'
+import { featuresOf, newSubject } from '../support/feature-calls.js'
 import { gate } from '../support/gate.js'
-import { type PgBouncer, startPgBouncer, whyNoPgBouncer } from '../support/pgbouncer.js'
+import { type PgBouncer, startPgBouncer, whyNoNamedStatements, whyNoPgBouncer } from '../support/pgbouncer.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -235,3 +237,46 @@ describe.skipIf(whyNoPgBouncer)(whyNoPgBouncer ? `${name} (skipped: ${whyNoPgBou
     })
   })
 })
+
+const named = 'behind PgBouncer that prepares named statements anew in each session'
+
+describe.skipIf(whyNoNamedStatements)(
+  whyNoNamedStatements ? `${named} (skipped: ${whyNoNamedStatements})` : named,
+  () => {
+    const CALLERS = 16
+    /** Fewer than the features send, so that some are forgotten and prepared again. */
+    const SETTINGS = 'max_prepared_statements = 10'
+    const hashOf = (sql: string) => [...sql].reduce((hash, char) => (hash * 31 + char.charCodeAt(0)) | 0, 7)
+
+    describe.each(['prisma', 'pg'] as const)('on %s', (engine) => {
+      const database = useDatabase()
+      let bouncer: PgBouncer | undefined
+      let opened: Awaited<ReturnType<typeof openAll>>
+      beforeAll(async () => {
+        bouncer = await startPgBouncer(database.url, SERVER_CONNECTIONS, 'transaction', SETTINGS)
+        opened = await openAll(engine, {
+          url: bouncer.url,
+          poolSize: 2 * SERVER_CONNECTIONS,
+          retry: { deadline: 100_000 },
+          statementNameGenerator: ({ sql }) => `s${hashOf(sql)}`,
+        })
+      })
+      afterAll(async () => {
+        await opened?.close()
+        await bouncer?.stop()
+      })
+
+      test.each(Object.entries(featuresOf(engine)))(
+        '%s is right, with statements of the program under names beside it',
+        async (_, { call, effect, counted }) => {
+          const subject = await newSubject(database.query)
+          const mine = (n: number) =>
+            opened.pool.query({ name: `mine ${n % 5}`, text: `SELECT $1::int + ${n % 5} AS n`, values: [n] })
+          const calls = Array.from({ length: CALLERS }, (_, caller) => [call(opened.db, subject, caller), mine(caller)])
+          await Promise.all(calls.flat())
+          expect(await counted(database.query, subject)).toBe(effect === 'once' ? 1 : CALLERS)
+        },
+      )
+    })
+  },
+)

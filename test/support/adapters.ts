@@ -1,8 +1,6 @@
 import { once } from 'node:events'
-import { readdir, readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import { neonConfig } from '@neondatabase/serverless'
 import { PrismaNeon, PrismaNeonHttp } from '@prisma/adapter-neon'
@@ -11,6 +9,7 @@ import type { SqlDriverAdapterFactory } from '@prisma/driver-adapter-utils'
 import pg from 'pg'
 import { PrismaPGlite } from 'pglite-prisma-adapter'
 import { WebSocket, WebSocketServer } from 'ws'
+import { applyMigrations } from './database.js'
 
 export type AdapterName = 'adapter-pg' | 'one connection' | 'Neon, WebSocket' | 'Neon, HTTP' | 'PGlite'
 
@@ -18,8 +17,6 @@ export interface OpenAdapter {
   readonly adapter: SqlDriverAdapterFactory
   close(): Promise<void>
 }
-
-const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url))
 
 /** An adapter of Prisma's, on the database of the test; PGlite is a database of its own. */
 export const ADAPTERS: Readonly<Record<AdapterName, (url: string) => Promise<OpenAdapter>>> = {
@@ -35,10 +32,7 @@ export const ADAPTERS: Readonly<Record<AdapterName, (url: string) => Promise<Ope
 
 async function openPGlite(): Promise<OpenAdapter> {
   const database = await PGlite.create()
-  const entries = await readdir(MIGRATIONS, { withFileTypes: true })
-  for (const { name } of entries.filter((entry) => entry.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    await database.exec(await readFile(`${MIGRATIONS}/${name}/migration.sql`, 'utf8'))
-  }
+  await applyMigrations((sql) => database.exec(sql))
   return { adapter: new PrismaPGlite(database) as unknown as SqlDriverAdapterFactory, close: () => database.close() }
 }
 

@@ -13,15 +13,22 @@ export interface Database {
   drop(): Promise<void>
 }
 
+/** The default of every database of the tests; the server's own unless `npm run test:serializable` has set it. */
+const { TEST_ISOLATION } = process.env
+
 /** Makes a database in the server, from a template if one is given, else by the migrations. */
 export async function createDatabase(serverUrl: string, template?: string): Promise<Database> {
   const name = `concurrency_${randomUUID().replaceAll('-', '')}`
   await onServer(serverUrl, (client) =>
     client.query(`CREATE DATABASE ${name}${template === undefined ? '' : ` TEMPLATE ${template}`}`),
   )
+  if (TEST_ISOLATION !== undefined) {
+    const text = `ALTER DATABASE ${name} SET default_transaction_isolation = '${TEST_ISOLATION}'`
+    await onServer(serverUrl, (client) => client.query(text))
+  }
   const url = new URL(serverUrl)
   url.pathname = `/${name}`
-  if (template === undefined) await onServer(url.href, applyMigrations)
+  if (template === undefined) await onServer(url.href, (client) => applyMigrations((sql) => client.query(sql)))
   return {
     url: url.href,
     query: (sql, values) => onServer(url.href, async (client) => (await client.query(sql, values)).rows),
@@ -45,10 +52,11 @@ async function onServer<R>(url: string, work: (client: pg.Client) => Promise<R>)
   }
 }
 
-async function applyMigrations(client: pg.Client): Promise<void> {
+/** The migrations of the tests' schema, in their order. */
+export async function applyMigrations(run: (sql: string) => Promise<unknown>): Promise<void> {
   const entries = await readdir(MIGRATIONS, { withFileTypes: true })
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
   for (const folder of folders.sort()) {
-    await client.query(await readFile(`${MIGRATIONS}/${folder}/migration.sql`, 'utf8'))
+    await run(await readFile(`${MIGRATIONS}/${folder}/migration.sql`, 'utf8'))
   }
 }

@@ -51,7 +51,9 @@ export function explainStatements(pool: pg.Pool, which: RegExp): Explained[] {
       const values = (typeof given === 'string' ? undefined : given.values) ?? (Array.isArray(second) ? second : [])
       if (/^\s*BEGIN/i.test(text)) inTransaction = true
       if (/^\s*(?:COMMIT|ROLLBACK)(?! TO)/i.test(text)) inTransaction = false
-      return which.test(text) && !text.startsWith('PREPARE') ? explain(text, values).then(() => send(...args)) : send(...args)
+      return which.test(text) && !text.startsWith('PREPARE')
+        ? explain(text, values).then(() => send(...args))
+        : send(...args)
     }
   })
   return explained

@@ -12,6 +12,16 @@ const env = { ...process.env, PATH: [process.env.PATH, '/usr/sbin', '/usr/local/
 export const whyNoPgBouncer =
   spawnSync('pgbouncer', ['--version'], { env }).status === 0 ? undefined : 'pgbouncer is not installed'
 
+const [major = 0, minor = 0] =
+  /PgBouncer (\d+)\.(\d+)/
+    .exec(String(spawnSync('pgbouncer', ['--version'], { env }).stdout))
+    ?.slice(1)
+    .map(Number) ?? []
+
+/** Why none can be started here that prepares statements anew in each session (`max_prepared_statements`). */
+export const whyNoNamedStatements =
+  whyNoPgBouncer ?? (major > 1 || minor >= 21 ? undefined : `PgBouncer is ${major}.${minor}, and 1.21 brought it`)
+
 /** A PgBouncer, in transaction pooling mode unless another is given, in front of the server of this URL. */
 export interface PgBouncer {
   /** The URL of the same database, by way of PgBouncer. */
@@ -19,11 +29,15 @@ export interface PgBouncer {
   stop(): Promise<void>
 }
 
-/** @param poolSize how many connections to the server it has, for all its clients together */
+/**
+ * @param poolSize how many connections to the server it has, for all its clients together
+ * @param settings more lines of its configuration
+ */
 export async function startPgBouncer(
   target: string,
   poolSize: number,
   mode: 'transaction' | 'session' = 'transaction',
+  settings = '',
 ): Promise<PgBouncer> {
   const { hostname, port, username, password, pathname } = new URL(target)
   const directory = await mkdtemp(join(tmpdir(), 'concurrency-pgbouncer-'))
@@ -44,6 +58,7 @@ pool_mode = ${mode}
 default_pool_size = ${poolSize}
 max_client_conn = 500
 server_login_retry = 1
+${settings}
 `,
   )
   const isRoot = process.getuid?.() === 0

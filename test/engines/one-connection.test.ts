@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type AllDb, openAll } from '../support/all-features.js'
+import { useDatabase } from '../support/clients.js'
+import { rows } from '../support/engines.js'
+import { featuresOf, newSubject } from '../support/feature-calls.js'
+import { rejectionOf } from '../support/rejection.js'
+import { expectExact } from '../support/stock.js'
+
+const CALLERS = 16
+/** Where a machine is slow, 16 callers of one connection may need more than the 5 s of a call. */
+const PATIENT = { deadline: 100_000 }
+
+describe.each(['prisma', 'pg'] as const)('on %s, a pool of one connection', (engine) => {
+  const database = useDatabase()
+  let opened: Awaited<ReturnType<typeof openAll>>
+  beforeAll(async () => {
+    opened = await openAll(engine, { url: database.url, poolSize: 1, retry: PATIENT })
+  })
+  afterAll(() => opened?.close())
+
+  test.each(Object.entries(featuresOf(engine)))(
+    'carries %s, by one caller and by 16 at once',
+    async (_, { call, effect, counted }) => {
+      const subject = await newSubject(database.query)
+      await call(opened.db, subject, 0)
+      expect(await counted(database.query, subject)).toBe(1)
+
+      await Promise.all(Array.from({ length: CALLERS }, (_, caller) => call(opened.db, subject, caller + 1)))
+
+      expect(await counted(database.query, subject)).toBe(effect === 'once' ? 1 : 1 + CALLERS)
+    },
+  )
+
+  test('has added everything up', async () => {
+    await expectExact(database)
+    expect(await opened.db.$series.gaps('invoice')).toEqual([])
+  })
+
+  const retry = { deadline: 300 }
+  test.each<[string, (db: AllDb) => PromiseLike<unknown>]>([
+    ['$transactionWithRetry', (db) => db.$transactionWithRetry(() => rows(db, 'SELECT 1'), { retry })],
+    ['$idempotent', (db) => db.$idempotent({ key: 'a', scope: 'a', retry }, () => rows(db, 'SELECT 1'))],
+    ['$withAdvisoryLock', (db) => db.$withAdvisoryLock('a', () => rows(db, 'SELECT 1'), { bodyTimeout: 300 })],
+    ['$inbox', (db) => db.$inbox('a', 'a', () => rows(db, 'SELECT 1'), { retry })],
+  ])('ends a body of %s that waits for the client by its deadline, and says what it waits for', async (_, call) => {
+    expect(await rejectionOf(call(opened.db))).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: expect.stringContaining('instead of its own `tx`'),
+    })
+  })
+})
