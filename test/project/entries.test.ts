@@ -48,7 +48,9 @@ test('the files that a call loads later have all names that the sources ask them
     const asked = text.matchAll(/const \{ ([^}]+) \} = await import\(/g)
     names.push(...Array.from(asked, ([, list = '']) => list.split(', ')).flat())
   }
-  const chunks = (await readdir(join(DIST, 'chunks'))).filter((name) => /^(?:calls|tools)-\w+\.js$/.test(name))
+  const chunks = (await readdir(join(DIST, 'chunks'))).filter((name) =>
+    /^(?:catalogue|calls|tools)-\w+\.js$/.test(name),
+  )
   const later = await Promise.all(chunks.map((name) => import(join(DIST, 'chunks', name))))
 
   expect(names.length).toBeGreaterThan(8)
