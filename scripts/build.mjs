@@ -69,7 +69,7 @@ const LATER = {
     'stock/read-reservations',
     'stock/line-data',
     'stock/numbering',
-    'stock/other-methods',
+    'stock/methods-for',
     'transactions/after-commit',
     'transactions/fenced',
     'stock/fenced',

@@ -96,6 +96,7 @@ export type {
   ReservationEntry,
   ReservationEntryState,
   ReserveResult,
+  SlotsResult,
   SourceLine,
   StatementEntry,
   Stock,

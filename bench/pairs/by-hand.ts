@@ -70,6 +70,7 @@ export function openByHand(url: string): Side {
         await tx.item.update({ where: { id }, data: { version: version + 1 } })
       }),
     move,
+    moveInSlots: move,
     moveInTransaction: move,
     moveAll: (transactionId, itemIds) =>
       db.$transaction(async (tx) => {

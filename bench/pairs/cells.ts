@@ -21,6 +21,8 @@ export interface Work {
   /** A section in which the holder reads, thinks for `SECTION_MS`, and writes. */
   section(itemId: number): Promise<unknown>
   move(transactionId: string, itemId: number, quantity: number): Promise<unknown>
+  /** The same of an item in four slots. */
+  moveInSlots(transactionId: string, itemId: number, quantity: number): Promise<unknown>
   /** The same in a transaction of the caller's. */
   moveInTransaction(transactionId: string, itemId: number, quantity: number): Promise<unknown>
   /** An order: one of each of these items. */
@@ -69,6 +71,14 @@ export const CELLS: readonly Cell[] = [
   ...cells('$withAdvisoryLock, section of 2 ms', 'section', { 16: 1 }, (side) => side.section(1), 4),
   ...cells('$stock.move', 'move', { 1: 2.1, 16: 5 }, (side, call) => side.move(id(), 1, change(call))),
   ...cells('$stock.move', 'move', { 8: 5 }, (side, call) => side.move(id(), 1, change(call)), 4),
+  ...cells('$stock.move', 'move', { 16: 8 }, (side, call) => side.move(id(), 1, change(call)), 4),
+  ...cells(
+    '$stock.move, 4 slots',
+    'moveInSlots',
+    { 16: 12 },
+    (side, call) => side.moveInSlots(id(), 1, change(call)),
+    4,
+  ),
   ...cells('$stock.move, 1,000 items', 'move', { 16: 2.1 }, (side, call) => side.move(id(), anItem(), change(call))),
   ...cells('tx.$stock.move', 'moveInTransaction', { 1: 1.2, 16: 1.6 }, (side, call) =>
     side.moveInTransaction(id(), anItem(), change(call)),

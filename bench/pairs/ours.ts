@@ -31,6 +31,20 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
       return series({ counter: options.counter }) as never // before 0.2 a series had no document
     }
   }
+  const slots = inSlots()
+  function inSlots() {
+    try {
+      return db.$extends(
+        stock({
+          name: 'slots',
+          item: { model: 'SlotStock', key: 'itemId', slots: 'slot' },
+          movement: { model: 'SlotStockMovement' },
+        }),
+      ).$slots
+    } catch {
+      return db.$stock // before 0.2 there were no slots
+    }
+  }
   const versions: number[] = []
   const amount = 1
   return {
@@ -62,6 +76,7 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
         { timeout: 60_000 },
       ),
     move: (transactionId, item, quantity) => db.$stock.move({ transactionId, item, quantity }),
+    moveInSlots: (transactionId, item, quantity) => slots.move({ transactionId, item, quantity }),
     moveInTransaction: (transactionId, item, quantity) =>
       db.$transaction((tx) => tx.$stock.move({ transactionId, item, quantity })),
     moveAll: (transactionId, items) =>

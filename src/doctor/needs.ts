@@ -66,9 +66,11 @@ function needsOfStock({ name, item, movement, reservation, history, period, keys
   const table = tablesOf(name)
   // For `prune`.
   const deletes = period?.closedUntil && item.opening ? (['DELETE'] as const) : []
+  // For `setSlots`.
+  const slots = item.slots ? (['INSERT', 'DELETE'] as const) : []
   return {
     tables: [
-      table({ ...item, more: [history?.last, period?.closedUntil] }, 'SELECT', 'UPDATE'),
+      table({ ...item, more: [history?.last, period?.closedUntil] }, 'SELECT', 'UPDATE', ...slots),
       table(
         { ...movement, more: [period?.date, ...Object.values(history ?? {}).slice(1)] },
         'SELECT',

@@ -6,6 +6,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { givenOf, itemOfRow } from './item.js'
 import type { HistoryMap, LinesMap, StockMap } from './mapping.js'
+import { withSums } from './slot-sums.js'
 import { inScope, where } from './statements.js'
 
 /** An item whose balance, or whose reserved quantity, is not what its movements and reservations add up to. */
@@ -59,10 +60,11 @@ export async function audit(session: Session, map: StockMap, scope: Scope): Prom
 /** The same, each as soon as its page is read. Without a scope they are of all scopes, and the items are named with theirs. */
 export async function* discrepancies(session: Session, map: StockMap, scope?: Scope): AsyncGenerator<Discrepancy> {
   const { item, quantities } = map
+  const summed = withSums(map)
   await quantities.prepare(session)
   const value = (text: string) => quantities.value(quantities.parse(text))
   for (let page: Page = { scope, after: undefined, end: undefined }; ; ) {
-    const rows = await session.rows<PageRow>(comparison(map, page))
+    const rows = await session.rows<PageRow>(comparison(summed, page))
     for (const row of rows) {
       if (row.key === null) continue
       yield {

@@ -1,11 +1,10 @@
-import type { Session } from '../engine/session.js'
+import type { Session, TransactionSession } from '../engine/session.js'
 import type { CallEvents } from '../events/call-events.js'
 import { patienceOf } from '../retry/call-options.js'
 import type { ResolvedPolicy } from '../retry/policy.js'
 import { checkKeyLength } from '../sql/key-text.js'
 import { keyValue } from '../sql/key-value.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
-import { executeInTransaction } from './execute-in-transaction.js'
 import type { StockExecutor } from './executor.js'
 import { type Args, idsOf } from './lines.js'
 import type { StockMap } from './mapping.js'
@@ -19,7 +18,12 @@ export const CALL = ['transactionId', 'retry', 'signal']
 export interface StockParts {
   readonly map: StockMap
   readonly policy: ResolvedPolicy
-  readonly executor: StockExecutor
+  readonly executor: Executor
+}
+
+/** It carries out the requests: with slots, another one than usual. */
+export interface Executor extends Pick<StockExecutor, 'root' | 'maxWaiting' | 'execute'> {
+  inTransaction(tx: TransactionSession, request: Request): Promise<{ readonly decision: Decision }>
 }
 
 /** The lines of a call under its transaction id. */
@@ -52,14 +56,14 @@ export function requestOf(
 
 /** On the root the request joins a batch; in a transaction it is settled right there. */
 export function settle<R>(
-  { map, executor }: StockParts,
+  { executor }: StockParts,
   session: Session,
   request: Request,
   answer: (decision: Decision) => R,
 ): Promise<R> {
   if (!session.inTransaction) return executor.execute(request, answer)
   return serializeInTransaction(session, request.deadline, async () =>
-    answer((await executeInTransaction(session, map, request)).decision),
+    answer((await executor.inTransaction(session, request)).decision),
   )
 }
 

@@ -75,8 +75,12 @@ export class StockExecutor {
   }
 
   /** @throws OverloadedError if too many calls wait already */
-  execute<R>(request: Request, answer: (decision: Decision) => R): Promise<R> {
+  execute<R>(request: Request, answer: (decision: Decision) => R | PromiseLike<R>): Promise<R> {
     return this.#batcher.add(request, answer)
+  }
+
+  inTransaction(tx: Session, request: Request) {
+    return executeInTransaction(tx, this.#map, request)
   }
 
   async #run(batch: readonly StockJob[], release: Release): Promise<void> {
@@ -244,7 +248,7 @@ export class StockExecutor {
       const { decision, left } = await ownStatements(
         this.root,
         { policy, deadline: deadline.withoutSignal(), waitedFor: 'the stock' },
-        (tx) => executeInTransaction(tx, this.#map, request),
+        (tx) => this.inTransaction(tx, request),
       )
       this.#remember(left)
       answer(job, decision, outcome)

@@ -27,7 +27,7 @@ export function guardsOf({ name, item, movement, reservation, history, period }:
       delete:
         'is refused: movements and reservations may name the item. Delete it with a client without stock(), ' +
         'or with SQL, once none of them is left there or all are archived.',
-      fields: new Set(item.key),
+      fields: new Set(item.rowKey),
       update:
         'must stay as it is: the movements name the item by its key. ' +
         `Create another item, and move the stock there with ${name}.moveAll.`,

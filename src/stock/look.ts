@@ -11,6 +11,7 @@ import { checkArguments, isRecord } from '../values/validation.js'
 import { type Item, itemOfRow, readItem } from './item.js'
 import type { Args } from './lines.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
+import { withSums } from './slot-sums.js'
 import { inScope, keyColumns, rowsIn, where } from './statements.js'
 
 /** The looks at the stock: each is one statement, so all that it shows is of one moment. */
@@ -72,7 +73,7 @@ interface Wanted {
 }
 
 async function balancesOf(session: Session, map: StockMap, { from, on, conditions = [], limit }: Wanted) {
-  const { item, quantities } = map
+  const { item, quantities } = withSums(map, from !== undefined)
   await quantities.prepare(session)
   const { table, key, onHand, reserved, minimum } = item
   const texts = join(key.map((field) => raw(`t.${columnOf(field)}::text`)))

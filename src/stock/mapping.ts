@@ -35,6 +35,10 @@ export interface StockMap {
       readonly minimum: Field | undefined
       readonly maximum: Field | undefined
       readonly opening: Field | undefined
+      /** The number of a row, where an item has several. */
+      readonly slots: Field | undefined
+      /** The key of a row: that of the item, and with slots the number. */
+      readonly rowKey: readonly Field[]
       /** The field of the key that names a lot. */
       readonly lot: Field | undefined
       readonly expiresAt: Field | undefined
@@ -125,6 +129,17 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
     check.report('item.reserved', `must name a field of ${item.model.name} for what is reserved`)
   }
   const minimum = readMinimum(check, options.minimum, quantities)
+  const others = {
+    minimum: item.minimum ?? minimum !== 0n,
+    'item.maximum': item.maximum,
+    'movement.sequence': history,
+    'movement.date': period,
+    reservation,
+    rememberRefusals,
+  }
+  for (const [option, isThere] of Object.entries(item.slots ? others : {})) {
+    if (isThere) check.report(option, 'must not be in the options, nor in the models, beside item.slots')
+  }
   if (rememberRefusals && movement.refused === undefined) {
     check.report('movement.refused', 'must name a Boolean field, for refusals to be remembered in')
   }
@@ -132,7 +147,7 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const tables = reservation ? [movement, reservation] : [movement]
   const catalogue = new Catalogue()
   const keys = new RequiredKeys(catalogue, [
-    { model: item.model, fields: item.key },
+    { model: item.model, fields: item.rowKey },
     ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
   ])
   const name = `$${options.name ?? 'stock'}` as const
@@ -144,7 +159,9 @@ function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
   const scope = found.scope(options.scope)
   const own = found.fields('key', names, KEY)
   const key = [...scope, ...own]
-  found.uniqueKey('key', key)
+  const slots = found.named('slots', INT)
+  const rowKey = slots ? [...key, slots] : key
+  found.uniqueKey('key', rowKey)
   const table = found.table()
   const onHand = found.field('onHand', { ...NUMBER, sentAs: ['int4', 'int8', 'numeric'] })
   const numbers = {
@@ -155,7 +172,7 @@ function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
   }
   for (const [name, field] of Object.entries(numbers)) if (field) checkNumbers(found, name, field, onHand)
   const version = bumpVersion === false ? undefined : table.version
-  return { ...table, version, scope, key, own, onHand, ...numbers, ...mapLots(found, own) }
+  return { ...table, version, scope, key, own, rowKey, slots, onHand, ...numbers, ...mapLots(found, own) }
 }
 
 function mapLots(found: TableCheck, own: readonly Field[]) {

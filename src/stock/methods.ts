@@ -35,6 +35,7 @@ const OTHERS = [
   'extend',
   'change',
   'reverse',
+  'setSlots',
   'trace',
   'audit',
   'balance',
@@ -72,8 +73,9 @@ export class StockFeature implements Feature {
     this.#creates = { uses: [[item.model, 'creates']] }
   }
 
-  uses() {
-    return this.models.map((model): [Model, Use] => [model, model === this.map.item.model ? 'updates' : 'writes'])
+  uses(method: string) {
+    const updates = method === 'setSlots' ? undefined : this.map.item.model
+    return this.models.map((model): [Model, Use] => [model, model === updates ? 'updates' : 'writes'])
   }
 
   on(session: Session, bound?: Scope) {
@@ -142,19 +144,19 @@ export class StockFeature implements Feature {
   /** Whether a movement takes more than this file has. Only the names that are given are looked at: there are few. */
   #isMore(method: Method, args: Unchecked): boolean {
     const { item, period } = this.map
-    if (item.maximum !== undefined || period !== undefined) return true
+    if (item.maximum || item.slots || period) return true
     const isMore = Object.keys(args).some((name) => MORE.has(name) && args[name] !== undefined)
     return isMore || (method === 'moveAll' && hasSources(args))
   }
 
   #loaded(): OtherMethods {
     if (others === undefined) throw new Error('The other methods of $stock are not loaded yet.')
-    this.#others ??= new others.OtherMethods(this.#parts)
+    this.#others ??= others.methodsFor(this.#parts)
     return this.#others
   }
 }
 
-let others: typeof import('./other-methods.js') | undefined
+let others: typeof import('./methods-for.js') | undefined
 let loading: Promise<unknown> | undefined
 
 /**
@@ -165,7 +167,7 @@ let loading: Promise<unknown> | undefined
 function loadedBefore<R>(start: () => Promise<R>): Promise<R> {
   if (others) return start()
   if (loading === undefined) {
-    const loaded = import('./other-methods.js')
+    const loaded = import('./methods-for.js')
     loading = loaded
     // This comes first, and then the calls, with nothing in between.
     const end = (found?: typeof others) => {

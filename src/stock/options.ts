@@ -24,6 +24,12 @@ export interface ItemMapping {
    * and of the type of `movement.date`. Default `closedUntil`, if there is such a DateTime, and movements have a date.
    */
   readonly closedUntil?: string
+  /**
+   * The field that numbers the slots of an item: so many rows, over which its quantity is spread, so that several processes
+   * do not wait for one row. It is an Int with the default 0, and the key of the model is `key` and this field. It goes with a
+   * `minimum` of 0 alone, and without a maximum, reservations, a history and dates. See `setSlots`.
+   */
+  readonly slots?: string
   /** The field of the key that names a lot. Default `lot`, if the key has such a field among others. */
   readonly lot?: string
   /** When a lot expires; NULL is never. `from` takes nothing of a lot that has. Default `expiresAt`, if there is such a DateTime. */
@@ -150,6 +156,7 @@ const stockOptions = s.strictObject({
       'maximum',
       'opening',
       'closedUntil',
+      'slots',
       'lot',
       'expiresAt',
       'receivedAt',

@@ -45,6 +45,7 @@ export const ARGUMENTS = {
   extend: [...CALL, 'expiresIn'],
   change: [...CALL, 'lines', 'minimum'],
   reverse: [...CALL, 'of', 'lines', 'minimum', 'data', 'date'],
+  setSlots: ['item', 'count', 'retry', 'signal'],
   trace: ['item', 'after', 'limit'],
   balance: ['item'],
   balances: ['items', 'where', 'after', 'limit'],
@@ -191,6 +192,12 @@ export class OtherMethods extends ReservationMethods {
 
   async prune(session: Session, args: Args, events?: CallEvents) {
     return prune(this.#pages(session, args, events), this.parts.map, args)
+  }
+
+  /** Those of a ledger with slots have their own. */
+  async setSlots(_: Session, _args: Args, _events?: CallEvents): Promise<unknown> {
+    const message = `must name an Int field of ${this.parts.map.item.model.name}, for items to have slots`
+    throw new ConfigurationError([{ path: 'item.slots', message }])
   }
 
   trace(session: Session, args: Args) {

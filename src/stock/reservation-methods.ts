@@ -8,7 +8,6 @@ import { serializeInTransaction } from '../transactions/serialize.js'
 import * as s from '../values/schema.js'
 import { checkArguments, isRecord } from '../values/validation.js'
 import { type Asked, granted, movedOf, requestOf, type StockParts, settle } from './call.js'
-import { executeInTransaction } from './execute-in-transaction.js'
 import { readItem } from './item.js'
 import { type Args, hasSources, idsOf, oneOrMany, readLines, withData } from './lines.js'
 import { LookMethods } from './look-methods.js'
@@ -135,12 +134,12 @@ export class ReservationMethods extends LookMethods {
     { request, complete }: { request: Request; complete(reading: Session): Promise<Request> },
     answer: (decision: Decision) => R,
   ): Promise<R> {
-    const { map, executor } = this.parts
+    const { executor } = this.parts
     const { deadline } = request
     const read = () => complete(session.until(deadline))
     if (!session.inTransaction) return executor.execute(await readAgain(request, read), answer)
     return serializeInTransaction(session, deadline, async () =>
-      answer((await executeInTransaction(session, map, await read())).decision),
+      answer((await executor.inTransaction(session, await read())).decision),
     )
   }
 }

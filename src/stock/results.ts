@@ -3,7 +3,7 @@ export interface MovedLine<Key, Q> {
   readonly item: Key
   /** As recorded, by the call that came first. */
   readonly quantity: Q
-  /** The quantity on hand after it; for a replay, that of now. */
+  /** The quantity on hand after it; for a replay, that of now. With slots, in the slot that it is of. */
   readonly balance: Q
 }
 
@@ -64,6 +64,13 @@ export interface ReleaseResult {
   /** Whether this call has released it. */
   readonly released: boolean
   readonly state: 'released' | 'fulfilled' | 'expired' | 'missing'
+}
+
+export interface SlotsResult {
+  /** How many slots the item has. */
+  readonly count: number
+  /** How many it had before. */
+  readonly before: number
 }
 
 export interface ProjectResult<Key> {

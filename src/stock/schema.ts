@@ -24,8 +24,16 @@ export interface StockSchemaOptions {
    * names, and movements a `date`. Default false.
    */
   readonly periods?: boolean
+  /**
+   * Whether an item has rows of its own for several processes, its slots: see `setSlots`. Of the other options it goes with
+   * `scope` alone, and there are no reservations. Default false.
+   */
+  readonly slots?: boolean
 }
 
+const ON_HAND: FieldLine = ['onHand', 'Int', '@default(0)']
+const OF_SLOTS: readonly FieldLine[] = [['slot', 'Int', '@default(0)'], ON_HAND]
+const BALANCE: readonly FieldLine[] = [ON_HAND, ['reserved', 'Int', '@default(0)'], ['minimum', 'Int?', '@default(0)']]
 const OF_LOTS: readonly FieldLine[] = [
   ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
   ['receivedAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
@@ -57,30 +65,29 @@ const OF_PERIODS: readonly FieldLine[] = [
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
 export function stockSchema(options: StockSchemaOptions = {}): string {
-  const { scope = [], lots, history, maximum, orders, refusals, periods } = options
+  const { scope = [], slots } = options
+  const { lots, history, maximum, orders, refusals, periods }: StockSchemaOptions = slots ? {} : options
   const item: readonly FieldLine[] = [
     ['productId', 'Int'],
     ['warehouse', 'String'],
     ...(lots ? [['lot', 'String'] as const] : []),
   ]
   const key = item.map(([name]) => name).join(', ')
-  return [
+  const models = [
     modelText({
       doc: 'What is on hand, a row per product and warehouse. `onHand` and `reserved` are written',
       name: 'Stock',
       scope,
       fields: [
         ...item,
-        ['onHand', 'Int', '@default(0)'],
-        ['reserved', 'Int', '@default(0)'],
-        ['minimum', 'Int?', '@default(0)'],
+        ...(slots ? OF_SLOTS : BALANCE),
         ...(maximum ? [['maximum', 'Int?'] as const] : []),
         ...(periods ? OF_PERIODS : []),
         ...(lots ? OF_LOTS : []),
         ...(history ? [['sequence', 'BigInt', '@default(0)'] as const] : []),
         ['version', 'BigInt', '@default(0)'],
       ],
-      keys: [`@@id([${key}])`],
+      keys: [`@@id([${key}${slots ? ', slot' : ''}])`],
     }),
     modelText({
       doc: 'The ledger of the stock: never changed, only added to. Written',
@@ -124,7 +131,8 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
         ...(history ? ['@@index([state, transactionId, line])'] : []),
       ],
     }),
-  ].join('\n')
+  ]
+  return models.slice(0, slots ? 2 : 3).join('\n')
 }
 
 /**

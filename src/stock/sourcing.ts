@@ -8,8 +8,8 @@ import { Semaphore } from '../sync/semaphore.js'
 import { ownStatements } from '../transactions/own-statements.js'
 import { serializeInTransaction } from '../transactions/serialize.js'
 import { type Allocation, allocate, type Taken, withLines } from './allocate.js'
+import type { Executor } from './call.js'
 import { executeInTransaction } from './execute-in-transaction.js'
-import type { StockExecutor } from './executor.js'
 import { readMovements } from './load-snapshot.js'
 import { lockLots, readLots } from './lots.js'
 import type { StockMap } from './mapping.js'
@@ -49,11 +49,11 @@ type SourcingJob = Job<SourcingTask, Decision>
  */
 export class Sourcing {
   readonly #map: StockMap
-  readonly #executor: StockExecutor
+  readonly #executor: Executor
   readonly #batcher: Batcher<SourcingTask, Decision>
   readonly #locking = new Semaphore(LOCKED_AT_ONCE)
 
-  constructor(map: StockMap, executor: StockExecutor) {
+  constructor(map: StockMap, executor: Executor) {
     this.#map = map
     this.#executor = executor
     const { maxWaiting } = executor

@@ -27,6 +27,7 @@ import type {
   ProjectResult,
   ReleaseResult,
   ReserveResult,
+  SlotsResult,
   StockDiscrepancy,
   TraceEntry,
 } from './results.js'
@@ -267,6 +268,20 @@ export interface Stock<
     /** At most so many. Default 1,000, at most 10,000. */
     limit?: number | undefined
   }): Promise<readonly TraceEntry<Q>[]>
+
+  /**
+   * Spreads an item over so many rows, its slots, so that as many processes take from it at once. Its quantity is shared
+   * evenly among them, and so it is by a call with the number that it has. With 1 it is one row again. It waits for the
+   * movements of the item that are under way, and they for it.
+   *
+   * @returns how many slots it has now, and had before
+   * @throws ItemNotFoundError if there is no row of the item with the slot 0
+   * @throws ConfigurationError if the model has no column for slots
+   *
+   * @example
+   * const { count, before } = await db.$stock.setSlots({ item: 11, count: 8 })
+   */
+  setSlots(args: { item: Key; count: number } & CallOptions): Promise<SlotsResult>
 
   /**
    * Undoes a movement, as a whole or in part: the opposite movements, each with the transaction id of the original in its

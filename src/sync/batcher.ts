@@ -117,7 +117,7 @@ export class Batcher<T extends Task, R> {
    *
    * @throws OverloadedError if too many wait already
    */
-  add<A>(task: T, answer: (result: R) => A): Promise<A> {
+  add<A>(task: T, answer: (result: R) => A | PromiseLike<A>): Promise<A> {
     return new Promise((resolve) => {
       const { maxWaiting = Number.POSITIVE_INFINITY, waitedFor } = this.#bounds
       if (this.#waiting >= maxWaiting) throw new OverloadedError(maxWaiting)

@@ -29,19 +29,19 @@ export interface QueuedJob<T, R> extends Job<T, R> {
 export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   readonly task: T
   readonly sequence: number
-  readonly #answer: (result: R) => A
-  #resolve: (answer: A | Promise<A>) => void = () => {}
+  readonly #answer: (result: R) => A | PromiseLike<A>
+  #resolve: (answer: A | PromiseLike<A>) => void = () => {}
   isOver = false
   onAbort: (() => void) | undefined
 
-  constructor(task: T, answer: (result: R) => A, sequence: number) {
+  constructor(task: T, answer: (result: R) => A | PromiseLike<A>, sequence: number) {
     this.task = task
     this.#answer = answer
     this.sequence = sequence
   }
 
   /** The function that rejects is not kept: it is 56 bytes for each of those that wait. */
-  settlesBy(resolve: (answer: A | Promise<A>) => void): void {
+  settlesBy(resolve: (answer: A | PromiseLike<A>) => void): void {
     this.#resolve = resolve
   }
 
@@ -54,7 +54,7 @@ export class WaitingJob<T, R, A> implements QueuedJob<T, R> {
   }
 
   /** Once: a promise that is rejected, and that nobody looks at any more, would end the process. */
-  #settle(outcome: () => A | Promise<A>): void {
+  #settle(outcome: () => A | PromiseLike<A>): void {
     if (this.isOver) return
     this.isOver = true
     try {

@@ -94,6 +94,13 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
   '$stock.statement': (db, transactionId) => db.$stock.statement({ transactionId }),
   '$stock.move of an item with a history': (db, transactionId) =>
     db.$silos.move({ transactionId, item: 'one', quantity: 1 }),
+  '$stock.setSlots': (db) => db.$tickets.setSlots({ item: 'opera', count: 2 }),
+  '$stock.move of an item with slots': (db, transactionId) =>
+    db.$tickets.move({ transactionId, item: 'opera', quantity: -1 }),
+  '$stock.move of an item with slots that borrows': async (db, transactionId) => {
+    await database.query(`UPDATE "Ticket" SET "onHand" = 500`)
+    await db.$tickets.move({ transactionId, item: 'opera', quantity: -600 })
+  },
   '$stock.project of a stock with a history': (db) => db.$silos.project(),
   '$stock.audit': (db) => db.$stock.audit(),
   '$stock.audit of a stock with a history': (db) => db.$silos.audit(),
@@ -238,6 +245,7 @@ INSERT INTO "Lease" (name, token, holder) VALUES ('frozen', 7, 'somebody');
 INSERT INTO "JobRun" (job, token, state, "startedAt", "endedAt") VALUES ('frozen', 1, 'done', now(), now());
 INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Silo" (code) VALUES ('one');
+INSERT INTO "Ticket" (event, "onHand") VALUES ('opera', 1000);
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
 INSERT INTO "Pallet" (code, "onHand") VALUES ('frozen', 1000);
 INSERT INTO "DepotStock" ("companyId", code, "onHand") VALUES (1, 'a', 2), (2, 'a', 2);

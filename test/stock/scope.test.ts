@@ -84,6 +84,19 @@ describe('printed with a scope', () => {
     expect(reservation?.expiresAt.isOptional).toBe(true)
   })
 
+  test('with slots they number the rows of an item, and there are no reservations', async () => {
+    const schema = stockSchema({ scope: ['companyId'], slots: true, history: true })
+    const { reservation: _, ...options } = OPTIONS
+    const { item } = mapStock(await modelsOf(schemaOf(schema)), {
+      ...options,
+      item: { ...options.item, slots: 'slot' },
+    })
+
+    expect(item.rowKey.map(({ name }) => name)).toEqual(['companyId', 'productId', 'warehouse', 'slot'])
+    expect(schema.match(/^model \w+/gm)).toEqual(['model Stock', 'model StockMovement'])
+    expect(await stockSql({ slots: true })).toContain('PRIMARY KEY ("productId","warehouse","slot")')
+  })
+
   test('of a client with several ledgers, the SQL has the tables of all of them', async () => {
     const db = database
       .connect()

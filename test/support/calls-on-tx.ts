@@ -10,6 +10,7 @@ import { steps } from '../../src/steps/extension.js'
 import { stock } from '../../src/stock/extension.js'
 import type { createClient } from './clients.js'
 import { SILO, STOCK, type StockItem } from './stock-models.js'
+import { TICKETS } from './ticket-models.js'
 
 /** One series that is not gapless; its blocks are as small as they can be. */
 const SERIES = {
@@ -32,6 +33,7 @@ export function clientOf({ client }: ReturnType<typeof createClient>) {
     .$extends(steps())
     .$extends(stock(STOCK))
     .$extends(stock({ ...SILO, name: 'silos' }))
+    .$extends(stock({ ...TICKETS, name: 'tickets' }))
     .$extends(serials())
     .$extends(series(SERIES))
 }

@@ -86,7 +86,7 @@ export function describeEngines(body: (engine: ReturnType<typeof useEngine>) => 
   for (const name of ['prisma', 'pg'] as const) describe(`on ${name}`, () => body(useEngine(name)))
 }
 
-function useEngine(name: EngineName) {
+export function useEngine(name: EngineName) {
   const database = useDatabase()
   const opened: { close(): Promise<void> }[] = []
   afterAll(async () => {

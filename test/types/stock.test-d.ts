@@ -1,6 +1,7 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js'
 import { stock } from '../../src/stock/extension.js'
 import type { StockOptions } from '../../src/stock/options.js'
+import type { SlotsResult } from '../../src/stock/types.js'
 import { MATERIAL } from '../support/stock-models.js'
 import { base, db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
 
@@ -316,6 +317,20 @@ const lots = concurrent.$extends(
   barrels.$stock.move({ transactionId, item: 'a', quantity: 1, createMissing: { label: 'tea' } })
   // @ts-expect-error: the label has no default
   barrels.$stock.move({ transactionId, item: 'a', quantity: 1, createMissing: true })
+}
+
+// The slots of an item.
+{
+  const tickets = concurrent.$extends(
+    stock({ item: { model: 'Ticket', key: 'event', slots: 'slot' }, movement: { model: 'TicketSale' } }),
+  )
+  const call = tickets.$stock.setSlots({ item: 'opera', count: 4, retry: { attempts: 1 } })
+  type _Slots = Expect<Equal<Resolved<typeof call>, SlotsResult>>
+  tickets.$stock.move({ transactionId, item: 'opera', quantity: -1, data: { customer: 'a' } })
+  // @ts-expect-error: a slot is no part of the name of an item
+  tickets.$stock.move({ transactionId, item: { event: 'opera', slot: 0 }, quantity: -1 })
+  // @ts-expect-error: it must be said how many
+  tickets.$stock.setSlots({ item: 'opera' })
 }
 
 // The date of a movement, and the end of a period.

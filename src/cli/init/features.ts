@@ -52,7 +52,7 @@ export const PARTS = {
   'serial-state': 'serials',
   voids: 'series',
   parallel: 'series',
-} as const satisfies Readonly<Record<Exclude<keyof StockSchemaOptions, 'scope'>, 'stock'>> &
+} as const satisfies Readonly<Record<Exclude<keyof StockSchemaOptions, 'scope' | 'slots'>, 'stock'>> &
   Readonly<Record<string, FeatureName>>
 export type Part = keyof typeof PARTS
 

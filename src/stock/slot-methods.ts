@@ -1,0 +1,91 @@
+import type { Session } from '../engine/session.js'
+import { ConfigurationError, InvalidArgumentError } from '../errors/index.js'
+import type { CallEvents } from '../events/call-events.js'
+import { patienceOf } from '../retry/call-options.js'
+import { inSavepoint, serializeInTransaction } from '../transactions/serialize.js'
+import * as s from '../values/schema.js'
+import { checkArguments } from '../values/validation.js'
+import type { StockParts } from './call.js'
+import { readItem } from './item.js'
+import { type Args, hasSources } from './lines.js'
+import { OtherMethods } from './other-methods.js'
+import { SlotExecutor } from './slot-executor.js'
+
+const countSchema = s.object({
+  count: s.whole().check(s.gte(1, 'must be at least 1'), s.lte(1_000, 'must be at most 1,000')),
+})
+
+/** The methods of a ledger whose items have slots. */
+export class SlotMethods extends OtherMethods {
+  readonly #executor: SlotExecutor
+
+  constructor(parts: StockParts) {
+    const executor = new SlotExecutor(parts.executor, parts.map)
+    super({ ...parts, executor })
+    this.#executor = executor
+  }
+
+  override move(session: Session, args: Args, events?: CallEvents) {
+    return super.move(session, withoutOthers(args), events)
+  }
+
+  override moveAll(session: Session, args: Args, events?: CallEvents) {
+    if (hasSources(args)) throw new InvalidArgumentError('lines', 'cannot have from beside slots: name the items.')
+    return super.moveAll(session, withoutOthers(args), events)
+  }
+
+  override reverse(session: Session, args: Args, events?: CallEvents) {
+    return super.reverse(session, withoutOthers(args), events)
+  }
+
+  override async defer(): Promise<never> {
+    throw unfit('defer', 'move does not wait for other processes')
+  }
+
+  override async project(): Promise<never> {
+    throw unfit('project', 'nothing of it is deferred')
+  }
+
+  override async close(): Promise<never> {
+    throw unfit('close', 'its movements have no date')
+  }
+
+  override async prune(): Promise<never> {
+    throw unfit('prune', 'its movements have no date')
+  }
+
+  override async setSlots(session: Session, args: Args, events?: CallEvents) {
+    const { map, policy } = this.parts
+    const { count } = checkArguments(countSchema, { count: args.count })
+    const item = readItem(map.item, args.scope, args.item, 'item')
+    const patience = patienceOf(policy, { retry: args.retry, signal: args.signal })
+    const { deadline } = patience
+    events?.begin(deadline, item.id)
+    deadline.signal?.throwIfAborted()
+    const before = session.inTransaction
+      ? await serializeInTransaction(session, deadline, () =>
+          inSavepoint(session, deadline, (tx) => this.#executor.setSlots(tx, item, count)),
+        )
+      : await this.#executor.setSlotsAlone(patience, item, count)
+    return { count, before }
+  }
+}
+
+/** @throws InvalidArgumentError for an argument that there is no answer for where the item has several rows */
+function withoutOthers(args: Args): Args {
+  for (const name of ['minimum', 'maximum', 'createMissing']) {
+    if (args[name] === undefined || args[name] === false) continue
+    throw new InvalidArgumentError(
+      name,
+      name === 'createMissing'
+        ? 'cannot be given beside slots: create the item first, as the row with the slot 0.'
+        : 'cannot be given beside slots: each of them stays at 0 or above.',
+    )
+  }
+  return args
+}
+
+function unfit(method: string, because: string): ConfigurationError {
+  const message = `cannot be given for ${method}: of an item with slots ${because}`
+  return new ConfigurationError([{ path: 'item.slots', message }])
+}

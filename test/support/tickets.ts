@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
+import type { useEngine } from './engines.js'
+import { type TicketDb, withTickets } from './ticket-models.js'
+
+type Engine = ReturnType<typeof useEngine>
+type Client = Awaited<ReturnType<Engine['connect']>> & {
+  readonly db: TicketDb
+  /** The slot that it takes from, by the number of slots. */
+  readonly slots: Map<number, number>
+}
+
+/** Events and clients of an engine, in the database of a test file. */
+export function useTickets({ name, database, connect: open }: Engine) {
+  const opened: Client[] = []
+  const openNew = async (url = database.url): Promise<Client> => {
+    const made = await open(name, { url })
+    const client = { ...made, db: withTickets(name, made), slots: new Map() }
+    if (url === database.url) opened.push(client)
+    return client
+  }
+  /** A client; without a URL of its own, one that other tests use as well. */
+  const connect = async (url?: string) => (url === undefined && opened[0]) || openNew(url)
+  /** An event that nobody else uses, with so much in each of its slots. */
+  const newEvent = async (...onHand: readonly number[]): Promise<string> => {
+    const event = `event ${randomUUID()}`
+    await database.query(
+      `INSERT INTO "Ticket" (event, slot, "onHand", price)
+SELECT $1, number - 1, quantity, 7 FROM unnest($2::int[]) WITH ORDINALITY AS s(quantity, number)`,
+      [event, onHand],
+    )
+    await database.query(
+      `INSERT INTO "TicketSale" ("transactionId", line, event, quantity)
+SELECT 'opening of ' || $1, 0, $1, sum(quantity) FROM unnest($2::int[]) AS s(quantity) HAVING sum(quantity) <> 0`,
+      [event, onHand],
+    )
+    return event
+  }
+  /** The quantities of its slots, in their order. */
+  const slotsOf = async (event: string) => {
+    const rows = await database.query('SELECT "onHand" FROM "Ticket" WHERE event = $1 ORDER BY slot', [event])
+    return rows.map((row) => row.onHand as number)
+  }
+  const totalOf = async (event: string) => (await slotsOf(event)).reduce((sum, each) => sum + each, 0)
+  const movementsOf = async (transactionId: string) => {
+    const rows = await database.query('SELECT quantity FROM "TicketSale" WHERE "transactionId" = $1 ORDER BY line', [
+      transactionId,
+    ])
+    return rows.map(({ quantity }) => quantity as number)
+  }
+  /** A client that takes from this slot of events with so many. */
+  const connectAt = async (slot: number, of: number, url?: string): Promise<Client> => {
+    for (const client of url === undefined ? opened : []) if ((await ownSlot(client, of)) === slot) return client
+    for (;;) {
+      const client = await openNew(url)
+      if ((await ownSlot(client, of)) === slot) return client
+    }
+  }
+  const ownSlot = async ({ db, slots }: Client, of: number) => {
+    const known = slots.get(of)
+    if (known !== undefined) return known
+    const event = await newEvent(...Array(of).fill(0))
+    await db.$stock.move({ transactionId: newId(), item: event, quantity: 1 })
+    const own = (await slotsOf(event)).indexOf(1)
+    slots.set(of, own)
+    return own
+  }
+  /** Every event is what its sales add up to, and no slot of it is below 0. */
+  const expectExact = async () => {
+    const { db } = await connect()
+    expect(await db.$stock.audit()).toEqual([])
+    expect(await database.query('SELECT FROM "Ticket" WHERE "onHand" < 0')).toEqual([])
+  }
+  return { connect, connectAt, newEvent, slotsOf, totalOf, movementsOf, expectExact }
+}
+
+/** A transaction id that nobody else uses. */
+export const newId = (): string => randomUUID()
