@@ -1,6 +1,4 @@
-import type { PrismaClient } from '../../generated/prisma/client.js'
 import { concurrency } from '../../src/index.js'
-import type { PgClient } from '../../src/pg.js'
 import { stock } from '../../src/pg.js'
 import { stock as prismaStock } from '../../src/stock/extension.js'
 import type { EngineName, openEngine } from './engines.js'
@@ -15,9 +13,9 @@ type Opened = Pick<Awaited<ReturnType<typeof openEngine>>, 'db' | 'client'>
 
 /** A client of an engine with tickets. To the tests both are one. */
 export function withTickets(engine: EngineName, { db, client }: Opened) {
-  const onPg = (plain: PgClient) => plain.$extends(stock<string, number>(TICKETS))
-  const onPrisma = (plain: PrismaClient) => plain.$extends(concurrency()).$extends(prismaStock(TICKETS))
-  return engine === 'pg' ? onPg(db) : (onPrisma(client) as unknown as ReturnType<typeof onPg>)
+  const onPg = () => db.$extends(stock<string, number>(TICKETS))
+  const onPrisma = () => client.$extends(concurrency()).$extends(prismaStock(TICKETS))
+  return engine === 'pg' ? onPg() : (onPrisma() as unknown as ReturnType<typeof onPg>)
 }
 
 export type TicketDb = ReturnType<typeof withTickets>

@@ -4,7 +4,7 @@ import type { useEngine } from './engines.js'
 import { type TicketDb, withTickets } from './ticket-models.js'
 
 type Engine = ReturnType<typeof useEngine>
-type Client = Awaited<ReturnType<Engine['connect']>> & {
+type Client = Omit<Awaited<ReturnType<Engine['connect']>>, 'db'> & {
   readonly db: TicketDb
   /** The slot that it takes from, by the number of slots. */
   readonly slots: Map<number, number>
