@@ -60,6 +60,7 @@ const LATER = {
     'series/document-creator',
     'series/free-numbers',
     'series/number-methods',
+    'series/store',
     'steps/run',
     'stock/fold-counted',
     'stock/period',

@@ -18,11 +18,12 @@ export function openByHand(url: string): Side {
       await takeStock(tx, [itemId], quantity)
       await tx.stockMovement.create({ data: { transactionId, line: 0, itemId, quantity } })
     })
-  const number = (transactionId: string) =>
-    db.$transaction(async (tx) => {
-      const { last } = await tx.series.update({ where: { name: 'invoice' }, data: { last: { increment: 1 } } })
-      await tx.document.create({ data: { series: 'invoice', number: last, transactionId } })
-    })
+  const numbered = async (tx: Tx, transactionId: string) => {
+    const { last } = await tx.series.update({ where: { name: 'invoice' }, data: { last: { increment: 1 } } })
+    await tx.document.create({ data: { series: 'invoice', number: last, transactionId } })
+    return last
+  }
+  const number = (transactionId: string) => db.$transaction((tx) => numbered(tx, transactionId))
   return {
     async updateObject(caller) {
       const where = { id: ITEMS - caller, version: versions[caller] ?? 0 }
@@ -97,6 +98,12 @@ export function openByHand(url: string): Side {
         if (taken.length < 3) throw new Error('There are too few serials.')
       }),
     number,
+    numberById: (transactionId) =>
+      db.$transaction(async (tx) => {
+        const last = await numbered(tx, transactionId)
+        const noted = { series: 'invoice', period: '', value: last, text: String(last) }
+        await tx.seriesNumber.create({ data: { ...noted, transactionId } })
+      }),
     numberTogether: number,
     close: () => db.$disconnect(),
   }

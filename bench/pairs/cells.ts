@@ -30,6 +30,8 @@ export interface Work {
   serials(transactionId: string): Promise<unknown>
   /** The next number and its document. */
   number(transactionId: string): Promise<unknown>
+  /** The same, and a record of the number by the transaction id, which has the same one when it comes again. */
+  numberById(transactionId: string): Promise<unknown>
   /** The same where callers of a process may share a statement. */
   numberTogether(transactionId: string): Promise<unknown>
 }
@@ -87,6 +89,7 @@ export const CELLS: readonly Cell[] = [
   ...cells('$stock.moveAll, 100 lines', 'moveAll', { 1: 2 }, (side, { n }) => side.moveAll(id(), lines(100, n))),
   ...cells('$serials.allocate × 3', 'serials', { 1: 1.6, 16: 5 }, (side) => side.serials(id())),
   ...cells('$series.next and document', 'number', { 1: 0.95, 16: 1 }, (side) => side.number(id())),
+  ...cells('$series.next by transaction id', 'numberById', { 1: 0.95, 16: 1 }, (side) => side.numberById(id())),
   ...cells('$series.create', 'numberTogether', { 16: 15 }, (side) => side.numberTogether(id())),
 ]
 

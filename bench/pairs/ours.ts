@@ -82,7 +82,13 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
     moveAll: (transactionId, items) =>
       db.$stock.moveAll({ transactionId, lines: items.map((item) => ({ item, quantity: -1 })) }),
     serials: (transactionId) => db.$serials.allocate({ transactionId, where: { itemId: 1 }, count: 3 }),
+    // By hand, too, nothing but the document's own key keeps a transaction id from a second number.
     number: (transactionId) =>
+      db.$transactionWithRetry(async (tx) => {
+        const { value } = await tx.$series.next('invoice')
+        await tx.document.create({ data: { series: 'invoice', number: Number(value), transactionId } })
+      }),
+    numberById: (transactionId) =>
       db.$transactionWithRetry(async (tx) => {
         const { value } = await tx.$series.next('invoice', { transactionId })
         await tx.document.create({ data: { series: 'invoice', number: Number(value), transactionId } })

@@ -46,6 +46,7 @@ INSERT INTO stock_movement (transaction_id, line, item_id, quantity) SELECT $1, 
         [transactionId, itemId, quantity],
       ),
     number,
+    numberById: number,
     numberTogether: number,
     close: () => pool.end(),
   }

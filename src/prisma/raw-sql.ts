@@ -1,3 +1,4 @@
+import { madeOnce } from '../engine/made-once.js'
 import type { CallInTransaction, Row, SqlStatement } from '../engine/session.js'
 import { type PrismaCall, type PrismaClientLike, SCOPE, transactionId, transactionOf } from './client.js'
 import { hookedRawSql, RAW } from './foreign.js'
@@ -61,13 +62,17 @@ interface Way {
 }
 
 /**
+ * The members of each client, and those of each `tx`, which are read once, though several sessions are made of a `tx`: each
+ * reading passes a Proxy of each extension, which takes 14 µs per statement. By what a `tx` knows its transaction.
+ */
+const ways = new WeakMap<object, Way>()
+const calls = new WeakMap<object, CallInTransaction>()
+
+/**
  * Sends SQL of our own on one client: on a `tx` in its transaction, with what runs around its calls.
  *
  * Prisma's `$queryRawUnsafe` costs the client 180 µs, and the way to the engine alone 90. It is taken where
  * another extension hooks raw SQL, where spans are recorded, and where Prisma's engine is not the known one.
- *
- * The members of the client are read once: on a `tx` each reading passes a Proxy of each extension, which takes 14 µs
- * per statement.
  */
 export class RawSql {
   readonly #client: PrismaClientLike
@@ -83,12 +88,12 @@ export class RawSql {
 
   /** The transaction of a `tx`, and the mark of its calls. */
   get call(): CallInTransaction {
-    this.#call ??= { id: transactionId(this.#client), scope: transactionOf(this.#client), isWrite: true }
+    this.#call ??= callOf(this.#client)
     return this.#call
   }
 
   send<R extends object = Row>(statement: SqlStatement): PromiseLike<R[]> {
-    const way = (this.#way ??= wayOf(this.#client))
+    const way = (this.#way ??= madeOnce(ways, this.#client[SCOPE] ?? this.#client, () => wayOf(this.#client)))
     if (way.mapper === undefined || way.original._tracingHelper.isEnabled())
       return this.#client.$queryRawUnsafe(statement.text, ...statement.values)
     return way.around && this.#isAround
@@ -103,6 +108,12 @@ export class RawSql {
   sendAtOnce<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
     return sendOn(wayOf(this.#client, false), statement)
   }
+}
+
+function callOf(tx: PrismaClientLike): CallInTransaction {
+  const make = () => ({ id: transactionId(tx), scope: transactionOf(tx), isWrite: true })
+  const scope = tx[SCOPE]
+  return scope ? madeOnce(calls, scope, make) : make()
 }
 
 function wayOf(client: PrismaClientLike, passesHooks = hookedRawSql(client)): Way {

@@ -1,5 +1,6 @@
 import type { Field, Model } from '../engine/data-model.js'
 import { isLockTimeout } from '../engine/error-facts.js'
+import { madeOnce } from '../engine/made-once.js'
 import type { Row, Session } from '../engine/session.js'
 import { isConcurrencyError } from '../errors/index.js'
 import { timed } from '../events/call-events.js'
@@ -7,8 +8,10 @@ import { AmbiguousOutcome, isNoAnswer } from '../retry/ambiguous-outcome.js'
 import type { Patience } from '../retry/call-options.js'
 import { readConfirmed } from '../retry/confirm.js'
 import { readAgain } from '../retry/read-again.js'
+import type { Table } from '../sql/catalogue.js'
 import { toRecord } from '../sql/raw-record.js'
 import { raw, sql } from '../sql/statement.js'
+import type { Written } from '../sql/written.js'
 import { Batcher, type BatcherBounds, type Job, type Task } from '../sync/batcher.js'
 import { systemClock } from '../sync/clock.js'
 import { soonest } from '../sync/deadline.js'
@@ -93,6 +96,7 @@ export class DocumentCreator {
   readonly #batcher: Batcher<CreateTask, Created>
   readonly #alone = new Semaphore(ALONE_AT_ONCE)
   readonly #replays = new ReplayWatch()
+  readonly #statements = new WeakMap<Table, WeakMap<DocumentMap, Map<string, Written>>>()
 
   constructor(parts: CreatorParts, maxWaiting: number) {
     this.#parts = parts
@@ -161,7 +165,12 @@ export class DocumentCreator {
         await series.document.keys.check(root)
         return map.catalogue.of(series.document.model, root)
       })
-      const form = { map, series, table, readable, fields: record.fields }
+      const statements = madeOnce(
+        madeOnce(this.#statements, table, () => new WeakMap()),
+        series.document,
+        () => new Map(),
+      )
+      const form = { map, series, table, readable, fields: record.fields, statements }
       const documents = jobs.map(({ task }) => task.document)
       const bounds = { lockTimeout: LOCK_TIMEOUT, looksForIds: this.#replays.expectsReplays() }
       const rows = await root.rows<DocumentRow>(createDocuments(form, documents, bounds))

@@ -1,4 +1,5 @@
 import type { Field } from '../engine/data-model.js'
+import type { SqlStatement } from '../engine/session.js'
 import { sqlTypeOf, stampColumns, stamps } from '../mapping/columns.js'
 import type { Table } from '../sql/catalogue.js'
 import type { ColumnValue } from '../sql/column-value.js'
@@ -7,6 +8,7 @@ import { returning } from '../sql/raw-record.js'
 import { refusal } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { type Written, writtenOnce } from '../sql/written.js'
 import { lockLimit } from '../transactions/limits.js'
 import type { DocumentSeries, SeriesMap } from './mapping.js'
 import { areEqual, bump, keyOf, labelParts, localMoment, numberText } from './statements.js'
@@ -27,6 +29,8 @@ export interface DocumentForm {
   readonly table: Table
   /** The fields of a document that are given back. */
   readonly readable: readonly Field[]
+  /** The statements for documents of this table and definition, by what else tells them apart. */
+  readonly statements: Map<string, Written>
 }
 
 export interface CreateBounds {
@@ -55,23 +59,31 @@ export interface DocumentRow {
  * that: its unique keys refuse it, whatever the snapshot, and with it the whole statement.
  */
 export function createDocuments(
-  { map, series, fields, table, readable }: DocumentForm,
+  form: DocumentForm,
   documents: readonly NewDocument[],
+  bounds: CreateBounds,
+): SqlStatement {
+  const { series, fields, statements } = form
+  const { column } = series.document.transactionId
+  const rows = documents.map(({ transactionId, at, values }) => ({ ...values, [column]: transactionId, '#at': at }))
+  const [key, json] = [keyOf(series), param(JSON.stringify(rows))]
+  const title = `${bounds.looksForIds} ${bounds.lockTimeout} ${fields.map(({ name }) => name).join()}`
+  return writtenOnce(statements, title, [...key, json], () => creating(form, { key, json }, bounds))
+}
+
+function creating(
+  { map, series, fields, table, readable }: DocumentForm,
+  { key, json }: { readonly key: readonly Parameter[]; readonly json: Parameter },
   { lockTimeout, looksForIds }: CreateBounds,
 ): Statement {
   const { number: noted } = map
   const { document, format, start } = series
-  const [key, id] = [keyOf(series), columnOf(document.transactionId)]
+  const id = columnOf(document.transactionId)
   const given = new GivenColumns([
     ...fields.map((field) => [columnOf(field), givenType(field, table)] as const),
     [id, sqlTypeOf(document.transactionId) ?? 'text'],
     ['"#at"', 'timestamptz'],
   ])
-  const rows = documents.map(({ transactionId, at, values }) => ({
-    ...values,
-    [document.transactionId.column]: transactionId,
-    '#at': at,
-  }))
   const stamped = document.updatedAt.filter((field) => !fields.includes(field))
   const own = [document.number, ...(document.value ? [document.value] : [])]
   const numberIn = (field: Field) => raw(field.type === 'String' ? ', "#text"' : ', "#value"')
@@ -81,7 +93,7 @@ export function createDocuments(
   SELECT ${raw(lockLimit(lockTimeout))}
 ), entry AS MATERIALIZED (
   SELECT given.*, label.period AS "#period", label.before AS "#before", label.after AS "#after"
-  FROM bound, ${given.numbered(param(JSON.stringify(rows)), 'given', '"#"')}
+  FROM bound, ${given.numbered(json, 'given', '"#"')}
   CROSS JOIN LATERAL (
     SELECT ${labelParts(format)}
     FROM (SELECT ${localMoment(raw('given."#at"'), param(series.timeZone, 'text'))}) AS moment

@@ -43,6 +43,7 @@ export class FreeNumbers implements NumberSource {
   readonly #root: RetryingRoot
   readonly #clock: Clock
   readonly #openings: SingleFlight<void>
+  readonly statements: NumberSource['statements'] = new WeakMap()
 
   constructor(map: SeriesMap, store: SeriesStore, root: RetryingRoot, clock: Clock = systemClock) {
     if (map.free === undefined) throw new Error('There are free numbers in parallel series alone.')

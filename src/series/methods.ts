@@ -22,7 +22,7 @@ import { inScope, ownTables, type Series, type SeriesMap, seriesOf } from './map
 import type { NumberMethods } from './number-methods.js'
 import type { SeriesOptions } from './options.js'
 import type { Wanted } from './statements.js'
-import { type GivenNumber, SeriesStore } from './store.js'
+import type { GivenNumber, SeriesStore } from './store.js'
 import type { CreatedDocument } from './types.js'
 
 const nextSchema = s.strictObject({ ...numberOptions, transactionId: s.optional(keyTextSchema) })
@@ -50,10 +50,10 @@ export class SeriesFeature implements Feature {
   readonly scope
   readonly map: SeriesMap
   readonly #root: RetryingRoot
-  readonly #store: SeriesStore
   readonly #policy: ResolvedPolicy
   readonly #engine: DocumentEngine
   readonly #maxWaiting: number
+  #store: SeriesStore | undefined
   #blocks: BlockAllocator | undefined
   #creator: DocumentCreator | undefined
   #free: FreeNumbers | undefined
@@ -66,7 +66,6 @@ export class SeriesFeature implements Feature {
     this.models = [...this.ownModels, ...documentsOf(map)]
     this.map = map
     this.#root = root
-    this.#store = new SeriesStore(map)
     this.#policy = resolvePolicy(DEFAULT_POLICY, options.retry)
     this.#engine = engine
     this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING
@@ -151,9 +150,10 @@ export class SeriesFeature implements Feature {
   /** Loaded by the first call, before its deadline begins: many programs only take numbers. */
   async #loadCreator(): Promise<DocumentCreator> {
     const { DocumentCreator } = await import('./document-creator.js')
+    const store = await this.#loadStore()
     const free = this.map.free && (await this.#loadFree())
     const take: CreatorParts['take'] = (tx, call) =>
-      free && call.series.parallel ? free.take(tx, call) : this.#store.takeOnce(tx, call, call.transactionId)
+      free && call.series.parallel ? free.take(tx, call) : store.takeOnce(tx, call, call.transactionId)
     const parts = { map: this.map, root: this.#root, take, engine: this.#engine }
     this.#creator ??= new DocumentCreator(parts, this.#maxWaiting)
     return this.#creator
@@ -178,48 +178,58 @@ export class SeriesFeature implements Feature {
 
   async #loadFree(): Promise<FreeNumbers> {
     const { FreeNumbers } = await import('./free-numbers.js')
-    this.#free ??= new FreeNumbers(this.map, this.#store, this.#root)
+    const store = await this.#loadStore()
+    this.#free ??= new FreeNumbers(this.map, store, this.#root)
     return this.#free
   }
 
   /** Loaded in the turn of the first call: the calls on a `tx` keep their order. Most series have no blocks. */
   async #loadBlocks(): Promise<BlockAllocator> {
     const { BlockAllocator } = await import('./block-allocator.js')
-    this.#blocks ??= new BlockAllocator(this.#store, this.#root)
+    const store = await this.#loadStore()
+    this.#blocks ??= new BlockAllocator(store, this.#root)
     return this.#blocks
   }
 
-  #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
+  /** Loaded by the first call, in its turn as well. */
+  async #loadStore(): Promise<SeriesStore> {
+    const { SeriesStore } = await import('./store.js')
+    return (this.#store ??= new SeriesStore(this.map))
+  }
+
+  async #gapless(tx: Session, call: NumberCall): Promise<GivenNumber> {
     const { transactionId, deadline } = call
+    const store = this.#store ?? (await this.#loadStore())
     // The counter's row is locked by the statement that takes the number.
     return timed(deadline.events, 'row', () =>
-      transactionId === undefined ? this.#store.take(tx, call) : this.#store.takeOnce(tx, call, transactionId),
+      transactionId === undefined ? store.take(tx, call) : store.takeOnce(tx, call, transactionId),
     )
   }
 
   /** `undefined` if no block can be had soon: then the number is taken in the caller's transaction, like a gapless one. */
   async #fromBlock(tx: Session, call: NumberCall): Promise<GivenNumber | undefined> {
     const { series, transactionId, deadline } = call
-    const known = transactionId !== undefined && (await this.#store.read(tx, series, transactionId))
+    const store = this.#store ?? (await this.#loadStore())
+    const known = transactionId !== undefined && (await store.read(tx, series, transactionId))
     if (known) return known
     const blocks = this.#blocks ?? (await this.#loadBlocks())
     const number = await blocks.take(call, deadline, PATIENCE_IN_TRANSACTION)
     if (number === undefined || transactionId === undefined) return number
-    return this.#store.record(tx, series, transactionId, number)
+    return store.record(tx, series, transactionId, number)
   }
 
   async #onRoot(call: NumberCall): Promise<GivenNumber> {
     const { series, transactionId, policy, deadline } = call
     const root = this.#root.until(deadline)
-    const known =
-      transactionId && (await readAgain(call, () => this.#store.read(root, series, transactionId, deadline)))
+    const store = this.#store ?? (await this.#loadStore())
+    const known = transactionId && (await readAgain(call, () => store.read(root, series, transactionId, deadline)))
     if (known) return known
     // Before the transaction, so that a call that waits for a block holds no connection.
     const blocks = this.#blocks ?? (await this.#loadBlocks())
     const number = await blocks.take(call, deadline)
     if (transactionId === undefined) return number
     return ownStatements(this.#root, { policy, deadline, waitedFor: 'the same transaction id' }, (tx) =>
-      this.#store.record(tx, series, transactionId, number),
+      store.record(tx, series, transactionId, number),
     )
   }
 

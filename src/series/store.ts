@@ -1,11 +1,13 @@
-import { rowOf, type Session } from '../engine/session.js'
+import { rowOf, type Session, type SqlStatement } from '../engine/session.js'
 import { ConfigurationError, SeriesOverflowError } from '../errors/index.js'
 import { sqlTypeOf, stamps, touches } from '../mapping/columns.js'
 import { confirm, readConfirmed } from '../retry/confirm.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
-import { join, type Parameter, param, raw, type Statement, sql } from '../sql/statement.js'
+import { join, type Parameter, type Piece, param, raw, type Statement, sql } from '../sql/statement.js'
+import { type Written, writtenOnce } from '../sql/written.js'
 import type { Deadline } from '../sync/deadline.js'
+import type { Format } from './format.js'
 import type { Series, SeriesMap } from './mapping.js'
 import { areEqual, bump, keyOf, labelParts, localMoment, numberText, periodStart, type Wanted } from './statements.js'
 
@@ -47,6 +49,8 @@ export interface Taken {
 export interface NumberSource {
   /** The part of the statement that takes one, unless `known` has a row: `taken` has its period, and its value as `last`. */
   taken(wanted: Wanted, key: readonly Parameter[]): Statement
+  /** The statements that take one, by the format of the series: each definition has one of its own. */
+  readonly statements: WeakMap<Format, Written>
   giveBack(tx: Session, series: Series, number: NumberPlace): Promise<void>
 }
 
@@ -73,6 +77,8 @@ export const MOST_TRIES = 3
 /** The user's tables of series and numbers. */
 export class SeriesStore {
   readonly map: SeriesMap
+  /** Those of `take`, by the format of the series. */
+  readonly #statements = new WeakMap<Format, Written>()
 
   constructor(map: SeriesMap) {
     this.map = map
@@ -80,9 +86,16 @@ export class SeriesStore {
 
   /** @throws SeriesOverflowError */
   async take(tx: Session, wanted: Wanted): Promise<GivenNumber> {
-    const taken = await this.takeMany(tx, wanted, 1n)
-    if (!('last' in taken)) throw overflow(wanted.series)
-    return given(taken, taken.last)
+    await this.map.keys.check(tx)
+    const { series } = wanted
+    const [key, at] = [keyOf(series), momentOf(wanted)]
+    const write = () => sql`WITH ${label(wanted, at)}, ${this.#bumped(series, key, raw('label'))}
+SELECT taken.period, taken.last::int8 AS value,
+  ${textOf(series)} AS text
+FROM taken CROSS JOIN label`
+    const [row] = await tx.rows<NumberRow>(writtenOnce(this.#statements, series.format, [...key, at], write))
+    if (row === undefined) throw overflow(series)
+    return numberOf(row, false)
   }
 
   /**
@@ -184,20 +197,16 @@ FROM label LEFT JOIN taken ON true`,
    * was committed meanwhile is not in the snapshot; it is met by the unique key, and the number that was
    * `taken` for nothing is to be given back.
    */
-  #takeOnce(source: NumberSource, wanted: Wanted, transactionId: string): Statement {
+  #takeOnce(source: NumberSource, wanted: Wanted, transactionId: string): SqlStatement {
     const { number } = this.map
-    const key = keyOf(wanted.series)
-    const id = this.#id(transactionId)
-    const text = numberText(
-      { before: raw('label.before'), value: raw('taken.last'), after: raw('label.after') },
-      param(wanted.series.format.width, 'int4'),
-    )
-    return sql`WITH ${label(wanted)}, known AS (
+    const { series } = wanted
+    const [key, id, at] = [keyOf(series), this.#id(transactionId), momentOf(wanted)]
+    const write = () => sql`WITH ${label(wanted, at)}, known AS (
   ${this.#known(key, id)}
 ), ${source.taken(wanted, key)}, given AS (
   INSERT INTO ${number.table} (${this.#columns()})
   SELECT ${join(key)}, ${id}, taken.period, taken.last,
-    ${text}${stamps(number.updatedAt)}
+    ${textOf(series)}${stamps(number.updatedAt)}
   FROM taken CROSS JOIN label
   ${this.#unlessKnown()}
   RETURNING ${this.#numberOf()}
@@ -207,17 +216,13 @@ UNION ALL
 SELECT 'given', period, value, text FROM given
 UNION ALL
 SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS (SELECT FROM given)`
+    return writtenOnce(source.statements, series.format, [...key, id, at], write)
   }
 
   /** The counter: it is locked from the statement on until the transaction ends. */
   readonly #counter: NumberSource = {
-    taken: ({ series }, key) => {
-      const one = param(1n, 'int8')
-      const source = raw('label WHERE NOT EXISTS (SELECT FROM known)')
-      return sql`taken AS (
-  ${bump(this.map, series, key, { size: one, more: one, source })}
-)`
-    },
+    statements: new WeakMap(),
+    taken: ({ series }, key) => this.#bumped(series, key, raw('label WHERE NOT EXISTS (SELECT FROM known)')),
     // The number that this transaction took last: it still holds the row, and nobody has seen it.
     giveBack: async (tx, series, { period }) => {
       const { counter } = this.map
@@ -225,6 +230,14 @@ SELECT 'taken for nothing', period, last::int8, NULL FROM taken WHERE NOT EXISTS
       await tx.rows(sql`UPDATE ${counter.table} AS s SET ${last} = s.${last} - 1${touches(counter, 's')}
 WHERE ${isPeriod(this.map, series, period)}`)
     },
+  }
+
+  /** One number of the counter. */
+  #bumped(series: Series, key: readonly Parameter[], source: Piece): Statement {
+    const one = param(1n, 'int8')
+    return sql`taken AS (
+  ${bump(this.map, series, key, { size: one, more: one, source })}
+)`
   }
 
   #known(key: readonly Parameter[], id: Parameter): Statement {
@@ -259,14 +272,25 @@ WHERE ${isPeriod(this.map, series, period)}`)
   }
 }
 
+function momentOf({ at }: Wanted): Parameter {
+  return param(at?.toISOString() ?? null, 'timestamptz')
+}
+
+/** The text of a number that was taken. */
+function textOf({ format }: Series): Statement {
+  const parts = { before: raw('label.before'), value: raw('taken.last'), after: raw('label.after') }
+  return numberText(parts, param(format.width, 'int4'))
+}
+
 /** The form of the numbers in a moment's period, and when it begins and ends. */
-export function label({ series: { format, timeZone }, at }: Wanted): Statement {
+export function label(wanted: Wanted, at = momentOf(wanted)): Statement {
+  const { format, timeZone } = wanted.series
   const zone = param(timeZone, 'text')
   const unit = param(format.unit ?? null, 'text')
   const begins = periodStart(unit, format.shift)
   return sql`moment AS (
   -- the transaction's own moment, as in all its CURRENT_TIMESTAMPs
-  SELECT ${localMoment(param(at?.toISOString() ?? null, 'timestamptz'), zone)}
+  SELECT ${localMoment(at, zone)}
 ), label AS (
   SELECT ${labelParts(format)},
     ${begins} AT TIME ZONE ${zone} AS begins,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { quoted } from '../../src/sql/sql.js'
 import { join, param, raw, sql } from '../../src/sql/statement.js'
+import { type Written, writtenOnce } from '../../src/sql/written.js'
 import { useDatabase } from '../support/clients.js'
 
 const database = useDatabase()
@@ -51,4 +52,18 @@ test('a plain string does not compile', () => {
 
   // @ts-expect-error: it may come from a user
   sql`SELECT ${given}`
+})
+
+test('a statement that is written once for a key has the values of each call, and those that follow from the key', () => {
+  const known = new Map<string, Written>()
+  const send = (key: string, name: string, width: number) => {
+    const [scope, own] = [param(1), param(name, 'text')]
+    const write = () => sql`SELECT ${param(width)}, ${own}, ${scope} WHERE ${own} <> ''`
+    return writtenOnce(known, key, [scope, own], write)
+  }
+
+  const text = `SELECT $1, $2::text, $3 WHERE $2::text <> ''`
+  expect(send('of width 4', 'a', 4)).toEqual({ text, values: [4, 'a', 1] })
+  expect(send('of width 4', 'b', 5)).toEqual({ text, values: [4, 'b', 1] })
+  expect(send('of width 6', 'c', 6)).toEqual({ text, values: [6, 'c', 1] })
 })
