@@ -52,7 +52,9 @@ try {
     const sides = [await openOurs(urls[0], root), openByHand(urls[1])] as const
     const cells = CELLS.filter(
       ({ name, processes, callers }) =>
-        processes === 1 && name.includes(wanted) && (values.callers === undefined || callers === Number(values.callers)),
+        processes === 1 &&
+        name.includes(wanted) &&
+        (values.callers === undefined || callers === Number(values.callers)),
     )
     for (const cell of cells) await profile(cell, sides, urls[0])
     for (const side of sides) await side.close()

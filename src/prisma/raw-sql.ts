@@ -2,7 +2,7 @@ import { madeOnce } from '../engine/made-once.js'
 import type { CallInTransaction, Row, SqlStatement } from '../engine/session.js'
 import { type PrismaCall, type PrismaClientLike, SCOPE, transactionId, transactionOf } from './client.js'
 import { hookedRawSql, RAW } from './foreign.js'
-import { type AroundCall, headOf, layerOf } from './layers.js'
+import { type AroundCall, headOf, layerOf, type Node } from './layers.js'
 
 /** How Prisma writes the parameters of raw SQL for its engine. */
 type ArgumentsMapper = (args: readonly unknown[]) => { readonly query: string; readonly parameters: { values: string } }
@@ -52,33 +52,41 @@ function findMapper(client: RawSqlParts): ArgumentsMapper | undefined {
   return mapper
 }
 
-/** The members of a client that its statements need. */
+/** The members of a client that its statements need; the same of all clients of the same extensions. */
 interface Way {
   readonly original: RawSqlParts
   /** `undefined` where Prisma's own way is taken. */
   readonly mapper: ArgumentsMapper | undefined
-  readonly transaction: { readonly kind: 'itx'; readonly id: string } | undefined
   readonly around: AroundCall | undefined
 }
 
-/**
- * The members of each client, and those of each `tx`, which are read once, though several sessions are made of a `tx`: each
- * reading passes a Proxy of each extension, which takes 14 µs per statement. By what a `tx` knows its transaction.
- */
-const ways = new WeakMap<object, Way>()
-const calls = new WeakMap<object, CallInTransaction>()
+type Transaction = { readonly kind: 'itx'; readonly id: string }
+
+/** The way of a client and its `tx`, by its topmost extension. */
+const ways = new WeakMap<Node, Way>()
+
+/** Facts about a client, found out once: several sessions are made of a `tx`. */
+interface Facts {
+  readonly transaction: Transaction | undefined
+  way?: Way
+  call?: CallInTransaction
+}
+
+/** By the client, or by what a `tx` knows its transaction by. */
+const known = new WeakMap<object, Facts>()
 
 /**
  * Sends SQL of our own on one client: on a `tx` in its transaction, with what runs around its calls.
  *
  * Prisma's `$queryRawUnsafe` costs the client 180 µs, and the way to the engine alone 90. It is taken where
  * another extension hooks raw SQL, where spans are recorded, and where Prisma's engine is not the known one.
+ *
+ * The members of the client are read once: on a `tx` each reading passes several Proxies, which takes 14 µs per statement.
  */
 export class RawSql {
   readonly #client: PrismaClientLike
   readonly #isAround: boolean
-  #way: Way | undefined
-  #call: CallInTransaction | undefined
+  #facts: Facts | undefined
 
   /** Without `isAround`, nothing runs around its statements. */
   constructor(client: PrismaClientLike, isAround = true) {
@@ -86,19 +94,24 @@ export class RawSql {
     this.#isAround = isAround
   }
 
+  get #known(): Facts {
+    return (this.#facts ??= factsOf(this.#client))
+  }
+
   /** The transaction of a `tx`, and the mark of its calls. */
   get call(): CallInTransaction {
-    this.#call ??= callOf(this.#client)
-    return this.#call
+    const client = this.#client
+    return (this.#known.call ??= { id: transactionId(client), scope: transactionOf(client), isWrite: true })
   }
 
   send<R extends object = Row>(statement: SqlStatement): PromiseLike<R[]> {
-    const way = (this.#way ??= madeOnce(ways, this.#client[SCOPE] ?? this.#client, () => wayOf(this.#client)))
+    const facts = this.#known
+    const { transaction, way = (facts.way = wayOf(this.#client)) } = facts
     if (way.mapper === undefined || way.original._tracingHelper.isEnabled())
       return this.#client.$queryRawUnsafe(statement.text, ...statement.values)
     return way.around && this.#isAround
-      ? way.around(this.call, () => sendOn<R>(way, statement))
-      : sendOn(way, statement)
+      ? way.around(this.call, () => sendOn<R>(way, statement, transaction))
+      : sendOn(way, statement, transaction)
   }
 
   /**
@@ -106,30 +119,32 @@ export class RawSql {
    * `tx` in the same tick, which would not be sent if it failed.
    */
   sendAtOnce<R extends object = Row>(statement: SqlStatement): Promise<R[]> {
-    return sendOn(wayOf(this.#client, false), statement)
+    const original = this.#client._originalClient
+    return sendOn({ original, mapper: mapperOf(original) }, statement, this.#known.transaction)
   }
 }
 
-function callOf(tx: PrismaClientLike): CallInTransaction {
-  const make = () => ({ id: transactionId(tx), scope: transactionOf(tx), isWrite: true })
-  const scope = tx[SCOPE]
-  return scope ? madeOnce(calls, scope, make) : make()
+function factsOf(client: PrismaClientLike): Facts {
+  const scope = client[SCOPE]
+  return madeOnce<object, Facts>(known, scope ?? client, () => ({
+    transaction: scope && { kind: 'itx', id: transactionId(client) },
+  }))
 }
 
-function wayOf(client: PrismaClientLike, passesHooks = hookedRawSql(client)): Way {
-  const original = client._originalClient
+function wayOf(client: PrismaClientLike): Way {
   const head = headOf(client)
-  return {
-    original,
-    mapper: passesHooks ? undefined : mapperOf(original),
-    transaction: client[SCOPE] && { kind: 'itx', id: transactionId(client) },
-    around: head && layerOf(head.extension)?.around,
+  const find = () => {
+    const original = client._originalClient
+    const mapper = hookedRawSql(client) ? undefined : mapperOf(original)
+    return { original, mapper, around: head && layerOf(head.extension)?.around }
   }
+  return head ? madeOnce(ways, head, find) : find()
 }
 
 async function sendOn<R extends object>(
-  { original, mapper, transaction }: Way,
+  { original, mapper }: Pick<Way, 'original' | 'mapper'>,
   { text, values }: SqlStatement,
+  transaction: Transaction | undefined,
 ): Promise<R[]> {
   if (mapper === undefined) {
     const call = original.$queryRawUnsafe(text, ...values) as PrismaCall<R[]>
