@@ -85,7 +85,6 @@ const LATER = {
     'events/events',
     'prisma/print-migration',
     'retry/read-again',
-    'sql/claim',
     'sql/column-value',
     'sql/given-columns',
     'sql/json-text',

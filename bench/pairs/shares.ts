@@ -30,7 +30,7 @@ export function shares(profile: Profiler.Profile, root: string) {
   const shared = (map: ReadonlyMap<string, number>) => new Map(Array.from(map, ([key, time]) => [key, time / sum]))
   return { owners: shared(owners), functions: shared(functions) }
 
-  /** What is built in belongs to the function that calls it. */
+  /** Built-in code belongs to the function that calls it. */
   function placeOf(id: number): { owner: string; name: string } {
     for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
       const { functionName = '', url = '', lineNumber = 0 } = nodes.get(at)?.callFrame ?? {}

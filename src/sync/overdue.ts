@@ -1,4 +1,3 @@
-import { madeOnce } from '../engine/made-once.js'
 import type { Clock } from './clock.js'
 import type { Deadline } from './deadline.js'
 
@@ -12,13 +11,13 @@ interface Wait {
 const INTERVAL = 50
 
 /**
- * The waits by a clock. They share one timer, since one for each statement would be called off nearly every time. It is not
- * called off with the last of them, as the next statement would begin it anew, but it is the last then.
+ * The waits by a clock. They share one timer, since one for each statement would be called off nearly every time; there
+ * is none while nobody waits.
  */
 class Watch {
   readonly #clock: Clock
   readonly #waits = new Set<Wait>()
-  #isLooking = false
+  #cancel: (() => void) | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -26,23 +25,20 @@ class Watch {
 
   add(wait: Wait): void {
     this.#waits.add(wait)
-    this.#lookLater()
+    this.#cancel ??= this.#clock.timer(INTERVAL, () => {
+      this.#cancel = undefined
+      for (const each of this.#waits) {
+        if (!each.deadline.isOverdue()) this.add(each)
+        else if (this.#waits.delete(each)) each.giveUp()
+      }
+    })
   }
 
   delete(wait: Wait): void {
     this.#waits.delete(wait)
-  }
-
-  #lookLater(): void {
-    if (this.#isLooking || this.#waits.size === 0) return
-    this.#isLooking = true
-    this.#clock.timer(INTERVAL, () => {
-      this.#isLooking = false
-      for (const wait of this.#waits) {
-        if (wait.deadline.isOverdue() && this.#waits.delete(wait)) wait.giveUp()
-      }
-      this.#lookLater()
-    })
+    if (this.#waits.size > 0) return
+    this.#cancel?.()
+    this.#cancel = undefined
   }
 }
 
@@ -51,7 +47,12 @@ const watches = new WeakMap<Clock, Watch>()
 /** Gives up the wait at the end of the grace. Returns the function that ends it before. */
 export function watch(wait: Wait): () => void {
   const { clock } = wait.deadline
-  const own = madeOnce(watches, clock, () => new Watch(clock))
+  let own = watches.get(clock)
+  if (own === undefined) {
+    own = new Watch(clock)
+    watches.set(clock, own)
+  }
   own.add(wait)
-  return () => own.delete(wait)
+  const watching = own
+  return () => watching.delete(wait)
 }
