@@ -19,8 +19,11 @@ const { TEST_ISOLATION } = process.env
 /** Makes a database in the server, from a template if one is given, else by the migrations. */
 export async function createDatabase(serverUrl: string, template?: string): Promise<Database> {
   const name = `concurrency_${randomUUID().replaceAll('-', '')}`
+  const setup = setupOf(serverUrl)
+  // A copy of the database would not have the shards that a setup makes.
+  const source = setup === undefined || template === EMPTY ? template : undefined
   await onServer(serverUrl, (client) =>
-    client.query(`CREATE DATABASE ${name}${template === undefined ? '' : ` TEMPLATE ${template}`}`),
+    client.query(`CREATE DATABASE ${name}${source === undefined ? '' : ` TEMPLATE ${source}`}`),
   )
   if (TEST_ISOLATION !== undefined) {
     const text = `ALTER DATABASE ${name} SET default_transaction_isolation = '${TEST_ISOLATION}'`
@@ -28,13 +31,23 @@ export async function createDatabase(serverUrl: string, template?: string): Prom
   }
   const url = new URL(serverUrl)
   url.pathname = `/${name}`
-  if (template === undefined) await onServer(url.href, (client) => applyMigrations((sql) => client.query(sql)))
+  if (source === undefined) await onServer(url.href, (client) => applyMigrations((sql) => client.query(sql)))
+  if (source === undefined && setup)
+    await onServer(url.href, async (client) => client.query(await readFile(setup, 'utf8')))
   return {
     url: url.href,
     query: (sql, values) => onServer(url.href, async (client) => (await client.query(sql, values)).rows),
     drop: () =>
       onServer(serverUrl, async (client) => void (await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))),
   }
+}
+
+const EMPTY = 'template1'
+
+/** The SQL file that prepares each database of the server under test. An embedded server of a test's own has none. */
+function setupOf(serverUrl: string): string | undefined {
+  const { ENGINE_URL, ENGINE_SETUP } = process.env
+  return serverUrl === ENGINE_URL ? ENGINE_SETUP || undefined : undefined
 }
 
 /** The name of a database in its URL. */

@@ -33,18 +33,18 @@ export interface ServerOptions {
   readonly isStandby?: boolean
 }
 
-/** The server that `DATABASE_URL` names, or else an embedded one on a free port. */
+/** The server that `ENGINE_URL` or `DATABASE_URL` names, or else an embedded one on a free port. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { DATABASE_URL } = process.env
-  if (DATABASE_URL) {
+  const given = process.env.ENGINE_URL || process.env.DATABASE_URL
+  if (given) {
     const notOurs = () => Promise.reject(new Error('The server is not ours.'))
-    return { url: DATABASE_URL, pid: undefined, end: notOurs, restart: notOurs, stop: async () => {} }
+    return { url: given, pid: undefined, end: notOurs, restart: notOurs, stop: async () => {} }
   }
   return startEmbedded(options)
 }
 
 /**
- * An embedded server of one's own, whatever `DATABASE_URL` says: for a test that kills it. It ends,
+ * An embedded server of one's own, whatever `ENGINE_URL` and `DATABASE_URL` say: for a test that kills it. It ends,
  * and leaves nothing behind, however this process ends.
  */
 export async function startEmbedded(options: ServerOptions = {}): Promise<Server> {
