@@ -44,7 +44,7 @@ import { VersionedModels } from './versioning/versioned-models.js'
 import { Versioning } from './versioning/versioning.js'
 
 export type { CheckClientMethods, CheckConcurrency } from './doctor/extension.js'
-export type { CheckConcurrencyOptions } from './doctor/types.js'
+export type { CheckConcurrencyOptions, DatabaseCapabilities, TriedCapabilities } from './doctor/types.js'
 export * from './errors/index.js'
 export type { ContentionOptions, ContentionSnapshot, HotSpot, OperationContention } from './events/contention.js'
 export type { EventClientMethods, ReadContention } from './events/extension.js'

@@ -29,7 +29,7 @@ export type * from './events/types.js'
 export function concurrency(pool: Pool, options: PgOptions = {}): Promise<PgClient> {
   return connect(pool, options, readModels)
 }
-export type { CheckConcurrencyOptions } from './doctor/types.js'
+export type { CheckConcurrencyOptions, DatabaseCapabilities, TriedCapabilities } from './doctor/types.js'
 export { idempotencyKeySql } from './idempotency/schema.js'
 export type { InboxOptions } from './inbox/options.js'
 export { inboxSql } from './inbox/schema.js'

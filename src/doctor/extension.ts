@@ -1,8 +1,8 @@
-import { setupOf } from '../engine/setup.js'
+import { type ClientSetup, setupOf } from '../engine/setup.js'
 import { type Finding, InvalidArgumentError } from '../errors/index.js'
 import { isTransactionClient } from '../prisma/client.js'
 import { clientContext, type Implementation } from '../prisma/extension.js'
-import type { CheckConcurrencyOptions } from './types.js'
+import type { CheckConcurrencyOptions, DatabaseCapabilities } from './types.js'
 
 /** The type of `$checkConcurrency`. */
 export type CheckConcurrency = (options?: CheckConcurrencyOptions) => Promise<readonly Finding[]>
@@ -25,17 +25,42 @@ export interface CheckClientMethods {
    * await db.$checkConcurrency({ throw: true })
    */
   $checkConcurrency: CheckConcurrency
+  /**
+   * Tells how the database behaves, and its kind: whether locks keep others out, whether it is a standby, whether it has
+   * Citus. Each behaviour is tried, since a database that speaks PostgreSQL's language may do something else. That is
+   * done once for a client, by the first call, on two connections at once.
+   *
+   * @throws InvalidArgumentError on a `tx`
+   *
+   * @example
+   * const { advisoryLocks } = await db.$capabilities()
+   * if (!advisoryLocks) throw new Error('Jobs would run twice here.')
+   */
+  $capabilities(): Promise<DatabaseCapabilities>
 }
 
 /** The method as it is run. The checks are loaded by the first call: a program that has none does not load them. */
 export function checkClientMethods(): Implementation<CheckClientMethods> {
+  let tried: Promise<DatabaseCapabilities> | undefined
   return {
     async $checkConcurrency(options) {
-      const client = clientContext(this)
-      const setup = isTransactionClient(client) ? undefined : setupOf(client)
-      if (!setup) throw new InvalidArgumentError('this', 'must be the client, not the tx of a transaction.')
-      const { checkSetup } = await import('./check.js')
-      return checkSetup(setup, options)
+      const setup = setupIn(this)
+      return (await import('./check.js')).checkSetup(setup, options)
+    },
+    async $capabilities() {
+      const setup = setupIn(this)
+      tried ??= (await import('./check.js')).capabilitiesOf(setup).catch((error: unknown) => {
+        tried = undefined
+        throw error
+      })
+      return tried
     },
   }
+}
+
+function setupIn(given: object): ClientSetup {
+  const client = clientContext(given)
+  const setup = isTransactionClient(client) ? undefined : setupOf(client)
+  if (!setup) throw new InvalidArgumentError('this', 'must be the client, not the tx of a transaction.')
+  return setup
 }

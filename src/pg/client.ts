@@ -1,5 +1,5 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg'
-import type { CheckConcurrencyOptions } from '../doctor/types.js'
+import type { CheckConcurrencyOptions, DatabaseCapabilities } from '../doctor/types.js'
 import type { DataModel } from '../engine/data-model.js'
 import type { Session, TransactionOptions } from '../engine/session.js'
 import { type ClientSetup, SETUP, type SetupOptions } from '../engine/setup.js'
@@ -108,6 +108,7 @@ abstract class Client {
 }
 
 class RootClient extends Client {
+  #capabilities: Promise<DatabaseCapabilities> | undefined
   readonly #core: Core
   readonly #namespaces: readonly Namespace[]
   readonly #session: PgRoot
@@ -129,6 +130,15 @@ class RootClient extends Client {
   async $checkConcurrency(options?: CheckConcurrencyOptions): Promise<readonly Finding[]> {
     const { checkSetup } = await import('../doctor/check.js')
     return checkSetup(this[SETUP](), options)
+  }
+
+  async $capabilities(): Promise<DatabaseCapabilities> {
+    const { capabilitiesOf } = await import('../doctor/check.js')
+    this.#capabilities ??= capabilitiesOf(this[SETUP]()).catch((error: unknown) => {
+      this.#capabilities = undefined
+      throw error
+    })
+    return this.#capabilities
   }
 
   query<R extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {

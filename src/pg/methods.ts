@@ -1,5 +1,5 @@
 import type { QueryResult, QueryResultRow } from 'pg'
-import type { CheckConcurrencyOptions } from '../doctor/types.js'
+import type { CheckConcurrencyOptions, DatabaseCapabilities } from '../doctor/types.js'
 import type { TransactionOptions } from '../engine/session.js'
 import type { Finding } from '../errors/index.js'
 import type { EventClientMethods } from '../events/extension.js'
@@ -74,6 +74,16 @@ export interface PgRootMethods<X> {
    * await db.$checkConcurrency({ throw: true })
    */
   $checkConcurrency(options?: CheckConcurrencyOptions): Promise<readonly Finding[]>
+
+  /**
+   * Tells how the database behaves, and its kind: whether locks keep others out, whether it is a standby, whether it has
+   * Citus. Each behaviour is tried, once for a client, by the first call, on two connections at once.
+   *
+   * @example
+   * const { advisoryLocks } = await db.$capabilities()
+   * if (!advisoryLocks) throw new Error('Jobs would run twice here.')
+   */
+  $capabilities(): Promise<DatabaseCapabilities>
 }
 
 /** The methods of the client, and of the `tx` of a transaction. */
