@@ -3,7 +3,7 @@ import type { ClientSetup } from '../engine/setup.js'
 import { ConcurrencyCheckError, type Finding, type Severity } from '../errors/index.js'
 import * as s from '../values/schema.js'
 import { checkArguments, nameSchema } from '../values/validation.js'
-import { tryCapabilities } from './capabilities.js'
+import { readCapabilities, tryCapabilities } from './capabilities.js'
 import { readFacts } from './facts.js'
 import { checkForeignKeys } from './foreign-keys.js'
 import { checkKeys } from './keys.js'
@@ -11,9 +11,10 @@ import { needsOf } from './needs.js'
 import { checkPool, type PoolerFacts } from './pool.js'
 import { checkPrivileges } from './privileges.js'
 import { checkSettings } from './settings.js'
+import { checkShards } from './shards.js'
 import { checkTables } from './tables.js'
 import { checkTriggers } from './triggers.js'
-import type { CheckConcurrencyOptions } from './types.js'
+import type { CheckConcurrencyOptions, DatabaseCapabilities } from './types.js'
 import { checkVersions } from './versions.js'
 
 /** Facts and wishes that the command alone has. */
@@ -44,6 +45,7 @@ export async function checkSetup(
   const findings = [
     ...checkTables(setup, needs, facts, schemaSql),
     ...checkKeys(needs, facts),
+    ...checkShards(setup, facts),
     ...checkForeignKeys(setup, facts, schemaSql),
     ...checkVersions(setup, facts),
     ...checkTriggers(setup, given.triggers ?? [], facts),
@@ -54,6 +56,11 @@ export async function checkSetup(
   ].sort((one, other) => ORDER.indexOf(one.severity) - ORDER.indexOf(other.severity))
   if (given.throw && findings.some(({ severity }) => severity === 'error')) throw new ConcurrencyCheckError(findings)
   return findings
+}
+
+/** The behaviours of the database, as they are tried now. */
+export function capabilitiesOf({ session }: ClientSetup): Promise<DatabaseCapabilities> {
+  return readCapabilities(session)
 }
 
 const optionsSchema = s.strictObject({

@@ -1,6 +1,7 @@
 import type { Finding } from '../errors/index.js'
+import { describeMissingKey } from '../sql/missing-key.js'
 import { tableOf } from '../sql/sql.js'
-import { describeMissingKey, isThere } from '../sql/unique-keys.js'
+import { isThere } from '../sql/unique-keys.js'
 import type { DatabaseFacts } from './facts.js'
 import type { Needs } from './needs.js'
 
@@ -10,7 +11,7 @@ export function checkKeys({ keys }: Needs, { tables }: DatabaseFacts): Finding[]
     const table = tables.get(key.model.name)
     // Of a view of several tables nothing is known, and the SQL of a table that is missing has its keys.
     if (!table?.hasIndexes || isThere(key, table)) return []
-    const { columns, seen, sql } = describeMissingKey(key, table.unfitIndexes)
+    const { columns, seen, sql } = describeMissingKey(key, table)
     return [
       {
         severity: 'error',

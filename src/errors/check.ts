@@ -34,6 +34,7 @@ export type FindingCode =
   | 'PRIVILEGE_MISSING'
   | 'READ_ONLY'
   | 'SERVER_VERSION'
+  | 'SHARDS'
   | 'TABLE_MISSING'
   | 'TIMEOUT_SHORT'
   | 'TRIGGER_DISABLED'

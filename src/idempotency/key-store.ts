@@ -87,7 +87,7 @@ export class KeyStore {
     } catch (error) {
       const state = sqlState(error)
       if (state !== NO_SUCH_KEY && state !== DEFERRABLE_KEY) throw error
-      throw missingKey(this.#key, [], { cause: error })
+      throw await missingKey(this.#key, undefined, { cause: error })
     }
   }
 

@@ -3,9 +3,9 @@ import type { Table } from '../sql/catalogue.js'
 import type { ColumnValue } from '../sql/column-value.js'
 import { GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import type { AllocateCall } from './allocate.js'
-import { ownerFields, type SerialsMap } from './mapping.js'
+import { type ClaimedTable, ownerFields, type SerialsMap } from './mapping.js'
 import { inOrder, isFree, ownerNames } from './statements.js'
 
 /** Calls of one form, as a statement takes them. */
@@ -18,7 +18,9 @@ export interface CallLists {
   /** In FROM, a row for each pool, which is the free serials of one `where`. */
   readonly pools: Statement
   /** The conditions of `pool`, behind another one. */
-  readonly conditions: SqlText
+  readonly conditions: Piece
+  /** A condition on rows of `alias`, behind another one: the scope, where all calls have one. */
+  isOfScope(table: ClaimedTable, alias: string): Piece
   /** The first free serials of `pool`, in their order. */
   free(columns: SqlText, limit: SqlText, lock?: SqlText): Statement
   /** Whether fewer than their counts will do. */
@@ -43,7 +45,15 @@ export function listsOf(map: SerialsMap, table: Table, calls: readonly AllocateC
     const position = compared.indexOf(field)
     return raw(` AND s.${columnOf(field)} ${position === -1 ? 'IS NULL' : `= pool.w${position}`}`)
   })
-  const conditions = join(each, '')
+  // A constant, by which Citus knows the one shard that the statement is for: only there it can lock rows.
+  const scope = map.serial.scope.map((field, i) => param(form.scope[i], sqlTypeOf(field)))
+  const isOfScope = (table: ClaimedTable, alias: string) =>
+    calls.every((call) => String(call.scope) === String(form.scope)) &&
+    join(
+      table.scope.map((field, i) => sql` AND ${raw(alias)}.${columnOf(field)} = ${scope[i]}`),
+      '',
+    )
+  const conditions = join([...each, isOfScope(map.serial, 's')], '')
   const most = Math.max(...pools.map((pool) => pool.most))
   const planned = PLANNED_LIMITS.find((limit) => most <= limit)
   const callColumns = new GivenColumns([
@@ -71,6 +81,7 @@ export function listsOf(map: SerialsMap, table: Table, calls: readonly AllocateC
       LIMIT ${limit}${lock}
     ) AS s${planned !== undefined && raw(` LIMIT ${planned}`)}`,
     conditions,
+    isOfScope,
     isPartial: partial,
     assignments: join(
       data.fields.map((field, i) => raw(`, ${columnOf(field)} = ${inColumnType(`call.d${i}`, field, table)}`)),

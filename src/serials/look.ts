@@ -43,7 +43,7 @@ export async function lookFor(
     SELECT count(*) FROM (${lists.free(raw(''), raw('call.count'))}) AS s
   ) ELSE 0 END::int4 AS free
 FROM ${lists.calls} JOIN ${lists.pools} USING (pool) LEFT JOIN LATERAL (
-  SELECT * FROM ${table} AS a WHERE ${ownersEqual(map, map.allocation, 'a', 'call')} OFFSET 0
+  SELECT * FROM ${table} AS a WHERE ${ownersEqual(map, map.allocation, 'a', 'call')}${lists.isOfScope(map.allocation, 'a')} OFFSET 0
 ) AS a ON true
 ORDER BY call."$n"`)
 }

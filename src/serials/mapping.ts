@@ -83,11 +83,12 @@ export function mapSerials(dataModel: DataModel, options: SerialsOptions): Seria
   const history = options.history && mapHistory(check.table('history', options.history, DEFAULT_HISTORY_MODEL), serial)
   check.finish()
   const catalogue = new Catalogue()
-  const keys = new RequiredKeys(catalogue, [
+  const needed = [
     { model: serial.model, fields: scopeFirst(serial.key, scope) },
     { model: allocation.model, fields: ownerFields(allocation) },
     ...(history ? [{ model: history.model, fields: [...scopeFirst(history.key, scope), history.sequence] }] : []),
-  ])
+  ]
+  const keys = new RequiredKeys(catalogue, needed, '$serials')
   return { serial, allocation, history, catalogue, keys }
 }
 

@@ -44,16 +44,19 @@ FROM call LEFT JOIN claim USING (${owner}) LEFT JOIN found USING ("$n") LEFT JOI
 ORDER BY call."$n", ${columnsOf(key, 't')}`
 }
 
-/** The serials that calls name and that are free, locked, and how many each call has of them. */
+/**
+ * The serials that calls name and that are free, locked, and how many each call has of them. The lock is inside of another
+ * SELECT: Citus reads rows of a CTE wrongly that it has locked beside others.
+ */
 function freeSerials(map: SerialsMap, calls: readonly AllocateCall[], lists: CallLists, taking: Taking): Statement {
   const { table, key } = map.serial
   const { skips, lockTimeout } = taking
   return sql`free AS MATERIALIZED (
-  SELECT call."$n", ${columnsAsKeys(key, 's')}
+  SELECT * FROM (SELECT call."$n", ${columnsAsKeys(key, 's')}
   FROM call JOIN ${lists.pools} USING (pool) JOIN ${wantedOf(calls)} USING ("$n") JOIN ${table} AS s ON ${named(map, lists)}
   WHERE ${isFree(map)} AND ${raw(lockTimeout === undefined ? 'EXISTS (SELECT FROM claim)' : `(SELECT ${lockLimit(lockTimeout)}) IS NOT NULL`)}
   ORDER BY ${inOrder(map)}
-  FOR NO KEY UPDATE OF s${raw(skips ? ' SKIP LOCKED' : '')}
+  FOR NO KEY UPDATE OF s${raw(skips ? ' SKIP LOCKED' : '')}) AS l
 ), found AS MATERIALIZED (
   SELECT "$n", count(*)::int4 AS found FROM free GROUP BY "$n"
 )`
@@ -76,8 +79,8 @@ function wantedOf(calls: readonly AllocateCall[]): Statement {
 }
 
 /** A condition: a serial has a number that is wanted, and the values of the call's `where`. */
-function named({ serial: { number } }: SerialsMap, { conditions }: CallLists): SqlText {
-  return raw(`s.${columnOf(number)} = wanted.number${conditions}`)
+function named({ serial: { number } }: SerialsMap, { conditions }: CallLists): Statement {
+  return sql`s.${columnOf(number)} = wanted.number${conditions}`
 }
 
 /** Which numbers of calls of one form are free, at one moment. */
@@ -102,7 +105,7 @@ export async function lookForNumbers(
 )
 SELECT a.${columnOf(request)} AS request, numbers.taken, numbers.missing
 FROM ${lists.calls} JOIN numbers USING ("$n") LEFT JOIN LATERAL (
-  SELECT * FROM ${table} AS a WHERE ${ownersEqual(map, map.allocation, 'a', 'call')} OFFSET 0
+  SELECT * FROM ${table} AS a WHERE ${ownersEqual(map, map.allocation, 'a', 'call')}${lists.isOfScope(map.allocation, 'a')} OFFSET 0
 ) AS a ON a.${columnOf(transactionId)} IS NOT NULL
 ORDER BY call."$n"`)
   return rows.map(({ request, taken, missing }, i) => {

@@ -59,7 +59,7 @@ export async function take(
     : takeStatement(map, calls, taking)
   for (const row of await session.rows<TakenRow>(statement)) {
     const outcome = outcomes[row.$n]
-    if (outcome === undefined) throw new Error(`The database has named the call ${row.$n} of ${calls.length}.`)
+    if (outcome === undefined) throw new Error(`There is no call ${row.$n}.`)
     outcome.claimed = row.$claimed
     outcome.found = row.$found ?? 0
     if (row.$taken) outcome.taken.push(readable ? toRecord(row, readable) : row)
@@ -113,14 +113,14 @@ const IS_FULL = raw('free.found >= call.last')
  * Where fewer will do, a call has all that there is only if none are locked by others, and if no call before it is a
  * replay, which needs none of its places.
  */
-function claimable(map: SerialsMap, { isPartial }: CallLists): SqlText {
+function claimable(map: SerialsMap, { isPartial, isOfScope }: CallLists): Statement {
   const { allocation } = map
   const condition = isPartial
-    ? `(${IS_FULL} OR free.found = free.visible AND NOT EXISTS (
-    SELECT FROM call AS b JOIN ${allocation.table} AS a ON ${ownersEqual(map, allocation, 'a', 'b')} WHERE b.pool = call.pool AND b.last < call.last
+    ? sql`(${IS_FULL} OR free.found = free.visible AND NOT EXISTS (
+    SELECT FROM call AS b JOIN ${allocation.table} AS a ON ${ownersEqual(map, allocation, 'a', 'b')}${isOfScope(allocation, 'a')} WHERE b.pool = call.pool AND b.last < call.last
   ))`
     : IS_FULL
-  return raw(`FROM call JOIN free USING (pool) WHERE ${condition} ORDER BY ${join(ownerNames(map, 'call.'))}`)
+  return sql`FROM call JOIN free USING (pool) WHERE ${condition} ORDER BY ${join(ownerNames(map, 'call.'))}`
 }
 
 /** A call has fewer than there are, for the transaction id of one before it was claimed elsewhere meanwhile. */
@@ -138,14 +138,14 @@ function granted({ isPartial }: CallLists): SqlText {
  * The UPDATE of the `serials` of the calls that have claimed their transaction ids. The planner takes an array for ten
  * rows, so it looks the serials up by their key, however many there are.
  */
-export function taken(map: SerialsMap, { assignments }: CallLists, serials: SqlText): Statement {
+export function taken(map: SerialsMap, { assignments, isOfScope }: CallLists, serials: SqlText): Statement {
   const { table } = map.serial
   const owner = join(ownerNames(map))
   const claimed = ownerNames(map).map((name) => raw(`ARRAY(SELECT ${name} FROM claim)`))
   return sql`taken AS (
   UPDATE ${table} AS s
   SET ${ownerChange(map, raw('call.id'), 'allocated')}${assignments}${touches(map.serial, 's')}
-  FROM unnest(${join(claimed)}) AS claim(${owner}) JOIN call USING (${owner}) ${serials}
+  FROM unnest(${join(claimed)}) AS claim(${owner}) JOIN call USING (${owner}) ${serials}${isOfScope(map.serial, 's')}
   RETURNING call."$n", s.*
 )${recording(map, 'taken')}`
 }

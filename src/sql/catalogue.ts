@@ -1,7 +1,5 @@
 import type { Field, Model } from '../engine/data-model.js'
 import type { Session } from '../engine/session.js'
-import { ConfigurationError } from '../errors/index.js'
-import { tableOf } from './sql.js'
 
 /** A column, as the database has it. */
 export interface Column {
@@ -48,6 +46,8 @@ export interface Table {
   readonly unfitIndexes: readonly UnfitIndex[]
   /** Whether these are all the indexes. Of a foreign table, or a view of several tables, nothing is known. */
   readonly hasIndexes: boolean
+  /** The column by which Citus distributes it, if it is on shards. */
+  readonly shardedBy?: string | undefined
 }
 
 /**
@@ -63,8 +63,8 @@ export class Catalogue {
   }
 
   /**
-   * One statement, which fails in no state of the database, so that it can be sent in a transaction
-   * of the caller's. Two first calls at once may both send it.
+   * One statement, and on Citus another one, which fail in no state of the database, so that they can be sent in a
+   * transaction of the caller's. Two first calls at once may both send it.
    *
    * @throws ConfigurationError if the table is not there
    */
@@ -81,19 +81,14 @@ export class Catalogue {
     const { TABLES_SQL } = await import('./tables-sql.js')
     const found = await session.rows<TableRow>({ text: TABLES_SQL, values: [schemas, names] })
     const rows = new Map(found.map((row) => [row.position, row]))
+    const shards = found[0]?.isCitus ? await (await import('./shards.js')).readShards(models, session) : undefined
     models.forEach((model, index) => {
       const row = rows.get(index + 1)
-      if (row) this.#tables.set(model.name, readTable(row))
+      if (row) this.#tables.set(model.name, readTable(row, shards?.get(model.name)))
       else this.#tables.delete(model.name)
     })
     const missing = models.filter((_, index) => !rows.has(index + 1))
-    if (missing.length === 0) return
-    throw new ConfigurationError(
-      missing.map((model) => ({
-        path: '',
-        message: `the table ${tableOf(model)} of the model ${model.name} is not in the database. Apply your migrations.`,
-      })),
-    )
+    if (missing.length > 0) throw (await import('./missing-key.js')).missingTables(missing)
   }
 }
 
@@ -105,6 +100,8 @@ export function isUnconstrained(field: Field, { columns }: Table): boolean {
 
 interface TableRow {
   readonly position: number
+  /** Whether the database has Citus. */
+  readonly isCitus: boolean
   readonly hasIndexes: boolean
   readonly columns: readonly (Column & { readonly name: string })[]
   readonly indexes: readonly (UnfitIndex & {
@@ -113,7 +110,7 @@ interface TableRow {
   })[]
 }
 
-function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
+function readTable({ columns, indexes, hasIndexes }: TableRow, shardedBy: string | undefined): Table {
   return {
     columns: new Map(columns.map(({ name, ...column }) => [name, column])),
     uniqueKeys: indexes
@@ -123,5 +120,6 @@ function readTable({ columns, indexes, hasIndexes }: TableRow): Table {
       .filter(({ reason }) => reason !== null)
       .map(({ name, columns, reason }) => ({ name, columns, reason })),
     hasIndexes,
+    shardedBy,
   }
 }

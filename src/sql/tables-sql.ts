@@ -50,7 +50,7 @@ export const TABLES_SQL = `WITH RECURSIVE relation AS (
   JOIN pg_catalog.pg_type AS t ON t.oid = step.type
   WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)
 )
-SELECT relation.position::int, (
+SELECT relation.position::int, to_regclass('pg_dist_partition') IS NOT NULL AS "isCitus", (
   SELECT jsonb_agg(jsonb_build_object(
     'name', a.attname,
     'type', CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) ELSE concat(quote_ident(n.nspname), '.', quote_ident(t.typname)) END || step.brackets,

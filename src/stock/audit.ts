@@ -4,10 +4,11 @@ import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf, stateIn } fro
 import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { inScope } from './in-scope.js'
 import { givenOf, itemOfRow } from './item.js'
 import type { HistoryMap, LinesMap, StockMap } from './mapping.js'
 import { withSums } from './slot-sums.js'
-import { inScope, where } from './statements.js'
+import { where } from './statements.js'
 
 /** An item whose balance, or whose reserved quantity, is not what its movements and reservations add up to. */
 export interface Discrepancy {

@@ -7,13 +7,14 @@ import { columnOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, sql } from '../sql/statement.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
+import { inScope } from './in-scope.js'
 import { type Item, itemOfRow } from './item.js'
 import type { Args } from './lines.js'
 import type { StockMap } from './mapping.js'
 import { type Closable, readDate } from './period.js'
 import { dateText, dateType } from './period-sql.js'
 import { foldAll, type RunOne } from './project.js'
-import { inScope, keyColumns, rowsIn, where } from './statements.js'
+import { keyColumns, rowsIn, where } from './statements.js'
 
 export const batchSchema = s.object({
   batchSize: s.optional(s.whole().check(s.gte(1), s.lte(100_000, 'must be at most 100,000'))),

@@ -1,5 +1,5 @@
 import type { Field } from '../engine/data-model.js'
-import type { Session } from '../engine/session.js'
+import { rowOf, type Session } from '../engine/session.js'
 import {
   IdempotencyMismatchError,
   InvalidArgumentError,
@@ -13,20 +13,20 @@ import { limitReached, retry } from '../retry/loop.js'
 import { isRetryableStatement } from '../retry/retryable.js'
 import { claimOrFind } from '../sql/claim.js'
 import { columnOf } from '../sql/sql.js'
-import { raw, sql } from '../sql/statement.js'
+import { raw, type Statement, sql } from '../sql/statement.js'
 import { wholeMilliseconds } from '../transactions/limits.js'
-import { differingData, lockId, readMovements } from './load-snapshot.js'
+import { differingData, readMovements } from './load-snapshot.js'
 import type { StockMap } from './mapping.js'
 import { momentIn } from './numbering.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { itemsAreOpen } from './period.js'
 import { readReservations } from './read-reservations.js'
-import { type Line, nameOf, type Request } from './request.js'
+import { type Claimed, type Line, nameOf, type Request } from './request.js'
 import {
   type Entry,
   flagColumns,
+  idsAreLocked,
   idsAreUnreserved,
-  itemExists,
   itemsIn,
   keyColumns,
   limited,
@@ -129,6 +129,21 @@ WHERE NOT ${itemExists(map, 'item')}
 ORDER BY item.position
 LIMIT 1`)
   return row && items[row.position - 1]?.given
+}
+
+/** The item of `alias` is there. */
+function itemExists({ item }: StockMap, alias: string): Statement {
+  return sql`EXISTS (SELECT FROM ${item.table} AS t WHERE ${keysEqual(item.key, 't', alias)})`
+}
+
+/** The time by the database's clock, once the transaction id is locked that somebody may be reserving. */
+async function lockId(session: Session, map: StockMap, id: Claimed, lockTimeout: number | undefined) {
+  const isLocked = idsAreLocked(map, [id], () => false, limited(lockTimeout))
+  const { now } = await rowOf<{ now: number }>(
+    session,
+    sql`SELECT ${isLocked} AS locked, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
+  )
+  return new Date(now)
 }
 
 /** Movements that are not in the balance yet. Nothing is written if one of the items does not exist. */

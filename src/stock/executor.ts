@@ -76,7 +76,8 @@ export class StockExecutor {
 
   /** @throws OverloadedError if too many calls wait already */
   execute<R>(request: Request, answer: (decision: Decision) => R | PromiseLike<R>): Promise<R> {
-    return this.#batcher.add(request, answer)
+    const { isSharded } = this.#map.keys
+    return this.#batcher.add(isSharded ? { ...request, group: `${request.scope} ${request.group}` } : request, answer)
   }
 
   inTransaction(tx: Session, request: Request) {
@@ -269,9 +270,9 @@ interface Failure {
 type Outcome = typeof WRITTEN | Failure
 
 /** Somebody else has recorded one of the transaction ids since they were looked up. */
-const CLAIMED = new Error('A transaction id was taken meanwhile.')
+const CLAIMED = new Error('claimed')
 /** Each of them is told by itself. */
-const LATE: Outcome = { error: new Error('The time of all requests is up.') }
+const LATE: Outcome = { error: new Error('late') }
 
 async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
   const leave = await limiter.acquire()

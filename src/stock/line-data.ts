@@ -10,7 +10,7 @@ import { type ColumnValue, columnValue } from '../sql/column-value.js'
 import { comparableType, exactType, GivenColumns, givenType, inColumnType } from '../sql/given-columns.js'
 import { type Refusals, readValues } from '../sql/given-values.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { join, type Parameter, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { canonical } from '../values/canonical.js'
 import { isRecord } from '../values/validation.js'
 import { isNullByDefault, type LinesMap } from './mapping.js'
@@ -191,7 +191,7 @@ export class LineColumns {
     const from =
       rows.length === 1
         ? sql`${rowsIn('m', columns, raw(' OFFSET 0'))}, ${given.record(json, 'd')}`
-        : given.beside(sql`unnest(${valuesOf(columns)})`, json, 'm', namesOf(columns))
+        : listWith(given, json, columns)
     return { fields, values, from }
   }
 
@@ -279,4 +279,13 @@ LATERAL (
     if (table === undefined) throw new Error(`Nothing is known of the table of ${model.name} yet.`)
     return table
   }
+}
+
+/** A list `m` of rows, each with its own data. A value that all of them have in common is a constant. */
+function listWith(given: GivenColumns, json: Parameter, columns: readonly Column[]): Statement {
+  const own = columns.filter(({ isOne }) => !isOne)
+  const common = columns.filter(({ isOne }) => isOne)
+  const list = (alias: string) => given.beside(sql`unnest(${valuesOf(own)})`, json, alias, namesOf(own))
+  if (common.length === 0) return list('m')
+  return sql`(SELECT ${join(common.map(({ name, value }) => sql`${value} AS ${name}`))}, u.* FROM ${list('u')}) AS m`
 }

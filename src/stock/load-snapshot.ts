@@ -1,4 +1,4 @@
-import { type Row, rowOf, type Session } from '../engine/session.js'
+import type { Row, Session } from '../engine/session.js'
 import { timed } from '../events/call-events.js'
 import { sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
@@ -46,7 +46,10 @@ export async function loadSnapshot(
   const reserving = new Set(requests.filter(({ kind }) => kind === 'reserve').map(nameOf))
   const limit = limited(lockTimeout)
   const locks = reservation && idsAreLocked(map, ids, (id) => reserving.has(nameOf(id)), limit)
-  const lock = () => lockAndRead(tx, map, items, [limit, locks])
+  // Where there is none, of the scope, so that its shard is known all the same.
+  const lockable =
+    items.length > 0 ? items : requests.slice(0, 1).map(({ scope }) => ({ id: '', key: scope, given: '' }))
+  const lock = () => lockAndRead(tx, map, lockable, [limit, locks])
   const locked = state ?? (await timed(requests[0]?.deadline.events, 'row', lock))
   const deferred = await requests.find(({ folds }) => folds)?.folds?.(tx, map, requests)
   const { balances, now } = deferred ? await lockAndRead(tx, map, items, []) : locked
@@ -110,7 +113,7 @@ export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly
 
 export function idAt(items: readonly Item[], position: number): string {
   const item = items[position - 1]
-  if (item === undefined) throw new Error(`The database has named the item ${position} of ${items.length}.`)
+  if (item === undefined) throw new Error(`There is no item ${position}.`)
   return item.id
 }
 
@@ -153,16 +156,6 @@ export async function differingData(session: Session, map: StockMap, requests: r
   if (again.length === 0) return NOTHING_DIFFERS
   const { differingFields } = await import('./line-data.js')
   return differingFields(session, map.catalogue, again)
-}
-
-/** The time by the database's clock, once the transaction id is locked that somebody may be reserving. */
-export async function lockId(session: Session, map: StockMap, id: Claimed, lockTimeout: number | undefined) {
-  const isLocked = idsAreLocked(map, [id], () => false, limited(lockTimeout))
-  const { now } = await rowOf<{ now: number }>(
-    session,
-    sql`SELECT ${isLocked} AS locked, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
-  )
-  return new Date(now)
 }
 
 /** Which transactions, and what else of their lines. */

@@ -8,11 +8,12 @@ import { columnOf, epochOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import * as s from '../values/schema.js'
 import { checkArguments, isRecord } from '../values/validation.js'
+import { inScope } from './in-scope.js'
 import { type Item, itemOfRow, readItem } from './item.js'
 import type { Args } from './lines.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
 import { withSums } from './slot-sums.js'
-import { inScope, keyColumns, rowsIn, where } from './statements.js'
+import { keyColumns, rowsIn, where } from './statements.js'
 
 /** The looks at the stock: each is one statement, so all that it shows is of one moment. */
 

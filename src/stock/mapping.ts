@@ -146,11 +146,12 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   check.finish()
   const tables = reservation ? [movement, reservation] : [movement]
   const catalogue = new Catalogue()
-  const keys = new RequiredKeys(catalogue, [
+  const name = `$${options.name ?? 'stock'}` as const
+  const needed = [
     { model: item.model, fields: item.rowKey },
     ...tables.map(({ model, scope, transactionId, line }) => ({ model, fields: [...scope, transactionId, line] })),
-  ])
-  const name = `$${options.name ?? 'stock'}` as const
+  ]
+  const keys = new RequiredKeys(catalogue, needed, name)
   return { name, item, movement, reservation, history, period, catalogue, keys, quantities, minimum, rememberRefusals }
 }
 

@@ -8,10 +8,11 @@ import type { Scope } from '../sql/scope.js'
 import { columnOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { lockLimit } from '../transactions/limits.js'
+import { inScope } from './in-scope.js'
 import { type Item, itemOfRow } from './item.js'
 import type { HistoryMap, StockMap } from './mapping.js'
 import { momentIn } from './numbering.js'
-import { inScope, keyColumns, rowsIn } from './statements.js'
+import { keyColumns, rowsIn } from './statements.js'
 
 /** A stock whose movements have a flag that says whether they are in the balance. */
 export type Applying = StockMap & { readonly movement: { readonly applied: Field } }
@@ -144,7 +145,7 @@ function deferredOf(map: Applying, limit: number, which: Which, lock = raw('FOR 
   })
   return sql`FROM ${movement.table} AS m
   WHERE ${join([inScope(movement, 'm', which.scope), sql`NOT m.${columnOf(movement.applied)}`, which.condition], ' AND ')} AND m.ctid > ${param(which.after, 'tid')}
-    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${join(isSame, ' AND ')} OFFSET 0)${conditionOf(map, which)}
+    AND EXISTS (SELECT FROM ${item.table} AS t WHERE ${join([inScope(item, 't', which.scope), ...isSame], ' AND ')} OFFSET 0)${conditionOf(map, which)}
   LIMIT ${param(limit, 'int')}
   ${lock}`
 }
@@ -214,20 +215,22 @@ export async function applyDeferred(session: Session, map: Applying, limit: numb
   const onHand = columnOf(item.onHand)
   const keys = key.map((_, i) => `k${i}`)
   const numbers = history && numbersOf(map, history)
+  // The scope is a constant as well, which tells Citus the one shard.
+  const isItem = join([inScope(item, 't', which.scope), keysEqual(key, 't', 's')], ' AND ')
   const statement = sql`WITH batch AS MATERIALIZED (
   SELECT m.ctid AS place, m.${id} AS id, m.${line} AS line, m.${columnOf(movement.quantity)} AS quantity, ${columnsAsKeys(movement.item, 'm')}${numbers?.at}
   ${deferredOf(map, limit, which)}
 ), sums AS MATERIALIZED (
   SELECT ${keyNames(key)}, sum(quantity) AS quantity${numbers?.count} FROM batch GROUP BY ${keyNames(key)}
 ), locked AS MATERIALIZED (
-  SELECT
-  FROM ${listOfRows('sums', keys)} JOIN ${item.table} AS t ON ${keysEqual(key, 't', 's')}
+  SELECT FROM (SELECT
+  FROM ${listOfRows('sums', keys)} JOIN ${item.table} AS t ON ${isItem}
   ORDER BY ${columnsOf(key, 't')}
-  FOR NO KEY UPDATE OF t
-), changed AS (
+  FOR NO KEY UPDATE OF t) AS l
+)${numbers?.moment}, changed AS (
   UPDATE ${item.table} AS t SET ${onHand} = t.${onHand} + s.quantity${numbers?.last}${touches(item, 't')}
   FROM ${listOfRows('sums', [...keys, 'quantity', ...(numbers ? ['count'] : [])])}
-  WHERE ${keysEqual(key, 't', 's')} AND (SELECT count(*) FROM locked) > 0
+  WHERE ${isItem} AND (SELECT count(*) FROM locked) > 0
   RETURNING ${keyNames(key, 's.')}${numbers?.before}
 ), counted AS MATERIALIZED (
   ${numbers?.counted ?? sql`SELECT id, line FROM batch WHERE CASE WHEN (${keyNames(key)}) IN (SELECT ${keyNames(key)} FROM changed) THEN true END`}
@@ -260,6 +263,10 @@ function numbersOf({ item }: StockMap, history: HistoryMap) {
   const [onHand, number, keys] = [columnOf(item.onHand), columnOf(last), keyNames(item.key)]
   return {
     at: raw(`, m.${columnOf(at)} AS at`),
+    // By itself, since Citus takes no volatile function in an UPDATE.
+    moment: raw(`, moment AS MATERIALIZED (
+  SELECT ${momentIn(history, 'clock_timestamp()')} AS at FROM (SELECT count(*) FROM locked) AS l
+)`),
     count: raw(', count(*) AS count'),
     last: raw(`, ${number} = t.${number} + s.count`),
     before: raw(`, t.${number} - s.count AS before, t.${onHand} - s.quantity AS quantity`),
@@ -275,7 +282,7 @@ function numbersOf({ item }: StockMap, history: HistoryMap) {
   ) AS part
   WHERE id IS NOT NULL AND is_changed`),
     given: raw(
-      `, ${columnOf(sequence)} = s.number, ${columnOf(balance)} = s.balance, ${columnOf(at)} = (SELECT ${momentIn(history, 'clock_timestamp()')} FROM (SELECT count(*) FROM locked) AS l)`,
+      `, ${columnOf(sequence)} = s.number, ${columnOf(balance)} = s.balance, ${columnOf(at)} = (SELECT at FROM moment)`,
     ),
   }
 }

@@ -10,12 +10,13 @@ import { join, type Piece, param, raw, type Statement, sql } from '../sql/statem
 import { readPast } from '../values/moment.js'
 import { checkArguments } from '../values/validation.js'
 import { batchSchema, dateParam, type PageRunner } from './close.js'
+import { inScope } from './in-scope.js'
 import { itemOfRow } from './item.js'
 import type { Args } from './lines.js'
 import type { ReservationMap, StockMap } from './mapping.js'
 import type { Closable } from './period.js'
 import type { Claimed } from './request.js'
-import { idColumns, inScope, isOf, limited, rowsIn, where } from './statements.js'
+import { idColumns, isOf, limited, rowsIn, where } from './statements.js'
 
 /** How long a page waits for an item, in ms, before it goes on without those that others have locked. */
 const LONGEST_WAIT = 100

@@ -14,11 +14,14 @@ import { itemsIn } from './statements.js'
 export async function endExpired(tx: Session, map: StockMap, lines: ReservationMap, items: readonly Item[]) {
   const { table, item: key, quantity, state, expiresAt, fulfilled } = lines
   const left = raw(`r.${columnOf(quantity)}${fulfilled ? ` - r.${columnOf(fulfilled)}` : ''}`)
-  const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH ended AS (
+  // The clock is read by itself, since Citus takes no volatile function in an UPDATE.
+  const rows = await tx.rows<{ position: number; quantity: string }>(sql`WITH moment AS MATERIALIZED (
+  SELECT clock_timestamp() AS now
+), ended AS (
   UPDATE ${table} AS r SET ${columnOf(state)} = ${stateIn(state, 'expired')}${touches(lines, 'r')}
-  FROM ${itemsIn(map, items)}
+  FROM ${itemsIn(map, items)}, moment
   WHERE ${keysEqual(key, 'r', 'item')} AND r.${columnOf(state)} = ${stateIn(state, 'active')}
-    AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'clock_timestamp()')}
+    AND r.${columnOf(expiresAt)} <= ${momentOf(expiresAt, 'moment.now')}
   RETURNING item.position, ${left} AS quantity
 )
 SELECT position, sum(quantity)::text AS quantity FROM ended GROUP BY position`)

@@ -40,7 +40,7 @@ export class KeyCheck {
     await (session.inTransaction ? load() : deadline.answered(() => this.#join(model.name, load)))
     const table = this.#catalogue.known(model)
     const [first] = key.keys
-    if (first && !isSure(key, table)) throw missingKey(first, table?.unfitIndexes ?? [])
+    if (first && !isSure(key, table)) throw await missingKey(first, table)
   }
 
   #join(name: string, load: () => Promise<void>): Promise<void> {

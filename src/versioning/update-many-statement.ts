@@ -53,17 +53,20 @@ export function updateManyStatement(
   const actual = columnOf(version)
   const mode = param(given, 'text')
   const isRow = (alias: string) => each(key, (column, i) => `${alias}.${column} = item.k${i}`, ' AND ')
+  // On shards all rows are on one, of which Citus learns by a constant.
+  const shard = items[0]?.key.parts.find(({ field }) => field.column === table.shardedBy)
+  const isOnShard = shard && sql` AND t.${columnOf(shard.field)} = ${param(shard.value, givenType(shard.field, table))}`
   return sql`WITH item AS MATERIALIZED (
   SELECT *
   FROM ${values.numbered(param(JSON.stringify(items.map((item) => toJson(item, writes)))), 'i', 'position')}
 ), target AS MATERIALIZED (
   SELECT ${list(rowKey, 't')}
   FROM item, ${name} AS t
-  WHERE ${isRow('t')}
+  WHERE ${isRow('t')}${isOnShard}
 ), locked AS MATERIALIZED (
   SELECT ${list([...new Set([...rowKey, ...key, actual])], 't')}
   FROM ${name} AS t
-  WHERE (${list(rowKey, 't')}) IN (SELECT ${list(rowKey, 'target')} FROM target)
+  WHERE (${list(rowKey, 't')}) IN (SELECT ${list(rowKey, 'target')} FROM target)${isOnShard}
   ORDER BY ${list(rowKey, 't')}
   FOR NO KEY UPDATE OF t
 ), verdict AS MATERIALIZED (
@@ -78,7 +81,7 @@ export function updateManyStatement(
   UPDATE ${name} AS t
   SET ${assignments(writes, version, table)}
   FROM verdict AS v
-  WHERE ${each(rowKey, (column, i) => `t.${column} = v.pk${i}`, ' AND ')} AND v.is_fresh
+  WHERE ${each(rowKey, (column, i) => `t.${column} = v.pk${i}`, ' AND ')} AND v.is_fresh${isOnShard}
     AND (${mode} = 'each' OR NOT EXISTS (SELECT FROM verdict WHERE NOT is_fresh))
   RETURNING v.position, t.${actual} AS version
 )

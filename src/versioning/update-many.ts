@@ -95,7 +95,8 @@ async function writeAll(
   const attempt = async (attempt: number): Promise<readonly Verdict[]> => {
     if (first) await keyCheck.find(session, first.key, deadline) // that of all of them
     const table = call.isObserved ? undefined : await catalogue.of(versioned.model, session)
-    const written = table ? sendTogether(session, call, items, table) : updateOneByOne(session, call, items)
+    const isOne = table && areTogether(items, table)
+    const written = isOne ? sendTogether(session, call, items, table) : updateOneByOne(session, call, items)
     const verdicts = await written.catch((error: unknown) => {
       if (!session.inTransaction) outcome.note(error)
       // Data that is refused was refused the first time, too; or the rows still had their expected versions.
@@ -121,6 +122,13 @@ async function writeAll(
   } catch (error) {
     throw outcome.lastError(session.inTransaction ? error : limitReached(error, deadline, 'the rows'))
   }
+}
+
+/** Whether one statement can lock the rows: Citus locks those of one shard alone. */
+function areTogether(items: readonly Item[], { shardedBy }: Table): boolean {
+  if (shardedBy === undefined) return true
+  const values = new Set(items.map(({ key }) => key.parts.find(({ field }) => field.column === shardedBy)?.value))
+  return values.size === 1 && !values.has(undefined)
 }
 
 async function sendTogether(

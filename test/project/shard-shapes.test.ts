@@ -1,0 +1,222 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { concurrency, isConcurrencyError } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import { series } from '../../src/series/extension.js'
+import { stock } from '../../src/stock/extension.js'
+import { useDatabase } from '../support/clients.js'
+import { COMPANIES } from '../support/company-models.js'
+import { COMPANY_SERIALS } from '../support/company-serials.js'
+import { SCOPED } from '../support/scoped-series.js'
+import { unfitShapes } from '../support/shard-shapes.js'
+import { sayShards } from '../support/shards.js'
+
+const DISTRIBUTION = { Stock: 'company', Movement: 'company', Other: 'other' }
+
+describe('of statements that Citus refuses, the parser finds', () => {
+  const shapesOf = (sql: string) => unfitShapes(sql, DISTRIBUTION)
+  const insert = 'claim AS (INSERT INTO "Movement" SELECT 1 RETURNING 1)'
+
+  test.each([
+    ['of rows by another column', 'SELECT FROM "Stock" AS t WHERE t.code = $1 FOR UPDATE'],
+    ['that joins a list', 'SELECT FROM unnest($1::int[]) AS i(k) JOIN "Stock" AS t ON t.company = i.k FOR UPDATE OF t'],
+    [
+      'of a company that is one of several',
+      'SELECT FROM "Stock" AS t WHERE t.company = $1 OR t.company = $2 FOR UPDATE',
+    ],
+    ['in a CTE', `WITH l AS (SELECT FROM "Stock" AS t FOR UPDATE), ${insert} SELECT FROM l, claim`],
+    ['in a sub-select', 'SELECT FROM "Other" JOIN (SELECT code FROM "Stock" FOR UPDATE) AS s USING (code)'],
+    [
+      'of a lateral sub-select',
+      `WITH ${insert} SELECT FROM unnest($1::int[]) AS i(k), LATERAL (SELECT FROM "Stock" AS s WHERE s.company = i.k FOR UPDATE) AS s`,
+    ],
+    [
+      'beside a look at rows of any shard',
+      'SELECT FROM "Stock" AS t WHERE t.company = $1 AND NOT EXISTS (SELECT FROM "Movement" AS m WHERE m.id = $2) FOR UPDATE',
+    ],
+  ])('a row lock %s', async (_, sql) => {
+    expect(await shapesOf(sql)).toEqual(['locks rows of no certain shard'])
+  })
+
+  test('a row lock beside other rows at the top of a CTE', async () => {
+    const locked = (lock: string) => `WITH l AS (${lock}), ${insert} SELECT count(*) FROM l, claim`
+    const lock = 'SELECT i.k FROM unnest($1::int[]) AS i(k) JOIN "Stock" AS t ON t.company = $2 FOR UPDATE OF t'
+    expect(await shapesOf(locked(lock))).toEqual(['locks rows beside others at the top of a CTE'])
+    expect(await shapesOf(locked(`SELECT * FROM (${lock}) AS l`))).toEqual([])
+  })
+
+  test.each([
+    ['a CTE', 'FROM given AS g'],
+    ['a list', 'FROM unnest($1::int[]) AS g(k)'],
+  ])('a sub-select that is correlated with %s', async (_, from) => {
+    const sql = `WITH given AS MATERIALIZED (SELECT $1::int AS k), ${insert} SELECT (SELECT count(*) FROM "Stock" AS t WHERE t.company = g.k) ${from}`
+    expect(await shapesOf(sql)).toEqual(['correlated with rows of no table'])
+  })
+
+  test('a join of local and distributed tables, a key that no shard can keep, and an UPDATE by the clock', async () => {
+    expect(await shapesOf('SELECT FROM "Stock" AS t JOIN "Local" AS l USING (code)')).toEqual([
+      'joins local and distributed tables',
+    ])
+    expect(await shapesOf('INSERT INTO "Movement" VALUES ($1) ON CONFLICT (id, line) DO NOTHING')).toEqual([
+      'conflicts on a key without the distribution column',
+    ])
+    expect(await shapesOf('UPDATE "Stock" SET at = clock_timestamp() WHERE company = $1')).toEqual([
+      'changes rows by a volatile function',
+    ])
+  })
+
+  test.each([
+    ['a lock of rows of one company', 'SELECT FROM "Stock" AS t WHERE t.company = $1 AND t.code = ANY($2) FOR UPDATE'],
+    [
+      'one whose company is a column of a list of one',
+      'SELECT FROM (SELECT $1::int, u.* FROM unnest($2::text[]) AS u) AS i(k, code) JOIN "Stock" AS t ON t.company = i.k FOR UPDATE OF t',
+    ],
+    ['one in a CTE', `WITH l AS (SELECT FROM "Stock" WHERE company = $1 FOR UPDATE), ${insert} SELECT FROM l, claim`],
+    ['any form on local tables', 'SELECT (SELECT count(*) FROM "Local" AS l WHERE l.k = g.k) FROM unnest($1) AS g(k)'],
+    [
+      'any form on one shard',
+      'SELECT (SELECT count(*) FROM "Stock" AS t WHERE t.company = $1 AND t.k = g.k) FROM unnest($2) AS g(k)',
+    ],
+  ])('nothing in %s', async (_, sql) => {
+    expect(await shapesOf(sql)).toEqual([])
+  })
+})
+
+const database = useDatabase()
+
+function open() {
+  const { client, statements } = database.connect()
+  const db = client
+    .$extends(concurrency())
+    .$extends(stock(COMPANIES))
+    .$extends(serials(COMPANY_SERIALS))
+    .$extends(series(SCOPED))
+  return { db, statements }
+}
+
+type Client = ReturnType<typeof open>['db']
+type Tx = Parameters<Parameters<Client['$transaction']>[0]>[0]
+type Db = Client | Tx
+
+const companyId = 1
+const item = { productId: 1, warehouse: 'main' }
+const other = { productId: 2, warehouse: 'main' }
+const where = { companyId_productId_warehouse: { companyId, ...item } }
+const stockOf = (db: Db) => db.$stock.in({ companyId })
+const serialsOf = (db: Db) => db.$serials.in({ companyId })
+const seriesOf = (db: Db) => db.$series.in({ companyId })
+const versionOf = async () => {
+  const [row] = await database.query(
+    'SELECT version FROM "CompanyStock" WHERE "companyId" = 1 AND "productId" = 1 AND warehouse = $1',
+    [item.warehouse],
+  )
+  return BigInt(String(row?.version))
+}
+
+/** Calls of one company, each under a transaction id of its own, in their order. */
+const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<unknown>>> = {
+  updateVersioned: async (db) =>
+    db.companyStock.updateVersioned({ where: { ...where, version: await versionOf() }, data: { minimum: 0 } }),
+  'updateVersioned with a function': (db) => db.companyStock.updateVersioned({ where, data: () => ({ minimum: 0 }) }),
+  updateManyVersioned: async (db) =>
+    db.companyStock.updateManyVersioned([{ where: { ...where, version: await versionOf() }, data: { minimum: 0 } }]),
+  '$stock.move': (db, transactionId) => stockOf(db).move({ transactionId, item, quantity: 1 }),
+  '$stock.move, two at once': (db, transactionId) =>
+    Promise.all(
+      [item, other].map((each) =>
+        stockOf(db).move({ transactionId: `${transactionId} ${each.productId}`, item: each, quantity: 1 }),
+      ),
+    ),
+  '$stock.moveAll': (db, transactionId) =>
+    stockOf(db).moveAll({ transactionId, lines: [item, other].map((each) => ({ item: each, quantity: 1 })) }),
+  '$stock.move that creates its item': (db, warehouse) =>
+    stockOf(db).move({
+      transactionId: warehouse,
+      item: { productId: 1, warehouse },
+      quantity: 1,
+      createMissing: { minimum: null },
+    }),
+  '$stock.move of as much as there is': (db, transactionId) =>
+    stockOf(db).move({ transactionId, item, quantity: -1, take: 'available' }),
+  '$stock.count': (db, transactionId) => stockOf(db).count({ transactionId, item, counted: 500 }),
+  '$stock.defer': (db, transactionId) => stockOf(db).defer({ transactionId, item, quantity: 1 }),
+  '$stock.project': (db) => stockOf(db).project(),
+  '$stock.reserve': (db, transactionId) =>
+    stockOf(db).reserve({ transactionId, item: other, quantity: 1, expiresIn: 60_000 }),
+  '$stock.extend': (db, transactionId) =>
+    stockOf(db).extend({ transactionId: transactionId.replace('extend', 'reserve'), expiresIn: 60_000 }),
+  '$stock.fulfil': (db, transactionId) =>
+    stockOf(db).fulfil({ transactionId: transactionId.replace('fulfil', 'reserve') }),
+  '$stock.release': (db, transactionId) => stockOf(db).release({ transactionId }),
+  '$stock.reverse': (db, transactionId) =>
+    stockOf(db).reverse({ transactionId, of: transactionId.replace('reverse', 'move') }),
+  '$stock.trace': (db) => stockOf(db).trace({ item }),
+  '$stock.balance': (db) => stockOf(db).balance({ item }),
+  '$stock.balances': (db) => stockOf(db).balances({ where: { warehouse: 'main' } }),
+  '$stock.reservations': (db) => stockOf(db).reservations({ item, state: 'active' }),
+  '$stock.statement': (db, transactionId) => stockOf(db).statement({ transactionId }),
+  '$stock.audit': (db) => stockOf(db).audit(),
+  '$serials.import': (db, transactionId) =>
+    serialsOf(db).import({ transactionId, data: { productId: 1 }, numbers: ['a', 'b'].map((n) => transactionId + n) }),
+  '$serials.allocate': (db, transactionId) =>
+    serialsOf(db).allocate({ transactionId, where: { productId: 1 }, count: 1 }),
+  '$serials.allocate by numbers': (db, transactionId) => {
+    const numbers = [`${transactionId.replace('allocate by numbers', 'import')}b`]
+    return serialsOf(db).allocate({ transactionId, where: { productId: 1 }, numbers })
+  },
+  '$serials.release': (db, transactionId) =>
+    serialsOf(db).release({ transactionId: transactionId.replace('release', 'allocate') }),
+  '$serials.free': (db) => serialsOf(db).free({ productId: 1 }),
+  '$series.next in blocks': (db) => seriesOf(db).next('ticket'),
+  '$series.create': (db, transactionId) => seriesOf(db).create('bill', { transactionId, record: { amount: 1 } }),
+  '$series.gaps': (db) => seriesOf(db).gaps('invoice'),
+  '$series.peek': (db) => seriesOf(db).peek('invoice'),
+}
+
+const ON_A_TX_ALONE: typeof CALLS = {
+  findManyForUpdate: (tx) => (tx as Tx).companyStock.findManyForUpdate({ where: { companyId }, take: 1 }),
+  findUniqueForUpdate: (tx) => (tx as Tx).companyStock.findUniqueForUpdate({ where }),
+  '$series.next': (tx, transactionId) => seriesOf(tx).next('invoice', { transactionId }),
+  '$series.next in parallel': (tx, transactionId) => seriesOf(tx).next('order', { transactionId }),
+}
+
+/** Calls that send a statement which Citus refuses. This list may only get shorter. The guide says that these are not possible. */
+const NOT_ON_CITUS: Readonly<Record<string, readonly string[]>> = {}
+
+test('calls of one company send no statement that Citus refuses', async () => {
+  await database.query(`
+INSERT INTO "CompanyStock" ("companyId", "productId", warehouse, "onHand") SELECT 1, n, 'main', 1000 FROM generate_series(1, 2) AS n;
+INSERT INTO "CompanyMovement" ("companyId", "transactionId", line, "productId", warehouse, quantity)
+SELECT 1, 'opening', n, n, 'main', 1000 FROM generate_series(1, 2) AS n`)
+  const tables = await database.query(`
+SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'companyId'`)
+  const distribution = Object.fromEntries(tables.map(({ table_name }) => [String(table_name), 'companyId']))
+  await sayShards(database, distribution)
+  const { db, statements } = open()
+  const unfit: Record<string, readonly string[]> = {}
+  const look = async (name: string, call: () => Promise<unknown>) => {
+    statements.length = 0
+    await call().catch((error: unknown) => {
+      // That of a reservation which was fulfilled the first time.
+      if (!isConcurrencyError(error, 'RESERVATION_ENDED')) throw error
+    })
+    const found = await Promise.all(statements.map((sql) => unfitShapes(sql, distribution)))
+    const all = new Set([...(unfit[name] ?? []), ...found.flat()])
+    if (all.size > 0) unfit[name] = [...all].sort()
+  }
+  // A call that is sent again reads what was recorded.
+  for (const round of ['new', 'again']) {
+    for (const [name, call] of Object.entries(CALLS)) {
+      await look(round === 'new' ? name : `${name}, a replay`, () => call(db, `client ${name}`))
+    }
+    for (const [name, call] of Object.entries({ ...CALLS, ...ON_A_TX_ALONE })) {
+      await look(round === 'new' ? name : `${name}, a replay`, () => db.$transaction((tx) => call(tx, `tx ${name}`)))
+    }
+  }
+
+  expect(unfit).toEqual(NOT_ON_CITUS)
+  const guide = await readFile(new URL('../../docs/guide/citus.md', import.meta.url), 'utf8')
+  const [, notPossible = ''] = guide.split('## What does not work')
+  const named = Object.keys(NOT_ON_CITUS).map((name) => name.replace(/,? .*/, ''))
+  expect(named.filter((name) => !notPossible.includes(`\`${name}\``))).toEqual([])
+})
