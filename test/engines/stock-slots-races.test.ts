@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { gate } from '../support/gate.js'
+import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import type { TicketDb } from '../support/ticket-models.js'
@@ -164,6 +165,21 @@ describeEngines((engine) => {
 
     expect([done.replayed, (await waiting).replayed]).toEqual([false, true])
     expect(await totalOf(event)).toBe(8)
+    await expectExact()
+  })
+
+  test('a call that another process makes before the sum is read is replayed, though nothing is left', async () => {
+    const proxy = await openProxy(database.url)
+    const [first, second] = [await connectAt(0, 2, proxy.url), await connectAt(1, 2)]
+    const event = await newEvent(0, 2)
+    const order = { transactionId: newId(), item: event, quantity: -2 }
+    const sum = proxy.next(/EXISTS \(SELECT FROM "public"."TicketSale"/, 'hold')
+    const call = started(first.db.$stock.move(order))
+    await sum.happened
+    await second.db.$stock.move(order)
+    sum.release()
+
+    expect(await call).toMatchObject({ quantity: -2, replayed: true })
     await expectExact()
   })
 
