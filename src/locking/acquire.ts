@@ -151,7 +151,10 @@ interface Facts {
   readonly is_held: boolean
   /** A lock of a replica keeps nobody out who takes it on the primary. */
   readonly is_replica: boolean
-  /** Whether the role may run the block that tries it. Else the level is believed. */
+  /**
+   * Whether the role may run the block that tries it, and its COMMIT waits for nobody: the block writes WAL, and a body that
+   * only reads would wait for a synchronous standby that is away. Else the level is believed.
+   */
   readonly can_try: boolean
 }
 
@@ -159,7 +162,7 @@ const FACTS = `EXISTS (
   SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
 ) AS is_held,
   pg_is_in_recovery() AS is_replica,
-  EXISTS (
+  coalesce(current_setting('synchronous_standby_names', true), '') = '' AND EXISTS (
   SELECT FROM pg_language WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE')
 ) AS can_try`
 

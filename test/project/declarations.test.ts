@@ -120,6 +120,7 @@ describe('in an editor', () => {
         'receivedAt',
         'reserved',
         'sequence',
+        'slots',
         'version',
       ],
     ],

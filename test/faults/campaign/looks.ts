@@ -4,6 +4,9 @@ import { query } from './server.js'
 import * as sizes from './sizes.js'
 import { grouped } from './tables.js'
 
+/** The checker takes its time, on a slow machine too. */
+const PATIENT = { timeout: 60_000, retry: { deadline: 60_000 } }
+
 /** How many statements are asked for at once. */
 const AT_ONCE = 8
 
@@ -14,7 +17,10 @@ export async function wrongLooks(engine: EngineName, url: string): Promise<strin
   try {
     for (let place = 0; place < sizes.ACCOUNTS_OF_LEDGER.count; place++) {
       const item = sizes.accountAt(place)
-      const found = await db.$transactionWithRetry((tx) => look(tx, item), { isolationLevel: 'RepeatableRead' })
+      const found = await db.$transactionWithRetry((tx) => look(tx, item), {
+        ...PATIENT,
+        isolationLevel: 'RepeatableRead',
+      })
       flaws.push(...found.map((flaw) => `the history of ${item}: ${flaw}`))
     }
     for (const wrong of await db.$ledger.audit()) flaws.push(`the audit of the ledger: ${JSON.stringify(wrong)}`)
