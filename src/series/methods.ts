@@ -18,7 +18,7 @@ import type { BlockAllocator } from './block-allocator.js'
 import { type CallArguments, numberOptions, type ReadArguments } from './call-arguments.js'
 import type { CreatorParts, DocumentCreator, DocumentEngine } from './document-creator.js'
 import type { FreeNumbers } from './free-numbers.js'
-import { inScope, ownTables, type Series, type SeriesMap, seriesOf } from './mapping.js'
+import { type DocumentSeries, inScope, ownTables, type Series, type SeriesMap, seriesOf } from './mapping.js'
 import type { NumberMethods } from './number-methods.js'
 import type { SeriesOptions } from './options.js'
 import type { Wanted } from './statements.js'
@@ -127,12 +127,13 @@ export class SeriesFeature implements Feature {
 
   async #create(session: Session, args: CallArguments, events?: CallEvents): Promise<CreatedDocument<Row>> {
     const given = this.#read(createSchema, args)
-    const { document, ...series } = given.series
-    if (document === undefined) {
+    const { series } = given
+    if (!hasDocument(series)) {
       const message = 'must be mapped to a model, for documents to be created'
       throw new ConfigurationError([{ path: `series.${series.name}.document`, message }])
     }
-    const id = keyText(this.#transactionId(given.transactionId, given.series), document.transactionId, 'transactionId')
+    const { document } = series
+    const id = keyText(this.#transactionId(given.transactionId, series), document.transactionId, 'transactionId')
     const creator = this.#creator ?? (await this.#loadCreator())
     const record = creator.read(given.record, document)
     given.signal?.throwIfAborted()
@@ -140,7 +141,7 @@ export class SeriesFeature implements Feature {
     events?.begin(patience.deadline, series.id, id)
     return creator.create(session, {
       ...patience,
-      series: { ...series, document },
+      series,
       transactionId: id,
       at: given.at,
       record,
@@ -262,6 +263,10 @@ export class SeriesFeature implements Feature {
 }
 
 /** The arguments of a call as one object, in which each mistake has a name. */
+function hasDocument(series: Series): series is DocumentSeries {
+  return series.document !== undefined
+}
+
 function withName(series: unknown, options: unknown): Readonly<Record<string, unknown>> {
   if (options === undefined) return { series }
   if (!isRecord(options) || 'series' in options) {
