@@ -130,7 +130,7 @@ function conditionOf(map: StockMap, which: Which): Statement | undefined {
   const items = isOnly ? which.only : which.except
   if (!isOnly && items.length === 0) return undefined
   const columns = columnsOf(map.movement.item, 'm')
-  return sql`\n    AND (${columns}) ${!isOnly && raw('NOT ')}IN (SELECT * FROM ${rowsIn('item', keyColumns(map, items))})`
+  return sql`\n    AND (${columns}) ${!isOnly && raw('NOT ')}IN (SELECT ${keyNames(map.item.key)} FROM ${rowsIn('item', keyColumns(map, items))})`
 }
 
 /**

@@ -38,12 +38,12 @@ function shared<T>(rows: readonly T[], pick: (row: T) => unknown): readonly T[] 
  * that all rows have: by it Citus knows the one shard that the statement is for, and only there it can lock rows.
  */
 export function rowsIn(alias: string, columns: readonly Column[], end?: SqlText): Statement {
-  const many = columns.filter(({ isOne }) => !isOne)
-  const names = raw(`AS ${alias}(${namesOf(columns)})`)
+  const [ones, many] = [columns.filter(({ isOne }) => isOne), columns.filter(({ isOne }) => !isOne)]
+  // In the order of the values, which is not that of the columns where the second of two is the common one.
+  const names = raw(`AS ${alias}(${namesOf([...ones, ...many])})`)
   const list = sql`unnest(${valuesOf(many)})`
-  if (many.length === columns.length) return sql`${list} ${names}`
-  const ones = valuesOf(columns.filter(({ isOne }) => isOne))
-  return sql`(SELECT ${ones}${many.length > 0 && sql`, u.* FROM ${list} AS u`}${end}) ${names}`
+  if (ones.length === 0) return sql`${list} ${names}`
+  return sql`(SELECT ${valuesOf(ones)}${many.length > 0 && sql`, u.* FROM ${list} AS u`}${end}) ${names}`
 }
 
 export function valuesOf(columns: readonly Column[]): Statement {
