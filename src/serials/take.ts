@@ -59,7 +59,7 @@ export async function take(
     : takeStatement(map, calls, taking)
   for (const row of await session.rows<TakenRow>(statement)) {
     const outcome = outcomes[row.$n]
-    if (outcome === undefined) throw new Error(`There is no call ${row.$n}.`)
+    if (outcome === undefined) throw new Error(`The database has named the call ${row.$n} of ${calls.length}.`)
     outcome.claimed = row.$claimed
     outcome.found = row.$found ?? 0
     if (row.$taken) outcome.taken.push(readable ? toRecord(row, readable) : row)

@@ -262,11 +262,11 @@ export class SeriesFeature implements Feature {
   }
 }
 
-/** The arguments of a call as one object, in which each mistake has a name. */
 function hasDocument(series: Series): series is DocumentSeries {
   return series.document !== undefined
 }
 
+/** The arguments of a call as one object, in which each mistake has a name. */
 function withName(series: unknown, options: unknown): Readonly<Record<string, unknown>> {
   if (options === undefined) return { series }
   if (!isRecord(options) || 'series' in options) {

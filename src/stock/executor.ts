@@ -270,9 +270,9 @@ interface Failure {
 type Outcome = typeof WRITTEN | Failure
 
 /** Somebody else has recorded one of the transaction ids since they were looked up. */
-const CLAIMED = new Error('claimed')
+const CLAIMED = new Error('A transaction id was taken meanwhile.')
 /** Each of them is told by itself. */
-const LATE: Outcome = { error: new Error('late') }
+const LATE: Outcome = { error: new Error('The time of all requests is up.') }
 
 async function within<R>(limiter: Semaphore, work: () => Promise<R>): Promise<R> {
   const leave = await limiter.acquire()

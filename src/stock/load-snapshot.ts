@@ -113,7 +113,7 @@ export function balancesOf(map: StockMap, items: readonly Item[], rows: readonly
 
 export function idAt(items: readonly Item[], position: number): string {
   const item = items[position - 1]
-  if (item === undefined) throw new Error(`There is no item ${position}.`)
+  if (item === undefined) throw new Error(`The database has named the item ${position} of ${items.length}.`)
   return item.id
 }
 

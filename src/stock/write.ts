@@ -164,9 +164,7 @@ function changesIn(map: StockMap, { items, movements }: Writes, demands?: Guard[
   const earliest = movements.length > 0 && period?.sql?.earliest?.(items, movements)
   if (earliest) columns.push(earliest)
   for (const name of limitsOf(demands)) {
-    columns.push(
-      column(name.replace('B', '_b'), wideSqlType, items, ({ item }) => textOf(demands?.get(item.id)?.[name])),
-    )
+    columns.push(column(LIMITS[name], wideSqlType, items, ({ item }) => textOf(demands?.get(item.id)?.[name])))
   }
   return rowsIn('item', columns)
 }
@@ -175,14 +173,22 @@ function changesReserved(items: Writes['items']): boolean {
   return items.some(({ known, next }) => known.reserved !== next.reserved)
 }
 
-const LIMITS = ['least', 'leastBeyond', 'below', 'belowBeyond', 'most', 'mostBeyond'] as const
+/** The columns of the demands that there are. */
+const LIMITS = {
+  least: 'least',
+  leastBeyond: 'least_beyond',
+  below: 'below',
+  belowBeyond: 'below_beyond',
+  most: 'most',
+  mostBeyond: 'most_beyond',
+} as const
 
-type Limit = (typeof LIMITS)[number]
+type Limit = keyof typeof LIMITS
 
-/** The demands that there are. */
 function limitsOf(demands: Guard['demands'] | undefined): readonly Limit[] {
   const all = [...(demands?.values() ?? [])]
-  return LIMITS.filter((name) => all.some((demand) => demand[name] !== null))
+  const names: readonly Limit[] = ['least', 'leastBeyond', 'below', 'belowBeyond', 'most', 'mostBeyond']
+  return names.filter((name) => all.some((demand) => demand[name] !== null))
 }
 
 /** Whether the item `t` is as demanded. A demand that is NULL, or beyond no limit, demands nothing; below no minimum is nothing. */
