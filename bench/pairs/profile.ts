@@ -12,9 +12,10 @@ import { startServer } from '../../test/support/server.js'
 import { Databases, onDatabase } from '../runner/databases.js'
 import { countStatements, statementCounts } from '../runner/statements.js'
 import { openByHand } from './by-hand.js'
-import { CELLS, type Cell, type Side, type Work } from './cells.js'
+import { CELLS, type Cell, type Side } from './cells.js'
 import { fill } from './fill.js'
 import { openOurs } from './ours.js'
+import { runCell } from './run-cell.js'
 import { shares } from './shares.js'
 
 const { values } = parseArgs({
@@ -31,7 +32,6 @@ const rounds = Number(values.rounds)
 const WARM_UP = 3_000
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { call: wanted } = values
-let n = 0
 
 /** One side's cost of a call, in µs where nothing else is said. */
 interface Cost {
@@ -69,7 +69,7 @@ async function urlOf(databases: Databases): Promise<string> {
 }
 
 async function profile(cell: Cell, sides: readonly [Side, Side], url: string): Promise<void> {
-  for (const side of sides) await run(cell, side, WARM_UP)
+  for (const side of sides) await runCell(cell, side, WARM_UP)
   const costs: [Cost[], Cost[]] = [[], []]
   for (let round = 0; round < rounds; round++) {
     for (const [k, side] of sides.entries()) costs[k]?.push(await costOf(cell, side))
@@ -93,33 +93,17 @@ async function profile(cell: Cell, sides: readonly [Side, Side], url: string): P
 
 async function costOf(cell: Cell, side: Side): Promise<Cost> {
   const before = statementCounts().statements
-  const { done, cpu, perSecond } = await run(cell, side, ms)
+  const { done, cpu, perSecond } = await runCell(cell, side, ms)
   const statements = (statementCounts().statements - before) / done
   const session = new Session()
   session.connect()
   await session.post('Profiler.enable')
   await session.post('Profiler.setSamplingInterval', { interval: 200 })
   await session.post('Profiler.start')
-  await run(cell, side, ms)
+  await runCell(cell, side, ms)
   const { profile } = await session.post('Profiler.stop')
   session.disconnect()
   return { cpu, perSecond, statements, ...shares(profile, root) }
-}
-
-/** Calls for so many ms. */
-async function run({ callers, call }: Cell, side: Side, ms: number) {
-  const cpu = process.cpuUsage()
-  const begin = performance.now()
-  let done = 0
-  const loop = async (caller: number): Promise<void> => {
-    while (performance.now() < begin + ms) {
-      await call(side as Work, { caller, n: n++ })
-      done++
-    }
-  }
-  await Promise.all(Array.from({ length: callers }, (_, caller) => loop(caller)))
-  const { user, system } = process.cpuUsage(cpu)
-  return { done, cpu: (user + system) / done, perSecond: (done / (performance.now() - begin)) * 1_000 }
 }
 
 /** The CPU of so many prepared statements without work, one after the other, in µs. */

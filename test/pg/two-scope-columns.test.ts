@@ -20,7 +20,7 @@ afterAll(() => pool.end())
 
 const open = async () =>
   (await concurrency(pool)).$extends(
-    stock<{ code: number }, number, { tenant: number; site: number }>({
+    stock<number, number, { tenant: number; site: number }>({
       scope: ['tenant', 'site'],
       item: { model: 'bin', key: 'code' },
       movement: { model: 'bin_move' },
