@@ -69,7 +69,7 @@ export class SerialsExecutor {
   /** @throws OverloadedError if too many calls wait already */
   allocate(run: Run, call: AllocateCall): Promise<Allocation> {
     const owner = ownerText(call)
-    const form = this.#allocator.map.keys.isSharded ? `${call.scope} ${formOf(call)}` : formOf(call)
+    const form = this.#allocator.map.keys.isSharded ? `${JSON.stringify(call.scope)} ${formOf(call)}` : formOf(call)
     const group = call.count > LARGEST_TOGETHER ? `alone ${owner}` : form
     return this.#batcher.add({ group, resources: owner, deadline: run.deadline, run, call }, (allocation) => allocation)
   }

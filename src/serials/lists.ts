@@ -47,8 +47,9 @@ export function listsOf(map: SerialsMap, table: Table, calls: readonly AllocateC
   })
   // A constant, by which Citus knows the one shard that the statement is for: only there it can lock rows.
   const scope = map.serial.scope.map((field, i) => param(form.scope[i], sqlTypeOf(field)))
+  const isOneScope = calls.every((call) => call.scope.every((value, i) => value === form.scope[i]))
   const isOfScope = (table: ClaimedTable, alias: string) =>
-    calls.every((call) => String(call.scope) === String(form.scope)) &&
+    isOneScope &&
     join(
       table.scope.map((field, i) => sql` AND ${raw(alias)}.${columnOf(field)} = ${scope[i]}`),
       '',

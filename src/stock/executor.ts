@@ -77,7 +77,10 @@ export class StockExecutor {
   /** @throws OverloadedError if too many calls wait already */
   execute<R>(request: Request, answer: (decision: Decision) => R | PromiseLike<R>): Promise<R> {
     const { isSharded } = this.#map.keys
-    return this.#batcher.add(isSharded ? { ...request, group: `${request.scope} ${request.group}` } : request, answer)
+    return this.#batcher.add(
+      isSharded ? { ...request, group: `${JSON.stringify(request.scope)} ${request.group}` } : request,
+      answer,
+    )
   }
 
   inTransaction(tx: Session, request: Request) {
