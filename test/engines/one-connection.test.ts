@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type AllDb, openAll } from '../support/all-features.js'
 import { useDatabase } from '../support/clients.js'
 import { rows } from '../support/engines.js'
-import { featuresOf, newSubject } from '../support/feature-calls.js'
+import { expectCarried, featuresOf } from '../support/feature-calls.js'
 import { rejectionOf } from '../support/rejection.js'
 import { expectExact } from '../support/stock.js'
 
@@ -18,17 +18,8 @@ describe.each(['prisma', 'pg'] as const)('on %s, a pool of one connection', (eng
   })
   afterAll(() => opened?.close())
 
-  test.each(Object.entries(featuresOf(engine)))(
-    'carries %s, by one caller and by 16 at once',
-    async (_, { call, effect, counted }) => {
-      const subject = await newSubject(database.query)
-      await call(opened.db, subject, 0)
-      expect(await counted(database.query, subject)).toBe(1)
-
-      await Promise.all(Array.from({ length: CALLERS }, (_, caller) => call(opened.db, subject, caller + 1)))
-
-      expect(await counted(database.query, subject)).toBe(effect === 'once' ? 1 : 1 + CALLERS)
-    },
+  test.each(Object.entries(featuresOf(engine)))('carries %s, by one caller and by 16 at once', (_, feature) =>
+    expectCarried(feature, { db: opened.db, query: database.query, callers: CALLERS }),
   )
 
   test('has added everything up', async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { modelsOf, openAll, outboxOf } from '../support/all-features.js'
 import { useDatabase } from '../support/clients.js'
 import { createDatabase } from '../support/database.js'
-import { featuresOf, newSubject } from '../support/feature-calls.js'
+import { expectCarried, featuresOf } from '../support/feature-calls.js'
 import { partition } from '../support/partitioned.js'
 import { rejectionOf } from '../support/rejection.js'
 import { expectExact } from '../support/stock.js'
@@ -40,14 +40,8 @@ describe.each(['prisma', 'pg'] as const)('on %s, tables of hash partitions', (en
   })
   afterAll(() => opened?.close())
 
-  test.each(Object.entries(featuresOf(engine)))(
-    'carry %s, by one caller and by several at once',
-    async (_, { call, effect, counted }) => {
-      const subject = await newSubject(database.query)
-      await call(opened.db, subject, 0)
-      await Promise.all(Array.from({ length: CALLERS }, (_, caller) => call(opened.db, subject, caller + 1)))
-      expect(await counted(database.query, subject)).toBe(effect === 'once' ? 1 : 1 + CALLERS)
-    },
+  test.each(Object.entries(featuresOf(engine)))('carry %s, by one caller and by several at once', (_, feature) =>
+    expectCarried(feature, { db: opened.db, query: database.query, callers: CALLERS }),
   )
 
   test('have added everything up', () => expectExact(database))

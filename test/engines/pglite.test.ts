@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type AllDb, openAll, openOn } from '../support/all-features.js'
 import { applyMigrations } from '../support/database.js'
 import { rows } from '../support/engines.js'
-import { featuresOf, newSubject, type Query } from '../support/feature-calls.js'
+import { expectCarried, featuresOf, newSubject, type Query } from '../support/feature-calls.js'
 import { rejectionOf } from '../support/rejection.js'
 import { freePort } from '../support/server.js'
 import { expectExact } from '../support/stock.js'
@@ -63,12 +63,7 @@ describe.each(Object.entries(WAYS))('PGlite %s', (way, open) => {
   const features = Object.entries(featuresOf(way.endsWith('on pg') ? 'pg' : 'prisma'))
   test.each(features.filter(([name]) => !lacks(name)))(
     'carries %s, by one caller and by several at once',
-    async (_, { call, effect, counted }) => {
-      const subject = await newSubject(query)
-      await call(opened.db, subject, 0)
-      await Promise.all(Array.from({ length: CALLERS }, (_, caller) => call(opened.db, subject, caller + 1)))
-      expect(await counted(query, subject)).toBe(effect === 'once' ? 1 : 1 + CALLERS)
-    },
+    (_, feature) => expectCarried(feature, { db: opened.db, query, callers: CALLERS }),
   )
 
   test.each(features.filter(([name]) => lacks(name)))(

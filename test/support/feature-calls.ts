@@ -1,4 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
 import { type AllDb, modelsOf, outboxOf } from './all-features.js'
 import { rows } from './engines.js'
 
@@ -297,4 +298,18 @@ export const MODEL_FEATURES: Readonly<Record<string, Feature>> = {
 /** The features of an engine. */
 export function featuresOf(engine: 'prisma' | 'pg'): Readonly<Record<string, Feature>> {
   return engine === 'pg' ? FEATURES : { ...FEATURES, ...MODEL_FEATURES }
+}
+
+/** A call of a feature, and then so many at once, have left what they are to leave. */
+export async function expectCarried(
+  { call, effect, counted }: Feature,
+  { db, query, callers }: { readonly db: AllDb; readonly query: Query; readonly callers: number },
+): Promise<void> {
+  const subject = await newSubject(query)
+  await call(db, subject, 0)
+  expect(await counted(query, subject)).toBe(1)
+
+  await Promise.all(Array.from({ length: callers }, (_, caller) => call(db, subject, caller + 1)))
+
+  expect(await counted(query, subject)).toBe(effect === 'once' ? 1 : 1 + callers)
 }
