@@ -5,6 +5,8 @@ import { gate } from '../support/gate.js'
 import { note, useOutbox } from '../support/outbox.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
+import { started } from '../support/started.js'
+import { untilBlocked } from '../support/until-blocked.js'
 
 describeEngines(({ connect, database, name }) => {
   const { add, newTopic, open } = useOutbox({ connect, name })
@@ -52,16 +54,18 @@ describeEngines(({ connect, database, name }) => {
   test('messages of one key are sent in the order of their commits, and one at a time', async () => {
     const db = await open()
     const topic = newTopic()
-    const held = gate()
+    const [added, held] = [gate(), gate()]
     // The first one that is added commits after the second one has asked.
-    const first = db.$transactionWithRetry(async (tx) => {
-      await tx.$outbox.add(topic, { n: 1 }, { key: 'a' })
-      await held.opened
-    })
-    await expect
-      .poll(() => database.query('SELECT 1 FROM pg_stat_activity WHERE state = $1', ['idle in transaction']))
-      .not.toEqual([])
-    const second = add(db, topic, [2, 3, 4], 'a')
+    const first = started(
+      db.$transactionWithRetry(async (tx) => {
+        await tx.$outbox.add(topic, { n: 1 }, { key: 'a' })
+        added.open()
+        await held.opened
+      }),
+    )
+    await added.opened
+    const second = started(add(db, topic, [2, 3, 4], 'a'))
+    await untilBlocked(database.url)
     held.open()
     await Promise.all([first, second])
     const seen: number[] = []
