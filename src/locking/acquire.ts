@@ -1,9 +1,9 @@
-import { isUnsupported } from '../engine/error-facts.js'
 import { rowOf, type TransactionSession } from '../engine/session.js'
 import { ConfigurationError, InvalidArgumentError, UnsupportedDatabaseError } from '../errors/index.js'
 import { takesNoWrites } from '../errors/read-only.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import type { Limits } from '../transactions/limits.js'
+import { CAN_TRY, tryNewSnapshot } from '../transactions/new-snapshot.js'
 import { FOR_TOKEN, hasIdAlready, whenTaken, XID } from './token.js'
 
 /** The rule for a lock whose snapshot would be older than the lock. */
@@ -142,7 +142,7 @@ FROM (
     if (facts.is_replica) throw takesNoWrites()
     this.#isThere = true
     if (snapshot === 'accept') return // its level may be one that has no new snapshot to be seen
-    if (facts.can_try) await tx.rows({ text: NEW_SNAPSHOT, values: [] }).catch(refuseSnapshot)
+    if (facts.can_try) await tryNewSnapshot(tx)
     this.#isFresh = true
   }
 }
@@ -151,10 +151,6 @@ interface Facts {
   readonly is_held: boolean
   /** A lock of a replica keeps nobody out who takes it on the primary. */
   readonly is_replica: boolean
-  /**
-   * Whether the role may run the block that tries it, and its COMMIT waits for nobody: the block writes WAL, and a body that
-   * only reads would wait for a synchronous standby that is away. Else the level is believed.
-   */
   readonly can_try: boolean
 }
 
@@ -162,37 +158,4 @@ const FACTS = `EXISTS (
   SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
 ) AS is_held,
   pg_is_in_recovery() AS is_replica,
-  coalesce(current_setting('synchronous_standby_names', true), '') = '' AND EXISTS (
-  SELECT FROM pg_language WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE')
-) AS can_try`
-
-const SAME_SNAPSHOT = 'the snapshot is that of the transaction'
-
-/**
- * A subtransaction with an id ends, by itself, so every snapshot that is taken after it is another one. Each expression of
- * a block has a snapshot of its own at READ COMMITTED (manual, "38.7. Function Volatility Categories").
- */
-const NEW_SNAPSHOT = `DO $$
-DECLARE
-  before text := pg_current_snapshot()::text;
-BEGIN
-  BEGIN
-    PERFORM pg_logical_emit_message(true, '', '');
-    RAISE EXCEPTION 'ends the subtransaction';
-  EXCEPTION
-    WHEN raise_exception THEN NULL;
-    WHEN insufficient_privilege OR undefined_function THEN RETURN; -- it cannot be tried
-  END;
-  IF pg_current_snapshot()::text = before THEN
-    RAISE EXCEPTION '${SAME_SNAPSHOT}' USING ERRCODE = 'feature_not_supported';
-  END IF;
-END
-$$`
-
-function refuseSnapshot(error: unknown): never {
-  if (!isUnsupported(error)) throw error
-  throw new UnsupportedDatabaseError(
-    'This database says READ COMMITTED, and its statements do not see what was committed before them: a body under a lock would read what was there before its last holder.',
-    { cause: error },
-  )
-}
+  ${CAN_TRY}`

@@ -5,6 +5,7 @@ import { columnsOf, keysEqual, sqlTypeOf, touches } from '../mapping/columns.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, sql } from '../sql/statement.js'
+import { hasNewSnapshots } from '../transactions/new-snapshot.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { inScope } from './in-scope.js'
@@ -51,6 +52,7 @@ interface Closing extends Closable {
 export async function closePeriods(run: PageRunner, map: StockMap, args: Args) {
   const closing = readClosing(map, args)
   const { applied } = map.movement
+  if (applied) await run.page(checkSnapshot)
   const fold = async () => {
     const condition = dated(closing, 'm')
     if (applied && condition) {
@@ -69,6 +71,12 @@ export async function closePeriods(run: PageRunner, map: StockMap, args: Args) {
     if (round === MOST_ROUNDS) return { closed, open: page.open.map(({ given }) => given) }
     await fold()
   }
+}
+
+/** In an older snapshot, such as that of a caller's transaction may be, there is nothing of what was deferred since. */
+async function checkSnapshot(tx: Session): Promise<void> {
+  if (await hasNewSnapshots(tx)) return
+  throw new InvalidArgumentError('close', 'must be made at READ COMMITTED: a snapshot hides what was deferred since.')
 }
 
 function readClosing(map: StockMap, args: Args): Closing {
@@ -107,10 +115,7 @@ async function closePages(run: PageRunner, map: StockMap, closing: Pages) {
   }
 }
 
-/**
- * The next items that are to be closed, locked: also against movements that are deferred, which lock them for nobody else.
- * The transaction of a caller may have an older snapshot, and what was deferred meanwhile is not in it: that is refused.
- */
+/** The next items that are to be closed, locked: also against movements that are deferred, which lock them for nobody else. */
 async function lockPage(tx: Session, map: StockMap, closing: Pages, after: Item | undefined): Promise<Item[]> {
   const { table, key } = map.item
   const { closedUntil, scope, batchSize, isReopening, lock } = closing
@@ -119,16 +124,13 @@ async function lockPage(tx: Session, map: StockMap, closing: Pages, after: Item 
   const isOther = isReopening ? sql`${column} IS DISTINCT FROM ${until}` : sql`(${column} < ${until}) IS NOT FALSE`
   const place = after && join(key.map((field, i) => sql`${param(after.key[i], sqlTypeOf(field))}`))
   const conditions = [inScope(map.item, 't', scope), isOther, place && sql`(${columnsOf(key, 't')}) > (${place})`]
-  const rows = await tx.rows<{ key: string[]; level: string }>(
-    sql`SELECT ARRAY[${join(key.map((field) => raw(`t.${columnOf(field)}::text`)))}] AS key, current_setting('transaction_isolation') AS level
+  const rows = await tx.rows<{ key: string[] }>(
+    sql`SELECT ARRAY[${join(key.map((field) => raw(`t.${columnOf(field)}::text`)))}] AS key
 FROM ${table} AS t${where(conditions)}
 ORDER BY ${columnsOf(key, 't')}
 LIMIT ${param(batchSize, 'int')}
 FOR UPDATE OF t${lock}`,
   )
-  if (rows.some(({ level }) => level !== 'read committed')) {
-    throw new InvalidArgumentError('close', 'must be made at READ COMMITTED: a snapshot hides what was deferred since.')
-  }
   return rows.map(({ key }) => itemOfRow(map.item, key))
 }
 

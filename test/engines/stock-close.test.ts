@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openTransaction } from '../support/connection.js'
 import { useDepot } from '../support/depot.js'
-import { describeEngines } from '../support/engines.js'
+import { describeEngines, rows } from '../support/engines.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -306,6 +306,29 @@ describeEngines((engine) => {
       )
 
       expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' })
+      expect(await stateOf(item)).toMatchObject({ closedUntil: null })
+    })
+
+    test('is refused where the database says READ COMMITTED, and keeps the snapshot of the transaction', async () => {
+      const { companyId, db } = await open()
+      const item = await newItem(companyId)
+      await database.query(`
+CREATE SCHEMA IF NOT EXISTS pretends;
+CREATE OR REPLACE FUNCTION pretends.current_setting(name text) RETURNS text LANGUAGE sql AS $$
+  SELECT CASE name WHEN 'transaction_isolation' THEN 'read committed' ELSE pg_catalog.current_setting(name) END
+$$`)
+
+      const error = await rejectionOf(
+        db.$transactionWithRetry(
+          async (tx) => {
+            await rows(tx, 'SET LOCAL search_path = pretends, pg_catalog, public')
+            return tx.$stock.in({ companyId }).close({ until: JANUARY })
+          },
+          { isolationLevel: 'RepeatableRead' },
+        ),
+      )
+
+      expect(error).toMatchObject({ code: 'UNSUPPORTED_DATABASE' })
       expect(await stateOf(item)).toMatchObject({ closedUntil: null })
     })
 
