@@ -12,6 +12,7 @@ import { checkPool, type PoolerFacts } from './pool.js'
 import { checkPrivileges } from './privileges.js'
 import { checkSettings } from './settings.js'
 import { checkShards } from './shards.js'
+import { checkSlots } from './slots.js'
 import { checkTables } from './tables.js'
 import { checkTriggers } from './triggers.js'
 import type { CheckConcurrencyOptions, DatabaseCapabilities } from './types.js'
@@ -52,6 +53,7 @@ export async function checkSetup(
     ...checkPrivileges(needs, facts),
     ...checkSettings(setup, facts),
     ...checkPool(setup, facts.server, pooler),
+    ...(await checkSlots(setup, session)),
     ...(await tryCapabilities(session, facts.server, probeSchema)),
   ].sort((one, other) => ORDER.indexOf(one.severity) - ORDER.indexOf(other.severity))
   if (given.throw && findings.some(({ severity }) => severity === 'error')) throw new ConcurrencyCheckError(findings)

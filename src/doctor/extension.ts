@@ -12,7 +12,8 @@ export interface CheckClientMethods {
   /**
    * Looks for what would break promises of the package: tables and columns that are missing or of another type, keys
    * that are no full unique index, version columns that take NULL, triggers, privileges, settings of the server, the
-   * size of the pool, and whether the database behaves as PostgreSQL does. It changes nothing. Call it when your program
+   * size of the pool, slots of items that are numbered wrongly, and whether the database behaves as PostgreSQL does. It changes
+   * nothing. Call it when your program
    * starts; the command `prisma-extension-concurrency doctor` does the same in CI, and sees more of a pooler.
    *
    * It sends a few dozen statements, on two connections at once, and needs no privilege beyond those of the calls.

@@ -53,7 +53,7 @@ function needsOfFeature(feature: FeatureSetup): Needs {
   return isSeries(feature) ? needsOfSeries(feature.map) : { tables: [], keys: [] }
 }
 
-const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: StockMap } => one.name === 'stock'
+export const isStock = (one: FeatureSetup): one is FeatureSetup & { readonly map: StockMap } => one.name === 'stock'
 const isLeases = (one: FeatureSetup): one is FeatureSetup & { readonly map: LeaseMap } => one.name === 'leases'
 const isJobs = (one: FeatureSetup): one is FeatureSetup & { readonly map: JobMap } => one.name === 'jobs'
 const isOutbox = (one: FeatureSetup): one is FeatureSetup & { readonly map: OutboxMap } => one.name === 'outbox'

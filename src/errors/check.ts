@@ -35,6 +35,7 @@ export type FindingCode =
   | 'READ_ONLY'
   | 'SERVER_VERSION'
   | 'SHARDS'
+  | 'SLOTS'
   | 'TABLE_MISSING'
   | 'TIMEOUT_SHORT'
   | 'TRIGGER_DISABLED'
