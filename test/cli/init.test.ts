@@ -259,12 +259,38 @@ describe('the command init', () => {
     expect(await runCommand(['init', '--stock', '--with', 'lot'], { cwd })).toMatchObject({
       code: 2,
       stderr: expect.stringContaining(
-        '--with lot is none of lots, history, maximum, orders, refusals, periods, serial-',
+        '--with lot is none of lots, history, maximum, orders, refusals, periods, slots, serial-',
       ),
     })
     expect(await runCommand(['init', '--stock', '--with', 'voids'], { cwd })).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('--with voids is of series: give --series as well'),
+    })
+  })
+
+  test('with --with slots adds stock whose items have several rows, and prints the lines of the client with it', async () => {
+    const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
+    const flags = ['--stock', '--scope', 'companyId', '--with', 'slots']
+
+    const { code, stdout, stderr } = await runCommand(['init', ...flags], { cwd })
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const files = filesIn(cwd)
+    expect(files['prisma/schema.prisma']).toBe(`${SHOP}\n${stockSchema({ scope: ['companyId'], slots: true })}`)
+    expect(statementsOf(files['prisma/migrations/TIME_concurrency/migration.sql'] ?? '')).toEqual(
+      statementsOf(await tablesOf(files['prisma/schema.prisma'] ?? '', database.url, SHOP)),
+    )
+    expect(stdout).toContain(`  .$extends(stock({
+      scope: ['companyId'],
+      item: { model: 'Stock', key: ['productId', 'warehouse'], slots: 'slot' },
+      movement: { model: 'StockMovement' },
+    }))`)
+    expect((await runCommand(['init', ...flags], { cwd })).stdout).toMatch(/^Nothing is missing/)
+    expect(await runCommand(['init', '--stock', '--with', 'slots,maximum'], { cwd })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(
+        '--with slots does not go with maximum: keep items with slots in models of their own',
+      ),
     })
   })
 

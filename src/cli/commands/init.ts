@@ -2,6 +2,7 @@ import { relative } from 'node:path'
 import { confirmed, prompts } from '../ask.js'
 import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
 import {
+  ALONE,
   FEATURES,
   type FlagName,
   featuresNamed,
@@ -79,8 +80,12 @@ function wantedBy(options: InitOptions): Wanted | undefined {
     isWork(name) ? work.includes(name) : options[name] === true,
   )
   if (models === undefined && features.length === 0) return undefined
-  const alone = partsOf(options).find((part) => !options[PARTS[part]])
+  const parts = partsOf(options)
+  const alone = parts.find((part) => !options[PARTS[part]])
   if (alone !== undefined) throw new UsageError(`--with ${alone} is of ${PARTS[alone]}: give --${PARTS[alone]} as well`)
+  const beside = parts.includes(ALONE) && parts.find((part) => part !== ALONE && PARTS[part] === PARTS[ALONE])
+  if (beside)
+    throw new UsageError(`--with ${ALONE} does not go with ${beside}: keep items with slots in models of their own`)
   return { models: namesIn(models), features, triggers }
 }
 

@@ -48,13 +48,17 @@ export const PARTS = {
   orders: 'stock',
   refusals: 'stock',
   periods: 'stock',
+  slots: 'stock',
   'serial-history': 'serials',
   'serial-state': 'serials',
   voids: 'series',
   parallel: 'series',
-} as const satisfies Readonly<Record<Exclude<keyof StockSchemaOptions, 'scope' | 'slots'>, 'stock'>> &
+} as const satisfies Readonly<Record<Exclude<keyof StockSchemaOptions, 'scope'>, 'stock'>> &
   Readonly<Record<string, FeatureName>>
 export type Part = keyof typeof PARTS
+
+/** The part of stock that goes with none of the others. */
+export const ALONE: Part = 'slots'
 
 /** The features, for one company each where `scope` names the fields that keep companies apart. */
 export function featuresOf(scope: readonly string[], parts: readonly Part[] = []): readonly InitFeature[] {
@@ -74,11 +78,12 @@ function stockFeature({ scoped, written, parts }: FeatureOptions): InitFeature {
   const key = ['productId', 'warehouse', ...(parts.includes('lots') ? ['lot'] : [])]
   const isRemembered = parts.includes('refusals')
   const hasPeriods = parts.includes('periods')
+  const hasSlots = parts.includes('slots')
   const stock = {
     ...scoped,
-    item: { model: 'Stock', key, ...(hasPeriods && { opening: 'opening' }) },
+    item: { model: 'Stock', key, ...(hasPeriods && { opening: 'opening' }), ...(hasSlots && { slots: 'slot' }) },
     movement: { model: 'StockMovement', ...(isRemembered && { refused: 'refused' }) },
-    reservation: { model: 'StockReservation' },
+    ...(!hasSlots && { reservation: { model: 'StockReservation' } }),
     rememberRefusals: isRemembered,
   }
   return featureOf({
@@ -87,9 +92,8 @@ function stockFeature({ scoped, written, parts }: FeatureOptions): InitFeature {
     schema: stockSchema({ ...scoped, ...Object.fromEntries(parts.map((part) => [part, true])) }),
     check: (models) => mapStock(models, stock),
     extension: `stock({${written && `\n      ${written},`}
-      item: { model: 'Stock', key: [${listed(key)}]${hasPeriods ? ", opening: 'opening'" : ''} },
-      movement: { model: 'StockMovement'${isRemembered ? ", refused: 'refused'" : ''} },
-      reservation: { model: 'StockReservation' },${isRemembered ? '\n      rememberRefusals: true,' : ''}
+      item: { model: 'Stock', key: [${listed(key)}]${hasPeriods ? ", opening: 'opening'" : ''}${hasSlots ? ", slots: 'slot'" : ''} },
+      movement: { model: 'StockMovement'${isRemembered ? ", refused: 'refused'" : ''} },${hasSlots ? '' : "\n      reservation: { model: 'StockReservation' },"}${isRemembered ? '\n      rememberRefusals: true,' : ''}
     })`,
   })
 }
