@@ -39,19 +39,26 @@ export class SlotMethods extends OtherMethods {
   }
 
   override async defer(): Promise<never> {
-    throw unfit('defer', 'move does not wait for other processes')
+    throw unfit('defer', 'call move, which waits for no other process')
   }
 
   override async project(): Promise<never> {
-    throw unfit('project', 'nothing of it is deferred')
+    throw unfit('project', 'nothing is deferred there')
   }
 
   override async close(): Promise<never> {
-    throw unfit('close', 'its movements have no date')
+    throw unfit('close', 'keep items whose periods are closed in a ledger without slots')
   }
 
   override async prune(): Promise<never> {
-    throw unfit('prune', 'its movements have no date')
+    throw unfit('prune', 'keep items whose movements are pruned in a ledger without slots')
+  }
+
+  override async balanceAt(): Promise<never> {
+    throw unfit(
+      'balanceAt',
+      'units go from slot to slot without a movement; add up the quantities that history has up to then',
+    )
   }
 
   override async setSlots(session: Session, args: Args, events?: CallEvents) {
@@ -85,7 +92,6 @@ function withoutOthers(args: Args): Args {
   return args
 }
 
-function unfit(method: string, because: string): ConfigurationError {
-  const message = `cannot be given for ${method}: of an item with slots ${because}`
-  return new ConfigurationError([{ path: 'item.slots', message }])
+function unfit(method: string, wayOut: string): ConfigurationError {
+  return new ConfigurationError([{ path: 'item.slots', message: `does not go with ${method}: ${wayOut}` }])
 }

@@ -361,20 +361,37 @@ describeEngines((engine) => {
       expect(await rejectionOf(sell(db, 'any', 1, more))).toMatchObject({ code: 'INVALID_ARGUMENT', field })
     })
 
-    test('from, and calls that defer, close and prune', async () => {
-      const { db } = await connect()
-      const named = { transactionId: newId(), item: 'any', quantity: 1 }
-      const lines = [{ from: { item: 'any', quantity: 1 } }] as never
-
-      expect(await rejectionOf(db.$stock.moveAll({ transactionId: newId(), lines }))).toMatchObject({ field: 'lines' })
-      for (const call of [
-        () => db.$stock.defer(named),
-        () => db.$stock.project(),
-        () => db.$stock.prune({ forgetBefore: new Date() }),
-        () => db.$stock.close({ until: '2026-01-31' }),
-      ]) {
-        expect(await rejectionOf(call())).toMatchObject({ code: 'CONFIGURATION' })
+    test('from, and calls that defer, close, prune, reserve, or look at a day, each with a way out', async () => {
+      const proxy = await openProxy(engine.database.url)
+      const { db } = await connect(proxy.url)
+      const { transactionId, item, quantity } = { transactionId: newId(), item: 'any', quantity: 1 }
+      const lines = [{ from: { item, quantity } }] as never
+      const before = proxy.statements.length
+      const refused: Record<string, () => Promise<unknown>> = {
+        'call move': () => db.$stock.defer({ transactionId, item, quantity }),
+        'nothing is deferred': () => db.$stock.project(),
+        'keep items whose movements are pruned in a ledger': () => db.$stock.prune({ forgetBefore: new Date() }),
+        'keep items whose periods are closed in a ledger': () => db.$stock.close({ until: '2026-01-31' }),
+        'add up the quantities': () => db.$stock.balanceAt({ item, at: new Date() }),
+        'for stock to be reserved': () => db.$stock.reserve({ transactionId, item, quantity, expiresIn: 1_000 }),
+        ' for stock to be reserved': () => db.$stock.release({ transactionId }),
+        'stock to be reserved': () => db.$stock.fulfil({ transactionId }),
+        ' stock to be reserved': () => db.$stock.extend({ transactionId, expiresIn: 1_000 }),
+        'to be reserved': () => db.$stock.change({ transactionId, lines: [{ item, quantity }] }),
+        'for reservations to be listed': () => db.$stock.reservations(),
       }
+
+      for (const [wayOut, call] of Object.entries(refused)) {
+        expect(await rejectionOf(call())).toMatchObject({
+          code: 'CONFIGURATION',
+          message: expect.stringContaining(wayOut),
+        })
+      }
+      expect(await rejectionOf(db.$stock.moveAll({ transactionId, lines }))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        field: 'lines',
+      })
+      expect(proxy.statements.slice(before)).toEqual([])
     })
 
     test('options, when the client is extended', async () => {
@@ -389,10 +406,26 @@ describeEngines((engine) => {
 
       expect(extended({ minimum: null })).toEqual(['minimum'])
       expect(extended({ minimum: 1 })).toEqual(['minimum'])
+      expect(extended({ rememberRefusals: true, movement: { model: 'TicketSale', refused: 'applied' } })).toEqual(
+        expect.arrayContaining(['rememberRefusals']),
+      )
+      expect(extended({ reservation: { model: 'TicketSale' } })).toEqual(expect.arrayContaining(['reservation']))
+      expect(extended({ movement: { model: 'SiloMovement', date: 'at', item: 'code' } })).toEqual(
+        expect.arrayContaining(['movement.date']),
+      )
       expect(extended({}, { maximum: 'price' })).toEqual(['item.maximum'])
       expect(extended({}, { minimum: 'price' })).toEqual(['minimum'])
       expect(extended({}, { slots: 'price' })).toEqual(['item.key'])
       expect(extended({}, { slots: 'nothing' })).toEqual(['item.slots'])
+      expect(extended({ movement: { model: 'TicketSale', slot: 'line' } })).toEqual([
+        'item.sequence',
+        'movement.sequence',
+        'movement.balance',
+        'movement.at',
+      ])
+      expect(
+        extended({ movement: { model: 'TicketSale', slot: 'line' } }, { slots: undefined, key: ['event', 'slot'] }),
+      ).toEqual(expect.arrayContaining(['movement.slot']))
     })
 
     test('setSlots, where the ledger has none', async () => {
