@@ -56,7 +56,9 @@ async function* ofStock(session: Session, map: StockMap): AsyncGenerator<AuditFi
       yield { code: 'STOCK_BALANCE', where, what: `has ${balance} on hand, and its movements add up to ${expected}` }
     }
     if (found.brokenAt !== undefined) {
-      yield { code: 'STOCK_HISTORY', where, what: `has a history that does not add up at the number ${found.brokenAt}` }
+      const ofSlot = found.brokenSlot === undefined ? '' : ` of the slot ${found.brokenSlot}`
+      const what = `has a history that does not add up at the number ${found.brokenAt}${ofSlot}`
+      yield { code: 'STOCK_HISTORY', where, what }
     }
     if (reserved !== expectedReserved) {
       const what = `has ${reserved} reserved, and its active reservations add up to ${expectedReserved}`

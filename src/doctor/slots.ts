@@ -95,10 +95,10 @@ function named(items: readonly WronglyNumbered[]): string {
  *
  * @returns `undefined` where a column that is part of another key would be the same in two rows
  */
-function headsSql({ item }: StockMap): string | undefined {
+function headsSql({ item, history }: StockMap): string | undefined {
   const { model, table, key, rowKey, slots, onHand, opening } = item
   if (!slots) return undefined
-  const counts = [slots, onHand, ...(opening ? [opening] : [])]
+  const counts = [slots, onHand, opening, history?.last].filter((field) => !!field)
   const others = scalarsOf(model).filter((field) => !rowKey.includes(field) && !counts.includes(field))
   if (others.some(({ name }) => model.inKeys.has(name))) return undefined
   const isSame = key.map((field) => `h.${columnOf(field)} = t.${columnOf(field)}`).join(' AND ')

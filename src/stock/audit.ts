@@ -7,6 +7,7 @@ import { join, type Piece, param, raw, type SqlText, type Statement, sql } from 
 import { inScope } from './in-scope.js'
 import { givenOf, itemOfRow } from './item.js'
 import type { HistoryMap, LinesMap, StockMap } from './mapping.js'
+import { type Chain, chainOfSlots } from './slot-chain.js'
 import { withSums } from './slot-sums.js'
 import { where } from './statements.js'
 
@@ -19,6 +20,7 @@ export interface Discrepancy {
   readonly expectedReserved: unknown
   readonly missing?: true
   readonly brokenAt?: number
+  readonly brokenSlot?: number
 }
 
 /** How many items one statement compares. 100,000 take as long in ten statements as in one, in a tenth of the memory. */
@@ -35,6 +37,7 @@ type PageRow = { readonly next: string[] | null } & (
       readonly reserved: string
       readonly expectedReserved: string
       readonly brokenAt?: string | null
+      readonly brokenSlot?: string | null
     }
 )
 
@@ -76,6 +79,7 @@ export async function* discrepancies(session: Session, map: StockMap, scope?: Sc
         expectedReserved: value(row.expectedReserved),
         ...(row.isMissing && { missing: true }),
         ...(row.brokenAt && { brokenAt: Number(row.brokenAt) }),
+        ...(row.brokenSlot && { brokenSlot: Number(row.brokenSlot) }),
       }
     }
     const next = rows[0]?.next ?? undefined
@@ -101,7 +105,7 @@ function comparison(map: StockMap, page: Page): Statement {
   const keys = key.map((field, i) => raw(`coalesce(t.${columnOf(field)}, s.k${i}) AS k${i}`))
   const ends = key.map((field) => raw(`t.${columnOf(field)}::text`))
   const texts = key.map((_, i) => raw(`f.k${i}::text`))
-  const chain = map.history && chainOf(map, map.history, page)
+  const chain = map.history && brokenIn(map, map.history, page)
   return sql`WITH next AS MATERIALIZED (
   SELECT ARRAY[${join(ends)}] AS key
   FROM ${table} AS t${where([...isOfScope(key, 't', page.scope), isBehind(key, 't', page.end ?? page.after)])}
@@ -109,10 +113,22 @@ function comparison(map: StockMap, page: Page): Statement {
   LIMIT 1 OFFSET ${raw(String(PAGE - 1))}
 )
 SELECT n.key AS next, CASE WHEN f.k0 IS NOT NULL THEN ARRAY[${join(texts)}] END AS key, "isMissing",
-  balance::text, expected::text, reserved::text, "expectedReserved"::text${chain && raw(', "brokenAt"::text')}
+  balance::text, expected::text, reserved::text, "expectedReserved"::text${
+    chain &&
+    join(
+      chain.broken.map(([name]) => raw(`, "${name}"::text`)),
+      '',
+    )
+  }
 FROM (SELECT (SELECT key FROM next) AS key) AS n LEFT JOIN (
   SELECT ${join(keys)}, ${isMissing} AS "isMissing", ${balance} AS balance,
-    ${expected} AS expected, ${held} AS reserved, ${expectedHeld} AS "expectedReserved"${chain && raw(`, ${chain.brokenAt} AS "brokenAt"`)}
+    ${expected} AS expected, ${held} AS reserved, ${expectedHeld} AS "expectedReserved"${
+      chain &&
+      join(
+        chain.broken.map(([name, value]) => raw(`, ${value} AS "${name}"`)),
+        '',
+      )
+    }
   FROM (
     SELECT * FROM ${table} AS t${where(conditionsOf(key, 't', page))}
   ) AS t FULL JOIN (
@@ -120,9 +136,16 @@ FROM (SELECT (SELECT key FROM next) AS key) AS n LEFT JOIN (
     FROM (${join(sums(map, page), ' UNION ALL ')}) AS part
     GROUP BY ${keyNames(key)}
   ) AS s ON ${keysEqual(key, 't', 's')}${chain?.joined}
-  WHERE ${isMissing} OR ${balance} <> ${expected} OR ${held} <> ${expectedHeld}${chain && raw(` OR ${chain.brokenAt} IS NOT NULL`)}
+  WHERE ${isMissing} OR ${balance} <> ${expected} OR ${held} <> ${expectedHeld}${chain && raw(` OR ${chain.broken[0][1]} IS NOT NULL`)}
 ) AS f ON true
 ORDER BY ${keyNames(key, 'f.')}`
+}
+
+function brokenIn(map: StockMap, history: HistoryMap, page: Page): Chain {
+  const { item, movement } = map
+  if (!history.slot) return chainOf(map, history, page)
+  const conditions = { rows: where(conditionsOf(item.key, 't', page)), lines: conditionsOf(movement.item, 'm', page) }
+  return chainOfSlots(map, { ...history, slot: history.slot }, conditions)
 }
 
 /**
@@ -130,7 +153,7 @@ ORDER BY ${keyNames(key, 'f.')}`
  * that of the movement before it and its own quantity; or it should follow the last one, for the item is further, or has another
  * balance. The beginning may be gone.
  */
-function chainOf({ item, movement }: StockMap, { last, sequence, balance }: HistoryMap, page: Page) {
+function chainOf({ item, movement }: StockMap, { last, sequence, balance }: HistoryMap, page: Page): Chain {
   const [number, left] = [`m.${columnOf(sequence)}`, `m.${columnOf(balance)}`]
   const isAfter = `lag(${left}) OVER item + m.${columnOf(movement.quantity)}`
   const joined = sql` LEFT JOIN (
@@ -146,7 +169,7 @@ function chainOf({ item, movement }: StockMap, { last, sequence, balance }: Hist
   ) AS c ON ${keysEqual(item.key, 't', 'c')}`
   const own = `t.${columnOf(last)}`
   const brokenAt = `least(c.broken_at, CASE WHEN c.last <> ${own} THEN least(c.last, ${own}) + 1 WHEN c.balance IS DISTINCT FROM t.${columnOf(item.onHand)} AND c.last IS NOT NULL THEN c.last + 1 END)`
-  return { joined, brokenAt: raw(brokenAt) }
+  return { joined, broken: [['brokenAt', brokenAt]] }
 }
 
 /** The conditions for rows of `alias` whose item is on the page. */

@@ -40,12 +40,13 @@ type Others<C, M, Own> = M extends { readonly model: infer N extends string }
     : never
   : Record<never, never>
 
-/** The fields of the history: of an item, and of a movement. They are fields like others, unless all of them are there. */
+/** The fields of the history: of an item, and of a movement; with slots one more. They are fields like others, unless all of them are there. */
 type OfItem<O extends StockOptions> = Named<O['item'], 'sequence', 'sequence'>
 type OfMovement<O extends StockOptions> =
   | Named<O['movement'], 'sequence', 'sequence'>
   | Named<O['movement'], 'balance', 'balance'>
   | Named<O['movement'], 'at', 'at'>
+  | (O['item'] extends { readonly slots: string | object } ? Named<O['movement'], 'slot', 'slot'> : never)
 
 type IfHistory<C, O extends StockOptions, F> = [OfItem<O>] extends [keyof ScalarsOf<C, Model<O>>]
   ? [OfMovement<O>] extends [keyof ScalarsOf<C, O['movement']['model']>]

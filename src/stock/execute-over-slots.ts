@@ -34,7 +34,7 @@ export async function executeOverSlots(
   const all = (id: string) => slots.get(id) ?? []
   const ownSlot = (id: string) => all(id)[own.of(all(id).length)]
   const request = requestOfRows(given, ownSlot)
-  const balances = new Map(Array.from(slots, ([id, each]) => [id, balanceOf(map, sumOf(each))]))
+  const balances = new Map(Array.from(slots, ([id, each]) => [id, balanceOf(map, sumOf(each), ownSlot(id)?.sequence)]))
   for (let look = 1; look <= LOOKS; look++) {
     const snapshot = await loadSnapshot(tx, map, [request], { state: { balances, now: new Date(0) } })
     const decider = new Decider(map, snapshot)
@@ -44,7 +44,10 @@ export async function executeOverSlots(
       shift(all(item.id), ownSlot(item.id), next.onHand - known.onHand),
     )
     await writeSlots(tx, map, shifted)
-    const written = await writeLocked(tx, map, set)
+    const elsewhere = (id: string) => sumOf(all(id)) - (ownSlot(id)?.onHand ?? 0n)
+    // They were decided by what all slots have; in the history each has the balance of its own.
+    const movements = set.movements.map((entry) => ({ ...entry, balance: entry.balance - elsewhere(entry.item.id) }))
+    const written = await writeLocked(tx, map, { ...set, movements })
     // The database suppresses an UPDATE. An error has undone the statement, so the transaction cannot go on.
     if (written === 'undone') throw new WriteSuppressedError(map.item.model.name, {})
     if (written === 'written' && decision) {

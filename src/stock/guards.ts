@@ -19,7 +19,7 @@ export interface Guard {
  */
 export function guardsOf({ name, item, movement, reservation, history, period }: StockMap): readonly Guard[] {
   const { applied, refused, reverses } = movement
-  const numbers = history ? [history.sequence, history.balance, history.at] : []
+  const numbers = history ? [history.sequence, history.balance, history.at, history.slot] : []
   const guards: Guard[] = [
     {
       model: item.model,

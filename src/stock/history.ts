@@ -9,13 +9,14 @@ import { checkArguments } from '../values/validation.js'
 import { readItem } from './item.js'
 import type { Args } from './lines.js'
 import { LIMIT, USUAL_LIMIT } from './look.js'
-import { HISTORY, type HistoryMap, type StockMap } from './mapping.js'
+import { type HistoryMap, historyOptions, type StockMap } from './mapping.js'
 import { keyColumns, rowsIn, where } from './statements.js'
 
 const historySchema = s.object({
   limit: LIMIT,
   order: s.optional(s.oneOf(['asc', 'desc'])),
-  after: s.optional(s.object({ sequence: s.whole() })),
+  slot: s.optional(s.whole()),
+  after: s.optional(s.object({ sequence: s.whole(), slot: s.optional(s.whole()) })),
 })
 
 interface HistoryRow {
@@ -25,30 +26,26 @@ interface HistoryRow {
   readonly quantity: string
   readonly balance: string
   readonly at: number
+  readonly slot?: number
 }
 
 /**
  * The movements of an item by their numbers. A number is given with the item locked until the commit, so none that is lower
- * than one that is seen is still to come.
+ * than one that is seen is still to come. Of an item with slots that is so in each slot: they come one slot behind the other.
  */
 export async function readHistory(session: Session, map: StockMap, args: Args) {
   const history = requireHistory(map)
   const { movement, quantities } = map
   const item = readItem(map.item, args.scope, args.item, 'item')
-  const given = { limit: args.limit, order: args.order, after: afterOf(args.after) }
-  const { limit = USUAL_LIMIT, order = 'asc', after } = checkArguments(historySchema, given)
+  const { limit, order, after, number, slot, place, conditions } = readPage(history, args)
   await quantities.prepare(session)
-  const number = raw(`m.${columnOf(history.sequence)}`)
-  const isBehind = after
-    ? sql`${number} ${raw(order === 'asc' ? '>' : '<')} ${param(after.sequence, 'int8')}`
-    : sql`${number} IS NOT NULL`
   const rows =
     await session.rows<HistoryRow>(sql`SELECT ${number}::text AS sequence, m.${columnOf(movement.transactionId)}::text AS "transactionId", m.${columnOf(movement.line)} AS line,
-  m.${columnOf(movement.quantity)}::text AS quantity, m.${columnOf(history.balance)}::text AS balance, ${epochOf(history.at, 'm.')} AS at
-FROM ${rowsIn('item', keyColumns(map, [item]))} JOIN ${movement.table} AS m ON ${keysEqual(movement.item, 'm', 'item')}${where([isBehind])}
-ORDER BY ${number}${raw(order === 'asc' ? '' : ' DESC')}
+  m.${columnOf(movement.quantity)}::text AS quantity, m.${columnOf(history.balance)}::text AS balance, ${epochOf(history.at, 'm.')} AS at${slot && raw(`, ${slot} AS slot`)}
+FROM ${rowsIn('item', keyColumns(map, [item]))} JOIN ${movement.table} AS m ON ${keysEqual(movement.item, 'm', 'item')}${where(conditions)}
+ORDER BY ${join(place.map((each) => raw(each + (order === 'asc' ? '' : ' DESC'))))}
 LIMIT ${param(limit, 'int4')}`)
-  if (after) checkBeginning(after.sequence, order, rows[0])
+  if (after && !slot) checkBeginning(after.sequence, order, rows[0])
   return rows.map(({ sequence, quantity, balance, at, ...row }) => ({
     sequence: Number(sequence),
     ...row,
@@ -56,6 +53,41 @@ LIMIT ${param(limit, 'int4')}`)
     balance: quantities.value(quantities.parse(balance)),
     at: new Date(at),
   }))
+}
+
+/** The arguments of a page, and what they are in SQL: the columns that it is in the order of, and its conditions. */
+function readPage(history: HistoryMap, args: Args) {
+  const given = { limit: args.limit, order: args.order, slot: args.slot, after: afterOf(args.after) }
+  const { limit = USUAL_LIMIT, order = 'asc', slot: wanted, after } = checkArguments(historySchema, given)
+  const number = raw(`m.${columnOf(history.sequence)}`)
+  const slot = history.slot && raw(`m.${columnOf(history.slot)}`)
+  if (!slot && wanted !== undefined) throw new InvalidArgumentError('slot', 'is for items that have slots.')
+  if (slot && after) checkSlot(after.slot, wanted)
+  const isOverSlots = slot !== undefined && wanted === undefined
+  const place = isOverSlots ? [slot, number] : [number]
+  const compare = raw(order === 'asc' ? '>' : '<')
+  const sequence = after && param(after.sequence, 'int8')
+  const isBehind = isOverSlots
+    ? sql`(${join(place)}) ${compare} (${param(after?.slot, 'int4')}, ${sequence})`
+    : sql`${number} ${compare} ${sequence}`
+  const conditions = [
+    wanted !== undefined && sql`${slot} = ${param(wanted, 'int4')}`,
+    after && isBehind,
+    (isOverSlots || !after) && raw(`${number} IS NOT NULL`),
+  ]
+  return { limit, order, after, number, slot, place, conditions }
+}
+
+/** The numbers are those of a slot: without it, nobody knows which movement is meant. */
+function checkSlot(slot: number | undefined, wanted: number | undefined): void {
+  if (wanted === undefined && slot === undefined) {
+    throw new InvalidArgumentError(
+      'after.slot',
+      'must be that of the last movement of the page before, or slot be given.',
+    )
+  }
+  if (wanted === undefined || slot === undefined || slot === wanted) return
+  throw new InvalidArgumentError('after.slot', `must be ${wanted}, the slot that is asked for.`)
 }
 
 /** The numbers begin at 1 and have no gap, so one that is missing on a page is of a movement that is pruned. */
@@ -73,7 +105,8 @@ function checkBeginning(after: number, order: 'asc' | 'desc', first: HistoryRow 
 
 /** An entry of a page has more than its number. */
 function afterOf(after: unknown): unknown {
-  return typeof after === 'object' && after !== null && 'sequence' in after ? { sequence: after.sequence } : after
+  if (typeof after !== 'object' || after === null || !('sequence' in after)) return after
+  return { sequence: after.sequence, ...('slot' in after && { slot: after.slot }) }
 }
 
 interface MomentRow {
@@ -139,7 +172,7 @@ function balanceOf({ onHand, opening, last, first, before, balance }: MomentRow)
 /** @throws ConfigurationError that names the columns which are missing */
 export function requireHistory({ history, item, movement }: StockMap): HistoryMap {
   if (history) return history
-  const issues = HISTORY.flatMap((name, i) => {
+  const issues = historyOptions(item).flatMap((name, i) => {
     const [path, { model }] = i === 0 ? ['item', item] : ['movement', movement]
     if (model.fields.has(name)) return []
     return [{ path: `${path}.${name}`, message: `must name a field of ${model.name}, for the history` }]

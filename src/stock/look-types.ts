@@ -15,12 +15,17 @@ export interface StockBalance<Key, Q> {
 
 /** A movement in the history of an item. */
 export interface HistoryEntry<Q> {
-  /** Its number in the history of the item: 1 for the first one, without gaps. */
+  /** Its number in the history of the item, or of its slot: 1 for the first one, without gaps. */
   readonly sequence: number
+  /** Only with slots: the one that it is of. */
+  readonly slot?: number
   readonly transactionId: string
   readonly line: number
   readonly quantity: Q
-  /** The quantity on hand after it. */
+  /**
+   * The quantity on hand after it; with slots, in the slot that it is of. Units go from slot to slot without a movement, when a
+   * call borrows or the number of slots changes: so the next movement of the slot may begin with another balance.
+   */
   readonly balance: Q
   /** When it came into the balance, by the database's clock. */
   readonly at: Date
@@ -102,6 +107,10 @@ export interface StockLooks<Key, Q> {
    * is committed later has a higher number than all that a page has shown. A deferred movement has none before it is folded.
    * The numbers of an item begin at 1: a history whose first number is higher was pruned.
    *
+   * An item with slots has numbers and balances in each slot: the movements of a slot come behind those of the slot before it.
+   * To follow an item, ask for one slot after the other, by `slot`: a movement of a slot that a page over all of them has passed
+   * is not on the next page.
+   *
    * @throws ConfigurationError if the models have no columns for it
    * @throws InvalidArgumentError if the page after `after` was pruned, in both orders
    *
@@ -113,8 +122,10 @@ export interface StockLooks<Key, Q> {
   history(
     args: Page & {
       item: Key
+      /** Only the movements of this slot, where the item has some. */
+      slot?: number | undefined
       /** The last one of the page before. */
-      after?: Pick<HistoryEntry<Q>, 'sequence'> | undefined
+      after?: Pick<HistoryEntry<Q>, 'sequence' | 'slot'> | undefined
       /** `desc` begins with the last movement. Default `asc`. */
       order?: 'asc' | 'desc' | undefined
     },
@@ -127,7 +138,7 @@ export interface StockLooks<Key, Q> {
    *
    * @throws ItemNotFoundError if there is no such item
    * @throws InvalidArgumentError if the time is before the history of the item begins
-   * @throws ConfigurationError if the models have no columns for it
+   * @throws ConfigurationError if the models have no columns for it, or items have slots
    *
    * @example
    * const quantity = await db.$stock.balanceAt({ item: 11, at: new Date('2026-12-31T23:00:00Z') })

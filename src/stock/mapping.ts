@@ -70,6 +70,8 @@ export interface HistoryMap {
   readonly sequence: Field
   readonly balance: Field
   readonly at: Field
+  /** Where items have slots: the number of the one that it is of. The numbers are then those of each slot. */
+  readonly slot: Field | undefined
 }
 
 export interface PeriodMap {
@@ -107,7 +109,10 @@ export type ReservationMap = LinesMap & {
 }
 
 /** The options for the columns of the history: that of the item, and those of a movement. */
-export const HISTORY = ['sequence', 'sequence', 'balance', 'at'] as const
+export function historyOptions({ slots }: Pick<StockMap['item'], 'slots'>): readonly string[] {
+  return ['sequence', 'sequence', 'balance', 'at', ...(slots ? ['slot'] : [])]
+}
+
 const OPTIONAL_MOMENT: FieldRule = { ...MOMENT, isOptional: true }
 const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 'expired'] }
 
@@ -122,7 +127,7 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const movements = check.table('movement', names)
   const history = mapHistory(items, movements, item)
   const period = mapPeriod(items, movements)
-  const more = [history?.sequence, history?.balance, history?.at, period?.date]
+  const more = [history?.sequence, history?.balance, history?.at, history?.slot, period?.date]
   const movement = mapMovement(movements, lines, more)
   const reservation = reserves && mapReservation(check.table('reservation', reserves), lines, item)
   if (reservation && item.reserved === undefined) {
@@ -132,13 +137,19 @@ export function mapStock(dataModel: DataModel, options: StockOptions): StockMap 
   const others = {
     minimum: item.minimum ?? minimum !== 0n,
     'item.maximum': item.maximum,
-    'movement.sequence': history,
     'movement.date': period,
     reservation,
     rememberRefusals,
   }
   for (const [option, isThere] of Object.entries(item.slots ? others : {})) {
-    if (isThere) check.report(option, 'must not be in the options, nor in the models, beside item.slots')
+    if (isThere)
+      check.report(
+        option,
+        'must not be in the options, nor in the models, beside item.slots: keep items with slots in a ledger of their own',
+      )
+  }
+  if (!item.slots && movements.has('slot', true)) {
+    check.report('movement.slot', 'must not be in the options without item.slots')
   }
   if (rememberRefusals && movement.refused === undefined) {
     check.report('movement.refused', 'must name a Boolean field, for refusals to be remembered in')
@@ -184,8 +195,8 @@ function mapLots(found: TableCheck, own: readonly Field[]) {
 }
 
 /** Fields of the usual names are those of a history only if all of them are there: others may be called so, too. */
-function mapHistory(items: TableCheck, movements: TableCheck, { onHand }: StockMap['item']): HistoryMap | undefined {
-  const all = HISTORY.map((name, i) => [i === 0 ? items : movements, name] as const)
+function mapHistory(items: TableCheck, movements: TableCheck, item: StockMap['item']): HistoryMap | undefined {
+  const all = historyOptions(item).map((name, i) => [i === 0 ? items : movements, name] as const)
   const missing = all.filter(([found, name]) => !found.has(name))
   if (missing.length > 0) {
     const isNamed = all.some(([found, name]) => found.has(name, true))
@@ -201,8 +212,9 @@ function mapHistory(items: TableCheck, movements: TableCheck, { onHand }: StockM
   const last = items.field('sequence', WHOLE_NUMBER)
   const sequence = ofMovement('sequence', WHOLE_NUMBER)
   const balance = ofMovement('balance', NUMBER)
-  checkNumbers(movements, 'balance', balance, onHand)
-  return { last, sequence, balance, at: ofMovement('at', MOMENT) }
+  checkNumbers(movements, 'balance', balance, item.onHand)
+  const slot = item.slots && movements.field('slot', { ...INT, isOptional: true })
+  return { last, sequence, balance, at: ofMovement('at', MOMENT), slot }
 }
 
 /** A field of that name is only meant where it is a moment. */

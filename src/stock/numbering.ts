@@ -24,7 +24,7 @@ export interface Numbers {
  *   what `locked` has found how far each movement is from the guess
  */
 export function numbersOf(
-  { quantities }: StockMap,
+  { quantities, item }: StockMap,
   history: HistoryMap,
   { items }: Pick<WriteSet, 'items'>,
   isKnown: boolean,
@@ -45,17 +45,24 @@ export function numbersOf(
     ),
     ...(isKnown ? [] : [column('position', 'int4', entries, ({ item }) => places.get(item.id)?.position)]),
   ]
-  const columns = stampColumns([history.sequence, history.balance, history.at])
+  const slots = history.slot ? [history.slot] : []
+  const columns = stampColumns([history.sequence, history.balance, history.at, ...slots])
+  // The number of a slot ends the key of its row.
+  const ofSlot = slots.map(() => `, m.k${item.key.length - 1}`).join('')
   if (isKnown) {
     // The statement begins with the items locked, and none of them changes while it waits.
-    return { parameters, columns, values: raw(`, m.number, m.balance, ${momentIn(history, 'statement_timestamp()')}`) }
+    return {
+      parameters,
+      columns,
+      values: raw(`, m.number, m.balance, ${momentIn(history, 'statement_timestamp()')}${ofSlot}`),
+    }
   }
   return {
     parameters,
     columns,
     // By their places in lists, and not by a join: the planner takes `locked` for few rows, and would go through all of it for each movement.
     values: raw(
-      ', (SELECT sequences FROM found)[m.position] + m.number, (SELECT balances FROM found)[m.position] + m.balance, (SELECT at FROM found)',
+      `, (SELECT sequences FROM found)[m.position] + m.number, (SELECT balances FROM found)[m.position] + m.balance, (SELECT at FROM found)${ofSlot}`,
     ),
     cte: raw(`found AS MATERIALIZED (
   SELECT array_agg(sequence ORDER BY position) AS sequences, array_agg(on_hand ORDER BY position) AS balances,

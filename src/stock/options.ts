@@ -27,7 +27,7 @@ export interface ItemMapping {
   /**
    * The field that numbers the slots of an item: so many rows, over which its quantity is spread, so that several processes
    * do not wait for one row. It is an Int with the default 0, and the key of the model is `key` and this field. It goes with a
-   * `minimum` of 0 alone, and without a maximum, reservations, a history and dates. See `setSlots`.
+   * `minimum` of 0 alone, and without a maximum, reservations and dates. See `setSlots`.
    */
   readonly slots?: string
   /** The field of the key that names a lot. Default `lot`, if the key has such a field among others. */
@@ -70,6 +70,8 @@ export interface MovementMapping {
   readonly balance?: string
   /** When it came into the balance, by the database's clock. It is optional. Default `at`. */
   readonly at?: string
+  /** Of items with slots: the number of the one that it is of, for the history. It is an Int with the default 0. Default `slot`. */
+  readonly slot?: string
   /** The business date, which a call may give; else that of today. Default `date`, if there is such a DateTime. */
   readonly date?: string
 }
@@ -167,7 +169,19 @@ const stockOptions = s.strictObject({
     'must be the mapping of the items',
   ),
   movement: mappingSchema(
-    ['transactionId', 'line', 'quantity', 'applied', 'refused', 'reverses', 'sequence', 'balance', 'at', 'date'],
+    [
+      'transactionId',
+      'line',
+      'quantity',
+      'applied',
+      'refused',
+      'reverses',
+      'sequence',
+      'balance',
+      'at',
+      'slot',
+      'date',
+    ],
     lines,
     'must be the mapping of the movements',
   ),

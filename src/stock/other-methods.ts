@@ -49,7 +49,7 @@ export const ARGUMENTS = {
   trace: ['item', 'after', 'limit'],
   balance: ['item'],
   balances: ['items', 'where', 'after', 'limit'],
-  history: ['item', 'after', 'order', 'limit'],
+  history: ['item', 'slot', 'after', 'order', 'limit'],
   balanceAt: ['item', 'at'],
   reservations: ['item', 'state', 'after', 'limit'],
   statement: ['transactionId'],

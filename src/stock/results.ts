@@ -114,4 +114,9 @@ export interface StockDiscrepancy<Key, Q> {
    * is not that of the one before it and its own quantity. Left out where it does.
    */
   readonly brokenAt?: number
+  /**
+   * With slots, the one whose history that is. Of its balances nothing is said there: units go from slot to slot without a
+   * movement.
+   */
+  readonly brokenSlot?: number
 }

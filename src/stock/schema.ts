@@ -26,13 +26,14 @@ export interface StockSchemaOptions {
   readonly periods?: boolean
   /**
    * Whether an item has rows of its own for several processes, its slots: see `setSlots`. Of the other options it goes with
-   * `scope` alone, and there are no reservations. Default false.
+   * `scope` and `history` alone, and there are no reservations. Default false.
    */
   readonly slots?: boolean
 }
 
 const ON_HAND: FieldLine = ['onHand', 'Int', '@default(0)']
-const OF_SLOTS: readonly FieldLine[] = [['slot', 'Int', '@default(0)'], ON_HAND]
+const SLOT: FieldLine = ['slot', 'Int', '@default(0)']
+const OF_SLOTS: readonly FieldLine[] = [SLOT, ON_HAND]
 const BALANCE: readonly FieldLine[] = [ON_HAND, ['reserved', 'Int', '@default(0)'], ['minimum', 'Int?', '@default(0)']]
 const OF_LOTS: readonly FieldLine[] = [
   ['expiresAt', 'DateTime?', '@db.Timestamptz(3)'],
@@ -65,8 +66,8 @@ const OF_PERIODS: readonly FieldLine[] = [
  * console.log(stockSchema({ scope: ['companyId'] }))
  */
 export function stockSchema(options: StockSchemaOptions = {}): string {
-  const { scope = [], slots } = options
-  const { lots, history, maximum, orders, refusals, periods }: StockSchemaOptions = slots ? {} : options
+  const { scope = [], slots, history } = options
+  const { lots, maximum, orders, refusals, periods }: StockSchemaOptions = slots ? {} : options
   const item: readonly FieldLine[] = [
     ['productId', 'Int'],
     ['warehouse', 'String'],
@@ -100,13 +101,13 @@ export function stockSchema(options: StockSchemaOptions = {}): string {
         ['applied', 'Boolean', '@default(true)'],
         ...(refusals ? [['refused', 'Boolean', '@default(false)'] as const] : []),
         ['reverses', 'String?'],
-        ...(history ? OF_HISTORY : []),
+        ...(history ? [...OF_HISTORY, ...(slots ? [SLOT] : [])] : []),
         ...(periods ? [['date', 'DateTime', '@default(now()) @db.Date'] as const] : []),
         ['createdAt', 'DateTime', '@default(now()) @db.Timestamptz(3)'],
       ],
       keys: [
         '@@id([transactionId, line])',
-        `@@index([${key}${history ? ', sequence' : ''}])`,
+        history && slots ? `@@unique([${key}, slot, sequence])` : `@@index([${key}${history ? ', sequence' : ''}])`,
         '@@index([applied])',
         '@@index([reverses])',
         ...(periods ? ['@@index([date])'] : []),

@@ -6,7 +6,7 @@ import { isFilledIn } from '../mapping/mapping.js'
 import { columnOf } from '../sql/sql.js'
 import { param, raw, type SqlText, sql } from '../sql/statement.js'
 import type { Item } from './item.js'
-import type { StockMap } from './mapping.js'
+import type { HistoryMap, StockMap } from './mapping.js'
 import { lockSlots, sumOf } from './slot-rows.js'
 import { column, keyColumns, rowsIn } from './statements.js'
 
@@ -47,6 +47,7 @@ interface Rows {
 /** New rows are copies of the head, with nothing as their opening balance; that of rows that go is the head's. */
 function writeRows(tx: Session, map: StockMap, item: Item, { count, kept, copied, total }: Rows) {
   const { table, key: rowKey, slots, onHand, opening, updatedAt } = map.item
+  const { history } = map
   if (!slots) throw new Error('Slots are made in a ledger that has none.')
   const key = rowKey.slice(0, -1)
   const { quantities } = map
@@ -78,8 +79,8 @@ function writeRows(tx: Session, map: StockMap, item: Item, { count, kept, copied
   WHERE ${isItem} AND ${raw(slot)} BETWEEN 0 AND item.wanted - 1
   RETURNING 1
 ), made AS (
-  INSERT INTO ${table} (${names([...key, slots, onHand, opening, ...copied])}${stampColumns(updatedAt)})
-  SELECT ${columnsOf(key, 't')}, s.number, ${shared}${opening && raw(', 0')}${raw(copied.map((field) => `, t.${columnOf(field)}`).join(''))}${stamps(updatedAt)}
+  INSERT INTO ${table} (${names([...key, slots, onHand, opening, history?.last, ...copied])}${stampColumns(updatedAt)})
+  SELECT ${columnsOf(key, 't')}, s.number, ${shared}${opening && raw(', 0')}${history && lastNumber(map, history)}${raw(copied.map((field) => `, t.${columnOf(field)}`).join(''))}${stamps(updatedAt)}
   FROM ${source} JOIN ${table} AS t ON ${isItem} AND ${raw(slot)} = 0
   CROSS JOIN generate_series(1, item.wanted - 1) AS s(number)
   WHERE s.number <> ALL (${param(kept, 'int4[]')})
@@ -94,14 +95,26 @@ function names(fields: readonly (Field | undefined)[]): SqlText {
   return raw(fields.flatMap((field) => (field ? columnOf(field) : [])).join(', '))
 }
 
+/** The number of the last movement of a slot `s.number`, which was there before, and was merged: its history goes on. */
+function lastNumber({ item, movement }: StockMap, { slot, sequence }: HistoryMap): SqlText | undefined {
+  if (!slot) return undefined
+  const isItem = item.rowKey
+    .slice(0, -1)
+    .map((field, i) => `m.${columnOf(movement.item[i] ?? field)} = t.${columnOf(field)}`)
+    .join(' AND ')
+  return raw(`, coalesce((
+    SELECT max(m.${columnOf(sequence)}) FROM ${movement.table} AS m WHERE ${isItem} AND m.${columnOf(slot)} = s.number
+  ), 0)`)
+}
+
 /**
  * The columns that a new row takes over from the head. One that is part of another key cannot be the same in two rows.
  *
  * @throws ConfigurationError if the database has no value of its own for such a column
  */
-function copiedFields({ item }: StockMap): readonly Field[] {
+function copiedFields({ item, history }: StockMap): readonly Field[] {
   const { model, key, onHand, opening, updatedAt } = item
-  const own: readonly unknown[] = [...key, onHand, opening, ...updatedAt]
+  const own: readonly unknown[] = [...key, onHand, opening, history?.last, ...updatedAt]
   const others = scalarsOf(model).filter((field) => !own.includes(field))
   const unfit = others.filter((field) => model.inKeys.has(field.name) && !isFilledIn(field))
   if (unfit.length > 0) {

@@ -20,6 +20,8 @@ export interface Slot {
   /** The item, with the number of the slot in its key. */
   readonly row: Item
   onHand: bigint
+  /** The number of its last movement; 0 without a history. */
+  readonly sequence: bigint
 }
 
 /** The field that numbers the slots. */
@@ -77,20 +79,22 @@ export async function lockSlots(
 FROM ${itemsIn(map, items)} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where([raw(`t.${columnOf(slot)} = 0`), limited(lockTimeout)])}
 ORDER BY ${columnsOf(key, 't')}
 FOR ${raw(isAlone ? 'UPDATE' : 'KEY SHARE')} OF t`)
-  const rows = await tx.rows<{ position: number; slot: number; onHand: string }>(
-    sql`SELECT item.position, t.${columnOf(slot)} AS slot, t.${columnOf(onHand)}::text AS "onHand"
+  const { history } = map
+  const rows = await tx.rows<{ position: number; slot: number; onHand: string; sequence?: string }>(
+    sql`SELECT item.position, t.${columnOf(slot)} AS slot, t.${columnOf(onHand)}::text AS "onHand"${history && raw(`, t.${columnOf(history.last)}::text AS sequence`)}
 FROM ${itemsIn(map, items)} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}
 ORDER BY ${columnsOf(map.item.rowKey, 't')}
 FOR ${raw(isAlone ? '' : 'NO KEY ')}UPDATE OF t`,
   )
   const found = new Map<string, Slot[]>()
-  for (const { position, slot, onHand } of rows) {
+  for (const { position, slot, onHand, sequence = 0 } of rows) {
     const item = items[position - 1]
     if (item === undefined) throw new Error(`The database has named the item ${position} of ${items.length}.`)
     const { id, key, given } = item
     const slots = found.get(id) ?? []
     found.set(id, slots)
-    slots.push({ row: { id, key: [...key, String(slot)], given }, onHand: map.quantities.parse(onHand) })
+    const row = { id, key: [...key, String(slot)], given }
+    slots.push({ row, onHand: map.quantities.parse(onHand), sequence: BigInt(sequence) })
   }
   return found
 }
@@ -99,9 +103,9 @@ export function sumOf(slots: readonly Slot[]): bigint {
   return slots.reduce((sum, { onHand }) => sum + onHand, 0n)
 }
 
-/** A balance of so much on hand. */
-export function balanceOf({ minimum }: StockMap, onHand: bigint): Balance {
-  return { onHand, reserved: 0n, minimum, maximum: null, sequence: 0n }
+/** A balance of so much on hand, in which the next movement has the number behind this one. */
+export function balanceOf({ minimum }: StockMap, onHand: bigint, sequence = 0n): Balance {
+  return { onHand, reserved: 0n, minimum, maximum: null, sequence }
 }
 
 /** Writes what slots have on hand. They are locked. */

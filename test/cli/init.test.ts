@@ -270,13 +270,15 @@ describe('the command init', () => {
 
   test('with --with slots adds stock whose items have several rows, and prints the lines of the client with it', async () => {
     const cwd = await appFolder({ 'prisma/schema.prisma': SHOP })
-    const flags = ['--stock', '--scope', 'companyId', '--with', 'slots']
+    const flags = ['--stock', '--scope', 'companyId', '--with', 'slots,history']
 
     const { code, stdout, stderr } = await runCommand(['init', ...flags], { cwd })
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const files = filesIn(cwd)
-    expect(files['prisma/schema.prisma']).toBe(`${SHOP}\n${stockSchema({ scope: ['companyId'], slots: true })}`)
+    expect(files['prisma/schema.prisma']).toBe(
+      `${SHOP}\n${stockSchema({ scope: ['companyId'], slots: true, history: true })}`,
+    )
     expect(statementsOf(files['prisma/migrations/TIME_concurrency/migration.sql'] ?? '')).toEqual(
       statementsOf(await tablesOf(files['prisma/schema.prisma'] ?? '', database.url, SHOP)),
     )

@@ -60,6 +60,9 @@ export function useSeats({ name, database, connect }: Engine, ledger: LedgerName
       setSlots: (event: string, count: number) => own.setSlots({ item: key(event), count }),
       balance: async (event: string) => (await own.balance({ item: key(event) })).onHand,
       balances: async () => (await own.balances({ items: [key('a'), key('b')] })).map(({ onHand }) => onHand),
+      count: (event: string, counted: number) => own.count({ transactionId: newId(), item: key(event), counted }),
+      history: (event: string, page: object = {}) => own.history({ item: key(event), ...page }),
+      balanceAt: (event: string) => own.balanceAt({ item: key(event), at: new Date() }),
       audit: () => own.audit(),
     }
   }

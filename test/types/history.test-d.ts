@@ -46,6 +46,27 @@ db.$stock.reservations({ state: 'open' })
 // @ts-expect-error: a transaction id
 db.$stock.statement({})
 
+// With slots, each movement has the number of its slot, too.
+{
+  const seats = concurrent
+    .$extends(
+      stock({
+        scope: ['companyId', 'site'],
+        item: { model: 'Seat', key: 'event', slots: 'slot' },
+        movement: { model: 'SeatSale' },
+      }),
+    )
+    .$stock.in({ companyId: 1, site: 1 })
+  const page = await seats.history({ item, slot: 1, limit: 5 })
+  type _slot = Expect<Equal<(typeof page)[number]['slot'], number | undefined>>
+  await seats.history({ item, after: page.at(-1) })
+  // @ts-expect-error: a number
+  seats.history({ item, slot: 'a' })
+  seats.move({ transactionId, item, quantity: 1, data: { customer: 'a' } })
+  // @ts-expect-error: the number of the slot
+  seats.move({ transactionId, item, quantity: 1, data: { slot: 1 } })
+}
+
 // Under other names.
 const depot = concurrent.$extends(stock(DEPOT_SILO)).$stock.in({ depotId: 1 })
 const silo = { code: 'x', lot: 'a' }

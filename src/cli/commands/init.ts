@@ -2,7 +2,6 @@ import { relative } from 'node:path'
 import { confirmed, prompts } from '../ask.js'
 import { type CommandModule, type ExitCode, type Output, UsageError } from '../command.js'
 import {
-  ALONE,
   FEATURES,
   type FlagName,
   featuresNamed,
@@ -11,6 +10,7 @@ import {
   isWork,
   PARTS,
   type Part,
+  WITH_SLOTS,
   WORK_FEATURES,
 } from '../init/features.js'
 import { type Plan, planOf, type Wanted } from '../init/plan.js'
@@ -83,9 +83,10 @@ function wantedBy(options: InitOptions): Wanted | undefined {
   const parts = partsOf(options)
   const alone = parts.find((part) => !options[PARTS[part]])
   if (alone !== undefined) throw new UsageError(`--with ${alone} is of ${PARTS[alone]}: give --${PARTS[alone]} as well`)
-  const beside = parts.includes(ALONE) && parts.find((part) => part !== ALONE && PARTS[part] === PARTS[ALONE])
-  if (beside)
-    throw new UsageError(`--with ${ALONE} does not go with ${beside}: keep items with slots in models of their own`)
+  const other = parts.find((part) => PARTS[part] === 'stock' && !WITH_SLOTS.includes(part))
+  if (parts.includes('slots') && other) {
+    throw new UsageError(`--with slots does not go with ${other}: keep items with slots in models of their own`)
+  }
   return { models: namesIn(models), features, triggers }
 }
 

@@ -57,8 +57,8 @@ export const PARTS = {
   Readonly<Record<string, FeatureName>>
 export type Part = keyof typeof PARTS
 
-/** The part of stock that goes with none of the others. */
-export const ALONE: Part = 'slots'
+/** The parts of stock that go with slots. */
+export const WITH_SLOTS: readonly Part[] = ['slots', 'history']
 
 /** The features, for one company each where `scope` names the fields that keep companies apart. */
 export function featuresOf(scope: readonly string[], parts: readonly Part[] = []): readonly InitFeature[] {
