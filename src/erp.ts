@@ -68,7 +68,7 @@ export type {
 } from './series/types.js'
 export type { ItemKey, Quantity, ReservationEnd, StockOf } from './stock/client-types.js'
 export { stock } from './stock/extension.js'
-export type { ItemMapping, MovementMapping, ReservationMapping, StockOptions } from './stock/options.js'
+export type { ItemMapping, MovementMapping, ReservationMapping, SlotsMapping, StockOptions } from './stock/options.js'
 export { type StockSchemaOptions, stockSchema, stockSql } from './stock/schema.js'
 export type {
   ChangeResult,

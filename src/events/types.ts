@@ -132,6 +132,19 @@ export interface ReadOnPrimaryEvent extends CallFacts {
   readonly error?: unknown
 }
 
+/**
+ * The number of slots of an item has changed by itself, since calls waited for the row of a slot (`waiting`), since so little
+ * was left that nearly every call borrowed (`borrowing`), since most slots were not used (`unused`), or since the item had fewer
+ * or more than it may have (`bounds`). With an `error` it could not be changed, and it is tried again later.
+ */
+export interface SlotsEvent extends CallFacts {
+  readonly type: 'slots'
+  readonly before: number
+  readonly count: number
+  readonly why: 'waiting' | 'borrowing' | 'unused' | 'bounds'
+  readonly error?: unknown
+}
+
 export type WhyPrimary = 'behind' | 'timeline' | 'timeline-hidden' | 'no-replica' | 'unreachable' | 'interrupted'
 
 /** Something that an operator wants to know of. */
@@ -150,6 +163,7 @@ export type ConcurrencyEvent =
   | DeadlineEvent
   | AfterCommitFailedEvent
   | ReadOnPrimaryEvent
+  | SlotsEvent
 
 /** A public call that is under way, or calls that are sent as one. */
 export interface ObservedWork {

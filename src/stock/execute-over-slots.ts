@@ -12,6 +12,13 @@ import { writeLocked } from './write.js'
 /** How often a transaction id is looked up again that somebody else took in the meantime. */
 const LOOKS = 3
 
+interface Over {
+  readonly own: OwnSlots
+  readonly lockTimeout?: number | undefined
+  /** In no transaction of a caller's. */
+  readonly isAlone?: boolean
+}
+
 /**
  * Settles one request with all slots of its items locked, by what they have together. From the lock to the commit nobody
  * else changes these items, so a refusal is exact. The movement is of the own slot. If that has too little, units of the
@@ -24,7 +31,7 @@ export async function executeOverSlots(
   tx: Session,
   map: StockMap,
   given: Request,
-  { own, lockTimeout }: { readonly own: OwnSlots; readonly lockTimeout?: number | undefined },
+  { own, lockTimeout, isAlone = false }: Over,
 ): Promise<Decision> {
   await map.keys.check(tx)
   await map.quantities.prepare(tx)
@@ -40,9 +47,11 @@ export async function executeOverSlots(
     const decider = new Decider(map, snapshot)
     const decision = decider.decide(request)
     const set = decider.writeSet([])
-    const shifted = set.items.flatMap(({ item, known, next }) =>
-      shift(all(item.id), ownSlot(item.id), next.onHand - known.onHand),
-    )
+    const shifts = set.items.map(({ item, known, next }) => ({
+      item,
+      slots: shift(all(item.id), ownSlot(item.id), next.onHand - known.onHand),
+    }))
+    const shifted = shifts.flatMap((each) => each.slots)
     await writeSlots(tx, map, shifted)
     const elsewhere = (id: string) => sumOf(all(id)) - (ownSlot(id)?.onHand ?? 0n)
     // They were decided by what all slots have; in the history each has the balance of its own.
@@ -51,6 +60,8 @@ export async function executeOverSlots(
     // The database suppresses an UPDATE. An error has undone the statement, so the transaction cannot go on.
     if (written === 'undone') throw new WriteSuppressedError(map.item.model.name, {})
     if (written === 'written' && decision) {
+      const borrowers = shifts.filter((each) => isAlone && each.slots.length > 0).map(({ item: { id } }) => id)
+      for (const item of items) if (borrowers.includes(item.id)) own.borrowed(item)
       for (const { item, known, next } of set.items) add(ownSlot(item.id), next.onHand - known.onHand)
       return withOwnBalances(decision, (id) => ownSlot(id)?.onHand ?? 0n)
     }

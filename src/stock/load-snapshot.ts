@@ -81,6 +81,8 @@ export interface LockedRow {
   readonly sequence?: string
   readonly closedUntil?: number | null
   readonly today?: number
+  /** How long the statement had run when it had locked the row, in ms; where it is observed. */
+  readonly waited?: number
   readonly now: number
 }
 

@@ -22,6 +22,8 @@ import type { ItemFields } from './item.js'
 import type { StockOptions } from './options.js'
 import type { PeriodSql } from './period-sql.js'
 import { Quantities } from './quantity.js'
+import { type SlotBounds, slotBounds } from './slot-bounds.js'
+import type { Observe } from './write.js'
 
 /** The user's models and fields, found and checked. */
 export interface StockMap {
@@ -37,6 +39,8 @@ export interface StockMap {
       readonly opening: Field | undefined
       /** The number of a row, where an item has several. */
       readonly slots: Field | undefined
+      /** Within which the number of its rows adapts by itself. */
+      readonly adapts: SlotBounds | undefined
       /** The key of a row: that of the item, and with slots the number. */
       readonly rowKey: readonly Field[]
       /** The field of the key that names a lot. */
@@ -61,6 +65,8 @@ export interface StockMap {
   /** How much must stay of an item that has no minimum of its own; `null` is no limit. */
   readonly minimum: bigint | null
   readonly rememberRefusals: boolean
+  /** Is told what each guarded statement has met. */
+  readonly observe?: Observe
 }
 
 export interface HistoryMap {
@@ -119,7 +125,8 @@ const STATE: FieldRule = { ...TEXT, values: ['active', 'released', 'fulfilled', 
 /** @throws ConfigurationError with every mistake */
 export function mapStock(dataModel: DataModel, options: StockOptions): StockMap {
   const check = new MappingCheck(dataModel)
-  const items = check.table('item', options.item)
+  const { slots } = options.item
+  const items = check.table('item', typeof slots === 'object' ? { ...options.item, slots: slots.field } : options.item)
   const item = mapItem(items, options)
   const quantities = new Quantities(item.onHand)
   const { movement: names, reservation: reserves, rememberRefusals = false } = options
@@ -184,7 +191,8 @@ function mapItem(found: TableCheck, options: StockOptions): StockMap['item'] {
   }
   for (const [name, field] of Object.entries(numbers)) if (field) checkNumbers(found, name, field, onHand)
   const version = bumpVersion === false ? undefined : table.version
-  return { ...table, version, scope, key, own, rowKey, slots, onHand, ...numbers, ...mapLots(found, own) }
+  const adapts = slotBounds(options.item.slots)
+  return { ...table, version, scope, key, own, rowKey, slots, adapts, onHand, ...numbers, ...mapLots(found, own) }
 }
 
 function mapLots(found: TableCheck, own: readonly Field[]) {

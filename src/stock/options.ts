@@ -2,6 +2,7 @@ import { type RetryPolicy, retryPolicySchema } from '../retry/policy.js'
 import { scopeSchema } from '../sql/scope.js'
 import * as s from '../values/schema.js'
 import { checkConfiguration, mappingSchema, nameSchema } from '../values/validation.js'
+import { MOST_SLOTS } from './slot-bounds.js'
 
 /** The model with a row per item, and its fields. */
 export interface ItemMapping {
@@ -27,9 +28,12 @@ export interface ItemMapping {
   /**
    * The field that numbers the slots of an item: so many rows, over which its quantity is spread, so that several processes
    * do not wait for one row. It is an Int with the default 0, and the key of the model is `key` and this field. It goes with a
-   * `minimum` of 0 alone, and without a maximum, reservations and dates. See `setSlots`.
+   * `minimum` of 0 alone, and without a maximum, reservations and dates.
+   *
+   * How many there are follows the contention, from 1 to 32; `{ field, least, most }` sets other bounds, and with
+   * `adapt: false` it is what `setSlots` makes it.
    */
-  readonly slots?: string
+  readonly slots?: string | SlotsMapping
   /** The field of the key that names a lot. Default `lot`, if the key has such a field among others. */
   readonly lot?: string
   /** When a lot expires; NULL is never. `from` takes nothing of a lot that has. Default `expiresAt`, if there is such a DateTime. */
@@ -45,6 +49,18 @@ export interface ItemMapping {
   readonly version?: string
   /** Whether a movement bumps the version. Default true. */
   readonly bumpVersion?: boolean
+}
+
+/** The field that numbers the slots, and how their number is found. */
+export interface SlotsMapping {
+  /** The Int with the default 0 that numbers the slots. */
+  readonly field: string
+  /** How many an item has at least: soon after its first movement it has them. Default 1. */
+  readonly least?: number
+  /** How many it has at most; 1,000 is the limit. Default 32, or `least` if that is more. */
+  readonly most?: number
+  /** Whether the number follows the contention; otherwise it is what `setSlots` makes it. Default true. */
+  readonly adapt?: boolean
 }
 
 /** The model with a row per movement and item. */
@@ -139,6 +155,25 @@ const names = s.union(
 const flag = s.optional(s.boolean())
 const lines = { model, item: s.optional(names) }
 
+const numberOfSlots = s.optional(
+  s.whole().check(s.gte(1), s.lte(MOST_SLOTS, `must be at most ${MOST_SLOTS.toLocaleString('en')}`)),
+)
+const slots = s.strictObject({
+  field: nameSchema('a field'),
+  least: numberOfSlots,
+  most: numberOfSlots,
+  adapt: flag,
+})
+
+function areBounds(given: SlotsMapping): string | undefined {
+  if (given.adapt === false) {
+    const isBound = given.least !== undefined || given.most !== undefined
+    return isBound ? 'has bounds, which are for a number that adapts: leave out least and most, or adapt' : undefined
+  }
+  const { least = 1, most = least } = given
+  return least <= most ? undefined : `must not have least (${least}) above most (${most})`
+}
+
 const ledgerName = s
   .string()
   .check((name) =>
@@ -158,14 +193,23 @@ const stockOptions = s.strictObject({
       'maximum',
       'opening',
       'closedUntil',
-      'slots',
       'lot',
       'expiresAt',
       'receivedAt',
       'sequence',
       'version',
     ],
-    { model, key: names, bumpVersion: flag },
+    {
+      model,
+      key: names,
+      bumpVersion: flag,
+      slots: s.optional(
+        s.union(
+          [nameSchema('a field'), slots.check(areBounds)],
+          'must be the name of a field, or { field, least, most }',
+        ),
+      ),
+    },
     'must be the mapping of the items',
   ),
   movement: mappingSchema(

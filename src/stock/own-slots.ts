@@ -1,12 +1,17 @@
 import type { Session } from '../engine/session.js'
+import type { Events } from '../events/events.js'
 import { readAgain } from '../retry/read-again.js'
 import { systemClock } from '../sync/clock.js'
 import type { RetryingRoot } from '../transactions/method.js'
+import { scopeOf } from '../transactions/serialize.js'
 import { StockExecutor } from './executor.js'
 import type { Item } from './item.js'
 import type { StockMap } from './mapping.js'
 import type { Request } from './request.js'
+import { SlotChanges } from './slot-changes.js'
+import { SlotNeed, type Visit, type Wanted } from './slot-need.js'
 import { readSlots } from './slot-rows.js'
+import type { Observe } from './write.js'
 
 /** Items whose number of slots is known at most. */
 const MOST = 10_000
@@ -18,6 +23,8 @@ interface KnownItem {
   readonly count: number
   /** The key of the row that this process takes from. */
   readonly key: readonly string[]
+  /** Where the number adapts. */
+  readonly need: SlotNeed | undefined
   readAt: number
 }
 
@@ -49,13 +56,18 @@ export class OwnSlots {
   readonly #maxWaiting: number
   /** The reads that are under way, by the ids of their items: calls that come meanwhile wait for them. */
   readonly #reads = new Map<string, Promise<void>>()
+  readonly #changes: SlotChanges
+  /** The listeners of the client, once a call was made that has them. */
+  #events: Events | undefined
   #epoch: Epoch
 
   /** @param map of the rows: see `rowsOf` */
   constructor(root: RetryingRoot, map: StockMap, maxWaiting: number) {
     this.#root = root
-    this.#map = map
+    const observe: Observe = (...statement) => this.#observe(...statement)
+    this.#map = map.item.adapts ? { ...map, observe } : map
     this.#maxWaiting = maxWaiting
+    this.#changes = new SlotChanges(root, map, (item, count) => this.learn(item, count))
     this.#epoch = this.#begin(new Map())
   }
 
@@ -71,6 +83,7 @@ export class OwnSlots {
   learn({ id, key }: Item, count: number): void {
     const now = systemClock.now()
     const known = this.#epoch.items.get(id)
+    known?.need?.found(count)
     if (known?.count === count) {
       known.readAt = now
       return
@@ -80,11 +93,15 @@ export class OwnSlots {
       others.delete(id)
       this.#epoch = this.#begin(others)
     } else if (this.#epoch.items.size >= MOST) this.#epoch = this.#begin(new Map())
-    this.#epoch.items.set(id, { count, key: [...key, String(this.of(count))], readAt: now })
+    const { adapts } = this.#map.item
+    const need = known?.need ?? (adapts && new SlotNeed(adapts, count))
+    this.#epoch.items.set(id, { count, key: [...key, String(this.of(count))], need, readAt: now })
   }
 
   /** The request, with the own row of each of its items. A promise only where something is to be read: most calls do not wait. */
   request(session: Session, request: Request): OwnRequest | Promise<OwnRequest> {
+    this.#events = request.deadline.events?.events
+    if (session.inTransaction) for (const { item } of request.lines) this.#needOf(item)?.disturbed()
     const old = this.#old(request)
     if (old.length === 0) return this.#known(request)
     return this.#read(session, request, old).then(() => this.#known(request))
@@ -128,6 +145,61 @@ export class OwnSlots {
 
   async #readOnce(session: Session, items: readonly Item[]): Promise<void> {
     const { slots } = await readSlots(session, this.#map, items)
-    for (const item of items) this.learn(item, slots.get(item.id)?.count ?? 0)
+    for (const item of items) {
+      const { count = 0, each } = slots.get(item.id) ?? {}
+      this.learn(item, count)
+      const need = this.#needOf(item)
+      if (!each || !need) continue
+      // A transaction sees what nobody else does, and a change would wait for its locks: for that of its own slot.
+      if (session.inTransaction) scopeOf(session).effects.push(() => this.#change(item, need.bounded()))
+      else this.#change(item, need.read(each))
+    }
+  }
+
+  #needOf({ id }: Item): SlotNeed | undefined {
+    return this.#epoch.items.get(id)?.need
+  }
+
+  /** A call in no transaction of a caller's has moved units of other slots to the own one. */
+  borrowed(item: Item): void {
+    this.#change(item, this.#needOf(item)?.borrowed())
+  }
+
+  /** Rows are locked one after the other, so each was waited for from the lock of the one before it on. */
+  #observe(...[items, rows, took]: Parameters<Observe>): void {
+    if (rows === 'ended') {
+      this.#ended(items, took)
+      return
+    }
+    let before = 0
+    for (const { position, waited = 0, onHand, isWritten } of rows.toSorted(
+      (a, b) => (a.waited ?? 0) - (b.waited ?? 0),
+    )) {
+      const own = waited - before
+      before = waited
+      const written = items[position - 1]
+      if (written === undefined) continue
+      const change = isWritten ? written.next.onHand - written.known.onHand : 0n
+      const left = this.#map.quantities.parse(onHand) + change
+      this.#visited(written.item, { took, waited: own, change, left })
+    }
+  }
+
+  /** One of its rows was waited for. It is not known which. */
+  #ended(items: Parameters<Observe>[0], took: number): void {
+    const [only, ...others] = items
+    if (only && others.length === 0) this.#visited(only.item, { took, waited: took, change: 0n, left: undefined })
+  }
+
+  #visited({ id, given, key }: Item, visit: Visit): void {
+    const known = this.#epoch.items.get(id)
+    // Not of a slot that was the own one before.
+    if (known?.key.at(-1) !== key.at(-1)) return
+    this.#change({ id, given, key: key.slice(0, -1) }, known?.need?.visited(visit))
+  }
+
+  #change(item: Item, wanted: Wanted | undefined): void {
+    const need = this.#needOf(item)
+    if (wanted && need) this.#changes.start({ item, need, wanted }, this.#events)
   }
 }

@@ -10,6 +10,13 @@ import type { HistoryMap, StockMap } from './mapping.js'
 import { lockSlots, sumOf } from './slot-rows.js'
 import { column, keyColumns, rowsIn } from './statements.js'
 
+interface NumberOfSlots {
+  readonly count: number
+  readonly lockTimeout: number | undefined
+  /** Only an item that has so many now; any other stays as it is. */
+  readonly onlyFrom?: number
+}
+
 /**
  * Spreads an item over so many rows, evenly, whatever it had before. All of its slots are locked, the head first and against
  * the calls that look at all slots, so nobody sees an item with a part of its rows, and no row that is deleted has anything.
@@ -21,12 +28,13 @@ export async function setSlots(
   tx: Session,
   map: StockMap,
   item: Item,
-  { count, lockTimeout }: { readonly count: number; readonly lockTimeout: number | undefined },
+  { count, lockTimeout, onlyFrom }: NumberOfSlots,
 ): Promise<number> {
   const copied = copiedFields(map)
   await map.keys.check(tx)
   await map.quantities.prepare(tx)
   const slots = (await lockSlots(tx, map, [item], { lockTimeout, isAlone: true })).get(item.id) ?? []
+  if (onlyFrom !== undefined && slots.length !== onlyFrom) return slots.length
   const numbers = slots.map(({ row }) => Number(row.key.at(-1)))
   if (!numbers.includes(0)) throw new ItemNotFoundError(map.item.model.name, item.given)
   const kept = numbers.filter((number) => number >= 0 && number < count)

@@ -68,7 +68,7 @@ export class SlotExecutor implements Executor {
   }
 
   #overSlots(tx: Session, request: Request, lockTimeout?: number): Promise<Decision> {
-    return executeOverSlots(tx, this.#rows, request, { own: this.own, lockTimeout })
+    return executeOverSlots(tx, this.#rows, request, { own: this.own, lockTimeout, isAlone: lockTimeout !== undefined })
   }
 
   /**

@@ -9,10 +9,11 @@ import type { StockParts } from './call.js'
 import { readItem } from './item.js'
 import { type Args, hasSources } from './lines.js'
 import { OtherMethods } from './other-methods.js'
+import { MOST_SLOTS, type SlotBounds } from './slot-bounds.js'
 import { SlotExecutor } from './slot-executor.js'
 
 const countSchema = s.object({
-  count: s.whole().check(s.gte(1, 'must be at least 1'), s.lte(1_000, 'must be at most 1,000')),
+  count: s.whole().check(s.gte(1, 'must be at least 1'), s.lte(MOST_SLOTS, 'must be at most 1,000')),
 })
 
 /** The methods of a ledger whose items have slots. */
@@ -64,6 +65,7 @@ export class SlotMethods extends OtherMethods {
   override async setSlots(session: Session, args: Args, events?: CallEvents) {
     const { map, policy } = this.parts
     const { count } = checkArguments(countSchema, { count: args.count })
+    checkBounds(count, map.item.adapts)
     const item = readItem(map.item, args.scope, args.item, 'item')
     const patience = patienceOf(policy, { retry: args.retry, signal: args.signal })
     const { deadline } = patience
@@ -76,6 +78,16 @@ export class SlotMethods extends OtherMethods {
       : await this.#executor.setSlotsAlone(patience, item, count)
     return { count, before }
   }
+}
+
+/** @throws InvalidArgumentError for a number that would not last */
+function checkBounds(count: number, adapts: SlotBounds | undefined): void {
+  if (!adapts || (count >= adapts.least && count <= adapts.most)) return
+  const { least, most } = adapts
+  throw new InvalidArgumentError(
+    'count',
+    `must be from ${least} to ${most}, between which the number of slots adapts: set others by item.slots, { field, least, most }.`,
+  )
 }
 
 /** @throws InvalidArgumentError for an argument that there is no answer for where the item has several rows */

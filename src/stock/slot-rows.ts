@@ -39,20 +39,34 @@ function itemsIn(map: StockMap, items: readonly Item[]): Statement {
   return rowsIn('item', [...keyColumns({ ...map, item: { ...map.item, key: keyOf(map) } }, items), positions(items)])
 }
 
-/** How many slots items have, and what is in all of them: of one moment, since it is one statement. No item is locked. */
+/**
+ * How many slots items have, and what is in all of them: of one moment, since it is one statement. No item is locked. Where
+ * the number adapts, and no request is looked up, also what is in each of them, in their order, as text.
+ */
 export async function readSlots(session: Session, map: StockMap, items: readonly Item[], id?: Request) {
   const { movement, quantities } = map
   await quantities.prepare(session)
   const isRecorded =
     id &&
     sql`EXISTS (SELECT FROM ${movement.table} AS t JOIN ${rowsIn('m', idColumns(movement, [id]))} ON ${isOf(movement, 't')})`
-  const rows = await session.rows<{ position: number; count: number; onHand: string; isRecorded: boolean }>(
-    sql`SELECT item.position, count(*)::int AS count, sum(t.${columnOf(map.item.onHand)})::text AS "onHand", ${isRecorded ?? raw('false')} AS "isRecorded"
+  const slot = map.item.adapts && !id && columnOf(slotOf(map))
+  const each = slot && raw(`, array_agg(t.${columnOf(map.item.onHand)}::text ORDER BY t.${slot}) AS each`)
+  const rows = await session.rows<{
+    position: number
+    count: number
+    onHand: string
+    each?: readonly string[]
+    isRecorded: boolean
+  }>(
+    sql`SELECT item.position, count(*)::int AS count, sum(t.${columnOf(map.item.onHand)})::text AS "onHand"${each}, ${isRecorded ?? raw('false')} AS "isRecorded"
 FROM ${itemsIn(map, items)} JOIN ${map.item.table} AS t ON ${keysEqual(keyOf(map), 't', 'item')}
 GROUP BY item.position`,
   )
   const slots = new Map(
-    rows.map(({ position, count, onHand }) => [idAt(items, position), { count, total: quantities.parse(onHand) }]),
+    rows.map(({ position, count, onHand, each }) => [
+      idAt(items, position),
+      { count, total: quantities.parse(onHand), each },
+    ]),
   )
   return { slots, isRecorded: rows[0]?.isRecorded ?? false }
 }

@@ -90,25 +90,30 @@ export function where(conditions: readonly Piece[]): Statement | undefined {
 /**
  * Locks items `t`, in the order of their keys, so that two batches that meet do not deadlock, and reads them
  * as they are once they are locked: a row that had to be waited for is the present one.
+ *
+ * Where it is observed, each row has the time until it was locked. That is an expression outside of the SELECT that locks:
+ * PostgreSQL evaluates one inside before the lock, and only again if the row was changed meanwhile.
  */
 export function lockedItems(
-  { item, history, period }: StockMap,
+  { item, history, period, observe }: StockMap,
   source: Piece,
   conditions: readonly Piece[],
   more?: Piece,
 ): Statement {
   const { table, key, onHand, reserved, minimum, maximum } = item
   // The lock is inside of another SELECT: Citus reads rows of a CTE wrongly that it has locked beside others.
-  return sql`SELECT * FROM (SELECT item.position, t.${columnOf(onHand)} AS on_hand,
+  return sql`SELECT *${observe && WAITED} FROM (SELECT item.position, t.${columnOf(onHand)} AS on_hand,
     ${raw(reserved ? `t.${columnOf(reserved)}` : '0')} AS reserved, ${raw(minimum ? `t.${columnOf(minimum)}` : '0')} AS minimum${maximum && raw(`, t.${columnOf(maximum)} AS maximum`)}${history && raw(`, t.${columnOf(history.last)} AS sequence`)}${period?.sql?.locked}${more}
   FROM ${source} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where(conditions)}
   ORDER BY ${columnsOf(key, 't')}
   FOR NO KEY UPDATE OF t) AS l`
 }
 
+const WAITED = raw(', (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::float8 AS waited')
+
 /** The columns that are read of them, for the list of a SELECT. */
-export function lockedBalance({ item: { maximum }, history, period }: StockMap): SqlText {
-  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''}${history ? ', l.sequence::text' : ''}${period?.sql?.read ?? ''},
+export function lockedBalance({ item: { maximum }, history, period, observe }: StockMap): SqlText {
+  return raw(`l.position, l.on_hand::text AS "onHand", l.reserved::text, l.minimum::text${maximum ? ', l.maximum::text' : ''}${history ? ', l.sequence::text' : ''}${period?.sql?.read ?? ''}${observe ? ', l.waited' : ''},
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`)
 }
 

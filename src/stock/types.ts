@@ -272,10 +272,12 @@ export interface Stock<
   /**
    * Spreads an item over so many rows, its slots, so that as many processes take from it at once. Its quantity is shared
    * evenly among them, and so it is by a call with the number that it has. With 1 it is one row again. It waits for the
-   * movements of the item that are under way, and they for it.
+   * movements of the item that are under way, and they for it. Unless the mapping has `adapt: false`, the number follows the
+   * contention from there on.
    *
    * @returns how many slots it has now, and had before
    * @throws ItemNotFoundError if there is no row of the item with the slot 0
+   * @throws InvalidArgumentError for a number that is not within the bounds of `item.slots`
    * @throws ConfigurationError if the model has no column for slots
    *
    * @example

@@ -1,10 +1,11 @@
-import { isOutOfRange } from '../engine/error-facts.js'
+import { isLockTimeout, isOutOfRange } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { VersionOverflowError, WriteSuppressedError } from '../errors/index.js'
 import { keysEqual, sqlTypeOf, stampColumns, touches } from '../mapping/columns.js'
 import { refusalOf, refusedCount } from '../sql/refusal.js'
 import { columnOf } from '../sql/sql.js'
 import { type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { systemClock } from '../sync/clock.js'
 import type { Balance, MovementEntry, WriteSet } from './decider.js'
 import type { Demand } from './demand.js'
 import type { Item } from './item.js'
@@ -32,6 +33,16 @@ import {
 type Writes = Pick<WriteSet, 'items' | 'movements'>
 /** `taken`: another call has one of the transaction ids. `undone`: the statement has taken itself back, by an error. */
 export type Written = 'written' | 'taken' | 'undone'
+
+/**
+ * Is told how a guarded statement went: the rows that it has locked, with the time that each of them was `waited` for, or
+ * that it was ended by its limit for a lock, and the time that it took, in ms.
+ */
+export type Observe = (
+  items: Writes['items'],
+  rows: readonly (LockedRow & { readonly isWritten: boolean })[] | 'ended',
+  took: number,
+) => void
 
 /** The condition of the writes: each of their items has the quantity that they demand of it. */
 export interface Guard {
@@ -76,8 +87,14 @@ export async function writeGuarded(
 ), ${numbers && sql`${numbers.cte}, `}${parts.ctes}, ${changedItems(map, writes, source, parts)}
 SELECT ${lockedBalance(map)}, ${isWritten(items, parts)}
 FROM locked AS l, (SELECT count(*) FROM changed) AS c`
-  const rows = await undefinedIfUndone(map, session.rows<LockedRow & { isWritten: boolean }>(statement))
+  const since = map.observe ? systemClock.now() : 0
+  const sent = session.rows<LockedRow & { isWritten: boolean }>(statement)
+  const rows = await undefinedIfUndone(map, sent).catch((error: unknown) => {
+    if (isLockTimeout(error)) map.observe?.(items, 'ended', systemClock.now() - since)
+    throw error
+  })
   if (rows === undefined) throw new WriteSuppressedError(map.item.model.name, {})
+  map.observe?.(items, rows, systemClock.now() - since)
   return { ...balancesOf(map, itemsOf(items), rows), isWritten: rows[0]?.isWritten ?? false }
 }
 

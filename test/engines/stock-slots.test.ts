@@ -426,6 +426,14 @@ describeEngines((engine) => {
       expect(
         extended({ movement: { model: 'TicketSale', slot: 'line' } }, { slots: undefined, key: ['event', 'slot'] }),
       ).toEqual(expect.arrayContaining(['movement.slot']))
+      expect(extended({}, { slots: { field: 'nothing' } })).toEqual(['item.slots'])
+      const slotsOf = (more: object) => extended({}, { slots: { field: 'slot', ...more } })
+      expect(slotsOf({ least: 5, most: 4 })).toEqual(['item.slots'])
+      expect(slotsOf({ least: 0 })).toEqual(['item.slots.least'])
+      expect(slotsOf({ most: 1_001 })).toEqual(['item.slots.most'])
+      expect(slotsOf({ adapt: false, most: 4 })).toEqual(['item.slots'])
+      expect(slotsOf({ adapts: true })).toEqual(['item.slots.adapts'])
+      expect(extended({}, { slots: 4 })).toEqual(['item.slots'])
     })
 
     test('setSlots, where the ledger has none', async () => {

@@ -18,7 +18,8 @@ describeEngines((engine) => {
     } satisfies TicketWork)
 
   test('4 processes sell all that there is, to the last unit, and each id once', async () => {
-    const [a, b] = [await newEvent(75, 75, 75, 75), await newEvent(90, 0, 0)]
+    // The one begins with one slot, which each of them finds to be too few, and the other with one that has all.
+    const [a, b] = [await newEvent(300), await newEvent(90, 0, 0)]
     const orders = Array.from({ length: 400 }, (_, i) => ({
       transactionId: newId(),
       lines: i % 4 ? [{ item: a, quantity: -1 }] : [a, b].map((item) => ({ item, quantity: -1 })),
@@ -27,7 +28,7 @@ describeEngines((engine) => {
     const shares = Array.from({ length: PROCESSES }, (_, own) =>
       orders.filter((_, i) => i % PROCESSES === own || (i + 1) % PROCESSES === own),
     )
-    const processes = shares.map((share) => start(share))
+    const processes = shares.map((share) => start(share, { slots: { field: 'slot', least: 3 } }))
 
     const verdicts = (await Promise.all(processes.map((child) => child.answer<TicketVerdict[]>()))).flat()
 

@@ -40,10 +40,12 @@ export async function openEngine(name: EngineName, { url, poolSize = 10, options
   pool.on('error', () => {}) // a server that goes away is part of some tests
   const client = new PrismaClient({ adapter: new PrismaPg(pool) })
   const db = name === 'pg' ? await onPool(pool, options) : (client.$extends(onPrisma(options)) as unknown as PgClient)
-  const close = async () => {
+  const end = async () => {
     await client.$disconnect()
     await pool.end()
   }
+  let ended: Promise<void> | undefined
+  const close = () => (ended ??= end())
   return { db, pool, client, close }
 }
 

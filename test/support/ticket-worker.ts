@@ -1,4 +1,5 @@
 /** A process of its own that sells tickets, on either engine. */
+import type { ItemMapping } from '../../src/stock/options.js'
 import { type EngineName, openEngine } from './engines.js'
 import { withTickets } from './ticket-models.js'
 
@@ -12,6 +13,7 @@ export interface TicketWork {
   readonly url: string
   readonly orders: readonly TicketOrder[]
   readonly callers: number
+  readonly slots?: ItemMapping['slots']
   /** After so many answers it says so, and goes on. */
   readonly reportsAt?: number
 }
@@ -22,9 +24,9 @@ export interface TicketVerdict {
   readonly verdict: string
 }
 
-process.once('message', async ({ engine, url, orders, callers, reportsAt }: TicketWork) => {
+process.once('message', async ({ engine, url, orders, callers, slots, reportsAt }: TicketWork) => {
   const made = await openEngine(engine, { url })
-  const db = withTickets(engine, made)
+  const db = withTickets(engine, made, { slots })
   const retry = { deadline: 100_000, attempts: 1_000 }
   const verdicts: TicketVerdict[] = []
   const queue = [...orders]

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
+import type { ConcurrencyEvent, SlotsEvent } from '../../src/events/types.js'
+import type { ItemMapping } from '../../src/stock/options.js'
 import type { useEngine } from './engines.js'
 import { type TicketDb, withTickets } from './ticket-models.js'
 
@@ -21,6 +23,27 @@ export function useTickets({ name, database, connect: open }: Engine) {
   }
   /** A client; without a URL of its own, one that other tests use as well. */
   const connect = async (url?: string) => (url === undefined && opened[0]) || openNew(url)
+  /**
+   * A client of its own whose slots adapt in this way. `told` resolves to what it has told of them, once that is so much,
+   * and `close` disconnects it.
+   */
+  const connectAdapting = async (slots: ItemMapping['slots'], url = database.url, poolSize = 10) => {
+    const events: SlotsEvent[] = []
+    const waiting: (() => void)[] = []
+    const listeners = {
+      onEvent(event: ConcurrencyEvent) {
+        if (event.type !== 'slots') return
+        events.push(event)
+        for (const wake of waiting.splice(0)) wake()
+      },
+    }
+    const made = await open(name, { url, poolSize, options: listeners })
+    const told = async (count: number) => {
+      while (events.length < count) await new Promise<void>((resolve) => waiting.push(resolve))
+      return events
+    }
+    return { ...made, db: withTickets(name, made, { slots, listeners }), events, told }
+  }
   /** An event that nobody else uses, with so much in each of its slots. */
   const newEvent = async (...onHand: readonly number[]): Promise<string> => {
     const event = `event ${randomUUID()}`
@@ -71,7 +94,7 @@ SELECT 'opening of ' || $1, 0, $1, sum(quantity) FROM unnest($2::int[]) AS s(qua
     expect(await db.$stock.audit()).toEqual([])
     expect(await database.query('SELECT FROM "Ticket" WHERE "onHand" < 0')).toEqual([])
   }
-  return { connect, connectAt, newEvent, slotsOf, totalOf, movementsOf, expectExact }
+  return { connect, connectAt, connectAdapting, newEvent, slotsOf, totalOf, movementsOf, expectExact }
 }
 
 /** A transaction id that nobody else uses. */

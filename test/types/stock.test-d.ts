@@ -331,6 +331,16 @@ const lots = concurrent.$extends(
   tickets.$stock.move({ transactionId, item: { event: 'opera', slot: 0 }, quantity: -1 })
   // @ts-expect-error: it must be said how many
   tickets.$stock.setSlots({ item: 'opera' })
+  const sales = { movement: { model: 'TicketSale' } } as const
+  const bounded = concurrent.$extends(
+    stock({ ...sales, item: { model: 'Ticket', key: 'event', slots: { field: 'slot', least: 2, most: 64 } } }),
+  )
+  bounded.$stock.move({ transactionId, item: 'opera', quantity: -1 })
+  stock({ ...sales, item: { model: 'Ticket', key: 'event', slots: { field: 'slot', adapt: false } } })
+  // @ts-expect-error: the field must be named
+  stock({ ...sales, item: { model: 'Ticket', key: 'event', slots: { most: 64 } } })
+  // @ts-expect-error: slots are numbers
+  stock({ ...sales, item: { model: 'Ticket', key: 'event', slots: { field: 'slot', most: '64' } } })
 }
 
 // The date of a movement, and the end of a period.
