@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global-setup.ts',
     isolate: false,
-    setupFiles: 'test/support/fresh-modules.ts',
+    setupFiles: ['test/support/fresh-modules.ts', 'test/support/slow-server.ts'],
     reporters: ['default', './test/support/closing-line.ts', './test/support/hang-report.ts'],
     pool: 'forks',
     // One more than the processors of the machine that runs all of them: half of the files mostly wait, for what they have

@@ -36,6 +36,7 @@ const LATER = {
     'engine/setup',
     'errors/read-only',
     'events/contention',
+    'idempotency/on-shards',
     'idempotency/once-per',
     'idempotency/operation',
     'idempotency/prune',

@@ -204,11 +204,15 @@ class OnceInTransaction<R> {
     this.isWaiting = true
     const limit = this.#lockLimit()
     const before = limit === undefined ? undefined : await limitLocks(tx, limit)
+    const shards = before?.isCitus ? await import('./on-shards.js') : undefined
+    if (before) await shards?.limitLocksOnShard(tx, this.#store, this.#call, before.limit)
     const claim = () => this.#store.claim(tx, this.#call, this.#call.request)
     const isClaimed = await timed(this.deadline.events, 'row', claim).catch((error: unknown) => {
-      throw before !== undefined && isStatementTimeout(error) ? inProgress(this.#call, error) : error
+      if (before && isStatementTimeout(error)) throw inProgress(this.#call, error)
+      throw shards?.ofPauseOnShard(this.#store, this.#call, error) ?? error
     })
-    if (before !== undefined) await restoreLocks(tx, before)
+    if (before) await restoreLocks(tx, before.previous)
+    if (before) await shards?.limitLocksOnShard(tx, this.#store, this.#call, before.previous)
     this.isWaiting = false
     return isClaimed ? 'claimed' : undefined
   }
@@ -259,10 +263,18 @@ class OnceInTransaction<R> {
   }
 }
 
-/** Limits the waits for locks to so many ms; resolves to the limit before. */
-async function limitLocks(tx: TransactionSession, limit: number): Promise<string> {
-  const text = `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT}`
-  return (await rowOf<{ previous: string }>(tx, { text, values: [limit] })).previous
+interface LockLimit {
+  /** What holds now, and what held before. */
+  readonly limit: string
+  readonly previous: string
+  readonly isCitus: boolean
+}
+
+/** Limits the waits for locks to so many ms. */
+function limitLocks(tx: TransactionSession, limit: number): Promise<LockLimit> {
+  const text = `SELECT current_setting('lock_timeout') AS previous, ${LOCK_LIMIT} AS limit,
+  to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS "isCitus"`
+  return rowOf<LockLimit>(tx, { text, values: [limit] })
 }
 
 async function restoreLocks(tx: TransactionSession, limit: string): Promise<void> {

@@ -1,5 +1,6 @@
+import { isUnsupported } from '../engine/error-facts.js'
 import { rowOf, type Session } from '../engine/session.js'
-import { param, sql } from '../sql/statement.js'
+import { param, raw, type SqlText, sql } from '../sql/statement.js'
 import * as s from '../values/schema.js'
 import { checkArguments } from '../values/validation.js'
 import { AT_LEAST, type KeyStore } from './key-store.js'
@@ -20,11 +21,27 @@ export async function pruneKeys(
 ): Promise<{ count: number }> {
   const { olderThan, batchSize = 1_000 } = checkArguments(pruneSchema, options)
   const store = methods.storeOfKeys()
+  let lock = SKIP_LOCKED
+  const next = () => deleteOld(store, session, { olderThan, limit: batchSize, lock })
   for (let count = 0; ; ) {
-    const deleted = await deleteOld(store, session, olderThan, batchSize)
+    const deleted = await next().catch((error: unknown) => {
+      // Citus locks no rows of several shards. Two that prune at once then wait for each other.
+      if (!isUnsupported(error) || lock === undefined || session.inTransaction) throw error
+      lock = undefined
+      return next()
+    })
     count += deleted
     if (deleted < batchSize) return { count }
   }
+}
+
+/** Two machines that prune at once share the work instead of waiting for each other. */
+const SKIP_LOCKED: SqlText | undefined = raw('\n  FOR UPDATE SKIP LOCKED')
+
+interface Batch {
+  readonly olderThan: number
+  readonly limit: number
+  readonly lock: SqlText | undefined
 }
 
 /**
@@ -32,16 +49,14 @@ export async function pruneKeys(
  * The last success of a job with a pause stays: it is a row per job, and without it the job would
  * run too early.
  */
-async function deleteOld(store: KeyStore, session: Session, olderThan: number, limit: number): Promise<number> {
+async function deleteOld(store: KeyStore, session: Session, { olderThan, limit, lock }: Batch): Promise<number> {
   const { columns: c, table } = store
-  // SKIP LOCKED: two machines that prune at once share the work instead of waiting for each other.
   const statement = sql`WITH old AS (
   SELECT ${c.scope}, ${c.key}
   FROM ${table}
   WHERE ${c.createdAt} < ${store.moment(sql`now() - make_interval(secs => ${param(olderThan, 'float8')} / 1000)`)}
     AND NOT (${c.key} = ${param(AT_LEAST.key)} AND starts_with(${c.scope}, ${param(AT_LEAST.scope)}))
-  LIMIT ${param(limit, 'int')}
-  FOR UPDATE SKIP LOCKED
+  LIMIT ${param(limit, 'int')}${lock}
 ), deleted AS (
   DELETE FROM ${table} AS t USING old
   WHERE t.${c.scope} = old.${c.scope} AND t.${c.key} = old.${c.key}

@@ -21,7 +21,7 @@ import { momentIn } from './numbering.js'
 import { checkSame, checkUnreserved } from './one-meaning.js'
 import { itemsAreOpen } from './period.js'
 import { readReservations } from './read-reservations.js'
-import { type Claimed, type Line, nameOf, type Request } from './request.js'
+import { type Line, nameOf, type Request } from './request.js'
 import {
   type Entry,
   flagColumns,
@@ -31,6 +31,7 @@ import {
   keyColumns,
   limited,
   rowsIn,
+  where,
 } from './statements.js'
 import { claimAll } from './write.js'
 
@@ -136,12 +137,21 @@ function itemExists({ item }: StockMap, alias: string): Statement {
   return sql`EXISTS (SELECT FROM ${item.table} AS t WHERE ${keysEqual(item.key, 't', alias)})`
 }
 
-/** The time by the database's clock, once the transaction id is locked that somebody may be reserving. */
-async function lockId(session: Session, map: StockMap, id: Claimed, lockTimeout: number | undefined) {
-  const isLocked = idsAreLocked(map, [id], () => false, limited(lockTimeout))
+/**
+ * The time by the database's clock, once the transaction id is locked that somebody may be reserving. With the items, so
+ * that on shards the lock is taken where the others take it.
+ */
+async function lockId(session: Session, map: StockMap, request: Request, lockTimeout: number | undefined) {
+  const { table, key } = map.item
+  const items = itemsIn(
+    map,
+    request.lines.map(({ item }) => item),
+  )
+  const isLocked = idsAreLocked(map, [request], () => false, limited(lockTimeout))
   const { now } = await rowOf<{ now: number }>(
     session,
-    sql`SELECT ${isLocked} AS locked, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
+    sql`SELECT count(*), (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now
+FROM ${items} JOIN ${table} AS t ON ${keysEqual(key, 't', 'item')}${where([isLocked])}`,
   )
   return new Date(now)
 }

@@ -6,7 +6,7 @@ import { type Item, itemOfRow } from './item.js'
 import type { StockMap } from './mapping.js'
 import type { Request } from './request.js'
 import { nameOfPlace, placeFields, type Source, type SourcedRequest } from './sources.js'
-import { column, idsAreLocked, rowsIn, where } from './statements.js'
+import { column, idsAreLocked, rowsIn, shared, where } from './statements.js'
 
 /** An item that a source may take from, and how much there is of it. */
 export interface Lot {
@@ -91,7 +91,10 @@ function placesIn({ item, quantities }: StockMap, looks: readonly Look[]): State
   const fields = item.key.filter((field) => field !== lot)
   const limitOf = ({ minimum }: Look) => (minimum === undefined ? null : quantities.text(minimum ?? 0n))
   return rowsIn('place', [
-    ...fields.map((field, i) => column(`k${i}`, sqlTypeOf(field), looks, ({ place }) => place.key[i])),
+    ...fields.map((field, i) => {
+      const pick = ({ place }: Look) => place.key[i]
+      return column(`k${i}`, sqlTypeOf(field), i < item.scope.length ? shared(looks, pick) : looks, pick)
+    }),
     column('position', 'int4', looks, (_, i) => i + 1),
     column('by_expiry', 'bool', looks, ({ isByExpiry }) => isByExpiry),
     column('minimum', quantities.wideSqlType, looks, limitOf),

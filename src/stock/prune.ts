@@ -73,7 +73,7 @@ async function pruneReservations(run: PageRunner, lines: ReservationMap, { scope
   FOR UPDATE OF r SKIP LOCKED
 ), gone AS (
   DELETE FROM ${table} AS r USING old
-  WHERE ${keysEqual(own, 'r', 'old')}
+  WHERE ${join([inScope(lines, 'r', scope), keysEqual(own, 'r', 'old')], ' AND ')}
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM old)::int AS found, (SELECT count(*) FROM gone)::int AS deleted`
@@ -131,7 +131,7 @@ async function prunePage(
   const old = await findOld(tx, map, pruning, after)
   const last = old.at(-1)
   if (last === undefined) return { last, deleted: 0 }
-  const locked = await lockItems(tx, map, old, lock).catch((error: unknown) => {
+  const locked = await lockItems(tx, map, pruning, { old, lock }).catch((error: unknown) => {
     throw lock.limit !== undefined && isLockTimeout(error) ? LOCKED : error
   })
   const gone = await choose(tx, map, pruning, { old, locked })
@@ -186,15 +186,21 @@ function isOver({ movement: { applied } }: StockMap, pruning: PruningMovements):
 }
 
 /** Locks the items of transactions, in the order of their keys. Resolves to their ids. */
-async function lockItems(tx: Session, map: StockMap, old: readonly Old[], { limit, skips }: Lock) {
+async function lockItems(
+  tx: Session,
+  map: StockMap,
+  { scope }: Pruning,
+  { old, lock: { limit, skips } }: { readonly old: readonly Old[]; readonly lock: Lock },
+) {
   const { item, movement } = map
+  const isInScope = inScope(item, 't', scope)
   const named = sql`EXISTS (SELECT FROM named AS n WHERE ${keysEqual(item.key, 't', 'n')})`
   const rows = await tx.rows<{ key: string[] }>(sql`WITH named AS MATERIALIZED (
   SELECT DISTINCT ${columnsAsKeys(movement.item, 't')}
   FROM ${movement.table} AS t JOIN ${rowsIn('m', idColumns(movement, old))} ON ${isOf(movement, 't')}
 )
 SELECT ARRAY[${join(item.key.map((field) => raw(`t.${columnOf(field)}::text`)))}] AS key
-FROM ${item.table} AS t${where([limited(limit), named])}
+FROM ${item.table} AS t${where([isInScope, limited(limit), named])}
 ORDER BY ${columnsOf(item.key, 't')}
 FOR NO KEY UPDATE OF t${skips && raw(' SKIP LOCKED')}`)
   return new Set(rows.map(({ key }) => itemOfRow(item, key).id))
@@ -286,7 +292,7 @@ function endsOfBeginnings({ item }: StockMap, lines: readonly OldLine[]): Map<st
 async function remove(
   tx: Session,
   map: StockMap,
-  { opening }: PruningMovements,
+  { opening, scope }: PruningMovements,
   gone: readonly Old[],
 ): Promise<number> {
   const { item, movement } = map
@@ -304,7 +310,7 @@ async function remove(
 ), changed AS (
   UPDATE ${item.table} AS t SET ${columnOf(opening)} = t.${columnOf(opening)} + s.quantity${touches(item, 't')}
   FROM sums AS s
-  WHERE ${keysEqual(item.key, 't', 's')}
+  WHERE ${join([inScope(item, 't', scope), keysEqual(item.key, 't', 's')], ' AND ')}
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone)::int AS deleted,

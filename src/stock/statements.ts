@@ -28,7 +28,7 @@ export function column<T>(
 }
 
 /** The rows of a column of the scope: one stands for all, if all are of one scope. */
-function shared<T>(rows: readonly T[], pick: (row: T) => unknown): readonly T[] {
+export function shared<T>(rows: readonly T[], pick: (row: T) => unknown): readonly T[] {
   return new Set(rows.map(pick)).size === 1 ? rows.slice(0, 1) : rows
 }
 

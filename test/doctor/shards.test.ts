@@ -57,6 +57,27 @@ describe('where tables are on shards of Citus', () => {
     expect(found.map(({ where }) => where)).toEqual(wrong.map((table) => `"public"."${table}"`))
   })
 
+  test('a job with a pause does not run, and is told why; with other periods its claim is limited on the shard of its key', async () => {
+    const { db, database, statements } = await open({ IdempotencyKey: 'key' })
+    // As Citus does.
+    await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'functions used in the WHERE clause must be marked IMMUTABLE' USING ERRCODE = '0A000'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON "IdempotencyKey" FOR EACH ROW WHEN (NEW.key = 'last success') EXECUTE FUNCTION refuse()`)
+    const ran: string[] = []
+    const job = (period: { every: string } | { atLeast: string }) =>
+      db.$oncePer({ job: 'a', period }, async () => void ran.push(Object.keys(period).join()))
+
+    expect(await rejectionOf(job({ atLeast: '1h' }))).toMatchObject({
+      code: 'CONFIGURATION',
+      issues: [{ path: 'period.atLeast', message: expect.stringContaining('undistribute_table') }],
+    })
+    statements.length = 0
+    await job({ every: '1d' })
+    expect(ran).toEqual(['every'])
+    const limits = statements.filter((sql) => /lock_timeout[\s\S]*FROM "public"."IdempotencyKey"/.test(sql))
+    expect(limits).toHaveLength(2)
+  })
+
   test('a batch of versioned writes is one statement for one shard, and goes one by one over several', async () => {
     const { db, statements } = await open(OF_COMPANIES)
     const write = (companyId: number, productId: number) => ({

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { describeEngines, rows } from '../support/engines.js'
 import { gate } from '../support/gate.js'
+import { isOnCitus } from '../support/on-citus.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { untilBlocked } from '../support/until-blocked.js'
@@ -152,22 +153,30 @@ describeEngines(({ connect, database, other }) => {
       expect(await their.$oncePer(options, async () => 'again')).toEqual({ ran: false, since: expect.any(Date) })
     })
 
-    test('tells the second caller at once that the job is running', async () => {
-      const { db } = await connect()
-      const { db: their } = await connect(other)
-      const options = { job: key, period: { atLeast: '1h' } } as const
-      const inside = gate()
-      const { opened, open } = gate()
-      const first = db.$oncePer(options, async () => {
-        inside.open()
-        await opened
-        return 1
-      })
-      await inside.opened
-      expect(await their.$oncePer(options, async () => 2)).toEqual({ ran: false, since: undefined })
-      open()
-      expect(await first).toEqual({ ran: true, result: 1 })
-    })
+    test.each([{ every: '1d' }, { atLeast: '1h' }])(
+      'tells the second caller at once that the job is running: %o',
+      async (period) => {
+        const { db } = await connect()
+        const { db: their } = await connect(other)
+        const options = { job: key, period }
+        if (isOnCitus && 'atLeast' in period) {
+          const error = await rejectionOf(db.$oncePer(options, async () => 1))
+          expect(error).toMatchObject({ code: 'CONFIGURATION', issues: [{ path: 'period.atLeast' }] })
+          return
+        }
+        const inside = gate()
+        const { opened, open } = gate()
+        const first = db.$oncePer(options, async () => {
+          inside.open()
+          await opened
+          return 1
+        })
+        await inside.opened
+        expect(await their.$oncePer(options, async () => 2)).toEqual({ ran: false, since: undefined })
+        open()
+        expect(await first).toEqual({ ran: true, result: 1 })
+      },
+    )
 
     test('refuses a time zone that the database does not know', async () => {
       const { db } = await connect()

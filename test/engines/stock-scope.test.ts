@@ -6,6 +6,7 @@ import { stock as prismaStock } from '../../src/stock/extension.js'
 import { type CompanyScope, CREDIT, useCompanies } from '../support/company-stock.js'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
+import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -382,6 +383,50 @@ describeEngines((engine) => {
     release()
     await reserving
     expect(await rejectionOf(refused)).toMatchObject({ code: 'RESERVATION_ACTIVE' })
+  })
+
+  describe('two calls that meet under one id are one record', () => {
+    const calls = {
+      move: { quantity: 1 },
+      defer: { quantity: 1 },
+      reserve: { quantity: 1, expiresIn: 60_000 },
+    } as const
+    type Kind = keyof typeof calls
+
+    test.each<[first: Kind, second: Kind, outcome: object]>([
+      ['defer', 'move', { replayed: true }],
+      ['move', 'defer', { replayed: true }],
+      ['defer', 'reserve', { code: 'IDEMPOTENCY_MISMATCH' }],
+      ['reserve', 'defer', { code: 'RESERVATION_ACTIVE' }],
+    ])('%s, and %s while its transaction is open', async (first, second, outcome) => {
+      const db = await open()
+      const [item, other] = [await newItem({ 1: 10 }), await newItem({ 1: 10 })]
+      const transactionId = newId()
+      const call = (stock: ReturnType<typeof db.$stock.in>, kind: Kind, item: StockItem): Promise<unknown> =>
+        stock[kind]({ transactionId, item, ...calls[kind] } as never)
+      const inside = gate()
+      const held = started(
+        db.$transactionWithRetry(async (tx) => {
+          await call(tx.$stock.in({ companyId: 1 }), first, item)
+          await inside.wait()
+        }),
+      )
+      await inside.arrived()
+      // A reservation has no row in common with a movement of another item: the lock of the id is all that they meet at.
+      const isReserving = [first, second].includes('reserve')
+      const meeting = started(call(db.$stock.in({ companyId: 1 }), second, isReserving ? other : item))
+      await untilBlocked(database.url)
+      inside.open()
+      await held
+
+      expect(await meeting.catch((error: unknown) => error)).toMatchObject(outcome)
+      const [row] = await database.query(
+        `SELECT (SELECT count(*) FROM "CompanyMovement" WHERE "transactionId" = $1)::int AS movements,
+  (SELECT count(*) FROM "CompanyReservation" WHERE "transactionId" = $1)::int AS reservations`,
+        [transactionId],
+      )
+      expect(row).toEqual({ movements: Number(first !== 'reserve'), reservations: Number(first === 'reserve') })
+    })
   })
 
   test('a call in a transaction is part of it, on a tx of every kind', async () => {

@@ -7,9 +7,13 @@ import { stock } from '../../src/stock/extension.js'
 import { useDatabase } from '../support/clients.js'
 import { COMPANIES } from '../support/company-models.js'
 import { COMPANY_SERIALS } from '../support/company-serials.js'
+import { DEPOT } from '../support/depot.js'
+import { COMPANY_LOTS } from '../support/lots.js'
+import { DEPOT as PALLETS } from '../support/pallets.js'
 import { SCOPED } from '../support/scoped-series.js'
 import { unfitShapes } from '../support/shard-shapes.js'
 import { sayShards } from '../support/shards.js'
+import { DEPOT_SILO } from '../support/silos.js'
 
 const DISTRIBUTION = { Stock: 'company', Movement: 'company', Other: 'other' }
 
@@ -65,6 +69,19 @@ describe('of statements that Citus refuses, the parser finds', () => {
     ])
   })
 
+  test('an advisory lock on the coordinator', async () => {
+    const lock = 'SELECT bool_and(pg_try_advisory_xact_lock(i.k)) FROM unnest($1::int[]) AS i(k)'
+    const claim = (condition: string) =>
+      `WITH claim AS (INSERT INTO "Movement" SELECT $1 WHERE ${condition} RETURNING 1) SELECT count(*) FROM claim`
+    const stock = 'SELECT count(*) FROM "Stock" AS t WHERE t.company = $2'
+    for (const sql of [lock, claim(`(${lock})`), `WITH ${insert} SELECT (${lock}) FROM claim`]) {
+      expect(await shapesOf(sql)).toEqual(['takes an advisory lock on no shard'])
+    }
+    for (const sql of [`${stock} AND (${lock})`, claim(`(${lock}) AND (${stock}) = 1`)]) {
+      expect(await shapesOf(sql)).toEqual([])
+    }
+  })
+
   test.each([
     ['a lock of rows of one company', 'SELECT FROM "Stock" AS t WHERE t.company = $1 AND t.code = ANY($2) FOR UPDATE'],
     [
@@ -89,6 +106,10 @@ function open() {
   const db = client
     .$extends(concurrency())
     .$extends(stock(COMPANIES))
+    .$extends(stock({ ...DEPOT, name: 'depot' }))
+    .$extends(stock({ ...COMPANY_LOTS, name: 'lots' }))
+    .$extends(stock({ ...DEPOT_SILO, name: 'silos' }))
+    .$extends(stock({ ...PALLETS, name: 'pallets' }))
     .$extends(serials(COMPANY_SERIALS))
     .$extends(series(SCOPED))
   return { db, statements }
@@ -105,6 +126,13 @@ const where = { companyId_productId_warehouse: { companyId, ...item } }
 const stockOf = (db: Db) => db.$stock.in({ companyId })
 const serialsOf = (db: Db) => db.$serials.in({ companyId })
 const seriesOf = (db: Db) => db.$series.in({ companyId })
+const depotOf = (db: Db) => db.$depot.in({ companyId })
+const lotsOf = (db: Db) => db.$lots.in({ companyId })
+const silosOf = (db: Db) => db.$silos.in({ depotId: 1 })
+const palletsOf = (db: Db) => db.$pallets.in({ depotId: 1 })
+const silo = { code: 'silo', lot: 'a' }
+const place = { productId: 1, warehouse: 'main' }
+const YESTERDAY = new Date(Date.now() - 86_400_000)
 const versionOf = async () => {
   const [row] = await database.query(
     'SELECT version FROM "CompanyStock" WHERE "companyId" = 1 AND "productId" = 1 AND warehouse = $1',
@@ -156,6 +184,43 @@ const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<
   '$stock.reservations': (db) => stockOf(db).reservations({ item, state: 'active' }),
   '$stock.statement': (db, transactionId) => stockOf(db).statement({ transactionId }),
   '$stock.audit': (db) => stockOf(db).audit(),
+  '$stock.move under a date': (db, transactionId) =>
+    depotOf(db).move({ transactionId, item: 'code', quantity: 1, date: new Date() }),
+  '$stock.defer under a date': (db, transactionId) =>
+    depotOf(db).defer({ transactionId, item: 'code', quantity: 1, date: new Date() }),
+  '$stock.close': (db) => depotOf(db).close({ until: YESTERDAY }),
+  '$stock.prune': (db) => depotOf(db).prune({ forgetBefore: YESTERDAY }),
+  '$stock.moveAll from lots': (db, transactionId) => {
+    const from = { items: [place, { ...place, warehouse: 'other' }], quantity: 2, split: true }
+    return lotsOf(db).moveAll({ transactionId, lines: [{ from }] })
+  },
+  '$stock.reserve from lots': (db, transactionId) =>
+    lotsOf(db).reserve({ transactionId, from: { item: place, quantity: 1 }, expiresIn: 60_000 }),
+  '$stock.move in a history': (db, transactionId) => silosOf(db).move({ transactionId, item: silo, quantity: '1.5' }),
+  '$stock.moveAll in a history': (db, transactionId) =>
+    silosOf(db).moveAll({
+      transactionId,
+      lines: [silo, { ...silo, lot: 'b' }].map((item) => ({ item, quantity: '1' })),
+    }),
+  '$stock.defer in a history': (db, transactionId) => silosOf(db).defer({ transactionId, item: silo, quantity: '1' }),
+  '$stock.project in a history': (db) => silosOf(db).project(),
+  '$stock.history': (db) => silosOf(db).history({ item: silo }),
+  '$stock.balanceAt': (db) => silosOf(db).balanceAt({ item: silo, at: new Date() }),
+  '$stock.reserve of two': (db, transactionId) => {
+    const lines = ['a', 'b'].map((item) => ({ item, quantity: '3' }))
+    return palletsOf(db).reserve({ transactionId, lines, expiresIn: null })
+  },
+  '$stock.change': (db, transactionId) =>
+    palletsOf(db).change({
+      transactionId: transactionId.replace('change', 'reserve of two'),
+      lines: [{ item: 'a', quantity: '2.5' }],
+    }),
+  '$stock.fulfil in part': (db, transactionId) =>
+    palletsOf(db).fulfil({
+      transactionId,
+      of: transactionId.replace('fulfil in part', 'reserve of two'),
+      lines: [{ item: 'a', quantity: '1' }],
+    }),
   '$serials.import': (db, transactionId) =>
     serialsOf(db).import({ transactionId, data: { productId: 1 }, numbers: ['a', 'b'].map((n) => transactionId + n) }),
   '$serials.allocate': (db, transactionId) =>
@@ -187,10 +252,16 @@ test('calls of one company send no statement that Citus refuses', async () => {
   await database.query(`
 INSERT INTO "CompanyStock" ("companyId", "productId", warehouse, "onHand") SELECT 1, n, 'main', 1000 FROM generate_series(1, 2) AS n;
 INSERT INTO "CompanyMovement" ("companyId", "transactionId", line, "productId", warehouse, quantity)
-SELECT 1, 'opening', n, n, 'main', 1000 FROM generate_series(1, 2) AS n`)
+SELECT 1, 'opening', n, n, 'main', 1000 FROM generate_series(1, 2) AS n;
+INSERT INTO "DepotStock" ("companyId", code) VALUES (1, 'code');
+INSERT INTO "DepotMovement" ("companyId", "transactionId", line, code, quantity, date) VALUES (1, 'old', 0, 'code', 1, now() - interval '9 days');
+INSERT INTO "CompanyLotStock" ("companyId", "productId", warehouse, lot, "onHand") VALUES (1, 1, 'main', 'a', 1000), (1, 1, 'other', 'b', 1000);
+INSERT INTO "DepotSilo" ("depotId", code, lot) VALUES (1, 'silo', 'a'), (1, 'silo', 'b');
+INSERT INTO "DepotPallet" ("depotId", code, "onHand") VALUES (1, 'a', 1000), (1, 'b', 1000)`)
   const tables = await database.query(`
-SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'companyId'`)
-  const distribution = Object.fromEntries(tables.map(({ table_name }) => [String(table_name), 'companyId']))
+SELECT table_name AS name, column_name AS key FROM information_schema.columns
+WHERE table_schema = 'public' AND column_name IN ('companyId', 'depotId')`)
+  const distribution = Object.fromEntries(tables.map(({ name, key }) => [String(name), String(key)]))
   await sayShards(database, distribution)
   const { db, statements } = open()
   const unfit: Record<string, readonly string[]> = {}

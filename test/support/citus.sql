@@ -18,23 +18,23 @@ SELECT citus_add_node(host, port) FROM worker;
 SELECT citus_set_node_property('localhost', current_setting('port')::int, 'shouldhaveshards', NOT EXISTS (SELECT FROM worker));
 COMMIT;
 
--- A table of companies is distributed by the company, so that one statement of a company has all of its rows in one
--- place. A unique key without the company cannot be kept over shards, and a foreign key to other tables neither: such
+-- A table of companies, or of depots, is distributed by them, so that one statement of a company has all of its rows in
+-- one place. A unique key without the company cannot be kept over shards, and a foreign key to other tables neither: such
 -- a table stays where it is, on the coordinator.
 DO $$
 DECLARE
-  of_companies regclass;
+  of_companies record;
 BEGIN
   SET LOCAL citus.shard_count = 4;
   FOR of_companies IN
-    SELECT c.oid::regclass
+    SELECT c.oid::regclass AS name, a.attname AS key
     FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'companyId'
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname IN ('companyId', 'depotId')
     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum <> ALL (i.indkey::int2[]))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid))
   LOOP
-    PERFORM create_distributed_table(of_companies, 'companyId');
+    PERFORM create_distributed_table(of_companies.name, of_companies.key);
   END LOOP;
 END $$;
 

@@ -18,6 +18,7 @@ export type UnfitShape =
   | 'locks rows beside others at the top of a CTE'
   | 'conflicts on a key without the distribution column'
   | 'changes rows by a volatile function'
+  | 'takes an advisory lock on no shard'
 
 /** The forms in a text of SQL that Citus refuses, each once. */
 export async function unfitShapes(sql: string, distribution: Distribution): Promise<readonly UnfitShape[]> {
@@ -193,20 +194,33 @@ function constantsAmong(equal: readonly (readonly [string, string])[], known: re
   return constants
 }
 
-/** A statement, or a CTE that is carried out by itself. */
+/** A statement, a CTE, or the SELECT of an INSERT, which is carried out by itself. */
 function checkUnit(unit: Level): UnfitShape[] {
   const levels = deep(unit)
-  if (!levels.some((level) => hasDistributed(level) || insertsInto(level))) return []
-  const inserts = unit.ctes.some(({ query: { kind } }) => kind === 'InsertStmt')
-  if (levels.every(isFixed) && !levels.some(hasLocal) && !inserts)
-    return levels.flatMap((level) => [...checkConflict(level), ...checkVolatile(level)])
+  const isInsert = ({ query: { kind } }: Level) => kind === 'InsertStmt'
+  if (isInsert(unit)) return [...checkConflict(unit), ...[...unit.ctes, ...unit.inFrom].flatMap(checkUnit)]
+  if (!levels.some((level) => hasDistributed(level) || insertsInto(level))) return checkLocks(unit)
+  if (levels.every(isFixed) && !levels.some(hasLocal) && !unit.ctes.some(isInsert)) return levels.flatMap(checkVolatile)
   const joined = unit.ctes.some((cte) => cte.isLocking && cte.aliases.size > 1 && hasDistributed(cte))
   const found: UnfitShape[] = joined ? ['locks rows beside others at the top of a CTE'] : []
-  return [...found, ...unit.ctes.flatMap(checkUnit), ...checkLevel(unit)]
+  return [...found, ...unit.ctes.flatMap(checkUnit), ...checkLevel(unit), ...checkLocks(unit)]
+}
+
+/**
+ * A SELECT is carried out on the shard that all of its tables are fixed to, with all that is inside of it, and one without
+ * any such table on the coordinator. A lock that some calls take here and others there keeps nobody apart.
+ */
+function checkLocks(level: Level): UnfitShape[] {
+  const inner = [...level.inFrom, ...level.inExpressions]
+  const all = [level, ...inner.flatMap(deep)]
+  if (all.some(hasDistributed) && all.every((one) => isFixed(one) && !hasLocal(one))) return []
+  const { withClause: _, ...own } = level.query.body
+  const found: UnfitShape[] = calls(own, /^pg_(?:try_)?advisory_\w+$/) ? ['takes an advisory lock on no shard'] : []
+  return [...found, ...inner.flatMap(checkLocks)]
 }
 
 function checkLevel(level: Level): UnfitShape[] {
-  const found: UnfitShape[] = [...checkConflict(level), ...checkVolatile(level)]
+  const found = checkVolatile(level)
   const all = deep(level)
   if (level.isLocking && all.some(hasDistributed) && !all.every((one) => isFixed(one) && !hasLocal(one))) {
     found.push('locks rows of no certain shard')
@@ -236,14 +250,19 @@ const VOLATILE =
 function checkVolatile(level: Level): UnfitShape[] {
   const { kind, body } = level.query
   if ((kind !== 'UpdateStmt' && kind !== 'DeleteStmt') || !hasDistributed(level)) return []
-  const calls = (value: unknown): boolean => {
-    if (Array.isArray(value)) return value.some(calls)
-    if (!isNode(value)) return false
-    const names = list(at(value, 'FuncCall', 'funcname')).map((name) => String(nodeAt(name, 'String').sval))
-    return VOLATILE.test(names.at(-1) ?? '') || Object.values(value).some(calls)
-  }
   const { withClause: _, ...own } = body
-  return calls(own) ? ['changes rows by a volatile function'] : []
+  return calls(own, VOLATILE, true) ? ['changes rows by a volatile function'] : []
+}
+
+/** Whether such a function is called; by itself, or also by a sub-select. */
+function calls(value: unknown, functions: RegExp, orInside = false): boolean {
+  if (Array.isArray(value)) return value.some((each) => calls(each, functions, orInside))
+  if (!isNode(value)) return false
+  const names = list(at(value, 'FuncCall', 'funcname')).map((name) => String(nodeAt(name, 'String').sval))
+  if (functions.test(names.at(-1) ?? '')) return true
+  return Object.entries(value).some(
+    ([name, child]) => (orInside || !/^(?:subselect|subquery)$/.test(name)) && calls(child, functions, orInside),
+  )
 }
 
 /** The level, and all that are inside of it. */
