@@ -2,7 +2,7 @@ import type { Field } from '../engine/data-model.js'
 import type { Row, Session } from '../engine/session.js'
 import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { ownerFields, type SerialsMap } from './mapping.js'
 import { type Owner, ownerValues } from './statements.js'
 
@@ -45,6 +45,7 @@ function pageOf(map: SerialsMap, after: Owner | undefined): Statement {
   const { serial, allocation } = map
   const [fields, noted] = [ownerFields(serial), ownerFields(allocation)]
   const owner = keyNames(fields, 'page.')
+  const latest = latestOf(fields)
   const texts = (alias: string) => raw(`json_build_array(${fields.map((_, i) => `${alias}.k${i}::text`).join(', ')})`)
   const last = after && join(ownerValues(map, after))
   return sql`WITH page AS MATERIALIZED (
@@ -55,7 +56,7 @@ function pageOf(map: SerialsMap, after: Owner | undefined): Statement {
   ORDER BY ${columnsOf(fields, 's')}
   LIMIT ${raw(String(PAGE))}
 ), last AS MATERIALIZED (
-  SELECT ${owner} FROM page ORDER BY (${owner}) DESC LIMIT 1
+  SELECT ${owner} FROM page ORDER BY ${latest} LIMIT 1
 )
 SELECT (
   SELECT ${texts('last')} FROM last
@@ -67,6 +68,11 @@ SELECT (
   )${last && sql` AND (${columnsOf(noted, 'a')}) > (${last})`}
   WHERE page.serials > coalesce(a.${columnOf(allocation.count)}, 0)
 ) AS flaws`
+}
+
+/** The order that ends a page. Column by column: Citus reads rows of a CTE in another format than it writes them, if they are sorted by a row. */
+function latestOf(fields: readonly Field[]): SqlText {
+  return raw(fields.map((_, i) => `page.k${i} DESC`).join(', '))
 }
 
 /** A serial whose history or state does not fit its owner. */
@@ -105,35 +111,53 @@ export async function* serialFlaws(session: Session, map: SerialsMap): AsyncGene
 function serialsFrom(map: SerialsMap, key: readonly Field[], after: readonly string[] | undefined): Statement {
   const { table, transactionId, state, states, changes } = map.serial
   const values = after && join(key.map((field, i) => param(after[i], sqlTypeOf(field))))
+  const behind = (alias: string) => (values ? sql`(${columnsOf(key, alias)}) > (${values})` : raw('true'))
   const texts = raw(`json_build_array(${key.map((_, i) => `page.k${i}::text`).join(', ')})`)
   const isInState = state && states ? raw(`coalesce(s.${columnOf(state)} = ${states.allocated}, false)`) : undefined
+  const history = historyOf(map, key, behind)
   return sql`WITH page AS MATERIALIZED (
   SELECT ${columnsAsKeys(key, 's')}, s.${columnOf(transactionId)} AS id, ${changes ? raw(`s.${columnOf(changes)}`) : raw('0')} AS changes,
     ${isInState ? raw(`(s.${columnOf(transactionId)} IS NULL) = ${isInState}`) : raw('false')} AS state
   FROM ${table} AS s
-  WHERE ${values ? sql`(${columnsOf(key, 's')}) > (${values})` : raw('true')}
+  WHERE ${behind('s')}
   ORDER BY ${columnsOf(key, 's')}
   LIMIT ${raw(String(PAGE))}
+), last AS MATERIALIZED (
+  SELECT ${keyNames(key, 'page.')} FROM page ORDER BY ${latestOf(key)} LIMIT 1
 ), flaw AS MATERIALIZED (
-  SELECT page.*, ${historyDiffers(map, key)} AS history FROM page
+  SELECT page.*, ${history?.differs ?? raw('false')} AS history FROM page${history?.joined}
 )
 SELECT (
-  SELECT ${texts} FROM page ORDER BY (${keyNames(key, 'page.')}) DESC LIMIT 1
+  SELECT ${texts} FROM last AS page
 ) AS next, (
   SELECT coalesce(json_agg(json_build_object('key', ${texts}, 'history', history, 'state', state) ORDER BY ${keyNames(key, 'page.')}), '[]')
   FROM flaw AS page WHERE history OR state
 ) AS flaws`
 }
 
-/** A serial that was given away before there was a history has no change yet. The first changes may have been pruned. */
-function historyDiffers({ serial, history }: SerialsMap, key: readonly Field[]): SqlText {
-  if (history === undefined) return raw('false')
+/**
+ * How many changes each serial of the page has, and the last one of them. A serial that was given away before there was a
+ * history has no change yet. The first changes may have been pruned.
+ */
+function historyOf({ serial, history }: SerialsMap, key: readonly Field[], behind: (alias: string) => Piece) {
+  if (history === undefined) return undefined
   const own = key.flatMap(({ name }) => history.key.find((field) => field.name === name) ?? [])
   const owner = history.copied.find(({ name }) => name === serial.transactionId.name)
-  const of = keysEqual(own, 'h', 'page')
-  return raw(`(
-    (SELECT count(*) + coalesce(min(h.${columnOf(history.sequence)}) - 1, 0) FROM ${history.table} AS h WHERE ${of}) <> page.changes OR page.changes > 0 AND page.id IS DISTINCT FROM (
-      SELECT h.${owner && columnOf(owner)} FROM ${history.table} AS h WHERE ${of} AND h.${columnOf(history.sequence)} = page.changes
+  const [number, columns] = [columnOf(history.sequence), columnsOf(own, 'h')]
+  const isSame = raw(own.map((_, i) => `c.k${i} = page.k${i}`).join(' AND '))
+  return {
+    joined: sql`
+  LEFT JOIN (
+    SELECT ${columnsAsKeys(own, 'h')}, count(*) + min(h.${number}) - 1 AS last
+    FROM ${history.table} AS h
+    WHERE ${behind('h')} AND (${columns}) <= (
+      SELECT ${keyNames(key, 'last.')} FROM last
     )
-  )`)
+    GROUP BY ${columns}
+  ) AS c ON ${isSame}
+  LEFT JOIN ${history.table} AS h ON ${keysEqual(own, 'h', 'page')} AND h.${number} = page.changes`,
+    differs: raw(
+      `(coalesce(c.last, 0) <> page.changes OR page.changes > 0 AND page.id IS DISTINCT FROM h.${owner && columnOf(owner)})`,
+    ),
+  }
 }

@@ -84,20 +84,21 @@ function allocationPage(map: SerialsMap, pruning: Pruning, after: Place | undefi
   const { allocation, serial } = map
   const { createdAt, forgetBefore, scope, batchSize } = pruning
   const [owner, own] = [ownerFields(allocation), ownerFields(serial)]
+  const isInScope = inScope(allocation.scope, 'a', scope)
   return sql`WITH page AS MATERIALIZED (
   SELECT ${columnsAsKeys(owner, 'a')}
   FROM ${allocation.table} AS a
-  WHERE true${inScope(allocation.scope, 'a', scope)}${behind(owner, 'a', after)}
+  WHERE true${isInScope}${behind(owner, 'a', after)}
   ORDER BY ${columnsOf(owner, 'a')}
   LIMIT ${param(batchSize, 'int')}
 ), old AS MATERIALIZED (
   SELECT page.*
   FROM page JOIN ${allocation.table} AS a ON ${keysEqual(owner, 'a', 'page')}
-  WHERE a.${columnOf(createdAt)} < ${momentOf(createdAt, forgetBefore)} AND NOT EXISTS (SELECT FROM ${serial.table} AS s WHERE ${keysEqual(own, 's', 'page')})
+  WHERE a.${columnOf(createdAt)} < ${momentOf(createdAt, forgetBefore)} AND NOT EXISTS (SELECT FROM ${serial.table} AS s WHERE ${keysEqual(own, 's', 'page')}${inScope(serial.scope, 's', scope)})${isInScope}
   FOR UPDATE OF a SKIP LOCKED
 ), gone AS (
   DELETE FROM ${allocation.table} AS a USING old
-  WHERE ${keysEqual(owner, 'a', 'old')}
+  WHERE ${keysEqual(owner, 'a', 'old')}${isInScope}
   RETURNING 1
 )
 ${placeAndCount(owner)}`
@@ -117,11 +118,12 @@ function changePage(
   const key = inOrderOfKey(history)
   const rows = [...key, sequence]
   const number = columnOf(sequence)
-  const sameAs = (alias: string) => keysEqual(key, alias, 'part')
+  const isInScope = inScope(scoped, 'h', scope)
+  const sameAs = (alias: string) => sql`${keysEqual(key, alias, 'part')}${inScope(scoped, alias, scope)}`
   return sql`WITH page AS MATERIALIZED (
   SELECT ${columnsAsKeys(rows, 'h')}, h.${number} AS number, h.${columnOf(changedAt)} < ${momentOf(changedAt, before)} AS is_old
   FROM ${table} AS h
-  WHERE true${inScope(scoped, 'h', scope)}${behind(rows, 'h', after)}
+  WHERE true${isInScope}${behind(rows, 'h', after)}
   ORDER BY ${columnsOf(rows, 'h')}
   LIMIT ${param(batchSize, 'int')}
 ), part AS MATERIALIZED (
@@ -136,7 +138,7 @@ function changePage(
   FOR UPDATE OF h
 ), gone AS (
   DELETE FROM ${table} AS h USING old
-  WHERE ${keysEqual(rows, 'h', 'old')}
+  WHERE ${keysEqual(rows, 'h', 'old')}${isInScope}
   RETURNING 1
 )
 ${placeAndCount(rows)}`
@@ -152,8 +154,10 @@ function inOrderOfKey({ model, key, sequence }: HistoryMap): readonly Field[] {
 }
 
 function placeAndCount(fields: readonly Field[]): Statement {
-  const texts = raw(`json_build_array(${fields.map((_, i) => `k${i}::text`).join(', ')})`)
-  return sql`SELECT (SELECT ${texts} FROM page ORDER BY (${keyNames(fields)}) DESC LIMIT 1) AS last,
+  const keys = fields.map((_, i) => `k${i}`)
+  const texts = raw(`json_build_array(${keys.map((key) => `${key}::text`).join(', ')})`)
+  const latest = raw(keys.map((key) => `${key} DESC`).join(', '))
+  return sql`SELECT (SELECT ${texts} FROM page ORDER BY ${latest} LIMIT 1) AS last,
   (SELECT count(*) FROM gone)::int AS deleted`
 }
 

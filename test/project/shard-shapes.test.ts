@@ -1,5 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { checksOf } from '../../src/cli/audit.js'
+import { isSerials } from '../../src/cli/features.js'
+import { setupOf } from '../../src/engine/setup.js'
 import { concurrency, isConcurrencyError } from '../../src/index.js'
 import { serials } from '../../src/serials/extension.js'
 import { series } from '../../src/series/extension.js'
@@ -69,6 +72,13 @@ describe('of statements that Citus refuses, the parser finds', () => {
     ])
   })
 
+  test('rows of a CTE that are sorted by a row', async () => {
+    const sorted = (order: string) =>
+      `WITH page AS (SELECT company, code FROM "Stock" ORDER BY ${order}) SELECT FROM page`
+    expect(await shapesOf(sorted('(company, code) DESC'))).toEqual(['sorts rows of a CTE by a row'])
+    expect(await shapesOf(sorted('company DESC, code DESC'))).toEqual([])
+  })
+
   test('an advisory lock on the coordinator', async () => {
     const lock = 'SELECT bool_and(pg_try_advisory_xact_lock(i.k)) FROM unnest($1::int[]) AS i(k)'
     const claim = (condition: string) =>
@@ -110,7 +120,7 @@ function open() {
     .$extends(stock({ ...COMPANY_LOTS, name: 'lots' }))
     .$extends(stock({ ...DEPOT_SILO, name: 'silos' }))
     .$extends(stock({ ...PALLETS, name: 'pallets' }))
-    .$extends(serials(COMPANY_SERIALS))
+    .$extends(serials({ ...COMPANY_SERIALS, history: { model: 'CompanySerialHistory' } }))
     .$extends(series(SCOPED))
   return { db, statements }
 }
@@ -139,6 +149,15 @@ const versionOf = async () => {
     [item.warehouse],
   )
   return BigInt(String(row?.version))
+}
+
+/** What the command `audit` sends for serials, beyond a tx. */
+async function audited(db: Db): Promise<void> {
+  const setup = setupOf(db)
+  for (const feature of setup?.features ?? []) {
+    for (const check of isSerials(feature) && setup ? checksOf(setup.session, feature) : [])
+      for await (const _ of check()) return
+  }
 }
 
 /** Calls of one company, each under a transaction id of its own, in their order. */
@@ -232,6 +251,9 @@ const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<
   '$serials.release': (db, transactionId) =>
     serialsOf(db).release({ transactionId: transactionId.replace('release', 'allocate') }),
   '$serials.free': (db) => serialsOf(db).free({ productId: 1 }),
+  '$serials.history': (db) => serialsOf(db).history({ productId: 1, number: 'client $serials.importa' }),
+  '$serials.prune': (db) => serialsOf(db).prune({ forgetBefore: YESTERDAY, changesBefore: YESTERDAY }),
+  'the audit of serials': (db) => audited(db),
   '$series.next in blocks': (db) => seriesOf(db).next('ticket'),
   '$series.create': (db, transactionId) => seriesOf(db).create('bill', { transactionId, record: { amount: 1 } }),
   '$series.gaps': (db) => seriesOf(db).gaps('invoice'),

@@ -19,6 +19,7 @@ export type UnfitShape =
   | 'conflicts on a key without the distribution column'
   | 'changes rows by a volatile function'
   | 'takes an advisory lock on no shard'
+  | 'sorts rows of a CTE by a row'
 
 /** The forms in a text of SQL that Citus refuses, each once. */
 export async function unfitShapes(sql: string, distribution: Distribution): Promise<readonly UnfitShape[]> {
@@ -203,6 +204,9 @@ function checkUnit(unit: Level): UnfitShape[] {
   if (levels.every(isFixed) && !levels.some(hasLocal) && !unit.ctes.some(isInsert)) return levels.flatMap(checkVolatile)
   const joined = unit.ctes.some((cte) => cte.isLocking && cte.aliases.size > 1 && hasDistributed(cte))
   const found: UnfitShape[] = joined ? ['locks rows beside others at the top of a CTE'] : []
+  const isSorted = ({ query }: Level) =>
+    list(query.body.sortClause).some((each) => at(each, 'SortBy', 'node', 'RowExpr'))
+  if (unit.ctes.some(isSorted)) found.push('sorts rows of a CTE by a row')
   return [...found, ...unit.ctes.flatMap(checkUnit), ...checkLevel(unit), ...checkLocks(unit)]
 }
 
