@@ -1,7 +1,8 @@
 import type { Session } from '../engine/session.js'
 import { columnsOf, keysEqual, sqlTypeOf, stateIn } from '../mapping/columns.js'
 import { columnOf, momentOf } from '../sql/sql.js'
-import { join, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { join, param, raw, type Statement, sql } from '../sql/statement.js'
+import { inScope } from './in-scope.js'
 import { type Item, itemOfRow } from './item.js'
 import type { StockMap } from './mapping.js'
 import type { Request } from './request.js'
@@ -78,7 +79,7 @@ FROM (
   SELECT place.position, ARRAY[${texts}] AS key, f.free::text AS free,
     row_number() OVER turn AS turn, sum(f.free) OVER turn - f.free AS before
   FROM ${placesIn(map, looks)} JOIN ${table} AS t ON ${keysEqual(placeFields(map).key, 't', 'place')},
-    LATERAL (SELECT ${freeOf(map)} AS free) AS f${where(conditions)}
+    LATERAL (SELECT ${freeOf(map, looks)} AS free) AS f${where(conditions)}
   WINDOW turn AS (PARTITION BY place.position ORDER BY ${order} ROWS UNBOUNDED PRECEDING)
 ) AS lot
 WHERE before < ${param(quantities.text(wanted), quantities.wideSqlType)}
@@ -102,27 +103,28 @@ function placesIn({ item, quantities }: StockMap, looks: readonly Look[]): State
 }
 
 /** How much can be taken of the item `t`. No more than is there: where a balance may go below zero, a lot does not. */
-function freeOf({ item, reservation, quantities, minimum }: StockMap): SqlText {
+function freeOf({ item, reservation, quantities, minimum }: StockMap, looks: readonly Look[]): Statement {
   const { key, onHand, reserved } = item
   const own = item.minimum ? `t.${columnOf(item.minimum)}` : minimum === null ? 'NULL' : quantities.text(minimum)
-  const held = reserved && `t.${columnOf(reserved)}`
+  const held = reserved ? `t.${columnOf(reserved)}` : undefined
   const isSame = reservation?.item.map((field, i) => {
     const named = key[i]
-    return named ? `r.${columnOf(field)} = t.${columnOf(named)}` : 'false'
+    return raw(named ? `r.${columnOf(field)} = t.${columnOf(named)}` : 'false')
   })
   const quantity = reservation && columnOf(reservation.quantity)
   const taken = reservation?.fulfilled && ` - r.${columnOf(reservation.fulfilled)}`
-  // The statement that takes it ends these reservations.
+  // The statement that takes it ends these reservations. The scope is a constant as well, which tells Citus the one shard.
   const expired =
-    held && reservation && isSame
-      ? ` + CASE WHEN ${held} <> 0 THEN coalesce((
-      SELECT sum(r.${quantity}${taken ?? ''}) FROM ${reservation.table} AS r
-      WHERE ${isSame.join(' AND ')} AND r.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}
+    held &&
+    reservation &&
+    isSame &&
+    sql` + CASE WHEN ${raw(held)} <> 0 THEN coalesce((
+      SELECT sum(r.${quantity}${raw(taken ?? '')}) FROM ${reservation.table} AS r
+      WHERE ${join([inScope(reservation, 'r', looks[0]?.place.key ?? []), ...isSame], ' AND ')} AND r.${columnOf(reservation.state)} = ${stateIn(reservation.state, 'active')}
         AND r.${columnOf(reservation.expiresAt)} <= ${momentOf(reservation.expiresAt, 'clock_timestamp()')}
     ), 0) ELSE 0 END`
-      : ''
   const limit = `greatest(coalesce(place.minimum, ${own}), 0)`
-  return raw(`t.${columnOf(onHand)}::${quantities.wideSqlType}${held ? ` - ${held}` : ''}${expired} - ${limit}`)
+  return sql`t.${columnOf(onHand)}::${raw(`${quantities.wideSqlType}${held ? ` - ${held}` : ''}`)}${expired} - ${raw(limit)}`
 }
 
 /**

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { modelsOf, openAll, outboxOf } from '../support/all-features.js'
 import { useDatabase } from '../support/clients.js'
 import { createDatabase } from '../support/database.js'
 import { expectCarried, featuresOf } from '../support/feature-calls.js'
+import { isOnCitus, skipOnCitus } from '../support/on-citus.js'
 import { partition } from '../support/partitioned.js'
 import { rejectionOf } from '../support/rejection.js'
 import { expectExact } from '../support/stock.js'
@@ -34,7 +35,9 @@ const PATIENT = { deadline: 100_000 }
 describe.each(['prisma', 'pg'] as const)('on %s, tables of hash partitions', (engine) => {
   const database = useDatabase()
   let opened: Awaited<ReturnType<typeof openAll>>
+  beforeEach((test) => skipOnCitus(test, 'partitions'))
   beforeAll(async () => {
+    if (isOnCitus) return
     await partition(database, BY)
     opened = await openAll(engine, { url: database.url, poolSize: 6, retry: PATIENT })
   })

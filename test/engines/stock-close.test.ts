@@ -11,6 +11,8 @@ import { untilBlocked } from '../support/until-blocked.js'
 const [JANUARY, FEBRUARY, MARCH] = ['2026-01-31', '2026-02-10', '2026-03-10']
 const CLOSED = { code: 'PERIOD_CLOSED', field: 'date', closedUntil: new Date(JANUARY) }
 
+const HOLD = 'SELECT FROM "DepotStock" WHERE "companyId" = $1 AND code = $2 FOR UPDATE'
+
 describeEngines((engine) => {
   const { database } = engine
   const { open, openAll, newItem, stateOf, movementsOf, expectExact } = useDepot(engine)
@@ -278,8 +280,7 @@ describeEngines((engine) => {
     test('waits for items that others hold one by one, and keeps none locked meanwhile', async () => {
       const { depot, companyId } = await open()
       const items = [await newItem(companyId), await newItem(companyId)].sort()
-      const hold = (item: string | undefined) =>
-        openTransaction(database.url, 'SELECT FROM "DepotStock" WHERE code = $1 FOR UPDATE', [item])
+      const hold = (item: string | undefined) => openTransaction(database.url, HOLD, [companyId, item])
       const [first, second] = [await hold(items[0]), await hold(items[1])]
       const closing = started(depot.close({ until: JANUARY }))
       await untilBlocked(database.url)
@@ -347,7 +348,7 @@ $$`)
     test('that is ended in the middle has closed a part, and the next one closes the rest', async () => {
       const { depot, companyId } = await open()
       const [item, other] = [await newItem(companyId), await newItem(companyId)]
-      const holder = await openTransaction(database.url, 'SELECT FROM "DepotStock" WHERE code = $1 FOR UPDATE', [item])
+      const holder = await openTransaction(database.url, HOLD, [companyId, item])
       const abort = new AbortController()
       const closing = started(depot.close({ until: JANUARY, signal: abort.signal }))
       await untilBlocked(database.url)

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, beforeEach, expect, test } from 'vitest'
 import { withLedgers } from '../support/company-models.js'
 import { useCompanies } from '../support/company-stock.js'
 import { describeEngines } from '../support/engines.js'
 import { explainStatements } from '../support/explained.js'
+import { isOnCitus, skipOnCitus } from '../support/on-citus.js'
 import { rejectionOf } from '../support/rejection.js'
 
 const TABLES = ['CompanyStock', 'CompanyMovement', 'CompanyReservation']
@@ -14,7 +15,9 @@ describeEngines((engine) => {
   const { open, newItem, onHand, expectExact } = useCompanies(engine)
   const newId = () => randomUUID()
 
+  beforeEach((test) => skipOnCitus(test, 'partitions'))
   beforeAll(async () => {
+    if (isOnCitus) return
     for (const table of TABLES) {
       const parts = Array.from(
         { length: PARTS },

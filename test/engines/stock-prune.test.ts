@@ -10,6 +10,8 @@ import { untilBlocked } from '../support/until-blocked.js'
 
 const [JANUARY, FEBRUARY, MARCH] = ['2026-01-31', '2026-02-10', '2026-03-10']
 
+const HOLD = 'SELECT FROM "DepotStock" WHERE "companyId" = $1 AND code = $2 FOR UPDATE'
+
 describeEngines((engine) => {
   const { database } = engine
   const { open, openAll, newItem, stateOf, movementsOf, expectExact } = useDepot(engine)
@@ -151,7 +153,7 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     await depot.close({ until: null, reopen: true })
     await depot.reverse({ transactionId: newId(), of: old, date: JANUARY })
     await depot.close({ until: JANUARY })
-    const holder = await openTransaction(database.url, 'SELECT FROM "DepotStock" WHERE code = $1 FOR UPDATE', [item])
+    const holder = await openTransaction(database.url, HOLD, [companyId, item])
     const pruning = started(
       db.$transactionWithRetry((tx) => tx.$stock.in({ companyId }).prune({ forgetBefore: MARCH })),
     )
@@ -195,8 +197,8 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     await database.query(`${yesterday} AND code = $2`, [fulfilled, item])
 
     const forgetBefore = new Date(Date.now() - 3_600_000)
-    const held = 'SELECT FROM "DepotReservation" WHERE "transactionId" = $1 FOR UPDATE'
-    const holder = await openTransaction(database.url, held, [order])
+    const held = 'SELECT FROM "DepotReservation" WHERE "companyId" = $1 AND "transactionId" = $2 FOR UPDATE'
+    const holder = await openTransaction(database.url, held, [companyId, order])
 
     expect(await depot.prune({ forgetBefore, batchSize: 1 })).toEqual({ movements: 0, reservations: 4 })
     await holder.query('ROLLBACK')
@@ -223,7 +225,7 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     const other = await newItem(companyId)
     await depot.move({ transactionId: newId(), item: other, quantity: 1, date: FEBRUARY })
     await depot.close({ until: FEBRUARY })
-    const holder = await openTransaction(database.url, 'SELECT FROM "DepotStock" WHERE code = $1 FOR UPDATE', [item])
+    const holder = await openTransaction(database.url, HOLD, [companyId, item])
 
     expect(await depot.prune({ forgetBefore: MARCH })).toMatchObject({ movements: 1 })
     await holder.query('ROLLBACK')

@@ -7,6 +7,7 @@ import { type CompanyScope, CREDIT, useCompanies } from '../support/company-stoc
 import { openTransaction } from '../support/connection.js'
 import { describeEngines } from '../support/engines.js'
 import { gate } from '../support/gate.js'
+import { skipOnCitus } from '../support/on-citus.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -244,7 +245,8 @@ describeEngines((engine) => {
   })
 
   describe('calls of several companies', () => {
-    test('that come at once are one batch, which no other company is refused by', async () => {
+    test('that come at once are one batch, which no other company is refused by', async (test) => {
+      skipOnCitus(test, 'batches')
       const { db, statements } = await openRecorded()
       const item = await newItem({ 1: 5, 2: 5, 3: 5 })
       await db.$stock.in({ companyId: 1 }).move({ transactionId: newId(), item, quantity: -1 })
@@ -482,7 +484,8 @@ describeEngines((engine) => {
     }
   })
 
-  test('the lines of recorded ids are found by one scan at most, also by a plan made while the table was tiny', async () => {
+  test('the lines of recorded ids are found by one scan at most, also by a plan made while the table was tiny', async (test) => {
+    skipOnCitus(test, 'plans')
     const { db, statements } = await openRecorded()
     const item = await newItem({ 8: 1, 9: 1 })
     const calls = [8, 9, 8].map((companyId) =>

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 
@@ -38,7 +39,7 @@ export async function createDatabase(serverUrl: string, template?: string): Prom
     url: url.href,
     query: (sql, values) => onServer(url.href, async (client) => (await client.query(sql, values)).rows),
     drop: () =>
-      onServer(serverUrl, async (client) => void (await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))),
+      onServer(serverUrl, (client) => unlessInUse(() => client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))),
   }
 }
 
@@ -53,6 +54,19 @@ function setupOf(serverUrl: string): string | undefined {
 /** The name of a database in its URL. */
 export function databaseName(url: string): string {
   return new URL(url).pathname.slice(1)
+}
+
+const IN_USE = '55006'
+
+/** A cluster may look at its database just then. */
+async function unlessInUse(drop: () => Promise<unknown>, tries = 20): Promise<void> {
+  try {
+    await drop()
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== IN_USE || tries === 1) throw error
+    await sleep(250)
+    await unlessInUse(drop, tries - 1)
+  }
 }
 
 async function onServer<R>(url: string, work: (client: pg.Client) => Promise<R>): Promise<R> {

@@ -2,6 +2,7 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
 import { type AllDb, modelsOf, outboxOf } from './all-features.js'
 import { rows } from './engines.js'
+import { isOnCitus } from './on-citus.js'
 
 export type Query = (sql: string, values?: unknown[]) => Promise<object[]>
 
@@ -120,7 +121,10 @@ export const FEATURES: Readonly<Record<string, Feature>> = {
   },
   $oncePer: {
     call: (db, subject) =>
-      db.$oncePer({ job: subject.key, period: { atLeast: '1h' } }, async (tx) => void (await note(tx, subject))),
+      db.$oncePer(
+        { job: subject.key, period: isOnCitus ? { every: '1d' } : { atLeast: '1h' } },
+        async (tx) => void (await note(tx, subject)),
+      ),
     effect: 'once',
     counted: notes,
   },

@@ -1,10 +1,16 @@
 /** Whether the tables of the tests are distributed by Citus. */
 export const isOnCitus = process.env.ENGINE_SETUP?.endsWith('citus.sql') ?? false
 
-/** What Citus cannot; the guide on Citus says the same. */
-export const NOT_ON_CITUS = {} as const
+/** Why a test is skipped there. What users meet of it, the guide on Citus tells. */
+export const NOT_ON_CITUS = {
+  batches: 'Calls of several companies are a batch for each of them: a statement is for one shard.',
+  limits:
+    'A worker does not know how long a statement of the coordinator may wait for a row: whether it is carried out stays unknown.',
+  partitions: 'A table that is on shards is not made into partitions.',
+  plans: 'EXPLAIN on the coordinator does not show how a worker goes through its shard.',
+} as const
 
-/** Skips a test there, or each test of a `describe` by its `beforeEach`. */
+/** Skips a test there, or each test of a file by its `beforeEach`. */
 export function skipOnCitus(test: { skip(reason: string): void }, reason: keyof typeof NOT_ON_CITUS): void {
-  if (isOnCitus) test.skip(reason)
+  if (isOnCitus) test.skip(NOT_ON_CITUS[reason])
 }

@@ -64,9 +64,10 @@ function levelOf(query: Query, around: Surroundings): Level {
   const named = list(at(body, 'withClause', 'ctes')).map((cte) => nodeAt(cte, 'CommonTableExpr'))
   const names = new Set([...around.ctes, ...named.map(({ ctename }) => String(ctename))])
   const inside = { ...around, ctes: names }
-  // A sub-select with a LIMIT or OFFSET is planned by itself: there a column around it is no constant.
-  const isApart = body.limitCount !== undefined || body.limitOffset !== undefined
   const parts = partsOf(query)
+  const hasFrom = [parts.ranges, parts.subselects, parts.functions].some(({ length }) => length > 0)
+  // A sub-select with a LIMIT or OFFSET, or without rows, is planned by itself: there a column around it is no constant.
+  const isApart = body.limitCount !== undefined || body.limitOffset !== undefined || !hasFrom
   const tables = new Map<string, string>()
   const aliases = new Set<string>()
   for (const { alias, relname, schemaname } of parts.ranges) {
@@ -231,7 +232,11 @@ function checkLevel(level: Level): UnfitShape[] {
   }
   if (hasDistributed(level) && hasLocal(level)) found.push('joins local and distributed tables')
   const isCorrelated = (inner: Level) => deep(inner).some(hasDistributed) && refersTo(inner, level)
-  if (!hasDistributed(level) && level.inExpressions.some(isCorrelated)) found.push('correlated with rows of no table')
+  // In FROM, one that is by itself on no certain shard, beside rows of no table.
+  const isBeside = hasDistributed(level) && level.aliases.size > level.tables.size
+  const isOpen = (inner: Level) => !deep(inner).every(isFixed) && isCorrelated(inner)
+  if (hasDistributed(level) ? isBeside && level.inFrom.some(isOpen) : level.inExpressions.some(isCorrelated))
+    found.push('correlated with rows of no table')
   return [...found, ...[...level.inFrom, ...level.inExpressions].flatMap(checkLevel)]
 }
 
