@@ -13,6 +13,7 @@ import { columnOf } from '../sql/sql.js'
 import { join, type Parameter, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import { canonical } from '../values/canonical.js'
 import { isRecord } from '../values/validation.js'
+import { inScope } from './in-scope.js'
 import { isNullByDefault, type LinesMap } from './mapping.js'
 import type { Line, Request } from './request.js'
 import { type Column, namesOf, rowsIn, valuesOf } from './statements.js'
@@ -239,12 +240,15 @@ export class LineColumns {
       )
       return raw(`${own} IS NOT DISTINCT FROM ${other} AS d${i}`)
     })
+    // A scope that all have is a constant as well, which tells Citus the one shard.
+    const [first, ...more] = new Map(again.map(({ request: { scope } }) => [JSON.stringify(scope), scope])).values()
+    const isInScope = first && more.length === 0 && inScope(this.#lines, 't', first)
     const found = await session.rows<Row>(sql`SELECT given."#"::int AS "#", t.*
 FROM ${given.numbered(param(JSON.stringify(rows)), 'given', '"#"')},
 LATERAL (
   SELECT ${join(results)}
   FROM ${name} AS t
-  WHERE ${keysEqual(item, 't', 'given')} AND t.${columnOf(transactionId)} = given.id
+  WHERE ${join([isInScope, keysEqual(item, 't', 'given'), raw(`t.${columnOf(transactionId)} = given.id`)], ' AND ')}
   LIMIT 1
 ) AS t`)
     const byLine = new Map(found.map((row) => [row['#'], row]))

@@ -115,7 +115,7 @@ function freeOf({ item, reservation, quantities, minimum }: StockMap, looks: rea
   const taken = reservation?.fulfilled && ` - r.${columnOf(reservation.fulfilled)}`
   // The statement that takes it ends these reservations. The scope is a constant as well, which tells Citus the one shard.
   const expired =
-    held &&
+    held !== undefined &&
     reservation &&
     isSame &&
     sql` + CASE WHEN ${raw(held)} <> 0 THEN coalesce((

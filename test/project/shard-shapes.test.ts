@@ -42,7 +42,7 @@ describe('of statements that Citus refuses, the parser finds', () => {
       'SELECT FROM "Stock" AS t WHERE t.company = $1 AND NOT EXISTS (SELECT FROM "Movement" AS m WHERE m.id = $2) FOR UPDATE',
     ],
   ])('a row lock %s', async (_, sql) => {
-    expect(await shapesOf(sql)).toEqual(['locks rows of no certain shard'])
+    expect(await shapesOf(sql)).toContain('locks rows of no certain shard')
   })
 
   test('a row lock beside other rows at the top of a CTE', async () => {

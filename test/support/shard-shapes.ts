@@ -235,8 +235,8 @@ function checkLevel(level: Level): UnfitShape[] {
   // In FROM, one that is by itself on no certain shard, beside rows of no table.
   const isBeside = hasDistributed(level) && level.aliases.size > level.tables.size
   const isOpen = (inner: Level) => !deep(inner).every(isFixed) && isCorrelated(inner)
-  if (hasDistributed(level) ? isBeside && level.inFrom.some(isOpen) : level.inExpressions.some(isCorrelated))
-    found.push('correlated with rows of no table')
+  if ((isBeside || !hasDistributed(level)) && level.inFrom.some(isOpen)) found.push('correlated with rows of no table')
+  if (!hasDistributed(level) && level.inExpressions.some(isCorrelated)) found.push('correlated with rows of no table')
   return [...found, ...[...level.inFrom, ...level.inExpressions].flatMap(checkLevel)]
 }
 
