@@ -41,6 +41,7 @@ function pageOf({ movement }: StockMap, reservation: ReservationMap, after: Page
   const { table, scope, transactionId, line, state, fulfilled } = reservation
   const key = [...scope, transactionId, line]
   const active = stateIn(state, 'active')
+  const isActive = raw(`r.${columnOf(state)} = ${active}`)
   const last = join(key.map((field, i) => sql`${param(after?.[i], sqlTypeOf(field))}`))
   const recorded = movement.refused && sql` AND NOT m.${columnOf(movement.refused)}`
   const [names, id] = [key.map((_, i) => raw(`k${i}`)), raw(`k${scope.length}`)]
@@ -48,20 +49,26 @@ function pageOf({ movement }: StockMap, reservation: ReservationMap, after: Page
     'transactionId', ${id}::text, 'line', ${raw(`k${scope.length + 1}`)}, 'state', CASE WHEN is_active THEN 'active' ELSE 'fulfilled' END)`
   const isOf = (lines: LinesMap, alias: string) =>
     join(
-      [...lines.scope, lines.transactionId].map((field, i) => raw(`${alias}.${columnOf(field)} = page.k${i}`)),
+      [...lines.scope, lines.transactionId].map((field, i) => {
+        const own = key[i]
+        return own && raw(`${alias}.${columnOf(field)} = r.${columnOf(own)}`)
+      }),
       ' AND ',
     )
   const isMoved = (more?: Piece) =>
     sql`EXISTS (SELECT FROM ${movement.table} AS m WHERE ${isOf(movement, 'm')}${recorded}${more})`
   // A part is recorded under its own transaction id, or under that of the reservation.
-  const isOfItem = movement.item.map((field, i) => raw(`m.${columnOf(field)} = page.i${i}`))
+  const isOfItem = movement.item.map((field, i) => {
+    const own = reservation.item[i]
+    return own && raw(`m.${columnOf(field)} = r.${columnOf(own)}`)
+  })
   const isFlawed =
     fulfilled &&
-    sql`CASE WHEN is_active THEN ${isMoved(sql` AND ${join(isOfItem, ' AND ')} AND -m.${columnOf(movement.quantity)} > page.fulfilled`)}
+    sql`CASE WHEN ${isActive} THEN ${isMoved(sql` AND ${join(isOfItem, ' AND ')} AND -m.${columnOf(movement.quantity)} > r.${columnOf(fulfilled)}`)}
     ELSE NOT (${isMoved()} OR EXISTS (SELECT FROM ${table} AS o WHERE ${isOf(reservation, 'o')} AND o.${columnOf(fulfilled)} > 0)) END`
-  const items = join(reservation.item.map((field, i) => raw(`r.${columnOf(field)} AS i${i}`)))
   return sql`WITH page AS MATERIALIZED (
-  SELECT ${columnsAsKeys(key, 'r')}, r.${columnOf(state)} = ${active} AS is_active${fulfilled && sql`, r.${columnOf(fulfilled)} AS fulfilled, ${items}`}
+  SELECT ${columnsAsKeys(key, 'r')}, ${isActive} AS is_active,
+    ${isFlawed ?? sql`(${isActive}) = ${isMoved()}`} AS is_flawed
   FROM ${table} AS r
   WHERE r.${columnOf(state)} IN (${active}, ${stateIn(state, 'fulfilled')})${after ? sql` AND (${columnsOf(key, 'r')}) > (${last})` : undefined}
   ORDER BY ${columnsOf(key, 'r')}
@@ -72,6 +79,6 @@ SELECT (
 ) AS next, (
   SELECT coalesce(json_agg(${flaw} ORDER BY ${join(names)}), '[]')
   FROM page
-  WHERE ${isFlawed ?? sql`is_active = ${isMoved()}`}
+  WHERE is_flawed
 ) AS flaws`
 }

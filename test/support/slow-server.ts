@@ -2,6 +2,6 @@
 // test gives them a deadline.
 import { DEFAULT_POLICY } from '../../src/retry/policy.js'
 
-const DEADLINE = 60_000
+const DEADLINE = 30_000
 
 if (process.env.ENGINE_URL) Object.assign(DEFAULT_POLICY, { deadline: DEADLINE })
