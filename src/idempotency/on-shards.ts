@@ -4,7 +4,7 @@ import { ConfigurationError } from '../errors/index.js'
 import { param, sql } from '../sql/statement.js'
 import type { KeyStore, OperationKey } from './key-store.js'
 
-/** What a claim needs besides where Citus may have distributed the table of keys. Loaded with the first claim there. */
+/** For claims where Citus may have distributed the table of keys: loaded with the first of them. */
 
 /**
  * Limits the waits for locks where the key is, too: a statement of the coordinator's limits no wait on a worker. A shard has

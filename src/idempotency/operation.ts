@@ -264,7 +264,7 @@ class OnceInTransaction<R> {
 }
 
 interface LockLimit {
-  /** What holds now, and what held before. */
+  /** The limit of now, and the one before. */
   readonly limit: string
   readonly previous: string
   readonly isCitus: boolean

@@ -150,7 +150,7 @@ const versionOf = async () => {
   return BigInt(String(row?.version))
 }
 
-/** What the command `audit` sends, for all companies. */
+/** Sends all that the command `audit` does, for all companies. */
 async function audited(db: Db): Promise<void> {
   const setup = setupOf(db)
   for (const feature of setup?.features ?? []) {

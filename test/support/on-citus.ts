@@ -1,7 +1,7 @@
 /** Whether the tables of the tests are distributed by Citus. */
 export const isOnCitus = process.env.ENGINE_SETUP?.endsWith('citus.sql') ?? false
 
-/** Why a test is skipped there. What users meet of it, the guide on Citus tells. */
+/** The reasons for which tests are skipped there. As far as users meet them, they stand in the guide on Citus. */
 export const NOT_ON_CITUS = {
   batches: 'Calls of several companies are a batch for each of them: a statement is for one shard.',
   limits:
