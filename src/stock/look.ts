@@ -4,6 +4,7 @@ import { ConfigurationError, InvalidArgumentError, ItemNotFoundError } from '../
 import { columnsOf, keysEqual, sqlTypeOf, stateIn } from '../mapping/columns.js'
 import { keyValue } from '../sql/key-value.js'
 import { enumName } from '../sql/raw-record.js'
+import type { Scope } from '../sql/scope.js'
 import { columnOf, epochOf, momentOf } from '../sql/sql.js'
 import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
 import * as s from '../values/schema.js'
@@ -13,7 +14,7 @@ import { type Item, itemOfRow, readItem } from './item.js'
 import type { Args } from './lines.js'
 import type { LinesMap, ReservationMap, StockMap } from './mapping.js'
 import { withSums } from './slot-sums.js'
-import { keyColumns, rowsIn, where } from './statements.js'
+import { column, keyColumns, rowsIn, where } from './statements.js'
 
 /** The looks at the stock: each is one statement, so all that it shows is of one moment. */
 
@@ -40,8 +41,8 @@ interface BalanceRow {
 export async function readBalance(session: Session, map: StockMap, args: Args) {
   const item = readItem(map.item, args.scope, args.item, 'item')
   const [found] = await balancesOf(session, map, {
-    from: sql`${itemList(map, [item])} JOIN `,
-    on: isListed(map),
+    list: itemList(map, [item]),
+    listed: map.item.key,
     limit: 1,
   })
   if (found === undefined) throw new ItemNotFoundError(map.item.model.name, item.given)
@@ -59,22 +60,29 @@ export async function readBalances(session: Session, map: StockMap, args: Args) 
     sql`(${columnsOf(item.key, 't')}) > (${join(item.key.map((field, i) => sql`${param(after.key[i], sqlTypeOf(field))}`))})`
   if (items?.length === 0) return []
   return balancesOf(session, map, {
-    ...(items && { from: sql`${itemList(map, items)} JOIN `, on: isListed(map) }),
+    ...(items ? { list: itemList(map, items), listed: item.key } : ofScope(map, scope)),
     conditions: [inScope(item, 't', scope), ...conditions, behind],
     limit,
   })
 }
 
+/** With slots a list of the scope: by it Citus knows the one shard, which a condition on sums does not tell. */
+function ofScope({ item }: StockMap, scope: Scope) {
+  if (!item.slots || scope.length === 0) return {}
+  const values = item.scope.map((field, i) => column(`k${i}`, sqlTypeOf(field), [scope[i]], (value) => value))
+  return { list: rowsIn('item', values), listed: item.scope }
+}
+
 interface Wanted {
-  /** A list of items in front of the table `t`, and the condition that joins it. */
-  readonly from?: Statement
-  readonly on?: SqlText
+  /** A list `item` in front of the table `t`, and the fields of the key that it has. */
+  readonly list?: Statement
+  readonly listed?: readonly Field[]
   readonly conditions?: readonly Piece[]
   readonly limit: number
 }
 
-async function balancesOf(session: Session, map: StockMap, { from, on, conditions = [], limit }: Wanted) {
-  const { item, quantities } = withSums(map, from !== undefined)
+async function balancesOf(session: Session, map: StockMap, { list, listed, conditions = [], limit }: Wanted) {
+  const { item, quantities } = withSums(map, listed)
   await quantities.prepare(session)
   const { table, key, onHand, reserved, minimum } = item
   const texts = join(key.map((field) => raw(`t.${columnOf(field)}::text`)))
@@ -84,7 +92,7 @@ async function balancesOf(session: Session, map: StockMap, { from, on, condition
   ${held} AS reserved,
   ${minimum ? raw(`t.${columnOf(minimum)}::text`) : raw('NULL')} AS minimum,
   ${deferredOf(map)} AS deferred
-FROM ${from}${table} AS t${on && raw(` ON ${on}`)}${where(conditions)}
+FROM ${list && sql`${list} JOIN `}${table} AS t${listed && raw(` ON ${keysEqual(listed, 't', 'item')}`)}${where(conditions)}
 ORDER BY ${columnsOf(key, 't')}
 LIMIT ${param(limit, 'int4')}`)
   return rows.map((row) => {
@@ -144,10 +152,6 @@ function now(field: Field): SqlText {
 
 function itemList(map: StockMap, items: readonly Item[]): Statement {
   return rowsIn('item', keyColumns(map, items))
-}
-
-function isListed({ item }: StockMap): SqlText {
-  return keysEqual(item.key, 't', 'item')
 }
 
 function readItems({ item }: StockMap, { items, scope }: Args): readonly Item[] {
