@@ -14,7 +14,7 @@ export interface Site {
 }
 
 const movement = { model: 'SeatSale' } as const
-const item = { model: 'Seat', slots: 'slot', opening: 'opening' } as const
+const item = { model: 'Seat', slots: { field: 'slot', adapt: false }, opening: 'opening' } as const
 
 /** Two ledgers on the same tables: a site is a part of the scope, or of an item's key. */
 const LEDGERS = {
