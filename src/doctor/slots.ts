@@ -79,8 +79,9 @@ ORDER BY "hasHead", ${keys}
 LIMIT ${param(MOST_FOUND, 'int4')}`,
     )
   } catch (error) {
-    // A table or a column that is missing, is of another type, or may not be read; or shards on which that is not possible.
-    if (/^(42|0A)/.test(sqlState(error) ?? '')) return []
+    // A table or a column that is missing, is of another type, or may not be read; shards on which that is not possible; a
+    // server that gives it too little time.
+    if (/^(42|0A|57014)/.test(sqlState(error) ?? '')) return []
     throw error
   }
 }

@@ -58,7 +58,7 @@ export class SlotMethods extends OtherMethods {
   override async balanceAt(): Promise<never> {
     throw unfit(
       'balanceAt',
-      'units go from slot to slot without a movement; add up the quantities that history has up to then',
+      'units go from slot to slot without a movement; add the quantities that history has up to then to what there was before',
     )
   }
 
