@@ -37,7 +37,7 @@ export async function openOurs(url: string, folder: string): Promise<Side> {
       return db.$extends(
         stock({
           name: 'slots',
-          item: { model: 'SlotStock', key: 'itemId', slots: 'slot' },
+          item: { model: 'SlotStock', key: 'itemId', slots: { field: 'slot', adapt: false } },
           movement: { model: 'SlotStockMovement' },
         }),
       ).$slots

@@ -150,9 +150,9 @@ export class OwnSlots {
       this.learn(item, count)
       const need = this.#needOf(item)
       if (!each || !need) continue
-      // A transaction sees what nobody else does, and a change would wait for its locks: for that of its own slot.
-      if (session.inTransaction) scopeOf(session).effects.push(() => this.#change(item, need.bounded()))
-      else this.#change(item, need.read(each))
+      if (!session.inTransaction) this.#change(item, need.read(each))
+      // A transaction sees what nobody else does, and a change would wait for the locks that it is about to take.
+      else if (need.bounded()) scopeOf(session).effects.push(() => this.#change(item, need.bounded()))
     }
   }
 
@@ -179,8 +179,8 @@ export class OwnSlots {
       before = waited
       const written = items[position - 1]
       if (written === undefined) continue
-      const change = isWritten ? written.next.onHand - written.known.onHand : 0n
-      const left = this.#map.quantities.parse(onHand) + change
+      const change = written.next.onHand - written.known.onHand
+      const left = this.#map.quantities.parse(onHand) + (isWritten ? change : 0n)
       this.#visited(written.item, { took, waited: own, change, left })
     }
   }

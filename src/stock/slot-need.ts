@@ -34,7 +34,7 @@ export interface Visit {
   /** How long it took, and how much of that it waited for the lock of the row, in ms. */
   readonly took: number
   readonly waited: number
-  /** The quantity that it has added, and the one that was left then; where that is known. */
+  /** The quantity that it adds, also where it was refused, and the one that was left then, if that is known. */
   readonly change: bigint
   readonly left: bigint | undefined
 }

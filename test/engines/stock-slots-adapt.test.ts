@@ -103,6 +103,21 @@ CREATE TRIGGER slow BEFORE INSERT ON "TicketSale" FOR EACH ROW EXECUTE FUNCTION 
       expect(took - waited).toBeGreaterThanOrEqual(50)
     })
 
+    test('comes with the quantity that was wanted, also where it was refused', async () => {
+      const { db } = await connect()
+      const event = await newEvent(3)
+      await sell(db, event)
+      const visits = watchVisits()
+
+      await rejectionOf(sell(db, event, 5))
+      await sell(db, event, 2)
+
+      expect(visits()).toMatchObject([
+        { change: -5n, left: 2n },
+        { change: -2n, left: 0n },
+      ])
+    })
+
     test('is not asked for in a transaction of the caller', async () => {
       const { db } = await connect()
       const event = await newEvent(9)
@@ -284,13 +299,18 @@ CREATE TRIGGER slow BEFORE INSERT ON "TicketSale" FOR EACH ROW EXECUTE FUNCTION 
     const client = await connectAdapting({ field: 'slot', least: 2 }, database.url, 1)
     const [event, other] = [await newEvent(50), await newEvent(50)]
     const { db } = client
+    const decided = calls(SlotChanges.prototype, 'start').calls
+    const decidedWithin: number[] = []
 
     await until(hasChanged(client), client, () =>
       db.$transactionWithRetry(async (tx) => {
+        const { length } = decided
         await sell(tx, event)
         await sell(tx, event, 2)
+        decidedWithin.push(decided.length - length)
       }),
     )
+    expect(new Set(decidedWithin)).toEqual(new Set([0]))
     await Promise.all([sell(db, other), db.$transactionWithRetry((tx) => sell(tx, other)), sell(db, other)])
 
     expect(await slotsOf(event)).toHaveLength(2)
