@@ -63,7 +63,12 @@ export async function closePeriods(run: PageRunner, map: StockMap, args: Args) {
   await fold()
   const skipped = run.inTransaction ? { closed: 0 } : await closePages(run, map, { ...closing, lock: SKIP_LOCKED })
   let closed = skipped.closed
-  const patient = { ...closing, batchSize: run.inTransaction ? closing.batchSize : 1, lock: undefined }
+  const patient = {
+    ...closing,
+    batchSize: run.inTransaction ? closing.batchSize : 1,
+    lock: undefined,
+    isOfCaller: run.inTransaction,
+  }
   for (let round = 1; ; round++) {
     const page = await closePages(run, map, patient)
     closed += page.closed
@@ -98,6 +103,8 @@ const SKIP_LOCKED = raw(' SKIP LOCKED')
 
 interface Pages extends Closing {
   readonly lock: Piece
+  /** In a transaction of the caller's, which may have had items before. */
+  readonly isOfCaller?: boolean
 }
 
 async function closePages(run: PageRunner, map: StockMap, closing: Pages) {
@@ -134,9 +141,17 @@ FOR UPDATE OF t${lock}`,
   return rows.map(({ key }) => itemOfRow(map.item, key))
 }
 
-/** Closes locked items. Resolves to those that stay open, for something of them is deferred. */
+/**
+ * Closes locked items. Resolves to those that stay open, for something of them is deferred.
+ *
+ * A movement that is being deferred waits for the closed row, since the update carries the lock of `lockPage`. PostgreSQL
+ * forgets that where one transaction has locked or changed the row twice, of which one was in a savepoint: the row has a
+ * list of lockers then (manual, "Multixacts and Wraparound"), in which the update counts as any other. So such a close is
+ * refused: a row with one locker names the one that has made its new version.
+ */
 async function closeItems(tx: Session, map: StockMap, closing: Pages, items: readonly Item[]): Promise<Item[]> {
   const { item, movement } = map
+  const { until, closedUntil, isOfCaller } = closing
   const isDeferred = [raw(keysEqual(movement.item, 'm', 'item')), dated(closing, 'm')]
   const isFolded =
     movement.applied &&
@@ -144,10 +159,18 @@ async function closeItems(tx: Session, map: StockMap, closing: Pages, items: rea
     SELECT FROM ${movement.table} AS m
     WHERE ${join([...isDeferred.filter((one) => !!one), sql`NOT m.${columnOf(movement.applied)}`], ' AND ')}
   )`
-  const rows = await tx.rows<{ key: string[] }>(sql`UPDATE ${item.table} AS t
-SET ${columnOf(closing.closedUntil)} = ${untilIn(closing)}${touches(item, 't')}
-FROM ${rowsIn('item', keyColumns(map, items))}${where([keysEqual(item.key, 't', 'item'), closing.until !== null && isFolded])}
-RETURNING ARRAY[${join(item.key.map((field) => raw(`t.${columnOf(field)}::text`)))}] AS key`)
+  const looksAtLock = isOfCaller && movement.applied !== undefined
+  const before = looksAtLock && raw(` JOIN ${item.table} AS o ON ${keysEqual(item.key, 'o', 'item')}`)
+  const rows = await tx.rows<{ key: string[]; isSure?: boolean }>(sql`UPDATE ${item.table} AS t
+SET ${columnOf(closedUntil)} = ${untilIn(closing)}${touches(item, 't')}
+FROM ${rowsIn('item', keyColumns(map, items))}${before}${where([keysEqual(item.key, 't', 'item'), until !== null && isFolded])}
+RETURNING ARRAY[${join(item.key.map((field) => raw(`t.${columnOf(field)}::text`)))}] AS key${looksAtLock && raw(', o.xmax = t.xmin AS "isSure"')}`)
+  if (rows.some(({ isSure }) => isSure === false)) {
+    throw new InvalidArgumentError(
+      'close',
+      'must not come behind other work of its transaction with the same items where one of the two is in a savepoint: close the period first, or on the client.',
+    )
+  }
   const closed = new Set(rows.map(({ key }) => itemOfRow(item, key).id))
   return items.filter(({ id }) => !closed.has(id))
 }

@@ -12,6 +12,8 @@ export interface StockPeriods<Key> {
    *
    * @returns how many items were closed, and in `open` those of which something stays deferred: `project()` says why
    * @throws ConfigurationError if no columns `item.closedUntil` and `movement.date` are mapped
+   * @throws InvalidArgumentError in a transaction above READ COMMITTED, or one that has locked or changed items before, if one of
+   *   the two was in a savepoint: a movement that is deferred meanwhile could come in
    *
    * @example
    * const { closed, open = [] } = await db.$stock.close({ until: '2026-11-30' })

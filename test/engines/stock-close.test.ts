@@ -253,6 +253,49 @@ describeEngines((engine) => {
       },
     )
 
+    test.each([
+      ['a nested transaction', false, true],
+      ['a transaction whose nested one has moved them', true, false],
+    ])(
+      'behind movements of the same items is refused in %s: a defer would come in',
+      async (_, nestsMove, nestsClose) => {
+        const { depot, companyId, db } = await open()
+        const item = await newItem(companyId, 1)
+        type Tx = Pick<typeof db, '$stock' | '$transactionWithRetry'>
+        const inside = <R>(tx: Tx, nests: boolean, body: (own: Pick<Tx, '$stock'>) => Promise<R>) =>
+          nests ? tx.$transactionWithRetry(body) : body(tx)
+
+        const error = await rejectionOf(
+          db.$transactionWithRetry(async (tx) => {
+            await inside(tx, nestsMove, (own) =>
+              own.$stock.in({ companyId }).move({ transactionId: newId(), item, quantity: 1 }),
+            )
+            await inside(tx, nestsClose, (own) => own.$stock.in({ companyId }).close({ until: JANUARY }))
+          }),
+        )
+
+        expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' })
+        expect(await stateOf(item)).toMatchObject({ onHand: 1, closedUntil: null })
+        await expectExact({ depot })
+      },
+    )
+
+    test('in a nested transaction makes a defer wait, which is refused then', async () => {
+      const { depot, companyId, db } = await open()
+      const item = await newItem(companyId, 1)
+      const call = { transactionId: newId(), item, quantity: 1, date: JANUARY }
+      let moving: Promise<unknown> | undefined
+
+      await db.$transactionWithRetry(async (tx) => {
+        await tx.$transactionWithRetry((own) => own.$stock.in({ companyId }).close({ until: JANUARY }))
+        moving = started(depot.defer(call))
+        await untilBlocked(database.url)
+      })
+
+      expect(await rejectionOf(moving as Promise<unknown>)).toMatchObject(CLOSED)
+      await expectExact({ depot })
+    })
+
     test.each(['move', 'defer'] as const)(
       'that comes in the middle of a serializable transaction makes its %s run again, which is refused then',
       async (method) => {
