@@ -4,8 +4,7 @@ export const isOnCitus = process.env.ENGINE_SETUP?.endsWith('citus.sql') ?? fals
 /** The reasons for which tests are skipped there. As far as users meet them, they stand in the guide on Citus. */
 export const NOT_ON_CITUS = {
   batches: 'Calls of several companies are a batch for each of them: a statement is for one shard.',
-  closing:
-    'Citus closes in a savepoint on the worker, and a deferred movement then waits for a version of the item that it does not get.',
+  closing: 'Citus closes in a savepoint on the worker, and behind movements of the same items that is refused.',
   limits:
     'A worker does not know how long a statement of the coordinator may wait for a row: whether it is carried out stays unknown.',
   partitions: 'A table that is on shards is not made into partitions.',
