@@ -187,6 +187,27 @@ describeEngines(({ database, name: engine, other }) => {
       expect(await history(db)).toMatchObject([{ state: 'failed', error: 'enough' }])
     })
 
+    test('a call tells nothing of an earlier run while the one that runs is not noted yet', async () => {
+      const db = await connect(engine, {}, { startedBy: 'machine 1' })
+      await rejectionOf(db.$job(job, LONG, async () => Promise.reject(new Error('no'))))
+
+      await db.$withLease(`job: ${job}`, { ttl: 60_000 }, async () => {
+        expect(await db.$job(job, LONG, answer)).toEqual({ status: 'running', since: undefined, by: undefined })
+      })
+    })
+
+    test('a run that begins says of no other job that its run is lost', async () => {
+      const db = await connect()
+      const often = `${job} 2`
+      await rejectionOf(db.$job(often, LONG, async () => Promise.reject(new Error('no'))))
+
+      await db.$job(job, LONG, async () => {
+        // Its second run has a higher token than the first one here.
+        expect((await db.$job(often, LONG, answer)).status).toBe('ran')
+        expect(await history(db)).toMatchObject([{ state: 'running', endedAt: undefined }])
+      })
+    })
+
     test('a lease that the body cannot have is its failure, and no sign that the job runs elsewhere', async () => {
       const db = await connect()
       const taken = `${job} 2`
@@ -370,17 +391,20 @@ describeEngines(({ database, name: engine, other }) => {
   describe('the history', () => {
     test('is found by its state, and old runs are forgotten, but for the last success and the last run', async () => {
       const db = await connect()
-      const run = (state: string, token: number) =>
+      const run = (state: string, token: number, of = job) =>
         database.query(
           `INSERT INTO "JobRun" (job, token, state, "startedAt", "endedAt") VALUES ($1, $2, $3, now() - interval '1 day', now())`,
-          [job, token, state],
+          [of, token, state],
         )
+      const kept = `${job} 2`
+      for (const token of [0, 1]) await run('done', token, kept)
       for (const [i, state] of ['done', 'failed', 'done', 'lost', 'failed'].entries()) await run(state, i)
       expect((await db.$jobHistory({ job, state: 'done' })).map(({ token }) => token)).toEqual([2n, 0n])
       expect(await db.$jobHistory({ job, limit: 1 })).toMatchObject([{ token: 4n, progress: undefined }])
       expect(await db.$pruneJobHistory({ job, olderThan: 172_800_000 })).toEqual({ count: 0 })
       expect(await db.$pruneJobHistory({ job, olderThan: 3_600_000, batchSize: 2 })).toEqual({ count: 3 })
       expect((await history(db)).map(({ token }) => token)).toEqual([4n, 2n])
+      expect(await db.$jobHistory({ job: kept })).toHaveLength(2)
       expect(await rejectionOf(db.$jobHistory({ state: 'over' } as never))).toMatchObject({ field: 'state' })
     })
   })
