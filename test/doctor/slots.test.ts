@@ -23,16 +23,17 @@ describe.each(['prisma', 'pg'] as const)('$checkConcurrency on %s', (engine) => 
   test('finds items without the slot 0, and with gaps, and what it says mends both', async () => {
     const { db, database } = await open(
       `VALUES ('whole', 0, 1, 7, 1), ('whole', 1, 1, 7, 1), ('one', 0, 1, 7, 1), ('headless', 2, 3, 7, 3), ('headless', 1, 2, 8, 2),
-('gap', 0, 1, 7, 1), ('gap', 3, 1, 7, 1), ('below', -1, 4, 7, 4), ('below', 0, 5, 7, 5)`,
+('gap', 0, 1, 7, 1), ('gap', 3, 1, 7, 1), ('below', -1, 4, 7, 4), ('below', 0, 5, 7, 5),
+('apart', -1, 1, 7, 1), ('apart', 1, 1, 7, 1)`,
       engine,
     )
 
     const findings = await db.$checkConcurrency()
     for (const { sql } of findings) if (sql !== undefined) await database.query(sql)
-    for (const item of ['gap', 'below']) await db.$stock.setSlots({ item, count: 2 })
+    for (const item of ['apart', 'gap', 'below']) await db.$stock.setSlots({ item, count: 2 })
 
     expect(brief(findings)).toEqual([
-      ['error', 'SLOTS', `${HEADLESS}"headless"`],
+      ['error', 'SLOTS', `${HEADLESS}"apart", "headless"`],
       ['warning', 'SLOTS', `${GAPS}"below", "gap"`],
     ])
     expect(findings.map(({ where }) => where)).toEqual(Array(2).fill('"public"."Ticket"."slot"'))
