@@ -45,6 +45,11 @@ export function keyNames(fields: readonly Field[], alias = ''): SqlText {
   return join(fields.map((_, i) => raw(`${alias}k${i}`)))
 }
 
+/** The order of these columns that begins with the last one. Column by column: Citus reads a CTE wrongly that is sorted by a row. */
+export function lastFirst(fields: readonly Field[], prefix = ''): SqlText {
+  return raw(fields.map((_, i) => `${prefix}k${i} DESC`).join(', '))
+}
+
 /** `, "updatedAt"`: the columns that an INSERT sets to now, behind others. */
 export function stampColumns(fields: readonly Field[]): SqlText {
   return raw(fields.map((field) => `, ${columnOf(field)}`).join(''))

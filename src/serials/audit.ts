@@ -1,8 +1,8 @@
 import type { Field } from '../engine/data-model.js'
 import type { Row, Session } from '../engine/session.js'
-import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, lastFirst, sqlTypeOf } from '../mapping/columns.js'
 import { columnOf } from '../sql/sql.js'
-import { join, type Piece, param, raw, type SqlText, type Statement, sql } from '../sql/statement.js'
+import { join, type Piece, param, raw, type Statement, sql } from '../sql/statement.js'
 import { ownerFields, type SerialsMap } from './mapping.js'
 import { type Owner, ownerValues } from './statements.js'
 
@@ -45,7 +45,7 @@ function pageOf(map: SerialsMap, after: Owner | undefined): Statement {
   const { serial, allocation } = map
   const [fields, noted] = [ownerFields(serial), ownerFields(allocation)]
   const owner = keyNames(fields, 'page.')
-  const latest = latestOf(fields)
+  const latest = lastFirst(fields, 'page.')
   const texts = (alias: string) => raw(`json_build_array(${fields.map((_, i) => `${alias}.k${i}::text`).join(', ')})`)
   const last = after && join(ownerValues(map, after))
   return sql`WITH page AS MATERIALIZED (
@@ -68,11 +68,6 @@ SELECT (
   )${last && sql` AND (${columnsOf(noted, 'a')}) > (${last})`}
   WHERE page.serials > coalesce(a.${columnOf(allocation.count)}, 0)
 ) AS flaws`
-}
-
-/** The order that ends a page. Column by column: Citus reads rows of a CTE in another format than it writes them, if they are sorted by a row. */
-function latestOf(fields: readonly Field[]): SqlText {
-  return raw(fields.map((_, i) => `page.k${i} DESC`).join(', '))
 }
 
 /** A serial whose history or state does not fit its owner. */
@@ -123,7 +118,7 @@ function serialsFrom(map: SerialsMap, key: readonly Field[], after: readonly str
   ORDER BY ${columnsOf(key, 's')}
   LIMIT ${raw(String(PAGE))}
 ), last AS MATERIALIZED (
-  SELECT ${keyNames(key, 'page.')} FROM page ORDER BY ${latestOf(key)} LIMIT 1
+  SELECT ${keyNames(key, 'page.')} FROM page ORDER BY ${lastFirst(key, 'page.')} LIMIT 1
 ), flaw AS MATERIALIZED (
   SELECT page.*, ${history?.differs ?? raw('false')} AS history FROM page${history?.joined}
 )

@@ -1,7 +1,7 @@
 import type { Field } from '../engine/data-model.js'
 import { rowOf, type Session } from '../engine/session.js'
 import { ConfigurationError } from '../errors/index.js'
-import { columnsAsKeys, columnsOf, keyNames, keysEqual, sqlTypeOf } from '../mapping/columns.js'
+import { columnsAsKeys, columnsOf, keyNames, keysEqual, lastFirst, sqlTypeOf } from '../mapping/columns.js'
 import { callOptions } from '../retry/call-options.js'
 import type { Scope } from '../sql/scope.js'
 import { columnOf, momentIn } from '../sql/sql.js'
@@ -154,10 +154,8 @@ function inOrderOfKey({ model, key, sequence }: HistoryMap): readonly Field[] {
 }
 
 function placeAndCount(fields: readonly Field[]): Statement {
-  const keys = fields.map((_, i) => `k${i}`)
-  const texts = raw(`json_build_array(${keys.map((key) => `${key}::text`).join(', ')})`)
-  const latest = raw(keys.map((key) => `${key} DESC`).join(', '))
-  return sql`SELECT (SELECT ${texts} FROM page ORDER BY ${latest} LIMIT 1) AS last,
+  const texts = raw(`json_build_array(${fields.map((_, i) => `k${i}::text`).join(', ')})`)
+  return sql`SELECT (SELECT ${texts} FROM page ORDER BY ${lastFirst(fields)} LIMIT 1) AS last,
   (SELECT count(*) FROM gone)::int AS deleted`
 }
 
