@@ -113,7 +113,8 @@ function freeOf({ item, reservation, quantities, minimum }: StockMap, looks: rea
   })
   const quantity = reservation && columnOf(reservation.quantity)
   const taken = reservation?.fulfilled && ` - r.${columnOf(reservation.fulfilled)}`
-  // The statement that takes it ends these reservations. The scope is a constant as well, which tells Citus the one shard.
+  // The statement that takes it ends these reservations. All looks are of one scope, since calls that are together are for one
+  // place: as a constant it tells Citus the one shard.
   const expired =
     held !== undefined &&
     reservation &&
