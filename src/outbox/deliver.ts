@@ -2,13 +2,19 @@ import { rowOf, type Session, type TransactionSession } from '../engine/session.
 import { touches } from '../mapping/columns.js'
 import { columnOf, momentOf } from '../sql/sql.js'
 import { param, sql } from '../sql/statement.js'
+import { errorText } from '../values/error-text.js'
 import type { OutboxMap } from './mapping.js'
 import { dueIn, dueNow, isKeyOf, isMessage, type MessageRow, messageColumns } from './statements.js'
+
+/** The error of a delivery whose relay could not say how it went. */
+export const LOST = 'A delivery was begun, and its process or its connection ended before its end was noted.'
 
 /** A message that was taken. */
 export interface TakenRow extends MessageRow {
   /** A delivery of it was begun before, and has ended without a note: a process or a connection was killed in it. */
   readonly hasLostOne: boolean
+  /** Its last failure was such a one, and is noted: it may be what kills its process. */
+  readonly isSuspect: boolean
 }
 
 /**
@@ -39,7 +45,8 @@ FROM (
   LIMIT (SELECT 1000000)
 ) AS k CROSS JOIN LATERAL (
   SELECT ${messageColumns(map)},
-  m.xmax <> 0 AND m.xmax <> m.xmin AND m.xmax <> pg_current_xact_id()::xid AS "hasLostOne"
+  m.xmax <> 0 AND m.xmax <> m.xmin AND m.xmax <> pg_current_xact_id()::xid AS "hasLostOne",
+  m.${columnOf(message.error)} IS NOT DISTINCT FROM ${param(errorText(new Error(LOST)), 'text')} AS "isSuspect"
   FROM ${message.table} AS m
   WHERE ${isKeyOf(map)} AND m.${columnOf(message.position)} = k.${columnOf(key.head)}
     AND m.${columnOf(message.deadAt)} IS NULL
@@ -47,6 +54,15 @@ FROM (
 ) AS m
 LIMIT 1`)
   return row
+}
+
+/**
+ * Gives a message back that was taken and is not delivered now. By a write that changes nothing: without one, the lock that
+ * stays in the row would tell of a delivery that was lost.
+ */
+export async function giveBack(tx: TransactionSession, map: OutboxMap, { id }: MessageRow): Promise<void> {
+  const attempts = columnOf(map.message.attempts)
+  await tx.rows(sql`UPDATE ${map.message.table} AS m SET ${attempts} = m.${attempts} WHERE ${isMessage(map, id)}`)
 }
 
 /** Notes that the message was sent, in the transaction of its delivery. The next one of its key is due now. */

@@ -5,11 +5,12 @@ import { backoff } from '../retry/backoff.js'
 import { DEFAULT_POLICY, type ResolvedPolicy } from '../retry/policy.js'
 import type { Clock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
+import { Semaphore } from '../sync/semaphore.js'
 import type { RetryingRoot } from '../transactions/method.js'
 import { inNestedBody } from '../transactions/serialize.js'
 import type { Body } from '../transactions/with-retry.js'
 import { errorText } from '../values/error-text.js'
-import { deleteIdleKeys, fail, finish, nextDue, take } from './deliver.js'
+import { deleteIdleKeys, fail, finish, giveBack, LOST, nextDue, take } from './deliver.js'
 import type { OutboxMap } from './mapping.js'
 import { messageOf } from './message.js'
 import type { MessageRow } from './statements.js'
@@ -37,9 +38,6 @@ export interface RelaySettings {
 /** After so many messages, the keys that have none are deleted. */
 const CLEANED_AFTER = 1_000
 
-/** The error of a delivery whose relay could not say how it went. */
-const LOST = 'A delivery was begun, and its process or its connection ended before its end was noted.'
-
 /** Delivers the messages of some topics until it is ended. */
 export class Relay {
   readonly #root: RetryingRoot
@@ -48,6 +46,8 @@ export class Relay {
   readonly #settings: RelaySettings
   readonly #clock: Clock
   readonly #topics: readonly string[]
+  /** A worker takes one place of it for a delivery, and all of them for one that has to be alone. */
+  readonly #places: Semaphore
   /** Ends the sleep of each worker that waits for a message. */
   readonly #sleepers = new Set<() => void>()
   #next: Promise<number> | undefined
@@ -63,6 +63,7 @@ export class Relay {
     this.#settings = settings
     this.#clock = clock
     this.#topics = [...handlers.keys()]
+    this.#places = new Semaphore(settings.concurrency)
   }
 
   async run(): Promise<void> {
@@ -119,10 +120,30 @@ export class Relay {
     return undefined
   }
 
-  /** Whether there was a message. */
+  /**
+   * Whether there was a message. One whose delivery was lost may be what kills its process, so it is delivered alone: the
+   * others that were lost with it are not lost again.
+   */
   async #deliver(topic: string): Promise<boolean> {
+    const { concurrency } = this.#settings
+    const found = await this.#deliverBeside(topic, 1)
+    return (found === 'given back' ? await this.#deliverBeside(topic, concurrency) : found) !== undefined
+  }
+
+  /** @param places how many are taken: with all of them, no other delivery of this relay is under way */
+  async #deliverBeside(topic: string, places: number): Promise<'delivered' | 'given back' | undefined> {
+    const release = await this.#places.acquire(undefined, undefined, places)
+    try {
+      return this.#hasEnded ? undefined : await this.#deliverOne(topic, places === this.#settings.concurrency)
+    } finally {
+      release()
+    }
+  }
+
+  /** It is given back if it has to be delivered alone, and is not. */
+  async #deliverOne(topic: string, isAlone: boolean): Promise<'delivered' | 'given back' | undefined> {
     const { timeout } = this.#settings
-    const delivery: Delivery = { row: undefined, failure: undefined, begun: undefined }
+    const delivery: Delivery = { isAlone, row: undefined, failure: undefined, begun: undefined, isGivenBack: false }
     const body: Body<void> = (tx, { signal }) =>
       this.#deliverIn(tx, topic, delivery, signal).catch((error: unknown) => {
         if (isConnectionLost(error)) delivery.begun = undefined // it counts as one that was lost
@@ -140,13 +161,14 @@ export class Relay {
       await this.#note(this.#root, delivery.row, error)
       delivery.failure = { error }
     }
-    const { row, failure } = delivery
-    if (row === undefined) return false
+    const { row, failure, isGivenBack } = delivery
+    if (isGivenBack) return 'given back'
+    if (row === undefined) return undefined
     const { onError, retry } = this.#settings
     if (failure) onError?.(failure.error, messageOf(topic, row), row.attempts + 1 >= retry.attempts)
     this.#sent++
     if (this.#sent % CLEANED_AFTER === 0) await this.#clean()
-    return true
+    return 'delivered'
   }
 
   /**
@@ -154,7 +176,7 @@ export class Relay {
    * after that, another relay could take the message before, and would not know that it is to be waited for.
    */
   async #deliverIn(tx: TransactionSession, topic: string, delivery: Delivery, signal: AbortSignal): Promise<void> {
-    Object.assign(delivery, { row: undefined, failure: undefined }) // of a run that was rolled back
+    Object.assign(delivery, { row: undefined, failure: undefined, isGivenBack: false }) // of a run that was rolled back
     const row = await take(tx, this.#map, topic)
     if (row === undefined) return
     delivery.row = row
@@ -167,6 +189,10 @@ export class Relay {
       return this.#note(tx, row, delivery.failure.error, row.attempts)
     }
     delivery.begun = row.id
+    if (row.isSuspect && !delivery.isAlone) {
+      Object.assign(delivery, { row: undefined, isGivenBack: true }) // it has not failed, however this ends
+      return giveBack(tx, this.#map, row)
+    }
     let hasBegun = false
     try {
       const handler = this.#handlers.get(topic)
@@ -230,10 +256,13 @@ export class Relay {
 
 /** The state of a delivery. */
 interface Delivery {
+  /** Whether it is the only one of its relay. */
+  readonly isAlone: boolean
   row: MessageRow | undefined
   failure: { readonly error: unknown } | undefined
-  /** The message whose handler was begun last, by a run that has not lost its connection. */
+  /** The message that was taken last, by a run that has not lost its connection. */
   begun: string | undefined
+  isGivenBack: boolean
 }
 
 function isLost(error: unknown): boolean {

@@ -18,6 +18,10 @@ export interface Protocol {
   readonly knowsItself?: boolean
   /** Whether a note that comes after the transaction looks at the count. */
   readonly looksAtCount?: boolean
+  /** How often a message is given back at most, to be delivered alone. Default 2. */
+  readonly mostGivenBack?: number
+  /** Whether a relay that gives a message back writes the row. */
+  readonly givesBackByWrite?: boolean
 }
 
 type Mark = 'none' | 'writer' | 'another'
@@ -39,6 +43,8 @@ interface State {
   begun: number
   /** Runs that need not be counted: after a conflict, or where a relay was killed between a look and a lock of another one. */
   free: number
+  /** How often it was given back. */
+  givenBack: number
 }
 
 /** After so many failures the message is dead. */
@@ -53,6 +59,7 @@ export function deliveries(protocol: Protocol = {}): Model<State> {
       relays: Array.from({ length: protocol.relays ?? 2 }, made),
       begun: 0,
       free: 0,
+      givenBack: 0,
     },
     steps: (state) => state.relays.flatMap((_, i) => stepsOf(state, i, protocol)),
     violation({ row, begun, free }) {
@@ -104,11 +111,26 @@ function stepsOf(state: State, i: number, protocol: Protocol): Step<State>[] {
         copy.row.holder = -1
         own.at = 'out of time'
       })
+      const { givesBackByWrite = true, mostGivenBack = 2 } = protocol
+      const back = step('gives it back', (copy, own) => {
+        if (givesBackByWrite) Object.assign(copy.row, { mark: 'writer', version: copy.row.version + 1 })
+        copy.givenBack++
+        copy.begun--
+        end(copy, own)
+      })
+      const isSuspect = row.attempts > 0 && state.givenBack < mostGivenBack
       const sent = step('sends it', (copy, own) => {
         copy.row.at = 'sent'
         end(copy, own)
       })
-      return [sent, step('fails, and notes it', note), late, killed, ...(state.free < MOST_FREE ? [conflict] : [])]
+      return [
+        sent,
+        step('fails, and notes it', note),
+        late,
+        killed,
+        ...(state.free < MOST_FREE ? [conflict] : []),
+        ...(isSuspect ? [back] : []),
+      ]
     }
     case 'out of time': {
       const { looksAtCount = true } = protocol

@@ -85,7 +85,7 @@ describe('the README and docs', () => {
 
   test('have examples that compile', async () => {
     expect(await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', FOLDER], ROOT)).toBe('')
-  })
+  }, 300_000)
 
   test('have examples that run, and print what their comments say', async () => {
     const output = await run(process.execPath, ['--import', 'tsx', `${FOLDER}/all.ts`], ROOT, {

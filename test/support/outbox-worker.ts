@@ -2,6 +2,7 @@
 import { outbox as prismaOutbox } from '../../src/outbox/extension.js'
 import { outbox } from '../../src/pg/outbox.js'
 import { type EngineName, openEngine, rows } from './engines.js'
+import { gate } from './gate.js'
 import type { Topics } from './outbox.js'
 
 export interface RelayWork {
@@ -14,7 +15,7 @@ export interface RelayWork {
   readonly failsBelow?: number
   /** In which of its deliveries it stops where it is, within the transaction. */
   readonly hangsIn?: number
-  /** The number of a message whose handler kills the process. */
+  /** The number of a message whose handler kills the process: for the first time while another message is being sent. */
   readonly killsAt?: number
   /** How often a message is tried. */
   readonly attempts?: number
@@ -32,6 +33,7 @@ process.once('message', async (work: RelayWork) => {
   const db = engine === 'pg' ? onPg() : (plain.$extends(prismaOutbox() as never) as ReturnType<typeof onPg>)
   const failures: string[] = []
   let deliveries = 0
+  const beside = gate()
   await db.$outbox.relay(
     {
       [topic]: async ({ id, key, position, payload, attempt }, tx) => {
@@ -41,7 +43,14 @@ process.once('message', async (work: RelayWork) => {
           process.send?.('hangs')
           await new Promise(() => {})
         }
-        if (payload.n === killsAt) process.kill(process.pid, 'SIGKILL')
+        if (payload.n === killsAt) {
+          if (attempt === 1) await beside.wait()
+          process.kill(process.pid, 'SIGKILL')
+        }
+        if (killsAt !== undefined && attempt === 1) {
+          beside.open()
+          await new Promise(() => {})
+        }
         if (payload.n < failsBelow && attempt < 3) throw new Error('on purpose')
       },
     },
