@@ -1,4 +1,5 @@
 /** A process of its own that relays messages until it is killed, or ended by SIGTERM. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { outbox as prismaOutbox } from '../../src/outbox/extension.js'
 import { outbox } from '../../src/pg/outbox.js'
 import { type EngineName, openEngine, rows } from './engines.js'
@@ -15,7 +16,10 @@ export interface RelayWork {
   readonly failsBelow?: number
   /** In which of its deliveries it stops where it is, within the transaction. */
   readonly hangsIn?: number
-  /** The number of a message whose handler kills the process: for the first time while another message is being sent. */
+  /**
+   * The number of a message whose handler kills the process: while another message is being sent, for which it waits,
+   * beyond the first time not longer than a moment.
+   */
   readonly killsAt?: number
   /** How often a message is tried. */
   readonly attempts?: number
@@ -33,7 +37,8 @@ process.once('message', async (work: RelayWork) => {
   const db = engine === 'pg' ? onPg() : (plain.$extends(prismaOutbox() as never) as ReturnType<typeof onPg>)
   const failures: string[] = []
   let deliveries = 0
-  const beside = gate()
+  let active = 0
+  const together = gate()
   await db.$outbox.relay(
     {
       [topic]: async ({ id, key, position, payload, attempt }, tx) => {
@@ -43,13 +48,13 @@ process.once('message', async (work: RelayWork) => {
           process.send?.('hangs')
           await new Promise(() => {})
         }
-        if (payload.n === killsAt) {
-          if (attempt === 1) await beside.wait()
-          process.kill(process.pid, 'SIGKILL')
-        }
-        if (killsAt !== undefined && attempt === 1) {
-          beside.open()
-          await new Promise(() => {})
+        if (killsAt !== undefined) {
+          active++
+          if (active === 2) together.open()
+          await Promise.race([together.wait(), ...(attempt === 1 ? [] : [sleep(500)])])
+          if (payload.n === killsAt) process.kill(process.pid, 'SIGKILL')
+          if (active === 2) await new Promise(() => {})
+          active--
         }
         if (payload.n < failsBelow && attempt < 3) throw new Error('on purpose')
       },
