@@ -2,7 +2,7 @@ import type { Session } from '../engine/session.js'
 import { InvalidArgumentError } from '../errors/index.js'
 import { type Events, observed } from '../events/events.js'
 import { callOptions } from '../retry/call-options.js'
-import { type ResolvedPolicy, timeSpan } from '../retry/policy.js'
+import { DEFAULT_POLICY, type ResolvedPolicy, timeSpan } from '../retry/policy.js'
 import type { LockMode } from '../sync/keyed-lock.js'
 import { type Committed, runCommitted } from '../transactions/effects.js'
 import type { RetryingTransactions } from '../transactions/with-retry.js'
@@ -52,8 +52,6 @@ export type LockToken<Token extends boolean> = [Token] extends [true]
     ? []
     : [token?: bigint]
 
-const DEFAULT_TIMEOUT = 5_000
-
 const wait = s.optional(timeSpan)
 const mode = s.optional(s.oneOf(['exclusive', 'shared']))
 const snapshotRule = s.optional(s.oneOf(['refuse', 'accept']))
@@ -94,7 +92,7 @@ export class LockMethods {
       const {
         mode = 'exclusive',
         snapshot = 'refuse',
-        timeout = DEFAULT_TIMEOUT,
+        timeout = DEFAULT_POLICY.deadline,
       } = checkArguments(takeOptions, options)
       const advisory = this.#advisory ?? (await this.#load())
       await advisory.take(session, { keys: given, mode, snapshot, timeout: Math.ceil(timeout), events })
@@ -123,8 +121,8 @@ export class LockMethods {
       const given = keysOf(keys)
       const {
         mode = 'exclusive',
-        timeout = DEFAULT_TIMEOUT,
-        bodyTimeout = DEFAULT_TIMEOUT,
+        timeout = DEFAULT_POLICY.deadline,
+        bodyTimeout = DEFAULT_POLICY.deadline,
         token = false,
         ...checked
       } = checkArguments(holdOptions, options)

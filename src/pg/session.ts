@@ -12,7 +12,7 @@ import type {
 import { OutcomeUnknownError, TransactionAbortedError, TransactionScopeError } from '../errors/index.js'
 import type { Events } from '../events/events.js'
 import { isUnanswered } from '../retry/ambiguous-outcome.js'
-import type { ResolvedPolicy } from '../retry/policy.js'
+import { DEFAULT_TRANSACTION, type ResolvedPolicy } from '../retry/policy.js'
 import { systemClock } from '../sync/clock.js'
 import { Deadline, GRACE } from '../sync/deadline.js'
 import { runAsCall, runCommitted } from '../transactions/effects.js'
@@ -23,10 +23,6 @@ import type { TransactionNote } from '../transactions/verify-commit.js'
 import type { Body, RetryingTransactions } from '../transactions/with-retry.js'
 import { endingStatement, type NotedTransaction } from './hanging.js'
 import { parametersOf, typesOf } from './values.js'
-
-/** How long a transaction waits for a connection, and how long it may take, in ms, unless told otherwise: as on Prisma. */
-const DEFAULT_MAX_WAIT = 2_000
-const DEFAULT_TIMEOUT = 5_000
 
 const LEVELS: Readonly<Record<IsolationLevel, string>> = {
   ReadUncommitted: 'READ UNCOMMITTED',
@@ -168,7 +164,11 @@ export class PgRoot implements RetryingRoot {
   }
 
   async transaction<R>(
-    { maxWait = DEFAULT_MAX_WAIT, timeout = DEFAULT_TIMEOUT, isolationLevel }: TransactionOptions,
+    {
+      maxWait = DEFAULT_TRANSACTION.maxWait,
+      timeout = DEFAULT_TRANSACTION.timeout,
+      isolationLevel,
+    }: TransactionOptions,
     body: (session: PgTransaction) => Promise<R>,
   ): Promise<R> {
     const connection = await connect(this.#core.pool, new Deadline(maxWait, undefined, systemClock))
@@ -231,7 +231,7 @@ export class PgRoot implements RetryingRoot {
 /** The session of a connection that does not answer. Where it cannot be ended, the limits of its transaction end it. */
 async function endSession(pool: Pool, noted: NotedTransaction): Promise<void> {
   try {
-    const connection = await connect(pool, new Deadline(DEFAULT_MAX_WAIT, undefined, systemClock))
+    const connection = await connect(pool, new Deadline(DEFAULT_TRANSACTION.maxWait, undefined, systemClock))
     const isUsable = await succeeds(answered(0, connection.rows(endingStatement(noted, connection.pid))))
     connection.release(isUsable)
   } catch {

@@ -59,6 +59,9 @@ export const DEFAULT_POLICY: ResolvedPolicy = {
   retryOn: () => false,
 }
 
+/** How long a transaction waits for a connection, and how long it may take, in ms, unless told otherwise: as on Prisma. */
+export const DEFAULT_TRANSACTION = { maxWait: 2_000, timeout: 5_000 }
+
 /** Lays `override` over `base`; values that it leaves out, or leaves `undefined`, stay as they were. */
 export function resolvePolicy(base: ResolvedPolicy, override: RetryPolicy | undefined): ResolvedPolicy {
   return {

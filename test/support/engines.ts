@@ -4,6 +4,7 @@ import { afterAll, describe } from 'vitest'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import { type EventOptions, concurrency as onPrisma } from '../../src/index.js'
 import { concurrency as onPool, type PgClient, type PgClientMethods, serials, series, stock } from '../../src/pg.js'
+import { DEFAULT_TRANSACTION } from '../../src/retry/policy.js'
 import { serials as prismaSerials } from '../../src/serials/extension.js'
 import { series as prismaSeries } from '../../src/series/extension.js'
 import { stock as prismaStock } from '../../src/stock/extension.js'
@@ -38,7 +39,7 @@ export interface EngineOptions {
 export async function openEngine(name: EngineName, { url, poolSize = 10, options }: EngineOptions) {
   const pool = new pg.Pool({ connectionString: url, max: poolSize })
   pool.on('error', () => {}) // a server that goes away is part of some tests
-  const client = new PrismaClient({ adapter: new PrismaPg(pool) })
+  const client = new PrismaClient({ adapter: new PrismaPg(pool), transactionOptions: DEFAULT_TRANSACTION })
   const db = name === 'pg' ? await onPool(pool, options) : (client.$extends(onPrisma(options)) as unknown as PgClient)
   const end = async () => {
     await client.$disconnect()

@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest'
 
 /** In the project, so that a bundle finds the packages, and the project's own. */
 const BUNDLES = fileURLToPath(new URL('../../generated/processes', import.meta.url))
-const SLOW_SERVER = fileURLToPath(new URL('slow-server.ts', import.meta.url))
+const PATIENCE = fileURLToPath(new URL('patient-process.ts', import.meta.url))
 const bundled = new Map<string, string>()
 /** Programs that read files which lie beside their sources: a bundle would not find those. */
 const READ_FILES: ReadonlySet<string> = new Set(['erp-worker.ts'])
@@ -54,7 +54,7 @@ export function bundleOf(path: string): string {
   mkdirSync(BUNDLES, { recursive: true })
   buildSync({
     entryPoints: [path],
-    inject: [SLOW_SERVER],
+    inject: [PATIENCE],
     outfile: own,
     bundle: true,
     packages: 'external',
