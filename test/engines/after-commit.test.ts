@@ -118,9 +118,9 @@ describeEngines(({ connect: connectTo, name: engine, database }) => {
     await db.$transaction(async (tx) => {
       tx.$afterCommit(() => Promise.reject(new Error('no mail')))
     })
-    const [warning] = warn.mock.calls[0] ?? []
+    const warnings = warn.mock.calls.map(([warning]) => warning) // there may be one of others
     warn.mockRestore()
-    expect(warning).toMatch(/\$afterCommit has failed.*no mail/)
+    expect(warnings).toContainEqual(expect.stringMatching(/\$afterCommit has failed.*no mail/))
   })
 
   test('an attempt that is run again forgets its functions', async () => {

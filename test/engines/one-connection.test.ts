@@ -3,6 +3,7 @@ import { type AllDb, openAll } from '../support/all-features.js'
 import { useDatabase } from '../support/clients.js'
 import { rows } from '../support/engines.js'
 import { expectCarried, featuresOf } from '../support/feature-calls.js'
+import { passingTimers } from '../support/passing-time.js'
 import { rejectionOf } from '../support/rejection.js'
 import { expectExact } from '../support/stock.js'
 
@@ -27,14 +28,22 @@ describe.each(['prisma', 'pg'] as const)('on %s, a pool of one connection', (eng
     expect(await opened.db.$series.gaps('invoice')).toEqual([])
   })
 
-  const retry = { deadline: 300 }
-  test.each<[string, (db: AllDb) => PromiseLike<unknown>]>([
-    ['$transactionWithRetry', (db) => db.$transactionWithRetry(() => rows(db, 'SELECT 1'), { retry })],
-    ['$idempotent', (db) => db.$idempotent({ key: 'a', scope: 'a', retry }, () => rows(db, 'SELECT 1'))],
-    ['$withAdvisoryLock', (db) => db.$withAdvisoryLock('a', () => rows(db, 'SELECT 1'), { bodyTimeout: 300 })],
-    ['$inbox', (db) => db.$inbox('a', 'a', () => rows(db, 'SELECT 1'), { retry })],
+  type Body = () => Promise<unknown>
+  test.each<[string, (db: AllDb, body: Body) => PromiseLike<unknown>]>([
+    ['$transactionWithRetry', (db, body) => db.$transactionWithRetry(body, { retry: PATIENT })],
+    ['$idempotent', (db, body) => db.$idempotent({ key: 'a', scope: 'a', retry: PATIENT }, body)],
+    [
+      '$withAdvisoryLock',
+      (db, body) => db.$withAdvisoryLock('a', body, { timeout: 200_000, bodyTimeout: PATIENT.deadline }),
+    ],
+    ['$inbox', (db, body) => db.$inbox('a', 'a', body, { retry: PATIENT })],
   ])('ends a body of %s that waits for the client by its deadline, and says what it waits for', async (_, call) => {
-    expect(await rejectionOf(call(opened.db))).toMatchObject({
+    const pass = passingTimers()
+    const body = () => {
+      setImmediate(pass, PATIENT.deadline)
+      return rows(opened.db, 'SELECT 1')
+    }
+    expect(await rejectionOf(call(opened.db, body))).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       message: expect.stringContaining('instead of its own `tx`'),
     })

@@ -3,6 +3,7 @@ import { openConnection } from '../support/connection.js'
 import { describeEngines, rows } from '../support/engines.js'
 import { gate } from '../support/gate.js'
 import { note, useOutbox } from '../support/outbox.js'
+import { passingTimers } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -270,15 +271,18 @@ describeEngines(({ connect, database, name }) => {
     const topic = newTopic()
     await add(db, topic, [1])
     const late = gate()
+    const pass = passingTimers()
     const seen: number[] = []
     const handler = async ({ attempt }: { attempt: number }, tx: object, { signal }: { signal: AbortSignal }) => {
       seen.push(attempt)
       if (attempt > 1) return
-      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      const isOver = new Promise((resolve) => signal.addEventListener('abort', resolve))
+      setImmediate(pass, 60_000)
+      await isOver
       late.open()
       await note(tx, topic)
     }
-    const options = { until: 'empty', timeout: 300, retry: { baseDelay: 1, maxDelay: 1 } } as const
+    const options = { until: 'empty', timeout: 60_000, retry: { baseDelay: 1, maxDelay: 1 } } as const
     while ((await left(topic)) > 0) await db.$outbox.relay({ [topic]: handler }, options)
     await late.opened
     expect(seen).toEqual([1, 2])
@@ -375,6 +379,7 @@ describeEngines(({ connect, database, name }) => {
       const [db, other] = await Promise.all([open(), open()])
       const topic = newTopic()
       await add(db, topic, [1], 'a')
+      const pass = passingTimers()
       const attempts: number[] = []
       const late = async ({ attempt }: { attempt: number }, tx: object, { signal }: { signal: AbortSignal }) => {
         attempts.push(attempt)
@@ -390,9 +395,11 @@ describeEngines(({ connect, database, name }) => {
           { until: 'empty', concurrency: 1, retry: { baseDelay: 3_600_000 } },
         )
         if (fate === 'goes on') return note(tx, topic)
-        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+        const isOver = new Promise((resolve) => signal.addEventListener('abort', resolve))
+        pass(60_000)
+        await isOver
       }
-      await db.$outbox.relay({ [topic]: late }, { until: 'empty', timeout: 1_500, concurrency: 1 })
+      await db.$outbox.relay({ [topic]: late }, { until: 'empty', timeout: 60_000, concurrency: 1 })
       expect(attempts).toEqual([1, 2])
       expect(await database.query('SELECT attempts FROM "OutboxMessage" WHERE topic = $1', [topic])).toEqual([
         { attempts: 2 },

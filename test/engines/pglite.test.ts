@@ -8,6 +8,7 @@ import { type AllDb, openAll, openOn } from '../support/all-features.js'
 import { applyMigrations } from '../support/database.js'
 import { rows } from '../support/engines.js'
 import { expectCarried, featuresOf, newSubject, type Query } from '../support/feature-calls.js'
+import { passingTimers } from '../support/passing-time.js'
 import { rejectionOf } from '../support/rejection.js'
 import { freePort } from '../support/server.js'
 import { expectExact } from '../support/stock.js'
@@ -82,11 +83,15 @@ describe.each(Object.entries(WAYS))('PGlite %s', (way, open) => {
 
   test('ends a body that waits for the client by its deadline, and says what it waits for', async () => {
     const { db } = opened
-    const body = () => rows(db, 'SELECT 1')
+    const pass = passingTimers()
+    const body = () => {
+      setImmediate(pass, PATIENT.deadline)
+      return rows(db, 'SELECT 1')
+    }
     const calls = [
-      () => db.$transactionWithRetry(body, { retry: { deadline: 300 } }),
-      () => db.$withAdvisoryLock('a', body, { bodyTimeout: 300 }),
-      () => db.$idempotent({ key: 'a', scope: 'a', retry: { deadline: 300 } }, body),
+      () => db.$transactionWithRetry(body, { retry: PATIENT }),
+      () => db.$withAdvisoryLock('a', body, { timeout: 200_000, bodyTimeout: PATIENT.deadline }),
+      () => db.$idempotent({ key: 'a', scope: 'a', retry: PATIENT }, body),
     ]
     for (const call of calls) {
       expect(await rejectionOf(call())).toMatchObject({

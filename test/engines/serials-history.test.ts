@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { serials } from '../../src/pg.js'
 import { serials as prismaSerials } from '../../src/serials/extension.js'
 import { COMPANY_SERIALS, type CompanySerialRow } from '../support/company-serials.js'
-import { openConnection } from '../support/connection.js'
 import { type CheckedClient, useDevices } from '../support/devices.js'
 import { describeEngines } from '../support/engines.js'
+import { gate } from '../support/gate.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 
@@ -78,31 +78,18 @@ describeEngines(({ connect, database, name, other }) => {
       const [first, second] = [newId(), newId()]
       await db.$serials.allocate({ transactionId: first, where: { productId }, count: 1 })
       // The release is open while the next allocation waits for its serial, so it must have the lower sequence.
-      let go = () => {}
-      const gate = new Promise<void>((resolve) => {
-        go = resolve
-      })
+      const end = gate()
       const released = db.$transactionWithRetry(async (tx) => {
         await tx.$serials.release({ transactionId: first })
-        await gate
+        await end.wait()
       })
-      const holder = await openConnection(database.url)
-      await expect
-        .poll(
-          async () =>
-            (
-              await holder.query(
-                `SELECT count(*)::int AS n FROM pg_locks WHERE relation = '"Device"'::regclass AND mode = 'RowExclusiveLock'`,
-              )
-            ).rows[0].n,
-        )
-        .toBeGreaterThan(0)
+      await Promise.race([end.arrived(), released])
       const serial = { productId, number: 'S-1' }
       const waiting = Promise.allSettled([
         db.$serials.allocate({ transactionId: second, where: { productId }, numbers: ['S-1'] }),
       ])
       const before = await db.$serials.history(serial)
-      go()
+      end.open()
       await released
       const [taken] = await waiting
       const again = () => db.$serials.allocate({ transactionId: second, where: { productId }, numbers: ['S-1'] })

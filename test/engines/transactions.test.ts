@@ -129,15 +129,14 @@ describeEngines(({ connect, database }) => {
       const { opened, open } = gate()
       const work = db.$transaction(
         async (tx) => {
+          // Prisma tells it when the body ends.
+          setTimeout(open, 500)
           await write(tx)
           await opened
         },
         { timeout: 50 },
       )
-      const ended = rejectionOf(work)
-      // Prisma tells it when the body ends.
-      setTimeout(open, 500)
-      expect(await ended).toBeInstanceOf(Error)
+      expect(await rejectionOf(work)).toBeInstanceOf(Error)
       expect(await notes()).toBe(0)
       expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
     })
@@ -235,10 +234,11 @@ describeEngines(({ connect, database }) => {
 
     test('tells that its deadline has passed while it waited for a connection', async () => {
       const { db } = await connect(undefined, { poolSize: 1 })
-      const { opened, open } = gate()
-      const holder = db.$transaction(() => opened, { timeout: 60_000 })
+      const end = gate()
+      const holder = db.$transaction(() => end.wait(), { timeout: 60_000 })
+      await Promise.race([end.arrived(), holder])
       const error = await rejectionOf(db.$transactionWithRetry(async () => {}, { retry: { deadline: 200 } }))
-      open()
+      end.open()
       await holder
       expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     })
