@@ -303,6 +303,10 @@ function statementsText(pages) {
     const link = `[\`${call}\`](${pageOfCall.get(call)}.md#${anchor(call)})`
     return { link, text: `| ${[link, ...rest].join(' ')} | ${counts.join(' | ')} |` }
   })
+  const reasons = JSON.parse(readFileSync(`${ROOT}test/frozen/uncounted.json`, 'utf8'))
+  const uncounted = Object.entries(reasons).map(
+    ([call, reason]) => `- [\`${call}\`](${pageOfCall.get(call)}.md#${anchor(call)}) ${reason}`,
+  )
   // The forms of a method stand together, in the order of the pages.
   const order = calls.map(([name]) => `[\`${name}\`](`)
   const place = ({ link }) => order.findIndex((beginning) => link.startsWith(beginning))
@@ -319,6 +323,7 @@ function statementsText(pages) {
       `|---|--:|--:|--:|--:|--:|--:|\n${sorted.map(({ text }) => text).join('\n')}`,
     'These are the numbers of a single caller and a second call: the first call of a feature also looks into the ' +
       'catalogue of the database. Calls of one process that come together share their statements.',
+    `Methods that are not in the table:\n\n${uncounted.join('\n')}`,
   ])}\n`
 }
 

@@ -1,14 +1,23 @@
-import { readFile } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { readdir, readFile } from 'node:fs/promises'
+import { expect, onTestFinished, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
+import { serials } from '../../src/serials/extension.js'
+import { series } from '../../src/series/extension.js'
 import { stock } from '../../src/stock/extension.js'
 import { replicas } from '../../src/work.js'
 import { type Client, clientOf, type Tx } from '../support/calls-on-tx.js'
-import { useDatabase } from '../support/clients.js'
+import { createClient, useDatabase } from '../support/clients.js'
 import { DEPOT } from '../support/depot.js'
+import { DEVICES } from '../support/devices.js'
 import { PALLET } from '../support/pallet-models.js'
+import { PARALLEL } from '../support/scoped-series.js'
 
 const database = useDatabase()
+
+/** Methods that have no count, and why; the reference says it below its table. */
+const UNCOUNTED: Readonly<Record<string, string>> = JSON.parse(
+  await readFile(new URL('../frozen/uncounted.json', import.meta.url), 'utf8'),
+)
 
 type Db = Client | Tx
 type Payment = Parameters<Parameters<Client['$steps']>[1]>[0]
@@ -64,6 +73,7 @@ const CALLS: Readonly<Record<string, (db: Db, id: string) => Promise<unknown>>> 
     }),
   '$idempotent, new': (db, key) => db.$idempotent({ scope: 'frozen', key }, (tx) => tx.order.count()),
   '$idempotent, a duplicate': (db) => db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count()),
+  $transaction: (db) => (db as Tx).$transaction((tx) => tx.order.count()),
   $transactionWithRetry: (db) => db.$transactionWithRetry((tx) => tx.order.count()),
   '$stock.move': (db, transactionId) => db.$stock.move({ transactionId, item: ITEM, quantity: 1 }),
   '$stock.moveAll of ten lines': (db, transactionId) => db.$stock.moveAll({ transactionId, lines: ten }),
@@ -147,6 +157,29 @@ const ENDS: Readonly<Record<string, (depot: Depot, round: number) => Promise<unk
   '$stock.prune': (depot, round) => depot.prune({ forgetBefore: `202${round}-12-31` }),
 }
 
+/** Serials with a history, and series whose numbers are taken in parallel, on a client of their own. */
+const othersOf = ({ client }: ReturnType<typeof database.connect>) =>
+  client.$extends(concurrency()).$extends(serials(DEVICES)).$extends(series(PARALLEL))
+type Others = Pick<ReturnType<typeof othersOf>, '$serials' | '$series'>
+type OtherCalls = Readonly<Record<string, (db: Others, id: string) => Promise<unknown>>>
+
+const OTHERS: OtherCalls = {
+  '$serials.allocate with a history': ({ $serials }, transactionId) =>
+    $serials.allocate({ transactionId, where: { productId: 1 }, count: 1 }),
+  '$serials.release with a history': ({ $serials }, transactionId) =>
+    $serials.release({ transactionId: transactionId.replace('release', 'allocate') }),
+  '$serials.history': ({ $serials }) => $serials.history({ productId: 1, number: 'D-1' }),
+  '$series.create in parallel': ({ $series }, transactionId) =>
+    $series.create('certificate:frozen', { transactionId, record: { id: transactionId } }),
+  '$series.void': ({ $series }, name) => $series.void(`order:${name}`, { value: 1, reason: 'torn' }),
+  '$series.closePeriod': ({ $series }, name) => $series.closePeriod(`order:${name}`, { reason: 'closed' }),
+}
+const OTHERS_ON_A_TX: OtherCalls = {
+  ...OTHERS,
+  '$series.next in parallel': ({ $series }, transactionId) => $series.next('order:frozen', { transactionId }),
+}
+const OTHERS_REPLAYED = ['$series.create in parallel', '$series.void']
+
 const ON_A_TX_ALONE: typeof CALLS = {
   '$series.next': (tx, transactionId) => tx.$series.next('frozen', { transactionId }),
   findUniqueForUpdate: (tx) => (tx as Tx).order.findUniqueForUpdate({ where: { id: 1 } }),
@@ -168,11 +201,12 @@ const addRelayed = (key: string) =>
 INSERT INTO "OutboxMessage" (id, topic, key, position, payload) VALUES (gen_random_uuid(), 'relayed', $1, 1, '{}')`,
     [key],
   )
-/** A client whose replica is no replica. */
-const withReplica = (db: Db) => (db as Client).$extends(replicas({ clients: [db as Client] }))
+const withReplica = (db: Db, replica: object = db) =>
+  (db as Client).$extends(replicas({ clients: [replica as Client] }))
 
 const ON_THE_CLIENT_ALONE: typeof CALLS = {
   $at: (db) => withReplica(db).$at(),
+  // A client whose replica is no replica.
   '$after that reads on the primary': (db) => withReplica(db).$after('1:0/1', (reader) => reader.order.count()),
   $withAdvisoryLock: (db) => (db as Client).$withAdvisoryLock('frozen', (tx) => tx.order.count()),
   '$withAdvisoryLock with a token': (db) =>
@@ -247,6 +281,11 @@ INSERT INTO "Order" (customer) VALUES ('one'), ('two');
 INSERT INTO "Silo" (code) VALUES ('one');
 INSERT INTO "Ticket" (event, "onHand") VALUES ('opera', 1000);
 INSERT INTO "Stock" ("productId", warehouse, "onHand") SELECT n, 'main', 1000 FROM generate_series(1, 11) AS n;
+INSERT INTO "Device" ("productId", number) SELECT 1, 'D-' || n FROM generate_series(1, 9) AS n;
+INSERT INTO "Series" (name, period, last)
+SELECT concat_ws(' ', 'order:' || place, call, round), '', 2
+FROM unnest('{client,tx}'::text[]) AS place, unnest('{$series.void,$series.closePeriod}'::text[]) AS call, generate_series(1, 2) AS round;
+INSERT INTO "SeriesFree" (series, period, value) SELECT name, '', n FROM "Series", generate_series(1, 2) AS n WHERE name LIKE 'order:%';
 INSERT INTO "Pallet" (code, "onHand") VALUES ('frozen', 1000);
 INSERT INTO "DepotStock" ("companyId", code, "onHand") VALUES (1, 'a', 2), (2, 'a', 2);
 INSERT INTO "DepotMovement" ("companyId", "transactionId", line, code, quantity, date)
@@ -257,6 +296,8 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
   const made = database.connect()
   const db = clientOf(made)
   const depot = depotOf(made)
+  const others = othersOf(made)
+  const replica = await connectReplica()
   await db.payment.createIdempotent({ where: { transactionId: 'known' }, data: { amount: 1 } })
   await db.$idempotent({ scope: 'frozen', key: 'known' }, (tx) => tx.order.count())
   await db.$idempotent({ scope: 'frozen', key: 'asked', request: 'one' }, (tx) => tx.order.count())
@@ -267,10 +308,11 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
   const chapters = new Map<string, readonly string[]>()
   const write = async (title: string, call: () => Promise<unknown>) => {
     made.statements.length = 0
+    replica.statements.length = 0
     await call()
     chapters.set(
       title,
-      made.statements.map((sql) => sql.trim()),
+      [...made.statements, ...replica.statements].map((sql) => sql.trim()),
     )
   }
   const onTx = (call: (tx: Tx) => Promise<unknown>) => db.$transaction((tx) => call(tx))
@@ -291,6 +333,28 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
     await write(`$stock.change, on ${where}`, () => run(change))
     await write(`$stock.fulfil in part, on ${where}`, () => run(ship))
     await write(`$stock.fulfil in part, a replay, on ${where}`, () => run(ship))
+  }
+  const writeOthers = async (round: number) => {
+    const onOthersTx = (call: (tx: Others) => Promise<unknown>) => others.$transaction((tx) => call(tx))
+    const torn = (place: string) => `${place} $series.void ${round}`
+    for (const [name, call] of Object.entries(OTHERS)) {
+      await write(`${name}, on the client`, () => call(others, `client ${name} ${round}`))
+    }
+    for (const [name, call] of Object.entries(OTHERS_ON_A_TX)) {
+      await write(`${name}, on a tx`, () => onOthersTx((tx) => call(tx, `tx ${name} ${round}`)))
+    }
+    for (const name of OTHERS_REPLAYED) {
+      await write(`${name}, a replay, on the client`, async () => OTHERS[name]?.(others, `client ${name} ${round}`))
+    }
+    for (const name of [...OTHERS_REPLAYED, '$series.next in parallel']) {
+      await write(`${name}, a replay, on a tx`, () =>
+        onOthersTx(async (tx) => OTHERS_ON_A_TX[name]?.(tx, `tx ${name} ${round}`)),
+      )
+    }
+    const refuse = ({ $series }: Others, place: string) =>
+      $series.void(`order:${torn(place)}`, { value: 1, reason: 'another' })
+    await write('$series.void, refused, on the client', () => refused(refuse(others, 'client')))
+    await write('$series.void, refused, on a tx', () => refused(onOthersTx((tx) => refuse(tx, 'tx'))))
   }
   // Twice: the first call looks into the catalogue, and finds out what the database can do.
   for (const round of [1, 2]) {
@@ -321,6 +385,17 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
       await write(`$stock.fulfil${kind}, on the client`, () => fulfil(db, 'client'))
       await write(`$stock.fulfil${kind}, on a tx`, () => onTx((tx) => fulfil(tx, 'tx')))
     }
+    await db.$stock.reserve({ transactionId: `client, ${round}`, item: RESERVED, quantity: 1, expiresIn: 60_000 })
+    await db.$stock.reserve({ transactionId: `tx, ${round}`, item: RESERVED, quantity: 1, expiresIn: 60_000 })
+    for (const kind of ['', ', a replay']) {
+      const release = (db: Db, place: string) => db.$stock.release({ transactionId: `${place}, ${round}` })
+      await write(`$stock.release${kind}, on the client`, () => release(db, 'client'))
+      await write(`$stock.release${kind}, on a tx`, () => onTx((tx) => release(tx, 'tx')))
+    }
+    await writeOthers(round)
+    await write('$after that reads on the replica, on the client', () =>
+      withReplica(db, replica.client).$after('1:0/1', (reader) => reader.order.count()),
+    )
     for (const kind of ['', ', a replay']) {
       const reverse = (db: Db, place: string) =>
         db.$stock.reverse({ transactionId: `${place} reversal ${round}`, of: `${place} $stock.move ${round}` })
@@ -343,6 +418,32 @@ SELECT 3, place || ' $serials.allocate by numbers ' || round FROM unnest(ARRAY['
     return { row, column: `${where} ${kind}`, count: where === 'a tx' ? length - 2 : length }
   }).filter(({ row, column, count }) => cellOf(table, row, column) !== String(count))
   expect(wrong, 'npm run docs writes docs/reference/statements.md').toEqual([])
+})
+
+/** A client to whom the database says that it is a replica; the replicas of test/faults are real. */
+async function connectReplica() {
+  await database.query(`
+CREATE SCHEMA replica;
+CREATE FUNCTION replica.pg_is_in_recovery() RETURNS boolean RETURN true;
+CREATE FUNCTION replica.pg_last_wal_replay_lsn() RETURNS pg_lsn RETURN pg_lsn '0/2';
+CREATE VIEW replica.pg_stat_wal_receiver AS SELECT 1 AS received_tli, 1 AS pid`)
+  const made = createClient(`${database.url}?options=-c%20search_path%3Dreplica,pg_catalog`)
+  onTestFinished(() => made.client.$disconnect())
+  return made
+}
+
+test('each method of the reference is among them, or it is said why it has no count', async () => {
+  const folder = new URL('../../docs/reference/', import.meta.url)
+  const pages = await Promise.all((await readdir(folder)).map((name) => readFile(new URL(name, folder), 'utf8')))
+  const methods = pages.flatMap((page) => {
+    const [, chapter = ''] = /^## Methods$(.*?)(?=^## |$(?![\s\S]))/ms.exec(page) ?? []
+    return Array.from(chapter.matchAll(/^### (.+)$/gm), ([, name]) => String(name))
+  })
+  const sql = await readFile(new URL('../frozen/sql.md', import.meta.url), 'utf8')
+  const counted = new Set(Array.from(sql.matchAll(/^## ([^\s,]+)/gm), ([, name]) => name))
+  const without = methods.filter((name) => !counted.has(name))
+  expect(methods.length).toBeGreaterThan(60)
+  expect([...new Set(without)].sort()).toEqual(Object.keys(UNCOUNTED).sort())
 })
 
 const COLUMNS = [
