@@ -48,6 +48,8 @@ export class Relay {
   readonly #topics: readonly string[]
   /** A worker takes one place of it for a delivery, and all of them for one that has to be alone. */
   readonly #places: Semaphore
+  /** The messages of runs that were rolled back for a conflict, until one of its workers takes them again. */
+  readonly #rolledBack = new Set<string>()
   /** Ends the sleep of each worker that waits for a message. */
   readonly #sleepers = new Set<() => void>()
   #next: Promise<number> | undefined
@@ -146,7 +148,9 @@ export class Relay {
     const delivery: Delivery = { isAlone, row: undefined, failure: undefined, begun: undefined, isGivenBack: false }
     const body: Body<void> = (tx, { signal }) =>
       this.#deliverIn(tx, topic, delivery, signal).catch((error: unknown) => {
-        if (isConnectionLost(error)) delivery.begun = undefined // it counts as one that was lost
+        // Also for the worker that takes the message next: a lost connection is a lost delivery, and a conflict is not.
+        if (isTransactionConflict(error) && delivery.begun !== undefined) this.#rolledBack.add(delivery.begun)
+        if (isConnectionLost(error)) delivery.begun = undefined
         throw error
       })
     try {
@@ -183,7 +187,8 @@ export class Relay {
     // Where there is one, there may be more: one worker more is told, and tells the next.
     this.#sleepers.values().next().value?.()
     // A run of ours that was rolled back for a conflict has left its lock in the row, too: nobody was lost.
-    if (row.hasLostOne && row.id !== delivery.begun) {
+    const isOurs = this.#rolledBack.delete(row.id) || row.id === delivery.begun
+    if (row.hasLostOne && !isOurs) {
       delivery.failure = { error: new Error(LOST) }
       // Most processes that end were only stopped: so it comes again at once, and later from the second time on.
       return this.#note(tx, row, delivery.failure.error, row.attempts)

@@ -32,7 +32,8 @@ export interface StockPeriods<Key> {
   /**
    * Deletes what has ended: reservations that were fulfilled or released, or have expired, before `forgetBefore`; and
    * movements of closed periods with an earlier date, which are added to the opening balance of their item (`item.opening`)
-   * in the same statement. Each balance stays the sum of its opening balance and its movements at every moment.
+   * in the same statement. Each balance stays the sum of its opening balance and its movements at every moment. The movement
+   * of a reservation that is still there stays with it.
    *
    * **A transaction id that was pruned is not known any more: sent again, it would be carried out again.** So `forgetBefore`
    * is longer ago than any call may come again. A call that names a date in a closed period is refused all the same. Of

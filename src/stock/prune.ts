@@ -46,8 +46,8 @@ export async function prune(run: PageRunner, map: StockMap, args: Args) {
     const message = `must name a field of ${item.model.name}, and so must item.closedUntil and movement.date, for movements to be pruned`
     throw new ConfigurationError([{ path: 'item.opening', message }])
   }
-  const movements = prunable ? await pruneMovements(run, map, { ...pruning, ...prunable }) : 0
   const reservations = reservation ? await pruneReservations(run, reservation, pruning) : 0
+  const movements = prunable ? await pruneMovements(run, map, { ...pruning, ...prunable }) : 0
   return { movements, reservations }
 }
 
@@ -138,9 +138,12 @@ async function prunePage(
   return { last, deleted: gone.length > 0 ? await remove(tx, map, pruning, gone) : 0 }
 }
 
-/** Transactions of which all lines are in the balance, old enough, and of closed periods. */
+/**
+ * Transactions of which all lines are in the balance, old enough, and of closed periods. That of a reservation goes behind
+ * it: an audit looks for the movement of each that is fulfilled.
+ */
 async function findOld(tx: Session, map: StockMap, pruning: PruningMovements, after: Old | undefined): Promise<Old[]> {
-  const { movement } = map
+  const { movement, reservation } = map
   const { date, batchSize, scope } = pruning
   const { table, transactionId, line } = movement
   const id = columnOf(transactionId)
@@ -148,12 +151,17 @@ async function findOld(tx: Session, map: StockMap, pruning: PruningMovements, af
     after &&
     sql`(m.${columnOf(date)}, m.${id}) > (${param(after.date, momentType(date))}, ${param(after.transactionId, sqlTypeOf(transactionId))})`
   const isFirst = raw(`m.${columnOf(line)} = 0`)
-  const isSame = raw([...movement.scope, transactionId].map((f) => `o.${columnOf(f)} = m.${columnOf(f)}`).join(' AND '))
+  const own = [...movement.scope, transactionId]
+  const isOf = (alias: string, fields: readonly Field[]) =>
+    raw(own.map((field, i) => `${alias}.${columnOf(fields[i] ?? field)} = m.${columnOf(field)}`).join(' AND '))
+  const isFree =
+    reservation &&
+    sql`NOT EXISTS (SELECT FROM ${reservation.table} AS r WHERE ${isOf('r', [...reservation.scope, reservation.transactionId])})`
   const rows = await tx.rows<{
     id: string
     date: string
   }>(sql`SELECT m.${id}::text AS id, m.${columnOf(date)}::text AS date
-FROM ${table} AS m${where([inScope(movement, 'm', scope), isFirst, isOld('m', pruning), isBehind, sql`NOT EXISTS (SELECT FROM ${joined(map)} WHERE ${isSame} AND (${isOver(map, pruning)}) IS NOT TRUE)`])}
+FROM ${table} AS m${where([inScope(movement, 'm', scope), isFirst, isOld('m', pruning), isBehind, sql`NOT EXISTS (SELECT FROM ${joined(map)} WHERE ${isOf('o', own)} AND (${isOver(map, pruning)}) IS NOT TRUE)`, isFree])}
 ORDER BY m.${columnOf(date)}, m.${id}
 LIMIT ${param(batchSize, 'int')}`)
   return rows.map(({ id, date }) => ({ scope, transactionId: id, date }))

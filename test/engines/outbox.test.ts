@@ -373,6 +373,23 @@ describeEngines(({ connect, database, name }) => {
     expect(await left(topic)).toBe(0)
   })
 
+  test('nor is a delivery lost that has a conflict, and whose message another worker takes', async () => {
+    const db = await open()
+    const topic = newTopic()
+    for (let n = 0; n < 10; n++) await add(db, topic, [n], String(n))
+    const runs = new Map<number, number[]>()
+    const handler = async ({ payload: { n }, attempt }: { payload: { n: number }; attempt: number }, tx: object) => {
+      const attempts = [...(runs.get(n) ?? []), attempt]
+      runs.set(n, attempts)
+      if (attempts.length < 3) await rows(tx, `DO $$BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END$$`)
+    }
+    const told: unknown[] = []
+    const options = { until: 'empty', pollInterval: 1, onError: (error: unknown) => told.push(error) } as const
+    while ((await left(topic)) > 0) await db.$outbox.relay({ [topic]: handler }, options)
+    expect(told).toEqual([])
+    expect([...runs.values()]).toEqual(Array(10).fill([1, 1, 1]))
+  })
+
   test.each(['goes on', 'is out of time'] as const)(
     'a delivery that another relay has counted as lost, and that %s late, is not counted again, and takes no effect',
     async (fate) => {

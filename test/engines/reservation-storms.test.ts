@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { checksOf } from '../../src/cli/audit.js'
-import { setupOf } from '../../src/engine/setup.js'
+import { auditFindings } from '../support/audit-findings.js'
 import { describeEngines } from '../support/engines.js'
 import { newId, type PalletDb, usePallets } from '../support/pallets.js'
 
@@ -8,16 +7,6 @@ describeEngines((engine) => {
   const { database } = engine
   const { db: open, newPallet, movementsOf, expectExact } = usePallets(engine)
   const PATIENT = { retry: { deadline: 60_000, attempts: 1_000, baseDelay: 1, maxDelay: 5 } }
-
-  /** The findings of the command `audit`. */
-  const findings = async (db: PalletDb) => {
-    const setup = setupOf(db)
-    const found: string[] = []
-    for (const check of setup?.features.flatMap((feature) => checksOf(setup.session, feature)) ?? []) {
-      for await (const { code, where, what } of check()) found.push(`${code} ${where}: ${what}`)
-    }
-    return found
-  }
 
   test('parts, changes, extensions and ends of a few orders at once, each sent twice from two clients: all adds up', async () => {
     const dbs = [await open(undefined, PATIENT), await open(undefined, PATIENT)]
@@ -78,7 +67,7 @@ FROM "PalletMovement" WHERE "transactionId" = ANY($1)`,
     )
     expect(sums?.moved).toBe(sums?.fulfilled)
     await expectExact()
-    expect(await findings(dbs[0] as PalletDb)).toEqual([])
+    expect(await auditFindings(dbs[0] as PalletDb)).toEqual([])
   })
 
   test('audit finds a reservation that is active though more is moved than it says, or fulfilled though nothing is', async () => {
@@ -91,13 +80,13 @@ FROM "PalletMovement" WHERE "transactionId" = ANY($1)`,
     await db.$stock.fulfil({ transactionId: unmarked, lines: [{ item, quantity: 1 }] })
     await db.$stock.fulfil({ transactionId: newId(), of: done })
     await db.$stock.fulfil({ transactionId: newId(), of: rest, lines: [{ item, quantity: 1 }], rest: 'release' })
-    expect(await findings(db)).toEqual([])
+    expect(await auditFindings(db)).toEqual([])
 
     const mark = (id: string) =>
       database.query('UPDATE "PalletReservation" SET fulfilled = 0 WHERE "transactionId" = $1', [id])
     for (const id of [unmarked, done]) await mark(id)
 
-    const states = (await findings(db)).filter((finding) => finding.startsWith('RESERVATION_STATE'))
+    const states = (await auditFindings(db)).filter((finding) => finding.startsWith('RESERVATION_STATE'))
     expect(states).toEqual(
       [done, unmarked].map((id) => expect.stringContaining(`PalletReservation ${JSON.stringify(id)}, line 0: is `)),
     )

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { auditFindings } from '../support/audit-findings.js'
 import { openTransaction } from '../support/connection.js'
 import { useDepot } from '../support/depot.js'
 import { describeEngines } from '../support/engines.js'
@@ -166,6 +167,29 @@ VALUES ($1, 'late', 0, $2, 1, false, $3)`,
     expect(await undoing).toMatchObject({ code: 'REVERSAL', reason: 'missing-or-pruned' })
     expect(await stateOf(item)).toMatchObject({ onHand: 5, opening: 9 })
     await expectExact(opened)
+  })
+
+  test('the movement of a reservation stays as long as the reservation, so that no audit misses it', async () => {
+    const { db, depot, companyId } = await open()
+    const item = await newItem(companyId, 10)
+    const [early, late] = [newId(), newId()]
+    for (const transactionId of [early, late]) {
+      await depot.reserve({ transactionId, item, quantity: 2, expiresIn: null })
+      await depot.fulfil({ transactionId, date: JANUARY })
+    }
+    await depot.close({ until: JANUARY })
+    const end = `UPDATE "DepotReservation" SET "updatedAt" = '${FEBRUARY}' WHERE "transactionId" = $1`
+
+    expect(await depot.prune({ forgetBefore: MARCH })).toEqual({ movements: 0, reservations: 0 })
+    expect(await auditFindings(db)).toEqual([])
+    await database.query(end, [early])
+    expect(await depot.prune({ forgetBefore: MARCH })).toEqual({ movements: 1, reservations: 1 })
+    expect(await auditFindings(db)).toEqual([])
+    expect(await movementsOf(late)).toEqual([[-2, JANUARY]])
+    await database.query(end, [late])
+    expect(await depot.prune({ forgetBefore: MARCH })).toEqual({ movements: 1, reservations: 1 })
+    expect(await auditFindings(db)).toEqual([])
+    expect(await stateOf(item)).toMatchObject({ onHand: 6, opening: 6 })
   })
 
   test('reservations that have ended go as a whole, and those that hold something stay', async () => {

@@ -50,7 +50,7 @@ const newProduct = async () => {
 }
 
 /** No test waits for it: a call that takes this long does not end by its deadline. */
-const ENDLESS = { timeout: 1_000_000 }
+const ENDLESS = { timeout: 1_000_000, maxWait: 60_000 }
 
 const MAY_COME = { code: 'DEADLINE_EXCEEDED', mayTakeEffect: true, message: expect.stringContaining("'on base'") }
 /** Of tests that wait for it at the same time. */
@@ -163,7 +163,9 @@ const hooked = (operations: readonly string[], hook: (send: () => Promise<unknow
 
 const WRITES = ['update', 'delete', 'create', 'createManyAndReturn']
 const READS = ['findUnique', 'findUniqueOrThrow', 'findFirst']
-const short = { deadline: 300, baseDelay: 1 }
+/** Long enough to reach the extension on a busy machine, by a connection that is there. */
+const short = { deadline: 1_000, baseDelay: 1 }
+const openConnections = (db: Db) => Promise.all(CALLS.map(() => db.note.count()))
 
 /** A call of this package, on a client or on a `tx`. */
 type Call = (db: Db, id: number) => Promise<unknown>
@@ -202,12 +204,14 @@ describe.each(['below', 'on top'])('an extension %s that does not come to an end
 
     test('is not waited for by any call after its deadline', async () => {
       const db = connected()
+      await openConnections(db)
       const errors = CALLS.map(async (call) => rejectionOf(call(db, await newProduct())))
       expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
     })
 
     test('is not waited for on a tx, nor by its end, where the error is caught and the body goes on', async () => {
       const db = connected()
+      await openConnections(db)
       const text = randomUUID()
       const errors = CALLS.map(async (call) => {
         const id = await newProduct()
@@ -226,6 +230,7 @@ describe.each(['below', 'on top'])('an extension %s that does not come to an end
 
     test('is not waited for on a tx that is then rolled back', async () => {
       const db = connected()
+      await openConnections(db)
       const ids = await Promise.all(CALLS.map(newProduct))
       const errors = CALLS.map((call, i) =>
         rejectionOf(db.$transaction((tx) => call(tx as never, ids[i] as number), ENDLESS)),
@@ -236,12 +241,13 @@ describe.each(['below', 'on top'])('an extension %s that does not come to an end
 
     test('is not waited for by the body of a transaction of this package', async () => {
       const db = connected()
+      await openConnections(db)
       const id = await newProduct()
       const write = (tx: Pick<Db, 'product'>) => tx.product.update({ where: { id }, data: { stock: 1 } })
       const work = [
         db.$transactionWithRetry(write as never, { retry: short }),
         db.$idempotent({ key: randomUUID(), scope: 'a', retry: short }, write as never),
-        db.$withAdvisoryLock(randomUUID(), write as never, { bodyTimeout: 300 }),
+        db.$withAdvisoryLock(randomUUID(), write as never, { bodyTimeout: 1_000 }),
       ]
       expect(await Promise.all(work.map(rejectionOf))).toMatchObject(work.map(() => ({ code: 'DEADLINE_EXCEEDED' })))
       expect(await stockOf(id)).toBe(0)
@@ -250,6 +256,7 @@ describe.each(['below', 'on top'])('an extension %s that does not come to an end
 
   test('before a read is not waited for, on the client and on a tx', async () => {
     const db = stacked(hooked(READS, never), place)
+    await openConnections(db)
     const id = await newProduct()
     const work = [byFunction, deleteWithRelations].flatMap((call) => [
       call(db, id),
@@ -268,6 +275,7 @@ describe.each(['below', 'on top'])('a call that an extension %s sends', (place) 
       hooked(['update'], (send) => late.opened.then(() => (sent = send()))),
       place,
     )
+    await openConnections(db)
     await db.$transaction(async (tx) => {
       await rejectionOf(byVersion(tx as never, id))
       late.open()

@@ -17,11 +17,6 @@ interface Timer {
   fire(): void
 }
 
-interface Timer {
-  readonly due: number
-  fire(): void
-}
-
 /**
  * The same for a time that stands still otherwise, with its timers: those that are due by then fire at once. So a busy machine
  * cannot bring a deadline on, and it passes when the test has seen what must come before.
