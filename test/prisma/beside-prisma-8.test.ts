@@ -82,19 +82,25 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
     expect(() => versionTriggerSql(eight.contract, model, options)).toThrow(message)
   })
 
-  test('callers of both add to one row, and none is lost', async () => {
+  test('callers of both and of pg add to one row, and none is lost', async () => {
     const id = await newProduct()
     const seven = on7()
     const change = ({ stock }: { stock?: unknown }) => ({ stock: Number(stock) + 1 })
-    await Promise.all(
-      Array.from({ length: 20 }, (_, index) =>
-        index % 2
-          ? seven.product.updateVersioned({ where: { id }, data: change })
-          : update8(products8(), id, change, 1_000),
-      ),
-    )
+    const byHand = async () => {
+      const write = 'UPDATE "Product" SET stock = $3, version = version + 1 WHERE id = $1 AND version = $2'
+      for (let isWritten = false; !isWritten; ) {
+        const { stock, version } = await productOf(id)
+        isWritten = (await pool.query(write, [id, version, stock + 1])).rowCount === 1
+      }
+    }
+    const ways = [
+      () => seven.product.updateVersioned({ where: { id }, data: change }),
+      () => update8(products8(), id, change, 1_000),
+      byHand,
+    ]
+    await Promise.all(Array.from({ length: 21 }, (_, index) => ways[index % 3]?.()))
 
-    expect(await productOf(id)).toMatchObject({ stock: 20, version: 20 })
+    expect(await productOf(id)).toMatchObject({ stock: 21, version: 21 })
   })
 
   test('a plain write of 8 between the read and the write of 7 is seen, since the trigger has bumped the version', async () => {
@@ -125,15 +131,17 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
     expect(await productOf(id)).toMatchObject({ stock: left })
   })
 
-  test('an insert that skips a duplicate and createIdempotent have one record', async () => {
+  test('inserts of 8 and of pg that skip a duplicate, and createIdempotent, have one record', async () => {
     const transactionId = randomUUID()
     const payments = on8.orm.public.Payment as Collection
     const row = { transactionId, amount: '5', currency: 'USD', version: 0 }
     const insert8 = () => payments.createAll([row], { onConflict: 'skip', conflictOn: ['transactionId'] })
     const insert7 = () => on7().payment.createIdempotent({ where: { transactionId }, data: { amount: 5 } })
-    await Promise.all([insert8(), insert7(), insert8(), insert7()])
+    const insert = 'INSERT INTO "Payment" ("transactionId", amount) VALUES ($1, 5) ON CONFLICT DO NOTHING'
+    const insertByHand = () => pool.query(insert, [transactionId])
+    await Promise.all([insert8(), insert7(), insertByHand(), insert8(), insert7(), insertByHand()])
 
-    expect([await insert8(), (await insert7()).replayed]).toEqual([[], true])
+    expect([await insert8(), (await insert7()).replayed, (await insertByHand()).rowCount]).toEqual([[], true, 0])
     expect(await database.query('SELECT FROM "Payment" WHERE "transactionId" = $1', [transactionId])).toHaveLength(1)
   })
 
@@ -154,9 +162,14 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
       beside.$idempotent({ key, scope: 'both' }, () => once('beside')),
     ])
     const steps: string[] = []
+    const id = await newProduct()
+    // 8 writes on the same pool meanwhile, in the section of whoever has the lock.
     const section = async () => {
       steps.push('taken')
-      await database.query('SELECT 1')
+      const current = await productOf(id)
+      await products8()
+        .where({ id, version: current?.version })
+        .updateAll({ stock: current?.stock + 1, version: current?.version + 1 })
       steps.push('left')
     }
     await Promise.all([
@@ -168,5 +181,6 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
     expect(await database.query('SELECT "onHand" FROM "Pallet" WHERE code = $1', [code])).toEqual([{ onHand: 7 }])
     expect([ran.length, new Set(results.map(({ result }) => result)).size]).toEqual([1, 1])
     expect(steps).toEqual(['taken', 'left', 'taken', 'left'])
+    expect(await productOf(id)).toMatchObject({ stock: 2, version: 2 })
   })
 })
