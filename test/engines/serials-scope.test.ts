@@ -256,6 +256,11 @@ describeEngines((engine) => {
         [db.$serials.release, { transactionId: 'some id' }],
         [db.$serials.import, { transactionId: 'some id', numbers: ['x'], data: { productId: 1 } }],
         [db.$serials.free, { productId: 1 }],
+        [db.$serials.prune, { forgetBefore: '2026-01-31' }],
+        [
+          (db.$serials as unknown as { history(serial: object): Promise<unknown> }).history,
+          { productId: 1, number: 'x' },
+        ],
       ]
       for (const [method, args] of calls) {
         const given = scope === undefined ? args : { ...args, scope }

@@ -133,6 +133,12 @@ describeEngines(({ name, connect, database }) => {
     expect(await rejectionOf(db.$series.gaps('ticket'))).toMatchObject(expected)
     // @ts-expect-error: without its scope
     expect(await rejectionOf(db.$series.create('bill', { transactionId: 'a', record: {} }))).toMatchObject(expected)
+    // @ts-expect-error: without its scope
+    expect(await rejectionOf(db.$series.peek('ticket'))).toMatchObject(expected)
+    // @ts-expect-error: without its scope
+    expect(await rejectionOf(db.$series.void('order', { value: 1, reason: 'torn' }))).toMatchObject(expected)
+    // @ts-expect-error: without its scope
+    expect(await rejectionOf(db.$series.closePeriod('order', { reason: 'closed' }))).toMatchObject(expected)
     expect(() => db.$series.in({ companyId: '1' as unknown as number })).toThrow(expect.objectContaining(expected))
   })
 

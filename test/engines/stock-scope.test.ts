@@ -180,6 +180,10 @@ describeEngines((engine) => {
 
   describe('without its scope', () => {
     const call = { transactionId: 'x', item: { productId: 1, warehouse: 'main' }, quantity: 1 }
+    const methodsOf = (stock: object) =>
+      Object.keys(stock)
+        .filter((name) => name !== 'in')
+        .sort()
 
     test('no method sends a statement', async () => {
       const proxy = await openProxy(database.url)
@@ -194,9 +198,23 @@ describeEngines((engine) => {
         reserve: { ...call, expiresIn: 1_000 },
         release: id,
         fulfil: id,
+        extend: { ...id, expiresIn: 1_000 },
+        change: { ...id, lines: [{ item: call.item, quantity: 1 }] },
+        reverse: { ...id, of: 'y' },
         project: undefined,
+        close: { until: '2026-01-31' },
+        prune: { forgetBefore: '2026-01-31' },
+        setSlots: { item: call.item, count: 2 },
+        trace: { item: call.item },
         audit: undefined,
+        balance: { item: call.item },
+        balances: undefined,
+        history: { item: call.item },
+        balanceAt: { item: call.item, at: new Date() },
+        reservations: undefined,
+        statement: id,
       }
+      expect(Object.keys(calls).sort()).toEqual(methodsOf(db.$stock))
       const sent = proxy.next(/Company/, 'hold')
       let isSent = false
       sent.happened.then(

@@ -75,6 +75,8 @@ baskets.$stock.extend({ transactionId, expiresIn: null })
   $stock.in(scope).change({ transactionId, lines: [{ item, quantity: '1.5' }] })
   // @ts-expect-error: the depot
   $stock.extend({ transactionId, expiresIn: null })
+  // @ts-expect-error: the depot
+  $stock.change({ transactionId, lines: [{ item, quantity: '1.5' }] })
 }
 
 // On a pool an end may be NULL, unless it is said that it is not.

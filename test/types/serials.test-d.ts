@@ -114,6 +114,10 @@ test('with scope columns, each call names its scope, or is made on the methods o
     scoped.$serials.free({ productId: 7 })
     // @ts-expect-error the scope is missing
     scoped.$serials.release({ transactionId: 't' })
+    // @ts-expect-error the scope is missing
+    scoped.$serials.import({ transactionId: 't', data: { productId: 7 }, numbers: ['S-1'] })
+    // @ts-expect-error the scope is missing
+    scoped.$serials.prune({ forgetBefore: '2025-01-01' })
     expectTypeOf(
       (await scoped.$serials.prune({ forgetBefore: '2025-01-01', scope })).allocations,
     ).toEqualTypeOf<number>()

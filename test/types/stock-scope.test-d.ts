@@ -1,6 +1,7 @@
 import { concurrency, type Numeric, stock as pgStock } from '../../src/pg.js'
 import { stock } from '../../src/stock/extension.js'
 import { COMPANIES } from '../support/company-stock.js'
+import { DEPOT } from '../support/depot.js'
 import { db as concurrent, type Equal, type Expect, type Resolved } from './support.js'
 
 const db = concurrent.$extends(stock(COMPANIES))
@@ -26,6 +27,13 @@ db.$stock.reserve({ scope, transactionId, item, quantity: 1, expiresIn: 1 })
 db.$stock.fulfil({ scope, transactionId })
 db.$stock.release({ scope, transactionId })
 db.$stock.audit({ scope })
+db.$stock.extend({ scope, transactionId, expiresIn: 1 })
+db.$stock.reverse({ scope, transactionId, of: 'b' })
+db.$stock.trace({ scope, item })
+db.$stock.balance({ scope, item })
+db.$stock.balances({ scope })
+db.$stock.reservations({ scope })
+db.$stock.statement({ scope, transactionId })
 
 // Without it nothing compiles.
 // @ts-expect-error: the scope
@@ -46,6 +54,51 @@ db.$stock.fulfil({ transactionId })
 db.$stock.release({ transactionId })
 // @ts-expect-error: the scope
 db.$stock.audit()
+// @ts-expect-error: the scope
+db.$stock.extend({ transactionId, expiresIn: 1 })
+// @ts-expect-error: the scope
+db.$stock.reverse({ transactionId, of: 'b' })
+// @ts-expect-error: the scope
+db.$stock.trace({ item })
+// @ts-expect-error: the scope
+db.$stock.balance({ item })
+// @ts-expect-error: the scope
+db.$stock.balances()
+// @ts-expect-error: the scope
+db.$stock.reservations()
+// @ts-expect-error: the scope
+db.$stock.statement({ transactionId })
+
+// Those of options that this stock does not have.
+{
+  const depot = concurrent.$extends(stock(DEPOT))
+  const seats = concurrent.$extends(
+    stock({
+      scope: ['companyId', 'site'],
+      item: { model: 'Seat', key: 'event', slots: 'slot' },
+      movement: { model: 'SeatSale' },
+    }),
+  )
+  const house = { companyId: 1, site: 1 }
+  const event = { item: 'opera', at: new Date() }
+  depot.$stock.close({ scope, until: '2026-01-31' })
+  depot.$stock.prune({ scope, forgetBefore: '2026-01-31' })
+  seats.$stock.setSlots({ scope: house, item: 'opera', count: 2 })
+  seats.$stock.history({ scope: house, item: 'opera' })
+  seats.$stock.balanceAt({ scope: house, ...event })
+  // @ts-expect-error: the scope
+  depot.$stock.close({ until: '2026-01-31' })
+  // @ts-expect-error: the scope
+  depot.$stock.prune({ forgetBefore: '2026-01-31' })
+  // @ts-expect-error: the scope
+  seats.$stock.setSlots({ item: 'opera', count: 2 })
+  // @ts-expect-error: the scope
+  seats.$stock.history({ item: 'opera' })
+  // @ts-expect-error: the scope
+  seats.$stock.balanceAt(event)
+  // @ts-expect-error: a part of the scope
+  seats.$stock.setSlots({ scope, item: 'opera', count: 2 })
+}
 // @ts-expect-error: all of it
 db.$stock.move({ scope: {}, transactionId, item, quantity: 1 })
 // @ts-expect-error: of the field's type
