@@ -12,6 +12,13 @@ export function openOurs(url: string) {
   return new PrismaClient({ adapter, transactionOptions: { maxWait: PATIENCE } })
     .$extends(concurrency({ retry: { deadline: PATIENCE } }))
     .$extends(stock({ item: { model: 'Stock', key: 'itemId' }, movement: { model: 'StockMovement' } }))
+    .$extends(
+      stock({
+        name: 'past',
+        item: { model: 'HistoryStock', key: 'itemId' },
+        movement: { model: 'HistoryStockMovement' },
+      }),
+    )
     .$extends(serials())
     .$extends(series({ counter: { model: 'SeriesCounter' } }))
 }

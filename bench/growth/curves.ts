@@ -54,6 +54,18 @@ CREATE INDEX ON stock_movement (applied)`)
   },
 })
 
+/** One item that has moved so often. */
+const history = (rows: number) => ({
+  id: `growth-history-${rows}`,
+  async fill(database: pg.ClientBase) {
+    await database.query(`
+INSERT INTO history_stock (item_id, "onHand", sequence) VALUES (1, ${rows}, ${rows});
+INSERT INTO history_stock_movement (transaction_id, line, item_id, quantity, applied, sequence, balance, at)
+SELECT 'fill-' || n, 0, 1, 1, true, n, n, now() FROM generate_series(1, ${rows}) AS n;
+ANALYZE history_stock_movement`)
+  },
+})
+
 const keys = (rows: number) => ({
   id: `growth-keys-${rows}`,
   async fill(database: pg.ClientBase) {
@@ -82,6 +94,17 @@ export const CURVES: readonly Curve[] = [
     before: (db) => deferMany(db, ITEMS),
     call: (db) => db.$stock.project(),
   }),
+  {
+    ...{
+      id: 'history',
+      title: '$stock.history, 100 movements from any place on',
+      axis: 'movements of an item',
+      at: THOUSANDS,
+    },
+    ...{ database: history, callers: one, processes: one },
+    call: (db, { at }) =>
+      db.$past.history({ item: 1, limit: 100, after: { sequence: Math.floor(Math.random() * at) } }),
+  },
   {
     ...{ id: 'deferred', title: '$stock.project', axis: 'deferred movements', at: [1_000, 10_000, 100_000] },
     ...{ database: () => ledger(ITEMS), callers: one, processes: one },
