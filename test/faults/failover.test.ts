@@ -201,8 +201,8 @@ describe('under a synchronous standby', () => {
     await led.$withAdvisoryLock('split', () => db.$withAdvisoryLock('split', body('both')))
     const calls = [
       db.$withLease('split', { ttl: 5_000 }, body('lease')),
-      fencedNote(db, fence, 'left behind', 500).then(body('fenced')),
-      db.$withAdvisoryLock('split', body('lock'), { token: true, bodyTimeout: 500 }),
+      fencedNote(db, fence, 'left behind', 2_000).then(body('fenced')),
+      db.$withAdvisoryLock('split', body('lock'), { token: true, bodyTimeout: 2_000 }),
     ]
     const errors = await Promise.all(calls.map(rejectionOf))
     expect(errors.map(codeOf)).toEqual(['DEADLINE_EXCEEDED', 'OUTCOME_UNKNOWN', 'OUTCOME_UNKNOWN'])

@@ -125,7 +125,7 @@ WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`,
     await holdCommit()
     proxy.next(COMMIT, 'abandon')
     const body = vi.fn((tx: Pick<typeof db, 'note'>) => tx.note.create({ data: slowCommit() }))
-    const error = await rejectionOf(db.$transactionWithRetry(body, { retry: { deadline: 300 } }))
+    const error = await rejectionOf(db.$transactionWithRetry(body, { retry: { deadline: 1_500 } }))
 
     expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { message: 'Connection terminated unexpectedly' } })
     expect(body).toHaveBeenCalledTimes(1)
@@ -161,7 +161,7 @@ WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`,
   test('when the server stays away until the deadline: unknown', async () => {
     const dropped = proxy.next(COMMIT, 'drop')
     const body = writing()
-    const failing = rejectionOf(db.$transactionWithRetry(body, { retry: { deadline: 500 } }))
+    const failing = rejectionOf(db.$transactionWithRetry(body, { retry: { deadline: 1_500 } }))
     await dropped.happened
     proxy.refuse()
 
@@ -394,7 +394,7 @@ describe('a lone versioned update whose answer is lost', () => {
   test('is unknown when the server stays away, and tried again until then', async () => {
     const dropped = proxy.next(UPDATE, 'drop')
     const failing = rejectionOf(
-      db.product.updateVersioned({ where: { id, version: 0 }, data: { stock }, retry: { deadline: 300 } }),
+      db.product.updateVersioned({ where: { id, version: 0 }, data: { stock }, retry: { deadline: 1_500 } }),
     )
     await dropped.happened
     proxy.refuse()

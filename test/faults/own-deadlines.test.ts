@@ -251,11 +251,11 @@ describe('by models', () => {
     [
       '$withAdvisoryLock',
       (db: PrismaDb, body: (tx: object) => Promise<unknown>) =>
-        db.$withAdvisoryLock(randomUUID(), body, { bodyTimeout: 300 }),
+        db.$withAdvisoryLock(randomUUID(), body, { bodyTimeout: 1_500 }),
     ],
     [
       '$transactionWithRetry',
-      (db: PrismaDb, body: (tx: object) => Promise<unknown>) => db.$transactionWithRetry(body, { timeout: 300 }),
+      (db: PrismaDb, body: (tx: object) => Promise<unknown>) => db.$transactionWithRetry(body, { timeout: 1_500 }),
     ],
   ])("%s says whose time was up, also where the server's limit of a statement comes first", async (_, call) => {
     const [row] = await database.query(`INSERT INTO "Product" (name, "updatedAt") VALUES ('Chai', now()) RETURNING id`)
@@ -269,11 +269,11 @@ describe('by models', () => {
     late.mockRestore()
     await holder.query('ROLLBACK')
 
-    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 300, cause: expect.anything() })
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 1_500, cause: expect.anything() })
   })
 
   test('a row that comes in the grace of an insert is the answer of its duplicate in this process, too', async () => {
-    const { db } = connectTo(database.url, { retry: { deadline: 50 } })
+    const { db } = connectTo(database.url, { retry: { deadline: 500 } })
     await insert(db, randomUUID())
     const transactionId = randomUUID()
     const holder = await openTransaction(
@@ -290,7 +290,7 @@ describe('by models', () => {
     ]
     const calls = [started(insert(db, transactionId)), started(insert(db, transactionId))]
     await untilBlocked(database.url)
-    await new Promise<void>((resolve) => timer(60, resolve)) // behind the timers of the deadlines
+    await new Promise<void>((resolve) => timer(510, resolve)) // behind the timers of the deadlines
     await holder.query('ROLLBACK')
 
     expect(await Promise.all(calls)).toMatchObject([{ replayed: false }, { replayed: true }])

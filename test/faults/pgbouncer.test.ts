@@ -190,8 +190,8 @@ describe.skipIf(whyNoPgBouncer)(whyNoPgBouncer ? `${name} (skipped: ${whyNoPgBou
     const { db } = connect()
     await lockElsewhere(database.url, '["timeout"]')
     const errors = [
-      await rejectionOf(db.$withAdvisoryLock('timeout', async () => {}, { timeout: 200 })),
-      await db.$transaction((tx) => rejectionOf(tx.$advisoryXactLock('timeout', { timeout: 50 })), {
+      await rejectionOf(db.$withAdvisoryLock('timeout', async () => {}, { timeout: 1_000 })),
+      await db.$transaction((tx) => rejectionOf(tx.$advisoryXactLock('timeout', { timeout: 500 })), {
         timeout: 100_000,
       }),
     ]
@@ -222,7 +222,7 @@ describe.skipIf(whyNoPgBouncer)(whyNoPgBouncer ? `${name} (skipped: ${whyNoPgBou
           const data = { stock: 1, lines: { create: { quantity: 1, orderId: order.id } } }
           await tx.product.update({ where: { id }, data })
         },
-        { bodyTimeout: 300 },
+        { bodyTimeout: 2_000 },
       ),
     )
     await untilBlocked(database.url)
