@@ -66,10 +66,10 @@ const isSuccess = (call: Promise<unknown>) =>
 
 const codeOf = (error: unknown) => (error as { readonly code?: string }).code
 
-/** A write under the fence of a lease. */
-function fencedNote(db: LeaseDb, lease: LeaseFence, text: string, deadline = 2_000): Promise<void> {
+/** A write under the fence of a lease. `limit`: how long its transaction may stand still. */
+function fencedNote(db: LeaseDb, lease: LeaseFence, text: string, { deadline = 60_000, limit = 30_000 } = {}) {
   const body = async (tx: Parameters<Parameters<LeaseDb['$transactionWithRetry']>[0]>[0]) => {
-    await tx.$assertLease(lease, { limit: 500 })
+    await tx.$assertLease(lease, { limit })
     await rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
   }
   return db.$transactionWithRetry(body, { retry: { deadline } })
@@ -81,10 +81,10 @@ const tokenOf = (db: LeaseDb, key: string) => db.$withAdvisoryLock(key, async (_
 async function leaseStorm(db: LeaseDb, done: AbortSignal): Promise<string[]> {
   const acknowledged: string[] = []
   while (!done.aborted) {
-    const call = db.$withLease('storm', { ttl: 800, wait: 5_000 }, async (lease) => {
+    const call = db.$withLease('storm', { ttl: 2_000, wait: 5_000 }, async (lease) => {
       for (let write = 0; write < 3 && !lease.signal.aborted; write++) {
         const text = `storm ${lease.token} ${lease.holder} ${write}`
-        await fencedNote(db, lease, text)
+        await fencedNote(db, lease, text, { deadline: 2_000, limit: 1_500 })
         acknowledged.push(text)
       }
     })
@@ -201,7 +201,7 @@ describe('under a synchronous standby', () => {
     await led.$withAdvisoryLock('split', () => db.$withAdvisoryLock('split', body('both')))
     const calls = [
       db.$withLease('split', { ttl: 5_000 }, body('lease')),
-      fencedNote(db, fence, 'left behind', 2_000).then(body('fenced')),
+      fencedNote(db, fence, 'left behind', { deadline: 2_000 }).then(body('fenced')),
       db.$withAdvisoryLock('split', body('lock'), { token: true, bodyTimeout: 2_000 }),
     ]
     const errors = await Promise.all(calls.map(rejectionOf))

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { Prisma } from '@prisma/client/extension'
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { concurrency } from '../../src/index.js'
 import { openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
+import { passingTimers } from '../support/passing-time.js'
 import { rejectionOf } from '../support/rejection.js'
+import { untilBlocked } from '../support/until-blocked.js'
 
 const { database, connect } = useExtended()
 type Db = ReturnType<typeof connect>['db']
@@ -53,8 +55,10 @@ const newProduct = async () => {
 const ENDLESS = { timeout: 1_000_000, maxWait: 60_000 }
 
 const MAY_COME = { code: 'DEADLINE_EXCEEDED', mayTakeEffect: true, message: expect.stringContaining("'on base'") }
-/** Of tests that wait for it at the same time. */
-const retry = { deadline: 1_500, baseDelay: 1 }
+/** It passes when a test says so. */
+const retry = { deadline: 60_000, baseDelay: 1 }
+/** In the grace: nothing counts as unanswered yet. */
+const AFTER_IT = retry.deadline + 1
 
 describe.each(['below', 'on top'])('an extension %s that sends calls on another client', (place) => {
   test('deletes in its own way by deleteVersioned with relations, which holds no lock then', async () => {
@@ -66,6 +70,7 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
 
   test('is told that it waits for the row of the locked attempt, when the deadline has passed', async () => {
     const id = await newProduct()
+    const pass = passingTimers()
     const work = stacked(onBase('update'), place).product.updateVersioned({
       where: { id },
       data: async (_, attempt) => {
@@ -74,14 +79,18 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
       },
       retry,
     })
-    expect(await rejectionOf(work)).toMatchObject({ ...MAY_COME, attempts: 3 })
+    const failing = rejectionOf(work)
+    await untilBlocked(database.url)
+    pass(AFTER_IT)
+    expect(await failing).toMatchObject({ ...MAY_COME, attempts: 3 })
   })
 
-  test.concurrent.each(['updateVersioned', 'deleteVersioned'] as const)(
+  test.each(['updateVersioned', 'deleteVersioned'] as const)(
     'is told that %s waits for a row of the transaction that it was called in',
     async (method) => {
       const id = await newProduct()
       const db = stacked(onBase(method === 'updateVersioned' ? 'update' : 'delete'), place)
+      const pass = passingTimers()
       const work = db.$transaction(async (tx) => {
         await tx.$executeRaw`UPDATE "Product" SET name = 'b' WHERE id = ${id}`
         const where = { id, version: 0 }
@@ -89,17 +98,21 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
           ? tx.product.updateVersioned({ where, data: { stock: 1 }, retry })
           : tx.product.deleteVersioned({ where, include: { lines: true }, retry })
       }, ENDLESS)
-      expect(await rejectionOf(work)).toMatchObject(MAY_COME)
+      const failing = rejectionOf(work)
+      await untilBlocked(database.url)
+      pass(AFTER_IT)
+      expect(await failing).toMatchObject(MAY_COME)
     },
   )
 
-  test.concurrent.each([
+  test.each([
     ['the row', 'createManyAndReturn', undefined],
     ['the row with its children', 'create', { create: [{ text: 'a' }] }],
   ])(
     'is told that createIdempotent of %s waits for a key of the transaction that it was called in',
     async (_, call, items) => {
       const transactionId = randomUUID()
+      const pass = passingTimers()
       const work = stacked(onBase(call), place).$transaction(async (tx) => {
         await tx.$executeRaw`INSERT INTO "Payment" ("transactionId", amount) VALUES (${transactionId}, 1)`
         await database.query('SELECT 1')
@@ -110,7 +123,10 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
           retry,
         })
       }, ENDLESS)
-      expect(await rejectionOf(work)).toMatchObject(MAY_COME)
+      const failing = rejectionOf(work)
+      await untilBlocked(database.url)
+      pass(AFTER_IT)
+      expect(await failing).toMatchObject(MAY_COME)
     },
   )
 
@@ -147,6 +163,13 @@ describe.each(['below', 'on top'])('an extension %s that sends calls on another 
 
 const never = () => new Promise<never>(() => {})
 
+/** How many calls have come to the hook of an extension, in this test. */
+let reached = 0
+beforeEach(() => {
+  reached = 0
+})
+const untilReached = (calls: number) => vi.waitUntil(() => reached >= calls, { timeout: 60_000, interval: 5 })
+
 /** Takes part in these calls of all models: before they are sent, instead of that, or after they were answered. */
 const hooked = (operations: readonly string[], hook: (send: () => Promise<unknown>) => Promise<unknown>) => () =>
   Prisma.defineExtension({
@@ -155,7 +178,10 @@ const hooked = (operations: readonly string[], hook: (send: () => Promise<unknow
       $allModels: Object.fromEntries(
         operations.map((operation) => [
           operation,
-          ({ args, query }: { args: unknown; query: (args: unknown) => Promise<unknown> }) => hook(() => query(args)),
+          ({ args, query }: { args: unknown; query: (args: unknown) => Promise<unknown> }) => {
+            reached++
+            return hook(() => query(args))
+          },
         ]),
       ) as Record<never, never>,
     },
@@ -163,32 +189,27 @@ const hooked = (operations: readonly string[], hook: (send: () => Promise<unknow
 
 const WRITES = ['update', 'delete', 'create', 'createManyAndReturn']
 const READS = ['findUnique', 'findUniqueOrThrow', 'findFirst']
-/** Long enough to reach the extension on a busy machine, by a connection that is there. */
-const short = { deadline: 1_000, baseDelay: 1 }
-const openConnections = (db: Db) => Promise.all(CALLS.map(() => db.note.count()))
 
 /** A call of this package, on a client or on a `tx`. */
 type Call = (db: Db, id: number) => Promise<unknown>
 
-const byVersion: Call = (db, id) =>
-  db.product.updateVersioned({ where: { id, version: 0 }, data: { stock: 1 }, retry: short })
-const byFunction: Call = (db, id) =>
-  db.product.updateVersioned({ where: { id }, data: () => ({ stock: 1 }), retry: short })
+const byVersion: Call = (db, id) => db.product.updateVersioned({ where: { id, version: 0 }, data: { stock: 1 }, retry })
+const byFunction: Call = (db, id) => db.product.updateVersioned({ where: { id }, data: () => ({ stock: 1 }), retry })
 const deleteWithRelations: Call = (db, id) =>
-  db.product.deleteVersioned({ where: { id, version: 0 }, include: { lines: true }, retry: short })
+  db.product.deleteVersioned({ where: { id, version: 0 }, include: { lines: true }, retry })
 const insert = (db: Db, items?: { create: { text: string }[] }) =>
   db.payment.createIdempotent({
     where: { transactionId: randomUUID() },
     data: { amount: 1, ...(items && { items }) },
-    retry: short,
+    retry,
   })
 const CALLS: readonly Call[] = [
   byVersion,
   byFunction,
   deleteWithRelations,
-  (db, id) => db.product.updateVersioned({ where: { id }, data: async () => ({ stock: 1 }), retry: short }),
-  (db, id) => db.product.updateManyVersioned([{ where: { id, version: 0 }, data: { stock: 1 } }], { retry: short }),
-  (db, id) => db.product.deleteVersioned({ where: { id, version: 0 }, retry: short }),
+  (db, id) => db.product.updateVersioned({ where: { id }, data: async () => ({ stock: 1 }), retry }),
+  (db, id) => db.product.updateManyVersioned([{ where: { id, version: 0 }, data: { stock: 1 } }], { retry }),
+  (db, id) => db.product.deleteVersioned({ where: { id, version: 0 }, retry }),
   (db) => insert(db),
   (db) => insert(db, { create: [{ text: 'a' }] }),
 ]
@@ -204,15 +225,17 @@ describe.each(['below', 'on top'])('an extension %s that does not come to an end
 
     test('is not waited for by any call after its deadline', async () => {
       const db = connected()
-      await openConnections(db)
+      const pass = passingTimers()
       const errors = CALLS.map(async (call) => rejectionOf(call(db, await newProduct())))
+      await untilReached(CALLS.length)
+      pass(AFTER_IT)
       expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
     })
 
     test('is not waited for on a tx, nor by its end, where the error is caught and the body goes on', async () => {
       const db = connected()
-      await openConnections(db)
       const text = randomUUID()
+      const pass = passingTimers()
       const errors = CALLS.map(async (call) => {
         const id = await newProduct()
         return db.$transaction(async (tx) => {
@@ -224,45 +247,56 @@ describe.each(['below', 'on top'])('an extension %s that does not come to an end
           return error
         }, ENDLESS)
       })
+      await untilReached(CALLS.length)
+      pass(AFTER_IT)
       expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
       expect(await database.query('SELECT FROM "Note" WHERE text = $1', [text])).toHaveLength(3 * CALLS.length)
     })
 
     test('is not waited for on a tx that is then rolled back', async () => {
       const db = connected()
-      await openConnections(db)
       const ids = await Promise.all(CALLS.map(newProduct))
+      const pass = passingTimers()
       const errors = CALLS.map((call, i) =>
         rejectionOf(db.$transaction((tx) => call(tx as never, ids[i] as number), ENDLESS)),
       )
+      await untilReached(CALLS.length)
+      pass(AFTER_IT)
       expect(await Promise.all(errors)).toMatchObject(CALLS.map(() => MAY_COME))
       expect(await Promise.all(ids.map(stockOf))).toEqual(ids.map(() => 0))
     })
 
     test('is not waited for by the body of a transaction of this package', async () => {
       const db = connected()
-      await openConnections(db)
       const id = await newProduct()
       const write = (tx: Pick<Db, 'product'>) => tx.product.update({ where: { id }, data: { stock: 1 } })
+      const pass = passingTimers()
       const work = [
-        db.$transactionWithRetry(write as never, { retry: short }),
-        db.$idempotent({ key: randomUUID(), scope: 'a', retry: short }, write as never),
-        db.$withAdvisoryLock(randomUUID(), write as never, { bodyTimeout: 1_000 }),
-      ]
-      expect(await Promise.all(work.map(rejectionOf))).toMatchObject(work.map(() => ({ code: 'DEADLINE_EXCEEDED' })))
+        db.$transactionWithRetry(write as never, { retry }),
+        db.$idempotent({ key: randomUUID(), scope: 'a', retry }, write as never),
+        db.$withAdvisoryLock(randomUUID(), write as never, { bodyTimeout: retry.deadline }),
+      ].map(rejectionOf)
+      await untilReached(work.length)
+      pass(AFTER_IT)
+      expect(await Promise.all(work)).toMatchObject(work.map(() => ({ code: 'DEADLINE_EXCEEDED' })))
       expect(await stockOf(id)).toBe(0)
     })
   })
 
   test('before a read is not waited for, on the client and on a tx', async () => {
     const db = stacked(hooked(READS, never), place)
-    await openConnections(db)
-    const id = await newProduct()
-    const work = [byFunction, deleteWithRelations].flatMap((call) => [
-      call(db, id),
-      db.$transaction((tx) => call(tx as never, id), ENDLESS),
-    ])
-    expect(await Promise.all(work.map(rejectionOf))).toMatchObject(work.map(() => MAY_COME))
+    const calls = [byFunction, deleteWithRelations]
+    const ids = await Promise.all([...calls, ...calls].map(newProduct))
+    const pass = passingTimers()
+    const work = calls
+      .flatMap((call, i) => [
+        call(db, ids[i] as number),
+        db.$transaction((tx) => call(tx as never, ids[2 + i] as number), ENDLESS),
+      ])
+      .map(rejectionOf)
+    await untilReached(work.length)
+    pass(AFTER_IT)
+    expect(await Promise.all(work)).toMatchObject(work.map(() => MAY_COME))
   })
 })
 
@@ -275,9 +309,12 @@ describe.each(['below', 'on top'])('a call that an extension %s sends', (place) 
       hooked(['update'], (send) => late.opened.then(() => (sent = send()))),
       place,
     )
-    await openConnections(db)
+    const pass = passingTimers()
     await db.$transaction(async (tx) => {
-      await rejectionOf(byVersion(tx as never, id))
+      const failing = rejectionOf(byVersion(tx as never, id))
+      await untilReached(1)
+      pass(AFTER_IT)
+      await failing
       late.open()
       await late.opened
       await tx.note.count()
@@ -294,14 +331,18 @@ describe.each(['below', 'on top'])('a call that an extension %s sends', (place) 
     )
     const other = await openTransaction(database.url, 'SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [id])
     const isTold = gate()
+    const pass = passingTimers()
     const work = db.$transaction(async (tx) => {
       const error = await rejectionOf(byVersion(tx as never, id))
       isTold.open()
       return error
     }, ENDLESS)
+    const told = work.then((error) => error)
+    await untilBlocked(database.url)
+    pass(AFTER_IT)
     await isTold.opened
     await other.query('ROLLBACK')
-    expect(await work).toMatchObject(MAY_COME)
+    expect(await told).toMatchObject(MAY_COME)
     expect(await stockOf(id)).toBe(1)
   })
 })
@@ -332,11 +373,10 @@ test.each(['below', 'on top'])(
 )
 
 describe('on a pool of one, a call of the client from inside', () => {
-  const limits = { retry: { deadline: 2_000 } }
   const bodies = {
-    $transactionWithRetry: (db: Db) => db.$transactionWithRetry(() => db.note.count(), limits),
-    $idempotent: (db: Db) => db.$idempotent({ key: randomUUID(), scope: 'a', ...limits }, () => db.note.count()),
-    $withAdvisoryLock: (db: Db) => db.$withAdvisoryLock('a', () => db.note.count(), { bodyTimeout: 2_000 }),
+    $transactionWithRetry: (db: Db) => db.$transactionWithRetry(() => db.note.count(), { retry }),
+    $idempotent: (db: Db) => db.$idempotent({ key: randomUUID(), scope: 'a', retry }, () => db.note.count()),
+    $withAdvisoryLock: (db: Db) => db.$withAdvisoryLock('a', () => db.note.count(), { bodyTimeout: retry.deadline }),
     'updateVersioned in a transaction': async (db: Db) => {
       const id = await newProduct()
       return db.$transaction(
@@ -344,9 +384,9 @@ describe('on a pool of one, a call of the client from inside', () => {
           tx.product.updateVersioned({
             where: { id },
             data: async () => ({ stock: await db.note.count() }),
-            ...limits,
+            retry,
           }),
-        { timeout: 10_000 },
+        ENDLESS,
       )
     },
     'updateVersioned whose row is locked': async (db: Db) => {
@@ -363,10 +403,13 @@ describe('on a pool of one, a call of the client from inside', () => {
   }
 
   test.each(Object.entries(bodies))('ends %s by its deadline, with an error that names it', async (_, call) => {
-    const { db } = connect({ poolSize: 1 })
-    await db.note.count() // the time to connect is not the call's
+    const { db, pool } = connect({ poolSize: 1 })
+    const pass = passingTimers()
+    const failing = rejectionOf(call(db))
+    await vi.waitUntil(() => pool.waitingCount > 0 && pool.totalCount > 0, { timeout: 60_000, interval: 5 })
+    pass(AFTER_IT)
 
-    expect(await rejectionOf(call(db))).toMatchObject({
+    expect(await failing).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       message: expect.stringContaining('instead of its own `tx`'),
     })

@@ -5,6 +5,7 @@ import { useDatabase } from '../support/clients.js'
 import { connectTo } from '../support/connect-to.js'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines, type ErpDb, rows } from '../support/engines.js'
+import { passingTimers } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { openRole } from '../support/role.js'
@@ -29,7 +30,7 @@ describeEngines(({ connectErp, database }) => {
     )
   })
 
-  const few = { attempts: 2, deadline: 5_000 }
+  const few = { attempts: 2, deadline: 60_000 }
   const FEW: Readonly<Record<string, (db: ErpDb, id: string) => Promise<unknown>>> = {
     $oncePer: (db, job) => db.$oncePer({ job, period: { every: '1d' }, retry: few }, (tx) => note(tx, job)),
     '$serials.allocate': (db, transactionId) =>
@@ -191,11 +192,15 @@ describeEngines(({ connectErp, database }) => {
     })
 
     test.each(cases)('%s under %s is told of its deadline otherwise', async (_, limit, table, call) => {
-      const { db } = await limited(limit)
+      const { db, proxy } = await limited(limit)
       await openTransaction(database.url, `LOCK TABLE ${table} IN EXCLUSIVE MODE`)
-      const error = await rejectionOf(call(db, randomUUID(), { retry: { deadline: 1_000 } }))
+      const pass = passingTimers()
+      const before = proxy.statements.length
+      const failing = rejectionOf(call(db, randomUUID(), { retry }))
+      await vi.waitUntil(() => proxy.statements.length > before + 5, { timeout: 50_000, interval: 5 })
+      pass(retry.deadline + 1)
 
-      expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 1_000 })
+      expect(await failing).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: retry.deadline })
     })
   })
 })
@@ -236,10 +241,14 @@ describe('on models of Prisma', () => {
       const id = await newProduct()
       const url = new URL(database.url)
       url.searchParams.set('options', '-c lock_timeout=20ms')
-      const { db } = connectTo(url.href)
+      const { db, statements } = connectTo(url.href)
       await openTransaction(database.url, 'SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [id])
+      const pass = passingTimers()
+      const failing = rejectionOf(call(db, id, retry))
+      await vi.waitUntil(() => statements.length > 5, { timeout: 50_000, interval: 5 })
+      pass(retry.deadline + 1)
 
-      expect(await rejectionOf(call(db, id, { deadline: 1_000 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+      expect(await failing).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     },
   )
 
@@ -297,13 +306,16 @@ describe('on models of Prisma', () => {
   test('createIdempotent is told of its deadline, where lock_timeout has ended its waits for a duplicate', async () => {
     const url = new URL(database.url)
     url.searchParams.set('options', '-c lock_timeout=20ms')
-    const { db } = connectTo(url.href)
+    const { db, statements } = connectTo(url.href)
     const { where, data } = newPayment()
     await openTransaction(database.url, 'INSERT INTO "Payment" ("transactionId", amount) VALUES ($1, 5)', [
       where.transactionId,
     ])
-    const error = await rejectionOf(db.payment.createIdempotent({ where, data, retry: { deadline: 1_000 } }))
+    const pass = passingTimers()
+    const failing = rejectionOf(db.payment.createIdempotent({ where, data, retry }))
+    await vi.waitUntil(() => statements.length > 5, { timeout: 50_000, interval: 5 })
+    pass(retry.deadline + 1)
 
-    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: 1_000 })
+    expect(await failing).toMatchObject({ code: 'DEADLINE_EXCEEDED', deadline: retry.deadline })
   })
 })

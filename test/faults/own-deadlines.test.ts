@@ -64,9 +64,9 @@ describeEngines(({ connectErp, database }) => {
         }),
       )
     const held = proxy.next(COMMIT, 'hold')
-    const [long, short] = [reserve(1_000_000), reserve(1_000)]
+    const [long, short] = [reserve(1_000_000), reserve(60_000)]
     await held.happened
-    pass(5_000)
+    pass(65_000)
 
     expect(await rejectionOf(short)).toMatchObject({ code: UNKNOWN })
     held.release()
@@ -79,7 +79,7 @@ describeEngines(({ connectErp, database }) => {
     const { db } = await connectErp(undefined, { url: proxy.url })
     const pass = passingTime()
     const locked = (key: string) =>
-      db.$withAdvisoryLock(key, (tx) => note(tx, key), { timeout: 1_000, bodyTimeout: 100_000 })
+      db.$withAdvisoryLock(key, (tx) => note(tx, key), { timeout: 60_000, bodyTimeout: 100_000 })
     await locked(randomUUID())
     const held = proxy.next(COMMIT, 'hold')
     const failing = rejectionOf(locked(randomUUID()))
@@ -95,12 +95,12 @@ describeEngines(({ connectErp, database }) => {
     const { db } = await connectErp(undefined, { url: proxy.url })
     const pass = passingTime()
     const locked = (key: string) =>
-      db.$withAdvisoryLock(key, (tx) => note(tx, key), { timeout: 1_000, bodyTimeout: 1_000_000 })
+      db.$withAdvisoryLock(key, (tx) => note(tx, key), { timeout: 60_000, bodyTimeout: 1_000_000 })
     await locked(randomUUID())
     const held = proxy.next(/pg_try_advisory/, 'hold')
     const failing = rejectionOf(locked(randomUUID()))
     await held.happened
-    pass(3_000)
+    pass(62_000)
 
     expect(await failing).toMatchObject({ code: 'LOCK_TIMEOUT' })
     held.release()
@@ -140,7 +140,7 @@ describeEngines(({ connectErp, database }) => {
     const second = rejectionOf(locked(async () => {}))
     const holder = pool.connect()
     await new Promise((resolve) => setImmediate(resolve))
-    pass(10_000)
+    pass(FOR_EVER)
     leaving.open()
     await first
 
@@ -250,22 +250,23 @@ describe('by models', () => {
   test.each([
     [
       '$withAdvisoryLock',
-      (db: PrismaDb, body: (tx: object) => Promise<unknown>) =>
-        db.$withAdvisoryLock(randomUUID(), body, { bodyTimeout: 1_500 }),
+      (db: PrismaDb, body: (tx: object) => Promise<unknown>, limit: number) =>
+        db.$withAdvisoryLock(randomUUID(), body, { bodyTimeout: limit }),
     ],
     [
       '$transactionWithRetry',
-      (db: PrismaDb, body: (tx: object) => Promise<unknown>) => db.$transactionWithRetry(body, { timeout: 1_500 }),
+      (db: PrismaDb, body: (tx: object) => Promise<unknown>, limit: number) =>
+        db.$transactionWithRetry(body, { timeout: limit }),
     ],
   ])("%s says whose time was up, also where the server's limit of a statement comes first", async (_, call) => {
     const [row] = await database.query(`INSERT INTO "Product" (name, "updatedAt") VALUES ('Chai', now()) RETURNING id`)
     const { db } = connectTo(database.url)
     const locked = `SELECT FROM "Product" WHERE id = ${row?.id} FOR UPDATE`
-    await call(db, (tx) => rows(tx, locked))
+    await call(db, (tx) => rows(tx, locked), 30_000)
     const holder = await openTransaction(database.url, locked)
     const { timer } = systemClock
     const late = vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => timer(ms + 60_000, fire))
-    const error = await rejectionOf(call(db, (tx) => rows(tx, locked)))
+    const error = await rejectionOf(call(db, (tx) => rows(tx, locked), 1_500))
     late.mockRestore()
     await holder.query('ROLLBACK')
 
@@ -274,23 +275,32 @@ describe('by models', () => {
 
   test('a row that comes in the grace of an insert is the answer of its duplicate in this process, too', async () => {
     const { db } = connectTo(database.url, { retry: { deadline: 500 } })
-    await insert(db, randomUUID())
+    await db.payment.createIdempotent({
+      where: { transactionId: randomUUID() },
+      data: { amount: 1 },
+      retry: { deadline: 60_000 },
+    })
     const transactionId = randomUUID()
     const holder = await openTransaction(
       database.url,
       'INSERT INTO "Payment" ("transactionId", amount) VALUES ($1, 1)',
       [transactionId],
     )
-    // The time of all calls stands still, but for timers of less than the grace.
+    // The time of all calls stands still, but for timers of less than the grace: those of the deadlines fire by hand.
     const { now, timer } = systemClock
     const time = now()
+    const deadlines = new Set<() => void>()
     const clock = [
       vi.spyOn(systemClock, 'now').mockReturnValue(time),
-      vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => (ms < 1_000 ? timer(ms, fire) : () => {})),
+      vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => {
+        if (ms < 400) return timer(ms, fire)
+        if (ms < 1_000) deadlines.add(fire)
+        return () => void deadlines.delete(fire)
+      }),
     ]
     const calls = [started(insert(db, transactionId)), started(insert(db, transactionId))]
     await untilBlocked(database.url)
-    await new Promise<void>((resolve) => timer(510, resolve)) // behind the timers of the deadlines
+    for (const fire of deadlines) fire()
     await holder.query('ROLLBACK')
 
     expect(await Promise.all(calls)).toMatchObject([{ replayed: false }, { replayed: true }])

@@ -6,6 +6,7 @@ import { connectTo } from '../support/connect-to.js'
 import { openConnection } from '../support/connection.js'
 import { featuresOf, newSubject } from '../support/feature-calls.js'
 import { gate } from '../support/gate.js'
+import { passingTimers } from '../support/passing-time.js'
 import { type PgBouncer, startPgBouncer, whyNoNamedStatements, whyNoPgBouncer } from '../support/pgbouncer.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -214,6 +215,7 @@ describe.skipIf(whyNoPgBouncer)(whyNoPgBouncer ? `${name} (skipped: ${whyNoPgBou
     await blocker.query('BEGIN')
     await blocker.query('SELECT FROM "Product" WHERE id = $1 FOR UPDATE', [id])
     const told = gate()
+    const pass = passingTimers()
     const call = rejectionOf(
       db.$withAdvisoryLock(
         'nested',
@@ -222,10 +224,11 @@ describe.skipIf(whyNoPgBouncer)(whyNoPgBouncer ? `${name} (skipped: ${whyNoPgBou
           const data = { stock: 1, lines: { create: { quantity: 1, orderId: order.id } } }
           await tx.product.update({ where: { id }, data })
         },
-        { bodyTimeout: 2_000 },
+        { timeout: 90_000, bodyTimeout: 90_000 },
       ),
     )
     await untilBlocked(database.url)
+    pass(90_000)
     await told.opened
     await blocker.query('COMMIT')
     expect(await call).toMatchObject({ code: 'DEADLINE_EXCEEDED' })

@@ -6,6 +6,7 @@ import { PrismaClient } from '../../generated/prisma/client.js'
 import { type ConcurrencyEvent, concurrency as onPrisma } from '../../src/index.js'
 import { concurrency as onPool, type PgClient, replicas as pgReplicas } from '../../src/pg.js'
 import type { ReplicaMethods } from '../../src/replicas/types.js'
+import { systemClock } from '../../src/sync/clock.js'
 import { replicas as prismaReplicas } from '../../src/work.js'
 import { openBlackHole } from '../support/black-hole.js'
 import { createDatabase, type Database } from '../support/database.js'
@@ -39,6 +40,14 @@ afterAll(async () => {
   await server?.stop()
 })
 beforeEach(() => replica.query('SELECT pg_wal_replay_resume()'))
+beforeEach(() => {
+  // A replica that answers does so in time: a busy machine takes the 2 s away that it has.
+  const { timer } = systemClock
+  const spy = vi
+    .spyOn(systemClock, 'timer')
+    .mockImplementation((ms, fire) => timer(ms < 1_000 ? ms : ms + 60_000, fire))
+  return () => spy.mockRestore()
+})
 
 const pause = () => replica.query('SELECT pg_wal_replay_pause()')
 const resume = () => replica.query('SELECT pg_wal_replay_resume()')
@@ -60,7 +69,9 @@ async function connect(engine: 'prisma' | 'pg', urls: Servers = {}) {
     pool.on('error', () => {})
     return pool
   }) as [pg.Pool, pg.Pool]
-  const prisma = pools.map((pool) => new PrismaClient({ adapter: new PrismaPg(pool) })) as [PrismaClient, PrismaClient]
+  const prisma = pools.map(
+    (pool) => new PrismaClient({ adapter: new PrismaPg(pool), transactionOptions: { maxWait: 60_000 } }),
+  ) as [PrismaClient, PrismaClient]
   onTestFinished(async () => {
     await Promise.all(prisma.map((client) => client.$disconnect()))
     await Promise.all(pools.map((pool) => pool.end()))
@@ -190,6 +201,7 @@ describe.each(['prisma', 'pg'] as const)('on %s', (engine) => {
   })
 
   test('a replica whose connection is swallowed is not waited for, neither when it is asked nor in the body', async () => {
+    vi.mocked(systemClock.timer).mockRestore()
     const read = (reader: object) => rows(reader, 'SELECT 1 AS one')
     const asked = await openBlackHole(replicaUrl)
     const { db, reasons } = await connect(engine, { replica: asked.url, poolSize: 1 })

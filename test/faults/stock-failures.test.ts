@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { isUnreachable } from '../../src/engine/error-facts.js'
 import { connectStock, type StockClient } from '../support/connect-stock.js'
 import { openConnection, openTransaction } from '../support/connection.js'
+import { passingTime } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { freePort } from '../support/server.js'
@@ -13,6 +14,8 @@ import { untilPatient } from '../support/until-patient.js'
 const { database, newItem, onHand, movementsOf, stateOf } = useStock()
 const times = <T>(count: number, make: (index: number) => T) => Array.from({ length: count }, (_, index) => make(index))
 const QUICK = { baseDelay: 0, maxDelay: 5, attempts: 100_000 }
+/** Longer than any deadline of these calls, and its grace. */
+const FOR_EVER = 600_000
 
 /** Rules of the user's own, for the warehouses that are named after them. */
 const RULES = `
@@ -210,25 +213,30 @@ describe('a connection that is lost', () => {
 
   test('and a server that does not come back: the outcome is unknown', async () => {
     const proxy = await openProxy(database.url)
-    const { db } = connectStock(proxy.url, { retry: { ...QUICK, deadline: 1_500 } })
+    const { db } = connectStock(proxy.url, { retry: QUICK })
     const [item] = await knownItems(db, 1)
     const { happened } = proxy.next(GUARDED, 'drop')
+    const pass = passingTime()
     const call = take(db, item as StockItem)
     await happened
     proxy.refuse()
+    await expect.poll(() => proxy.refusals(), { timeout: 60_000 }).toBeGreaterThan(0)
+    pass(FOR_EVER)
 
     expect(await rejectionOf(call)).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
   })
 
   test('and no transaction to look in that begins in time: the outcome is unknown', async () => {
     const proxy = await openProxy(database.url)
-    const { db } = connectStock(proxy.url, { retry: { ...QUICK, deadline: 2_000 } })
+    const { db } = connectStock(proxy.url, { retry: QUICK })
     const [item] = (await knownItems(db, 1)) as [StockItem]
     const transactionId = newId()
     const { happened } = proxy.next(GUARDED, 'drop')
     const begin = proxy.next(/^BEGIN/, 'hold')
+    const pass = passingTime()
     const call = started(db.$stock.move({ transactionId, item, quantity: -1 }))
     await Promise.all([happened, begin.happened])
+    pass(FOR_EVER)
 
     expect(await rejectionOf(call)).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
     expect(await movementsOf(transactionId)).toEqual([-1])

@@ -168,7 +168,7 @@ describeEngines(({ name, connectErp, database }) => {
         `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()`,
       )
       expect(open).toHaveLength(0)
-    }, 10_000)
+    }, 60_000)
     expect(error).toMatchObject({ code: written === 0 ? DEADLINE : UNKNOWN })
     // On a pool the connection may have been closed before COMMIT came through.
     expect(name === 'pg' ? [0, written] : [written]).toContain(await notes(id))

@@ -4,7 +4,10 @@
 import { expect } from 'vitest'
 import { setPatience } from './patience.js'
 
-const isPatient = Boolean(process.env.ENGINE_URL) || /[\\/]test[\\/]engines[\\/]/.test(expect.getState().testPath ?? '')
+/** Those whose tests are about deadlines move their time on themselves. */
+const PATIENT =
+  /[\\/]test[\\/](engines[\\/]|faults[\\/](own-deadlines|swallowed|lost-answers|outages|stock-failures|foreign-deadlines|pgbouncer|replicas|read-only)\.)/
+const isPatient = Boolean(process.env.ENGINE_URL) || PATIENT.test(expect.getState().testPath ?? '')
 setPatience(isPatient)
 // For the processes that a test starts.
 if (isPatient) process.env.TEST_PATIENCE = 'long'
