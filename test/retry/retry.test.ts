@@ -208,7 +208,7 @@ test('a signal aborted in a delay ends it at once, with its reason', async () =>
   const run = rejectionOf(
     retryWith(work, DEFAULT_POLICY, new Deadline(DEFAULT_POLICY.deadline, aborter.signal, clock), () => true),
   )
-  await vi.waitFor(() => expect(count.timers).toBe(1))
+  await vi.waitFor(() => expect(count.timers).toBe(1), { timeout: 60_000 })
 
   aborter.abort('gone')
 

@@ -27,7 +27,7 @@ process.once('message', async (work: BatchWork) => {
 
 async function run({ url, ids, callers, batches }: BatchWork): Promise<BatchOutcome> {
   const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: callers }) }).$extends(
-    concurrency(),
+    concurrency({ retry: { deadline: 100_000 } }),
   )
   const failures: string[] = []
   let written = 0

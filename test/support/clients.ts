@@ -12,6 +12,12 @@ export interface ClientOptions {
   readonly omit?: ConstructorParameters<typeof PrismaClient>[0]['omit']
 }
 
+/**
+ * How long a transaction of Prisma's may take, and wait for a connection, unless the test says otherwise. Of Prisma's own
+ * limits, 2 and 5 s, a machine that has other work may need all to connect.
+ */
+export const PATIENT = { maxWait: 60_000, timeout: 100_000 }
+
 /** A plain PrismaClient, and the statements it sends, BEGIN and COMMIT among them. */
 export function createClient(url: string, { poolSize = 10, countsLooks = false, omit }: ClientOptions = {}) {
   const statements: string[] = []
@@ -26,7 +32,7 @@ export function createClient(url: string, { poolSize = 10, countsLooks = false, 
   }
   const pool = new pg.Pool({ connectionString: url, max: poolSize, Client: CountingClient as never })
   const adapter = new PrismaPg(pool, { disposeExternalPool: true })
-  const client = new PrismaClient({ adapter, ...(omit ? { omit } : {}) })
+  const client = new PrismaClient({ adapter, transactionOptions: PATIENT, ...(omit ? { omit } : {}) })
   return { client, pool, statements }
 }
 

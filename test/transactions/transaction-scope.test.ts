@@ -108,7 +108,7 @@ describe('calls at once on one tx', () => {
 
     const settings = await db.$transaction(async (tx) => {
       await tx.$executeRaw`SET LOCAL lock_timeout = '7s'`
-      await Promise.all(['a', 'b', 'c'].map((key) => tx.$advisoryXactLock(key, { timeout: 1_000 })))
+      await Promise.all(['a', 'b', 'c'].map((key) => tx.$advisoryXactLock(key, { timeout: 60_000 })))
       return tx.$queryRaw`SELECT current_setting('lock_timeout') AS lock`
     })
 
