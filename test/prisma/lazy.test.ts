@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { BatchTransactionError, concurrency } from '../../src/index.js'
 import { useExtended } from '../support/extended.js'
+import { passingTime } from '../support/passing-time.js'
 import { rejectionOf } from '../support/rejection.js'
 
 const { database, connect } = useExtended()
@@ -118,9 +119,9 @@ describe('a call', () => {
     const promise = db.product.updateVersioned({
       where: { id },
       data: () => ({ stock: 1 }),
-      retry: { deadline: 2_000 },
+      retry: { deadline: 100_000 },
     })
-    await database.query('SELECT pg_sleep(2.1)')
+    passingTime()(200_000)
     expect(await promise).toMatchObject({ stock: 1 })
   })
 

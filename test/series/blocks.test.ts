@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { retryingRoot, withConcurrency } from '../../src/mapping/extension.js'
 import type { PrismaClientLike } from '../../src/prisma/client.js'
 import { readDataModel } from '../../src/prisma/data-model.js'
@@ -16,7 +16,6 @@ import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
 import { watchUnhandled } from '../support/unhandled.js'
 import { untilBlocked } from '../support/until-blocked.js'
-import { warm } from '../support/warm.js'
 
 const { database, connect } = useExtended()
 
@@ -32,10 +31,17 @@ function withBlocks(
   return { ...made, db, name, fetches }
 }
 
-/** Has the client ready: a block that takes more than 100 ms is not waited for in a transaction. */
-const ready = async ({ db, pool }: ReturnType<typeof withBlocks>) => {
-  await warm(pool, 2)
-  await db.$transactionWithRetry((tx) => tx.note.count())
+/** Has the time stand still: a block that takes more than 100 ms is not waited for in a transaction. */
+function haveTime(): void {
+  const { now, timer } = systemClock
+  const start = now()
+  const spies = [
+    vi.spyOn(systemClock, 'now').mockImplementation(() => start),
+    vi.spyOn(systemClock, 'timer').mockImplementation((ms, fire) => timer(1_000 * ms, fire)),
+  ]
+  onTestFinished(() => {
+    for (const spy of spies) spy.mockRestore()
+  })
 }
 
 const lastOf = async (name: string) =>
@@ -89,7 +95,7 @@ describe('numbers in blocks', () => {
   test('do not keep the counter locked: others take theirs while a transaction that has one is open', async () => {
     const one = withBlocks({ blocks: 1 })
     const other = withBlocks({ blocks: 1 }, {}, one.name)
-    await ready(one)
+    haveTime()
 
     const values = await one.db.$transaction(async (tx) => {
       const { value } = await tx.$series.next(one.name)
@@ -182,9 +188,8 @@ describe('the number of a transaction id, in blocks', () => {
   })
 
   test('is free again if the transaction that took it rolls back', async () => {
-    const made = withBlocks({ blocks: 10 })
-    const { db, name } = made
-    await ready(made)
+    const { db, name } = withBlocks({ blocks: 10 })
+    haveTime()
     const failed = db.$transaction(async (tx) => {
       await tx.$series.next(name, { transactionId: 'a' })
       throw new Error('rolled back')

@@ -6,6 +6,7 @@ import type { SeriesOptions } from '../../src/series/options.js'
 import { connectTo } from '../support/connect-to.js'
 import { openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
+import { passingTimers } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -254,13 +255,14 @@ test.each([
   const proxy = await openProxy(database.url)
   const db = connectTo(proxy.url).db.$extends(series({ series: { payment: { format: 'A{0}', document: PAYMENT } } }))
   const { signal, ...controller } = aborter()
+  const pass = passingTimers()
   const create = () =>
     started(
       db.$series.create('payment', {
         transactionId: newId(),
         record: { amount: 1 },
         signal,
-        retry: { deadline: 1_000 },
+        retry: { deadline: 100_000 },
       }),
     )
   await create()
@@ -269,6 +271,7 @@ test.each([
   await lost.happened
   proxy.refuse()
   if (isAborted) setTimeout(controller.abort, 300)
+  else pass(100_000)
 
   const errors = await Promise.all(calls.map(rejectionOf))
 

@@ -6,7 +6,7 @@ import { connectTo } from '../support/connect-to.js'
 import { openConnection } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
-import { passingTime } from '../support/passing-time.js'
+import { passingTimers } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -385,13 +385,15 @@ describe('a lost answer', () => {
 
   test('ends a passenger’s patience by its own deadline, with the outcome unknown', async () => {
     const proxy = await openProxy(database.url)
-    const { db } = connectTo(proxy.url, { retry: { attempts: 1_000, baseDelay: 5, maxDelay: 20, deadline: 60_000 } })
+    const { db } = connectTo(proxy.url, { retry: { attempts: 1_000, baseDelay: 5, maxDelay: 20, deadline: 100_000 } })
+    const pass = passingTimers()
     const { first, open } = await holdTurn(db as Db)
-    const call = started(db.product.updateVersioned({ where: { id }, data: addOne, retry: { deadline: 1_000 } }))
+    const call = started(db.product.updateVersioned({ where: { id }, data: addOne, retry: { deadline: 20_000 } }))
     const lost = proxy.next(UPDATE, 'drop')
     open()
     await lost.happened
     proxy.refuse()
+    pass(25_000)
     expect(await rejectionOf(call)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { code: 'DEADLINE_EXCEEDED' } })
     proxy.accept()
     expect(await rejectionOf(first)).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
@@ -404,30 +406,30 @@ describe('a write that is swallowed', () => {
   async function swallowed(deadlines: { readonly leader: number; readonly other: number }) {
     const proxy = await openProxy(database.url)
     const { db } = connectTo(proxy.url, { retry: { deadline: deadlines.leader } })
-    const pass = passingTime()
+    const pass = passingTimers()
     const { first, open } = await holdTurn(db as Db)
     const retry = { deadline: deadlines.other }
     const other = started(db.product.updateVersioned({ where: { id }, data: addOne, retry }))
     const held = proxy.next(UPDATE, 'hold')
     open()
     await held.happened
-    pass(5_000)
+    pass(25_000)
     return { first, other, held }
   }
 
   test('ends a call that is in it by its own deadline, though the call that writes has more time', async () => {
-    const { first, other, held } = await swallowed({ leader: 1_000_000, other: 1_000 })
+    const { first, other, held } = await swallowed({ leader: 1_000_000, other: 20_000 })
 
-    expect(await rejectionOf(other)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { deadline: 1_000 } })
+    expect(await rejectionOf(other)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { deadline: 20_000 } })
     held.release()
     expect(await first).toMatchObject({ stock: 1, version: 1 })
     expect(await row()).toMatchObject({ stock: 2, version: 2 })
   })
 
   test('is sent again by a call that is in it, and has more time than the one that wrote', async () => {
-    const { first, other, held } = await swallowed({ leader: 1_000, other: 1_000_000 })
+    const { first, other, held } = await swallowed({ leader: 20_000, other: 1_000_000 })
 
-    expect(await rejectionOf(first)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { deadline: 1_000 } })
+    expect(await rejectionOf(first)).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { deadline: 20_000 } })
     expect(await other).toMatchObject({ stock: 2, version: 2 })
     held.release()
     expect(await row()).toMatchObject({ stock: 2, version: 2 })

@@ -3,6 +3,7 @@ import { concurrency, DeadlineExceededError, VersionConflictError } from '../../
 import { openConnection, openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
+import { passingTime, passingTimers } from '../support/passing-time.js'
 import { rejectionOf } from '../support/rejection.js'
 import { untilBlocked } from '../support/until-blocked.js'
 import { warm } from '../support/warm.js'
@@ -347,28 +348,39 @@ describe('retry', () => {
   test('ends at the deadline with the last conflict, not with an error about time', async () => {
     const { db } = connect()
     const { id } = await db.product.create({ data: { name: 'Chai' } })
-    let runs = 0
+    const pass = passingTime()
     const error = await rejectionOf(
       db.product.updateVersioned({
         where: { id },
-        data: async () => {
-          runs++
+        data: async (_, attempt) => {
           await interfere(id)
+          if (attempt === 2) pass(600_000)
           return { stock: 1 }
         },
-        // With a random delay from 0 to 10^6 ms nobody meets the deadline but by being cut to it.
-        retry: { deadline: 400, baseDelay: 1e6, maxDelay: 1e6 },
+        retry: { deadline: 600_000, baseDelay: 0 },
       }),
     )
-    expect(error).toMatchObject({ code: 'VERSION_CONFLICT', attempts: runs })
+    expect(error).toMatchObject({ code: 'VERSION_CONFLICT', attempts: 2 })
   })
 
   test('does not hang in a function that never ends: the deadline ends the call', async () => {
     const { db } = connect()
     const { id } = await db.product.create({ data: { name: 'Chai' } })
-    const error = await rejectionOf(
-      db.product.updateVersioned({ where: { id }, data: () => new Promise(() => {}), retry: { deadline: 100 } }),
+    const pass = passingTimers()
+    const entered = gate()
+    const failing = rejectionOf(
+      db.product.updateVersioned({
+        where: { id },
+        data: () => {
+          entered.open()
+          return new Promise(() => {})
+        },
+        retry: { deadline: 600_000 },
+      }),
     )
+    await entered.opened
+    pass(600_000)
+    const error = await failing
     expect(error).toBeInstanceOf(DeadlineExceededError)
     expect((error as Error).message).toContain('function')
   })
@@ -552,7 +564,7 @@ describe('the row lock from the third attempt', () => {
           if (attempt === 2) await openTransaction(database.url, RAISE, [id])
           return { stock: 1 }
         },
-        retry: { deadline: 700 },
+        retry: { deadline: 2_500 },
       }),
     )
     expect(error).toMatchObject({ code: 'VERSION_CONFLICT', expected: 1, actual: 2, attempts: 3 })
