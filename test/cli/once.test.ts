@@ -116,9 +116,9 @@ test('of several at once one runs: another one is told, or skips, or waits, and 
 
 test('when it is killed, its command is ended, and killed if it does not end, and the next one goes on', async () => {
   const told = `process.on('SIGTERM', () => console.log('told'));${WAITS}`
-  const holder = await begin(told, '--ttl', '1s', '--grace', '1s')
+  const holder = await begin(told, '--ttl', '3s', '--grace', '3s')
   holder.kill('SIGKILL')
-  const next = await run('console.log("next")', '--wait', '--ttl', '1s')
+  const next = await run('console.log("next")', '--wait')
   expect(next).toEqual({ code: 0, stdout: 'next\n', stderr: '' })
   await until(() => !isRunning(holder.pid))
   expect(holder.output.stdout).toContain('told\n')
@@ -170,9 +170,9 @@ test('the command is ended when its lease is taken over under it, and killed if 
   const holder = await begin(
     `process.on('SIGTERM', () => console.log('told'));${WAITS}`,
     '--ttl',
-    '1s',
+    '3s',
     '--grace',
-    '1s',
+    '3s',
   )
   await database.query(`UPDATE "Lease" SET token = token + 1, holder = 'x' WHERE name = $1`, [`job: ${job}`])
   expect(await holder.ended).toBe(76)

@@ -215,7 +215,7 @@ INSERT INTO "Named" (id, name, price, "updatedAt") VALUES (${item.productId}, 'C
   test('whose connection is dead without a sign finds that out by its silence, and listens again', async () => {
     silently()
     const [item, db, hole] = [await newItem(), connectClient(), await openBlackHole(database.url)]
-    const live = new LiveStock(hole.url, { beat: 20, patience: 500 })
+    const live = new LiveStock(hole.url, { beat: 20, patience: 2_000 })
     onTestFinished(() => live.stop())
     const board = new BoardReader(live.events())
     await board.until(() => of(board, item)?.onHand === 10)

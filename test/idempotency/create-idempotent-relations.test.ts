@@ -402,6 +402,7 @@ INSERT INTO "PaymentItem" (text, "paymentId") SELECT 'theirs', id FROM payment`,
 
   test('does not wait past the deadline for a first one in flight', async () => {
     const { db } = connect()
+    await db.payment.count()
     const transactionId = newId()
     await openTransaction(database.url, 'INSERT INTO "Payment" ("transactionId", amount) VALUES ($1, 1)', [
       transactionId,
@@ -409,7 +410,7 @@ INSERT INTO "PaymentItem" (text, "paymentId") SELECT 'theirs', id FROM payment`,
     const call = db.payment.createIdempotent({
       where: { transactionId },
       data: { amount: 5, items: { create: { text: 'ours' } } },
-      retry: { deadline: 200 },
+      retry: { deadline: 1_000 },
     })
     expect(await rejectionOf(call)).toMatchObject({ code: expect.stringMatching(/^P20(28|39)$/) })
     expect(await paymentsOf(transactionId)).toEqual([])

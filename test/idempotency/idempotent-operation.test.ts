@@ -6,6 +6,7 @@ import { connectTo } from '../support/connect-to.js'
 import { openConnection, openTransaction } from '../support/connection.js'
 import { useExtended } from '../support/extended.js'
 import { gate } from '../support/gate.js'
+import { passingTime } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { openRole } from '../support/role.js'
@@ -83,7 +84,7 @@ test('a table of keys that is locked, as by a migration, keeps a call and its co
   const { db, pool } = connect()
   await db.note.count()
   const migration = await openTransaction(database.url, 'LOCK TABLE "IdempotencyKey" IN ACCESS EXCLUSIVE MODE')
-  const error = await rejectionOf(db.$idempotent({ ...operation(), retry: { deadline: 300 } }, never))
+  const error = await rejectionOf(db.$idempotent({ ...operation(), retry: { deadline: 2_000 } }, never))
 
   expect(error).toMatchObject({ code: 'IDEMPOTENCY_IN_PROGRESS' })
   await expect.poll(() => pool.totalCount - pool.idleCount, { timeout: 60_000 }).toBe(0)
@@ -483,7 +484,7 @@ test('waiting in the database longer than the deadline says that the operation i
   const call = operation()
   const first = await standing(elsewhere, call)
 
-  const error = await rejectionOf(here.$idempotent({ ...call, retry: { deadline: 500 } }, never))
+  const error = await rejectionOf(here.$idempotent({ ...call, retry: { deadline: 2_000 } }, never))
 
   expect(error).toMatchObject({ code: 'IDEMPOTENCY_IN_PROGRESS', ...call })
   first.finish()
@@ -612,9 +613,11 @@ test('when the answer to COMMIT is lost and the server cannot be reached since, 
   const call = operation()
 
   const lost = proxy.next(/^COMMIT/, 'drop')
-  const outcome = rejectionOf(db.$idempotent({ ...call, retry: { deadline: 3_000 } }, note(call.key)))
+  const pass = passingTime()
+  const outcome = rejectionOf(db.$idempotent({ ...call, ...patient }, note(call.key)))
   await lost.happened
   proxy.refuse()
+  pass(100_000)
 
   expect(await outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: expect.any(Error) })
   proxy.accept()
@@ -729,7 +732,7 @@ test('an operation that asks for itself in its own body is told that it is runni
 
 test.each([
   { what: 'who does not want to wait', options: { whileRunning: 'refuse' as const } },
-  { what: 'who has waited until the deadline', options: { retry: { deadline: 50 } } },
+  { what: 'who has waited until the deadline', options: { retry: { deadline: 1_000 } } },
 ])('inside a transaction $what is refused, and the transaction goes on with its own limits', async ({ options }) => {
   const [here, elsewhere] = [connect().db, connect().db]
   const call = operation()
@@ -739,7 +742,7 @@ test.each([
     async (tx) => {
       await tx.$queryRaw`SELECT set_config('lock_timeout', '1000s', true)`
       const error = await rejectionOf(tx.$idempotent({ ...call, ...options }, never))
-      const other = await tx.$idempotent({ ...operation(), ...options }, async () => 'ran')
+      const other = await tx.$idempotent({ ...operation(), ...options, ...patient }, async () => 'ran')
       return { error, other, settings: await tx.$queryRaw`SELECT current_setting('lock_timeout') AS lock_timeout` }
     },
     { timeout: 100_000 },

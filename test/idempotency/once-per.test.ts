@@ -267,12 +267,12 @@ test.each([
 
 test('a timeout longer than the deadline of the client is honoured', async () => {
   const { client } = connect()
-  const db = client.$extends(concurrency({ retry: { deadline: 1_000 } }))
+  const db = client.$extends(concurrency({ retry: { deadline: 2_000 } }))
   await client.note.count()
   const call = { job: randomUUID(), period: DAY, timeout: 100_000 }
 
   const outcome = await db.$oncePer(call, async (tx) => {
-    await tx.$queryRaw`SELECT pg_sleep(1.2)::text`
+    await tx.$queryRaw`SELECT pg_sleep(2.2)::text`
     return 'done'
   })
 

@@ -68,12 +68,15 @@ describe.each([
     const call = db.$withAdvisoryLock(
       text,
       async (tx) => {
-        await tx.note.create({ data: { text } })
-        await late.opened
-        await tx.note.create({ data: { text } }).catch(() => {})
-        ended.open()
+        try {
+          await tx.note.create({ data: { text } })
+          await late.opened
+          await tx.note.create({ data: { text } }).catch(() => {})
+        } finally {
+          ended.open()
+        }
       },
-      { bodyTimeout: 100 },
+      { bodyTimeout: 1_000 },
     )
 
     expect(await rejectionOf(call)).toMatchObject({ code: 'DEADLINE_EXCEEDED' })

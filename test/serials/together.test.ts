@@ -219,7 +219,7 @@ describe('a call that has to wait', () => {
     const productId = await newProduct(2)
     await openTransaction(database.url, HOLD, [productId])
     const call = (transactionId: string) =>
-      rejectionOf(db.$serials.allocate({ transactionId, where: { productId }, count: 1, retry: { deadline: 400 } }))
+      rejectionOf(db.$serials.allocate({ transactionId, where: { productId }, count: 1, retry: { deadline: 1_500 } }))
 
     const errors = await Promise.all([call(newId()), call(newId())])
 

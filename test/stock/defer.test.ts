@@ -261,6 +261,7 @@ VALUES ($1, 0, 1, 'main', 1)`,
   test('does not wait beyond its deadline for somebody who has the transaction id and does not end', async () => {
     const { db } = connect()
     const item = await newItem(10)
+    await db.$stock.defer({ transactionId: newId(), item, quantity: 5 })
     const call = { transactionId: newId(), item, quantity: 5 }
     await openTransaction(
       database.url,
@@ -269,7 +270,7 @@ VALUES ($1, 0, 1, 'main', 1)`,
       [call.transactionId],
     )
 
-    const error = await rejectionOf(db.$stock.defer({ ...call, retry: { deadline: 300 } }))
+    const error = await rejectionOf(db.$stock.defer({ ...call, retry: { deadline: 1_500 } }))
 
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     expect(await deferredOf(call.transactionId)).toEqual([])
