@@ -14,7 +14,7 @@ import {
 } from '../../src/engine/error-facts.js'
 import { isRecordNotFound } from '../../src/prisma/errors.js'
 import { AT_COMMIT_TRIGGER, atCommit } from '../support/at-commit.js'
-import { useDatabase } from '../support/clients.js'
+import { PATIENT, useDatabase } from '../support/clients.js'
 import { openConnection, openTransaction } from '../support/connection.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -218,7 +218,10 @@ test('the timeout of an interactive transaction is told apart from those of the 
 
 /** A client of a pool with this configuration. */
 function connectTo(config: pg.PoolConfig, pool = new pg.Pool(config)): PrismaClient {
-  const client = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) })
+  const client = new PrismaClient({
+    adapter: new PrismaPg(pool, { disposeExternalPool: true }),
+    transactionOptions: PATIENT,
+  })
   onTestFinished(() => client.$disconnect())
   return client
 }

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import { concurrency } from '../../src/index.js'
 import { cuttingProxy, type Fate } from '../../src/testing.js'
-import { useDatabase } from '../support/clients.js'
+import { PATIENT, useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 
 const database = useDatabase()
@@ -14,7 +14,7 @@ async function open() {
   const proxy = await cuttingProxy(database.url)
   const pool = new pg.Pool({ connectionString: proxy.url })
   pool.on('error', () => {})
-  const client = new PrismaClient({ adapter: new PrismaPg(pool) })
+  const client = new PrismaClient({ adapter: new PrismaPg(pool), transactionOptions: PATIENT })
   onTestFinished(async () => {
     await client.$disconnect()
     await pool.end()

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { PrismaClient } from '../../generated/prisma/client.js'
 import { concurrency, isConcurrencyError } from '../../src/index.js'
 import { assertInterleaved, BrokenOrder, interleave } from '../../src/testing.js'
-import { useDatabase } from '../support/clients.js'
+import { PATIENT, useDatabase } from '../support/clients.js'
 import { rejectionOf } from '../support/rejection.js'
 
 const database = useDatabase()
@@ -25,7 +25,9 @@ const turns = ({ broken }: Awaited<ReturnType<typeof interleave>>) => broken?.st
 
 describe('with Prisma', () => {
   const connect = (url: string) =>
-    new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) }).$extends(concurrency())
+    new PrismaClient({ adapter: new PrismaPg({ connectionString: url }), transactionOptions: PATIENT }).$extends(
+      concurrency(),
+    )
   type Db = ReturnType<typeof connect>
   const options = () => ({ url: database.url, connect, disconnect: (db: Db) => db.$disconnect(), setup: reset })
   const readAndWrite = async (db: Pick<Db, 'product'>) => {

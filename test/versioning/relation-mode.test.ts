@@ -2,7 +2,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { concurrency } from '../../src/index.js'
-import { useDatabase } from '../support/clients.js'
+import { PATIENT, useDatabase } from '../support/clients.js'
 import { openTransaction } from '../support/connection.js'
 import { generateClient } from '../support/generate-client.js'
 import { rejectionOf } from '../support/rejection.js'
@@ -51,7 +51,10 @@ CREATE TABLE "SheetTag" (id int PRIMARY KEY, code text NOT NULL);
 CREATE TABLE "SheetSeal" (id int PRIMARY KEY, "sheetId" int NOT NULL);`)
   const { PrismaClient } = await generateClient(MODELS, (cleanUp) => cleanUps.push(cleanUp), 'prisma')
   const pool = new pg.Pool({ connectionString: database.url, max: 10 })
-  const client = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) })
+  const client = new PrismaClient({
+    adapter: new PrismaPg(pool, { disposeExternalPool: true }),
+    transactionOptions: PATIENT,
+  })
   cleanUps.push(() => client.$disconnect())
   db = client.$extends(concurrency())
 })
