@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { LeaseFence } from '../../src/leases/types.js'
@@ -93,23 +94,38 @@ async function leaseStorm(db: LeaseDb, done: AbortSignal): Promise<string[]> {
   return acknowledged
 }
 
-/** Takes the lock again and again. Tells the tokens of calls that have succeeded. */
-async function lockStorm(db: LeaseDb, done: AbortSignal): Promise<bigint[]> {
-  const tokens: bigint[] = []
+/** Takes the lock again and again, and writes twice under it. Tells what was acknowledged. */
+async function lockStorm(db: LeaseDb, done: AbortSignal): Promise<string[]> {
+  const acknowledged: string[] = []
   while (!done.aborted) {
-    const call = db.$withAdvisoryLock('storm', async (_tx, _signal, token) => token, { ...ASK, timeout: 500 })
-    await call.then((token) => tokens.push(token)).catch(() => sleep(20))
+    const holder = randomUUID()
+    const options = { ...ASK, timeout: 500 }
+    const call = db.$withAdvisoryLock('storm', (tx, _signal, token) => lockedNotes(tx, token, holder), options)
+    await call.then((texts) => acknowledged.push(...texts)).catch(() => sleep(20))
   }
-  return tokens
+  return acknowledged
 }
 
-const writesIn = async (url: string) => {
-  const written = await query(url, `SELECT text FROM "Note" WHERE text LIKE 'storm %' ORDER BY id`)
+/** Two notes: those of two holders at once would come in turn. */
+async function lockedNotes(tx: object, token: bigint, holder: string): Promise<string[]> {
+  const texts = [0, 1].map((write) => `lock ${token} ${holder} ${write}`)
+  for (const text of texts) await rows(tx, 'INSERT INTO "Note" (text) VALUES ($1)', text)
+  return texts
+}
+
+const writesIn = async (url: string, storm: 'storm' | 'lock' = 'storm') => {
+  const written = await query(url, `SELECT text FROM "Note" WHERE text LIKE '${storm} %' ORDER BY id`)
   return written.map(({ text }) => String(text))
 }
 
-const ascending = <T extends number | bigint>(list: readonly T[]) =>
-  [...list].sort((one, other) => (one < other ? -1 : 1))
+/** Of what is in the table, in its order: nothing acknowledged is missing, tokens grow, and each is of one holder. */
+function expectOneHolder(written: readonly string[], acknowledged: readonly string[]) {
+  const tokens = written.map((text) => Number(text.split(' ')[1]))
+  const holders = new Set(written.map((text) => text.split(' ').slice(1, 3).join(' ')))
+  expect(acknowledged.filter((text) => !written.includes(text))).toEqual([])
+  expect(tokens).toEqual([...tokens].sort((one, other) => one - other))
+  expect(holders.size).toBe(new Set(tokens).size)
+}
 
 describe('under a synchronous standby', () => {
   const pair = usePair(true)
@@ -148,7 +164,7 @@ describe('under a synchronous standby', () => {
       }),
     )
     const leases = clients.map((client) => leaseStorm(client.db, done.signal))
-    const locks = lockStorm(db, done.signal)
+    const locks = clients.map((client) => lockStorm(client.db, done.signal))
     await until(async () => (await writesIn(database.url)).length > 8)
     link.refuse(LONG) // from now on nothing is acknowledged
     const { db: left } = await connectLeases('pg', database.url)
@@ -166,22 +182,19 @@ describe('under a synchronous standby', () => {
       await told.opened
       await standby.promote()
       again = await tokenOf((await connectLeases('pg', there)).db, 'interrupted')
-      const before = (await writesIn(there)).length
+      const before = [await writesIn(there), await writesIn(there, 'lock')].map(({ length }) => length)
+      const isFarther = async () =>
+        (await writesIn(there)).length > Number(before[0]) + 8 &&
+        (await writesIn(there, 'lock')).length > Number(before[1]) + 8
       way.goTo(there)
       open()
-      await until(async () => (await writesIn(there)).length > before + 8)
+      await until(isFarther)
     })
     done.abort()
 
-    const acknowledged = (await Promise.all(leases)).flat()
-    const settled = await locks
-    const written = await writesIn(there)
-    const tokens = written.map((text) => Number(text.split(' ')[1]))
-    const holders = new Set(written.map((text) => text.split(' ').slice(1, 3).join(' ')))
-    expect(acknowledged.filter((text) => !written.includes(text))).toEqual([])
-    expect(tokens).toEqual(ascending(tokens))
-    expect(holders.size).toBe(new Set(tokens).size)
-    expect(settled).toEqual(ascending([...new Set(settled)]))
+    const [leased, locked] = await Promise.all([Promise.all(leases), Promise.all(locks)])
+    expectOneHolder(await writesIn(there), leased.flat())
+    expectOneHolder(await writesIn(there, 'lock'), locked.flat())
     expect([await patient, await query(there, `SELECT FROM "Note" WHERE text = 'patient'`)]).toEqual([1n, [{}]])
     expect(await rejectionOf(hasty)).toMatchObject({ code: 'LEASE_LOST', reason: 'expired' })
     // The id of a transaction that is still open is known to nobody but the server that was lost.
