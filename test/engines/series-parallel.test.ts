@@ -317,17 +317,56 @@ describeEngines(({ name: engine, other, connect, database }) => {
     expect((await parts(name)).voided).toEqual([1])
   })
 
-  test('a void that is rolled back leaves the number free', async () => {
+  test.each(['void', 'closePeriod'] as const)('a %s that is rolled back leaves numbers free', async (method) => {
     const db = await open()
     const name = newName()
     await next(db, name)
+    const reason = 'misprinted'
     const failed = db.$transactionWithRetry(async (tx) => {
-      await tx.$series.void(name, { value: 2, reason: 'misprinted' })
+      if (method === 'void') await tx.$series.void(name, { value: 2, reason })
+      else expect((await tx.$series.closePeriod(name, { reason })).voided).toHaveLength(19)
       throw ROLLBACK
     })
 
     expect(await rejectionOf(failed)).toBe(ROLLBACK)
+    expect(await parts(name)).toEqual({ used: [1], voided: [], free: upTo(20).slice(1), last: 20 })
     expect(await next(db, name)).toBe(2n)
+  })
+
+  test('a lost answer of the commit of closePeriod is found: it tells the numbers that became void', async () => {
+    const proxy = await openProxy(database.url)
+    const db = await open({ url: proxy.url })
+    const name = newName()
+    await next(db, name)
+    proxy.next(/^COMMIT/, 'drop')
+
+    const { voided } = await db.$series.closePeriod(name, { reason: 'closed' })
+
+    expect(voided).toEqual(upTo(20).slice(1).map(BigInt))
+    expect(await parts(name)).toEqual({ used: [1], voided: upTo(20).slice(1), free: [], last: 20 })
+    expect((await db.$series.closePeriod(name, { reason: 'closed' })).voided).toEqual([])
+  })
+
+  test('closePeriod beside another process that takes numbers makes each void once, and none that is used', async () => {
+    const db = await open()
+    const name = newName()
+    const work = { url: database.url, engine: other, name, callers: 4, rounds: 12 } satisfies ParallelWork
+    const taking = startProcess('parallel-worker.ts', work).answer<ParallelOutcome>()
+    let isOver = false
+    const over = taking.finally(() => (isOver = true))
+    while (!isOver && (await parts(name)).used.length === 0) await sleep(5)
+    const voided: number[] = []
+    for (let round = 0; !isOver || round === 0; round++) {
+      voided.push(...(await db.$series.closePeriod(name, { reason: `round ${round}` })).voided.map(Number))
+    }
+
+    const { committed, failures } = await over
+    expect(failures).toEqual([])
+    const { used, voided: inTable, last } = await parts(name)
+    expect(used).toEqual([...committed].sort((a, b) => a - b))
+    expect(inTable).toEqual(voided.sort((a, b) => a - b))
+    expect(allOf(await parts(name))).toEqual(upTo(last))
+    expect(await auditOf(db, name)).toEqual([])
   })
 
   test.each(['commit', 'rollBack'] as const)(
