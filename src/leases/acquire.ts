@@ -2,6 +2,7 @@ import { isLockTimeout, isTransactionConflict } from '../engine/error-facts.js'
 import type { RootSession, Row, SqlStatement } from '../engine/session.js'
 import { isConcurrencyError, LeaseHeldError } from '../errors/index.js'
 import { isNoAnswer } from '../retry/ambiguous-outcome.js'
+import { DEFAULT_TRANSACTION } from '../retry/policy.js'
 import type { Clock } from '../sync/clock.js'
 import { Deadline } from '../sync/deadline.js'
 import type { LeaseMap } from './mapping.js'
@@ -35,8 +36,8 @@ export interface Taken extends TakenRow {
 const SHORTEST_PATIENCE = 1_000
 const LONGEST_PATIENCE = 5_000
 
-/** How long an answer may take besides, in ms. */
-const ANSWER = 2_000
+/** How long an answer may take besides, in ms: as a connection may. */
+const answer = () => DEFAULT_TRANSACTION.maxWait
 
 /** The longest pause between two looks, in ms, of the first in the queue, and of any. */
 const FIRST_PAUSE = 100
@@ -163,17 +164,17 @@ export class Acquisition {
 
   #send<R extends object = Row>(statement: SqlStatement, patience = 0): Promise<R[]> {
     const { session, clock } = this.#place
-    const work = rowsWithin<R>(session, statement, new Deadline(patience + ANSWER, undefined, clock))
+    const work = rowsWithin<R>(session, statement, new Deadline(patience + answer(), undefined, clock))
     this.#pending = work
     // The caller's signal ends the wait; the statement runs on.
-    return new Deadline(patience + 2 * ANSWER, this.#deadline.signal, clock).race(work, 'the lease')
+    return new Deadline(patience + 2 * answer(), this.#deadline.signal, clock).race(work, 'the lease')
   }
 
   /** Leaves nothing behind, as far as the server can be reached: else it ends by itself. */
   #leave(): void {
     const { session, map, clock } = this.#place
     const release = () =>
-      rowsWithin(session, releaseStatement(map, this.#claim, false), new Deadline(ANSWER, undefined, clock))
+      rowsWithin(session, releaseStatement(map, this.#claim, false), new Deadline(answer(), undefined, clock))
     // Behind the statement that is under way, which may take the lease yet.
     this.#pending.then(release, release).catch(() => {})
   }

@@ -6,6 +6,7 @@ import { AT_COMMIT_TRIGGER, atCommit } from '../support/at-commit.js'
 import { openTransaction } from '../support/connection.js'
 import { describeEngines, type EngineOptions, rows } from '../support/engines.js'
 import { gate } from '../support/gate.js'
+import { passingTimers } from '../support/passing-time.js'
 import { openProxy } from '../support/proxy.js'
 import { rejectionOf } from '../support/rejection.js'
 import { started } from '../support/started.js'
@@ -351,8 +352,10 @@ INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quan
       const holder = await openTransaction(database.url, 'SELECT 1 FROM "Product" WHERE id = $1 FOR UPDATE', [id])
       const text = atCommit(`SELECT 1 FROM "Product" WHERE id = ${id} FOR UPDATE`).text
       const commit = proxy.next(/^COMMIT/, 'abandon')
-      const call = started(db.$transactionWithRetry((tx) => insert(tx, { text }), { retry: { deadline: 300 } }))
+      const pass = passingTimers()
+      const call = started(db.$transactionWithRetry((tx) => insert(tx, { text }), { retry: { deadline: 60_000 } }))
       await commit.happened
+      pass(60_001)
       expect(await rejectionOf(call)).toHaveProperty('code', 'OUTCOME_UNKNOWN')
       await holder.query('ROLLBACK')
       expect(of('outcome-unknown')).toMatchObject([{ operation: '$transactionWithRetry' }])
@@ -362,25 +365,35 @@ INSERT INTO "StockMovement" ("transactionId", line, "productId", warehouse, quan
   describe('deadline', () => {
     test('of a call, as the caller gave it, and what it waited for', async () => {
       const { db, of } = await connected()
-      const never = gate()
-      await rejectionOf(db.$transactionWithRetry(() => never.opened, { retry: { deadline: 500 } }))
-      expect(of('deadline')).toMatchObject([{ ms: 500, waitedFor: 'the body of the transaction' }])
+      const [never, begun] = [gate(), gate()]
+      const pass = passingTimers()
+      const body = () => {
+        begun.open()
+        return never.opened
+      }
+      const call = rejectionOf(db.$transactionWithRetry(body, { retry: { deadline: 60_000 } }))
+      await begun.opened
+      pass(60_001)
+      await call
+      expect(of('deadline')).toMatchObject([{ ms: 60_000, waitedFor: 'the body of the transaction' }])
     })
 
     test('of a lock', async () => {
       const { db, of } = await connected()
       const lock = key()
       await lockElsewhere(database.url, JSON.stringify([lock]))
-      await rejectionOf(db.$withAdvisoryLock(lock, async () => {}, { timeout: 30 }))
-      expect(of('deadline')).toMatchObject([{ ms: 30, waitedFor: 'the lock', key: JSON.stringify([lock]) }])
+      await db.$withAdvisoryLock(key(), async () => {}) // it is connected, and knows the locks of this engine
+      await rejectionOf(db.$withAdvisoryLock(lock, async () => {}, { timeout: 1_000 }))
+      expect(of('deadline')).toMatchObject([{ ms: 1_000, waitedFor: 'the lock', key: JSON.stringify([lock]) }])
     })
 
     test('that ends a call between two attempts, though its error is that of the last one', async () => {
       const { db, of } = await connected()
       const conflict = (tx: object) => rows(tx, `DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$`)
-      const retry = { deadline: 400, baseDelay: 1e9, maxDelay: 1e9 }
+      const retry = { deadline: 1_500, baseDelay: 1e9, maxDelay: 1e9 }
+      await db.$transactionWithRetry(async () => {}) // it is connected
       await rejectionOf(db.$transactionWithRetry(conflict, { retry }))
-      expect(of('deadline')).toMatchObject([{ ms: 400, waitedFor: 'another attempt' }])
+      expect(of('deadline')).toMatchObject([{ ms: 1_500, waitedFor: 'another attempt' }])
     })
   })
 })

@@ -11,7 +11,8 @@ import { started } from '../support/started.js'
 import { STOCK, type StockItem } from '../support/stock-models.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
-const TTL = { ttl: 30_000 }
+/** Its first heartbeat, which would find a loss, comes after the test. */
+const TTL = { ttl: 90_000 }
 const LEASE = "the guard's"
 const REFUSED = { code: '55000', message: `the lease 'the guard''s' is not held by this transaction` }
 

@@ -14,7 +14,8 @@ import { started } from '../support/started.js'
 import { SILO, STOCK, type StockItem } from '../support/stock-models.js'
 import { untilBlocked } from '../support/until-blocked.js'
 
-const TTL = { ttl: 30_000 }
+/** Its first heartbeat, which would find a loss, comes after the test. */
+const TTL = { ttl: 90_000 }
 
 describeEngines(({ connect, database, name: engine, other }) => {
   let name = ''

@@ -49,7 +49,7 @@ test('a process that is stopped while it holds the lock loses it when its time i
     task: 'hold',
     url: database.url,
     key: 'stopped',
-    bodyTimeout: 500,
+    bodyTimeout: 2_000,
   } satisfies LockWork)
   expect(await holder.answer()).toBe('held')
   holder.stop()

@@ -31,6 +31,7 @@ test('a thousand waiters on one key leave a pool of ten to a hundred other keys,
   const others = await Promise.all(
     numbers(100).map((number) => db.$withAdvisoryLock(['other', number], async () => number, PATIENT)),
   )
+  await untilBlocked(database.url)
   const whileWaiting = {
     served: order.length,
     taken: pool.totalCount - pool.idleCount,

@@ -26,6 +26,7 @@ export async function connectLeases(name: EngineName, url: string, options: Part
 export interface LeaseRow {
   readonly token: string
   readonly holder: string | null
+  readonly expiresAt: Date | null
   readonly progress: unknown
   readonly waiting: readonly { readonly id: string; readonly until: number }[]
   /** In ms. */
@@ -42,6 +43,18 @@ export async function leaseRow(database: Pick<Database, 'query'>, name: string):
 /** Asks again and again until something is so. */
 export async function until(isSo: () => Promise<boolean> | boolean): Promise<void> {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
+/** Makes a heartbeat come, and waits until it has put off the end of the lease in the database. */
+export async function untilBeaten(
+  database: Pick<Database, 'query'>,
+  name: string,
+  beat: () => void = () => {},
+): Promise<void> {
+  const end = async () => (await leaseRow(database, name))?.expiresAt?.getTime() ?? 0
+  const before = await end()
+  beat()
+  await until(async () => (await end()) > before)
 }
 
 /** The lease is over by the database's clock, without a word to its holder. */

@@ -6,7 +6,7 @@ import { setPatience } from './patience.js'
 
 /** Those whose tests are about deadlines move their time on themselves. */
 const PATIENT =
-  /[\\/]test[\\/](engines[\\/]|faults[\\/](own-deadlines|swallowed|lost-answers|outages|stock-failures|foreign-deadlines|pgbouncer|replicas|read-only)\.)/
+  /[\\/]test[\\/]((engines|events|jobs|leases|locking|processes|races)[\\/]|faults[\\/](own-deadlines|swallowed|lost-answers|outages|stock-failures|foreign-deadlines|pgbouncer|replicas|read-only)\.)/
 const isPatient = Boolean(process.env.ENGINE_URL) || PATIENT.test(expect.getState().testPath ?? '')
 setPatience(isPatient)
 // For the processes that a test starts.
