@@ -62,7 +62,7 @@ export interface ClosePeriodArgs extends CallOptions {
 
 export interface ClosedPeriod {
   readonly period: string
-  /** The numbers that were free, and are void now. */
+  /** The numbers that were free, and that this call made void. */
   readonly voided: readonly bigint[]
 }
 
@@ -228,6 +228,9 @@ export interface NumberSeries<O, D extends SeriesDocuments = SeriesDocuments> {
    * Makes all numbers of a period void that are free still, for a series with `parallel`. It waits for the transactions
    * that have taken one. From then on each number of the period has a transaction id or a reason. A number of the period
    * that is asked for later opens free ones again: close it again then.
+   *
+   * The answer has the numbers that this call made void, also where the answer of its COMMIT was lost. To call again after
+   * an OutcomeUnknownError is safe: what the first call made void is not in the second answer, but in `gaps`, with its reason.
    *
    * @example
    * const { voided } = await db.$series.closePeriod('invoice', { period: '2026', reason: 'end of the year' })
