@@ -153,6 +153,8 @@ RETURNING ${returning(selected, 't')},
 /**
  * The rows of these keys, in their order. Each key has a subquery of its own, which is planned by the index, also
  * for a table that has never been analyzed; a join would be planned for an unknown number of keys.
+ *
+ * Of a table on shards, each key has a statement of its own, in which a constant tells Citus the shard.
  */
 export async function findRows(
   session: RecordSession,
@@ -161,22 +163,30 @@ export async function findRows(
   table: Table,
 ): Promise<(Row | undefined)[]> {
   const { keyFields, selected } = direct
-  const values = keyFields.map((field) => keys.map((key) => columnValue(key[field.name], field)))
-  const text = textFor(table, direct, () => findStatement(direct, table))
+  const shard = keyFields.find(({ column }) => column === table.shardedBy)
+  if (shard && keys.length > 1) {
+    const found: (Row | undefined)[] = []
+    for (const key of keys) found.push(...(await findRows(session, direct, [key], table)))
+    return found
+  }
+  const values: unknown[] = keyFields.map((field) => keys.map((key) => columnValue(key[field.name], field)))
+  if (shard) values.push(columnValue(keys[0]?.[shard.name], shard))
+  const text = textFor(table, direct, () => findStatement(direct, table, shard))
   const found = await session.rows({ text, values })
   const rows = new Map(found.map((row) => [Number(row['#']), toRecord(row, selected)]))
   return keys.map((_, i) => rows.get(i + 1))
 }
 
-function findStatement({ model, keyFields, selected }: DirectRows, table: Table): Statement {
+function findStatement({ model, keyFields, selected }: DirectRows, table: Table, shard: Field | undefined): Statement {
   const lists = keyFields.map((field) => param([], `${givenType(field, table)}[]`))
   const isRow = keyFields.map((field) => raw(`t.${columnOf(field)} = given.${columnOf(field)}`))
+  const isOnShard = shard && sql`t.${columnOf(shard)} = ${param('', givenType(shard, table))}`
   return sql`SELECT given."#"::int AS "#", t.*
 FROM unnest(${join(lists)}) WITH ORDINALITY AS given(${join(keyFields.map(columnOf))}, "#"),
 LATERAL (
   SELECT ${returning(selected, 't')}
   FROM ${tableOf(model)} AS t
-  WHERE ${join(isRow, ' AND ')}
+  WHERE ${join([...isRow, isOnShard], ' AND ')}
   LIMIT 1
 ) AS t`
 }

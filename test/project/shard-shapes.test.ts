@@ -110,10 +110,12 @@ describe('of statements that Citus refuses, the parser finds', () => {
 
 const database = useDatabase()
 
+const TRANSITIONS = { Document: { field: 'title', from: { open: ['closed'] } } } as const
+
 function open() {
   const { client, statements } = database.connect()
   const db = client
-    .$extends(concurrency())
+    .$extends(concurrency({ transitions: TRANSITIONS, version: { models: { Document: { field: 'revision' } } } }))
     .$extends(stock(COMPANIES))
     .$extends(stock({ ...DEPOT, name: 'depot' }))
     .$extends(stock({ ...COMPANY_LOTS, name: 'lots' }))
@@ -150,6 +152,13 @@ const versionOf = async () => {
   return BigInt(String(row?.version))
 }
 
+const newDocument = async () => {
+  const [row] = await database.query(
+    `INSERT INTO "Document" (id, title) VALUES (gen_random_uuid(), 'open') RETURNING id`,
+  )
+  return String(row?.id)
+}
+
 /** Sends all that the command `audit` does, for all companies. */
 async function audited(db: Db): Promise<void> {
   const setup = setupOf(db)
@@ -165,6 +174,42 @@ const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<
   'updateVersioned with a function': (db) => db.companyStock.updateVersioned({ where, data: () => ({ minimum: 0 }) }),
   updateManyVersioned: async (db) =>
     db.companyStock.updateManyVersioned([{ where: { ...where, version: await versionOf() }, data: { minimum: 0 } }]),
+  deleteVersioned: async (db) => {
+    const id = await newDocument()
+    return db.document.deleteVersioned({ where: { id, revision: 0 } })
+  },
+  'deleteVersioned of a stale version': async (db) => {
+    const id = await newDocument()
+    return refused('VERSION_CONFLICT', db.document.deleteVersioned({ where: { id, revision: 5 } }))
+  },
+  transition: async (db) => {
+    const id = await newDocument()
+    return db.document.transition({ where: { id }, to: 'closed' })
+  },
+  createIdempotent: (db, transactionId) =>
+    db.companyBill.createIdempotent({
+      where: { companyId_transactionId: { companyId, transactionId } },
+      data: { number: transactionId },
+      match: ['number'],
+    }),
+  'createIdempotent, two at once': (db, transactionId) =>
+    Promise.all(
+      ['a', 'b'].map((each) => {
+        const key = { companyId, transactionId: `${transactionId} ${each}` }
+        const number = `${transactionId} ${each}`
+        return db.companyBill.createIdempotent({ where: { companyId_transactionId: key }, data: { number } })
+      }),
+    ),
+  'createIdempotent of another': (db, transactionId) => {
+    const key = { companyId, transactionId: transactionId.replace(' of another', '') }
+    const data = { number: 'another' }
+    return refused(
+      'IDEMPOTENCY_MISMATCH',
+      db.companyBill.createIdempotent({ where: { companyId_transactionId: key }, data, match: ['number'] }),
+    )
+  },
+  $idempotent: (db, key) =>
+    db.$idempotent({ scope: 'shards', key }, (tx) => tx.companyStock.count({ where: { companyId } })),
   '$stock.move': (db, transactionId) => stockOf(db).move({ transactionId, item, quantity: 1 }),
   '$stock.move, two at once': (db, transactionId) =>
     Promise.all(
@@ -193,12 +238,34 @@ const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<
   '$stock.fulfil': (db, transactionId) =>
     stockOf(db).fulfil({ transactionId: transactionId.replace('fulfil', 'reserve') }),
   '$stock.release': (db, transactionId) => stockOf(db).release({ transactionId }),
+  '$stock.reserve to release': (db, transactionId) =>
+    stockOf(db).reserve({ transactionId, item: other, quantity: 1, expiresIn: 60_000 }),
+  '$stock.release of one that is active': (db, transactionId) =>
+    stockOf(db).release({
+      transactionId: transactionId.replace('release of one that is active', 'reserve to release'),
+    }),
+  '$stock.fulfil of one that has ended': (db, transactionId) => {
+    const id = transactionId.replace('fulfil of one that has ended', 'reserve to release')
+    return refused('RESERVATION_ENDED', stockOf(db).fulfil({ transactionId: id }))
+  },
+  '$stock.move of too much': (db, transactionId) =>
+    refused('INSUFFICIENT_STOCK', stockOf(db).move({ transactionId, item, quantity: -1_000_000 })),
+  '$stock.moveAll of too much': (db, transactionId) => {
+    const lines = [item, other].map((each) => ({ item: each, quantity: -1_000_000 }))
+    return refused('INSUFFICIENT_STOCK', stockOf(db).moveAll({ transactionId, lines }))
+  },
+  '$stock.reserve of too much': (db, transactionId) =>
+    refused('INSUFFICIENT_STOCK', stockOf(db).reserve({ transactionId, item, quantity: 1_000_000, expiresIn: 60_000 })),
   '$stock.reverse': (db, transactionId) =>
     stockOf(db).reverse({ transactionId, of: transactionId.replace('reverse', 'move') }),
   '$stock.trace': (db) => stockOf(db).trace({ item }),
   '$stock.balance': (db) => stockOf(db).balance({ item }),
   '$stock.balances': (db) => stockOf(db).balances({ where: { warehouse: 'main' } }),
+  '$stock.balances of the next page': (db) =>
+    stockOf(db).balances({ where: { warehouse: 'main' }, after: item, limit: 1 }),
   '$stock.reservations': (db) => stockOf(db).reservations({ item, state: 'active' }),
+  '$stock.reservations of the next page': (db) =>
+    stockOf(db).reservations({ after: { transactionId: 'a', line: 0 }, limit: 1 }),
   '$stock.statement': (db, transactionId) => stockOf(db).statement({ transactionId }),
   '$stock.audit': (db) => stockOf(db).audit(),
   '$stock.move under a date': (db, transactionId) =>
@@ -222,6 +289,8 @@ const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<
   '$stock.defer in a history': (db, transactionId) => silosOf(db).defer({ transactionId, item: silo, quantity: '1' }),
   '$stock.project in a history': (db) => silosOf(db).project(),
   '$stock.history': (db) => silosOf(db).history({ item: silo }),
+  '$stock.history of the next page': (db) =>
+    silosOf(db).history({ item: silo, after: { sequence: 1 }, order: 'desc', limit: 1 }),
   '$stock.balanceAt': (db) => silosOf(db).balanceAt({ item: silo, at: new Date() }),
   '$stock.reserve of two': (db, transactionId) => {
     const lines = ['a', 'b'].map((item) => ({ item, quantity: '3' }))
@@ -246,16 +315,35 @@ const CALLS: Readonly<Record<string, (db: Db, transactionId: string) => Promise<
     const numbers = [`${transactionId.replace('allocate by numbers', 'import')}b`]
     return serialsOf(db).allocate({ transactionId, where: { productId: 1 }, numbers })
   },
+  '$serials.allocate of too many': (db, transactionId) =>
+    refused('INSUFFICIENT_SERIALS', serialsOf(db).allocate({ transactionId, where: { productId: 1 }, count: 1_000 })),
+  '$serials.allocate by numbers that are not there': (db, transactionId) =>
+    refused('SERIALS_UNAVAILABLE', serialsOf(db).allocate({ transactionId, where: { productId: 1 }, numbers: ['no'] })),
   '$serials.release': (db, transactionId) =>
     serialsOf(db).release({ transactionId: transactionId.replace('release', 'allocate') }),
   '$serials.free': (db) => serialsOf(db).free({ productId: 1 }),
   '$serials.history': (db) => serialsOf(db).history({ productId: 1, number: 'client $serials.importa' }),
+  '$serials.history of the next page': (db) =>
+    serialsOf(db).history({ productId: 1, number: 'client $serials.importa' }, { after: 1, limit: 1 }),
   '$serials.prune': (db) => serialsOf(db).prune({ forgetBefore: YESTERDAY, changesBefore: YESTERDAY }),
   'the audit of all companies': (db) => audited(db),
   '$series.next in blocks': (db) => seriesOf(db).next('ticket'),
   '$series.create': (db, transactionId) => seriesOf(db).create('bill', { transactionId, record: { amount: 1 } }),
   '$series.gaps': (db) => seriesOf(db).gaps('invoice'),
   '$series.peek': (db) => seriesOf(db).peek('invoice'),
+  '$series.void': async (db) => {
+    await database.query(`
+INSERT INTO "CompanySeries" ("companyId", name, last) VALUES (1, 'order', 99) ON CONFLICT ("companyId", name, period) DO UPDATE SET last = 99`)
+    return seriesOf(db).void('order', { value: 99, reason: 'torn' })
+  },
+  '$series.void of a number that nobody has taken': (db) =>
+    refused('SERIES_NUMBER', seriesOf(db).void('order', { value: 10_000, reason: 'torn' })),
+  '$series.closePeriod': (db) => seriesOf(db).closePeriod('order', { reason: 'closed' }),
+}
+
+/** The call must be refused. */
+function refused(code: string, call: Promise<unknown>): Promise<void> {
+  return expect(call).rejects.toMatchObject({ code })
 }
 
 const ON_A_TX_ALONE: typeof CALLS = {
@@ -281,7 +369,11 @@ INSERT INTO "DepotPallet" ("depotId", code, "onHand") VALUES (1, 'a', 1000), (1,
   const tables = await database.query(`
 SELECT table_name AS name, column_name AS key FROM information_schema.columns
 WHERE table_schema = 'public' AND column_name IN ('companyId', 'depotId')`)
-  const distribution = Object.fromEntries(tables.map(({ name, key }) => [String(name), String(key)]))
+  const distribution = {
+    ...Object.fromEntries(tables.map(({ name, key }) => [String(name), String(key)])),
+    IdempotencyKey: 'key',
+    Document: 'id',
+  }
   await sayShards(database, distribution)
   const { db, statements } = open()
   const unfit: Record<string, readonly string[]> = {}
