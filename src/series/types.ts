@@ -230,7 +230,7 @@ export interface NumberSeries<O, D extends SeriesDocuments = SeriesDocuments> {
    * that is asked for later opens free ones again: close it again then.
    *
    * The answer has the numbers that this call made void, also where the answer of its COMMIT was lost. To call again after
-   * an OutcomeUnknownError is safe: what the first call made void is not in the second answer, but in `gaps`, with its reason.
+   * an OutcomeUnknownError is safe: numbers of the first call are not in the second answer, but in `gaps`, with their reason.
    *
    * @example
    * const { voided } = await db.$series.closePeriod('invoice', { period: '2026', reason: 'end of the year' })
