@@ -8,6 +8,7 @@ import type { Database } from './database.js'
 import type { LiveStock } from './live-stock.js'
 import { orders } from './orders.js'
 import { answerError } from './problems.js'
+import { returns } from './returns.js'
 import { stock } from './stock.js'
 
 /** The whole API, as a function from Request to Response. */
@@ -17,6 +18,7 @@ export function createApp(db: Database, live: LiveStock) {
   app.notFound((c) => answerError(notFound(), c))
   app.route('/orders', orders(db))
   app.route('/baskets', baskets(db))
+  app.route('/returns', returns(db))
   app.route('/stock', stock(db))
   app.route('/board', board(db, live))
   app.route('/contention', contention(db))

@@ -55,7 +55,7 @@ export async function issueInvoice(tx: Transaction, { transactionId, customer, l
   const data = { order: order.id, customer, lines: written, total: total.toFixed(2) }
 
   const { text } = await tx.$series.next('invoice', { transactionId })
-  return shown(await tx.invoice.create({ data: { number: text, orderId: order.id, data } }))
+  return shown(await tx.invoice.create({ data: { number: text, transactionId, orderId: order.id, data } }))
 }
 
 const ZERO = new Prisma.Decimal(0)

@@ -30,6 +30,12 @@ function problemOf(error: Error): Error {
   if (isConcurrencyError(error, 'RESERVATION_ENDED')) {
     return error.state === 'missing' ? notFound() : new Problem(410, 'Gone', `The basket has ended: ${error.state}.`)
   }
+  if (isConcurrencyError(error, 'REVERSAL')) {
+    const excesses = error.excesses.map(({ item, requested, left }) => ({ ...productOf(item), requested, left }))
+    return new Problem(409, 'More than was sold', 'It has come back already. Nothing was done.', {
+      members: { excesses },
+    })
+  }
   if (isConcurrencyError(error, 'OVERLOADED')) return busy('Too many requests wait already. Nothing was done.')
   if (
     isConcurrencyError(error, 'DEADLINE_EXCEEDED') ||

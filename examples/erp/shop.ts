@@ -1,5 +1,6 @@
+import { notFound } from '../http-api/problem.js'
 import type { Database } from './database.js'
-import { itemOf, type Order } from './goods.js'
+import { itemOf, type Line, type Order, type Return } from './goods.js'
 import { findInvoice, type Invoice, issueInvoice } from './invoice.js'
 
 /**
@@ -27,4 +28,13 @@ export function checkOut(db: Database, { transactionId, customer }: Omit<Order, 
     const sold = lines.map(({ item, quantity }) => ({ productId: item.productId, quantity: -quantity }))
     return issueInvoice(tx, { transactionId, customer, lines: sold })
   })
+}
+
+/** Takes back what an invoice has sold, or a part of it; never more than was sold, however many returns there are. */
+export async function takeBack(db: Database, { transactionId, invoice, lines }: Return): Promise<Line[]> {
+  const found = await db.invoice.findUnique({ where: { number: invoice } })
+  if (!found?.transactionId) throw notFound()
+  const part = lines && { lines: lines.map(({ productId, quantity }) => ({ item: itemOf(productId), quantity })) }
+  const { lines: returned } = await db.$stock.reverse({ transactionId, of: found.transactionId, ...part })
+  return returned.map(({ item, quantity }) => ({ productId: item.productId, quantity }))
 }

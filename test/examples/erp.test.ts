@@ -428,6 +428,31 @@ describe('a basket', () => {
   })
 })
 
+test('what an invoice has sold comes back, in parts and once, and never more of it', async () => {
+  const productId = await newProduct(10)
+  const invoice = json(await post('/orders', order(productId, 4))).number
+  const part = { invoice, lines: [{ productId, quantity: 1 }] }
+  const key = newKey()
+
+  // Each to both machines at once.
+  const parts = await Promise.all(servers.map((server) => post('/returns', part, key, server)))
+  const other = await post('/returns', { invoice, lines: [{ productId, quantity: 2 }] }, key)
+  const tooMuch = await post('/returns', { invoice, lines: [{ productId, quantity: 4 }] })
+  const between = await onHand(productId)
+  const restKey = newKey()
+  const rest = await Promise.all(servers.map((server) => post('/returns', { invoice }, restKey, server)))
+
+  expect(parts.map((answer) => [answer.status, json(answer)])).toEqual(servers.map(() => [201, part]))
+  expect(problem(other)).toEqual({ status: 422, type: PROBLEM })
+  expect(problem(tooMuch)).toEqual({ status: 409, type: PROBLEM })
+  expect(json(tooMuch).excesses).toEqual([{ productId, requested: 4, left: 3 }])
+  expect(between).toBe(7)
+  expect(rest.map((answer) => json(answer).lines)).toEqual(servers.map(() => [{ productId, quantity: 3 }]))
+  expect(problem(await post('/returns', { invoice }))).toEqual({ status: 409, type: PROBLEM })
+  expect(problem(await post('/returns', { invoice: 'INV-999999' }))).toEqual({ status: 404, type: PROBLEM })
+  expect(await onHand(productId)).toBe(10)
+})
+
 test('an invoice that never was, and any other path, is 404', async () => {
   const answers = [await get('/invoices/INV-999999'), await get('/nowhere')]
 
