@@ -29,6 +29,8 @@ const ON_HAND = 100
 /** How many callers a subject has records for. */
 const MOST_CALLERS = 20
 const PATIENT = { timeout: 60_000, bodyTimeout: 60_000 }
+/** A caller that does not wait for a lease fails after two seconds without an answer. */
+const LEASE = { ttl: 60_000, wait: 60_000 }
 
 /** Makes the records, past this package. */
 export async function newSubject(query: Query): Promise<Subject> {
@@ -189,13 +191,13 @@ export const FEATURES: Readonly<Record<string, Feature>> = {
   },
   $withLease: {
     call: (db, subject, caller) =>
-      db.$withLease(`${subject.key} ${caller}`, { ttl: 60_000 }, async () => void (await note(db, subject))),
+      db.$withLease(`${subject.key} ${caller}`, LEASE, async () => void (await note(db, subject))),
     effect: 'each',
     counted: notes,
   },
   $job: {
     call: (db, subject, caller) =>
-      db.$job(`${subject.key} ${caller}`, { every: '1d' }, async () => void (await note(db, subject))),
+      db.$job(`${subject.key} ${caller}`, { every: '1d', ...LEASE }, async () => void (await note(db, subject))),
     effect: 'each',
     counted: notes,
   },

@@ -10,14 +10,18 @@ type Client = Omit<Awaited<ReturnType<Engine['connect']>>, 'db'> & {
   readonly db: TicketDb
   /** The slot that it takes from, by the number of slots. */
   readonly slots: Map<number, number>
+  /** The types of its events. */
+  readonly told: string[]
 }
 
 /** Events and clients of an engine, in the database of a test file. */
 export function useTickets({ name, database, connect: open }: Engine) {
   const opened: Client[] = []
   const openNew = async (url = database.url): Promise<Client> => {
-    const made = await open(name, { url })
-    const client = { ...made, db: withTickets(name, made), slots: new Map() }
+    const told: string[] = []
+    const listeners = { onEvent: ({ type }: ConcurrencyEvent) => void told.push(type) }
+    const made = await open(name, { url, options: listeners })
+    const client = { ...made, db: withTickets(name, made, { listeners }), slots: new Map(), told }
     if (url === database.url) opened.push(client)
     return client
   }
