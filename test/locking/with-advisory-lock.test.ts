@@ -851,7 +851,7 @@ describe('a call', () => {
     const left = () => ({
       timers,
       listeners: getEventListeners(signal, 'abort').length,
-      keys: spies[0].mock.contexts.reduce((sum, queue) => sum + (queue as KeyedLock).size, 0),
+      keys: spies[0].mock.contexts.reduce((sum: number, queue) => sum + (queue as KeyedLock).size, 0),
     })
     // A call that is told before the server has ended its statement waits for that a little longer, in the background.
     await expect.poll(left, { timeout: 15_000 }).toEqual({ timers: 0, listeners: 0, keys: 0 })

@@ -24,7 +24,11 @@ const newProduct = async () =>
   (await database.query(`INSERT INTO "Product" (name, "updatedAt") VALUES ('Chai', now()) RETURNING id`))[0]
     .id as number
 const productOf = async (id: number) =>
-  (await database.query('SELECT stock, name, version FROM "Product" WHERE id = $1', [id]))[0]
+  (await database.query('SELECT stock, name, version FROM "Product" WHERE id = $1', [id]))[0] as {
+    readonly stock: number
+    readonly name: string
+    readonly version: number
+  }
 
 /** The models of the project's schema that these tests write by Prisma 8. */
 async function schemaOf(...models: string[]): Promise<string> {
@@ -168,8 +172,8 @@ describe.skipIf(reason !== undefined)(`Prisma 8 beside Prisma 7${reason ? ` (${r
       steps.push('taken')
       const current = await productOf(id)
       await products8()
-        .where({ id, version: current?.version })
-        .updateAll({ stock: current?.stock + 1, version: current?.version + 1 })
+        .where({ id, version: current.version })
+        .updateAll({ stock: current.stock + 1, version: current.version + 1 })
       steps.push('left')
     }
     await Promise.all([
